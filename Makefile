@@ -1,0 +1,33 @@
+# Each target sets up what it needs by itself; run again, it starts at once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export EMOSCOPE_DATA ?= $(abspath ../shared/data)
+
+.PHONY: help compare test lint clean
+
+help:  ## Say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+compare: $(VENV)/.ready  ## Set up, then compare every model on the embedded RAVDESS features
+	$(BIN)/emoscope compare $(ARGS)
+
+test: $(VENV)/.ready-test  ## Set up, then run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-test  ## Check style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:  ## Remove the environment and everything built
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep]'
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,cluster,test]'
+	@touch $(VENV)/.ready $@

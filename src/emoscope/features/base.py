@@ -1,0 +1,61 @@
+"""What a feature is: named, parametrised, versioned, computed from the shared spectrum of one clip.
+
+Conventions: time runs along the first axis of every 2-D array, ``(n_frames, n_bins)``; everything
+returned is float32. A *vector* feature gives one value per column for a whole clip; a *frames*
+feature gives a matrix whose number of rows depends on the clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .spectrum import Spectrum
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature(ABC):
+    """One feature with its parameters; subclasses are frozen dataclasses.
+
+    Attributes
+    ----------
+    name : str
+        Public name, as given to ``--features``.
+    version : int
+        Raised whenever the same parameters would give other values; stored values of another
+        version are never served.
+    kind : {"vector", "frames"}
+        Whether :meth:`extract` returns ``(n_columns,)`` or ``(n_frames, n_columns)``.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    kind: ClassVar[Literal["vector", "frames"]] = "vector"
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values, e.g. ``mfcc_01``; one per column of :meth:`extract`."""
+
+    @abstractmethod
+    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Compute the feature of one clip.
+
+        Parameters
+        ----------
+        spectrum : Spectrum
+            The clip with its shared, lazily computed spectra.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_columns,) or (n_frames, n_columns)
+        """
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What identifies the values: name, version and every parameter; JSON-serialisable."""
+        return {"name": self.name, "version": self.version, **dataclasses.asdict(self)}
