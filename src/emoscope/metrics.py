@@ -1,0 +1,297 @@
+"""What a set of predictions is worth: recall, accuracy, F1, confusion and calibration.
+
+Conventions: ``y_true`` and ``y_pred`` are one-dimensional and hold one emotion name per clip, in
+the same order; ``probabilities`` is ``(n_clips, n_emotions)``, its columns in the order of
+``emotions``, its rows non-negative and summing to one. Every score is a fraction in [0, 1] unless
+said otherwise, never a percentage. The field's main score is the unweighted average recall (UAR), because a corpus
+with twice as many clips of one emotion would otherwise reward guessing that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn.metrics
+from numpy.typing import ArrayLike, NDArray
+
+#: How far a row of probabilities may be from summing to one: float32 softmax over some ten
+#: emotions, read back from a text file with six digits.
+SUM_TOLERANCE = 1e-3
+
+
+def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Unweighted average recall: the mean over emotions of the share of their clips recognised.
+
+    The mean is over the emotions that occur in `y_true`; an emotion that is only ever predicted has
+    no recall.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of str, shape (n_clips,)
+        The emotion of each clip and the prediction.
+
+    Returns
+    -------
+    float
+        UAR in [0, 1]; guessing one emotion always gives ``1 / n_emotions``.
+
+    Raises
+    ------
+    ValueError
+        When the two are empty, of unlike length or not one-dimensional.
+
+    References
+    ----------
+    B. Schuller, S. Steidl, A. Batliner. The INTERSPEECH 2009 emotion challenge. Interspeech 2009.
+    """
+    true, predicted = _pair(y_true, y_pred)
+    return float(
+        sklearn.metrics.recall_score(
+            true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
+        )
+    )
+
+
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Share of clips recognised, in [0, 1]; see :func:`uar` for the parameters and errors."""
+    true, predicted = _pair(y_true, y_pred)
+    return float(np.mean(true == predicted))
+
+
+def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean over emotions of F1, the harmonic mean of precision and recall.
+
+    Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do: one
+    that is predicted and never right scores zero. See :func:`uar` for the parameters and errors.
+    """
+    true, predicted = _pair(y_true, y_pred)
+    return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
+
+
+def confusion(
+    y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """How many clips of each emotion were given which name.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of str, shape (n_clips,)
+        The emotion of each clip and the prediction.
+    emotions : sequence of str, optional
+        Rows and columns, in this order; by default all that occur, sorted.
+
+    Returns
+    -------
+    DataFrame of int, shape (n_emotions, n_emotions)
+        Rows are the true emotion, columns the predicted one.
+
+    Raises
+    ------
+    ValueError
+        As :func:`uar`, and when a name occurs that `emotions` lacks.
+    """
+    true, predicted = _pair(y_true, y_pred)
+    names = _names(true, predicted, emotions)
+    counts = sklearn.metrics.confusion_matrix(true, predicted, labels=names)
+    return pd.DataFrame(
+        counts, index=pd.Index(names, name="emotion"), columns=pd.Index(names, name="predicted")
+    )
+
+
+def per_emotion(
+    y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Precision, recall and F1 of each emotion, with its number of clips.
+
+    Parameters
+    ----------
+    y_true, y_pred, emotions
+        As for :func:`confusion`.
+
+    Returns
+    -------
+    DataFrame, one row per emotion
+        Columns ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``, the number of clips
+        whose true emotion it is. A share of nothing is zero.
+    """
+    true, predicted = _pair(y_true, y_pred)
+    names = _names(true, predicted, emotions)
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
+        true, predicted, labels=names, zero_division=0.0
+    )
+    return pd.DataFrame(
+        {"precision": precision, "recall": recall, "f1": f1, "support": support},
+        index=pd.Index(names, name="emotion"),
+    )
+
+
+def brier_score(y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str]) -> float:
+    """Mean squared distance between the probabilities and the truth, over all emotions.
+
+    Parameters
+    ----------
+    y_true : array-like of str, shape (n_clips,)
+        The emotion of each clip.
+    probabilities : array-like of float, shape (n_clips, n_emotions)
+        The predicted probabilities.
+    emotions : sequence of str
+        The columns of `probabilities`.
+
+    Returns
+    -------
+    float
+        In [0, 2]: 0 for certain and right, 2 for certain and wrong.
+
+    References
+    ----------
+    G. W. Brier. Verification of forecasts expressed in terms of probability. Monthly Weather Review
+    78(1), 1950 (the original definition, over all classes).
+    """
+    true, p, names = _scored(y_true, probabilities, emotions)
+    return float(np.mean(np.sum((p - (true[:, None] == names)) ** 2, axis=1)))
+
+
+def reliability(
+    y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str], bins: int = 15
+) -> pd.DataFrame:
+    """Confidence against how often it was right: the reliability curve.
+
+    Clips are put into bins of equal width by their confidence, the largest of their probabilities.
+
+    Parameters
+    ----------
+    y_true, probabilities, emotions
+        As for :func:`brier_score`.
+    bins : int
+        Number of bins over [0, 1].
+
+    Returns
+    -------
+    DataFrame, one row per bin that holds a clip
+        Columns ``low`` and ``high`` (the bin is above `low` up to and with `high`), ``confidence``
+        (mean), ``accuracy`` (share right) and ``clips`` (count).
+
+    Raises
+    ------
+    ValueError
+        When `bins` is below one, or the arrays do not fit together.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.
+    """
+    if bins < 1:
+        raise ValueError(f"bins is {bins}; at least one is needed")
+    true, p, names = _scored(y_true, probabilities, emotions)
+    confidence = p.max(axis=1)
+    right = names[p.argmax(axis=1)] == true
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    # Bins are open below and closed above, as in the paper.
+    bin_of = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    clips = np.bincount(bin_of, minlength=bins)
+    held = clips > 0
+    return pd.DataFrame(
+        {
+            "low": edges[:-1][held],
+            "high": edges[1:][held],
+            "confidence": np.bincount(bin_of, confidence, bins)[held] / clips[held],
+            "accuracy": np.bincount(bin_of, right, bins)[held] / clips[held],
+            "clips": clips[held],
+        }
+    )
+
+
+def expected_calibration_error(
+    y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str], bins: int = 15
+) -> float:
+    """How far confidence is from accuracy on average: the ECE.
+
+    The mean over the bins of :func:`reliability`, weighted by their clips, of the distance between
+    confidence and accuracy. Zero for a model that is right 70 % of the times it says 70 %.
+
+    Parameters
+    ----------
+    y_true, probabilities, emotions, bins
+        As for :func:`reliability`.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    References
+    ----------
+    M. P. Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using
+    Bayesian binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.
+    """
+    curve = reliability(y_true, probabilities, emotions=emotions, bins=bins)
+    gap = (curve["accuracy"] - curve["confidence"]).abs()
+    return float(np.average(gap, weights=curve["clips"]))
+
+
+def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as arrays of text, checked."""
+    true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
+    if len(true) != len(predicted):
+        raise ValueError(
+            f"y_true has {len(true)} clips and y_pred {len(predicted)}; they must be the same clips"
+        )
+    return true, predicted
+
+
+def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
+    labels = np.asarray(values)
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError(
+            f"{name} has shape {labels.shape}; one emotion per clip is needed, at least one"
+        )
+    missing = pd.isna(labels)
+    if missing.any():
+        raise ValueError(
+            f"{name} lacks the emotion of {int(missing.sum())} of {labels.size} clips, the first "
+            f"at position {int(missing.argmax())}"
+        )
+    return labels.astype(str)
+
+
+def _names(
+    true: NDArray[Any], predicted: NDArray[Any], emotions: Sequence[str] | None
+) -> list[str]:
+    """The emotions to tabulate; refuses to drop a clip silently."""
+    occurring = [str(name) for name in np.union1d(true, predicted)]
+    if emotions is None:
+        return occurring
+    left_out = [name for name in occurring if name not in emotions]
+    if left_out:
+        raise ValueError(
+            f"emotions lacks {', '.join(left_out)}, which occur in the clips; given: "
+            f"{', '.join(emotions)}"
+        )
+    return list(emotions)
+
+
+def _scored(
+    y_true: ArrayLike, probabilities: ArrayLike, emotions: Sequence[str]
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any]]:
+    """The truth, the probabilities and the columns' names, checked."""
+    true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.shape != (len(true), len(names)):
+        raise ValueError(
+            f"probabilities have shape {p.shape}; {len(true)} clips and {len(names)} emotions need "
+            f"({len(true)}, {len(names)})"
+        )
+    unknown = sorted(set(true) - set(names))
+    if unknown:
+        raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
+    # Written so that NaN fails as well.
+    if not ((p >= 0).all() and (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all()):
+        worst = int(np.nanargmax(np.abs(p.sum(axis=1) - 1.0)))
+        raise ValueError(
+            f"probabilities must be at least 0 and sum to 1 in each row; row {worst} sums to "
+            f"{p[worst].sum():.4g} with smallest value {p[worst].min():.4g}"
+        )
+    return true, p, names
