@@ -1,0 +1,253 @@
+"""Which clips train and which clips test: speaker-disjoint, published and random folds.
+
+A protocol turns the table of a corpus into folds. In every protocol but those named ``random-…`` no
+speaker stands on both sides of a fold; :func:`check` refuses folds that break this, whoever made
+them. The ``random-…`` protocols exist to measure what a leak would have claimed.
+
+Sources of the published folds, all of RAVDESS speech: ``speaker-6fold`` from EmoBox (Ma et al.,
+Interspeech 2024), ``luna-5fold`` from Luna-Jiménez et al. (Applied Sciences 12(1), 2022),
+``audeering-1.1`` from audEERING's ravdess 1.1.0 (its train and development actors train, its test
+actors test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ProtocolError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Indices = NDArray[np.intp]
+
+EMOBOX_RAVDESS = (
+    (1, 11, 20, 21),
+    (4, 10, 12, 14),
+    (8, 9, 19, 23),
+    (3, 5, 7, 24),
+    (2, 15, 16, 18),
+    (6, 13, 17, 22),
+)
+LUNA_RAVDESS = (
+    (2, 5, 14, 15, 16),
+    (3, 6, 7, 13, 18),
+    (10, 11, 12, 19, 20),
+    (8, 17, 21, 23, 24),
+    (1, 4, 9, 22),
+)
+AUDEERING_RAVDESS = ((21, 22, 23, 24),)
+
+ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of a corpus.
+
+    Attributes
+    ----------
+    name : str
+        What the fold is called in a result, e.g. ``"1"`` or the speaker left out.
+    train, test : ndarray of int
+        Row positions in the corpus table, ascending.
+    """
+
+    name: str
+    train: Indices
+    test: Indices
+
+
+def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
+    """Divide a corpus by a named protocol.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Corpus table with the columns ``clip, emotion, speaker, corpus``.
+    protocol : str
+        One of :data:`PROTOCOLS`; a suffix such as ``+speaker-adapted`` does not change the folds.
+    seed : int
+        Decides the folds of the random protocols, and of ``speaker-6fold`` on a corpus without
+        published folds.
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    UnknownNameError
+        When the protocol does not exist.
+    ProtocolError
+        When the corpus has too few speakers, corpora or emotions for it, or a speaker would stand
+        on both sides.
+    """
+    base, adaptation = split_name(protocol)
+    if adaptation and base.startswith("random-"):
+        raise ProtocolError(
+            f"'{protocol}': adaptation is measured on unseen speakers; "
+            "use a protocol that does not start with 'random-'"
+        )
+    if table["emotion"].nunique() < 2:
+        found = ", ".join(sorted(table["emotion"].unique())) or "none"
+        raise ProtocolError(
+            f"protocol '{protocol}' needs clips of at least two emotions; found: {found}"
+        )
+    made = PROTOCOLS[base](table, seed)
+    check(made, table, protocol=base)
+    return made
+
+
+def split_name(protocol: str) -> tuple[str, str]:
+    """Split ``"loso+speaker-adapted"`` into ``("loso", "speaker-adapted")``, both checked."""
+    base, _, adaptation = protocol.partition("+")
+    if base not in PROTOCOLS:
+        raise UnknownNameError("protocol", base, PROTOCOLS)
+    if adaptation and adaptation not in ADAPTATIONS:
+        raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
+    return base, adaptation
+
+
+def check(made: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
+    """Refuse folds that are empty, or in which a speaker or a clip stands on both sides.
+
+    Raises
+    ------
+    ProtocolError
+        Naming the fold and the speakers; a protocol named ``random-…`` may share speakers, never
+        clips.
+    """
+    speakers = table["speaker"].to_numpy(dtype=str)
+    for fold in made:
+        if len(fold.train) == 0 or len(fold.test) == 0:
+            side = "training" if len(fold.train) == 0 else "test"
+            raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: no {side} clip")
+        if np.intersect1d(fold.train, fold.test).size:
+            raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: a clip is on both sides")
+        shared = np.intersect1d(speakers[fold.train], speakers[fold.test])
+        if shared.size and not protocol.startswith("random-"):
+            raise ProtocolError(
+                f"protocol '{protocol}', fold {fold.name}: these speakers are in training and test: "
+                f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
+            )
+
+
+def published(test_actors: Sequence[Sequence[int]]) -> Callable[[pd.DataFrame, int], list[Fold]]:
+    """Make a protocol of published RAVDESS folds from the test actors of each."""
+
+    def make(table: pd.DataFrame, seed: int) -> list[Fold]:
+        if not is_ravdess(table):
+            raise ProtocolError(
+                "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
+                "use 'speaker-6fold' or 'loso'"
+            )
+        actors = table["speaker"].astype(int).to_numpy()
+        masks = [np.isin(actors, group) for group in test_actors]
+        return [_fold(str(n), mask) for n, mask in enumerate(masks, 1) if mask.any()]
+
+    return make
+
+
+def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
+    """EmoBox's folds for RAVDESS; elsewhere six speaker-disjoint folds, balanced over emotions."""
+    if is_ravdess(table):
+        return published(EMOBOX_RAVDESS)(table, seed)
+    _need_speakers(table, 6, "speaker-6fold")
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(n_splits=6, shuffle=True, random_state=seed)
+    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups=table["speaker"])
+    return [Fold(str(n), train, test) for n, (train, test) in enumerate(parts, 1)]
+
+
+def loso(table: pd.DataFrame, seed: int) -> list[Fold]:
+    """Leave one speaker out: as many folds as there are speakers."""
+    _need_speakers(table, 2, "loso")
+    speakers = table["speaker"].to_numpy(dtype=str)
+    return [_fold(speaker, speakers == speaker) for speaker in np.unique(speakers)]
+
+
+def random_split(test_share: float) -> Callable[[pd.DataFrame, int], list[Fold]]:
+    """Make a protocol that shuffles the clips whoever speaks: one fold, not stratified."""
+
+    def make(table: pd.DataFrame, seed: int) -> list[Fold]:
+        from sklearn.model_selection import train_test_split
+
+        train, test = train_test_split(
+            np.arange(len(table)), test_size=test_share, random_state=seed
+        )
+        return [Fold("1", np.sort(train), np.sort(test))]
+
+    return make
+
+
+def cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
+    """Leave one corpus out; only the emotions that both sides have take part."""
+    corpora = table["corpus"].to_numpy(dtype=str)
+    emotions = table["emotion"].to_numpy(dtype=str)
+    if len(np.unique(corpora)) < 2:
+        raise ProtocolError(
+            f"protocol 'cross-corpus' needs clips of at least two corpora; found: {corpora[0]}"
+        )
+    made = []
+    for corpus in np.unique(corpora):
+        held_out = corpora == corpus
+        shared = np.intersect1d(emotions[held_out], emotions[~held_out])
+        takes_part = np.isin(emotions, shared)
+        made.append(
+            Fold(
+                corpus,
+                np.flatnonzero(~held_out & takes_part),
+                np.flatnonzero(held_out & takes_part),
+            )
+        )
+    return made
+
+
+def own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
+    """The manifest's own ``split`` column: ``train`` and ``dev`` train, ``test`` tests."""
+    if "split" not in table:
+        raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
+    return [_fold("1", (table["split"] == "test").to_numpy())]
+
+
+def is_ravdess(table: pd.DataFrame) -> bool:
+    """Whether every clip is from RAVDESS."""
+    return bool((table["corpus"] == "ravdess").all())
+
+
+def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
+    return Fold(name, np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
+    known = sorted(set(table["speaker"]) - {""})
+    if (table["speaker"] == "").any():
+        raise ProtocolError(
+            f"protocol '{protocol}' needs the speaker of every clip, and "
+            f"{int((table['speaker'] == '').sum())} of {len(table)} clips have none; add a column "
+            "'speaker' to the manifest"
+        )
+    if len(known) < needed:
+        raise ProtocolError(
+            f"protocol '{protocol}' needs at least {needed} speakers; found {len(known)}: "
+            f"{', '.join(known)}"
+        )
+
+
+PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
+    "speaker-6fold": speaker_6fold,
+    "luna-5fold": published(LUNA_RAVDESS),
+    "audeering-1.1": published(AUDEERING_RAVDESS),
+    "loso": loso,
+    "random-75/25": random_split(0.25),
+    "random-80/20": random_split(0.20),
+    "cross-corpus": cross_corpus,
+    "own-split": own_split,
+}
