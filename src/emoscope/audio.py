@@ -1,0 +1,286 @@
+"""Reads recordings: decode, check, mix down, resample.
+
+Conventions: samples are mono float32 in [-1, 1] at the recording's own rate in Hz; durations are in
+seconds. Everything that libsndfile reads is accepted (WAV, FLAC, OGG, MP3, AIFF …), told by its
+content and never by its file name. What cannot be trusted is refused with an
+:class:`~emoscope.errors.AudioError` that says why; no other exception leaves :func:`load`, and a
+header is never believed: memory grows only with samples that were really decoded.
+
+An MP3 without a length header is the one kind of file whose truncation cannot be seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import math
+import os
+import re
+import stat
+from typing import IO, TypeAlias
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from .errors import AudioError
+
+Samples: TypeAlias = NDArray[np.float32]
+
+MIN_SECONDS = 0.1
+"""Shortest clip that is accepted: below it there is no syllable to judge, and fewer than ten frames
+of the usual 10 ms hop."""
+
+MIN_RATE, MAX_RATE = 4_000, 384_000
+"""Sample rates in Hz that are accepted; anything outside is a damaged header, not speech."""
+
+MAX_SAMPLES = 2**29
+"""Longest recording after mixing down: 2**29 samples * 4 bytes = 2 GiB, 3.1 hours at 48 kHz."""
+
+MAX_PEAK = 10.0
+"""Largest magnitude that is accepted: 20 dB over full scale. Lossy decoders overshoot by a few per
+cent; integers stored as floats exceed it a thousandfold."""
+
+SILENCE = 2.0**-15
+"""A recording whose samples span no more than one 16-bit step is silent."""
+
+_BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
+# What encoders that write into a pipe leave as the size of the data they cannot know yet.
+_STREAMING_SIZES = {0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000}
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_WRONG_SIZE = re.compile(
+    r"(riff(?: size)?|data(?: size)?|ssnd)\s*:\s*(\d+) \(should be (\d+)\)", re.IGNORECASE
+)
+_UNFINISHED_OGG = re.compile(r"Ogg ?: (?:Last page lacks an end|Junk after the last page)")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Signal:
+    """One recording in memory.
+
+    Attributes
+    ----------
+    samples : ndarray of float32 [shape=(n_samples,)]
+        Mono samples in [-1, 1].
+    rate : int
+        Sample rate in Hz.
+    path : str
+        Where it came from, as the caller named it; ``""`` for samples made in memory.
+    """
+
+    samples: Samples
+    rate: int
+    path: str = ""
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+
+def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = None) -> Signal:
+    """Decode a recording, mix it down to mono and check that it can be used.
+
+    Parameters
+    ----------
+    path : str, bytes or path-like
+        A file, or any URL that fsspec understands (``s3://…``, ``memory://…``).
+    max_seconds : float, optional
+        Refuse recordings longer than this. Without it the limit is :data:`MAX_SAMPLES`.
+
+    Returns
+    -------
+    Signal
+        The mean of the channels, float32, at the recording's own rate.
+
+    Raises
+    ------
+    AudioError
+        When the recording is missing, not a regular file, not readable, empty, not audio, damaged,
+        truncated, too long, too short, silent, or holds values that are not samples.
+    """
+    name = os.fsdecode(path)
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(_open_url(name) if _URL.match(name) else _open_file(name, name))
+        try:
+            source = stack.enter_context(_Sequential(raw))
+            samples = _decode(source, name, max_seconds)
+            rate, channels = source.samplerate, source.channels
+        except soundfile.SoundFileError as error:
+            raise AudioError(name, _unreadable(error)) from None
+        except OSError as error:
+            raise AudioError(name, _os_reason(error)) from None
+    _check(samples, rate, channels, name)
+    return Signal(samples, rate, name)
+
+
+def resample(signal: Signal, rate: int) -> Signal:
+    """Change the sample rate, with soxr's high-quality filter.
+
+    Parameters
+    ----------
+    signal : Signal
+        The recording.
+    rate : int
+        Wanted rate in Hz.
+
+    Returns
+    -------
+    Signal
+        ``ceil(n_samples * rate / signal.rate)`` samples, the length that librosa gives; the signal
+        itself when it already has that rate.
+    """
+    if rate == signal.rate:
+        return signal
+    samples = soxr.resample(signal.samples, signal.rate, rate, quality="HQ")
+    wanted = math.ceil(len(signal.samples) * rate / signal.rate)
+    samples = np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
+    return Signal(samples.astype(np.float32, copy=False), rate, signal.path)
+
+
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads front to back only: streams of unknown length cannot seek to their end."""
+
+    def seekable(self) -> bool:
+        """Never: soundfile would seek after each block."""
+        return False
+
+
+class _Reader(io.BufferedReader):
+    """Stays where it is on the impossible seeks that decoders try on damaged files."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Seek, or do nothing when there is no such place."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError):
+            return self.tell()
+
+
+def _decode(source: soundfile.SoundFile, name: str, max_seconds: float | None) -> Samples:
+    """Mono samples of the whole file, never more than the limit and one block."""
+    if not MIN_RATE <= source.samplerate <= MAX_RATE:
+        raise AudioError(
+            name, f"sample rate {source.samplerate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz"
+        )
+    _check_sizes(source, name)
+    limit = MAX_SAMPLES / source.samplerate if max_seconds is None else max_seconds
+    most = min(MAX_SAMPLES, int(limit * source.samplerate))
+    frames = max(1, _BLOCK // source.channels)
+    blocks: list[Samples] = []
+    count = 0
+    while len(block := source.read(frames, dtype="float32", always_2d=True)):
+        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
+        blocks.append(block.mean(axis=1) if source.channels > 1 else block[:, 0])
+        count += len(block)
+        if count > most:
+            raise AudioError(name, f"longer than the limit of {limit:g} s")
+    promised = source.frames
+    if count < promised != _UNKNOWN_LENGTH:
+        raise AudioError(
+            name,
+            f"truncated: its header promises {promised / source.samplerate:.2f} s, "
+            f"the file holds {count / source.samplerate:.2f} s",
+        )
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
+    """Refuse a file whose header speaks of more bytes than there are.
+
+    libsndfile quietly corrects such sizes, and says so only in its log.
+    """
+    for what, stated, found in _WRONG_SIZE.findall(source.extra_info):
+        if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
+            continue  # the chunk of samples may still be whole, and has a line of its own
+        if int(stated) > int(found) and int(stated) not in _STREAMING_SIZES:
+            raise AudioError(
+                name, f"truncated: its header promises {stated} bytes, the file holds {found}"
+            )
+    if _UNFINISHED_OGG.search(source.extra_info):
+        raise AudioError(name, "truncated: the stream does not end with a whole last page")
+
+
+def _check(samples: Samples, rate: int, channels: int, name: str) -> None:
+    """Refuse samples that no feature can be computed from."""
+    if not len(samples):
+        raise AudioError(name, "empty: a header without samples")
+    if not np.isfinite(samples).all():
+        raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
+    if len(samples) < MIN_SECONDS * rate:
+        raise AudioError(
+            name, f"too short: {1000 * len(samples) / rate:.0f} ms, at least 100 ms are needed"
+        )
+    low, high = float(samples.min()), float(samples.max())
+    if high - low <= SILENCE:
+        why = " (or its channels cancel each other)" if channels > 1 else ""
+        raise AudioError(name, f"silent: all samples have the same value{why}")
+    if max(-low, high) > MAX_PEAK:
+        raise AudioError(
+            name, f"samples reach {max(-low, high):.3g}, but float samples must lie within -1 and 1"
+        )
+
+
+def _open_file(path: str, name: str) -> IO[bytes]:
+    """Open a regular file; anything else is refused without waiting for it."""
+    try:
+        # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        raw = _Reader(io.FileIO(os.open(path, flags)))
+    except OSError as error:
+        raise AudioError(name, _os_reason(error)) from None
+    except ValueError:
+        raise AudioError(name, "no such file: its name contains a NUL character") from None
+    info = os.fstat(raw.fileno())
+    if stat.S_ISREG(info.st_mode) and info.st_size:
+        return raw
+    raw.close()
+    raise AudioError(name, "empty file" if stat.S_ISREG(info.st_mode) else "not a regular file")
+
+
+def _open_url(url: str) -> IO[bytes]:
+    """Fetch what a URL names into memory, at most as many bytes as :data:`MAX_SAMPLES` floats."""
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(url)
+        if "file" in ([system.protocol] if isinstance(system.protocol, str) else system.protocol):
+            return _open_file(path, url)
+        limit = 4 * MAX_SAMPLES
+        with system.open(path, "rb") as remote:
+            content: bytes = remote.read(limit + 1)
+    except AudioError:
+        raise
+    except OSError as error:
+        raise AudioError(url, _os_reason(error)) from None
+    except Exception as error:  # every protocol brings exceptions of its own
+        raise AudioError(url, f"cannot be fetched: {error}") from None
+    if not content:
+        raise AudioError(url, "empty file")
+    if len(content) > limit:
+        raise AudioError(url, f"larger than the limit of {limit} bytes")
+    return _Reader(io.BytesIO(content))
+
+
+def _os_reason(error: OSError) -> str:
+    """The operating system's refusal in plain words."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a directory, not a recording"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return f"cannot be read: {error.strerror or error}"
+
+
+def _unreadable(error: soundfile.SoundFileError) -> str:
+    """Tell what libsndfile does not know from what it knows and finds damaged."""
+    detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").rstrip(".")
+    if "Format not recognised" in detail or "unimplemented" in detail:
+        return "not audio that libsndfile can read"
+    if "does not exist" in detail:  # how libsndfile reports an MP3 stream without a whole frame
+        detail = "no complete frame of audio"
+    return f"damaged or truncated, the decoder says: {detail}"
