@@ -18,6 +18,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Iterator
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -103,18 +104,60 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
         truncated, too long, too short, silent, or holds values that are not samples.
     """
     name = os.fsdecode(path)
+    with _opened(name) as source:
+        limit = MAX_SAMPLES / source.samplerate if max_seconds is None else max_seconds
+        pieces = list(_decode(source, name, min(limit, MAX_SAMPLES / source.samplerate)))
+        samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        _check(samples, source.samplerate, source.channels, name)
+        return Signal(samples, source.samplerate, name)
+
+
+def blocks(
+    path: str | bytes | os.PathLike[str], *, max_seconds: float | None = None
+) -> Iterator[Signal]:
+    """Decode a recording of any length piece by piece, in bounded memory.
+
+    Parameters
+    ----------
+    path : str, bytes or path-like
+        A file, or any URL that fsspec understands.
+    max_seconds : float, optional
+        Refuse recordings longer than this; without it there is no limit.
+
+    Yields
+    ------
+    Signal
+        Consecutive pieces, mixed down as by :func:`load`, at the recording's own rate.
+
+    Raises
+    ------
+    AudioError
+        As :func:`load`; what only the whole recording can tell (truncated, too short, silent) is
+        raised after its last piece.
+    """
+    name = os.fsdecode(path)
+    with _opened(name) as source:
+        limit = math.inf if max_seconds is None else max_seconds
+        count, low, high = 0, math.inf, -math.inf
+        for piece in _decode(source, name, limit):
+            lowest, highest = float(piece.min()), float(piece.max())
+            _check_range(lowest, highest, name)
+            low, high, count = min(low, lowest), max(high, highest), count + len(piece)
+            yield Signal(piece, source.samplerate, name)
+        _check_whole(count, low, high, source.samplerate, source.channels, name)
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[_Sequential]:
+    """The decoder of a recording; whatever it or the system refuses becomes an AudioError."""
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(_open_url(name) if _URL.match(name) else _open_file(name, name))
         try:
-            source = stack.enter_context(_Sequential(raw))
-            samples = _decode(source, name, max_seconds)
-            rate, channels = source.samplerate, source.channels
+            yield stack.enter_context(_Sequential(raw))
         except soundfile.SoundFileError as error:
             raise AudioError(name, _unreadable(error)) from None
         except OSError as error:
             raise AudioError(name, _os_reason(error)) from None
-    _check(samples, rate, channels, name)
-    return Signal(samples, rate, name)
 
 
 def resample(signal: Signal, rate: int) -> Signal:
@@ -160,24 +203,21 @@ class _Reader(io.BufferedReader):
             return self.tell()
 
 
-def _decode(source: soundfile.SoundFile, name: str, max_seconds: float | None) -> Samples:
-    """Mono samples of the whole file, never more than the limit and one block."""
+def _decode(source: soundfile.SoundFile, name: str, max_seconds: float) -> Iterator[Samples]:
+    """Mono samples piece by piece, never more than the limit and one block."""
     if not MIN_RATE <= source.samplerate <= MAX_RATE:
         raise AudioError(
             name, f"sample rate {source.samplerate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz"
         )
     _check_sizes(source, name)
-    limit = MAX_SAMPLES / source.samplerate if max_seconds is None else max_seconds
-    most = min(MAX_SAMPLES, int(limit * source.samplerate))
     frames = max(1, _BLOCK // source.channels)
-    blocks: list[Samples] = []
     count = 0
     while len(block := source.read(frames, dtype="float32", always_2d=True)):
-        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
-        blocks.append(block.mean(axis=1) if source.channels > 1 else block[:, 0])
         count += len(block)
-        if count > most:
-            raise AudioError(name, f"longer than the limit of {limit:g} s")
+        if count > max_seconds * source.samplerate:
+            raise AudioError(name, f"longer than the limit of {max_seconds:g} s")
+        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
+        yield block.mean(axis=1) if source.channels > 1 else block[:, 0]
     promised = source.frames
     if count < promised != _UNKNOWN_LENGTH:
         raise AudioError(
@@ -185,7 +225,6 @@ def _decode(source: soundfile.SoundFile, name: str, max_seconds: float | None) -
             f"truncated: its header promises {promised / source.samplerate:.2f} s, "
             f"the file holds {count / source.samplerate:.2f} s",
         )
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
@@ -206,22 +245,32 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
 
 def _check(samples: Samples, rate: int, channels: int, name: str) -> None:
     """Refuse samples that no feature can be computed from."""
-    if not len(samples):
-        raise AudioError(name, "empty: a header without samples")
-    if not np.isfinite(samples).all():
+    low, high = (float(samples.min()), float(samples.max())) if len(samples) else (0.0, 0.0)
+    _check_range(low, high, name)
+    _check_whole(len(samples), low, high, rate, channels, name)
+
+
+def _check_range(low: float, high: float, name: str) -> None:
+    """Refuse values that are not samples."""
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
-    if len(samples) < MIN_SECONDS * rate:
-        raise AudioError(
-            name, f"too short: {1000 * len(samples) / rate:.0f} ms, at least 100 ms are needed"
-        )
-    low, high = float(samples.min()), float(samples.max())
-    if high - low <= SILENCE:
-        why = " (or its channels cancel each other)" if channels > 1 else ""
-        raise AudioError(name, f"silent: all samples have the same value{why}")
     if max(-low, high) > MAX_PEAK:
         raise AudioError(
             name, f"samples reach {max(-low, high):.3g}, but float samples must lie within -1 and 1"
         )
+
+
+def _check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
+    """Refuse recordings that hold too little, or nothing that changes."""
+    if not count:
+        raise AudioError(name, "empty: a header without samples")
+    if count < MIN_SECONDS * rate:
+        raise AudioError(
+            name, f"too short: {1000 * count / rate:.0f} ms, at least 100 ms are needed"
+        )
+    if high - low <= SILENCE:
+        why = " (or its channels cancel each other)" if channels > 1 else ""
+        raise AudioError(name, f"silent: all samples have the same value{why}")
 
 
 def _open_file(path: str, name: str) -> IO[bytes]:
