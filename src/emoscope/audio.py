@@ -47,6 +47,9 @@ cent; integers stored as floats exceed it a thousandfold."""
 SILENCE = 2.0**-15
 """A recording whose samples span no more than one 16-bit step is silent."""
 
+UNKNOWN_FORMAT = "not audio that libsndfile can read"
+"""The reason given for formats that another decoder may know."""
+
 _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
 # What encoders that write into a pipe leave as the size of the data they cannot know yet.
@@ -108,7 +111,7 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
         limit = MAX_SAMPLES / source.samplerate if max_seconds is None else max_seconds
         pieces = list(_decode(source, name, min(limit, MAX_SAMPLES / source.samplerate)))
         samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-        _check(samples, source.samplerate, source.channels, name)
+        check(samples, source.samplerate, source.channels, name)
         return Signal(samples, source.samplerate, name)
 
 
@@ -243,8 +246,25 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
         raise AudioError(name, "truncated: the stream does not end with a whole last page")
 
 
-def _check(samples: Samples, rate: int, channels: int, name: str) -> None:
-    """Refuse samples that no feature can be computed from."""
+def check(samples: Samples, rate: int, channels: int, name: str) -> None:
+    """Refuse samples that no feature can be computed from.
+
+    Parameters
+    ----------
+    samples : ndarray of float32 [shape=(n_samples,)]
+        A whole recording, mixed down.
+    rate : int
+        Sample rate in Hz.
+    channels : int
+        How many channels were mixed down.
+    name : str
+        What the recording is called in messages.
+
+    Raises
+    ------
+    AudioError
+        As :func:`load` does for the recording as a whole.
+    """
     low, high = (float(samples.min()), float(samples.max())) if len(samples) else (0.0, 0.0)
     _check_range(low, high, name)
     _check_whole(len(samples), low, high, rate, channels, name)
@@ -329,7 +349,7 @@ def _unreadable(error: soundfile.SoundFileError) -> str:
     """Tell what libsndfile does not know from what it knows and finds damaged."""
     detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").rstrip(".")
     if "Format not recognised" in detail or "unimplemented" in detail:
-        return "not audio that libsndfile can read"
+        return UNKNOWN_FORMAT
     if "does not exist" in detail:  # how libsndfile reports an MP3 stream without a whole frame
         detail = "no complete frame of audio"
     return f"damaged or truncated, the decoder says: {detail}"
