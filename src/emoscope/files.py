@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and showing their names."""
 
 from __future__ import annotations
 
@@ -29,3 +29,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def printable(name: str) -> str:
+    """A file name that anything can show: bytes that are not UTF-8, and controls, are escaped."""
+    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

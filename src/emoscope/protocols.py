@@ -123,7 +123,7 @@ def check(made: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
         Naming the fold and the speakers; a protocol named ``random-…`` may share speakers, never
         clips.
     """
-    speakers = table["speaker"].to_numpy(dtype=str)
+    speakers = speaker_ids(table)
     for fold in made:
         if len(fold.train) == 0 or len(fold.test) == 0:
             side = "training" if len(fold.train) == 0 else "test"
@@ -162,14 +162,14 @@ def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=6, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups=table["speaker"])
+    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups=speaker_ids(table))
     return [Fold(str(n), train, test) for n, (train, test) in enumerate(parts, 1)]
 
 
 def loso(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Leave one speaker out: as many folds as there are speakers."""
     _need_speakers(table, 2, "loso")
-    speakers = table["speaker"].to_numpy(dtype=str)
+    speakers = speaker_ids(table)
     return [_fold(speaker, speakers == speaker) for speaker in np.unique(speakers)]
 
 
@@ -217,6 +217,14 @@ def own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
     return [_fold("1", (table["split"] == "test").to_numpy())]
 
 
+def speaker_ids(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Who speaks in each clip; where corpora are joined, their names tell equal speakers apart."""
+    speakers = table["speaker"].to_numpy(dtype=str)
+    if table["corpus"].nunique() < 2:
+        return speakers
+    return np.char.add(np.char.add(table["corpus"].to_numpy(dtype=str), "/"), speakers)
+
+
 def is_ravdess(table: pd.DataFrame) -> bool:
     """Whether every clip is from RAVDESS."""
     return bool((table["corpus"] == "ravdess").all())
@@ -227,13 +235,13 @@ def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
 
 
 def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
-    known = sorted(set(table["speaker"]) - {""})
     if (table["speaker"] == "").any():
         raise ProtocolError(
             f"protocol '{protocol}' needs the speaker of every clip, and "
             f"{int((table['speaker'] == '').sum())} of {len(table)} clips have none; add a column "
             "'speaker' to the manifest"
         )
+    known = sorted(set(speaker_ids(table)))
     if len(known) < needed:
         raise ProtocolError(
             f"protocol '{protocol}' needs at least {needed} speakers; found {len(known)}: "

@@ -1,0 +1,125 @@
+"""Folds: disjoint, published as published, refused when they leak."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from emoscope import protocols
+from emoscope.errors import ProtocolError, UnknownNameError
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
+
+def table(speakers=24, corpus="ravdess", clips_each=8):
+    rows = [
+        {
+            "clip": f"{corpus}-{s:02d}-{n}",
+            "emotion": EMOTIONS[n % 8],
+            "speaker": f"{s:02d}",
+            "corpus": corpus,
+        }
+        for s in range(1, speakers + 1)
+        for n in range(clips_each)
+    ]
+    return pd.DataFrame(rows)
+
+
+SPEAKER_DISJOINT = ["speaker-6fold", "luna-5fold", "audeering-1.1", "loso"]
+
+
+@pytest.mark.parametrize("protocol", SPEAKER_DISJOINT)
+def test_no_speaker_on_both_sides(protocol):
+    t = table()
+    speakers = t["speaker"].to_numpy()
+    for fold in protocols.folds(t, protocol):
+        assert not set(speakers[fold.train]) & set(speakers[fold.test])
+        assert len(fold.train) + len(fold.test) == len(t)
+
+
+@pytest.mark.parametrize("protocol", ["speaker-6fold", "luna-5fold", "loso"])
+def test_every_clip_is_tested_once(protocol):
+    tested = np.concatenate([fold.test for fold in protocols.folds(table(), protocol)])
+    assert sorted(tested) == list(range(len(table())))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "published"),
+    [("speaker-6fold", "emobox-6fold"), ("luna-5fold", "luna-5fold")],
+)
+def test_ravdess_folds_are_the_published_ones(protocol, published):
+    source = Path(__file__).parent / "data" / "published-folds.json"
+    expected = json.loads(source.read_text())[published]
+    t = table()
+    found = [
+        sorted(set(t["speaker"].iloc[fold.test].astype(int)))
+        for fold in protocols.folds(t, protocol)
+    ]
+    assert found == expected
+
+
+def test_audeering_tests_the_last_four_actors():
+    t = table()
+    (fold,) = protocols.folds(t, "audeering-1.1")
+    assert set(t["speaker"].iloc[fold.test]) == {"21", "22", "23", "24"}
+
+
+def test_other_corpora_get_six_balanced_folds_that_the_seed_decides():
+    t = table(speakers=13, corpus="mine")
+    one, again, other = (protocols.folds(t, "speaker-6fold", seed=s) for s in (1, 1, 2))
+    assert len(one) == 6
+    assert all(np.array_equal(a.test, b.test) for a, b in zip(one, again, strict=True))
+    assert any(not np.array_equal(a.test, b.test) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("protocol", "share"), [("random-75/25", 0.25), ("random-80/20", 0.2)])
+def test_random_protocols_mix_speakers_on_purpose(protocol, share):
+    t = table()
+    (fold,) = protocols.folds(t, protocol, seed=7)
+    speakers = t["speaker"].to_numpy()
+    assert set(speakers[fold.train]) & set(speakers[fold.test])
+    assert not set(fold.train) & set(fold.test)
+    assert len(fold.test) == pytest.approx(share * len(t), abs=1)
+
+
+def test_cross_corpus_leaves_a_corpus_out_and_keeps_shared_emotions():
+    both = pd.concat([table(), table(corpus="emodb", speakers=10)], ignore_index=True)
+    both.loc[(both["corpus"] == "emodb") & (both["emotion"] == "calm"), "emotion"] = "bored"
+    for fold in protocols.folds(both, "cross-corpus"):
+        train, test = both.iloc[fold.train], both.iloc[fold.test]
+        assert set(test["corpus"]) == {fold.name}
+        assert fold.name not in set(train["corpus"])
+        assert set(train["emotion"]) == set(test["emotion"]) == set(EMOTIONS) - {"calm"}
+
+
+def test_own_split_that_leaks_is_refused_with_the_speaker():
+    t = table(speakers=2)
+    t["split"] = ["train", "test"] * 8
+    with pytest.raises(ProtocolError, match=r"training and test: 01, 02"):
+        protocols.folds(t, "own-split")
+
+
+@pytest.mark.parametrize(
+    ("change", "protocol", "says"),
+    [
+        ({"speaker": "01"}, "loso", "at least 2 speakers; found 1: 01"),
+        ({"speaker": ""}, "loso", "add a column 'speaker'"),
+        ({"corpus": "mine", "speaker": "a"}, "speaker-6fold", "at least 6 speakers"),
+        ({"corpus": "mine"}, "luna-5fold", "published for RAVDESS"),
+        ({"emotion": "sad"}, "loso", "at least two emotions; found: sad"),
+        ({}, "cross-corpus", "at least two corpora; found: ravdess"),
+        ({}, "own-split", "needs a column 'split'"),
+        ({}, "random-75/25+speaker-adapted", "measured on unseen speakers"),
+    ],
+)
+def test_a_corpus_that_does_not_fit_says_what_is_missing(change, protocol, says):
+    with pytest.raises(ProtocolError, match=says):
+        protocols.folds(table().assign(**change), protocol)
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(UnknownNameError, match="Did you mean 'speaker-6fold'"):
+        protocols.folds(table(), "speaker-5fold")
+    with pytest.raises(UnknownNameError, match="speaker-adapted, corpus-adapted"):
+        protocols.folds(table(), "loso+adapted")
