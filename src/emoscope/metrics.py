@@ -3,8 +3,8 @@
 Conventions: ``y_true`` and ``y_pred`` are one-dimensional and hold one emotion name per clip, in
 the same order; ``probabilities`` is ``(n_clips, n_emotions)``, its columns in the order of
 ``emotions``, its rows non-negative and summing to one. Every score is a fraction in [0, 1] unless
-said otherwise, never a percentage. The field's main score is the unweighted average recall (UAR), because a corpus
-with twice as many clips of one emotion would otherwise reward guessing that one.
+said otherwise, never a percentage. The field's main score is the unweighted average recall (UAR),
+because a corpus with twice as many clips of one emotion would otherwise reward guessing that one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     ----------
     B. Schuller, S. Steidl, A. Batliner. The INTERSPEECH 2009 emotion challenge. Interspeech 2009.
     """
-    true, predicted = _pair(y_true, y_pred)
+    true, predicted = check_pair(y_true, y_pred)
     return float(
         sklearn.metrics.recall_score(
             true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
@@ -57,7 +57,7 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of clips recognised, in [0, 1]; see :func:`uar` for the parameters and errors."""
-    true, predicted = _pair(y_true, y_pred)
+    true, predicted = check_pair(y_true, y_pred)
     return float(np.mean(true == predicted))
 
 
@@ -67,7 +67,7 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do: one
     that is predicted and never right scores zero. See :func:`uar` for the parameters and errors.
     """
-    true, predicted = _pair(y_true, y_pred)
+    true, predicted = check_pair(y_true, y_pred)
     return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
 
 
@@ -93,7 +93,7 @@ def confusion(
     ValueError
         As :func:`uar`, and when a name occurs that `emotions` lacks.
     """
-    true, predicted = _pair(y_true, y_pred)
+    true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     counts = sklearn.metrics.confusion_matrix(true, predicted, labels=names)
     return pd.DataFrame(
@@ -117,7 +117,7 @@ def per_emotion(
         Columns ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``, the number of clips
         whose true emotion it is. A share of nothing is zero.
     """
-    true, predicted = _pair(y_true, y_pred)
+    true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
         true, predicted, labels=names, zero_division=0.0
@@ -232,8 +232,8 @@ def expected_calibration_error(
     return float(np.average(gap, weights=curve["clips"]))
 
 
-def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both as arrays of text, checked."""
+def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as arrays of text; ValueError when they are empty, incomplete or of unlike length."""
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
         raise ValueError(
