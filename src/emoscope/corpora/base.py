@@ -1,0 +1,158 @@
+"""What a corpus is to emoscope: its facts, its label map and the rule of its file names.
+
+A corpus file declares one :class:`CorpusInfo`. Its ``parse`` is a pure function of a clip's path,
+so that the rule can be tested on a list of names without any audio.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from ..errors import AudioError
+
+Row: TypeAlias = dict[str, Any]
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64"}
+)
+"""Files with these endings are clips; everything else in a folder is left alone."""
+
+COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
+"""The columns that every table of clips has, all text; see :class:`emoscope.corpus.Corpus`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """One file of a corpus on its publisher's server.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    size : int, optional
+        Its length in bytes, where the publisher states it.
+    md5 : str, optional
+        Its MD5 checksum in hexadecimal, where the publisher states it.
+    """
+
+    url: str
+    size: int | None = None
+    md5: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the URL's path."""
+        return self.url.split("?")[0].rsplit("/", 1)[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusInfo:
+    """A published corpus: what it is, where it comes from, how its file names are read.
+
+    Attributes
+    ----------
+    name : str
+        Public name, e.g. ``"ravdess"``.
+    title, licence, citation, homepage : str
+        What a user must know and cite.
+    label_map : mapping of str to str
+        The corpus's own label → common emotion name.
+    parse : callable
+        Path of a clip → its row (``label``, ``speaker``, and ``clip`` where the file's stem does
+        not identify the clip), or None when the name does not follow the corpus's rule.
+    file_names : str
+        That rule in words, for messages.
+    downloads : tuple of Download
+        What ``emoscope get`` fetches; empty when the publisher hands it out in another way.
+    obtain : str
+        That other way, in words.
+    speaker_facts : callable, optional
+        Folder of the corpus → facts of each speaker that only an accompanying file tells.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    homepage: str
+    label_map: Mapping[str, str]
+    parse: Callable[[PurePath], Row | None]
+    file_names: str
+    downloads: tuple[Download, ...] = ()
+    obtain: str = ""
+    speaker_facts: Callable[[Path], Mapping[str, Row]] | None = None
+
+    def row(self, path: PurePath) -> Row | None:
+        """Everything the name of a clip tells, or None when it is not a clip of this corpus."""
+        parsed = self.parse(path)
+        if parsed is None or parsed["label"] not in self.label_map:
+            return None
+        emotion = self.label_map[parsed["label"]]
+        clip = {"clip": path.stem, "path": str(path), "emotion": emotion, "corpus": self.name}
+        return {**clip, **parsed}
+
+    def scan(self, root: str | os.PathLike[str]) -> pd.DataFrame:
+        """Return the table of this corpus's clips below a folder, sorted by clip.
+
+        Of several copies of one clip, as in the archives on Kaggle, the one nearest to `root`
+        counts.
+        """
+        return self.table(Path(root), list_audio(root)[0])
+
+    def table(self, root: Path, paths: Iterable[Path]) -> pd.DataFrame:
+        """Return the table of those `paths` that are clips of this corpus; see :meth:`scan`."""
+        rows: dict[str, Row] = {}
+        for path in sorted(paths, key=lambda p: (len(p.parts), str(p))):
+            row = self.row(path)
+            if row is not None:
+                rows.setdefault(row["clip"], row)
+        if rows and self.speaker_facts is not None:
+            facts = self.speaker_facts(root)
+            rows = {clip: {**row, **facts.get(row["speaker"], {})} for clip, row in rows.items()}
+        return as_table(rows[clip] for clip in sorted(rows))
+
+
+def as_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return rows as a table that has at least :data:`COLUMNS`, in that order.
+
+    Text stays Python text: a path may hold bytes that are not UTF-8, which Arrow text cannot.
+    """
+    table = pd.DataFrame(list(rows), dtype=object)
+    table = table.reindex(columns=[*COLUMNS, *(c for c in table if c not in COLUMNS)])
+    for name in table:
+        values = table[name]
+        if len(values) and all(type(value) is int for value in values):
+            table[name] = values.astype("int64")
+    return table
+
+
+def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioError]]:
+    """Find every audio file below a folder, sorted, and every folder that cannot be read.
+
+    Hidden files and the resource forks that macOS puts into archives are left alone. Links to
+    folders are followed, each folder once.
+    """
+    found: list[Path] = []
+    errors: list[AudioError] = []
+    seen: set[tuple[int, int]] = set()
+
+    def unreadable(error: OSError) -> None:
+        errors.append(AudioError(error.filename, f"folder cannot be read: {error.strerror}"))
+
+    for folder, subfolders, files in os.walk(root, onerror=unreadable, followlinks=True):
+        info = os.stat(folder)
+        if (info.st_dev, info.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((info.st_dev, info.st_ino))
+        subfolders[:] = sorted(s for s in subfolders if s != "__MACOSX" and not s.startswith("."))
+        for file in files:
+            if os.path.splitext(file)[1].lower() in AUDIO_SUFFIXES and not file.startswith("."):
+                found.append(Path(folder, file))
+    return sorted(found), errors

@@ -1,0 +1,90 @@
+"""EMO-DB: the Berlin Database of Emotional Speech.
+
+Ten German actors, five women and five men, speak ten everyday sentences in seven emotions: 535
+utterances, which most listeners recognised and found natural. Recorded in 1997 and 1999 in the
+anechoic chamber of the Technical University of Berlin; 16 kHz.
+
+A file name is the speaker (two digits), the sentence (a letter and two digits), the first letter of
+the German emotion, and the version: ``03a01Fa.wav`` is speaker 03, sentence a01, Freude, version a.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from .base import CorpusInfo, Download, Row
+
+LABEL_MAP = {
+    "W": "angry",  # Wut, Ärger
+    "L": "bored",  # Langeweile
+    "E": "disgust",  # Ekel
+    "A": "fearful",  # Angst
+    "F": "happy",  # Freude
+    "T": "sad",  # Trauer
+    "N": "neutral",
+}
+
+SPEAKERS = {
+    "03": ("male", 31),
+    "08": ("female", 34),
+    "09": ("female", 21),
+    "10": ("male", 32),
+    "11": ("male", 26),
+    "12": ("male", 30),
+    "13": ("female", 32),
+    "14": ("female", 35),
+    "15": ("male", 25),
+    "16": ("female", 31),
+}
+"""Gender, and age in years, of each speaker."""
+
+SENTENCES = {
+    "a01": "Der Lappen liegt auf dem Eisschrank.",
+    "a02": "Das will sie am Mittwoch abgeben.",
+    "a04": "Heute abend könnte ich es ihm sagen.",
+    "a05": "Das schwarze Stück Papier befindet sich da oben neben dem Holzstück.",
+    "a07": "In sieben Stunden wird es soweit sein.",
+    "b01": "Was sind denn das für Tüten, die da unter dem Tisch stehen?",
+    "b02": "Sie haben es gerade hochgetragen und jetzt gehen sie wieder runter.",
+    "b03": "An den Wochenenden bin ich jetzt immer nach Hause gefahren und habe Agnes besucht.",
+    "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
+    "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
+}
+
+_NAME = re.compile(r"(?P<speaker>[0-9]{2})(?P<text>[ab][0-9]{2})(?P<emotion>[A-Z])[a-z]")
+
+
+def parse(path: PurePath) -> Row | None:
+    """Read speaker, sentence and emotion from a clip's name."""
+    fields = _NAME.fullmatch(path.stem)
+    if fields is None or fields["speaker"] not in SPEAKERS or fields["text"] not in SENTENCES:
+        return None
+    gender, age = SPEAKERS[fields["speaker"]]
+    return {
+        "label": fields["emotion"],
+        "speaker": fields["speaker"],
+        "gender": gender,
+        "age": age,
+        "text": SENTENCES[fields["text"]],
+        "statement": fields["text"],
+    }
+
+
+EMODB = CorpusInfo(
+    name="emodb",
+    title="Berlin Database of Emotional Speech",
+    licence="CC0 1.0 (as republished by audEERING)",
+    citation=(
+        "Burkhardt F, Paeschke A, Rolfes M, Sendlmeier WF, Weiss B (2005). A database of German "
+        "emotional speech. Interspeech 2005, 1517-1520. "
+        "https://doi.org/10.21437/Interspeech.2005-446"
+    ),
+    homepage="http://emodb.bilderbar.info/",
+    label_map=LABEL_MAP,
+    parse=parse,
+    file_names="speaker, sentence, emotion and version such as 03a01Fa.wav",
+    downloads=(Download("http://emodb.bilderbar.info/download/download.zip"),),
+)
+
+MEMBERS = {"emodb": EMODB}

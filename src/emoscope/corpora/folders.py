@@ -1,0 +1,108 @@
+"""A corpus of the user's own, sorted into one folder per emotion.
+
+``happy/clip1.wav``, ``sad/clip2.wav`` and so on, at any depth. A folder is an emotion when its name
+is one of emoscope's or a synonym (:data:`emoscope.labels.SYNONYMS`); ``train``, ``dev``, ``test``
+and the like are splits. Who speaks is taken from the names only where there is one way to read
+them: from the one other level of folders that varies, or from what stands before the first
+underscore of every file name; and only when there are several such names, each under several
+emotions. Otherwise the speaker stays empty, and protocols that need it say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..files import printable
+from ..labels import canonical
+from .base import Row, as_table
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+    "testing": "test",
+}
+"""Folder names that are splits and not speakers → name of the split."""
+
+
+def scan(
+    root: Path, paths: Sequence[Path], labels: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return the table of those `paths` that lie in a folder named after an emotion.
+
+    Parameters
+    ----------
+    root : Path
+        The corpus folder; names above it mean nothing.
+    paths : sequence of Path
+        The audio files below it.
+    labels : mapping of str to str, optional
+        The caller's own folder names → emotions.
+    """
+    rows: list[Row] = []
+    others: list[tuple[str, ...]] = []
+    for path in paths:
+        relative = path.relative_to(root)
+        folders = relative.parts[:-1]
+        named = [folder for folder in folders if canonical(folder, labels)]
+        if not named:
+            continue
+        split = next((SPLITS[f.lower()] for f in folders if f.lower() in SPLITS), "")
+        others.append(tuple(f for f in folders if f != named[-1] and f.lower() not in SPLITS))
+        rows.append(
+            {
+                "clip": printable(str(relative.with_suffix(""))),
+                "path": str(path),
+                "emotion": canonical(named[-1], labels),
+                "label": printable(named[-1]),
+                "speaker": "",
+                "corpus": printable(root.resolve().name),
+                **({"split": split} if split else {}),
+            }
+        )
+    stems = [Path(row["path"]).stem for row in rows]
+    for names in (_varying_folder(others), _prefixes(stems)):
+        if _may_be_speakers(names, rows):
+            for row, name in zip(rows, names, strict=True):
+                row["speaker"] = printable(name)
+            break
+    return as_table(_distinct(rows))
+
+
+def _varying_folder(others: Sequence[tuple[str, ...]]) -> list[str]:
+    """The one level of folders besides the emotion that varies, if there is exactly one."""
+    if len({len(names) for names in others}) != 1:
+        return []
+    varying = [level for level in zip(*others, strict=True) if len(set(level)) > 1]
+    return list(varying[0]) if len(varying) == 1 else []
+
+
+def _prefixes(stems: Sequence[str]) -> list[str]:
+    """What stands before the first underscore, if every name has one."""
+    return [stem.partition("_")[0] for stem in stems] if all("_" in stem for stem in stems) else []
+
+
+def _may_be_speakers(names: Sequence[str], rows: Sequence[Row]) -> bool:
+    """Whether there are several, and each speaks in several emotions."""
+    emotions: dict[str, set[str]] = {}
+    for name, row in zip(names, rows, strict=False):
+        emotions.setdefault(name, set()).add(row["emotion"])
+    return len(emotions) > 1 and all(len(found) > 1 for found in emotions.values())
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """Give clips that differ in their ending alone a name with the ending."""
+    count: dict[str, int] = {}
+    for row in rows:
+        count[row["clip"]] = count.get(row["clip"], 0) + 1
+    for row in rows:
+        if count[row["clip"]] > 1:
+            row["clip"] += printable(Path(row["path"]).suffix)
+    return sorted(rows, key=lambda row: str(row["clip"]))
