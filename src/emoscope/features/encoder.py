@@ -1,0 +1,198 @@
+"""Embeddings of a pretrained speech encoder, pooled over time, as a feature among the others.
+
+Asked for as ``encoder:MODEL[@OPTION=VALUE,…]`` where MODEL is a Hugging Face hub name or a local
+folder:
+
+======================  =====================================================================
+``layers=2+3``          blocks whose hidden states are used, 0 (the input) to the last;
+                        without it the middle block and the one after it, which know most
+                        about emotion in every encoder we measured
+``pool=mean+std``       per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
+                        difference of frames 100 ms apart) over time; ``none`` gives the frames
+``prepare=speech-level``  offset, outer silence and level removed first
+                        (:class:`emoscope.preprocess.SpeechLevel`); ``none`` is the default
+======================  =====================================================================
+
+Columns run block by block, within it pooling by pooling. ``pool=none`` puts the blocks side by side
+in every frame. Needs the extra ``deep``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import PurePath
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import audio, preprocess
+from ..errors import FeatureError
+from . import pretrained
+from .base import Feature
+from .spectrum import Spectrum
+
+POOLINGS = ("mean", "std", "change")
+CHANGE_FRAMES = 5
+"""Frames 20 ms apart, so 100 ms: about half a syllable."""
+
+
+def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
+    """Statistics of hidden states over time.
+
+    Parameters
+    ----------
+    hidden : ndarray of float32, shape (n_frames, width)
+    poolings : tuple of {"mean", "std", "change"}
+
+    Returns
+    -------
+    ndarray of float32, shape (len(poolings) * width,)
+        ``change`` of fewer than six frames is 0.
+    """
+    change = np.abs(hidden[CHANGE_FRAMES:] - hidden[:-CHANGE_FRAMES])
+    found = {
+        "mean": hidden.mean(axis=0),
+        "std": hidden.std(axis=0),
+        "change": change.mean(axis=0) if len(change) else np.zeros(hidden.shape[1]),
+    }
+    return np.concatenate([found[name] for name in poolings]).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder(Feature):
+    """Embedding of one clip.
+
+    Parameters
+    ----------
+    model : str
+        Hub name or local folder.
+    layers : tuple of int
+        Blocks used; empty for the middle block and the one after it.
+    poolings : tuple of str
+        Of ``mean``, ``std``, ``change``.
+    prepare : {"none", "speech-level"}
+        What is done to the clip first.
+    """
+
+    name: ClassVar[str] = "encoder"
+    version: ClassVar[int] = 1
+
+    model: str
+    layers: tuple[int, ...] = ()
+    poolings: tuple[str, ...] = ("mean", "std")
+    prepare: str = "none"
+
+    @classmethod
+    def from_text(cls, text: str) -> Encoder:
+        """The feature that ``encoder:TEXT`` names.
+
+        Raises
+        ------
+        FeatureError
+            When TEXT names no model, or an option that does not exist.
+        """
+        model, options = text, {}
+        if "@" in text and "=" in text.rpartition("@")[2]:
+            model, _, given = text.rpartition("@")
+            options = dict(item.partition("=")[::2] for item in given.split(","))
+        unknown = set(options) - {"layers", "pool", "prepare"}
+        if not model or unknown:
+            found = f"unknown option {sorted(unknown)}" if unknown else "no model"
+            raise FeatureError(
+                f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3,pool=mean+std,"
+                "prepare=speech-level] with MODEL a Hugging Face name or a local folder"
+            )
+        layers = options.get("layers", "")
+        if layers and not all(part.isdigit() for part in layers.split("+")):
+            raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
+        poolings = tuple(options.get("pool", "mean+std").split("+"))
+        prepare = options.get("prepare", "none")
+        if prepare not in ("none", preprocess.SpeechLevel.name):
+            raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
+        numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
+        if poolings == ("none",):
+            return EncoderFrames(model, numbers, (), prepare)
+        if not set(poolings) <= set(POOLINGS):
+            raise FeatureError(
+                f"'encoder:{text}': pool={'+'.join(poolings)}; valid: none, or one or more of "
+                f"{', '.join(POOLINGS)} joined by '+'"
+            )
+        return cls(model, numbers, poolings, prepare)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks used, checked against the encoder's depth.
+
+        Raises
+        ------
+        FeatureError
+            When the encoder has fewer.
+        """
+        deepest = pretrained.depth(self.model)
+        middle = max(1, deepest // 2)
+        blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
+        if max(blocks) > deepest:
+            raise FeatureError(
+                f"encoder '{self.model}' has {deepest} blocks; layer {max(blocks)} was asked for"
+            )
+        return blocks
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Like ``whisper-tiny.en-encoder_b2_mean_001``."""
+        stem, width = PurePath(self.model).name, pretrained.width(self.model)
+        return tuple(
+            f"{stem}_b{block}_{pooling}_{index:04d}"
+            for block in self.blocks
+            for pooling in self.poolings
+            for index in range(1, width + 1)
+        )
+
+    def hidden_states(self, spectrum: Spectrum) -> list[NDArray[np.float32]]:
+        """Hidden states of every block used, each of shape (n_frames, width)."""
+        samples = audio.resample(spectrum.signal, pretrained.RATE).samples
+        if self.prepare != "none":
+            samples = preprocess.SpeechLevel()(samples, pretrained.RATE)
+        encoder = pretrained.load(self.model, max(1, *self.blocks))
+        states = encoder.hidden_states(samples, self.blocks)
+        return [states[block] for block in self.blocks]
+
+    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Embedding of one clip, shape (n_columns,)."""
+        return np.concatenate([pool(h, self.poolings) for h in self.hidden_states(spectrum)])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Name, version, parameters, and what identifies the weights: the same for every copy."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "model": PurePath(self.model).name,
+            "weights": pretrained.fingerprint(self.model),
+            "layers": list(self.blocks),
+            "poolings": list(self.poolings),
+            "prepare": None if self.prepare == "none" else preprocess.SpeechLevel().spec,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderFrames(Encoder):
+    """Hidden states of one clip, for models that pool by themselves (attention, say)."""
+
+    kind: ClassVar[Literal["vector", "frames"]] = "frames"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Like ``whisper-tiny.en-encoder_b2_001``."""
+        stem, width = PurePath(self.model).name, pretrained.width(self.model)
+        return tuple(
+            f"{stem}_b{block}_{index:04d}" for block in self.blocks for index in range(1, width + 1)
+        )
+
+    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Hidden states of one clip, shape (n_frames, n_columns)."""
+        return np.concatenate(self.hidden_states(spectrum), axis=1)
+
+
+MEMBERS = {"encoder": Encoder}

@@ -1,0 +1,95 @@
+"""openSMILE's eGeMAPS and ComParE 2016 sets, computed by the package ``opensmile`` where installed.
+
+``egemaps``: 88 functionals of eGeMAPSv02 (Eyben et al., IEEE Trans. Affective Computing 7(2),
+2016); ``compare2016``: 6373 functionals (Schuller et al., Interspeech 2016). Both see the clip at
+its native rate, as the package's own users give it.
+
+Licence: openSMILE is free for private, research and educational use only; **commercial use needs
+audEERING's permission**. emoscope does not contain it and does not install it unless asked to
+(``pip install 'emoscope[opensmile]'``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FeatureError, MissingExtraError
+from .base import Feature
+from .spectrum import Spectrum
+
+
+@functools.lru_cache(maxsize=2)
+def _smile(name: str, feature_set: str) -> Any:
+    try:
+        import opensmile
+    except ImportError as error:
+        what = f"the feature '{name}' (openSMILE: its licence does not allow commercial use)"
+        raise MissingExtraError(what, "opensmile", "opensmile") from error
+    return opensmile.Smile(
+        feature_set=getattr(opensmile.FeatureSet, feature_set),
+        feature_level=opensmile.FeatureLevel.Functionals,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSmileSet(Feature):
+    """Functionals of one clip; research and private use only."""
+
+    feature_set: ClassVar[str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """openSMILE's own names with the set's name before them."""
+        return tuple(f"{self.name}_{name}" for name in self._smile.feature_names)
+
+    @property
+    def _smile(self) -> Any:
+        return _smile(self.name, self.feature_set)
+
+    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Functionals of one clip, shape (n_columns,).
+
+        Raises
+        ------
+        FeatureError
+            When openSMILE gives no number for some value: the clip is too short for the set.
+        MissingExtraError
+            When the package ``opensmile`` is not installed.
+        """
+        signal = spectrum.signal
+        values = self._smile.process_signal(signal.samples, signal.rate).to_numpy(np.float32)[0]
+        if not np.isfinite(values).all():
+            raise FeatureError(
+                f"{signal.path}: {np.count_nonzero(~np.isfinite(values))} values of '{self.name}' "
+                f"are undefined; {signal.duration:.2f} s is too short for this set"
+            )
+        return np.asarray(values, dtype=np.float32)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Name, version and the set's own name."""
+        return {**super().spec, "feature_set": self.feature_set}
+
+
+@dataclasses.dataclass(frozen=True)
+class Egemaps(OpenSmileSet):
+    """eGeMAPSv02: 88 functionals; research and private use only."""
+
+    name: ClassVar[str] = "egemaps"
+    feature_set: ClassVar[str] = "eGeMAPSv02"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare2016(OpenSmileSet):
+    """ComParE 2016: 6373 functionals; research and private use only."""
+
+    name: ClassVar[str] = "compare2016"
+    feature_set: ClassVar[str] = "ComParE_2016"
+
+
+MEMBERS = {"egemaps": Egemaps, "compare2016": Compare2016}

@@ -1,0 +1,149 @@
+"""What is done to a recording before a model hears it: offset, outer silence, level.
+
+Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has
+seen one corpus learns both by heart. :class:`SpeechLevel` takes them away. It is named, with its
+parameters, in the specification of every feature and in the card of every model that uses it, so
+that training and prediction cannot drift apart.
+
+Conventions: samples are float32 mono in [-1, 1] of shape ``(n_samples,)``; levels are in dB
+relative to full scale (dBFS), 0 dBFS being a mean square of 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_SECONDS = 0.025
+HOP_SECONDS = 0.010
+FLOOR = 1e-12
+"""Added to a mean square before the logarithm: -120 dBFS."""
+
+
+def frame_levels(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
+    """Level of every 25 ms frame, every 10 ms.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (n_samples,)
+    rate : int
+        Hz.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_frames,)
+        dBFS, at least -120; a recording shorter than one frame gives one value.
+    """
+    length, hop = round(FRAME_SECONDS * rate), round(HOP_SECONDS * rate)
+    if len(samples) < length:
+        samples = np.pad(samples, (0, length - len(samples)))
+    sums = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    starts = np.arange(0, len(samples) - length + 1, hop)
+    # The difference of two running sums can fall below zero by rounding when a frame is silent.
+    power = np.maximum(sums[starts + length] - sums[starts], 0.0) / length
+    return np.asarray(10.0 * np.log10(power + FLOOR))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeechLevel:
+    """Removes the offset, cuts outer silence and brings speech to one level.
+
+    A frame counts as speech when it lies above ``max(loud - below_loud, min(floor + above_floor,
+    loud - 15))``, where ``loud`` is the 97th and ``floor`` the 5th percentile of the frame levels.
+    The level of the speech is the mean power of the frames within 25 dB of ``loud``.
+
+    Parameters
+    ----------
+    below_loud : float
+        dB under the loud frames at which silence begins in a clean recording.
+    above_floor : float
+        dB over the noise floor at which speech begins in a noisy one.
+    margin : float
+        Seconds kept on both sides of the speech.
+    level : float
+        dBFS of the speech afterwards.
+    shortest : float
+        Seconds; anything shorter is padded with zeros at the end.
+    """
+
+    below_loud: float = 35.0
+    above_floor: float = 8.0
+    margin: float = 0.1
+    level: float = -26.0
+    shortest: float = 0.2
+
+    name = "speech-level"
+
+    def __call__(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Apply to one recording.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n_samples,)
+            At least one sample.
+        rate : int
+            Hz.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_kept,)
+            May exceed [-1, 1] where the recording is much more dynamic than speech.
+        """
+        samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
+        levels = frame_levels(samples, rate)
+        first, last = self._speech_frames(levels)
+        margin, hop = round(self.margin * rate), round(HOP_SECONDS * rate)
+        start = max(0, first * hop - margin)
+        stop = min(len(samples), last * hop + round(FRAME_SECONDS * rate) + margin)
+        gain = 10.0 ** ((self.level - self._speech_level(levels)) / 20.0)
+        kept = (samples[start:stop] * gain).astype(np.float32)
+        missing = round(self.shortest * rate) - len(kept)
+        return np.pad(kept, (0, missing)) if missing > 0 else kept
+
+    def _speech_frames(self, levels: NDArray[np.float64]) -> tuple[int, int]:
+        loud, floor = np.percentile(levels, (97, 5))
+        threshold = max(loud - self.below_loud, min(floor + self.above_floor, loud - 15.0))
+        speech = np.flatnonzero(levels > threshold)
+        return (int(speech[0]), int(speech[-1])) if len(speech) else (0, len(levels) - 1)
+
+    @staticmethod
+    def _speech_level(levels: NDArray[np.float64]) -> float:
+        loud = levels[levels > np.percentile(levels, 97) - 25.0]
+        return float(10.0 * np.log10(np.mean(10.0 ** (loud / 10.0))))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Name and parameters, JSON-serialisable."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+def from_spec(spec: Mapping[str, Any] | None) -> SpeechLevel | None:
+    """The preprocessing that a specification names; None for None.
+
+    Parameters
+    ----------
+    spec : mapping or None
+        As given by :attr:`SpeechLevel.spec`.
+
+    Raises
+    ------
+    ValueError
+        When the name or a parameter is unknown or a value is not a finite number.
+    """
+    if spec is None:
+        return None
+    values = dict(spec)
+    name = values.pop("name", None)
+    if name != SpeechLevel.name:
+        raise ValueError(f"unknown preprocessing {name!r}; valid: '{SpeechLevel.name}'")
+    unknown = set(values) - {field.name for field in dataclasses.fields(SpeechLevel)}
+    if unknown:
+        raise ValueError(f"preprocessing '{name}' has no parameter {sorted(unknown)}")
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1e3:
+            raise ValueError(f"preprocessing '{name}': {key} = {value!r} is not a number in ±1000")
+    return SpeechLevel(**{key: float(value) for key, value in values.items()})
