@@ -1,0 +1,418 @@
+"""Model files: what is saved comes back; what could harm is refused with a reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoscope import model_file, onnx_scan
+from emoscope.audio import Signal
+from emoscope.card import AdaptedHead, Card, Input, Uncertain
+from emoscope.domain import Domain
+from emoscope.errors import ModelError
+from emoscope.preprocess import SpeechLevel
+
+onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+EMOTIONS = ("happy", "sad", "angry")
+WIDTH = 5
+
+
+def weights() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(WIDTH, len(EMOTIONS))).astype(np.float32)
+
+
+def graph(
+    *,
+    matrix: np.ndarray | None = None,
+    extra_nodes: list | None = None,
+    extra_initialisers: list | None = None,
+    input_name: str = "features",
+    domains: dict[str, int] | None = None,
+) -> object:
+    """``embedding = features``, ``logits = features @ matrix``."""
+    matrix = weights() if matrix is None else matrix
+    nodes = [
+        helper.make_node("Identity", [input_name], ["embedding"]),
+        helper.make_node("MatMul", ["embedding", "matrix"], ["logits"]),
+        *(extra_nodes or []),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, ["n", WIDTH])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", matrix.shape[1]]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", WIDTH]),
+        ],
+        [numpy_helper.from_array(matrix, "matrix"), *(extra_initialisers or [])],
+    )
+    opsets = [helper.make_opsetid(name, v) for name, v in {"": 17, **(domains or {})}.items()]
+    return helper.make_model(made, opset_imports=opsets, ir_version=9)
+
+
+def card(**changes: object) -> Card:
+    values = {
+        "name": "test",
+        "emotions": EMOTIONS,
+        "input": Input(kind="features", features=({"name": "mfcc", "spec": {}},), width=WIDTH),
+        "embedding_width": WIDTH,
+        "temperature": 2.0,
+        "uncertain": Uncertain(threshold=0.5, coverage=0.8, risk=0.1),
+        "training": {
+            "corpora": [{"name": "toy", "licence": "CC0", "citation": "", "speakers": ["a", "b"]}]
+        },
+        "results": ({"corpus": "toy", "protocol": "loso", "uar": 0.5},),
+        "licence": "CC0",
+        "notices": ("made for a test",),
+        "emoscope": "0.1.0",
+    }
+    return Card(**{**values, **changes})
+
+
+def packed(**members: bytes) -> bytes:
+    """A zip with members as given; ``card`` and ``model`` default to good ones."""
+    content = io.BytesIO()
+    good = {"card.json": card().to_json().encode(), "model.onnx": graph().SerializeToString()}
+    names = {"card": "card.json", "model": "model.onnx"}
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**good, **{names.get(k, k): v for k, v in members.items()}}.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def refused(content: bytes, why: str) -> None:
+    with pytest.raises(ModelError, match=why) as caught:
+        model_file.unpack(content, "evil.emoscope")
+    assert str(caught.value).startswith("evil.emoscope: ")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, WIDTH)).astype(np.float32)
+    domain = Domain.fit(x, [(np.arange(20), np.arange(20, 40))], rank=2)
+    adapted = AdaptedHead(
+        weights=weights(), bias=np.zeros(3, np.float32), temperature=1.5, minimum_clips=20
+    )
+    wanted = card(domain=domain, adapted=adapted)
+    path = model_file.save(tmp_path / "m.emoscope", graph().SerializeToString(), wanted)
+    loaded = model_file.load(path)
+    logits, embedding = loaded.run(x)
+    np.testing.assert_allclose(logits, x @ weights(), atol=1e-5)
+    np.testing.assert_array_equal(embedding, x)
+    probabilities = loaded.probabilities(logits)
+    expected = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert loaded.card.to_json() == wanted.to_json()
+    assert loaded.card.speakers == {"toy": {"a", "b"}}
+    np.testing.assert_array_equal(loaded.card.domain.distance(x), domain.distance(x))
+    np.testing.assert_array_equal(loaded.card.adapted.weights, adapted.weights)
+
+
+def test_samples_are_resampled_prepared_and_padded(tmp_path: Path) -> None:
+    samples = card(
+        input=Input(kind="samples", rate=16_000, preprocess=SpeechLevel(), shortest=0.5),
+        embedding_width=1,
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["samples"], ["embedding"], axes=[1], keepdims=1),
+        helper.make_node("Concat", ["embedding"] * 3, ["logits"], axis=1),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "samples",
+        [helper.make_tensor_value_info("samples", TensorProto.FLOAT, [1, "n"])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 1]),
+        ],
+    )
+    content = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
+    loaded = model_file.load(model_file.save(tmp_path / "s.emoscope", content, samples))
+    tone = np.sin(np.arange(4800) / 10).astype(np.float32)
+    heard = loaded.prepare(Signal(tone, 48_000))
+    assert heard.shape == (1, 8000)  # 0.1 s, padded by the level to 0.2 s and here to 0.5 s
+    assert heard.dtype == np.float32
+    assert loaded.run(heard)[0].shape == (1, 3)
+
+
+def test_packing_is_deterministic() -> None:
+    one, two = (model_file.pack(b"graph", "{}") for _ in range(2))
+    assert one == two
+
+
+def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
+    path = model_file.save(tmp_path / "m.emoscope", graph().SerializeToString(), card())
+    code = (
+        "import sys; from emoscope import model_file; model_file.load(sys.argv[1]);"
+        "print(sorted({'torch', 'onnx', 'pandas', 'sklearn', 'transformers'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+# --- archives -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"../../etc/passwd": b"x"}, "holds card.json and model.onnx only"),
+        ({"weights.pkl": b"x"}, "holds card.json and model.onnx only"),
+        ({"card": b"\xff\xfe"}, "not UTF-8"),
+        ({"card": b"{"}, "not valid JSON"),
+        ({"card": b'{"format": NaN}'}, "not valid JSON"),
+        ({"card": b"[]"}, "not an object"),
+        ({"card": b" " * (1 << 20)}, "would unpack to"),
+        ({"model": b"\0" * (1 << 20)}, "would unpack to"),
+        ({"model": b""}, "no graph"),
+        ({"model": b"MZ\x90\x00 not a graph"}, "not a valid ONNX file"),
+    ],
+)
+def test_bad_members_are_refused(members: dict[str, bytes], why: str) -> None:
+    refused(packed(**members), why)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"hello world", b"PK\x05\x06" + b"\0" * 18])
+def test_what_is_no_archive_is_refused(content: bytes) -> None:
+    refused(content, "not a whole zip archive|holds card.json")
+
+
+def test_a_missing_member_is_refused() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("card.json", card().to_json())
+    refused(content.getvalue(), "holds card.json and model.onnx only")
+
+
+def test_a_member_twice_is_refused() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("card.json", card().to_json())
+        archive.writestr("model.onnx", b"x")
+        archive.writestr("model.onnx", graph().SerializeToString())
+    refused(content.getvalue(), "holds card.json and model.onnx only")
+
+
+def test_a_size_that_lies_is_refused() -> None:
+    content = packed()
+    at = content.index(b"PK\x01\x02")
+    changed = bytearray(content)
+    struct.pack_into("<I", changed, at + 24, 10)  # uncompressed size in the directory
+    refused(bytes(changed), "another length|zip archive")
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_files_are_refused(keep: float) -> None:
+    content = packed()
+    refused(content[: int(len(content) * keep)], "zip archive")
+
+
+def test_every_flipped_byte_is_refused_or_harmless() -> None:
+    content = packed()
+    for at in range(0, len(content), 7):
+        changed = bytearray(content)
+        changed[at] ^= 0x55
+        try:
+            model_file.unpack(bytes(changed), "flipped.emoscope")
+        except ModelError:
+            continue
+
+
+def test_missing_file_and_folder_are_model_errors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No such file"):
+        model_file.load(tmp_path / "none.emoscope")
+    with pytest.raises(ModelError, match="not a model file"):
+        model_file.load(tmp_path)
+
+
+# --- graphs ---------------------------------------------------------------------------------------
+
+
+def external() -> bytes:
+    model = graph()
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    return model.SerializeToString()
+
+
+def with_node(operator: str, domain: str = "", **attributes: object) -> bytes:
+    node = helper.make_node(operator, ["embedding"], ["other"], domain=domain, **attributes)
+    return graph(extra_nodes=[node], domains={domain: 1} if domain else None).SerializeToString()
+
+
+def loop() -> bytes:
+    body = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "body", [], [])
+    return with_node("Identity", body=body)
+
+
+def function() -> bytes:
+    model = graph()
+    model.functions.append(
+        helper.make_function("mine", "F", ["a"], ["b"], [], [helper.make_opsetid("", 17)])
+    )
+    return model.SerializeToString()
+
+
+def huge_shape() -> bytes:
+    shape = numpy_helper.from_array(np.array([1 << 40], np.int64), "shape")
+    node = helper.make_node("ConstantOfShape", ["shape"], ["zeros"])
+    return graph(extra_nodes=[node], extra_initialisers=[shape]).SerializeToString()
+
+
+def short_weight() -> bytes:
+    model = graph()
+    model.graph.initializer[0].raw_data = b"\0" * 8
+    return model.SerializeToString()
+
+
+def sparse() -> bytes:
+    model = graph()
+    model.graph.sparse_initializer.add()
+    model.graph.sparse_initializer[0].dims.append(3)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (external(), "weights lie in another file"),
+        (with_node("Loop"), "operator 'Loop'"),
+        (with_node("If"), "operator 'If'"),
+        (with_node("Scan"), "operator 'Scan'"),
+        (with_node("Evil", "my.domain"), "operator 'my.domain:Evil'"),
+        (with_node("EPContext", "com.microsoft"), "operator 'com.microsoft:EPContext'"),
+        (loop(), "control flow"),
+        (function(), "functions of its own"),
+        (huge_shape(), "contains the integer 1099511627776"),
+        (short_weight(), "another size than its shape"),
+        (sparse(), "sparse"),
+        (graph(matrix=np.full((WIDTH, 3), np.nan, np.float32)).SerializeToString(), "not finite"),
+        (graph(matrix=np.full((WIDTH, 3), np.inf, np.float32)).SerializeToString(), "not finite"),
+        (graph(input_name="samples").SerializeToString(), "card promises 'features'"),
+        (graph(matrix=np.ones((WIDTH, 4), np.float32)).SerializeToString(), "4 columns"),
+    ],
+)
+def test_bad_graphs_are_refused(content: bytes, why: str) -> None:
+    refused(packed(model=content), why)
+
+
+def test_half_precision_and_typed_weights_are_checked() -> None:
+    half = numpy_helper.from_array(np.array([1.0, np.inf], np.float16), "half")
+    typed = helper.make_tensor("typed", TensorProto.FLOAT, [2], [1.0, float("nan")])
+    for tensor in (half, typed):
+        with pytest.raises(onnx_scan.ScanError, match="not finite"):
+            onnx_scan.check(graph(extra_initialisers=[tensor]).SerializeToString())
+    with pytest.raises(onnx_scan.ScanError, match="not finite"):
+        onnx_scan.check(with_node("LeakyRelu", alpha=float("nan")))
+
+
+def test_a_graph_that_breaks_its_promise_when_run() -> None:
+    overflow = graph(matrix=np.full((WIDTH, 3), 3e38, np.float32)).SerializeToString()
+    loaded = model_file.unpack(packed(model=overflow), "m.emoscope")
+    with pytest.raises(ModelError, match="not finite"):
+        loaded.run(np.ones((1, WIDTH), np.float32))
+    with pytest.raises(ModelError, match="graph failed"):
+        loaded.run(np.ones((1, WIDTH + 1), np.float32))
+
+
+# --- cards ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"format": 2}, "newer one"),
+        ({"emotions": ["happy"]}, "2 to 100 different names"),
+        ({"emotions": ["happy", "happy", "sad"]}, "different names"),
+        ({"emotions": "happy"}, "list of texts"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": "1"}, "a number"),
+        ({"temperature": True}, "a number"),
+        ({"embedding_width": 1.5}, "whole number"),
+        ({"input": None}, "not an object"),
+        ({"input": {"kind": "video"}}, "samples, features or frames"),
+        ({"input": {"kind": "samples", "rate": 10**9}}, "rate"),
+        (
+            {"input": {"kind": "samples", "rate": 16000, "preprocess": {"name": "os.system"}}},
+            "unknown preprocessing",
+        ),
+        ({"input": {"kind": "features", "features": [{"name": 1}], "width": 5}}, "name, spec"),
+        ({"uncertain": {"threshold": 2, "coverage": 1, "risk": 0}}, "threshold"),
+        ({"domain": {"components": {"shape": [2, 5], "float32": "!!"}}}, "base64"),
+        ({"domain": {"components": {"shape": [2, 6], "float32": ""}}}, "array of shape"),
+        ({"training": {"corpora": [{"name": "x"}]}}, "speakers"),
+        ({"training": []}, "not an object"),
+        ({"notices": [1]}, "list of texts"),
+        ({"results": [1]}, "list of objects"),
+        ({"licence": "x" * 30_000}, "at most"),
+    ],
+)
+def test_bad_cards_are_refused(change: dict, why: str) -> None:
+    values = {**json.loads(card().to_json()), **change}
+    refused(packed(card=json.dumps(values).encode()), why)
+
+
+def test_a_deeply_nested_card_is_refused() -> None:
+    with pytest.raises(ModelError, match="not valid JSON"):
+        Card.from_json("[" * 100_000)
+
+
+def test_arrays_of_a_card_are_checked() -> None:
+    x = np.random.default_rng(1).normal(size=(40, WIDTH)).astype(np.float32)
+    domain = Domain.fit(x, [(np.arange(20), np.arange(20, 40))], rank=2)
+    good = json.loads(card(domain=domain).to_json())
+    for part, value in (
+        ("mean", {"shape": [6], "float32": good["domain"]["mean"]["float32"]}),
+        ("mean", {"shape": [5], "float32": "AAAA"}),
+        ("mean", {"shape": [5], "float32": "AADAfwAAwH8AAMB/AADAfwAAwH8="}),  # five times NaN
+        ("variances", {"shape": [2], "float32": "AAAAAAAAAAA="}),  # zero
+        ("threshold", -1),
+    ):
+        changed = {**good, "domain": {**good["domain"], part: value}}
+        refused(packed(card=json.dumps(changed).encode()), f"domain.*{part}")
+
+
+# --- domain ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_clips", [400, 12])
+def test_distance_against_the_full_covariance(n_clips: int) -> None:
+    """With all directions kept, the distance is the Mahalanobis distance of the PPCA covariance."""
+    rng = np.random.default_rng(3)
+    x = (rng.normal(size=(n_clips, 20)) * np.linspace(3, 0.1, 20)).astype(np.float32)
+    found = Domain.fit(x, [(np.arange(n_clips // 2), np.arange(n_clips // 2, n_clips))], rank=4)
+    c, v = found.components.astype(float), found.variances.astype(float)
+    covariance = found.residual * np.eye(20) + c.T @ np.diag(v - found.residual) @ c
+    centred = x - x.mean(axis=0)
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred) / 20)
+    np.testing.assert_allclose(found.distance(x), expected, rtol=1e-3)
+    np.testing.assert_allclose(c @ c.T, np.eye(len(c)), atol=1e-4)
+    values = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1][: len(v)]
+    np.testing.assert_allclose(v, np.maximum(values, found.residual), rtol=1e-3)
+
+
+def test_what_is_far_lies_beyond_the_threshold() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(600, 30)).astype(np.float32)
+    folds = [(np.arange(300), np.arange(300, 600)), (np.arange(300, 600), np.arange(300))]
+    domain = Domain.fit(x, folds, rank=5, quantile=0.99)
+    assert np.mean(domain.distance(x) > domain.threshold) == pytest.approx(0.01, abs=0.01)
+    far = x + 4 * rng.normal(size=(1, 30)).astype(np.float32)
+    assert (domain.distance(far) > domain.threshold).mean() > 0.99
