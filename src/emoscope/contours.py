@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 55.0, 900.0
 #: The pitch search runs at this rate: the period of the highest pitch is still 17.8 samples long.
 RATE = 16_000
 #: Difference to the next period, as a share of the mean, below which a frame is periodic.
-THRESHOLD = 0.2
+THRESHOLD = 0.25
 #: A frame this far below the clip's loudest is not voiced, however periodic: it is hum.
 VOICED_DB = 45.0
 #: Energy below this is shown as this; 16-bit recordings reach no lower.
@@ -29,7 +29,8 @@ FLOOR_DB = -96.0
 
 def times(signal: Signal) -> Vector:
     """Centre of each frame in seconds, shape (n_frames,)."""
-    return np.arange(1 + int(signal.duration / HOP_SECONDS)) * HOP_SECONDS
+    count = 1 + int(signal.duration / HOP_SECONDS)
+    return np.arange(count, dtype=np.float64) * HOP_SECONDS
 
 
 def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
@@ -121,7 +122,7 @@ def _first_period(difference: Vector) -> float:
         return float("nan")
     before, here, after = difference[lag - 1 : lag + 2]
     curvature = before - 2.0 * here + after
-    return lag + (0.5 * (before - after) / curvature if curvature > 0 else 0.0)
+    return float(lag + (0.5 * (before - after) / curvature if curvature > 0 else 0.0))
 
 
 def _steady(hertz: Vector) -> Vector:
