@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import FeatureError
 from .spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,19 @@ class Feature(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     kind: ClassVar[Literal["vector", "frames"]] = "vector"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Make the feature from what follows its name and a colon; most take nothing.
+
+        Raises
+        ------
+        FeatureError
+            When the text cannot be read.
+        """
+        if text:
+            raise FeatureError(f"the feature '{cls.name}' takes no argument; found ':{text}'")
+        return cls()
 
     @property
     @abstractmethod
