@@ -1,0 +1,57 @@
+"""emoscope: speech emotion recognition that is honest by default.
+
+>>> import emoscope
+>>> emoscope.predict("speech.wav").emotion  # doctest: +SKIP
+'happy'
+>>> emoscope.extract_feature("speech.wav").shape  # doctest: +SKIP
+(193,)
+
+The names below are imported when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Corpus": "corpus",
+    "EmoscopeError": "errors",
+    "Predictor": "predict",
+    "Result": "result",
+    "Signal": "audio",
+    "compare": "experiment",
+    "extract_feature": "features",
+    "load_audio": "audio",
+    "load_corpus": "corpus",
+    "load_dataset": "dataset",
+    "predict": "predict",
+}
+_RENAMED = {"load_audio": "load", "load_corpus": "load", "load_dataset": "load"}
+
+__all__ = ["__version__", *_WHERE]
+
+if TYPE_CHECKING:
+    from .audio import Signal
+    from .audio import load as load_audio
+    from .corpus import Corpus
+    from .corpus import load as load_corpus
+    from .dataset import load as load_dataset
+    from .errors import EmoscopeError
+    from .experiment import compare
+    from .features import extract_feature
+    from .predict import Predictor, predict
+    from .result import Result
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'emoscope' has no attribute '{name}'")
+    module = importlib.import_module(f".{_WHERE[name]}", __name__)
+    return getattr(module, _RENAMED.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

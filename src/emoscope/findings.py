@@ -1,0 +1,165 @@
+"""What a result says, in sentences computed from its numbers.
+
+A sentence is made only when the numbers bear it out; none is canned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import metrics
+from .result import Result
+
+#: Human listeners on RAVDESS speech, audio only: 0.67 accuracy over eight emotions (Luna-Jiménez et
+#: al. 2022, Table 1, from the ratings of Livingstone and Russo 2018). Emotions are near balanced, so
+#: accuracy and UAR are within a point of each other.
+HUMAN_RAVDESS = 0.67
+HUMAN_SOURCE = "accuracy in forced choice, ten ratings a clip (Luna-Jiménez et al. 2022, Table 1)"
+
+
+def reference_lines(result: Result) -> list[dict[str, Any]]:
+    """Scores to hold a model against: chance, and human listeners where they were measured."""
+    lines: list[dict[str, Any]] = [
+        {"name": "chance", "value": 1 / len(result.emotions), "source": None}
+    ]
+    if result.corpus.get("name") == "ravdess" and len(result.emotions) == 8:
+        lines.append({"name": "human listeners", "value": HUMAN_RAVDESS, "source": HUMAN_SOURCE})
+    return lines
+
+
+def sentences(result: Result) -> list[dict[str, Any]]:
+    """The findings of a comparison, most important first.
+
+    Returns
+    -------
+    list of dict
+        ``text``, and ``warn``: whether it speaks of a trap rather than of a success.
+    """
+    board = [run for run in result.leaderboard() if run["model"] != "dummy"]
+    if not board:
+        return []
+    makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
+    made = [maker(result, board) for maker in makers]
+    return [finding for finding in made if finding is not None]
+
+
+def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
+    """One sentence about the clips that most models get wrong."""
+    if not hardest:
+        return ""
+    emotions = [clip["emotion"] for clip in hardest]
+    commonest = max(sorted(set(emotions)), key=emotions.count)
+    every = sum(clip["wrong"] == clip["models"] for clip in hardest)
+    return (
+        f"{len(hardest)} of the clips that more than half of the models get wrong; every model fails "
+        f"on {every} of them, and {emotions.count(commonest)} are {commonest}."
+    )
+
+
+def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    best = board[0]
+    chance = 1 / len(result.emotions)
+    span = ""
+    if best["uar_low"] is not None:
+        span = f" (95 % interval {best['uar_low']:.3f} to {best['uar_high']:.3f})"
+    return _say(
+        f"{best['model']} is best with UAR {best['uar']:.3f}{span}, {best['uar'] / chance:.1f} times "
+        f"chance, on speakers it never heard."
+        if not best["protocol"].startswith("random-")
+        else f"{best['model']} reaches UAR {best['uar']:.3f} on random folds, where voices leak."
+    )
+
+
+def _leak(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    gaps = [run for run in board if run["leak_gap"] is not None]
+    if not gaps:
+        return None
+    largest = max(gaps, key=lambda run: run["leak_gap"])
+    mean = float(np.mean([run["leak_gap"] for run in gaps]))
+    if mean <= 0:
+        return _say(f"Random folds do not flatter here: the mean leak gap is {mean:+.3f}.")
+    return _say(
+        f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
+        f"{largest['model']}: {largest['uar'] + largest['leak_gap']:.3f} instead of "
+        f"{largest['uar']:.3f}. The difference is recognised voices, not emotions.",
+        warn=True,
+    )
+
+
+def _human(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    human = next((x for x in reference_lines(result) if x["name"] == "human listeners"), None)
+    if human is None:
+        return None
+    best = board[0]
+    gap = best["accuracy"] - human["value"]
+    where = "above" if gap >= 0 else "below"
+    return _say(
+        f"Human listeners recognise {human['value']:.0%} of these recordings; {best['model']} "
+        f"recognises {best['accuracy']:.0%}, {abs(gap) * 100:.0f} points {where} them.",
+        warn=gap < 0,
+    )
+
+
+def _emotions(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    rows = result.rows(board[0]["model"])
+    recall = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)[
+        "recall"
+    ]
+    easy, hard = recall.idxmax(), recall.idxmin()
+    return _say(
+        f"Easiest for {board[0]['model']} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "
+        f"({recall[hard]:.2f})."
+    )
+
+
+def _confusion(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    rows = result.rows(board[0]["model"])
+    counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy(copy=True)
+    np.fill_diagonal(shares, 0)
+    true, predicted = np.unravel_index(int(shares.argmax()), shares.shape)
+    if shares[true, predicted] == 0:
+        return None
+    return _say(
+        f"Its commonest confusion: {shares[true, predicted]:.0%} of {result.emotions[true]} clips "
+        f"are heard as {result.emotions[predicted]}."
+    )
+
+
+def _speakers(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    rows = result.rows(board[0]["model"])
+    right = (rows["emotion"] == rows["predicted"]).groupby(rows["speaker"]).mean()
+    if len(right) < 2:
+        return None
+    return _say(
+        f"Speakers differ: {board[0]['model']} recognises {right.min():.0%} of speaker "
+        f"{right.idxmin()}'s clips and {right.max():.0%} of speaker {right.idxmax()}'s.",
+        warn=bool(right.max() - right.min() > 0.3),
+    )
+
+
+def _networks(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    networks = [run for run in board if any(run["history"] or [])]
+    classical = [run for run in board if not any(run["history"] or [])]
+    if not networks or not classical:
+        return None
+    network, other = networks[0], classical[0]
+    gap = network["uar"] - other["uar"]
+    verb = "beats" if gap > 0 else "does not beat"
+    return _say(
+        f"The best network, {network['model']}, {verb} the best classical model, {other['model']}: "
+        f"{network['uar']:.3f} against {other['uar']:.3f}, at {_ratio(network, other)} the training "
+        "time."
+    )
+
+
+def _ratio(one: dict[str, Any], other: dict[str, Any]) -> str:
+    ratio = one["fit_seconds"] / max(other["fit_seconds"], 1e-9)
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def _say(text: str, *, warn: bool = False) -> dict[str, Any]:
+    return {"text": text, "warn": warn}

@@ -1,0 +1,39 @@
+"""What several test files share: where the real corpora and encoders are, if they are here."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+BESIDE = Path(__file__).parents[2] / "shared"
+
+
+def _place(variable, default, *parts):
+    path = Path(os.environ.get(variable, default), *parts)
+    if not path.is_dir():
+        pytest.skip(f"{path} is absent; set {variable} to run this test on real recordings")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ravdess():
+    """Folder of the real RAVDESS speech recordings."""
+    return _place("EMOSCOPE_DATA", BESIDE / "data", "ravdess")
+
+
+@pytest.fixture(scope="session")
+def emodb():
+    """Folder of the real EMO-DB recordings."""
+    return _place("EMOSCOPE_DATA", BESIDE / "data", "emodb")
+
+
+@pytest.fixture(scope="session")
+def encoders():
+    """Folder of the pretrained encoders."""
+    return _place("EMOSCOPE_MODELS", BESIDE / "models")
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's own feature store."""
+    monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path_factory.getbasetemp() / "store"))

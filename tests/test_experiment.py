@@ -1,0 +1,163 @@
+"""The comparison: honest folds, the same rows however it is run, nothing lost when it stops."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from emoscope import experiment, findings, report
+from emoscope.corpus import Corpus
+from emoscope.errors import FeatureError, ProtocolError, UnknownNameError
+from emoscope.features.table import Features
+from emoscope.journal import Journal
+from emoscope.result import Result
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+
+EMOTIONS = ("happy", "sad", "angry")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Eight speakers whose voice outweighs their emotion: random folds leak, speaker folds do not."""
+    random = np.random.default_rng(0)
+    rows, values = [], []
+    for speaker in range(8):
+        voice = random.normal(size=(3, 10)) * 3
+        for n in range(18):
+            emotion = n % 3
+            rows.append(
+                {
+                    "clip": f"{speaker}-{n:02d}",
+                    "path": f"{speaker}-{n:02d}.wav",
+                    "emotion": EMOTIONS[emotion],
+                    "label": EMOTIONS[emotion][0],
+                    "speaker": f"s{speaker}",
+                    "corpus": "small",
+                    "gender": "female" if speaker % 2 else "male",
+                }
+            )
+            here = voice[emotion] + random.normal(size=10)
+            here[emotion] += 2
+            values.append(here)
+    corpus = Corpus(
+        name="small", table=pd.DataFrame(rows), licence="none", citation="none", rejected=[]
+    )
+    x = np.asarray(values, dtype=np.float32)
+    specs = [{"name": "a", "version": 1}, {"name": "b", "version": 1}]
+    columns = tuple(f"a_{i}" for i in range(5)) + tuple(f"b_{i}" for i in range(5))
+    clips = [row["clip"] for row in rows]
+    return corpus, {"vector": Features(clips=clips, specs=specs, columns=columns, X=x)}
+
+
+def run(small, **options):
+    corpus, features = small
+    options = {"models": ["dummy", "svm", "tree"], "jobs": 1, **options}
+    return experiment.compare(corpus, features, **options)
+
+
+def test_rows_hold_every_clip_once_per_model_and_scores_follow_from_them(small):
+    result = run(small)
+    for model in ("dummy", "svm", "tree"):
+        rows = result.rows(model)
+        assert sorted(rows["clip"]) == sorted(small[0].table["clip"])
+        line = next(r for r in result.leaderboard() if r["model"] == model)
+        recalls = [(g["predicted"] == e).mean() for e, g in rows.groupby("emotion")]
+        assert line["uar"] == pytest.approx(np.mean(recalls))
+        probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert next(r for r in result.runs if r["model"] == "dummy")["uar"] == pytest.approx(1 / 3)
+
+
+def test_voices_that_leak_are_seen_as_a_leak_gap(small):
+    line = next(r for r in run(small).leaderboard() if r["model"] == "svm")
+    assert line["leak_gap"] > 0.15
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """Remembers nothing but checks what it is given."""
+
+    def fit(self, X, y, groups=None):
+        assert groups is not None and len(set(groups)) == 8 - 8 // 6 - (len(X) != 126)
+        self.classes_ = np.unique(y)
+        self.mean_ = X.mean(axis=0)
+        return self
+
+    def predict(self, X):
+        return np.repeat(self.classes_[0], len(X))
+
+    def predict_proba(self, X):
+        return np.eye(len(self.classes_))[np.zeros(len(X), dtype=int)]
+
+
+def test_an_estimator_of_the_users_own_gets_training_speakers_only(small):
+    result = run(small, models={"spy": Spy(), "lr": LogisticRegression()}, leak_protocol=None)
+    assert [r["model"] for r in result.runs] == ["spy", "lr"]
+
+
+def test_the_same_rows_in_one_process_and_in_two(small):
+    one, two = run(small, jobs=1), run(small, jobs=2)
+    pd.testing.assert_frame_equal(one.predictions, two.predictions)
+
+
+def test_saving_and_loading_gives_the_same_and_twice_the_same_bytes(small, tmp_path):
+    for name in ("first", "second"):
+        run(small).save(tmp_path / name)
+    first, second = (
+        (tmp_path / name / "predictions.csv").read_bytes() for name in ("first", "second")
+    )
+    assert first == second
+    loaded = Result.load(tmp_path / "first")
+    again = run(small)
+    assert loaded.runs[0]["uar"] == again.runs[0]["uar"]
+    pd.testing.assert_frame_equal(loaded.predictions, again.predictions, atol=1e-6)
+
+
+def test_a_stopped_run_continues_where_it_was(small, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_at_five(done, total):
+        if done == 5:
+            raise Stop
+
+    journal = Journal(tmp_path)
+    with pytest.raises(Stop):
+        run(small, journal=journal, on_unit=stop_at_five)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(kept) == 5
+    result = run(small, journal=journal)
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    pd.testing.assert_frame_equal(result.predictions, run(small).predictions)
+
+
+def test_ablation_runs_each_feature_alone(small):
+    result = run(small, models=["svm"], ablation=["svm"], leak_protocol=None)
+    labels = [r["features"] for r in result.ablations()]
+    assert len(labels) == 3 and len(set(labels)) == 3
+    assert len(result.leaderboard()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"models": ["svn"]}, UnknownNameError, "Did you mean 'svm'"),
+        ({"protocol": "holdout"}, UnknownNameError, "Valid: speaker-6fold"),
+        ({"protocol": "luna-5fold"}, ProtocolError, "published for RAVDESS"),
+        ({"models": ["cnn2d-a"]}, FeatureError, "logmel"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_words(small, options, error, says):
+    with pytest.raises(error, match=says):
+        run(small, **options)
+
+
+def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path):
+    corpus, features = small
+    result = run(small)
+    result.corpus["rejected"] = [{"file": "<script>alert(1)</script>\udcff", "reason": "<b>"}]
+    page = report.render(result)
+    best = result.leaderboard()[0]
+    assert f"{best['uar']:.3f}" in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    texts = " ".join(f["text"] for f in findings.sentences(result))
+    assert best["model"] in texts and "Random folds would have claimed" in texts

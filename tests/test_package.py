@@ -1,0 +1,83 @@
+"""The package as a whole: light to import, layered, free of what it promises not to contain."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "emoscope"
+MODULES = sorted(ROOT.rglob("*.py"))
+
+#: From the bottom up; a module imports from its own layer or from layers below it.
+LAYERS = (
+    {"errors", "files", "registry", "labels"},
+    {"audio", "media", "journal", "metrics", "ratios", "preprocess", "protocols"},
+    {"statistics", "significance", "corpora", "features", "tasks", "workers", "cluster"},
+    {"corpus", "compute", "store", "models", "card", "domain", "onnx_scan", "adaptation"},
+    {"extraction", "model_file", "embedded", "result"},
+    {"dataset", "experiment", "export", "plots", "audit", "predict", "findings"},
+    {"report", "training", "timeline", "microphone", "reproduction"},
+    {"terminal", "server"},
+    {"cli"},
+)
+
+
+def imported_names(path):
+    """Modules of the package that a file imports, wherever in the file."""
+    package = ["emoscope", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            full = base + (node.module.split(".") if node.module else [])
+            yield from ([full] if node.module else [[*full, alias.name] for alias in node.names])
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emoscope"):
+            yield node.module.split(".")
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".") for a in node.names if a.name.startswith("emoscope"))
+
+
+def layer_of(name):
+    for number, layer in enumerate(LAYERS):
+        if name in layer:
+            return number
+    raise AssertionError(f"{name} stands in no layer of tests/test_package.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_downwards(path):
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for name in imported_names(path):
+        if len(name) > 1 and name[1] not in ("__version__", own):
+            assert layer_of(name[1]) <= layer_of(own), f"{own} imports {name[1]} from above"
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import emoscope", {"torch", "matplotlib", "pandas", "sklearn", "scipy", "onnxruntime"}),
+        ("import emoscope.cli", {"torch", "matplotlib", "pandas", "sklearn", "scipy"}),
+        ("import emoscope.models as m; m.names()", {"torch", "skorch", "matplotlib"}),
+        ("import emoscope.features as f; f.names()", {"torch", "transformers", "opensmile"}),
+    ],
+)
+def test_imports_are_light(statement, absent):
+    code = f"{statement}; import sys; print(*sorted({absent!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_code_is_loaded_from_data(path):
+    """No eval, exec, shell or unpickling: nothing a user opens can run code."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "os.system", "os.popen"}, called
+            assert not called.endswith(("pickle.load", "pickle.loads", "joblib.load")), called
+            for keyword in node.keywords:
+                literal = ast.unparse(keyword)
+                assert literal not in {"shell=True", "allow_pickle=True", "weights_only=False"}
