@@ -1,16 +1,16 @@
-"""Features of speech: one file each, all computed from one shared spectrogram.
+"""Acoustic features: named, versioned, computed from one shared spectrogram per clip.
 
-``names()`` lists them, ``get(text)`` makes one, :func:`extract_feature` gives the 193 named values of
-one recording. A new feature is one new file here with ``MEMBERS = {"name": Class}``.
+``names()`` lists them, ``get("mfcc")`` gives one, ``extract_feature(path)`` gives the 193 classic
+values of a recording at once. One file per feature; found from this folder. Nothing is imported
+before it is used.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ..errors import FeatureError
 from ..registry import Registry
 
 if TYPE_CHECKING:
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from .base import Feature
 
+__all__ = ["DEFAULT", "extract_feature", "get", "names", "register", "registry"]
+
 DEFAULT = ("mfcc", "chroma", "mel", "contrast", "tonnetz")
-"""The 40 + 12 + 128 + 7 + 6 = 193 values that the field computes most."""
+"""The 40 + 12 + 128 + 7 + 6 = 193 values that most SER projects start from."""
 
 registry: Registry[type[Feature]] = Registry("feature", __name__)
 
@@ -29,23 +31,35 @@ def names() -> list[str]:
     return registry.names()
 
 
+def register(name: str, member: type[Feature]) -> None:
+    """Add a feature for the life of this process; one of the same name is replaced."""
+    registry.register(name, member)
+
+
 def get(text: str) -> Feature:
-    """Make a feature from its name, with its argument where it takes one.
+    """The feature that a user named.
 
     Parameters
     ----------
     text : str
-        ``"mfcc"``, or ``"encoder:openai/whisper-tiny.en@layers=2+3"``: what follows the colon is
-        the feature's own to read.
+        A name, ``"mfcc"``; or a name with what that feature asks for, ``"encoder:MODEL"``.
 
     Raises
     ------
     UnknownNameError
         When there is no such feature; the message lists the valid names.
+    FeatureError
+        When the part after the colon does not fit the feature.
     """
-    name, _, argument = text.partition(":")
-    member = registry.get(name)
-    return member.from_text(argument)
+    name, colon, argument = text.partition(":")
+    member: Any = registry.get(name)
+    if hasattr(member, "from_text"):
+        made: Feature = member.from_text(argument)
+        return made
+    if colon:
+        raise FeatureError(f"'{text}': the feature '{name}' takes nothing after its name")
+    plain: Feature = member()
+    return plain
 
 
 def extract_feature(
@@ -56,35 +70,38 @@ def extract_feature(
     mel: bool = True,
     contrast: bool = True,
     tonnetz: bool = True,
-) -> pd.Series:
-    """The classical features of one recording: means over frames, as librosa gives them.
+) -> pd.Series[float]:
+    """The classic values of one recording, at its native rate.
 
     Parameters
     ----------
-    path : path-like
-        A recording of any format, rate and number of channels that libsndfile reads.
+    path : str or path
+        The recording: a file or an fsspec URL.
     mfcc, chroma, mel, contrast, tonnetz : bool
-        Which to compute: 40, 12, 128, 7 and 6 values.
+        Which features: 40, 12, 128, 7 and 6 values, in this order.
 
     Returns
     -------
-    Series of float32
-        Named values, e.g. ``mfcc_01``; all 193 by default.
+    pandas.Series of float32 [shape=(n_values,)]
+        Means over frames, named ``mfcc_01`` … ``tonnetz_major_y``.
 
     Raises
     ------
     AudioError
         When the recording cannot be used.
+    FeatureError
+        When no feature is asked for, or the sample rate is too low for one.
     """
+    import numpy as np
     import pandas as pd
 
     from ..audio import load
     from .spectrum import Spectrum
 
-    asked = dict(zip(DEFAULT, (mfcc, chroma, mel, contrast, tonnetz), strict=True))
-    chosen = [get(name) for name, wanted in asked.items() if wanted]
+    switches = (mfcc, chroma, mel, contrast, tonnetz)
+    chosen = [get(name) for name, wanted in zip(DEFAULT, switches, strict=True) if wanted]
+    if not chosen:
+        raise FeatureError(f"no feature asked for; switch on one or more of {', '.join(DEFAULT)}")
     spectrum = Spectrum(load(path))
-    values = [feature.extract(spectrum) for feature in chosen]
-    columns = [column for feature in chosen for column in feature.columns]
-    joined = np.concatenate(values) if values else np.empty(0, np.float32)
-    return pd.Series(joined, index=columns, dtype=np.float32, name=str(path))
+    values = np.concatenate([feature.extract(spectrum) for feature in chosen])
+    return pd.Series(values, index=[column for feature in chosen for column in feature.columns])

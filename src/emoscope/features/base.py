@@ -76,3 +76,28 @@ class Feature(ABC):
     def spec(self) -> dict[str, Any]:
         """What identifies the values: name, version and every parameter; JSON-serialisable."""
         return {"name": self.name, "version": self.version, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameMean(Feature):
+    """A vector feature: the mean over frames of a function of the spectrum."""
+
+    @abstractmethod
+    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """The values of every frame, [shape=(n_frames, n_columns)]."""
+
+    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Mean over frames, [shape=(n_columns,)].
+
+        Raises
+        ------
+        FeatureError
+            When a mean is not a finite number.
+        """
+        means = np.asarray(self.frames(spectrum).mean(axis=0, dtype=np.float64), np.float32)
+        if not np.isfinite(means).all():
+            raise FeatureError(
+                f"{spectrum.signal.path}: '{self.name}' is not finite; "
+                "are the samples finite and within [-1, 1]?"
+            )
+        return means

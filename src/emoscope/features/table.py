@@ -1,143 +1,163 @@
-"""Features of many clips: a matrix with named columns, or one spectrogram per clip.
+"""Features of many clips: what models read.
 
-Rows stand in the order of ``clips``. A *vector* table has ``X`` of shape ``(n_clips, n_columns)`` and
-``columns``; a *frames* table has ``frames``, a list of ``(n_frames, n_bins)`` arrays. Both carry the
-specifications of the features that made them. Everything is float32.
+Rows are aligned with a corpus's clips. Vector features stand side by side in one matrix; a feature
+that gives frames is a list of matrices whose lengths differ. The specifications that made the
+values travel with them, also through Parquet.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FeatureError, UnknownNameError
+from ..errors import FeatureError
 
-if TYPE_CHECKING:
-    import pandas as pd
+Matrix = NDArray[np.float32]
+
+FORMAT = 1
+"""Raised when a file of this version could be misread by an older one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
-    """The features of many clips, row for row.
+    """Features of some clips: either ``X`` with ``columns``, or ``frames``.
 
     Attributes
     ----------
     clips : list of str
-        Identity of each row.
+        Identifier of each clip.
     specs : list of dict
-        Specification of each feature, in the order of its columns.
+        What made the values: one specification per feature, in the order of the columns.
     columns : tuple of str
-        Names of the columns of `X`; empty for frames.
-    X : ndarray of float32, shape (n_clips, n_columns), or None
-    frames : list of ndarray of float32, each (n_frames, n_bins), or None
+        Names of the columns of ``X``, or of every matrix in ``frames`` where known.
+    X : ndarray of float32 [shape=(n_clips, n_columns)], optional
+        Vector features.
+    frames : list of ndarray of float32 [shape=(n_frames, n_columns)], optional
+        A feature that gives frames.
+    widths : tuple of int
+        Columns of each feature; where not given, told by the names of the columns, which begin with
+        the feature's name.
     """
 
     clips: list[str]
     specs: list[dict[str, Any]]
     columns: tuple[str, ...] = ()
-    X: NDArray[np.float32] | None = None
-    frames: list[NDArray[np.float32]] | None = None
+    X: Matrix | None = None
+    frames: list[Matrix] | None = None
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.X is None) == (self.frames is None):
-            raise FeatureError("a table of features holds either vectors (X) or frames")
+            raise FeatureError("features are either a matrix X or a list of frames")
         if len(self.values) != len(self.clips):
-            raise FeatureError(f"{len(self.values)} rows of features for {len(self.clips)} clips")
-        if self.X is not None and self.X.shape[1] != len(self.columns):
-            raise FeatureError(f"{self.X.shape[1]} columns, {len(self.columns)} names for them")
+            raise FeatureError(f"{len(self.clips)} clips, but {len(self.values)} rows of values")
+        if self.X is not None and self.X.shape != (len(self.clips), len(self.columns)):
+            raise FeatureError(
+                f"X has the shape {self.X.shape}; {len(self.clips)} clips with "
+                f"{len(self.columns)} columns make {(len(self.clips), len(self.columns))}"
+            )
+        if self.X is not None and not self.widths:
+            object.__setattr__(self, "widths", self._widths_by_name())
+
+    def _widths_by_name(self) -> tuple[int, ...]:
+        if len(self.specs) == 1:
+            return (len(self.columns),)
+        names = [spec["name"] for spec in self.specs]
+        counts = [sum(c.startswith(f"{name}_") for c in self.columns) for name in names]
+        if sum(counts) != len(self.columns):
+            raise FeatureError(f"cannot tell which columns belong to {', '.join(names)}")
+        return tuple(counts)
+
+    @property
+    def kind(self) -> str:
+        """``"vector"`` or ``"frames"``."""
+        return "frames" if self.X is None else "vector"
+
+    @property
+    def values(self) -> Matrix | list[Matrix]:
+        """``X``, or ``frames``: what an estimator is given."""
+        if self.X is not None:
+            return self.X
+        return self.frames if self.frames is not None else []
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    @property
-    def values(self) -> Any:
-        """What a model reads: `X`, or the list of frames."""
-        return self.X if self.X is not None else self.frames
-
-    @property
-    def label(self) -> str:
-        """Names of the features, as a result shows them: ``"mfcc+chroma+mel"``."""
-        return "+".join(str(spec.get("label", spec["name"])) for spec in self.specs)
-
-    def rows(self, indices: ArrayLike) -> Features:
-        """The rows at these positions, in that order."""
-        chosen = np.asarray(indices, dtype=np.intp)
-        clips = [self.clips[i] for i in chosen]
-        if self.X is not None:
-            return dataclasses.replace(self, clips=clips, X=self.X[chosen])
-        assert self.frames is not None
-        return dataclasses.replace(self, clips=clips, frames=[self.frames[i] for i in chosen])
-
     def select(self, names: Sequence[str]) -> Features:
-        """The columns of these features, in that order.
+        """Some of the features, in the order asked for.
 
-        Columns belong to features by their prefix: ``mfcc_01`` to ``mfcc``.
-
-        Raises
-        ------
-        UnknownNameError
-            For a feature that the table does not hold.
-        """
-        by_name = {spec["name"]: spec for spec in self.specs}
-        for name in names:
-            if name not in by_name:
-                raise UnknownNameError("feature", name, by_name)
-        specs = [by_name[name] for name in names]
-        if self.X is None:
-            return dataclasses.replace(self, specs=specs)
-        places = [
-            i for name in names for i, c in enumerate(self.columns) if c.startswith(f"{name}_")
-        ]
-        columns = tuple(self.columns[i] for i in places)
-        return dataclasses.replace(self, specs=specs, columns=columns, X=self.X[:, places])
-
-    def fingerprint(self) -> str:
-        """Hexadecimal digest of clips, specifications and every value."""
-        digest = hashlib.blake2b(json.dumps([self.clips, self.specs]).encode(), digest_size=16)
-        for part in [self.X] if self.X is not None else self.frames or []:
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The vectors as a table with the clips as its index.
+        Parameters
+        ----------
+        names : sequence of str
+            Names of features, e.g. ``["mfcc", "chroma"]``.
 
         Raises
         ------
         FeatureError
-            For frames, whose rows differ in length.
+            When one is not here.
         """
-        import pandas as pd
-
+        here = [spec["name"] for spec in self.specs]
+        absent = [name for name in names if name not in here]
+        if absent:
+            raise FeatureError(f"no {', '.join(absent)} here; there are {', '.join(here)}")
         if self.X is None:
-            raise FeatureError(f"'{self.label}' gives spectrograms, which are no table of columns")
-        return pd.DataFrame(
-            self.X, columns=list(self.columns), index=pd.Index(self.clips, name="clip")
+            return self
+        edges = np.cumsum([0, *self.widths])
+        chosen = [here.index(name) for name in names]
+        taken = [i for n in chosen for i in range(edges[n], edges[n + 1])]
+        return dataclasses.replace(
+            self,
+            specs=[self.specs[n] for n in chosen],
+            widths=tuple(self.widths[n] for n in chosen),
+            columns=tuple(self.columns[i] for i in taken),
+            X=self.X[:, taken],
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as Parquet; vectors as columns, frames as bytes with their number of bins."""
+    def rows(self, indices: ArrayLike) -> Features:
+        """Some of the clips, in the order asked for.
+
+        Parameters
+        ----------
+        indices : array of int [shape=(n,)]
+            Positions in ``clips``.
+        """
+        chosen = np.asarray(indices, dtype=np.intp)
+        return dataclasses.replace(
+            self,
+            clips=[self.clips[i] for i in chosen],
+            X=None if self.X is None else self.X[chosen],
+            frames=None if self.frames is None else [self.frames[i] for i in chosen],
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a Parquet table: ``clip`` and one column per value, or per clip its frames."""
         import pyarrow as pa
-        import pyarrow.parquet
+        import pyarrow.parquet as pq
 
+        about = {
+            "format": FORMAT,
+            "specs": self.specs,
+            "columns": self.columns,
+            "widths": self.widths,
+        }
+        data = {"clip": pa.array(self.clips, pa.string())}
         if self.X is not None:
-            arrays = {c: pa.array(self.X[:, i]) for i, c in enumerate(self.columns)}
+            data.update(zip(self.columns, map(pa.array, self.X.T), strict=True))
         else:
-            assert self.frames is not None
-            arrays = {
-                "frames": pa.array([f.astype("<f4").tobytes() for f in self.frames], pa.binary()),
-                "n_bins": pa.array([f.shape[1] for f in self.frames], pa.int32()),
-            }
-        table = pa.table({"clip": pa.array(self.clips, pa.string()), **arrays})
-        pa.parquet.write_table(
-            table.replace_schema_metadata({b"emoscope": json.dumps(self.specs).encode()}), path
-        )
+            matrices = self.frames or []
+            flat = [np.ascontiguousarray(m, np.float32).reshape(-1) for m in matrices]
+            data["n_frames"] = pa.array([len(m) for m in matrices], pa.int32())
+            data["values"] = pa.array(flat, pa.list_(pa.float32()))
+        table = pa.table(data).replace_schema_metadata({b"emoscope": json.dumps(about).encode()})
+        pq.write_table(table, path)
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Features:
@@ -146,21 +166,31 @@ class Features:
         Raises
         ------
         FeatureError
-            When the file is missing or holds something else.
+            When the file is something else.
         """
         import pyarrow as pa
-        import pyarrow.parquet
+        import pyarrow.parquet as pq
 
         try:
-            table = pa.parquet.read_table(path)
-            specs = json.loads((table.schema.metadata or {})[b"emoscope"])
-        except (OSError, ValueError, KeyError) as error:
-            raise FeatureError(f"{path}: holds no features of emoscope ({error})") from error
-        clips = table["clip"].to_pylist()
-        if "n_bins" in table.column_names:
-            pairs = zip(table["frames"].to_pylist(), table["n_bins"].to_pylist(), strict=True)
-            frames = [np.frombuffer(raw, "<f4").reshape(-1, bins) for raw, bins in pairs]
-            return cls(clips, specs, frames=frames)
-        columns = tuple(name for name in table.column_names if name != "clip")
-        X = np.stack([table[c].to_numpy() for c in columns], axis=1).astype(np.float32)
-        return cls(clips, specs, columns, X)
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise FeatureError(f"{path}: not a readable Parquet file ({error})") from error
+        about = json.loads((table.schema.metadata or {}).get(b"emoscope", b"{}"))
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            raise FeatureError(f"{path}: not a table of features, or of a newer emoscope")
+        known: dict[str, Any] = {
+            "clips": table["clip"].to_pylist(),
+            "specs": about["specs"],
+            "columns": tuple(about["columns"]),
+            "widths": tuple(about["widths"]),
+        }
+        if "n_frames" not in table.column_names:
+            values = [table[column].to_numpy() for column in known["columns"]]
+            X = np.stack(values, axis=1) if values else np.empty((len(table), 0))
+            return cls(**known, X=np.ascontiguousarray(X, dtype=np.float32))
+        lengths = table["n_frames"].to_pylist()
+        frames = [
+            row.values.to_numpy(zero_copy_only=False).reshape(length, -1)
+            for row, length in zip(table["values"], lengths, strict=True)
+        ]
+        return cls(**known, frames=frames)

@@ -1,0 +1,51 @@
+"""Chroma: how the magnitude of the spectrum spreads over the twelve pitch classes.
+
+Each frame is scaled so that its strongest class is 1. Values are those of
+``librosa.feature.chroma_stft(S=abs(librosa.stft(y)), sr=sr)``, librosa 0.11: of magnitudes, as the
+student project calls it, where librosa's own default would be powers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import filters
+from .base import FrameMean
+from .spectrum import Spectrum
+
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def chroma(spectrum: Spectrum) -> NDArray[np.float32]:
+    """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""
+    weights = filters.chroma_filters(spectrum.rate, spectrum.n_fft, spectrum.tuning())
+    classes = np.empty((len(PITCH_CLASSES), spectrum.n_frames), dtype=np.float32)
+    for frames, magnitude in spectrum.magnitudes():
+        np.matmul(weights.T, magnitude.T, out=classes[:, frames])
+    strongest = classes.max(axis=0)
+    strongest[strongest < np.finfo(np.float32).tiny] = 1
+    classes /= strongest
+    return classes.T
+
+
+@dataclasses.dataclass(frozen=True)
+class Chroma(FrameMean):
+    """Mean chroma of a clip."""
+
+    name: ClassVar[str] = "chroma"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """``chroma_C``, ``chroma_C#`` … ``chroma_B``."""
+        return tuple(f"chroma_{pitch}" for pitch in PITCH_CLASSES)
+
+    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Strength of each pitch class in every frame, [shape=(n_frames, 12)]."""
+        return chroma(spectrum)
+
+
+MEMBERS = {"chroma": Chroma}

@@ -1,0 +1,167 @@
+"""Constant-Q chroma: energy in the twelve pitch classes, from filters of equal relative bandwidth.
+
+Seven octaves from C1 (32.7 Hz) with 36 filters each. The filters of one octave serve all of them,
+because the signal is resampled to half the rate from octave to octave: C. Schoerkhuber and
+A. Klapuri, "Constant-Q transform toolbox for music processing", Sound and Music Computing
+Conference, 2010. Filters are Hann-windowed complex tones, applied as the few bins of their spectra
+that hold 99 % of their magnitude. Values are those of librosa 0.11's ``chroma_cqt`` with its defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import scipy.fft
+import soxr
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from . import filters
+
+N_OCTAVES = 7
+BINS_PER_OCTAVE = 36
+HOP = 512
+LOWEST = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)
+"""C1 in Hz, MIDI note 24; A 440 Hz is note 69."""
+
+RATIO = 2.0 ** (2 / BINS_PER_OCTAVE)
+BANDWIDTH = (RATIO - 1) / (RATIO + 1)
+"""Relative bandwidth of a filter whose neighbours are one bin away on each side."""
+
+HANN_BANDWIDTH = 1.50018310546875
+"""Equivalent noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
+
+DROPPED = 0.01
+"""Fraction of a filter's summed magnitude that its spectrum may lose."""
+
+BLOCK = 256
+"""Frames transformed at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OctaveFilters:
+    """The filters of the highest octave, as spectra.
+
+    Attributes
+    ----------
+    halvings : int
+        How often the rate is halved before the highest octave is analysed.
+    n_fft : int
+        Samples that a filter sees at that rate.
+    bins : slice
+        The bins that any filter uses.
+    weights : sparse array of complex64 [shape=(36, n_bins)]
+        One row per filter, lowest first.
+    lengths : ndarray of float64 [shape=(36, 1)]
+        Samples that each filter spans.
+    """
+
+    halvings: int
+    n_fft: int
+    bins: slice
+    weights: csr_array
+    lengths: NDArray[np.float64]
+
+
+def highest_frequency(tuning: float) -> float:
+    """Upper edge in Hz of the highest filter's band; the rate must be more than twice that."""
+    top = LOWEST * 2.0 ** (N_OCTAVES + (tuning - 1) / BINS_PER_OCTAVE)
+    return float(top * (1 + 0.5 * HANN_BANDWIDTH * BANDWIDTH))
+
+
+@functools.lru_cache(maxsize=256)
+def octave_filters(rate: int, tuning: float) -> OctaveFilters:
+    """Filters for clips of this rate and tuning (in fractions of a 36th octave)."""
+    spare = math.ceil(math.log2(rate / 2 / highest_frequency(tuning))) - 2
+    # HOP is 2**9; the lowest octave must keep a whole number of samples per frame.
+    halvings = min(max(0, spare), HOP.bit_length() - N_OCTAVES)
+    nominal = rate / 2**halvings
+    steps = np.arange(BINS_PER_OCTAVE) + (N_OCTAVES - 1) * BINS_PER_OCTAVE + tuning
+    frequencies = LOWEST * 2.0 ** (steps / BINS_PER_OCTAVE)
+    lengths = nominal / (BANDWIDTH * frequencies)
+    n_fft = 2 ** math.ceil(math.log2(lengths[0]))
+    tones = np.zeros((BINS_PER_OCTAVE, n_fft), dtype=np.complex64)
+    for tone, length, frequency in zip(tones, lengths, frequencies, strict=True):
+        time = np.arange(-length // 2, length // 2) / nominal
+        window = filters.hann(len(time))
+        start = (n_fft - len(time)) // 2
+        tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * (
+            window / window.sum()
+        )
+    tones *= lengths[:, None] / n_fft
+    spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
+    used = np.flatnonzero(spectra.any(axis=0))
+    bins = slice(int(used[0]), int(used[-1]) + 1)
+    return OctaveFilters(halvings, n_fft, bins, csr_array(spectra[:, bins]), lengths[:, None])
+
+
+def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Set the smallest values of each row to zero, up to ``DROPPED`` of its summed magnitude."""
+    magnitude = np.abs(spectra)
+    ranked = np.sort(magnitude, axis=1)
+    share = np.cumsum(ranked / ranked.sum(axis=1, keepdims=True), axis=1)
+    least = np.take_along_axis(ranked, np.argmin(share < DROPPED, axis=1)[:, None], axis=1)
+    return np.where(magnitude >= least, spectra, np.complex64(0))
+
+
+def chroma(samples: NDArray[np.float32], rate: int, tuning: float) -> NDArray[np.float32]:
+    """Magnitude in each pitch class, C first.
+
+    Parameters
+    ----------
+    samples : ndarray of float32 [shape=(n_samples,)]
+        The clip.
+    rate : int
+        Its sample rate in Hz, more than twice :func:`highest_frequency`.
+    tuning : float
+        Deviation from A = 440 Hz in fractions of a 36th octave.
+
+    Returns
+    -------
+    ndarray of float32 [shape=(n_frames, 12)]
+        Not normalised.
+    """
+    bank = octave_filters(rate, tuning)
+    hop = HOP
+    for _ in range(bank.halvings):
+        samples, hop = _halve(samples), hop // 2
+    n_frames = 1 + len(samples) // hop
+    total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for octave in range(N_OCTAVES):
+        total += _octave(samples, hop, bank, octave, n_frames)
+        if octave < N_OCTAVES - 1:
+            samples, hop = _halve(samples), hop // 2
+    # Each pitch class takes the filter at its centre and one on each side.
+    thirds = np.roll(total, 1, axis=0).reshape(12, BINS_PER_OCTAVE // 12, n_frames)
+    return np.asarray(thirds.sum(axis=1).T)
+
+
+def _halve(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half the rate, twice the power: octaves keep their level."""
+    wanted = -(-len(samples) // 2)
+    halved = soxr.resample(samples, 2, 1, quality="HQ")[:wanted]
+    halved /= np.sqrt(0.5)
+    return np.pad(halved, (0, wanted - len(halved)))
+
+
+def _octave(
+    samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
+) -> NDArray[np.float32]:
+    """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
+    # A filter of the octave below spans twice the time.
+    weights = (bank.weights * np.float64(2 ** (octave / 2))).astype(np.complex64)
+    scale = np.sqrt(bank.lengths * 2**octave)
+    half = bank.n_fft // 2
+    padded = np.pad(samples.astype(np.float64), (half, half))
+    frames = sliding_window_view(padded, bank.n_fft)[::hop][:n_frames]
+    values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for start in range(0, n_frames, BLOCK):
+        spectra = scipy.fft.rfft(frames[start : start + BLOCK], axis=1)[:, bank.bins]
+        response = weights @ spectra.T.astype(np.complex64, order="C")
+        response /= scale
+        np.abs(response, out=values[:, start : start + BLOCK])
+    return values

@@ -1,0 +1,123 @@
+"""Windows and filter banks of the shared spectrogram, computed once per sample rate.
+
+Conventions: frequencies in Hz; every bank is shaped ``(n_bins, n_outputs)``, so that frames of a
+spectrum ``(n_frames, n_bins)`` are multiplied from the left. The values are those of librosa 0.11
+with its defaults, which most published feature sets use.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+Vector = NDArray[np.float64]
+
+MEL_GROUP = 16
+"""Mel bands multiplied at a time: neighbouring bands share bins, distant ones none."""
+
+
+@functools.cache
+def hann(length: int) -> Vector:
+    """Periodic Hann window: ``0.5 + 0.5 cos x``, x from -pi up to, not including, pi.
+
+    Angles run from -pi as in SciPy, so that the last bit agrees with its window too.
+    """
+    return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1]))
+
+
+def bin_frequencies(rate: float, n_fft: int) -> Vector:
+    """Centre frequency of every bin of a real FFT, 0 to rate / 2."""
+    return np.asarray(np.arange(n_fft // 2 + 1) * (rate / n_fft))
+
+
+def hz_to_mel(frequency: Vector) -> Vector:
+    """Mel scale of Slaney's Auditory Toolbox: linear below 1 kHz, logarithmic above.
+
+    M. Slaney, "Auditory Toolbox, version 2", Interval Research technical report 1998-010: 3 mel per
+    200 Hz up to 1 kHz (15 mel), from there 27 steps per factor of 6.4.
+    """
+    octaves = np.log(np.maximum(frequency, 1000.0) / 1000.0) * (27 / np.log(6.4))
+    return np.asarray(np.where(frequency < 1000.0, frequency * 3 / 200, 15 + octaves))
+
+
+def mel_to_hz(mel: Vector) -> Vector:
+    """Inverse of :func:`hz_to_mel`."""
+    above = 1000.0 * np.exp((np.maximum(mel, 15.0) - 15) * (np.log(6.4) / 27))
+    return np.asarray(np.where(mel < 15, mel * 200 / 3, above))
+
+
+def mel_filters(rate: int, n_fft: int, n_mels: int) -> Matrix:
+    """Triangles equally spaced in mel from 0 Hz to rate / 2, each of unit area in Hz.
+
+    Returns
+    -------
+    ndarray of float32 [shape=(1 + n_fft // 2, n_mels)]
+    """
+    edges = mel_to_hz(np.linspace(0.0, hz_to_mel(np.array(rate / 2.0)), n_mels + 2))
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    frequency = bin_frequencies(rate, n_fft)[:, None]
+    rising = (frequency - low) / (centre - low)
+    falling = (high - frequency) / (high - centre)
+    triangles = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    return np.asarray(triangles * (2.0 / (high - low)), dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=32)
+def mel_groups(rate: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, Matrix], ...]:
+    """The mel filters in groups of neighbours: (bins, bands, weights), zeros mostly left out."""
+    filters = mel_filters(rate, n_fft, n_mels)
+    groups = []
+    for start in range(0, n_mels, MEL_GROUP):
+        bands = slice(start, min(start + MEL_GROUP, n_mels))
+        used = np.flatnonzero(filters[:, bands].any(axis=1))
+        bins = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
+        groups.append((bins, bands, np.ascontiguousarray(filters[bins, bands])))
+    return tuple(groups)
+
+
+@functools.lru_cache(maxsize=256)
+def chroma_filters(rate: int, n_fft: int, tuning: float, n_chroma: int = 12) -> Matrix:
+    """Weights that gather the bins of each pitch class, C first.
+
+    A Gaussian over the distance in pitch from bin to pitch class (2 sigma = one bin, but at least
+    one semitone), of unit length per bin, times a Gaussian over octaves around A 440's own octave
+    (two octaves wide): D. Ellis, "Chroma feature analysis and synthesis", 2007,
+    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/.
+
+    Parameters
+    ----------
+    tuning : float
+        Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.5.
+
+    Returns
+    -------
+    ndarray of float32 [shape=(1 + n_fft // 2, n_chroma)]
+    """
+    n_bins = n_fft // 2 + 1
+    reference = 440.0 * 2.0 ** (tuning / n_chroma)
+    # Octaves above A0 = reference / 16, in pitch classes; the bin of 0 Hz is put 1.5 octaves below
+    # the first. One bin more than is kept, for the width of the last.
+    frequency = np.arange(1, n_bins + 1) * (rate / n_fft)
+    pitch = n_chroma * np.log2(frequency / (reference / 16))
+    pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))
+    width = np.maximum(np.diff(pitch), 1.0)[:, None]
+    pitch = pitch[:n_bins, None]
+    half = round(n_chroma / 2)
+    distance = np.remainder(pitch - np.arange(n_chroma) + half, n_chroma) - half
+    weights = np.exp(-0.5 * (2 * distance / width) ** 2)
+    weights /= np.sqrt(np.sum(weights**2, axis=1, keepdims=True))
+    weights *= np.exp(-0.5 * ((pitch / n_chroma - 5.0) / 2.0) ** 2)
+    # Octaves count from A; pitch classes from C, three above.
+    return np.ascontiguousarray(np.roll(weights, -3 * n_chroma // 12, axis=1), dtype=np.float32)
+
+
+@functools.cache
+def dct_filters(n_inputs: int, n_outputs: int) -> Matrix:
+    """Orthonormal discrete cosine transform, type II, as a matrix (n_inputs, n_outputs)."""
+    k = np.arange(n_outputs)
+    angles = np.pi * (np.arange(n_inputs)[:, None] + 0.5) * k / n_inputs
+    scale = np.where(k == 0, np.sqrt(1 / n_inputs), np.sqrt(2 / n_inputs))
+    return np.asarray(np.cos(angles) * scale, dtype=np.float32)

@@ -1,0 +1,43 @@
+"""Mean power in 128 bands equally spaced on the mel scale.
+
+Values are those of ``librosa.feature.melspectrogram(y=y, sr=sr)``, librosa 0.11: power, not
+decibels, so they follow the level of the recording.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import FrameMean
+from .spectrum import Spectrum
+
+
+@dataclasses.dataclass(frozen=True)
+class Mel(FrameMean):
+    """Mean mel power of a clip.
+
+    Parameters
+    ----------
+    n_mels : int
+        How many bands.
+    """
+
+    name: ClassVar[str] = "mel"
+
+    n_mels: int = 128
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """``mel_001`` … ``mel_128``, lowest band first."""
+        return tuple(f"mel_{band:03d}" for band in range(1, self.n_mels + 1))
+
+    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Power of every frame, [shape=(n_frames, n_mels)]."""
+        return spectrum.mel_power(self.n_mels)
+
+
+MEMBERS = {"mel": Mel}

@@ -1,0 +1,51 @@
+"""Mel-frequency cepstral coefficients: the shape of the spectral envelope.
+
+The cosine transform of the levels in 128 mel bands: S. Davis and P. Mermelstein, "Comparison of
+parametric representations for monosyllabic word recognition", IEEE Trans. ASSP 28(4), 1980. Values
+are those of ``librosa.feature.mfcc(y=y, sr=sr, n_mfcc=40)``, librosa 0.11.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import filters
+from .base import FrameMean
+from .decibels import decibels
+from .spectrum import Spectrum
+
+
+def mfcc(spectrum: Spectrum, n_mfcc: int = 40, n_mels: int = 128) -> NDArray[np.float32]:
+    """Coefficients of every frame, [shape=(n_frames, n_mfcc)]; the first is the overall level."""
+    return decibels(spectrum.mel_power(n_mels)) @ filters.dct_filters(n_mels, n_mfcc)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mfcc(FrameMean):
+    """Mean coefficients of a clip.
+
+    Parameters
+    ----------
+    n_mfcc : int
+        How many coefficients, at most 128.
+    """
+
+    name: ClassVar[str] = "mfcc"
+
+    n_mfcc: int = 40
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """``mfcc_01`` … ``mfcc_40``."""
+        return tuple(f"mfcc_{k:02d}" for k in range(1, self.n_mfcc + 1))
+
+    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+        """Coefficients of every frame, [shape=(n_frames, n_mfcc)]."""
+        return mfcc(spectrum, self.n_mfcc)
+
+
+MEMBERS = {"mfcc": Mfcc}

@@ -1,0 +1,123 @@
+"""One spectrogram of a clip, computed once and shared by every feature.
+
+Conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are zero, the
+window is a periodic Hann window: librosa's conventions. Time runs along the first axis. Frames are
+computed in blocks that fit a processor's cache. Of a long recording no spectrogram is kept: its
+blocks are computed again whenever a feature asks for them, so that memory stays within the size of
+the recording plus a few hundred values per frame, less than the recording's own samples.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from . import filters, pitch
+
+if TYPE_CHECKING:
+    from ..audio import Signal
+
+Matrix = NDArray[np.float32]
+
+BLOCK = 32
+"""Frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB."""
+
+KEEP_VALUES = 2**24
+"""Largest spectrogram that is kept: 16 M magnitudes, 64 MiB, about three minutes at 48 kHz."""
+
+
+class Spectrum:
+    """Short-time spectra of one clip, each computed when first asked for.
+
+    Parameters
+    ----------
+    signal : Signal
+        The clip: float32 samples, mono, at their own rate.
+    n_fft : int
+        Window length in samples, even.
+    hop : int
+        Samples from frame to frame.
+    """
+
+    def __init__(self, signal: Signal, *, n_fft: int = 2048, hop: int = 512) -> None:
+        self.signal = signal
+        self.n_fft, self.hop = n_fft, hop
+        self.rate = signal.rate
+        self.n_frames = 1 + len(signal.samples) // hop
+        self.n_bins = 1 + n_fft // 2
+        self.is_kept = self.n_frames * self.n_bins <= KEEP_VALUES
+        self._mel: dict[int, Matrix] = {}
+        self._window = filters.hann(n_fft)
+
+    def stft(self, start: int, stop: int) -> NDArray[np.complex64]:
+        """Complex spectra of the frames start … stop - 1, [shape=(stop - start, n_bins)]."""
+        if self.is_kept:
+            _ = self.magnitude
+            return self._stft[start:stop]
+        return np.concatenate([block for _, block in self._transform(start, stop)])
+
+    def magnitudes(self, size: int = BLOCK) -> Iterator[tuple[slice, Matrix]]:
+        """Magnitudes of all frames, ``size`` frames at a time: (which frames, values)."""
+        if self.is_kept:
+            for start in range(0, self.n_frames, size):
+                frames = slice(start, min(start + size, self.n_frames))
+                yield frames, self.magnitude[frames]
+        else:
+            for frames, block in self._transform(0, self.n_frames):
+                yield frames, np.abs(block)
+
+    @functools.cached_property
+    def magnitude(self) -> Matrix:
+        """Magnitudes of all frames at once, [shape=(n_frames, n_bins)]; kept in memory."""
+        magnitude = np.empty((self.n_frames, self.n_bins), dtype=np.float32)
+        if self.is_kept:
+            self._stft = np.empty((self.n_frames, self.n_bins), dtype=np.complex64)
+        for frames, block in self._transform(0, self.n_frames):
+            np.abs(block, out=magnitude[frames])
+            if self.is_kept:
+                self._stft[frames] = block
+        return magnitude
+
+    def _transform(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.complex64]]]:
+        """Complex spectra of some frames, a block at a time."""
+        samples, half = self.signal.samples, self.n_fft // 2
+        for first in range(start, stop, BLOCK):
+            last = min(first + BLOCK, stop)
+            begin, end = first * self.hop - half, (last - 1) * self.hop + half
+            piece = samples[max(0, begin) : end]
+            if begin < 0 or end > len(samples):
+                piece = np.pad(piece, (max(0, -begin), max(0, end - max(len(samples), 0))))
+            windowed = sliding_window_view(piece, self.n_fft)[:: self.hop] * self._window
+            yield (
+                slice(first, last),
+                scipy.fft.rfft(windowed, axis=1, overwrite_x=True).astype(np.complex64),
+            )
+
+    def mel_power(self, n_mels: int = 128) -> Matrix:
+        """Power in ``n_mels`` mel bands from 0 Hz to rate / 2, [shape=(n_frames, n_mels)]."""
+        if n_mels not in self._mel:
+            mel = np.empty((self.n_frames, n_mels), dtype=np.float32)
+            groups = filters.mel_groups(self.rate, self.n_fft, n_mels)
+            for frames, magnitude in self.magnitudes():
+                power = magnitude * magnitude
+                for bins, bands, weights in groups:
+                    np.matmul(power[:, bins], weights, out=mel[frames, bands])
+            self._mel[n_mels] = mel
+        return self._mel[n_mels]
+
+    @functools.cached_property
+    def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Frequencies in Hz and magnitudes of the spectral peaks of all frames."""
+        found = [pitch.spectral_peaks(m, self.rate) for _, m in self.magnitudes(512)]
+        frequencies, magnitudes = zip(*found, strict=True)
+        return np.concatenate(frequencies), np.concatenate(magnitudes)
+
+    def tuning(self, bins_per_octave: int = 12) -> float:
+        """Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.49."""
+        return pitch.tuning(*self.peaks, bins_per_octave=bins_per_octave)
