@@ -144,10 +144,24 @@ def blocks(
         count, low, high = 0, math.inf, -math.inf
         for piece in _decode(source, name, limit):
             lowest, highest = float(piece.min()), float(piece.max())
-            _check_range(lowest, highest, name)
+            check_range(lowest, highest, name)
             low, high, count = min(low, lowest), max(high, highest), count + len(piece)
             yield Signal(piece, source.samplerate, name)
-        _check_whole(count, low, high, source.samplerate, source.channels, name)
+        check_whole(count, low, high, source.samplerate, source.channels, name)
+
+
+def beginning(path: str | bytes | os.PathLike[str], n_samples: int) -> Signal:
+    """Decode no more than the first samples of a recording, without the checks of :func:`load`.
+
+    Raises
+    ------
+    AudioError
+        When the recording cannot be opened or its beginning not be decoded.
+    """
+    name = os.fsdecode(path)
+    with _opened(name) as source:
+        samples = source.read(n_samples, dtype="float32", always_2d=True).mean(axis=1)
+        return Signal(samples, source.samplerate, name)
 
 
 @contextlib.contextmanager
@@ -266,11 +280,11 @@ def check(samples: Samples, rate: int, channels: int, name: str) -> None:
         As :func:`load` does for the recording as a whole.
     """
     low, high = (float(samples.min()), float(samples.max())) if len(samples) else (0.0, 0.0)
-    _check_range(low, high, name)
-    _check_whole(len(samples), low, high, rate, channels, name)
+    check_range(low, high, name)
+    check_whole(len(samples), low, high, rate, channels, name)
 
 
-def _check_range(low: float, high: float, name: str) -> None:
+def check_range(low: float, high: float, name: str) -> None:
     """Refuse values that are not samples."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
@@ -280,7 +294,7 @@ def _check_range(low: float, high: float, name: str) -> None:
         )
 
 
-def _check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
+def check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
     """Refuse recordings that hold too little, or nothing that changes."""
     if not count:
         raise AudioError(name, "empty: a header without samples")

@@ -39,11 +39,14 @@ class Download:
         Its length in bytes, where the publisher states it.
     md5 : str, optional
         Its MD5 checksum in hexadecimal, where the publisher states it.
+    part : str, optional
+        What it holds, where a corpus comes in parts: ``"speech"``, ``"song"``.
     """
 
     url: str
     size: int | None = None
     md5: str | None = None
+    part: str = ""
 
     @property
     def file_name(self) -> str:
@@ -68,6 +71,8 @@ class CorpusInfo:
         not identify the clip), or None when the name does not follow the corpus's rule.
     file_names : str
         That rule in words, for messages.
+    example : str
+        The path of one clip, relative to the corpus folder.
     downloads : tuple of Download
         What ``emoscope get`` fetches; empty when the publisher hands it out in another way.
     obtain : str
@@ -84,6 +89,7 @@ class CorpusInfo:
     label_map: Mapping[str, str]
     parse: Callable[[PurePath], Row | None]
     file_names: str
+    example: str
     downloads: tuple[Download, ...] = ()
     obtain: str = ""
     speaker_facts: Callable[[Path], Mapping[str, Row]] | None = None

@@ -92,7 +92,8 @@ CREMAD = CorpusInfo(
     homepage="https://github.com/CheyneyComputerScience/CREMA-D",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="actor, sentence, emotion and intensity such as 1001_DFA_ANG_XX.wav",
+    file_names="actor, sentence, emotion and intensity",
+    example="AudioWAV/1001_DFA_ANG_XX.wav",
     obtain=(
         "clone https://github.com/CheyneyComputerScience/CREMA-D with git and Git LFS, and use its "
         "folder AudioWAV"

@@ -83,7 +83,8 @@ EMODB = CorpusInfo(
     homepage="http://emodb.bilderbar.info/",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="speaker, sentence, emotion and version such as 03a01Fa.wav",
+    file_names="speaker, sentence, emotion and version",
+    example="wav/03a01Fa.wav",
     downloads=(Download("http://emodb.bilderbar.info/download/download.zip"),),
 )
 

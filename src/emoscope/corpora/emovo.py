@@ -57,7 +57,8 @@ EMOVO = CorpusInfo(
     homepage="http://voice.fub.it/activities/corpora/emovo/index.html",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="emotion, speaker and sentence such as gio-f1-b2.wav",
+    file_names="emotion, speaker and sentence",
+    example="f1/gio-f1-b2.wav",
     obtain="download it by hand from http://voice.fub.it/activities/corpora/emovo/index.html",
 )
 

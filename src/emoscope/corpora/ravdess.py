@@ -84,17 +84,20 @@ RAVDESS = CorpusInfo(
     homepage="https://zenodo.org/records/1188976",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="seven two-digit numbers such as 03-01-06-01-02-01-12.wav",
+    file_names="seven two-digit numbers",
+    example="Actor_12/03-01-06-01-02-01-12.wav",
     downloads=(
         Download(
             _RECORD + "Audio_Speech_Actors_01-24.zip",
             208_468_073,
             "bc696df654c87fed845eb13823edef8a",
+            "speech",
         ),
         Download(
             _RECORD + "Audio_Song_Actors_01-24.zip",
             225_505_317,
             "5411230427d67a21e18aa4d466e6d1b9",
+            "song",
         ),
     ),
 )

@@ -57,7 +57,8 @@ SAVEE = CorpusInfo(
     homepage="http://kahlan.eps.surrey.ac.uk/savee/",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="emotion and number in a folder per speaker such as DC/sa03.wav, or DC_sa03.wav",
+    file_names="emotion and number in a folder per speaker, or with the speaker in front",
+    example="DC/sa03.wav",
     obtain="register with the authors at http://kahlan.eps.surrey.ac.uk/savee/",
 )
 

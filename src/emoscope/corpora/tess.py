@@ -61,7 +61,8 @@ TESS = CorpusInfo(
     homepage="https://doi.org/10.5683/SP2/E8H2MF",
     label_map=LABEL_MAP,
     parse=parse,
-    file_names="speaker, word and emotion such as OAF_back_angry.wav",
+    file_names="speaker, word and emotion",
+    example="OAF_angry/OAF_back_angry.wav",
     obtain="download it by hand from https://doi.org/10.5683/SP2/E8H2MF",
 )
 
