@@ -8,16 +8,20 @@ values travel with them, also through Parquet.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FeatureError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Matrix = NDArray[np.float32]
 
@@ -89,6 +93,33 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def label(self) -> str:
+        """Names of the features, as a result shows them: ``"mfcc+chroma+mel"``."""
+        return "+".join(str(spec["name"]) for spec in self.specs)
+
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of clips, specifications and every value."""
+        digest = hashlib.blake2b(json.dumps([self.clips, self.specs]).encode(), digest_size=16)
+        for part in (self.frames or []) if self.X is None else [self.X]:
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The vectors as a table with the clips as its index.
+
+        Raises
+        ------
+        FeatureError
+            For frames, whose rows differ in length.
+        """
+        import pandas as pd
+
+        if self.X is None:
+            raise FeatureError(f"'{self.label}' gives spectrograms, which are no table of columns")
+        index = pd.Index(self.clips, name="clip")
+        return pd.DataFrame(self.X, columns=list(self.columns), index=index)
 
     def select(self, names: Sequence[str]) -> Features:
         """Some of the features, in the order asked for.
