@@ -316,7 +316,7 @@ def _open_file(path: str, name: str) -> IO[bytes]:
     except OSError as error:
         raise AudioError(name, _os_reason(error)) from None
     except ValueError:
-        raise AudioError(name, "no such file: its name contains a NUL character") from None
+        raise AudioError(name, "no such file: no file can have this name") from None
     info = os.fstat(raw.fileno())
     if stat.S_ISREG(info.st_mode) and info.st_size:
         return raw

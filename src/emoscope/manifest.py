@@ -14,16 +14,13 @@ own codes are understood too, and what its file names tell fills the columns tha
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 
 from . import audformat, corpora
 from .corpora.base import COLUMNS, Row, as_table
@@ -31,6 +28,7 @@ from .corpora.folders import SPLITS
 from .errors import AudioError, CorpusError, UnknownNameError
 from .files import printable
 from .labels import EMOTIONS, canonical
+from .manifest_files import SUFFIXES, read_rows
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "clip": ("clip", "key"),
@@ -55,12 +53,8 @@ GENDERS: Mapping[str, str] = {
 }
 """Words for the gender of a speaker; others are dropped."""
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
-
-MAX_BYTES = 2**29
-"""Largest manifest in bytes, unpacked: 512 MiB, some millions of clips."""
-
 _MAX_PARENTS = 4  # how many folders above a manifest its relative paths may start at
+_SAMPLE = 20  # rows whose files decide which folder that is
 _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
@@ -121,33 +115,37 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, str] | None = None) -> C
     UnknownNameError
         When every row has a label and none means an emotion.
     """
-    licence = ""
+    own = _own_labels(paths[0], labels)
     if paths[0].name == audformat.HEADER:
         name, licence, raw = audformat.read(paths[0].parent)
-        rows: Iterable[Row] = [_renamed(row, paths[0]) for row in raw]
+        parts = [(paths[0], [_renamed(row, paths[0]) for row in raw])]
     else:
-        name = paths[0].parent.resolve().name if len(paths) > 1 else paths[0].stem
-        rows = [row for path in paths for row in _part(path, named=len(paths) > 1)]
-    reader = _Rows(printable(name), _base(paths[0].parent, rows), _own_labels(paths[0], labels))
-    for row in rows:
-        reader.add(row)
+        several = len(paths) > 1
+        folder = os.path.commonpath([path.resolve().parent for path in paths])
+        name, licence = os.path.basename(folder) if several else paths[0].stem, ""
+        parts = [(path, list(_part(path, named=several))) for path in paths]
+    reader = _Rows(printable(name), own)
+    for path, rows in parts:
+        base = _base(path.parent, rows)
+        for row in rows:
+            reader.add(row, base)
     return reader.contents(paths[0], licence)
 
 
 class _Rows:
     """Sorts rows into usable and rejected ones."""
 
-    def __init__(self, name: str, base: Path, labels: Mapping[str, str]) -> None:
-        self.name, self.base, self.labels = name, base, labels
+    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+        self.name, self.labels = name, labels
         self.rows: dict[str, Row] = {}
         self.listed: dict[str, set[str]] = {}
         self.rejected: list[AudioError] = []
         self.unknown: list[str] = []
 
-    def add(self, given: Row) -> None:
-        """Take one row of the manifest, with its columns renamed."""
+    def add(self, given: Row, base: Path) -> None:
+        """Take one row, with its columns renamed; relative paths start at `base`."""
         file, label = given["path"], given["label"]
-        path = file if _URL.match(file) else os.path.join(self.base, file)
+        path = file if _URL.match(file) else os.path.join(base, file)
         known = corpora.registry.members().get(given.get("corpus", "").lower())
         emotion = canonical(label, self.labels)
         if known and emotion is None:
@@ -201,57 +199,9 @@ def _part(path: Path, *, named: bool) -> Iterator[Row]:
     if named:
         match = _SPLIT.search(path.stem) or _SPLIT.search(path.parent.name)
         split = SPLITS[match[1].lower()] if match else ""
-    for raw in _rows(path):
+    for raw in read_rows(path):
         row = _renamed(raw, path)
         yield {"split": split, **row} if split else row
-
-
-def _rows(path: Path) -> list[Row]:
-    """The raw rows of a CSV, Parquet or JSON Lines file."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes")
-        if path.suffix.lower() == ".parquet":
-            return _parquet_rows(path)
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".jsonl":
-            return _json_rows(text, path)
-        header = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=header.count)
-        table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
-        return _records(table)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, pa.ArrowException) as error:
-        # UnicodeDecodeError, JSONDecodeError and pandas' parser errors are ValueErrors.
-        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} manifest: {error}") from None
-
-
-def _json_rows(text: str, path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except RecursionError:
-                raise ValueError(f"line {number} is nested too deeply") from None
-            if not isinstance(row, dict):
-                raise CorpusError(f"{path}: line {number} is not a JSON object")
-            rows.append(row)
-    return rows
-
-
-def _parquet_rows(path: Path) -> list[Row]:
-    with pa.parquet.ParquetFile(path) as file:
-        groups = range(file.metadata.num_row_groups)
-        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        if max(size, file.metadata.num_rows) > MAX_BYTES:
-            raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked")
-        return _records(file.read().to_pandas())
-
-
-def _records(table: pd.DataFrame) -> list[Row]:
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _renamed(raw: Row, path: Path) -> Row:
@@ -270,6 +220,8 @@ def _renamed(raw: Row, path: Path) -> Row:
                 f"{path}: no column of {what}; it may be called {', '.join(ALIASES[column])}. "
                 f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}"
             )
+    if row["path"].startswith("{"):
+        raise CorpusError(f"{path}: holds the audio itself; save the clips as files beside it")
     for key, value in raw.items():
         name = printable(key.strip().lower())
         if key not in used and name not in COLUMNS and name not in row and name:
@@ -291,11 +243,12 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _base(folder: Path, rows: Iterable[Row]) -> Path:
+def _base(folder: Path, rows: Sequence[Row]) -> Path:
     """The folder that relative paths start at: the manifest's own, or one above it."""
-    first = next((row["path"] for row in rows if row["path"]), "")
+    files = [row["path"] for row in rows[:_SAMPLE] if row["path"]]
     above = [folder, *folder.resolve().parents[:_MAX_PARENTS]]
-    return next((base for base in above if first and os.path.exists(base / first)), folder)
+    there = (base for base in above if any(os.path.exists(base / file) for file in files))
+    return next(there, folder)
 
 
 def _own_labels(path: Path, labels: Mapping[str, str] | None) -> dict[str, str]:

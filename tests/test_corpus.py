@@ -1,0 +1,577 @@
+"""The corpus container, folders by emotion, manifests: what is used, and what is refused why."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emoscope import audformat, corpus, labels, manifest_files
+from emoscope.corpus import COLUMNS, EMOTIONS, Corpus
+from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def table(**columns):
+    clips = {
+        "clip": ["a", "b", "c", "d"],
+        "path": ["a.wav", "b.wav", "c.wav", "d.wav"],
+        "emotion": ["sad", "happy", "sad", "neutral"],
+        "label": ["s", "h", "s", "n"],
+        "speaker": ["2", "1", "1", ""],
+        "corpus": ["mine"] * 4,
+    }
+    return pd.DataFrame(clips | columns)
+
+
+def csv(root, text, name="clips.csv"):
+    path = root / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def reasons(loaded):
+    return [error.reason for error in loaded.rejected]
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word,emotion",
+    [
+        ("angry", "angry"), ("Anger", "angry"), ("HAPPINESS", "happy"), ("joy", "happy"),
+        ("Sadness", "sad"), ("fear", "fearful"), ("anxiety", "fearful"), ("surprise", "surprised"),
+        ("ps", "surprised"), ("pleasant_surprise", "surprised"), ("Surprise", "surprised"),
+        ("boredom", "bored"), ("disgusted", "disgust"), (" calm ", "calm"), ("neutral", "neutral"),
+        ("excited", None), ("", None), ("Wut", None), ("gioia", None),
+    ],
+)  # fmt: skip
+def test_synonyms(word, emotion):
+    assert labels.canonical(word) == emotion
+
+
+def test_every_synonym_means_an_emotion_and_is_spelled_as_looked_up():
+    assert set(labels.SYNONYMS.values()) <= set(EMOTIONS)
+    assert all(labels.canonical(word) == emotion for word, emotion in labels.SYNONYMS.items())
+    assert not set(labels.SYNONYMS) & set(EMOTIONS)
+
+
+# --- the container --------------------------------------------------------------------------------
+
+
+def test_corpus_knows_its_emotions_and_speakers():
+    mine = Corpus("mine", table())
+    assert len(mine) == 4
+    assert mine.emotions == ["neutral", "happy", "sad"] and mine.speakers == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "bad,message",
+    [
+        (table().drop(columns="speaker"), "lacks speaker"),
+        (table(clip=["a", "a", "c", "d"]), "'a' occurs twice"),
+        (table(emotion=["sad", "happy", "sad", "glum"]), "unknown emotion 'glum'"),
+        (table(speaker=["1", None, "1", "2"]), "missing values in speaker"),
+        (table().iloc[:0], "no clip"),
+    ],
+)
+def test_corpus_is_checked_at_the_boundary(bad, message):
+    with pytest.raises(EmoscopeError, match=message):
+        Corpus("mine", bad)
+
+
+def test_select_keeps_order_and_index():
+    mine = Corpus("mine", table(gender=["female", "male", "male", "female"]), "CC0", "me")
+    sad = mine.select(emotions=["sad"])
+    assert sad.table["clip"].tolist() == ["a", "c"] and sad.table.index.tolist() == [0, 2]
+    assert (sad.name, sad.licence, sad.citation) == ("mine", "CC0", "me")
+    assert mine.select(gender="male", speaker=["1", "2"]).table["clip"].tolist() == ["b", "c"]
+    assert len(mine) == 4
+
+
+def test_select_says_what_is_wrong():
+    mine = Corpus("mine", table())
+    with pytest.raises(UnknownNameError, match="unknown emotion 'hapy'. Did you mean 'happy'"):
+        mine.select(emotions=["hapy"])
+    with pytest.raises(CorpusError, match="no clip of 'bored'; it has neutral, happy, sad"):
+        mine.select(emotions=["bored"])
+    with pytest.raises(UnknownNameError, match="unknown column 'colour'"):
+        mine.select(colour="red")
+    with pytest.raises(CorpusError, match="no clip is left"):
+        mine.select(speaker="9")
+
+
+def test_combine_keeps_clips_and_speakers_apart():
+    one, two = Corpus("one", table(), "CC0", "x"), Corpus("two", table(age=[1, 2, 3, 4]), "", "y")
+    both = corpus.combine([one, two])
+    assert both.name == "one+two" and len(both) == 8 and both.speakers[0] == "one/1"
+    assert both.table["speaker"].tolist().count("") == 2
+    assert set(both.table["corpus"]) == {"one", "two"} and both.citation == "x\ny"
+    with pytest.raises(CorpusError, match="different names"):
+        corpus.combine([one, one])
+
+
+def test_duplicates_are_found_across_formats(tmp_path):
+    noise = np.random.default_rng(0).integers(-9000, 9000, (3, 20_000)).astype(np.int16)
+    noise[2, :18_000] = noise[1, :18_000]  # the same beginning is not the same clip
+    paths = [tmp_path / name for name in ("a.wav", "b.flac", "c.wav", "d.wav")]
+    for path, samples in zip(paths, (noise[0], noise[0], noise[1], noise[2]), strict=True):
+        soundfile.write(path, samples, 16_000)
+    mine = Corpus("mine", table(path=[str(path) for path in paths]))
+    assert mine.duplicates() == [("a", "b")]
+    soundfile.write(paths[1], noise[0], 8_000)
+    paths[3].write_bytes(b"broken")
+    assert mine.duplicates() == []
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+
+def test_what_is_no_source_says_what_is(tmp_path):
+    with pytest.raises(CorpusError, match="no such folder or manifest"):
+        corpus.load(tmp_path / "none")
+    with pytest.raises(CorpusError, match="no audio file.*happy/….*manifest"):
+        corpus.load(tmp_path)
+    with pytest.raises(CorpusError, match="1 audio files, and none has a label"):
+        corpus.load(touch(tmp_path, "x.wav"))
+    with pytest.raises(CorpusError, match="emoscope understands"):
+        corpus.load(csv(tmp_path, "", "notes.txt"))
+    with pytest.raises(CorpusError, match="name of a corpus; give the folder"):
+        corpus.load("ravdess")
+    with pytest.raises(UnknownNameError, match="unknown emotion 'glad'"):
+        corpus.load(tmp_path, labels={"x": "glad"})
+
+
+# --- folders by emotion ---------------------------------------------------------------------------
+
+
+def test_folders_by_emotion(tmp_path):
+    touch(tmp_path, "Happiness/1.wav", "sad/1.flac", "sad/1.wav", "other/1.wav", "2.wav")
+    loaded = corpus.load(tmp_path)
+    assert loaded.name == tmp_path.name
+    assert dict(zip(loaded.table["clip"], loaded.table["emotion"], strict=True)) == {
+        "Happiness/1": "happy",
+        "sad/1.flac": "sad",
+        "sad/1.wav": "sad",
+    }
+    assert set(loaded.table["label"]) == {"Happiness", "sad"}
+    assert set(loaded.table["speaker"]) == {""}
+    assert len(loaded.rejected) == 2 and "no folder named after an emotion" in reasons(loaded)[0]
+
+
+@pytest.mark.parametrize("form", ["{s}/{e}/1.wav", "{e}/{s}/1.wav", "x/{s}/y/{e}/1.wav"])
+def test_speakers_from_the_folder_level_that_varies(tmp_path, form):
+    touch(tmp_path, *(form.format(s=s, e=e) for s in ("anna", "ben") for e in ("happy", "sad")))
+    assert corpus.load(tmp_path).speakers == ["anna", "ben"]
+
+
+def test_speakers_from_prefixes(tmp_path):
+    touch(tmp_path, *(f"{e}/{s}_1.wav" for s in ("anna", "ben") for e in ("happy", "sad")))
+    assert corpus.load(tmp_path).speakers == ["anna", "ben"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["happy/happy_1.wav", "happy/happy_2.wav", "sad/sad_1.wav"],  # the emotion again
+        ["happy/clip_1.wav", "sad/clip_1.wav"],  # one prefix for all
+        ["happy/anna_1.wav", "sad/anna_1.wav", "happy/ben.wav", "sad/ben.wav"],  # not all have one
+        ["a/happy/1.wav", "b/sad/1.wav"],  # could be sessions as well as speakers
+        ["a/x/happy/1.wav", "b/y/happy/1.wav", "a/x/sad/1.wav", "b/y/sad/1.wav"],  # two levels vary
+    ],
+)
+def test_speakers_are_not_guessed(tmp_path, names):
+    assert corpus.load(touch(tmp_path, *names)).speakers == []
+
+
+def test_splits_are_not_speakers(tmp_path):
+    touch(tmp_path, *(f"{s}/{e}/1.wav" for s in ("train", "Test") for e in ("happy", "sad")))
+    loaded = corpus.load(tmp_path)
+    assert loaded.speakers == [] and sorted(loaded.table["split"]) == ["test"] * 2 + ["train"] * 2
+
+
+def test_own_words_for_folders(tmp_path):
+    touch(tmp_path, "Freude/1.wav", "Wut/2.wav")
+    loaded = corpus.load(tmp_path, labels={"Freude": "happy", "Wut": "angry"})
+    assert loaded.emotions == ["happy", "angry"]
+
+
+def test_names_that_are_not_utf8_survive(tmp_path):
+    folder = os.fsencode(touch(tmp_path, "sad/a.wav") / "sad")
+    raw = folder + b"/\xff\n.wav"
+    with open(raw, "wb"):
+        pass
+    loaded = corpus.load(tmp_path)
+    odd = loaded.table.set_index("clip").loc["sad/\\udcff\\n"]
+    assert os.fsencode(odd["path"]) == raw
+    loaded.table.drop(columns="path").to_csv(tmp_path / "out.csv", encoding="utf-8")
+
+
+# --- CSV, Parquet, JSON Lines ---------------------------------------------------------------------
+
+
+def test_csv(tmp_path):
+    path = csv(
+        tmp_path,
+        "file,emotion,speaker,Gender,sentence,room\n"
+        'a.wav,Anger,7,F,"Hello, you",big\nsub/b.wav,happy,8,m,Hi,\n',
+    )
+    loaded = corpus.load(path)
+    assert loaded.name == "clips" and not loaded.rejected
+    assert tuple(loaded.table.columns[:6]) == COLUMNS
+    first, second = loaded.table.to_dict("records")
+    assert first == {
+        "clip": "a.wav", "path": str(tmp_path / "a.wav"), "emotion": "angry", "label": "Anger",
+        "speaker": "7", "corpus": "clips", "gender": "female", "text": "Hello, you", "room": "big",
+    }  # fmt: skip
+    assert second["path"] == str(tmp_path / "sub" / "b.wav") and second["gender"] == "male"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_and_byte_order_mark(tmp_path, delimiter):
+    text = "\ufefffile,emotion,speaker\nä.wav,sad,ö\n".replace(",", delimiter)
+    assert corpus.load(csv(tmp_path, text)).speakers == ["ö"]
+
+
+def test_all_three_formats_agree(tmp_path):
+    rows = [
+        {"file": "a.wav", "emotion": "sad", "speaker": "1", "split": "train"},
+        {"file": "/abs/b.wav", "emotion": "fear", "speaker": "2", "split": "test"},
+        {"file": "s3://bucket/c.wav", "emotion": "calm", "speaker": "", "split": ""},
+    ]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    frame.to_parquet(tmp_path / "m.parquet")
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    tables = [corpus.load(tmp_path / f"m.{form}").table for form in ("csv", "parquet", "jsonl")]
+    for other in tables[1:]:
+        pd.testing.assert_frame_equal(tables[0], other)
+    assert tables[0]["path"].tolist() == [
+        str(tmp_path / "a.wav"),
+        "/abs/b.wav",
+        "s3://bucket/c.wav",
+    ]
+
+
+def test_audio_inside_a_table_is_refused(tmp_path):
+    inside = [{"bytes": b"RIFF", "path": "a.wav"}]
+    pd.DataFrame({"audio": inside, "emotion": ["sad"]}).to_parquet(tmp_path / "m.parquet")
+    with pytest.raises(CorpusError, match="holds the audio itself"):
+        corpus.load(tmp_path / "m.parquet")
+
+
+def test_numbers_become_text(tmp_path):
+    frame = pd.DataFrame({"file": ["a", "b"], "emotion": ["sad", "sad"], "speaker": [3.0, np.nan]})
+    frame.to_parquet(tmp_path / "m.parquet")
+    assert corpus.load(tmp_path / "m.parquet").table["speaker"].tolist() == ["3", ""]
+
+
+def test_without_speakers_the_column_is_empty(tmp_path):
+    loaded = corpus.load(csv(tmp_path, "path,label\na.wav,sad\n"))
+    assert loaded.table["speaker"].tolist() == [""] and loaded.speakers == []
+
+
+def test_refused_rows_are_listed_with_reasons(tmp_path):
+    loaded = corpus.load(
+        csv(tmp_path, "file,emotion\na.wav,sad\nb.wav,\nc.wav,hungry\n,sad\na.wav,sad\n")
+    )
+    assert loaded.table["clip"].tolist() == ["a.wav"]
+    assert [os.path.basename(e.path) for e in loaded.rejected] == [
+        "b.wav",
+        "c.wav",
+        "row 4",
+        "a.wav",
+    ]
+    assert reasons(loaded) == [
+        "unlabelled: the manifest gives no emotion",
+        "label 'hungry' is not an emotion emoscope knows",
+        "names no file",
+        "listed more than once; its first row is used",
+    ]
+
+
+def test_a_file_in_two_splits_stays_in_both_for_the_audit_to_find(tmp_path):
+    text = "file,emotion,split\na.wav,sad,train\na.wav,sad,test\n"
+    loaded = corpus.load(csv(tmp_path, text))
+    assert loaded.table["clip"].tolist() == ["a.wav", "a.wav#2"]
+    assert loaded.table["path"].nunique() == 1
+
+
+def test_only_unknown_emotions(tmp_path):
+    path = csv(tmp_path, "file,emotion\na.wav,excited\nb.wav,frustrated\n")
+    with pytest.raises(UnknownNameError, match="unknown emotion 'excited'.*neutral, calm, happy"):
+        corpus.load(path)
+    loaded = corpus.load(path, labels={"excited": "happy"})
+    assert len(loaded) == 1 and "'frustrated'" in reasons(loaded)[0]
+
+
+@pytest.mark.parametrize(
+    "name,content,message",
+    [
+        ("m.csv", b"", "not a readable csv"),
+        ("m.csv", b"file,emotion\n", "none of its 0 rows"),
+        ("m.csv", b"file,emotion\na.wav,\n", "none of its 1 rows.*unlabelled"),
+        ("m.csv", b"name,emotion\na.wav,sad\n", "no column of files.*Found: name, emotion"),
+        ("m.csv", b"file,mood\na.wav,sad\n", "no column of emotions; it may be called emotion"),
+        ("m.csv", b"file,emotion\n\xff\xfe\n", "not a readable csv.*utf-8"),
+        ("m.csv", b'file,emotion\n"a.wav,sad\n', "not a readable csv"),
+        ("m.parquet", b"PAR1 no", "not a readable parquet"),
+        ("m.jsonl", b'{"wav": "a.wav"', "not a readable jsonl"),
+        ("m.jsonl", b"[1]\n", "line 1 is not a JSON object"),
+        ("m.jsonl", b"[" * 100_000, "line 1 is nested too deeply"),
+    ],
+)
+def test_broken_manifests(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        corpus.load(path)
+
+
+def test_manifests_have_a_size_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest_files, "MAX_BYTES", 1000)
+    frame = pd.DataFrame({"file": ["a.wav"] * 100_000, "emotion": ["sad"] * 100_000})
+    frame.to_parquet(tmp_path / "m.parquet")
+    for path in (tmp_path / "m.parquet", csv(tmp_path, "file,emotion\n" + "a,sad\n" * 1000)):
+        with pytest.raises(CorpusError, match="larger than the limit"):
+            corpus.load(path)
+
+
+def test_a_known_corpus_in_a_manifest_brings_what_its_names_tell(tmp_path):
+    path = csv(tmp_path, "file,emotion,corpus\n03a01Wa.wav,W,emodb\n16b10Fa.wav,happiness,EMODB\n")
+    loaded = corpus.load(path)
+    assert loaded.name == "emodb" and loaded.licence.startswith("CC0")
+    assert loaded.table["emotion"].tolist() == ["angry", "happy"]
+    assert loaded.table["speaker"].tolist() == ["03", "16"]
+    assert loaded.table["gender"].tolist() == ["male", "female"]
+
+
+manifest_text = st.text(st.characters(codec="utf-8"), max_size=200)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@given(content=manifest_text | st.binary(max_size=200))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_read_or_refused(tmp_path, suffix, content):
+    path = tmp_path / f"m{suffix}"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(EmoscopeError):
+        corpus.load(path)
+
+
+cell = st.text(st.characters(), max_size=12)  # lone surrogates included
+
+
+@given(rows=st.lists(st.tuples(cell, cell | st.sampled_from(EMOTIONS), cell), max_size=8))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_row_is_used_or_refused(tmp_path, rows):
+    lines = [dict(zip(("file", "emotion", "speaker"), row, strict=True)) for row in rows]
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    try:
+        loaded = corpus.load(path)
+    except EmoscopeError:
+        used = [r for r in rows if r[0].strip() and labels.canonical(r[1].strip()) is not None]
+        assert not used
+    else:
+        assert len(loaded) + len(loaded.rejected) == len(rows)
+        loaded.table.drop(columns="path").to_csv(tmp_path / "out.csv", encoding="utf-8")
+
+
+# --- EmoBox and Hugging Face ----------------------------------------------------------------------
+
+
+def emobox_line(name, emotion, dataset="ravdess"):
+    line = {
+        "key": f"{dataset}-{name}", "dataset": dataset, "wav": f"downloads/{dataset}/{name}.wav",
+        "sample_rate": 48000, "task": "category", "length": 3.3, "emo": emotion, "channel": 1,
+    }  # fmt: skip
+    return json.dumps(line)
+
+
+def test_emobox_fold(tmp_path):
+    fold = tmp_path / "data" / "ravdess" / "fold_1"
+    touch(tmp_path, "downloads/ravdess/03-01-05-01-01-01-02.wav").joinpath("data/ravdess/fold_1")
+    fold.mkdir(parents=True)
+    train = emobox_line("03-01-05-01-01-01-02", "Angry")
+    (fold / "ravdess_train_fold_1.jsonl").write_text(train + "\n")
+    (fold / "ravdess_test_fold_1.jsonl").write_text(
+        emobox_line("03-01-08-01-01-01-01", "Surprised")
+    )
+    loaded = corpus.load(fold)
+    assert loaded.name == "ravdess" and loaded.licence == "CC BY-NC-SA 4.0"
+    rows = loaded.table.set_index("split")
+    assert rows.loc["train", "emotion"] == "angry" and rows.loc["test", "emotion"] == "surprised"
+    assert rows.loc["train", "speaker"] == "02" and rows.loc["train", "gender"] == "female"
+    assert os.path.samefile(
+        rows.loc["train", "path"], tmp_path / "downloads/ravdess/03-01-05-01-01-01-02.wav"
+    )
+    one = corpus.load(fold / "ravdess_train_fold_1.jsonl")
+    assert len(one) == 1 and "split" not in one.table
+
+
+def test_emobox_label_maps(tmp_path):
+    fold = tmp_path / "polish" / "fold_1"
+    fold.mkdir(parents=True)
+    (tmp_path / "polish" / "label_map.json").write_text('{"zlosc": "Angry", "inne": "Other"}')
+    (fold / "polish_test_fold_1.jsonl").write_text(
+        emobox_line("a", "zlosc", "polish") + "\n" + emobox_line("b", "inne", "polish")
+    )
+    loaded = corpus.load(fold)
+    assert loaded.emotions == ["angry"] and len(loaded.rejected) == 1
+    (tmp_path / "polish" / "label_map.json").write_text("{")
+    with pytest.raises(CorpusError, match="not a readable label map"):
+        corpus.load(fold)
+
+
+def test_emobox_codes_of_known_corpora(tmp_path):
+    path = tmp_path / "emovo.jsonl"
+    path.write_text(emobox_line("f2/gio-f2-b2", "gio", "emovo"))
+    loaded = corpus.load(path)
+    assert loaded.emotions == ["happy"] and loaded.speakers == ["f2"]
+
+
+def test_hugging_face_audio_folder(tmp_path):
+    touch(tmp_path, "train/a.wav", "test/b.wav")
+    csv(tmp_path / "train", "file_name,label\na.wav,sad\n", "metadata.csv")
+    csv(tmp_path / "test", "file_name,label\nb.wav,joy\n", "metadata.csv")
+    loaded = corpus.load(tmp_path)
+    assert loaded.name == tmp_path.name
+    rows = loaded.table.set_index("split")
+    assert rows.loc["test", "emotion"] == "happy"
+    assert rows.loc["train", "path"] == str(tmp_path / "train" / "a.wav")
+
+
+def test_hugging_face_single_metadata(tmp_path):
+    touch(tmp_path, "x/a.wav")
+    csv(tmp_path, '{"file_name": "x/a.wav", "emotion": "sad"}', "metadata.jsonl")
+    assert os.path.exists(corpus.load(tmp_path).table["path"].iloc[0])
+
+
+# --- audformat ------------------------------------------------------------------------------------
+
+HEADER = """
+name: tiny
+source: nowhere
+usage: unrestricted
+license: CC0-1.0
+splits:
+  train: {type: train}
+  test: {type: test}
+schemes:
+  emotion:
+    dtype: str
+    labels: {anger: {}, happiness: {}, no_agreement: {}}
+  speaker:
+    dtype: int
+    labels:
+      3: {gender: male, age: 31}
+      8: {gender: female}
+tables:
+  emotion:
+    type: filewise
+    columns:
+      emotion: {scheme_id: emotion, rater_id: gold}
+      emotion.confidence: {}
+  emotion.categories.test:
+    type: filewise
+    split_id: test
+    columns: {emotion: {scheme_id: emotion}}
+  files:
+    type: filewise
+    columns: {speaker: {scheme_id: speaker}, transcription: {}}
+  words:
+    type: segmented
+    columns: {word: {}}
+"""
+
+
+@pytest.fixture
+def database(tmp_path):
+    csv(tmp_path, HEADER, "db.yaml")
+    csv(
+        tmp_path,
+        "file,emotion,emotion.confidence\nwav/a.wav,anger,0.9\nwav/b.wav,happiness,1\n"
+        "wav/c.wav,no_agreement,0.4\nwav/d.wav,,\n",
+        "db.emotion.csv",
+    )
+    csv(tmp_path, "file,emotion\nwav/b.wav,happiness\n", "db.emotion.categories.test.csv")
+    csv(tmp_path, "file,speaker,transcription\nwav/a.wav,3,Hallo\nwav/b.wav,8,Na\n", "db.files.csv")
+    return tmp_path
+
+
+def test_audformat(database):
+    loaded = corpus.load(database)
+    assert (loaded.name, loaded.licence) == ("tiny", "CC0-1.0")
+    first, second = loaded.table.to_dict("records")
+    assert (first["emotion"], first["speaker"], first["gender"]) == ("angry", "3", "male")
+    assert (first["text"], first["age"], first["split"]) == ("Hallo", "31", "")
+    assert (second["emotion"], second["gender"], second["split"]) == ("happy", "female", "test")
+    assert first["path"] == str(database / "wav" / "a.wav")
+    assert len(loaded.rejected) == 2
+
+
+def test_audformat_parquet_tables_and_raters_columns(database):
+    pd.DataFrame(
+        {"gold": ["anger"]}, index=pd.Index(["wav/a.wav"], name="file")
+    ).to_parquet(database / "db.emotion.parquet")  # fmt: skip
+    (database / "db.emotion.csv").unlink()
+    header = HEADER.replace(
+        "emotion: {scheme_id: emotion, rater", "gold: {scheme_id: emotion, rater"
+    )
+    csv(database, header, "db.yaml")
+    assert corpus.load(database).table["emotion"].tolist() == ["angry", "happy"]
+
+
+def test_audformat_speakers_in_a_table(database):
+    labels_in_header = HEADER[HEADER.index("    labels:\n      3:") : HEADER.index("tables:\n  em")]
+    csv(database, HEADER.replace(labels_in_header, "    labels: people\n"), "db.yaml")
+    csv(database, "speaker,gender\n3,male\n8,female\n", "db.people.csv")
+    assert corpus.load(database).table["gender"].tolist() == ["male", "female"]
+
+
+@pytest.mark.parametrize(
+    "name,content,message",
+    [
+        ("db.yaml", "{", "not a readable YAML header"),
+        ("db.yaml", "just text", "not the header"),
+        ("db.yaml", "!!python/object/apply:os.system ['true']", "not a readable YAML header"),
+        ("db.yaml", "tables: {}", "no table of whole files.*tables: none"),
+        ("db.yaml", "tables: {../../x: {type: filewise}}", "a table cannot be called"),
+        ("db.emotion.csv", "", "not a readable table"),
+        ("db.emotion.csv", "a,b\n1,2\n", "no column 'file'"),
+    ],
+)
+def test_audformat_refusals(database, name, content, message):
+    csv(database, content, name)
+    with pytest.raises(CorpusError, match=message):
+        corpus.load(database)
+
+
+def test_audformat_pickles_are_refused(database):
+    (database / "db.emotion.csv").rename(database / "db.emotion.pkl")
+    with pytest.raises(CorpusError, match="could run code when opened"):
+        corpus.load(database)
+    (database / "db.emotion.pkl").unlink()
+    with pytest.raises(CorpusError, match="db.emotion.csv: this table of the database is missing"):
+        corpus.load(database)
+
+
+@given(text=manifest_text)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_header_is_read_or_refused(tmp_path, text):
+    csv(tmp_path, text, audformat.HEADER)
+    with pytest.raises(CorpusError):
+        corpus.load(tmp_path)
