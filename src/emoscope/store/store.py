@@ -1,0 +1,312 @@
+"""The store as a whole: its shelves, the files it knows, its size limit.
+
+Layout of the folder: ``features-1/NAME-vVERSION-HASH/*.parquet`` (one folder per feature and
+parameters, see :mod:`emoscope.store.shelf`), ``files-1.sqlite`` (see
+:mod:`emoscope.store.content`) and ``lock``. The lock is only for what removes segments (merging,
+evicting, clearing); reading and adding need none. It is an advisory lock of the ``filelock``
+package, which the operating system releases when its holder dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from ..errors import EmoscopeError
+from ..features.base import Feature
+from . import segments
+from .content import Content, KnownFiles
+from .segments import DamagedError, Values
+from .shelf import Shelf, files_of
+
+FOLDER_VARIABLE = "EMOSCOPE_STORE"
+LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
+
+DEFAULT_LIMIT = 20 * 10**9
+"""Bytes. Of the 193 named values, 25 million clips; of a log-mel spectrogram, 200,000."""
+
+EVICT_TO = 0.9
+"""Share of the limit that is left after evicting, so that it is not done again at once."""
+
+FLUSH_SECONDS = 2.0
+"""Most of the work that being killed can cost."""
+
+FLUSH_BYTES = 32 * 2**20
+FLUSHES_PER_TIDY = 64
+LOCK_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShelfInfo:
+    """What is stored of one feature with one set of parameters.
+
+    Attributes
+    ----------
+    spec : dict
+        The feature's specification.
+    clips : int
+        Number of recordings, those counted twice that two runs both computed.
+    bytes : int
+        Size on disk.
+    used : float
+        When it was last read or written, in seconds since the epoch.
+    """
+
+    spec: dict[str, Any]
+    clips: int
+    bytes: int
+    used: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreInfo:
+    """What a store holds: its folder, its size and limit in bytes, its shelves."""
+
+    folder: Path
+    bytes: int
+    limit: int
+    shelves: list[ShelfInfo]
+
+
+class Store:
+    """Features on disk.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        By default the environment variable EMOSCOPE_STORE, or else the user's cache folder.
+    limit : int, optional
+        Size in bytes above which what was not used for longest is removed. By default the
+        environment variable EMOSCOPE_STORE_LIMIT, in GB, or else :data:`DEFAULT_LIMIT`.
+
+    Raises
+    ------
+    EmoscopeError
+        When the limit is not a positive number.
+
+    Notes
+    -----
+    Nothing is made on disk before the first value is stored. Where it cannot be written, the run
+    goes on without storing, after one warning.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    ) -> None:
+        default = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("emoscope", False)
+        self.folder = Path(default if folder is None else folder)
+        self.limit = _limit_from_environment() if limit is None else limit
+        if self.limit <= 0:
+            raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
+        self._features = self.folder / "features-1"
+        self._known = KnownFiles(self.folder / "files-1.sqlite")
+        self._shelves: dict[int, Shelf] = {}
+        self._read: list[tuple[str, Content]] = []
+        self._writable = True
+        self._flushed_at = time.monotonic()
+        self._flushes = 0
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store that commands use: as the environment says, or the user's cache folder."""
+        return cls()
+
+    def holds(self, feature: Feature) -> bool:
+        """Whether there may be values of a feature for any recording."""
+        return bool(self._shelf(feature).segments())
+
+    def find(self, paths: Iterable[str]) -> list[bytes | None]:
+        """The keys of recordings that are known and unchanged; None for those to be read."""
+        return self._known.find(paths)
+
+    def read(
+        self, feature: Feature, keys: Sequence[bytes]
+    ) -> Iterator[tuple[NDArray[np.intp], Values | list[Values]]]:
+        """Stored values of a feature, a part at a time.
+
+        Parameters
+        ----------
+        feature : Feature
+            What is wanted.
+        keys : sequence of bytes
+            Of which recordings.
+
+        Yields
+        ------
+        positions : ndarray of intp [shape=(n_found,)]
+            Where in ``keys``.
+        values : ndarray of float32 [shape=(n_found, n_columns)], or list of (n_frames, n_columns)
+            The values, of a vector feature and of one that gives frames.
+        """
+        yield from self._shelf(feature).read(np.array(keys, segments.KEY))
+
+    def remember(self, path: str, content: Content) -> None:
+        """Take note of what a file holds; written with the next flush."""
+        self._read.append((path, content))
+
+    def put(self, feature: Feature, key: bytes, values: Values) -> None:
+        """Store a feature of a recording; what was put is on disk two seconds later."""
+        if self._writable:
+            self._shelf(feature).put(key, values)
+
+    def flush_if_due(self) -> None:
+        """Write what was put when that was two seconds ago, or is much."""
+        waiting = sum(shelf.waiting_bytes for shelf in self._shelves.values())
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS or waiting > FLUSH_BYTES:
+            self.flush()
+            self._flushes += 1
+            if self._flushes % FLUSHES_PER_TIDY == 0:
+                self.tidy()
+
+    def flush(self) -> None:
+        """Write everything that was put."""
+        read, self._read = self._read, []
+        for shelf in self._shelves.values():
+            self._unless_read_only(shelf.flush)
+        self._unless_read_only(lambda: self._known.add(read))
+        self._flushed_at = time.monotonic()
+
+    def tidy(self) -> None:
+        """Merge small segments and keep to the size limit, unless another run is at it."""
+        if self._features.exists():
+            self._unless_read_only(self._tidy)
+
+    def _tidy(self) -> None:
+        with contextlib.suppress(filelock.Timeout), self._lock(0):
+            for shelf in self._shelves.values():
+                shelf.merge()
+            self._evict()
+
+    def _evict(self) -> None:
+        found = [(path, path.stat()) for path in self._segments()]
+        total = sum(status.st_size for _, status in found)
+        if total <= self.limit:
+            return
+        for path, status in sorted(found, key=lambda item: item[1].st_mtime):
+            path.unlink(missing_ok=True)
+            total -= status.st_size
+            if total <= EVICT_TO * self.limit:
+                return
+
+    def info(self) -> StoreInfo:
+        """What the store holds."""
+        shelves = []
+        for folder in self._folders():
+            spec, clips, size, used = None, 0, 0, 0.0
+            for path in files_of(folder):
+                with contextlib.suppress(DamagedError, OSError):
+                    header, status = segments.read_header(path), path.stat()
+                    spec, clips = header.spec, clips + header.clips
+                    size, used = size + status.st_size, max(used, status.st_mtime)
+            if spec is not None:
+                shelves.append(ShelfInfo(spec, clips, size, used))
+        return StoreInfo(self.folder, sum(s.bytes for s in shelves), self.limit, shelves)
+
+    def verify(self, *, remove: bool = False) -> list[tuple[Path, str]]:
+        """Read everything and compare it with its checksums.
+
+        Parameters
+        ----------
+        remove : bool
+            Remove what is damaged; it would be found and computed again anyway.
+
+        Returns
+        -------
+        list of (Path, str)
+            Damaged files, each with what was found.
+        """
+        damaged: list[tuple[Path, str]] = []
+        for path in self._segments():
+            try:
+                segments.read(path)
+            except DamagedError as error:
+                damaged.append((path, str(error)))
+                if remove:
+                    path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # merged by another run
+        return damaged
+
+    def clear(self, names: Iterable[str] | None = None) -> int:
+        """Remove stored features.
+
+        Parameters
+        ----------
+        names : iterable of str, optional
+            Of these features, with whatever parameters; by default everything.
+
+        Returns
+        -------
+        int
+            Bytes that were removed.
+        """
+        if not self.folder.exists():
+            return 0
+        chosen = None if names is None else set(names)
+        removed = 0
+        with self._lock(LOCK_SECONDS):
+            for folder in self._folders():
+                if chosen is None or _name_of(folder) in chosen:
+                    removed += sum(path.stat().st_size for path in files_of(folder))
+                    shutil.rmtree(folder, ignore_errors=True)
+            if chosen is None:
+                self._known.forget()
+        return removed
+
+    def _shelf(self, feature: Feature) -> Shelf:
+        # By identity, which the shelf keeps alive: making a specification may read model files.
+        if id(feature) not in self._shelves:
+            self._shelves[id(feature)] = Shelf(self._features, feature)
+        return self._shelves[id(feature)]
+
+    def _folders(self) -> list[Path]:
+        return sorted(self._features.glob("*/")) if self._features.exists() else []
+
+    def _segments(self) -> Iterator[Path]:
+        for folder in self._folders():
+            yield from files_of(folder)
+
+    def _lock(self, seconds: float) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.folder / "lock", timeout=seconds)
+
+    def _unless_read_only(self, write: Callable[[], None]) -> None:
+        if not self._writable:
+            return
+        try:
+            write()
+        except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+            self._writable = False
+            warnings.warn(
+                f"{self.folder}: {error}; the run goes on without storing features",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
+def _name_of(folder: Path) -> str | None:
+    for path in files_of(folder):
+        with contextlib.suppress(DamagedError, OSError, KeyError):
+            return str(segments.read_header(path).spec["name"])
+    return None
+
+
+def _limit_from_environment() -> int:
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return DEFAULT_LIMIT
+    try:
+        return int(float(text) * 10**9)
+    except ValueError:
+        raise EmoscopeError(f"{LIMIT_VARIABLE}={text} is not a number of GB") from None

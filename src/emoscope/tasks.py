@@ -1,0 +1,114 @@
+"""What a worker is given and gives back, wherever it runs.
+
+Items travel in chunks, so that handing them over costs little beside the work, and every outcome
+comes back as a value: a result, an :class:`~emoscope.errors.EmoscopeError` that belongs to that
+item, or a :class:`Defect`, which is a mistake in the program and ends the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import threadpoolctl
+
+from .errors import EmoscopeError
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerDiedError(EmoscopeError):
+    """The process that worked on an item died, twice, with nothing else in its hands.
+
+    Parameters
+    ----------
+    name : str
+        The item.
+    """
+
+    reason = (
+        "the worker process died on it twice: killed from outside, out of memory, or crashed in "
+        "compiled code"
+    )
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclasses.dataclass
+class Chunk:
+    """Items that are handed to a worker together.
+
+    Attributes
+    ----------
+    items : list of (int, item)
+        Each with its position among all items.
+    deaths : int
+        How many workers have died while this was all they had.
+    """
+
+    items: list[tuple[int, Any]]
+    deaths: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Defect:
+    """An exception that nobody foresaw, as text: not every exception survives the way back."""
+
+    summary: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Defect:
+        """Describe an exception that is being handled."""
+        return cls(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What became of a chunk: one outcome per item, and the seconds it took."""
+
+    outcomes: list[Any]
+    seconds: float
+
+
+def attempt(function: Callable[[Any], Any], item: Any) -> Any:
+    """Apply a function to one item: its result, its error as a value, or a :class:`Defect`."""
+    try:
+        return function(item)
+    except EmoscopeError as error:
+        return error
+    except Exception as error:
+        return Defect.of(error)
+
+
+def perform(function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Reply:
+    """Work on a chunk's items, one after the other."""
+    start = time.perf_counter()
+    outcomes = [attempt(function, item) for _, item in items]
+    return Reply(outcomes, time.perf_counter() - start)
+
+
+def one_thread() -> threadpoolctl.threadpool_limits:
+    """Hold BLAS and OpenMP to one thread: parallelism is over items, and sums add up in one order.
+
+    Returns
+    -------
+    threadpoolctl.threadpool_limits
+        Leaving it as a context manager gives the threads back.
+    """
+    return threadpoolctl.threadpool_limits(limits=1)
+
+
+def one_thread_for_good() -> None:
+    """Hold this process to one thread, including libraries that are loaded later (torch)."""
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    one_thread()

@@ -1,0 +1,212 @@
+"""Local worker processes that may die without taking results with them.
+
+Each worker has a pipe of its own and one chunk at a time, so that when one dies it is known
+exactly which items it had. That is why this is not a ``ProcessPoolExecutor`` (nor loky): there a
+single death breaks the whole pool, nobody can tell which of the running items caused it, and
+running work cannot be stopped at once.
+
+Processes come from a fork server, which has the package's imports done and no threads, or are
+spawned where there is none; a plain fork of a process with BLAS or torch threads can hang. What a
+script or notebook defines travels by value, so the user's script is not imported again and needs
+no ``if __name__ == "__main__":``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import joblib
+
+from .tasks import Chunk, Defect, Reply, one_thread_for_good, perform
+
+READY = "ready"
+
+FAILED_STARTS = 3
+"""So many workers in a row that die before they are ready are not an accident."""
+
+
+class Worker:
+    """One process with its pipe, and the chunk it is working on."""
+
+    def __init__(self, context: Any, function: Callable[[Any], Any]) -> None:
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(theirs, os.getcwd(), dict(os.environ)), daemon=True
+        )
+        with _without_script():
+            self.process.start()
+        theirs.close()
+        self.ready = False
+        self.chunk: Chunk | None = None
+        self._send(function)
+
+    @property
+    def free(self) -> bool:
+        """Whether it can be given a chunk."""
+        return self.ready and self.chunk is None
+
+    def give(self, chunk: Chunk) -> None:
+        """Hand over a chunk."""
+        self.chunk = chunk
+        self._send(chunk.items)
+
+    def receive(self) -> Any:
+        """The message that has arrived; None when there is none, because the process died."""
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def stop(self) -> None:
+        """End the process at once; it holds nothing that needs a farewell."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # dead already: receive() will say so
+            self.connection.send(_by_value(message))
+
+
+class LocalWorkers:
+    """A fixed number of local processes that apply one function.
+
+    Parameters
+    ----------
+    function : callable
+        Sent to each process once.
+    count : int
+        How many processes.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], count: int) -> None:
+        self._context = _context()
+        self._function = function
+        self._failed_starts = 0
+        self._workers = [Worker(self._context, function) for _ in range(count)]
+
+    @property
+    def size(self) -> int:
+        """How many chunks are worked on at the same time."""
+        return len(self._workers)
+
+    def free(self) -> int:
+        """How many chunks can be handed over now."""
+        return sum(worker.free for worker in self._workers)
+
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a chunk to a free worker."""
+        next(worker for worker in self._workers if worker.free).give(chunk)
+
+    def collect(self) -> list[tuple[Chunk, Reply | None]]:
+        """Wait until something happens; the chunks that ended, with None where the worker died.
+
+        Raises
+        ------
+        RuntimeError
+            When the function cannot be loaded by a worker, or workers die as soon as they start.
+        """
+        connections = [worker.connection for worker in self._workers]
+        happened = set(wait(connections + [worker.process.sentinel for worker in self._workers]))
+        ended: list[tuple[Chunk, Reply | None]] = []
+        for place, worker in enumerate(self._workers):
+            if not happened & {worker.connection, worker.process.sentinel}:
+                continue
+            message, chunk = worker.receive(), worker.chunk
+            if message is None:
+                self._replace(place)
+            elif isinstance(message, Defect):
+                raise RuntimeError(f"a worker process cannot load its task:\n{message.trace}")
+            elif isinstance(message, Reply):
+                worker.chunk = None
+            elif message == READY:
+                worker.ready, self._failed_starts = True, 0
+            if chunk is not None:
+                ended.append((chunk, message))
+        return ended
+
+    def stop(self) -> None:
+        """End every process."""
+        for worker in self._workers:
+            worker.stop()
+
+    def _replace(self, place: int) -> None:
+        dead = self._workers[place]
+        self._failed_starts += not dead.ready
+        if self._failed_starts >= FAILED_STARTS:
+            raise RuntimeError(
+                "worker processes die as soon as they start; is memory short? One job needs none"
+            )
+        dead.stop()
+        self._workers[place] = Worker(self._context, self._function)
+
+
+def _context() -> Any:
+    if sys.platform != "linux":  # macOS forbids a fork after its frameworks are loaded
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["emoscope.extraction"])
+    return context
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Hide the user's script, which a new process would otherwise import before anything else."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+def _by_value(message: Any) -> Any:
+    """Make what has no importable module (a notebook's functions and classes) travel by value."""
+    return joblib.wrap_non_picklable_objects(message, keep_wrapper=False)
+
+
+def _serve(connection: Connection, folder: str, environment: dict[str, str]) -> None:
+    """The life of a worker: load the function, then work on chunks until the pipe closes."""
+    # The fork server still has the folder and the environment of the day it was started.
+    os.chdir(folder)
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    one_thread_for_good()
+    try:
+        function = connection.recv()
+        connection.send(READY)
+        while True:
+            _answer(connection, perform(function, connection.recv()))
+    except (EOFError, OSError):
+        return  # the parent is done, or gone
+    except Exception as error:
+        connection.send(Defect.of(error))
+
+
+def _answer(connection: Connection, reply: Reply) -> None:
+    try:
+        connection.send(_by_value(reply))
+    except OSError:
+        raise
+    except Exception as error:  # a result that cannot be pickled
+        defects = [Defect.of(error)] * len(reply.outcomes)
+        connection.send(dataclasses.replace(reply, outcomes=defects))
+
+
+def _leave_with_parent() -> None:
+    """End with the parent, even one that was killed in the middle of a long piece of work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
