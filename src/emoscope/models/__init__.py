@@ -1,0 +1,36 @@
+"""Models that recognise emotion: one file per family, every model a scikit-learn estimator.
+
+``names()`` lists them, ``get(name)`` describes one, ``get(name).build(seed)`` makes its sound form
+and ``get(name).as_published(seed)`` the form of the original student project. ``register`` adds a
+model of the user's own for the life of the process.
+"""
+
+from __future__ import annotations
+
+from ..registry import Registry
+from .base import ModelInfo
+
+__all__ = ["ModelInfo", "get", "names", "register", "registry"]
+
+registry: Registry[ModelInfo] = Registry("model", __name__)
+
+
+def names() -> list[str]:
+    """Public names of all models."""
+    return registry.names()
+
+
+def get(name: str) -> ModelInfo:
+    """The model of that name.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is none; the message lists the valid names.
+    """
+    return registry.get(name)
+
+
+def register(name: str, info: ModelInfo) -> None:
+    """Add a model for the life of this process; one of the same name is replaced."""
+    registry.register(name, info)

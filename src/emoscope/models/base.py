@@ -1,0 +1,100 @@
+"""What a model is to the rest of emoscope, and how training speakers are held out.
+
+A model is a scikit-learn classifier: ``fit(X, y)``, ``predict``, ``predict_proba``, ``classes_``,
+with any scaling inside. Its input is either *vector*, ``X`` of shape ``(n_clips, n_columns)``, or
+*frames*, a sequence of ``n_clips`` arrays of shape ``(n_frames, n_bins)``. A model that stops its
+training early has a ``groups`` parameter in ``fit``, the speaker of each clip: it then watches its
+progress on training speakers it does not learn from, never on a voice it has heard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+
+from ..errors import ModelError
+
+Build: TypeAlias = Callable[[int], Any]
+"""Makes an unfitted scikit-learn classifier from a seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """One model under its public name.
+
+    Parameters
+    ----------
+    name : str
+        Public name, as given to ``--models``.
+    title : str
+        What a report calls it.
+    input : {"vector", "frames"}
+        The kind of feature it takes.
+    build : callable
+        ``build(seed)`` gives the sound form: scaled input, regularised, nothing learned from the
+        test speakers.
+    as_published : callable
+        ``as_published(seed)`` gives the form of the original student project.
+    published : mapping of str to callable
+        Every variant whose accuracy the project published, by the name its table of results gives
+        it; ``as_published`` is one of them.
+    """
+
+    name: str
+    title: str
+    input: Literal["vector", "frames"]
+    build: Build
+    as_published: Build
+    published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
+
+
+def held_out(
+    y: ArrayLike, groups: ArrayLike | None, *, fraction: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Set part of the training clips aside, whole speakers where speakers are known.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_clips,)
+        Emotion of each clip; the held-out part has each in about the same proportion.
+    groups : array-like of shape (n_clips,), or None
+        Speaker of each clip. With None, or with one speaker, clips are drawn regardless of speaker.
+    fraction : float
+        Part to hold out, in (0, 0.5].
+    seed : int
+        Draws the speakers, or the clips.
+
+    Returns
+    -------
+    learn, watch : ndarray of int
+        Sorted positions; together all clips, and no speaker in both when ``groups`` names several.
+
+    Raises
+    ------
+    ModelError
+        When an emotion has fewer than two clips, so that none can be held out.
+    """
+    if not 0 < fraction <= 0.5:
+        raise ModelError(f"the held-out fraction is {fraction}; it must lie in (0, 0.5]")
+    y = np.asarray(y)
+    labels, counts = np.unique(y, return_counts=True)
+    if counts.min() < 2:
+        rare = labels[counts.argmin()]
+        raise ModelError(
+            f"'{rare}' has 1 training clip; early stopping needs at least 2 of each emotion"
+        )
+    speakers = np.unique(np.asarray(groups)) if groups is not None else np.array([])
+    if len(speakers) < 2:
+        n_watch = max(round(fraction * len(y)), len(labels))
+        split = StratifiedShuffleSplit(1, test_size=n_watch, random_state=seed)
+        learn, watch = next(split.split(y, y))
+    else:
+        n_parts = min(max(round(1 / fraction), 2), len(speakers))
+        parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
+        learn, watch = next(parts.split(y, y, np.asarray(groups)))
+    return np.sort(learn), np.sort(watch)

@@ -1,0 +1,91 @@
+"""The four published 1-D convolutional networks, which read the feature vector as a sequence.
+
+A clip's columns (180 as published, any number here) are a row with one channel; filters slide along
+neighbouring columns, so their order matters: MFCC, then chroma, then mel bands.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+
+from .architecture import Conv, Dropout, Layer, Pool
+from .base import ModelInfo
+from .network import NetworkClassifier
+
+CONV = Conv(128, (1, 5))
+POOL = Pool((1, 8), "valid")
+
+
+def _b(rate: float) -> tuple[Layer, ...]:
+    """Architecture B, whose dropout rate is all that tells C from it."""
+    drop = Dropout(rate)
+    return (CONV, drop, POOL, CONV, POOL, drop, CONV, drop)
+
+
+ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
+    "a": (CONV, Dropout(0.1), POOL, CONV, Dropout(0.1)),
+    "b": _b(0.25),
+    "c": _b(0.1),
+    "d": (*_b(0.1), CONV, Dropout(0.1)),
+}
+
+# The published results name the layers; the rest of the row's text identifies the architecture.
+PUBLISHED_ROWS = {
+    "a": "CNN-1D A: conv128x5 relu drop.1 pool8, conv128x5 relu drop.1, flatten, dense",
+    "b": "CNN-1D B: conv128x5 relu drop.25 pool8, conv128x5 relu pool8 drop.25, "
+    "conv128x5 relu drop.25, flatten, dense",
+    "c": "CNN-1D C: as B with dropout .1",
+    "d": "CNN-1D D: as C with a fourth conv128x5 relu drop.1",
+}
+
+
+class ColumnNetwork(NetworkClassifier):
+    """A network over the columns of a feature vector; parameters as in the base class."""
+
+    def _check(self, X: Any) -> tuple[NDArray[np.float32], int]:
+        X = check_array(X, dtype=np.float32)
+        return X, X.shape[1]
+
+    def _grids(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        return X[:, np.newaxis]
+
+
+def build(seed: int, *, architecture: str) -> ColumnNetwork:
+    """The sound form."""
+    return ColumnNetwork(ARCHITECTURES[architecture], seed=seed)
+
+
+def published(seed: int, *, architecture: str) -> ColumnNetwork:
+    """The published form: raw columns, eight outputs, RMSprop, 500 epochs whatever happens."""
+    return ColumnNetwork(
+        ARCHITECTURES[architecture],
+        n_outputs=8,
+        optimiser="keras-rmsprop",
+        learning_rate=5e-5,
+        batch_size=20,
+        epochs=500,
+        patience=None,
+        standardise=False,
+        balanced=False,
+        seed=seed,
+    )
+
+
+def _info(architecture: str) -> ModelInfo:
+    original = partial(published, architecture=architecture)
+    return ModelInfo(
+        f"cnn1d-{architecture}",
+        f"CNN-1D {architecture.upper()}",
+        "vector",
+        partial(build, architecture=architecture),
+        original,
+        {PUBLISHED_ROWS[architecture]: original},
+    )
+
+
+MEMBERS = {f"cnn1d-{architecture}": _info(architecture) for architecture in ARCHITECTURES}

@@ -1,0 +1,360 @@
+"""Trains a :class:`.module.ConvNet` through skorch: batches, epochs, early stopping, checkpoints.
+
+skorch runs the loop and keeps the history; replaced are its batches (tensors in memory, no loader)
+and its per-batch bookkeeping (nothing is read back from PyTorch before the epoch ends). A
+checkpoint holds tensors and plain values only and is read with ``weights_only=True``: it cannot run
+code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import skorch
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+
+from ...errors import ModelError
+from .module import ConvNet
+
+Augment: TypeAlias = Callable[[Tensor], Tensor]
+
+# Writing a checkpoint takes milliseconds; this loses at most half a minute of training.
+CHECKPOINT_SECONDS = 30.0
+PREDICTION_BATCH = 128
+
+
+class TensorFlowRMSprop(torch.optim.Optimizer):
+    """RMSprop as TensorFlow 1 had it: running mean square from 1, epsilon under the root."""
+
+    def __init__(self, params: Any, lr: float, rho: float = 0.9, eps: float = 1e-10) -> None:
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move each weight by ``lr * g / sqrt(mean(g^2) + eps)``."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["mean_square"] = torch.ones_like(weight)
+                mean_square = state["mean_square"]
+                mean_square.mul_(group["rho"])
+                mean_square.addcmul_(weight.grad, weight.grad, value=1 - group["rho"])
+                root = mean_square.add(group["eps"]).sqrt_()
+                weight.addcdiv_(weight.grad, root, value=-group["lr"])
+
+
+OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    # Keras: running mean square from 0, epsilon 1e-7 outside the root
+    "keras-rmsprop": (torch.optim.RMSprop, {"alpha": 0.9, "eps": 1e-7}),
+    "tensorflow-rmsprop": (TensorFlowRMSprop, {}),
+    # TensorFlow: sums of squares from 0.1, no epsilon
+    "tensorflow-adagrad": (
+        torch.optim.Adagrad,
+        {"initial_accumulator_value": 0.1, "eps": 0.0},
+    ),
+    "adam": (torch.optim.Adam, {"eps": 1e-8, "fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+}
+
+
+def fast_precision() -> torch.dtype:
+    """bfloat16 where the processor multiplies matrices of it in hardware, else float32."""
+    capable = bool(torch.cpu._is_amx_tile_supported())
+    return torch.bfloat16 if capable else torch.float32
+
+
+@contextlib.contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seeded random numbers and one thread inside; what the caller had is restored after.
+
+    One thread: the matrices are small, other folds use the other cores, and sums are then always
+    added in the same order.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Batches:
+    """Batches of tensors that are in memory already, in a new order each time."""
+
+    def __init__(self, data: Dataset, size: int, *, shuffle: bool, augment: Augment | None) -> None:
+        self.X, self.y = data.X, data.y
+        self.size, self.shuffle, self.augment = size, shuffle, augment
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n = len(self.y)
+        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        for start in range(0, n, self.size):
+            rows = order[start : start + self.size]
+            X = self.X[rows]
+            yield (self.augment(X) if self.augment else X), self.y[rows]
+
+
+def _laid_out(weight: Tensor, *, back: bool = False) -> Tensor:
+    """Kernels as rows, columns, inputs, filters, which is how :mod:`.fused` multiplies by them."""
+    if weight.ndim != 4:
+        return weight
+    return weight.permute(3, 2, 0, 1) if back else weight.permute(2, 3, 1, 0)
+
+
+class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hints
+    """skorch's loop over :class:`_Batches`, with all weights in one tensor.
+
+    An optimiser then makes a handful of calls per step instead of a handful per layer.
+    """
+
+    augment: Augment | None = None
+
+    def initialize_module(self) -> _Trainer:
+        """Build the network and lay its weights and gradients out in one piece each."""
+        super().initialize_module()
+        weights = list(self.module_.parameters())
+        flat = torch.cat([_laid_out(w.detach()).reshape(-1) for w in weights])
+        gradient = torch.zeros_like(flat)
+        start = 0
+        for weight in weights:
+            part = slice(start, start + weight.numel())
+            shape = _laid_out(weight).shape
+            weight.data = _laid_out(flat[part].view(shape), back=True)
+            weight.grad = _laid_out(gradient[part].view(shape), back=True)
+            start = part.stop
+        self.flat_ = nn.Parameter(flat)
+        self.flat_.grad = self.gradient_ = gradient
+        return self
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The one tensor that holds them all."""
+        yield "flat", self.flat_
+
+    def get_iterator(self, dataset: Dataset, training: bool = False) -> _Batches:
+        """Batches without a loader."""
+        size = self.batch_size if training else PREDICTION_BATCH
+        augment = self.augment if training else None
+        return _Batches(dataset, size, shuffle=training, augment=augment)
+
+    def run_single_epoch(
+        self, iterator: _Batches | None, training: bool, prefix: str, step_fn: Any, **_: Any
+    ) -> None:
+        """One pass over the training or the held-out clips; records its loss and its score."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        total, outputs = torch.zeros(()), []
+        with torch.set_grad_enabled(training):
+            for X, y in iterator:
+                logits = self.module_(X)
+                loss = self.criterion_(logits, y)
+                if training:
+                    self.gradient_.zero_()
+                    loss.backward()
+                    self.optimizer_.step()
+                total += loss.detach() * len(y)
+                outputs.append((logits.detach().argmax(1), y))
+        predicted, true = (torch.cat(part).numpy() for part in zip(*outputs, strict=True))
+        self.history.record(f"{prefix}_loss", float(total) / len(true))
+        right = predicted == true
+        if training:
+            self.history.record("train_accuracy", float(right.mean()))
+        else:
+            recalls = [right[true == label].mean() for label in np.unique(true)]
+            self.history.record("valid_uar", float(np.mean(recalls)))
+
+
+class _Stop(Exception):
+    """Early stopping: the held-out loss has not fallen for ``patience`` epochs."""
+
+
+class _Watch(Callback):  # type: ignore[misc]
+    """Keeps the history, the best weights and the checkpoint, and stops when patience ends."""
+
+    def __init__(
+        self,
+        *,
+        epochs: int,
+        patience: int | None,
+        checkpoint: Path | None,
+        fingerprint: str,
+        on_epoch: Callable[[int, int, dict[str, float]], None] | None,
+    ) -> None:
+        self.epochs, self.patience, self.on_epoch = epochs, patience, on_epoch
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.rows: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {"epoch": 0, "loss": float("inf"), "weights": None}
+        self.saved = time.monotonic()
+
+    def on_epoch_end(self, net: _Trainer, **_: Any) -> None:
+        """Record the epoch that ended."""
+        kept = ("train_loss", "train_accuracy", "valid_loss", "valid_uar")
+        last = net.history[-1]
+        row = {"epoch": len(self.rows) + 1, **{key: last[key] for key in kept if key in last}}
+        self.rows.append(row)
+        if "valid_loss" in row and row["valid_loss"] < self.best["loss"]:
+            weights = net.flat_.detach().clone()
+            self.best = {"epoch": row["epoch"], "loss": row["valid_loss"], "weights": weights}
+        done = self.finished
+        if self.checkpoint and (done or time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
+            self.save(net)
+        if self.on_epoch:
+            self.on_epoch(int(row["epoch"]), self.epochs, dict(row))
+        if done:
+            raise _Stop
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ends here: all epochs done, or patience at its end."""
+        n = len(self.rows)
+        stalled = self.patience is not None and n - self.best["epoch"] >= self.patience
+        return n >= self.epochs or (stalled and "valid_loss" in self.rows[-1])
+
+    def save(self, net: _Trainer) -> None:
+        """Write the checkpoint beside its final place, then move it there in one step."""
+        assert self.checkpoint is not None
+        state = {
+            "fingerprint": self.fingerprint,
+            "weights": net.flat_.detach(),
+            "optimiser": net.optimizer_.state_dict(),
+            "random": torch.get_rng_state(),
+            "history": self.rows,
+            "best": self.best,
+        }
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        part = self.checkpoint.with_name(f"{self.checkpoint.name}.{os.getpid()}.part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+        self.saved = time.monotonic()
+
+    def restore(self, net: _Trainer) -> None:
+        """Continue from the checkpoint, if there is one.
+
+        Raises
+        ------
+        ModelError
+            When the file is no checkpoint, or one of another training.
+        """
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+            fingerprint = state["fingerprint"]
+        except Exception as error:
+            raise ModelError(f"{self.checkpoint} is not a training checkpoint: {error}") from error
+        if fingerprint != self.fingerprint:
+            raise ModelError(
+                f"{self.checkpoint} belongs to a training with other clips or other parameters; "
+                "delete it or name another file"
+            )
+        net.flat_.data.copy_(state["weights"])
+        net.optimizer_.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        self.rows, self.best = state["history"], state["best"]
+
+
+def train(
+    build: Callable[[], ConvNet],
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    *,
+    valid: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+    class_weight: NDArray[np.float32] | None,
+    optimiser: tuple[str, dict[str, float]],
+    epochs: int,
+    batch_size: int,
+    patience: int | None,
+    seed: int,
+    augment: Augment | None = None,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> tuple[ConvNet, list[dict[str, float]], int]:
+    """Train a network; with held-out clips, return the weights that did best on them.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network; called once, after seeding.
+    X : ndarray of float32, shape (n_clips, rows, columns)
+    y : ndarray of int, shape (n_clips,)
+        Numbers of the emotions.
+    valid : tuple of ndarray, or None
+        Held-out clips, as ``(X, y)``: watched, never learned from.
+    class_weight : ndarray of float32, shape (n_outputs,), or None
+        Weight of each emotion in the loss.
+    optimiser : tuple
+        Name in :data:`OPTIMISERS`, and what differs from its settings there (``lr`` at least).
+    patience : int or None
+        Epochs without a lower held-out loss before training ends; None trains all ``epochs``.
+    checkpoint, fingerprint : Path or None, str
+        Where to save the state, and what identifies this training.
+    on_epoch : callable, optional
+        ``on_epoch(epoch, epochs, metrics)`` after each epoch.
+
+    Returns
+    -------
+    net : ConvNet
+        Ready to predict.
+    history : list of dict
+        Per epoch: epoch, train_loss, train_accuracy, and valid_loss and valid_uar if held out.
+    best_epoch : int
+        The epoch whose weights ``net`` has.
+    """
+    kind, settings = OPTIMISERS[optimiser[0]]
+    settings = {**settings, **optimiser[1]}
+    watch = _Watch(
+        epochs=epochs,
+        patience=patience if valid else None,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+        on_epoch=on_epoch,
+    )
+    with isolated(seed):
+        held_out = Dataset(*map(torch.from_numpy, valid)) if valid else None
+        weight = None if class_weight is None else torch.from_numpy(class_weight)
+        net = _Trainer(
+            build(),
+            criterion=nn.CrossEntropyLoss(weight=weight),
+            optimizer=kind,
+            batch_size=batch_size,
+            train_split=predefined_split(held_out) if held_out else None,
+            callbacks=[("watch", watch)],
+            verbose=0,
+            **{f"optimizer__{key}": value for key, value in settings.items()},
+        )
+        net.augment = augment
+        net.initialize()
+        watch.restore(net)
+        if not (watch.rows and watch.finished):
+            with contextlib.suppress(_Stop):
+                net.fit_loop(torch.from_numpy(X), torch.from_numpy(y), epochs=epochs)
+        best_epoch = len(watch.rows)
+        if watch.best["weights"] is not None:
+            net.flat_.data.copy_(watch.best["weights"])
+            best_epoch = watch.best["epoch"]
+        module: ConvNet = copy.deepcopy(net.module_).eval()
+    module.zero_grad(set_to_none=True)
+    return module.requires_grad_(False), watch.rows, best_epoch
+
+
+def logits(net: ConvNet, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the network says of each clip, before the softmax: (n_clips, n_outputs)."""
+    with isolated(0), torch.inference_mode():
+        parts = torch.split(torch.from_numpy(X), PREDICTION_BATCH)
+        return torch.cat([net(part) for part in parts]).double().numpy()

@@ -1,0 +1,188 @@
+"""Multi-layer perceptron of scikit-learn: one hidden layer over the feature vector."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from .base import Build, ModelInfo, held_out
+
+
+class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Perceptron on standardised columns that stops on held-out training speakers.
+
+    scikit-learn's own early stopping holds out clips, whose speakers the network has heard.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Units of each hidden layer.
+    alpha : float
+        Weight of the squared weights in the loss.
+    learning_rate, batch_size
+        Of Adam.
+    epochs : int
+        Most epochs.
+    patience : int
+        Epochs without a lower held-out loss before training ends.
+    held_out_fraction : float
+        Part of the training speakers to hold out.
+    seed : int
+        The same seed gives the same predictions.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, history_, best_epoch_
+        As in the convolutional networks.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: tuple[int, ...] = (300,),
+        alpha: float = 1.0,
+        learning_rate: float = 1e-3,
+        batch_size: int = 64,
+        epochs: int = 100,
+        patience: int = 15,
+        held_out_fraction: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.alpha = alpha
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.held_out_fraction = held_out_fraction
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerStoppedMLP:
+        """Train; ``groups`` names the speaker of each clip.
+
+        Raises
+        ------
+        ModelError
+            When an emotion has a single clip.
+        """
+        checked: tuple[NDArray[Any], NDArray[Any]] = check_X_y(X, y, dtype=np.float64)
+        raw, labels = checked
+        check_classification_targets(labels)
+        self.classes_, self.n_features_in_ = np.unique(labels), raw.shape[1]
+        learn, watch = held_out(labels, groups, fraction=self.held_out_fraction, seed=self.seed)
+        self.scaler_ = StandardScaler().fit(raw[learn])
+        scaled = self.scaler_.transform(raw)
+        net = MLPClassifier(
+            self.hidden,
+            alpha=self.alpha,
+            learning_rate_init=self.learning_rate,
+            batch_size=min(self.batch_size, len(learn)),
+            random_state=self.seed,
+        )
+        self.history_: list[dict[str, float]] = []
+        best = np.inf
+        for epoch in range(1, self.epochs + 1):
+            net.partial_fit(scaled[learn], labels[learn], classes=self.classes_)
+            row = self._measure(net, scaled, labels, learn, watch)
+            self.history_.append({"epoch": epoch, **row})
+            if row["valid_loss"] < best:
+                best, self.best_epoch_ = row["valid_loss"], epoch
+                self.net_ = copy.deepcopy(net)
+            elif epoch - self.best_epoch_ >= self.patience:
+                break
+        return self
+
+    def _measure(
+        self,
+        net: MLPClassifier,
+        X: NDArray[np.float64],
+        y: NDArray[Any],
+        learn: NDArray[np.intp],
+        watch: NDArray[np.intp],
+    ) -> dict[str, float]:
+        """Losses and scores after an epoch; emotions weigh the same in the held-out loss."""
+        probabilities = net.predict_proba(X[watch])
+        true = y[watch]
+        labels, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
+        loss = log_loss(
+            true, probabilities, labels=self.classes_, sample_weight=1 / counts[inverse]
+        )
+        return {
+            "train_loss": float(net.loss_),
+            "train_accuracy": float(net.score(X[learn], y[learn])),
+            "valid_loss": float(loss),
+            "valid_uar": float(
+                balanced_accuracy_score(true, self.classes_[probabilities.argmax(1)])
+            ),
+        }
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probability of each emotion, shape (n_clips, n_classes)."""
+        check_is_fitted(self, "net_")
+        scaled = self.scaler_.transform(check_array(X, dtype=np.float64))
+        probabilities: NDArray[np.float64] = self.net_.predict_proba(scaled)
+        return probabilities
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable emotion of each clip, shape (n_clips,)."""
+        chosen: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        return chosen
+
+
+class PublishedMLP(MLPClassifier):  # type: ignore[misc]
+    """:class:`sklearn.neural_network.MLPClassifier` that ends at its last epoch without a warning.
+
+    The published training stops there on purpose.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> PublishedMLP:
+        """Train as scikit-learn does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            super().fit(X, y)
+        return self
+
+
+def build(seed: int) -> SpeakerStoppedMLP:
+    """The sound form."""
+    return SpeakerStoppedMLP(seed=seed)
+
+
+def published(seed: int, *, hidden: tuple[int, ...] = (300,), batch: int = 256) -> PublishedMLP:
+    """The published form: raw columns, 500 epochs."""
+    return PublishedMLP(
+        hidden_layer_sizes=hidden,
+        alpha=0.01,
+        batch_size=batch,
+        learning_rate="adaptive",
+        max_iter=500,
+        random_state=seed,
+    )
+
+
+def second_run(seed: int) -> PublishedMLP:
+    """The published form again; only its random numbers differ."""
+    return published(seed + 1)
+
+
+PUBLISHED: dict[str, Build] = {
+    "MLP 300, alpha 0.01, batch 256, adaptive, 500 iterations": published,
+    "MLP 300, the same, second run": second_run,
+    "MLP 300, batch 200": partial(published, batch=200),
+    "MLP 300-2": partial(published, hidden=(300, 2)),
+}
+
+MEMBERS = {"mlp": ModelInfo("mlp", "Multi-layer perceptron", "vector", build, published, PUBLISHED)}
