@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import CorpusError, UnknownNameError
 from ..files import write_atomically
 from .base import CorpusInfo, Download
-from .unpack import need_space, unpack
+from .unpack import damage, need_space, unpack
 
 if TYPE_CHECKING:
     import requests
@@ -42,7 +42,7 @@ TIMEOUT = (10.0, 60.0)
 MAX_BYTES = 20 * 2**30
 """Largest file that is accepted when its publisher states no size: 20 GiB."""
 
-_BLOCK = 2**18
+_BLOCK = 2**14  # bytes received at a time, of which a broken transfer loses the last
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -277,12 +277,15 @@ def _origin(partial: Path) -> str:
 
 
 def _fault(item: Download, file: Path) -> str:
-    """What differs from the size and checksum that the corpus file states; empty when nothing."""
+    """What differs from the size and checksum that the corpus file states; empty when nothing.
+
+    Where the publisher states no checksum, the archive's own have to do.
+    """
     size = file.stat().st_size
     if item.size is not None and size != item.size:
         return f"the file has {size} bytes, {item.size} are expected"
     if item.md5 is None:
-        return ""
+        return damage(file)
     digest = hashlib.md5(usedforsecurity=False)
     with open(file, "rb") as content:
         while block := content.read(_BLOCK):

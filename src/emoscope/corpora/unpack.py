@@ -22,6 +22,20 @@ MAX_RATIO = 100
 _BLOCK = 2**20
 
 
+_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# zipfile reports encryption as RuntimeError, unknown compression as NotImplementedError.
+
+
+def damage(archive: Path) -> str:
+    """Return what is wrong with a zip file by its own checksums; empty when nothing is."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            first = opened.testzip()
+    except _FAULTS as error:
+        return f"the archive is damaged: {error}"
+    return f"the archive is damaged: wrong checksum of {first}" if first else ""
+
+
 def unpack(
     archive: Path, target: Path, *, progress: Callable[[int, int], None] | None = None
 ) -> list[Path]:
@@ -61,8 +75,7 @@ def unpack(
                 if progress:
                     progress(done, total)
             return written
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # zipfile reports encryption as RuntimeError, unknown compression as NotImplementedError.
+    except _FAULTS as error:
         raise CorpusError(f"{archive}: the archive cannot be unpacked: {error}") from None
 
 
