@@ -1,0 +1,174 @@
+"""Formats beyond libsndfile, arrays, folders and patterns."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from emoscope import audio, media
+from emoscope.errors import AudioError
+from recordings import RATE, voice
+
+FFMPEG = shutil.which("ffmpeg")
+
+pytestmark = pytest.mark.filterwarnings("error::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "voice.wav"
+    left, right = voice(2.0), voice(2.0, 180.0)
+    soundfile.write(path, np.stack([left, right], axis=1), RATE)
+    return path
+
+
+@pytest.fixture(params=["ffmpeg", "pyav"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "ffmpeg" and FFMPEG is None:
+        pytest.skip("the program ffmpeg is not installed")
+    if request.param == "pyav":
+        pytest.importorskip("av", reason="the package 'av' is not installed")
+        monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    return str(request.param)
+
+
+def converted(recording: Path, ending: str, *options: str) -> Path:
+    """The recording in a format made by ffmpeg."""
+    if FFMPEG is None:
+        pytest.skip("the program ffmpeg is not installed")
+    path = recording.with_suffix(ending)
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(recording), *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def test_lossless_sound_of_a_video_file_is_the_same(recording: Path, decoder: str) -> None:
+    path = converted(recording, ".mkv", "-c:a", "pcm_f32le")
+    wanted, found = audio.load(recording), media.load(path)
+    assert found.rate == wanted.rate
+    np.testing.assert_allclose(found.samples, wanted.samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".m4a", ".mp4", ".webm", ".wma"])
+def test_lossy_formats(recording: Path, decoder: str, ending: str) -> None:
+    found = media.load(converted(recording, ending))
+    assert found.duration == pytest.approx(2.0, abs=0.15)
+    assert np.abs(found.samples).max() == pytest.approx(0.3, abs=0.15)
+
+
+def test_truncated_files_are_refused(recording: Path, tmp_path: Path) -> None:
+    content = converted(recording, ".m4a", "-movflags", "faststart").read_bytes()
+    short = tmp_path / "short.m4a"
+    short.write_bytes(content[: 2 * len(content) // 3])
+    with pytest.raises(AudioError, match="ffmpeg says"):
+        media.load(short)
+
+
+def test_playlists_open_no_other_file(recording: Path, decoder: str, tmp_path: Path) -> None:
+    target = converted(recording, ".m4a")
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXTINF:2,\nfile://{target}\n#EXT-X-ENDLIST\n")
+    concatenation = tmp_path / "list.txt"
+    concatenation.write_text(f"ffconcat version 1.0\nfile {target}\n")
+    for path in (playlist, concatenation):
+        with pytest.raises(AudioError, match="not audio"):
+            media.load(path)
+
+
+def test_text_is_not_audio(decoder: str, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no sound in here\n" * 100)
+    with pytest.raises(AudioError, match="not audio"):
+        media.load(path)
+
+
+def test_without_a_decoder_the_message_names_one(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = converted(recording, ".m4a")
+    monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    monkeypatch.setattr(media.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(AudioError, match="ffmpeg or the package 'av'"):
+        media.load(path)
+
+
+def test_video_without_sound(recording: Path, decoder: str, tmp_path: Path) -> None:
+    if FFMPEG is None:
+        pytest.skip("the program ffmpeg is not installed")
+    path = tmp_path / "mute.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc=duration=1:size=64x64"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-an", str(path)], check=True)
+    with pytest.raises(AudioError, match="holds no sound"):
+        media.load(path)
+
+
+def test_longer_than_the_limit(recording: Path) -> None:
+    for path in (recording, converted(recording, ".mkv", "-c:a", "pcm_f32le")):
+        with pytest.raises(AudioError, match="longer than the limit of 1 s"):
+            media.load(path, max_seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "wanted"),
+    [
+        (np.array([0.5, -0.5] * 1000), [0.5, -0.5]),
+        (np.array([16384, -16384] * 1000, np.int16), [0.5, -0.5]),
+        (np.array([2**30, -(2**30)] * 1000, np.int32), [0.5, -0.5]),
+        (np.array([[1.0, 0.0], [-1.0, 0.0]] * 1000), [0.5, -0.5]),
+    ],
+)
+def test_arrays(samples: np.ndarray, wanted: list[float]) -> None:
+    signal = media.from_array(samples, 16_000)
+    assert signal.samples.dtype == np.float32
+    np.testing.assert_allclose(signal.samples[:2], wanted)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "why"),
+    [
+        (np.ones(4000), None, "give rate="),
+        (np.ones(4000), 10, "sample rate 10 Hz"),
+        (np.ones(4000), 16_000, "silent"),
+        (np.zeros(10), 16_000, "too short"),
+        (np.full(4000, np.nan), 16_000, "not numbers"),
+        (1e4 * np.sin(np.arange(4000)), 16_000, "must lie within"),
+        (np.ones((2, 16_000)), 16_000, "shape"),
+        (np.ones((2, 2, 2)), 16_000, "shape"),
+        (np.array(["a"] * 4000), 16_000, "type"),
+        (np.ones(4000, np.uint8), 16_000, "type uint8"),
+        ([], 16_000, "empty"),
+    ],
+)
+def test_arrays_that_are_no_recording(samples: np.ndarray, rate: int | None, why: str) -> None:
+    with pytest.raises(AudioError, match=why):
+        media.from_array(samples, rate)
+
+
+def test_find_expands_folders_and_patterns(tmp_path: Path) -> None:
+    for name in ("b.wav", "a.FLAC", "deep/c.mp4", "deep/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    inside = [str(tmp_path / name) for name in ("a.FLAC", "b.wav", "deep/c.mp4")]
+    assert media.find([str(tmp_path)]) == inside
+    assert media.find([str(tmp_path / "*.wav")]) == [inside[1]]
+    assert media.find([str(tmp_path / "**/*.mp4")]) == [inside[2]]
+    assert media.find([inside[1], str(tmp_path)]) == [inside[1], inside[0], inside[2]]
+    assert media.find(["missing.wav"]) == ["missing.wav"]
+
+
+def test_find_takes_brackets_in_a_name_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "take [1].wav"
+    path.touch()
+    assert media.find([str(path)]) == [str(path)]
+
+
+def test_find_says_what_stands_for_nothing(tmp_path: Path) -> None:
+    for name, why in ((str(tmp_path), "folder without"), (str(tmp_path / "*.wav"), "matches no")):
+        with pytest.raises(AudioError, match=why):
+            media.find([name])

@@ -1,0 +1,294 @@
+"""Predictions: closed form, warnings, many files, resuming, threads, what is imported."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import emoscope
+import tiny_model
+from emoscope import formats, media, predict
+from emoscope.audio import Signal
+from emoscope.card import Input
+from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
+from emoscope.predict import Predictor
+from emoscope.prediction import Prediction
+from emoscope.quality import Quality
+from recordings import RATE, silence, voice
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
+
+
+def at_level(samples: np.ndarray, decibels: float) -> np.ndarray:
+    power = np.mean(np.square(samples, dtype=np.float64))
+    return (samples * 10 ** (decibels / 20) / np.sqrt(power)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("level", "emotion"), [(-35, "sad"), (-25, "neutral"), (-15, "angry")])
+def test_probabilities_are_those_of_the_closed_form(
+    predictor: Predictor, level: float, emotion: str
+) -> None:
+    samples = at_level(voice(2.0), level)
+    found = predictor.predict(samples, RATE)
+    assert found.emotion == emotion
+    np.testing.assert_allclose(
+        list(found.probabilities.values()), tiny_model.expected(samples), atol=1e-5
+    )
+    assert found.confidence == max(found.probabilities.values())
+    assert list(found.probabilities) == list(tiny_model.EMOTIONS)
+
+
+def test_file_signal_and_array_agree(predictor: Predictor, tmp_path: Path) -> None:
+    samples = voice(2.0)
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    from_file = predictor.predict(path)
+    assert from_file.file == str(path)
+    for source in (samples, Signal(samples, RATE), samples.tolist()):
+        found = predictor.predict(source, None if isinstance(source, Signal) else RATE)
+        assert found.file == ""
+        assert found.probabilities == from_file.probabilities
+
+
+def test_rate_hardly_matters(predictor: Predictor) -> None:
+    import soxr
+
+    samples = voice(2.0, 110.0, rate=48_000)
+    high = predictor.predict(samples, 48_000)
+    low = predictor.predict(soxr.resample(samples, 48_000, 22_050), 22_050)
+    np.testing.assert_allclose(
+        list(high.probabilities.values()), list(low.probabilities.values()), atol=0.02
+    )
+
+
+def test_json_has_exactly_the_promised_keys(predictor: Predictor) -> None:
+    found = json.loads(predictor.predict(voice(2.0), RATE, timeline=True).to_json())
+    assert list(found) == [
+        "file", "emotion", "confidence", "probabilities", "uncertain", "warnings", "segments"
+    ]  # fmt: skip
+    for segment in found["segments"]:
+        assert list(segment) == ["start", "end", "emotion", "confidence", "probabilities"]
+    assert predictor.predict(voice(2.0), RATE).to_dict()["segments"] == []
+
+
+def test_uncertain_follows_the_threshold_of_the_card(tmp_path: Path) -> None:
+    samples = at_level(voice(2.0), -30)  # half way between two emotions
+    for threshold, wanted in ((0.4, False), (0.6, True)):
+        rule = tiny_model.Uncertain(threshold=threshold, coverage=0.9, risk=0.1)
+        found = Predictor(tiny_model.write(tmp_path, uncertain=rule)).predict(samples, RATE)
+        assert found.confidence == pytest.approx(0.5, abs=0.02)
+        assert found.uncertain is wanted
+
+
+def keywords(prediction: Prediction) -> list[str]:
+    return [warning.split(":")[0] for warning in prediction.warnings]
+
+
+def test_a_good_recording_has_no_warning(predictor: Predictor) -> None:
+    samples = np.concatenate([silence(0.5), voice(2.0), silence(0.5)])
+    assert predictor.predict(samples, RATE).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("samples", "keyword"),
+    [
+        (np.concatenate([silence(0.5), voice(0.3), silence(0.5)]), "too short"),
+        (0.5 * silence(1.0), "silent"),
+        (10 * silence(2.0), "no speech"),
+        (np.clip(4 * np.concatenate([silence(1), voice(2.0)]), -1, 1), "clipped"),
+        (np.concatenate([silence(1), voice(2.0)]) + 300 * silence(3.0), "noisy"),
+        (at_level(np.concatenate([silence(0.5), voice(2.0)]), -55), "unfamiliar"),
+    ],
+)
+def test_warnings(predictor: Predictor, samples: np.ndarray, keyword: str) -> None:
+    found = predictor.predict(samples, RATE)
+    assert keyword in keywords(found)
+    assert all(len(warning.split(": ", 1)[1]) > 10 for warning in found.warnings)
+    if keyword in ("silent", "no speech"):
+        assert found.uncertain
+
+
+@pytest.mark.parametrize("ratio", [0.0, 5.0, 10.0, 20.0, 30.0])
+def test_signal_to_noise_ratio_is_measured(ratio: float) -> None:
+    from emoscope import voice as detector
+
+    clean = np.concatenate([silence(1.0), voice(3.0), silence(1.0)])
+    speech = detector.hear(clean).speech >= 0.5
+    frames = clean[: len(clean) // 512 * 512].reshape(-1, 512)
+    power = np.square(frames, dtype=np.float64).mean(axis=1)[speech[: len(frames)]].mean()
+    noise = np.random.default_rng(2).normal(size=len(clean)) * np.sqrt(power / 10 ** (ratio / 10))
+    quality = Quality()
+    quality.feed_frames(detector.hear((clean + noise).astype(np.float32)))
+    assert quality.snr == pytest.approx(ratio, abs=2.0)
+
+
+def test_clipping_is_found_when_the_ceiling_comes_late() -> None:
+    quiet, loud = 0.1 * voice(1.0), np.clip(5 * voice(1.0), -0.8, 0.8)
+    for order in ((quiet, loud), (loud, quiet)):
+        quality = Quality()
+        for piece in order:
+            quality.feed(piece, RATE)
+        assert quality.clipped == pytest.approx(
+            np.mean(np.abs(np.concatenate(order)) >= 0.8), abs=0.02
+        )
+    quality = Quality()
+    quality.feed(voice(2.0), RATE)
+    assert quality.clipped < 1e-4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(12):
+        path = folder / f"{number:02d} ümlaut, 'x'.wav"
+        soundfile.write(path, at_level(voice(1.0), -15 - 2 * number), RATE)
+    (folder / "05 broken.wav").write_bytes(b"RIFF....WAVE")
+    return folder
+
+
+def test_many_files_come_in_order_and_errors_stay_where_they_are(
+    predictor: Predictor, folder: Path
+) -> None:
+    files = media.find([str(folder)])
+    found = list(predictor.predict_many(files, jobs=3))
+    assert len(found) == len(files) == 13
+    for file, outcome in zip(files, found, strict=True):
+        if "broken" in file:
+            assert isinstance(outcome, AudioError) and outcome.path == file
+        else:
+            assert outcome == predictor.predict(file)
+
+
+def test_an_endless_source_is_taken_a_few_at_a_time(predictor: Predictor) -> None:
+    taken = []
+
+    def endless():  # type: ignore[no-untyped-def]
+        while True:
+            taken.append(1)
+            yield Signal(voice(0.5), RATE)
+
+    outcomes = predictor.predict_many(endless(), jobs=2)
+    for _ in range(3):
+        assert isinstance(next(outcomes), Prediction)
+    outcomes.close()
+    assert len(taken) <= 12
+
+
+def test_threads_share_one_predictor(predictor: Predictor) -> None:
+    clips = [at_level(voice(1.0, seed=n), -15 - n) for n in range(16)]
+    alone = [predictor.predict(clip, RATE) for clip in clips]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda clip: predictor.predict(clip, RATE), clips)) == alone
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+@pytest.mark.parametrize("timeline", [False, True])
+def test_output_resumes_wherever_it_was_cut(
+    predictor: Predictor, folder: Path, tmp_path: Path, kind: str, timeline: bool
+) -> None:
+    files = [file for file in media.find([str(folder)]) if "broken" not in file][:4]
+
+    def run(path: Path) -> int:
+        with formats.Output(path, kind, predictor.emotions, timeline=timeline) as output:
+            return len(
+                list(formats.predict_files(predictor, files, timeline=timeline, output=output))
+            )
+
+    whole = tmp_path / "whole"
+    assert run(whole) == 4
+    content = whole.read_bytes()
+    for cut in range(0, len(content), 97):
+        stopped = tmp_path / "stopped"
+        stopped.write_bytes(content[:cut])
+        run(stopped)
+        assert stopped.read_bytes() == content
+    assert run(whole) == (1 if kind == "csv" and timeline else 0)
+
+
+def test_output_refuses_a_file_that_holds_something_else(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes"
+    path.write_text("dear diary\n")
+    for kind in ("json", "csv"):
+        with pytest.raises(EmoscopeError, match="exists"):
+            formats.Output(path, kind, predictor.emotions)
+        assert path.read_text() == "dear diary\n"
+    with pytest.raises(UnknownNameError, match="json, csv"):
+        formats.Output(path, "xml", predictor.emotions)
+
+
+def test_csv_columns_and_values(predictor: Predictor) -> None:
+    samples = np.concatenate([silence(1.0), voice(2.0), silence(1.0)])
+    found = predictor.predict(samples, RATE, timeline=True)
+    for timeline in (False, True):
+        columns = formats.csv_columns(predictor.emotions, timeline=timeline)
+        rows = formats.csv_rows(found, predictor.emotions, timeline=timeline)
+        assert {len(row) for row in rows} == {len(columns)}
+        first = dict(zip(columns, rows[0], strict=True))
+        assert first["emotion"] == ("silence" if timeline else found.emotion)
+        if not timeline:
+            assert first["p_sad"] == pytest.approx(found.probabilities["sad"], abs=1e-6)
+
+
+def test_names_of_files_survive_json_and_csv(predictor: Predictor, tmp_path: Path) -> None:
+    for name in ("a\nb.wav", 'q"uote.wav', "\udcff.wav", "<b>.wav", "日本.wav"):
+        found = Prediction(name, "sad", 0.5, {"sad": 0.5, "neutral": 0.3, "angry": 0.2}, False)
+        assert json.loads(found.to_json())["file"] == name
+        with formats.Output(tmp_path / "out.csv", "csv", predictor.emotions) as output:
+            line = output.encode(found).decode()
+        assert line.count("\n") == 1
+        assert next(csv.reader([line]))[0] == emoscope.files.printable(name)
+
+
+def test_a_model_of_features_predicts_too(tmp_path: Path) -> None:
+    features = pytest.importorskip("emoscope.features")
+    if "mfcc" not in features.names():
+        pytest.skip("the feature 'mfcc' is not here")
+    from emoscope.features.spectrum import Spectrum
+
+    feature = features.get("mfcc")
+    width = len(feature.columns)
+    spec = json.loads(json.dumps(feature.spec))
+    hears = Input(kind="features", features=({"name": "mfcc", "spec": spec},), width=width)
+    path = tiny_model.write_linear(tmp_path, width, input=hears)
+    found = Predictor(path).predict(voice(1.0), RATE)
+    values = feature.extract(Spectrum(Signal(voice(1.0), RATE)))
+    np.testing.assert_allclose(
+        list(found.probabilities.values()), tiny_model.expected_linear(values), atol=1e-4
+    )
+    hears.features[0]["spec"]["version"] = 99
+    with pytest.raises(ModelError, match="trained on 'mfcc'"):
+        Predictor(tiny_model.write_linear(tmp_path, width, input=hears))
+
+
+def test_without_a_shipped_model_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict.importlib.resources, "files", lambda name: Path("/nowhere"))
+    with pytest.raises(ModelError, match="name a .emoscope file"):
+        predict.default_model()
+
+
+def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, voice(1.0), RATE)
+    program = (
+        "import sys; from emoscope.predict import Predictor; "
+        f"Predictor({predictor.model.path!r}).predict({str(path)!r}, timeline=True); "
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "librosa", "transformers", "onnx"}
+    assert not heavy & set(run.stdout.split())
