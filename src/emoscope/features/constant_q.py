@@ -4,7 +4,8 @@ Seven octaves from C1 (32.7 Hz) with 36 filters each. The filters of one octave 
 because the signal is resampled to half the rate from octave to octave: C. Schoerkhuber and
 A. Klapuri, "Constant-Q transform toolbox for music processing", Sound and Music Computing
 Conference, 2010. Filters are Hann-windowed complex tones, applied as the few bins of their spectra
-that hold 99 % of their magnitude. Values are those of librosa 0.11's ``chroma_cqt`` with its defaults.
+that hold 99 % of their magnitude. Values are those of librosa 0.11's ``chroma_cqt`` with its
+defaults.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ BANDWIDTH = (RATIO - 1) / (RATIO + 1)
 """Relative bandwidth of a filter whose neighbours are one bin away on each side."""
 
 HANN_BANDWIDTH = 1.50018310546875
-"""Equivalent noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
+"""Noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
 
 DROPPED = 0.01
 """Fraction of a filter's summed magnitude that its spectrum may lose."""
@@ -160,7 +161,7 @@ def _octave(
     frames = sliding_window_view(padded, bank.n_fft)[::hop][:n_frames]
     values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
     for start in range(0, n_frames, BLOCK):
-        spectra = scipy.fft.rfft(frames[start : start + BLOCK], axis=1)[:, bank.bins]
+        spectra = np.fft.rfft(frames[start : start + BLOCK], axis=1)[:, bank.bins]
         response = weights @ spectra.T.astype(np.complex64, order="C")
         response /= scale
         np.abs(response, out=values[:, start : start + BLOCK])

@@ -13,6 +13,7 @@ frame to full strength, and so the tonal centroids of such clips agree only if t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
@@ -29,8 +30,11 @@ TINY = np.finfo(np.float32).tiny
 SIZE = 31
 """Frames, and bins, that a median spans."""
 
-BLOCK = 2048
-"""Frames separated at a time: 24 seconds at 48 kHz."""
+SECTION = 2048
+"""Frames whose medians are taken at a time: 22 seconds at 48 kHz."""
+
+BLOCK = 32
+"""Frames masked and transformed back at a time; they fit a processor's cache."""
 
 
 def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
@@ -48,34 +52,55 @@ def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
     n_fft, hop, n_frames = spectrum.n_fft, spectrum.hop, spectrum.n_frames
     overlap = n_fft // hop
     window = filters.hann(n_fft)
-    shares = (window**2).reshape(overlap, hop)
     # Row r holds the samples r * hop … (r + 1) * hop - 1, counted from n_fft / 2 before the clip.
     summed = np.zeros((n_frames + overlap - 1, hop), dtype=np.float32)
-    weight = np.zeros_like(summed)
+    for start, spectra in _masked_blocks(spectrum):
+        pieces = scipy.fft.irfft(spectra, n=n_fft, axis=1, overwrite_x=True) * window
+        _overlap_add(pieces.reshape(len(spectra), overlap, hop), summed[start:])
+    clip = slice(n_fft // 2, n_fft // 2 + len(spectrum.signal.samples))
+    part = summed.reshape(-1)[clip]
+    part /= _window_weight(n_frames, overlap, hop).reshape(-1)[clip]
+    return part
+
+
+def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
+    """Add frames [shape=(n_frames, overlap, hop)] to rows of samples, one row apart."""
+    n_frames, overlap, _ = pieces.shape
     # Earlier frames first: the last one that reaches a row is its own, k = 0.
     for k in reversed(range(overlap)):
-        weight[k : k + n_frames] += shares[k]
-    for start in range(0, n_frames, BLOCK):
-        stop = min(start + BLOCK, n_frames)
-        spectra = _masked(spectrum, start, stop)
-        pieces = scipy.fft.irfft(spectra, n=n_fft, axis=1) * window
-        pieces = pieces.reshape(stop - start, overlap, hop)
-        for k in reversed(range(overlap)):
-            summed[start + k : stop + k] += pieces[:, k]
-    np.divide(summed, weight, out=summed, where=weight > TINY)
-    return summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
+        summed[k : k + n_frames] += pieces[:, k]
 
 
-def _masked(spectrum: Spectrum, start: int, stop: int) -> NDArray[np.complex64]:
-    """Harmonic spectra of some frames."""
+def _window_weight(n_frames: int, overlap: int, hop: int) -> Matrix:
+    """Sum of the squared windows at every sample, in the rows of :func:`_overlap_add`."""
+    # All rows between the first and the last few are alike: few frames tell them all.
+    n_few = min(n_frames, 2 * overlap)
+    shares = (filters.hann(overlap * hop) ** 2).reshape(overlap, hop)
+    few = np.zeros((n_few + overlap - 1, hop), dtype=np.float32)
+    _overlap_add(np.broadcast_to(shares, (n_few, overlap, hop)), few)
+    rows = np.arange(n_frames + overlap - 1)
+    rows[n_few:] = np.maximum(n_few - 1, rows[n_few:] - (n_frames - n_few))
+    return few[rows]
+
+
+def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex64]]]:
+    """Harmonic spectra, a block of frames at a time: (first frame, spectra)."""
     reach = SIZE // 2
-    first, last = max(0, start - reach), min(spectrum.n_frames, stop + reach)
-    spectra = spectrum.stft(first, last)
-    magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
-    frames = slice(start - first, stop - first)
-    lasting = running_median(magnitude, size=SIZE)[frames]
-    spectra, magnitude = spectra[frames], magnitude[frames]
-    spread = running_median(np.ascontiguousarray(magnitude.T), size=SIZE).T
+    for start in range(0, spectrum.n_frames, SECTION):
+        stop = min(start + SECTION, spectrum.n_frames)
+        first, last = max(0, start - reach), min(spectrum.n_frames, stop + reach)
+        spectra = spectrum.stft(first, last)
+        magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
+        lasting = running_median(magnitude, size=SIZE)
+        spread = running_median(magnitude.T, size=SIZE).T
+        for at in range(start, stop, BLOCK):
+            frames = slice(at - first, min(at + BLOCK, stop) - first)
+            harmonic = _mask(lasting[frames], spread[frames]) * magnitude[frames]
+            yield at, _with_phase(harmonic, spectra[frames], magnitude[frames])
+
+
+def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
+    """``lasting**2 / (lasting**2 + spread**2)``; one half where both are zero."""
     larger = np.maximum(lasting, spread)
     silent = larger < TINY
     larger[silent] = 1
@@ -83,12 +108,18 @@ def _masked(spectrum: Spectrum, start: int, stop: int) -> NDArray[np.complex64]:
     with np.errstate(invalid="ignore"):
         mask /= mask + (spread / larger) ** 2
     mask[silent] = 0.5
-    mask *= magnitude
-    masked = np.empty_like(spectra)
-    nonzero = magnitude + (magnitude == 0)
-    np.multiply(spectra.real / nonzero, mask, out=masked.real)
-    np.multiply(spectra.imag / nonzero, mask, out=masked.imag)
-    return masked
+    return np.asarray(mask)
+
+
+def _with_phase(
+    magnitude: Matrix, spectra: NDArray[np.complex64], whole: Matrix
+) -> NDArray[np.complex64]:
+    """Spectra of these magnitudes with the phase of ``spectra``, whose magnitudes are ``whole``."""
+    nonzero = whole + (whole == 0)
+    turned = np.empty_like(spectra)
+    np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
+    np.multiply(spectra.imag / nonzero, magnitude, out=turned.imag)
+    return turned
 
 
 def tuning(samples: NDArray[np.float32], spectrum: Spectrum, bins_per_octave: int) -> float:
