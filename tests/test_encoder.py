@@ -196,19 +196,19 @@ def test_pool_closed_form() -> None:
 
 
 def test_the_feature_by_name(hubert_folder: str) -> None:
-    feature = features.get(f"encoder:{hubert_folder}@layers=1+3,pool=mean+std+change")
+    feature = features.get(f"encoder:{hubert_folder}@layers=1+3@pool=mean+std+change")
     values = feature.extract(Spectrum(clip()))
     assert feature.kind == "vector"
     assert values.shape == (len(feature.columns),) == (2 * 3 * 32,)
     assert values.dtype == np.float32
-    assert feature.columns[0] == "hubert_b1_mean_0001"
-    assert feature.columns[-1] == "hubert_b3_change_0032"
+    assert feature.columns[0] == "encoder_hubert_b1_mean_0001"
+    assert feature.columns[-1] == "encoder_hubert_b3_change_0032"
     states = pretrained.load(hubert_folder, 3).hidden_states(clip().samples, (3,))[3]
     np.testing.assert_allclose(values[96:128], states.mean(axis=0), atol=1e-6)
 
 
 def test_frames_and_any_rate(hubert_folder: str) -> None:
-    feature = features.get(f"encoder:{hubert_folder}@pool=none,prepare=speech-level")
+    feature = features.get(f"encoder:{hubert_folder}@pool=none@prepare=speech-level")
     frames = feature.extract(Spectrum(clip(rate=22_050)))
     assert feature.kind == "frames"
     assert frames.shape[1] == len(feature.columns) == 64  # blocks 1 and 2: the middle of three
@@ -234,6 +234,7 @@ def test_the_specification_follows_the_weights_and_not_the_folder(
         ("a@b", Encoder("a@b")),
         ("m@layers=4+2", Encoder("m", (4, 2))),
         ("m@pool=none", EncoderFrames("m", (), ())),
+        ("a@b@pool=change@layers=1", Encoder("a@b", (1,), ("change",))),
         ("m@pool=change,prepare=speech-level", Encoder("m", (), ("change",), "speech-level")),
     ],
 )
@@ -267,4 +268,5 @@ def test_the_real_encoders_are_the_librarys_forward() -> None:
         expected = model(mel, output_hidden_states=True).hidden_states[3][0]
     found = pretrained.load(str(folder), 3).hidden_states(samples, (3,))[3]
     np.testing.assert_allclose(found, expected, atol=2e-3)
-    assert features.get(f"encoder:{folder}").columns[0] == "whisper-tiny.en-encoder_b2_mean_0001"
+    columns = features.get(f"encoder:{folder}").columns
+    assert columns[0] == "encoder_whisper-tiny.en-encoder_b2_mean_0001"

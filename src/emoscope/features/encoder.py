@@ -1,7 +1,7 @@
 """Embeddings of a pretrained speech encoder, pooled over time, as a feature among the others.
 
-Asked for as ``encoder:MODEL[@OPTION=VALUE,…]`` where MODEL is a Hugging Face hub name or a local
-folder:
+Asked for as ``encoder:MODEL[@OPTION=VALUE…]``, say ``encoder:openai/whisper-tiny.en@layers=2+3``,
+where MODEL is a Hugging Face hub name or a local folder, and the options are, in any order:
 
 ======================  =====================================================================
 ``layers=2+3``          blocks whose hidden states are used, 0 (the input) to the last;
@@ -35,6 +35,16 @@ from .spectrum import Spectrum
 POOLINGS = ("mean", "std", "change")
 CHANGE_FRAMES = 5
 """Frames 20 ms apart, so 100 ms: about half a syllable."""
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    """The model and the options; an ``@`` may also stand in the name of a folder."""
+    options: dict[str, str] = {}
+    while "=" in (last := text.rpartition("@")[2]) and "@" in text:
+        text = text.rpartition("@")[0]
+        # Commas are accepted for Python; on a command line they separate features.
+        options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
+    return text, options
 
 
 def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
@@ -92,16 +102,13 @@ class Encoder(Feature):
         FeatureError
             When TEXT names no model, or an option that does not exist.
         """
-        model, options = text, {}
-        if "@" in text and "=" in text.rpartition("@")[2]:
-            model, _, given = text.rpartition("@")
-            options = dict(item.partition("=")[::2] for item in given.split(","))
+        model, options = _split(text)
         unknown = set(options) - {"layers", "pool", "prepare"}
         if not model or unknown:
             found = f"unknown option {sorted(unknown)}" if unknown else "no model"
             raise FeatureError(
-                f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3,pool=mean+std,"
-                "prepare=speech-level] with MODEL a Hugging Face name or a local folder"
+                f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3][@pool=mean+std]"
+                "[@prepare=speech-level] with MODEL a Hugging Face name or a local folder"
             )
         layers = options.get("layers", "")
         if layers and not all(part.isdigit() for part in layers.split("+")):
@@ -140,10 +147,10 @@ class Encoder(Feature):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Like ``whisper-tiny.en-encoder_b2_mean_001``."""
+        """Like ``encoder_whisper-tiny.en_b2_mean_0001``."""
         stem, width = PurePath(self.model).name, pretrained.width(self.model)
         return tuple(
-            f"{stem}_b{block}_{pooling}_{index:04d}"
+            f"encoder_{stem}_b{block}_{pooling}_{index:04d}"
             for block in self.blocks
             for pooling in self.poolings
             for index in range(1, width + 1)
@@ -184,10 +191,12 @@ class EncoderFrames(Encoder):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Like ``whisper-tiny.en-encoder_b2_001``."""
+        """Like ``encoder_whisper-tiny.en_b2_0001``."""
         stem, width = PurePath(self.model).name, pretrained.width(self.model)
         return tuple(
-            f"{stem}_b{block}_{index:04d}" for block in self.blocks for index in range(1, width + 1)
+            f"encoder_{stem}_b{block}_{index:04d}"
+            for block in self.blocks
+            for index in range(1, width + 1)
         )
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:

@@ -1,0 +1,202 @@
+"""Exported graphs say what the fitted models say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoscope import model_file, models, onnx_scan
+from emoscope.card import Card, Input, Uncertain
+from emoscope.errors import ModelError
+
+onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
+
+from emoscope import export  # noqa: E402
+
+WIDTH = 24
+EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
+FEW_EPOCHS = 3
+
+
+def data(n_emotions: int = 4, n: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % n_emotions
+    x = rng.normal(size=(n, WIDTH)) + rng.normal(size=(n_emotions, WIDTH))[y]
+    scale = 10.0 ** rng.uniform(-2, 3, WIDTH)
+    return (x * scale).astype(np.float32), EMOTIONS[y], np.arange(n) // 12
+
+
+def fitted(name: str, n_emotions: int = 4) -> tuple[object, np.ndarray]:
+    x, y, speakers = data(n_emotions)
+    estimator = models.get(name).build(0)
+    if "epochs" in estimator.get_params():
+        estimator.set_params(epochs=FEW_EPOCHS)
+    if "n_estimators" in estimator.get_params():
+        estimator.set_params(n_estimators=20)
+    takes_groups = "groups" in type(estimator).fit.__code__.co_varnames
+    estimator.fit(x, y, **({"groups": speakers} if takes_groups else {}))
+    return estimator, x
+
+
+def loaded(graph: bytes, estimator: object) -> model_file.ModelFile:
+    card = Card(
+        name="test",
+        emotions=tuple(str(c) for c in estimator.classes_),
+        input=Input(kind="features", width=WIDTH),
+        embedding_width=WIDTH,
+        temperature=1.0,
+        uncertain=Uncertain(threshold=0.0, coverage=1.0, risk=0.0),
+        training={"corpora": []},
+    )
+    return model_file.unpack(model_file.pack(graph, card.to_json()), "test")
+
+
+VECTOR_MODELS = [name for name in models.names() if models.get(name).input == "vector"]
+
+
+@pytest.mark.parametrize("n_emotions", [2, 4])
+@pytest.mark.parametrize("name", VECTOR_MODELS)
+def test_every_vector_model(name: str, n_emotions: int) -> None:
+    if name.startswith("cnn"):
+        pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+        if name != "cnn1d-a" or n_emotions == 2:
+            pytest.skip("one network stands for all: they share their code")
+    estimator, x = fitted(name, n_emotions)
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    model = loaded(export.from_estimator(estimator, mean=mean, scale=scale), estimator)
+    logits, embedding = model.run(x)
+    np.testing.assert_allclose(
+        model.probabilities(logits), estimator.predict_proba(x), atol=2e-4, err_msg=name
+    )
+    np.testing.assert_allclose(embedding, (x - mean) / scale, atol=1e-4)
+
+
+def test_pipelines_of_other_estimators() -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y, _ = data()
+    for last in (
+        LogisticRegression(C=0.01),
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5),
+    ):
+        estimator = make_pipeline(StandardScaler(), last).fit(x, y)
+        graph = export.from_estimator(estimator, mean=x.mean(axis=0), scale=x.std(axis=0))
+        model = loaded(graph, estimator)
+        found = model.probabilities(model.run(x)[0])
+        np.testing.assert_allclose(found, estimator.predict_proba(x), atol=1e-5)
+
+
+def test_what_has_no_graph_is_refused() -> None:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+
+    class Own(ClassifierMixin, BaseEstimator):
+        classes_ = EMOTIONS
+
+    with pytest.raises(ModelError, match="Own has no ONNX form"):
+        export.from_estimator(Own(), mean=np.zeros(3, np.float32), scale=np.ones(3, np.float32))
+
+
+# --- encoders -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> object:
+    torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")
+    pytest.importorskip("onnxscript", reason="the extra 'deep' is not installed")
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    from emoscope.waveform import Branch, WaveformNetwork
+
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(
+        d_model=64, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=128
+    )
+    folder = str(tmp_path_factory.mktemp("models") / "whisper")
+    WhisperEncoder(config).save_pretrained(folder)
+    rng = np.random.default_rng(0)
+    width = (2 * 2 + 3) * 64
+    return WaveformNetwork(
+        [Branch(folder, (1, 2)), Branch(folder, (2,), ("mean", "std", "change"))],
+        mean=rng.normal(size=width).astype(np.float32),
+        scale=rng.uniform(0.5, 2, width).astype(np.float32),
+        weights=rng.normal(0, 0.2, (width, 3)).astype(np.float32),
+        bias=rng.normal(size=3).astype(np.float32),
+    ), folder
+
+
+def noise(n: int) -> np.ndarray:
+    return np.random.default_rng(n).normal(0, 0.05, (1, n)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def graph(network: tuple) -> bytes:
+    return export.from_waveform(network[0], shortest=3200, longest=480_000)
+
+
+def run(graph: bytes, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import onnxruntime
+
+    onnx_scan.check(graph)
+    return onnxruntime.InferenceSession(graph).run(["logits", "embedding"], {"samples": samples})
+
+
+def test_the_network_computes_the_feature(network: tuple) -> None:
+    """Front-end, blocks and pooling agree with the encoder feature; the head with plain algebra."""
+    import torch
+
+    from emoscope.audio import Signal
+    from emoscope.features.encoder import Encoder
+    from emoscope.features.spectrum import Spectrum
+
+    net, folder = network
+    samples = noise(20_000)
+    spectrum = Spectrum(Signal(samples[0], 16_000))
+    feature = np.concatenate(
+        [
+            Encoder(folder, (1, 2)).extract(spectrum),
+            Encoder(folder, (2,), ("mean", "std", "change")).extract(spectrum),
+        ]
+    )
+    with torch.inference_mode():
+        logits, embedding = (found.numpy()[0] for found in net(torch.from_numpy(samples)))
+    standardised = (feature - net.mean.numpy()) / net.scale.numpy()
+    np.testing.assert_allclose(embedding, standardised, atol=2e-3)
+    weights, bias = net.head.weight.detach().numpy(), net.head.bias.detach().numpy()
+    np.testing.assert_allclose(logits, weights @ embedding + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_samples", [3200, 20_001, 160_000, 480_000])
+def test_the_graph_computes_the_network(network: tuple, graph: bytes, n_samples: int) -> None:
+    import torch
+
+    samples = noise(n_samples)
+    with torch.inference_mode():
+        expected = network[0](torch.from_numpy(samples))
+    for found, wanted in zip(run(graph, samples), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size", "error"),
+    [("float16", 0.62, 1e-3), ("int8", 0.45, 0.05), ("int8-dynamic", 0.45, 0.1)],
+)
+def test_compression(graph: bytes, scheme: str, size: float, error: float) -> None:
+    small = export.compress(graph, scheme)
+    front_end = 402 * 400 * 4 + 80 * 201 * 4
+    assert len(small) - front_end < size * (len(graph) - front_end)
+    samples = noise(40_000)
+    difference = run(small, samples)[1] - run(graph, samples)[1]
+    assert np.sqrt(np.mean(difference**2)) < error
+
+
+def test_graphs_carry_no_trace_of_the_machine(graph: bytes) -> None:
+    here = str(Path.cwd()).encode()
+    for trace in (b"/home", b"/tmp", b"site-packages", b"stack_trace", b".py", here):
+        assert trace not in graph
