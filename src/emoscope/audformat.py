@@ -96,7 +96,8 @@ def _table(folder: Path, name: str, index: str) -> pd.DataFrame:
         if path.is_file():
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         elif path.with_suffix(".parquet").is_file():
-            table = pd.read_parquet(path.with_suffix(".parquet")).reset_index()
+            table = pd.read_parquet(path.with_suffix(".parquet"))
+            table = table if index in table else table.reset_index()
         elif path.with_suffix(".pkl").is_file():
             raise CorpusError(
                 f"{path.with_suffix('.pkl')}: a pickled table, which could run code when opened; "

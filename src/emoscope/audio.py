@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import math
 import os
 import re
-import stat
 from collections.abc import Iterator
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -27,6 +25,7 @@ import soxr
 from numpy.typing import NDArray
 
 from .errors import AudioError
+from .opening import open_binary, os_reason
 
 Samples: TypeAlias = NDArray[np.float32]
 
@@ -54,7 +53,6 @@ _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
 # What encoders that write into a pipe leave as the size of the data they cannot know yet.
 _STREAMING_SIZES = {0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000}
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _WRONG_SIZE = re.compile(
     r"(riff(?: size)?|data(?: size)?|ssnd)\s*:\s*(\d+) \(should be (\d+)\)", re.IGNORECASE
 )
@@ -168,13 +166,13 @@ def beginning(path: str | bytes | os.PathLike[str], n_samples: int) -> Signal:
 def _opened(name: str) -> Iterator[_Sequential]:
     """The decoder of a recording; whatever it or the system refuses becomes an AudioError."""
     with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(_open_url(name) if _URL.match(name) else _open_file(name, name))
+        raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
         try:
             yield stack.enter_context(_Sequential(raw))
         except soundfile.SoundFileError as error:
             raise AudioError(name, _unreadable(error)) from None
         except OSError as error:
-            raise AudioError(name, _os_reason(error)) from None
+            raise AudioError(name, os_reason(error)) from None
 
 
 def resample(signal: Signal, rate: int) -> Signal:
@@ -207,17 +205,6 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
     def seekable(self) -> bool:
         """Never: soundfile would seek after each block."""
         return False
-
-
-class _Reader(io.BufferedReader):
-    """Stays where it is on the impossible seeks that decoders try on damaged files."""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Seek, or do nothing when there is no such place."""
-        try:
-            return super().seek(offset, whence)
-        except (OSError, ValueError):
-            return self.tell()
 
 
 def _decode(source: soundfile.SoundFile, name: str, max_seconds: float) -> Iterator[Samples]:
@@ -305,58 +292,6 @@ def check_whole(count: int, low: float, high: float, rate: int, channels: int, n
     if high - low <= SILENCE:
         why = " (or its channels cancel each other)" if channels > 1 else ""
         raise AudioError(name, f"silent: all samples have the same value{why}")
-
-
-def _open_file(path: str, name: str) -> IO[bytes]:
-    """Open a regular file; anything else is refused without waiting for it."""
-    try:
-        # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        raw = _Reader(io.FileIO(os.open(path, flags)))
-    except OSError as error:
-        raise AudioError(name, _os_reason(error)) from None
-    except ValueError:
-        raise AudioError(name, "no such file: no file can have this name") from None
-    info = os.fstat(raw.fileno())
-    if stat.S_ISREG(info.st_mode) and info.st_size:
-        return raw
-    raw.close()
-    raise AudioError(name, "empty file" if stat.S_ISREG(info.st_mode) else "not a regular file")
-
-
-def _open_url(url: str) -> IO[bytes]:
-    """Fetch what a URL names into memory, at most as many bytes as :data:`MAX_SAMPLES` floats."""
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(url)
-        if "file" in ([system.protocol] if isinstance(system.protocol, str) else system.protocol):
-            return _open_file(path, url)
-        limit = 4 * MAX_SAMPLES
-        with system.open(path, "rb") as remote:
-            content: bytes = remote.read(limit + 1)
-    except AudioError:
-        raise
-    except OSError as error:
-        raise AudioError(url, _os_reason(error)) from None
-    except Exception as error:  # every protocol brings exceptions of its own
-        raise AudioError(url, f"cannot be fetched: {error}") from None
-    if not content:
-        raise AudioError(url, "empty file")
-    if len(content) > limit:
-        raise AudioError(url, f"larger than the limit of {limit} bytes")
-    return _Reader(io.BytesIO(content))
-
-
-def _os_reason(error: OSError) -> str:
-    """The operating system's refusal in plain words."""
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, IsADirectoryError):
-        return "a directory, not a recording"
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    return f"cannot be read: {error.strerror or error}"
 
 
 def _unreadable(error: soundfile.SoundFileError) -> str:

@@ -29,6 +29,7 @@ from .errors import AudioError, CorpusError, UnknownNameError
 from .files import printable
 from .labels import EMOTIONS, canonical
 from .manifest_files import SUFFIXES, read_rows
+from .opening import URL
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "clip": ("clip", "key"),
@@ -56,7 +57,6 @@ GENDERS: Mapping[str, str] = {
 _MAX_PARENTS = 4  # how many folders above a manifest its relative paths may start at
 _SAMPLE = 20  # rows whose files decide which folder that is
 _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Rows:
     def add(self, given: Row, base: Path) -> None:
         """Take one row, with its columns renamed; relative paths start at `base`."""
         file, label = given["path"], given["label"]
-        path = file if _URL.match(file) else os.path.join(base, file)
+        path = file if URL.match(file) else os.path.join(base, file)
         known = corpora.registry.members().get(given.get("corpus", "").lower())
         emotion = canonical(label, self.labels)
         if known and emotion is None:
@@ -213,6 +213,8 @@ def _renamed(raw: Row, path: Path) -> Row:
         name = next((name for name in names if name in given), None)
         if name is not None:
             used.add(given[name])
+            if column == "path" and isinstance(raw[given[name]], dict | bytes):
+                raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
             row[column] = _text(raw[given[name]])
     for column, what in (("path", "files"), ("label", "emotions")):
         if column not in row:
@@ -220,8 +222,6 @@ def _renamed(raw: Row, path: Path) -> Row:
                 f"{path}: no column of {what}; it may be called {', '.join(ALIASES[column])}. "
                 f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}"
             )
-    if row["path"].startswith("{"):
-        raise CorpusError(f"{path}: holds the audio itself; save the clips as files beside it")
     for key, value in raw.items():
         name = printable(key.strip().lower())
         if key not in used and name not in COLUMNS and name not in row and name:
