@@ -119,6 +119,12 @@ def test_wav_written_into_a_pipe_has_no_size_and_is_whole(write, size):
     assert audio.load(write(content)).duration == 1.0
 
 
+def test_wav_that_counts_its_header_as_samples_is_whole(write):
+    content = bytearray(encoded(tone()))
+    content[40:44] = struct.pack("<I", len(content))
+    assert audio.load(write(content)).duration == 1.0
+
+
 def test_flac_written_into_a_pipe_has_no_length_and_is_whole(write):
     content = bytearray(encoded(tone(), form="FLAC"))
     # STREAMINFO starts after the marker (4 bytes) and block header (4); its bits 108 to 143 are the

@@ -418,6 +418,7 @@ def test_emobox_fold(tmp_path):
     assert os.path.samefile(
         rows.loc["train", "path"], tmp_path / "downloads/ravdess/03-01-05-01-01-01-02.wav"
     )
+    assert rows.loc["train", "clip"] == "03-01-05-01-01-01-02"
     one = corpus.load(fold / "ravdess_train_fold_1.jsonl")
     assert len(one) == 1 and "split" not in one.table
 

@@ -6,7 +6,7 @@ content and never by its file name. What cannot be trusted is refused with an
 :class:`~emoscope.errors.AudioError` that says why; no other exception leaves :func:`load`, and a
 header is never believed: memory grows only with samples that were really decoded.
 
-An MP3 without a length header is the one kind of file whose truncation cannot be seen.
+Truncation cannot be seen in an MP3 without a length header and in NIST SPHERE files.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
 # What encoders that write into a pipe leave as the size of the data they cannot know yet.
 _STREAMING_SIZES = {0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000}
+_HEADER_BYTES = 64  # some writers count the header as samples; nothing is missing then
 _WRONG_SIZE = re.compile(
     r"(riff(?: size)?|data(?: size)?|ssnd)\s*:\s*(\d+) \(should be (\d+)\)", re.IGNORECASE
 )
@@ -239,7 +240,8 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
     for what, stated, found in _WRONG_SIZE.findall(source.extra_info):
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
-        if int(stated) > int(found) and int(stated) not in _STREAMING_SIZES:
+        excess = int(stated) - int(found)
+        if excess > _HEADER_BYTES and int(stated) not in _STREAMING_SIZES:
             raise AudioError(
                 name, f"truncated: its header promises {stated} bytes, the file holds {found}"
             )

@@ -166,7 +166,7 @@ class _Rows:
             row |= {"path": path, "emotion": emotion, "label": printable(label)}
             row["corpus"] = known.name if known else row.get("corpus") or self.name
             row["speaker"] = row.get("speaker", "")
-            row["clip"] = self._clip(given.get("clip") or printable(file))
+            row["clip"] = self._clip(told.get("clip") or given.get("clip") or printable(file))
             self.rows[row["clip"]] = row
 
     def _clip(self, name: str) -> str:
