@@ -40,7 +40,7 @@ __all__ = [
 
 #: From this many speakers on the distribution of the studentised score comes from resampling them;
 #: below, too few distinct resamples exist, and Student's t covers better in simulation
-#: (benchmarks/coverage.py).
+#: (benchmarks/interval_coverage.py).
 FEWEST_TO_RESAMPLE = 10
 #: Up to this many speakers the permutation test counts all 2 ** n swaps, through two sorted halves
 #: of 2 ** (n / 2) sums each.

@@ -2,7 +2,7 @@
 
 Simulates corpora in which each speaker has a chance of being recognised of their own, as RAVDESS
 has, and counts how often three intervals hold the score that endlessly many speakers would give.
-Writes ``results/statistics/coverage.json``; run with ``python benchmarks/coverage.py`` (two
+Writes ``results/statistics/coverage.json``; run with ``python benchmarks/interval_coverage.py`` (two
 minutes on one core).
 """
 
