@@ -12,9 +12,20 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
-    {"errors", "files", "registry", "labels"},
+    {"errors", "files", "registry", "labels", "opening"},
     {"audio", "media", "journal", "metrics", "ratios", "preprocess", "protocols"},
-    {"statistics", "significance", "corpora", "features", "tasks", "workers", "cluster"},
+    {
+        "statistics",
+        "significance",
+        "corpora",
+        "manifest",
+        "manifest_files",
+        "audformat",
+        "features",
+        "tasks",
+        "workers",
+        "cluster",
+    },
     {"corpus", "compute", "store", "models", "card", "domain", "onnx_scan", "adaptation"},
     {"extraction", "model_file", "embedded", "result"},
     {"dataset", "experiment", "export", "plots", "audit", "predict", "findings"},
