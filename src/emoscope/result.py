@@ -44,12 +44,15 @@ class Result:
         Name, size, licence, citation and the recordings that were left out, with reasons.
     config : dict
         Every option of the run; given again, it gives the same result.
+    map : dict
+        Two maps of the clips, as :func:`emoscope.maps.of_clips` makes them; may be empty.
     """
 
     predictions: pd.DataFrame
     runs: list[dict[str, Any]]
     corpus: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    map: dict[str, Any] = field(default_factory=dict)
 
     @property
     def emotions(self) -> list[str]:
@@ -118,6 +121,7 @@ class Result:
             "corpus": self.corpus,
             "config": self.config,
             "runs": self.runs,
+            "map": self.map,
             "comparisons": self.comparisons().to_dict("records"),
         }
         text = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
@@ -146,7 +150,7 @@ class Result:
         missing = [column for column in ROW if column not in predictions]
         if missing or not isinstance(document, dict) or "runs" not in document:
             raise CorpusError(f"{out}: not a saved result; missing: {', '.join(missing) or 'runs'}")
-        return cls(predictions, document["runs"], document["corpus"], document["config"])
+        return cls(predictions, document["runs"], document["corpus"], document["config"], document["map"])
 
 
 def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -80,7 +81,9 @@ class Leaderboard:
 
     def on_run(self, run: dict[str, Any]) -> None:
         """Take in one finished run."""
-        self.runs.setdefault(run["model"], {})[run["protocol"]] = run
+        if run["protocol"] in self.runs.setdefault(run["model"], {}):
+            return  # an ablation on fewer features; the report has it
+        self.runs[run["model"]][run["protocol"]] = run
         if not err.is_terminal:
             err.print(
                 f"{run['model']:<10} {run['protocol']:<16} UAR {run['uar']:.3f}  "
@@ -99,14 +102,17 @@ class Leaderboard:
 
     def table(self) -> Table:
         """The table as it stands, best honest UAR first."""
-        table = Table(title=f"UAR on unseen speakers · {self.protocol}", title_justify="left")
+        title = f"Unseen speakers, protocol {self.protocol}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("model", no_wrap=True)
-        for heading in ("UAR", "95 % interval", "accuracy", "macro F1"):
+        headings = ["UAR", "95 % interval", "accuracy", "F1"]
+        if self.leak_protocol:
+            headings += ["leaky UAR", "leak gap"]
+        for heading in [*headings, "training"]:
             table.add_column(heading, justify="right", no_wrap=True)
         if self.leak_protocol:
-            table.add_column(f"{self.leak_protocol} UAR", justify="right")
-            table.add_column("leak gap", justify="right")
-        table.add_column("training", justify="right")
+            table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
+            table.caption_justify = "left"
         order = sorted(self.runs.items(), key=lambda item: -self._uar(item[1], self.protocol))
         for model, by_protocol in order:
             table.add_row(model, *self._cells(by_protocol))
@@ -120,7 +126,7 @@ class Leaderboard:
             low, high = run["uar_low"], run["uar_high"]
             cells = [
                 f"[bold]{run['uar']:.3f}[/]",
-                "—" if low is None else f"{low:.3f} … {high:.3f}",
+                "—" if low is None else f"{low:.3f}–{high:.3f}",
                 f"{run['accuracy']:.3f}",
                 f"{run['macro_f1']:.3f}",
             ]
@@ -129,7 +135,7 @@ class Leaderboard:
             both = run is not None and leak is not None
             cells.append(f"[yellow]{leak['uar'] - run['uar']:+.3f}[/]" if both else "…")  # type: ignore[index]
         seconds = sum(r["fit_seconds"] for r in by_protocol.values())
-        return [*cells, f"{seconds:.1f} s"]
+        return [*cells, f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"]
 
     @staticmethod
     def _uar(by_protocol: dict[str, dict[str, Any]], protocol: str) -> float:

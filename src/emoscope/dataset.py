@@ -1,0 +1,99 @@
+"""From what a user names to what models read: a corpus and its features.
+
+A source is a corpus folder, a manifest, or nothing: then the embedded RAVDESS features serve, and
+neither a recording nor a network is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from . import corpus as corpora
+from . import embedded, extraction, features
+from .corpus import Corpus
+from .errors import FeatureError
+from .features.table import Features
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A corpus with its features, row for row.
+
+    Attributes
+    ----------
+    corpus : Corpus
+        The usable clips; those that were left out are in ``corpus.rejected``.
+    features : dict of str to Features
+        ``"vector"`` and ``"frames"``, as far as they were asked for.
+    """
+
+    corpus: Corpus
+    features: dict[str, Features]
+
+
+def load(
+    source: str | None,
+    names: Sequence[str],
+    *,
+    emotions: Sequence[str] | None = None,
+    store: Store | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """Load a corpus and its features, computing what neither the package nor the store holds.
+
+    Parameters
+    ----------
+    source : str or None
+        Corpus folder or manifest; None for the embedded RAVDESS features.
+    names : sequence of str
+        Features, as :func:`emoscope.features.get` reads them.
+    emotions : sequence of str, optional
+        Keep only clips of these.
+    store : Store, optional
+        Where extracted features are kept and looked for.
+    jobs, cluster, progress
+        As for :func:`emoscope.extraction.extract`.
+
+    Raises
+    ------
+    CorpusError, FeatureError, UnknownNameError
+        When the source, a feature or an emotion cannot be used.
+    """
+    wanted = [features.get(name) for name in names]
+    if source is None:
+        return _embedded([f.name for f in wanted], emotions)
+    corpus = corpora.load(source)
+    if emotions:
+        corpus = corpus.select(emotions=emotions)
+    found: dict[str, Features] = {}
+    extracted = extraction.extract(
+        corpus, wanted, store=store, jobs=jobs, cluster=cluster, progress=progress
+    )
+    found = extracted.features
+    return Dataset(extracted.corpus, found)
+
+
+def _embedded(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
+    corpus, vector, frames = embedded.load()
+    if emotions:
+        chosen = corpus.select(emotions=emotions)
+        rows = corpus.table.index.get_indexer(chosen.table.index)
+        corpus, vector, frames = chosen, vector.rows(rows), frames.rows(rows)
+    at_hand = [spec["name"] for spec in vector.specs + frames.specs]
+    absent = [name for name in names if name not in at_hand]
+    if absent:
+        raise FeatureError(
+            f"the embedded RAVDESS features have no {', '.join(absent)}; they have "
+            f"{', '.join(at_hand)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
+        )
+    found = {}
+    vectors = [name for name in names if name != embedded.FRAMES]
+    if vectors:
+        found["vector"] = vector.select(vectors)
+    if embedded.FRAMES in names:
+        found["frames"] = frames
+    return Dataset(corpus, found)
