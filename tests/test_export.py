@@ -14,7 +14,7 @@ from emoscope.errors import ModelError
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
-from emoscope import export  # noqa: E402
+from emoscope import compression, export  # noqa: E402
 
 WIDTH = 24
 EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
@@ -41,12 +41,17 @@ def fitted(name: str, n_emotions: int = 4) -> tuple[object, np.ndarray]:
     return estimator, x
 
 
-def loaded(graph: bytes, estimator: object) -> model_file.ModelFile:
+def loaded(
+    graph: bytes,
+    estimator: object,
+    given: Input = Input(kind="features", width=WIDTH),  # noqa: B008
+    embedding_width: int = WIDTH,
+) -> model_file.ModelFile:
     card = Card(
         name="test",
         emotions=tuple(str(c) for c in estimator.classes_),
-        input=Input(kind="features", width=WIDTH),
-        embedding_width=WIDTH,
+        input=given,
+        embedding_width=embedding_width,
         temperature=1.0,
         uncertain=Uncertain(threshold=0.0, coverage=1.0, risk=0.0),
         training={"corpora": []},
@@ -72,6 +77,29 @@ def test_every_vector_model(name: str, n_emotions: int) -> None:
         model.probabilities(logits), estimator.predict_proba(x), atol=2e-4, err_msg=name
     )
     np.testing.assert_allclose(embedding, (x - mean) / scale, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_frames", [2, 119, 120, 121, 400])
+def test_a_network_over_frames(frame_network: tuple, n_frames: int) -> None:
+    estimator, model = frame_network
+    clip = np.random.default_rng(n_frames).normal(size=(n_frames, 20)).astype(np.float32)
+    logits, embedding = model.run(clip[None])
+    expected = estimator.predict_proba([clip])
+    np.testing.assert_allclose(model.probabilities(logits), expected, atol=1e-4)
+    statistics = np.concatenate([clip.mean(axis=0), clip.std(axis=0)])
+    np.testing.assert_allclose(embedding[0], (statistics - 1) / 2, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def frame_network() -> tuple:
+    pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(size=(n, 20)).astype(np.float32) for n in range(100, 140)]
+    estimator = models.get("cnn2d-a").build(0).set_params(epochs=1)
+    estimator.fit(clips, EMOTIONS[np.arange(40) % 4], groups=np.arange(40) // 8)
+    ones = np.ones(40, np.float32)
+    graph = export.from_estimator(estimator, mean=ones, scale=2 * ones)
+    return estimator, loaded(graph, estimator, Input(kind="frames", width=20), 40)
 
 
 def test_pipelines_of_other_estimators() -> None:
@@ -188,7 +216,7 @@ def test_the_graph_computes_the_network(network: tuple, graph: bytes, n_samples:
     [("float16", 0.62, 1e-3), ("int8", 0.45, 0.05), ("int8-dynamic", 0.45, 0.1)],
 )
 def test_compression(graph: bytes, scheme: str, size: float, error: float) -> None:
-    small = export.compress(graph, scheme)
+    small = compression.compress(graph, scheme)
     front_end = 402 * 400 * 4 + 80 * 201 * 4
     assert len(small) - front_end < size * (len(graph) - front_end)
     samples = noise(40_000)

@@ -313,7 +313,7 @@ class _Reader:
             components=components,
             variances=variances,
             residual=self.number("residual", 1e-30, 1e30),
-            threshold=self.number("threshold", 0.0, 1e30),
+            threshold=self.number("threshold", 1e-6, 1e30),
         )
 
     def adapted(self, width: int, n_emotions: int) -> AdaptedHead:

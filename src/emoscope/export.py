@@ -1,21 +1,10 @@
 """Fitted models as ONNX graphs of the form that :mod:`emoscope.model_file` describes.
 
-:func:`from_waveform` takes a PyTorch network that hears samples, :func:`from_estimator` a fitted
-scikit-learn estimator or one of our networks over feature vectors. :func:`compress` makes weights
-smaller:
-
-=================  ============================================================================
-``float16``        stored in half precision, computed in single: half the size. Whisper's weights
-                   were published in half precision and lose nothing.
-``int8``           stored in 8 bits with one scale per output channel, computed in single
-                   precision: a quarter of the size, the same speed.
-``int8-dynamic``   matrix products computed in 8 bits too (their inputs are quantised as they
-                   come): the smallest and fastest, and the least exact.
-=================  ============================================================================
+A network that hears samples goes through :func:`from_waveform`, a fitted scikit-learn estimator or
+one of our networks through :func:`from_estimator`.
 
 Estimators are converted by skl2onnx, which knows every one that emoscope has but ``dummy``; a
-hand-written converter would have to follow scikit-learn's private attributes for ever. The stored
-form only uses ordinary operators (``Cast`` and ``Mul``), which onnxruntime folds when it loads.
+hand-written converter would have to follow scikit-learn's private attributes for ever.
 
 Needs the extra ``deep`` (``onnx``, ``skl2onnx``; for networks also PyTorch and ``onnxscript``).
 """
@@ -24,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import logging
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +28,13 @@ from numpy.typing import NDArray
 from .errors import MissingExtraError, ModelError
 
 Array = NDArray[np.float32]
-Scheme = Literal["float16", "int8", "int8-dynamic"]
 
 OPSET = 20
-SMALLEST_COMPRESSED = 4096
-"""Values; smaller tensors (biases, normalisation) stay as they are."""
-EXACT = ("log_mel.kernels", "log_mel.filters", "mean", "scale")
-"""Tensors whose rounding would be heard: a spectrum spans ten orders of magnitude."""
 SMALLEST_PROBABILITY = 1e-12
 
 
-def _need(package: str) -> Any:
-    import importlib
-
+def need(package: str) -> Any:
+    """A package of the extra ``deep``."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -76,16 +60,16 @@ def from_waveform(network: Any, *, shortest: int, longest: int) -> bytes:
     bytes
         Input ``samples`` (1, n_samples), outputs ``logits`` and ``embedding``.
     """
-    torch = _need("torch")
+    torch = need("torch")
     n_samples = torch.export.Dim("n_samples", min=shortest, max=longest)
     example = torch.zeros(1, 2 * shortest).uniform_(-0.1, 0.1)
     return _from_torch(network, example, "samples", {1: n_samples})
 
 
 def _from_torch(module: Any, example: Any, name: str, dynamic: dict[int, Any]) -> bytes:
-    torch = _need("torch")
-    _need("onnxscript")
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    torch = need("torch")
+    need("onnxscript")
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         program = torch.onnx.export(
             module,
@@ -99,11 +83,11 @@ def _from_torch(module: Any, example: Any, name: str, dynamic: dict[int, Any]) -
             verbose=False,
         )
         program.save(path, external_data=False)
-        return _stripped(path.read_bytes())
+        return stripped(path.read_bytes())
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporters' progress and deprecation notes from the user."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -117,9 +101,9 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _stripped(content: bytes) -> bytes:
+def stripped(content: bytes) -> bytes:
     """Without the exporter's notes: stack traces with the paths of this machine, shapes, names."""
-    onnx = _need("onnx")
+    onnx = need("onnx")
     model = onnx.load_from_string(content)
     model.doc_string, model.producer_name, model.producer_version = "", "emoscope", ""
     del model.metadata_props[:]
@@ -135,112 +119,26 @@ def _stripped(content: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-# --- compression ----------------------------------------------------------------------------------
-
-
-def compress(content: bytes, scheme: Scheme) -> bytes:
-    """Make the weights of a graph smaller.
-
-    Parameters
-    ----------
-    content : bytes
-        Serialised ONNX with float32 weights.
-    scheme : {"float16", "int8", "int8-dynamic"}
-        See the module.
-
-    Returns
-    -------
-    bytes
-        A graph with the same inputs and outputs.
-    """
-    onnx = _need("onnx")
-    if scheme == "int8-dynamic":
-        content, scheme = _quantised_products(content), "int8"
-    model = onnx.load_from_string(content)
-    graph = model.graph
-    consumer = {name: node.op_type for node in graph.node for name in node.input}
-    kept, decoders = [], []
-    for tensor in graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        small = values.dtype != np.float32 or values.size < SMALLEST_COMPRESSED
-        if small or tensor.name in EXACT:
-            kept.append(tensor)
-        elif scheme == "float16":
-            stored = f"{tensor.name}.half"
-            kept.append(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
-            to = onnx.TensorProto.FLOAT
-            decoders.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=to))
-        else:
-            # Rows of a matrix product's weights are inputs, of every other operator's outputs.
-            inputs_first = consumer.get(tensor.name) == "MatMul"
-            new_tensors, new_nodes = _eight_bits(tensor.name, values, inputs_first)
-            kept += new_tensors
-            decoders += new_nodes
-    nodes = list(graph.node)
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend([*decoders, *nodes])
-    return bytes(model.SerializeToString())
-
-
-def _eight_bits(name: str, values: Array, inputs_first: bool) -> tuple[list[Any], list[Any]]:
-    """Tensors and nodes that store an array in 8 bits per value and give it back."""
-    onnx = _need("onnx")
-    channel = values.ndim - 1 if inputs_first else 0
-    axes = tuple(axis for axis in range(values.ndim) if axis != channel)
-    largest = np.abs(values).max(axis=axes, keepdims=True)
-    scale = np.maximum(largest / 127.0, np.finfo(np.float32).tiny).astype(np.float32)
-    stored = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
-    tensors = [
-        onnx.numpy_helper.from_array(stored, f"{name}.int8"),
-        onnx.numpy_helper.from_array(scale, f"{name}.step"),
-    ]
-    nodes = [
-        onnx.helper.make_node(
-            "Cast", [f"{name}.int8"], [f"{name}.whole"], to=onnx.TensorProto.FLOAT
-        ),
-        onnx.helper.make_node("Mul", [f"{name}.whole", f"{name}.step"], [name]),
-    ]
-    return tensors, nodes
-
-
-def _quantised_products(content: bytes) -> bytes:
-    """Matrix products with constant weights computed in 8 bits, by onnxruntime's own tool."""
-    _need("onnx")
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
-        source.write_bytes(content)
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return _stripped(target.read_bytes())
-
-
 # --- estimators -----------------------------------------------------------------------------------
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
-    """A fitted classifier over feature vectors as an ONNX graph.
+    """A fitted classifier as an ONNX graph.
 
     Parameters
     ----------
     estimator : fitted classifier
-        Any of emoscope's vector models, or a pipeline that skl2onnx converts.
-    mean, scale : ndarray of float32, shape (n_columns,)
-        The graph's embedding is ``(features - mean) / scale``.
+        Any of emoscope's models in its sound form, or a pipeline that skl2onnx converts.
+    mean, scale : ndarray of float32, shape (embedding_width,)
+        The graph's embedding is the standardised features; of frames, their mean and standard
+        deviation over time.
 
     Returns
     -------
     bytes
-        Input ``features`` (n_clips, n_columns), outputs ``logits`` in the order of ``classes_`` and
-        ``embedding``; ``softmax(logits)`` is ``predict_proba``.
+        Input ``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins), outputs
+        ``logits`` in the order of ``classes_`` and ``embedding``; ``softmax(logits)`` is
+        ``predict_proba``.
 
     Raises
     ------
@@ -249,10 +147,13 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     """
     from sklearn.dummy import DummyClassifier
 
-    from .models.network import NetworkClassifier
+    from .models.cnn1d import ColumnNetwork
+    from .models.cnn2d import FrameNetwork
 
-    if isinstance(estimator, NetworkClassifier):
+    if isinstance(estimator, ColumnNetwork):
         return _from_column_network(estimator, mean, scale)
+    if isinstance(estimator, FrameNetwork):
+        return _from_frame_network(estimator, mean, scale)
     if isinstance(estimator, DummyClassifier):
         logits = np.log(np.maximum(estimator.class_prior_, SMALLEST_PROBABILITY))
         return _constant(logits.astype(np.float32), mean, scale)
@@ -260,11 +161,11 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
 
 
 def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
-    onnx, skl2onnx = _need("onnx"), _need("skl2onnx")
+    onnx, skl2onnx = need("onnx"), need("skl2onnx")
     plain, gives_scores = _plain(estimator)
     kind = [("features", skl2onnx.common.data_types.FloatTensorType([None, len(mean)]))]
     try:
-        with _quiet():
+        with quiet():
             model = skl2onnx.convert_sklearn(
                 plain, initial_types=kind, options={"zipmap": False}, target_opset=OPSET
             )
@@ -285,7 +186,7 @@ def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
         graph.node.append(onnx.helper.make_node("Log", ["at_least"], ["logits"]))
     _add_outputs(graph, len(estimator.classes_), mean, scale)
     _drop_unused(graph)
-    return _stripped(model.SerializeToString())
+    return stripped(model.SerializeToString())
 
 
 def _plain(estimator: Any) -> tuple[Any, bool]:
@@ -313,7 +214,7 @@ def _plain(estimator: Any) -> tuple[Any, bool]:
 
 def _constant(logits: Array, mean: Array, scale: Array) -> bytes:
     """A graph that says the same of every clip."""
-    onnx = _need("onnx")
+    onnx = need("onnx")
     given = onnx.helper.make_tensor_value_info(
         "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
     )
@@ -331,12 +232,12 @@ def _constant(logits: Array, mean: Array, scale: Array) -> bytes:
     _add_outputs(graph, len(logits), mean, scale)
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    return _stripped(model.SerializeToString())
+    return stripped(model.SerializeToString())
 
 
 def _add_outputs(graph: Any, n_emotions: int, mean: Array, scale: Array) -> None:
     """Declare ``logits`` and add the nodes that standardise the features as ``embedding``."""
-    onnx = _need("onnx")
+    onnx = need("onnx")
     for name, values in (("embedding_mean", mean), ("embedding_scale", scale)):
         array = np.asarray(values, np.float32)
         graph.initializer.append(onnx.numpy_helper.from_array(array, name))
@@ -365,7 +266,7 @@ def _drop_unused(graph: Any) -> None:
 
 def _from_column_network(estimator: Any, mean: Array, scale: Array) -> bytes:
     """One of our convolutional networks over feature vectors."""
-    torch = _need("torch")
+    torch = need("torch")
 
     class Plain(torch.nn.Module):  # type: ignore[misc, name-defined]
         """Scaling, the network's plain layers, and the standardised features beside them."""
@@ -389,3 +290,47 @@ def _from_column_network(estimator: Any, mean: Array, scale: Array) -> bytes:
 
     example = torch.zeros(2, len(mean))
     return _from_torch(Plain().eval(), example, "features", {0: torch.export.Dim("n_clips", min=1)})
+
+
+def _from_frame_network(estimator: Any, mean: Array, scale: Array) -> bytes:
+    """One of our networks over the middle frames of a log-mel spectrogram."""
+    torch = need("torch")
+    from .models.cnn2d import POOL
+
+    spare = -estimator.n_features_in_ % POOL.size[1]
+
+    class Plain(torch.nn.Module):  # type: ignore[misc, name-defined]
+        """Cutting or padding, merging, scaling, the plain layers; statistics as embedding."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = estimator.module_.eval()
+            learned = {
+                "own_mean": estimator.mean_,
+                "own_scale": estimator.scale_,
+                "mean": mean,
+                "scale": scale,
+            }
+            for name, values in learned.items():
+                self.register_buffer(name, torch.tensor(np.array(values, np.float32)))
+
+        def forward(self, frames: Any) -> Any:
+            n_frames = frames.shape[1]
+            wanted = torch.arange(estimator.frames) + (n_frames - estimator.frames) // 2
+            inside = ((wanted >= 0) & (wanted < n_frames))[None, :, None]
+            picked = frames[:, wanted.clamp(0, n_frames - 1)]
+            quietest = frames.amin(dim=(1, 2), keepdim=True)
+            grid = torch.where(inside, picked, quietest)
+            grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, spare)], dim=2)
+            merged = grid.unflatten(1, (-1, estimator.merge)).mean(dim=2)
+            scaled = (merged - self.own_mean) / self.own_scale
+            logits = self.network.plain(scaled)[:, : len(estimator.classes_)]
+            return logits, (torch.cat(frame_statistics(frames), dim=1) - self.mean) / self.scale
+
+    def frame_statistics(frames: Any) -> list[Any]:
+        centred = frames - frames.mean(dim=1, keepdim=True)
+        return [frames.mean(dim=1), (centred**2).mean(dim=1).sqrt()]
+
+    example = torch.zeros(1, 2 * estimator.frames, estimator.n_features_in_)
+    dynamic = {1: torch.export.Dim("n_frames", min=2)}
+    return _from_torch(Plain().eval(), example, "frames", dynamic)

@@ -247,7 +247,10 @@ class _Scan:
     def finite(packed: Buffer, dtype: np.dtype[Any]) -> None:
         if len(packed) % dtype.itemsize:
             raise ScanError("a weight is cut off")
-        if not np.isfinite(np.frombuffer(packed, dtype)).all():
+        values = np.frombuffer(packed, dtype)
+        # A single infinity is an operator's constant (what lies outside a picture whose largest
+        # value is taken), never a weight.
+        if not np.isfinite(values).all() and not (values.size == 1 and np.isinf(values[0])):
             raise ScanError("a weight is not finite")
 
 
