@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from . import __version__
-from .errors import EmoscopeError
+from .errors import AudioError, EmoscopeError, UnknownNameError
 
 app = typer.Typer(
     help="Speech emotion recognition that is honest by default.",
@@ -103,7 +103,8 @@ def compare(
     Examples: emoscope compare · emoscope compare path/to/ravdess --models svm,forest ·
     emoscope compare manifest.csv --protocol loso
     """
-    from . import dataset, experiment, models as model_registry, report, terminal
+    from . import dataset, experiment, maps, report, terminal
+    from . import models as model_registry
     from .features import DEFAULT
     from .journal import Journal
     from .store import Store
@@ -127,6 +128,8 @@ def compare(
             jobs=jobs, cluster=cluster, journal=Journal(out / "finished"),
             on_run=board.on_run, on_unit=board.on_unit,
         )  # fmt: skip
+    if "vector" in data.features:
+        result.map = maps.of_clips(data.features["vector"], seed=seed)
     result.config["command"] = " ".join(["emoscope", *sys.argv[1:]])
     result.save(out)
     report.write(result, out / "report.html")
@@ -135,11 +138,180 @@ def compare(
     _end(data.corpus.rejected)
 
 
+@app.command()
+def extract(
+    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    *,
+    features: FeatureNames = None,
+    emotions: Emotions = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Annotated[Path, typer.Option("--out", help="A .parquet or .csv file.")],
+) -> None:
+    """Write the features of a corpus as a table, with what the corpus says of each clip.
+
+    Example: emoscope extract path/to/ravdess --features mfcc,chroma,mel --out features.parquet
+    """
+    from . import dataset, terminal
+    from .features import DEFAULT
+    from .store import Store
+
+    if out.suffix not in (".parquet", ".csv"):
+        raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv")
+    with terminal.progress("extracting features") as tick:
+        data = dataset.load(
+            source, _split(features) or DEFAULT, emotions=_split(emotions),
+            store=Store.default(), jobs=jobs, cluster=cluster, progress=tick,
+        )  # fmt: skip
+    dataset.write(data, out)
+    terminal.out.print(f"{out}: {len(data.corpus.table)} clips", soft_wrap=True)
+    _end(data.corpus.rejected)
+
+
+@app.command()
+def show(
+    files: Annotated[list[str], typer.Argument(help="Recordings, drawn side by side.")],
+    *,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="A .png, .svg or .pdf; without it, a window.")
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For dark paper.")] = False,
+) -> None:
+    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy.
+
+    Example: emoscope show happy.wav sad.wav --out clips.png
+    """
+    from . import media, plots, terminal
+
+    signals, refused = [], []
+    for file in files:
+        try:
+            signals.append(media.load(file))
+        except AudioError as error:
+            refused.append(error)
+    if signals:
+        figure = plots.show(signals, dark=dark)
+        if out is None:
+            plots.display(figure)
+        else:
+            _save_figure(figure, out)
+            terminal.out.print(str(out), markup=False, soft_wrap=True)
+    _end(refused)
+
+
+@app.command()
+def corpora() -> None:
+    """List the corpora that can be loaded by name, and what each is."""
+    from rich.table import Table
+
+    from . import terminal
+    from .corpora import get as info_of
+    from .corpora import names
+
+    table = Table("name", "corpus", "licence", "emoscope get", box=None, pad_edge=False)
+    for name in names():
+        info = info_of(name)
+        table.add_row(name, info.title, info.licence, "yes" if info.downloads else info.obtain)
+    terminal.out.print(table)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A corpus from: emoscope corpora.")],
+    *,
+    to: Annotated[
+        Optional[Path], typer.Option("--to", help="Folder; by default the corpus's name.")
+    ] = None,
+    part: Annotated[
+        Optional[list[str]], typer.Option(help="Only this part, e.g. speech; repeatable.")
+    ] = None,
+    mirror: Annotated[
+        Optional[str], typer.Option(help="Address of a folder with copies of the files.")
+    ] = None,
+) -> None:
+    """Download a corpus: resumes, checks and unpacks.
+
+    Example: emoscope get ravdess --part speech
+    """
+    from . import terminal
+    from .corpora import download
+    from .corpora import get as info_of
+
+    info = info_of(name)
+    terminal.err.print(f"{info.title}. Licence: {info.licence}", soft_wrap=True)
+    with download.console_progress() as report:
+        folder = download.download(
+            info, to or Path(name), parts=part, mirror=mirror, progress=report
+        )
+    terminal.out.print(f"{folder}: ready for: emoscope compare {folder}", soft_wrap=True)
+
+
+store_app = typer.Typer(help="Look after the extracted features on disk.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+
+@store_app.command("info")
+def store_info() -> None:
+    """Say where the store is, how large, and what it holds."""
+    from . import terminal
+    from .store import Store
+
+    info = Store.default().info()
+    terminal.out.print(
+        f"{info.folder}: {info.bytes / 1e6:.1f} MB of at most {info.limit / 1e9:.0f} GB",
+        soft_wrap=True,
+    )
+    for shelf in info.shelves:
+        terminal.out.print(
+            f"  {shelf.spec['name']:<10} {shelf.clips} clips, {shelf.bytes / 1e6:.1f} MB"
+        )
+
+
+@store_app.command("verify")
+def store_verify(
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is damaged.")] = False,
+) -> None:
+    """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
+    from . import terminal
+    from .store import Store
+
+    damaged = Store.default().verify(remove=remove)
+    for path, reason in damaged:
+        terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
+    terminal.out.print(f"{len(damaged)} damaged" if damaged else "everything is whole")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@store_app.command("clear")
+def store_clear(
+    features: Annotated[
+        Optional[str], typer.Option("--features", help="Only these, comma-separated.")
+    ] = None,
+) -> None:
+    """Remove extracted features; they are computed again when needed."""
+    from . import terminal
+    from .store import Store
+
+    freed = Store.default().clear(_split(features) or None)
+    terminal.out.print(f"{freed / 1e6:.1f} MB removed")
+
+
 def _split(names: str | None) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()] if names else []
 
 
-def _end(rejected: list) -> None:
+def _save_figure(figure: Any, path: Path) -> None:
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".") not in known:
+        raise UnknownNameError("picture format", path.suffix.lstrip("."), known)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _end(rejected: list[AudioError]) -> None:
     """Name what was left out; exit status 1 when anything was."""
     from . import terminal
 

@@ -6,14 +6,20 @@ neither a recording nor a network is needed.
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
 
 from . import corpus as corpora
 from . import embedded, extraction, features
 from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
+from .files import write_atomically
 from .store import Store
 
 
@@ -69,12 +75,44 @@ def load(
     corpus = corpora.load(source)
     if emotions:
         corpus = corpus.select(emotions=emotions)
-    found: dict[str, Features] = {}
     extracted = extraction.extract(
         corpus, wanted, store=store, jobs=jobs, cluster=cluster, progress=progress
     )
-    found = extracted.features
-    return Dataset(extracted.corpus, found)
+    return Dataset(extracted.corpus, extracted.features)
+
+
+def write(data: Dataset, path: str | os.PathLike[str]) -> None:
+    """Write corpus columns and features side by side, as Parquet or, by the ending, as CSV.
+
+    Frames, whose number differs from clip to clip, go into Parquet alone: one column ``frames`` of
+    float32 bytes, row after row, and one of their number, ``n_frames``.
+
+    Raises
+    ------
+    FeatureError
+        When frames are to go into CSV.
+    """
+    about = data.corpus.table.reset_index(drop=True)
+    parts = [about]
+    if "vector" in data.features:
+        parts.append(data.features["vector"].to_pandas().reset_index(drop=True))
+    table = pd.concat(parts, axis=1)
+    target = Path(path)
+    if "frames" in data.features:
+        if target.suffix == ".csv":
+            raise FeatureError(
+                f"{data.features['frames'].label} gives spectrograms, which do not fit into CSV; "
+                "write to a .parquet file"
+            )
+        frames = data.features["frames"].frames or []
+        table["n_frames"] = [len(f) for f in frames]
+        table["frames"] = [f.astype("<f4").tobytes() for f in frames]
+    if target.suffix == ".csv":
+        write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
+        return
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomically(target, buffer.getvalue())
 
 
 def _embedded(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:

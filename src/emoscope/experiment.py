@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import has_fit_parameter
 
-from . import compute, maps, models, protocols
+from . import compute, models, protocols
 from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
@@ -159,7 +159,6 @@ def compare(
             "folds": {name: _fold_record(f, corpus) for name, f in made.items()},
             **describe,
         },
-        map=maps.of_clips(features["vector"], seed=seed) if "vector" in features else {},
     )
 
 

@@ -6,6 +6,7 @@ fonts. Pictures of clips are in :mod:`.sound`, pictures of results in :mod:`.res
 that their ``__all__`` names is public here.
 """
 
+from .axes import display as display
 from .results import *  # noqa: F403
 from .sound import *  # noqa: F403
 from .style import emotion_colour as emotion_colour
