@@ -1,4 +1,4 @@
-"""A corpus of short synthetic clips and two cheap features, for tests of what happens around them."""
+"""A corpus of short synthetic clips and cheap features, for tests of what happens around them."""
 
 from __future__ import annotations
 

@@ -8,18 +8,15 @@ time, not results; memory does not grow with the number of items, which may be a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from .errors import EmoscopeError
-from .tasks import Chunk, Defect, Reply, WorkerDiedError, one_thread, perform
+from .tasks import CHUNK_SECONDS, Chunk, Defect, Reply, WorkerDiedError, one_thread, perform
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-CHUNK_SECONDS = 0.25
-"""Work per chunk: a hundred times what handing it over costs, and soon enough for progress."""
 
 CHUNK_ITEMS = 512
 """Most items per chunk, however quick they are."""
@@ -143,13 +140,13 @@ def _dispatch(
             workers.submit(chunk)
             busy += 1
         yield from ready
-        if not busy and not again and fresh.exhausted:
+        if not busy and not again and fresh.is_empty:
             return
         ready = []
         for chunk, reply in workers.collect():
             busy -= 1
             if reply is not None:
-                fresh.learn(len(chunk.items), reply.seconds)
+                fresh.learn(chunk.items, reply)
                 ready.extend(_checked(chunk, reply, name))
             elif len(chunk.items) > 1:
                 again.extend(Chunk([item]) for item in chunk.items)
@@ -161,7 +158,7 @@ def _dispatch(
 
 
 def _checked(chunk: Chunk, reply: Reply, name: Callable[[Any], str]) -> Iterator[tuple[int, Any]]:
-    for (index, item), outcome in zip(chunk.items, reply.outcomes, strict=True):
+    for (index, item), outcome in zip(chunk.items, reply.outcomes, strict=False):
         if isinstance(outcome, Defect):
             called = _called(index, item, name)
             raise RuntimeError(f"{called}: {outcome.summary}\n\n{outcome.trace}")
@@ -176,30 +173,35 @@ class _Chunks:
     """Cuts items into chunks of :data:`CHUNK_SECONDS` of work, learning what an item costs."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self.exhausted = False
+        self._exhausted = False
         self._left = len(items) if isinstance(items, Sized) else None
-        self._source = iter(enumerate(items))
-        self._item_seconds: float | None = None
+        self._source = enumerate(items)
+        self._returned: deque[tuple[int, Any]] = deque()
+        self._size = 1
 
-    def learn(self, count: int, seconds: float) -> None:
-        """Take note of what a chunk of ``count`` items took."""
-        latest = seconds / count
-        known = self._item_seconds
-        self._item_seconds = latest if known is None else (known + latest) / 2
+    @property
+    def is_empty(self) -> bool:
+        """Whether every item has been begun."""
+        return self._exhausted and not self._returned
+
+    def learn(self, items: Sequence[tuple[int, Any]], reply: Reply) -> None:
+        """Take back what a worker did not begin, and note what it took for the others."""
+        done = len(reply.outcomes)
+        self._returned.extend(items[done:])
+        fitting = int(CHUNK_SECONDS * done / max(reply.seconds, 1e-9))
+        self._size = max(1, min(fitting, 2 * self._size, CHUNK_ITEMS))
 
     def take(self, workers: int) -> Chunk | None:
-        """The next chunk, or None when the items are used up."""
-        size = 1
-        if self._item_seconds is not None:
-            fitting = CHUNK_SECONDS / max(self._item_seconds, 1e-9)
-            # Towards the end, chunks small enough that all workers finish together.
-            last = CHUNK_ITEMS if self._left is None else self._left // (2 * workers)
-            size = max(1, min(int(fitting), CHUNK_ITEMS, last))
-        taken = list(islice(self._source, size))
-        self.exhausted = len(taken) < size
+        """The next chunk, or None when there is nothing left to begin."""
+        size = self._size
+        if self._left is not None:  # towards the end, so little that all finish together
+            size = max(1, min(size, self._left // (2 * workers)))
+        taken = [self._returned.popleft() for _ in range(min(size, len(self._returned)))]
+        fresh = list(islice(self._source, size - len(taken)))
+        self._exhausted = len(taken) + len(fresh) < size
         if self._left is not None:
-            self._left -= len(taken)
-        return Chunk(taken) if taken else None
+            self._left -= len(fresh)
+        return Chunk(taken + fresh) if taken or fresh else None
 
 
 class ThisProcess:

@@ -18,6 +18,9 @@ import threadpoolctl
 
 from .errors import EmoscopeError
 
+CHUNK_SECONDS = 0.25
+"""Work per chunk: a hundred times what handing it over costs, and soon enough for progress."""
+
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -74,7 +77,15 @@ class Defect:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What became of a chunk: one outcome per item, and the seconds it took."""
+    """What became of a chunk.
+
+    Attributes
+    ----------
+    outcomes : list
+        Of its first items; at least one. The others were not begun.
+    seconds : float
+        How long these took.
+    """
 
     outcomes: list[Any]
     seconds: float
@@ -91,10 +102,18 @@ def attempt(function: Callable[[Any], Any], item: Any) -> Any:
 
 
 def perform(function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Reply:
-    """Work on a chunk's items, one after the other."""
-    start = time.perf_counter()
-    outcomes = [attempt(function, item) for _, item in items]
-    return Reply(outcomes, time.perf_counter() - start)
+    """Work on a chunk's items, one after the other, until :data:`CHUNK_SECONDS` have passed.
+
+    What is left goes back, for it may be slower than what the chunk's length was guessed from, and
+    other workers may have nothing to do.
+    """
+    start, seconds, outcomes = time.perf_counter(), 0.0, []
+    for _, item in items:
+        outcomes.append(attempt(function, item))
+        seconds = time.perf_counter() - start
+        if seconds > CHUNK_SECONDS:
+            break
+    return Reply(outcomes, seconds)
 
 
 def one_thread() -> threadpoolctl.threadpool_limits:

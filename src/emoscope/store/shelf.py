@@ -66,7 +66,6 @@ class Shelf:
             raise FeatureError(
                 f"the specification of '{feature.name}' cannot be stored: {error}"
             ) from error
-        self.feature = feature
         self.spec: dict[str, Any] = json.loads(text)
         self.columns = list(feature.columns)
         self.is_vector = feature.kind == "vector"

@@ -112,7 +112,8 @@ class Store:
             raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
         self._features = self.folder / "features-1"
         self._known = KnownFiles(self.folder / "files-1.sqlite")
-        self._shelves: dict[int, Shelf] = {}
+        self._shelves: dict[Path, Shelf] = {}
+        self._by_identity: dict[int, tuple[Feature, Shelf]] = {}
         self._read: list[tuple[str, Content]] = []
         self._writable = True
         self._flushed_at = time.monotonic()
@@ -266,10 +267,15 @@ class Store:
         return removed
 
     def _shelf(self, feature: Feature) -> Shelf:
-        # By identity, which the shelf keeps alive: making a specification may read model files.
-        if id(feature) not in self._shelves:
-            self._shelves[id(feature)] = Shelf(self._features, feature)
-        return self._shelves[id(feature)]
+        # Found by identity first, for making a specification may read model files.
+        if id(feature) not in self._by_identity:
+            shelf = Shelf(self._features, feature)
+            shelf = self._shelves.setdefault(shelf.folder, shelf)
+            self._by_identity[id(feature)] = (
+                feature,
+                shelf,
+            )  # kept alive, so that the id is its own
+        return self._by_identity[id(feature)][1]
 
     def _folders(self) -> list[Path]:
         return sorted(self._features.glob("*/")) if self._features.exists() else []
