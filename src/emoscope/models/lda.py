@@ -1,0 +1,134 @@
+"""Linear discriminant analysis with a shrunken covariance, fast when columns outnumber clips.
+
+Embeddings of speech encoders have thousands of columns and a corpus has about as many clips, so the
+covariance within emotions cannot be inverted as it is: it is pulled towards a multiple of the
+identity. With fewer clips than columns everything is computed in the space of the clips, in a
+hundredth of the time that scikit-learn's solver takes on 4608 columns.
+
+Source: Friedman, "Regularized discriminant analysis", JASA 84(405), 1989; the shrinkage is defined
+as in :class:`sklearn.discriminant_analysis.LinearDiscriminantAnalysis`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from .base import ModelInfo
+
+Matrix = NDArray[np.float64]
+
+SMALLEST_VARIANCE = 1e-9
+"""Relative to the largest; directions below it are rounding."""
+
+
+class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Linear discriminant analysis in which every emotion is as likely as any other beforehand.
+
+    Parameters
+    ----------
+    shrinkage : float
+        In (0, 1]: the covariance is ``(1 - shrinkage) * S + shrinkage * trace(S) / n_columns * I``.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Emotions, sorted.
+    coef_ : ndarray of float, shape (n_classes, n_columns)
+    intercept_ : ndarray of float, shape (n_classes,)
+        ``X @ coef_.T + intercept_`` are log-probabilities up to a constant per clip.
+    """
+
+    def __init__(self, shrinkage: float = 0.7) -> None:
+        self.shrinkage = shrinkage
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> ShrinkageLDA:
+        """Learn the means of the emotions and their common covariance.
+
+        Raises
+        ------
+        ValueError
+            When `shrinkage` is outside (0, 1], or there is a single emotion.
+        """
+        if not 0 < self.shrinkage <= 1:
+            raise ValueError(f"shrinkage is {self.shrinkage}; it must lie in (0, 1]")
+        values: Matrix
+        values, emotions = check_X_y(X, y, dtype=np.float64)
+        check_classification_targets(emotions)
+        self.classes_, labels = np.unique(emotions, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"all clips are '{self.classes_[0]}'; two emotions are needed")
+        self.n_features_in_ = values.shape[1]
+        means = np.stack([values[labels == n].mean(axis=0) for n in range(len(self.classes_))])
+        variances, directions = _principal(_centred(values, labels, means))
+        common = variances.sum() / values.shape[1]
+        shrunk = (1.0 - self.shrinkage) * variances + self.shrinkage * common
+        rest = max(self.shrinkage * common, np.finfo(np.float64).tiny)
+        centre = means.mean(axis=0)
+        offsets = means - centre
+        along = offsets @ directions.T
+        # The inverse covariance: 1 / shrunk along the principal directions, 1 / rest across them.
+        self.coef_ = (along * (1.0 / shrunk - 1.0 / rest)) @ directions + offsets / rest
+        self.intercept_ = -0.5 * (self.coef_ * offsets).sum(axis=1) - self.coef_ @ centre
+        return self
+
+    def decision_function(self, X: ArrayLike) -> Matrix:
+        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
+        check_is_fitted(self, "coef_")
+        values: Matrix = check_array(X, dtype=np.float64)
+        scores: Matrix = values @ self.coef_.T + self.intercept_
+        return scores
+
+    def predict_proba(self, X: ArrayLike) -> Matrix:
+        """Probability of each emotion, shape (n_clips, n_classes)."""
+        probabilities: Matrix = softmax(self.decision_function(X), axis=1)
+        return probabilities
+
+    def predict_log_proba(self, X: ArrayLike) -> Matrix:
+        """Logarithms of :meth:`predict_proba`, finite for every clip."""
+        scores = self.decision_function(X)
+        scores -= scores.max(axis=1, keepdims=True)
+        logarithms: Matrix = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return logarithms
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable emotion of each clip, shape (n_clips,)."""
+        chosen: NDArray[Any] = self.classes_[self.decision_function(X).argmax(axis=1)]
+        return chosen
+
+
+def _centred(X: Matrix, labels: NDArray[np.intp], means: Matrix) -> Matrix:
+    """Clips less their emotion's mean, scaled so that every emotion counts the same."""
+    counts = np.bincount(labels)
+    weights = 1.0 / np.sqrt(counts * len(counts))
+    centred: Matrix = (X - means[labels]) * weights[labels, np.newaxis]
+    return centred
+
+
+def _principal(centred: Matrix) -> tuple[Matrix, Matrix]:
+    """Variances and orthonormal directions (n_directions, n_columns) of ``centred.T @ centred``."""
+    n_clips, n_columns = centred.shape
+    if n_clips >= n_columns:
+        variances, vectors = np.linalg.eigh(centred.T @ centred)
+        return np.maximum(variances, 0.0), vectors.T
+    variances, vectors = np.linalg.eigh(centred @ centred.T)
+    kept = variances > SMALLEST_VARIANCE * max(variances[-1], np.finfo(np.float64).tiny)
+    variances, vectors = variances[kept], vectors[:, kept]
+    return variances, (vectors / np.sqrt(variances)).T @ centred
+
+
+def build(seed: int) -> Pipeline:
+    """The only form there is; nothing in it is random."""
+    return Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())])
+
+
+MEMBERS = {"lda": ModelInfo("lda", "Linear discriminant analysis", "vector", build, build)}
