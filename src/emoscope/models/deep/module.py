@@ -106,8 +106,9 @@ class ConvNet(nn.Module):
 
 def _first_block(layers: tuple[Layer, ...], grid: Size) -> tuple[int, Size, float] | None:
     """Number of layers, pooling block and dropout rate of a fusible beginning, or None."""
-    rate = layers[1].rate if isinstance(layers[1], Dropout) else 0.0
-    used = 3 if rate else 2
+    drops = len(layers) > 1 and isinstance(layers[1], Dropout)
+    rate = layers[1].rate if drops else 0.0  # type: ignore[union-attr]
+    used = 3 if drops else 2
     pool = layers[used - 1] if len(layers) >= used else None
     if not (isinstance(layers[0], Conv) and isinstance(pool, Pool)):
         return None
@@ -125,6 +126,11 @@ def _dense(x: Tensor, layer: Any) -> Tensor:
 
 
 def _convolve(x: Tensor, conv: Any) -> Tensor:
+    if x.shape[1:3] == (1, 1):
+        # a single cell meets only the middle of the kernel
+        rows, columns = conv.kernel_size
+        middle = conv.weight[:, :, (rows - 1) // 2, (columns - 1) // 2].to(x.dtype)
+        return F.linear(x, middle, conv.bias.to(x.dtype))
     if x.shape[1] == 1 and conv.kernel_size[0] == 1:
         return fused.row_conv(x, conv.weight, conv.bias)
     weight = conv.weight.to(x.dtype, memory_format=torch.channels_last)

@@ -110,10 +110,17 @@ class _Batches:
 
 
 def _laid_out(weight: Tensor, *, back: bool = False) -> Tensor:
-    """Kernels as rows, columns, inputs, filters, which is how :mod:`.fused` multiplies by them."""
+    """Kernels in the order of axes in which they are multiplied.
+
+    A kernel of one row goes into a matrix product as columns, inputs, filters; any other into a
+    convolution with channels last as filters, rows, columns, inputs. Copies in each step are saved.
+    """
     if weight.ndim != 4:
         return weight
-    return weight.permute(3, 2, 0, 1) if back else weight.permute(2, 3, 1, 0)
+    one_row = weight.shape[0 if back else 2] == 1
+    if one_row:
+        return weight.permute(3, 2, 0, 1) if back else weight.permute(2, 3, 1, 0)
+    return weight.permute(0, 3, 1, 2) if back else weight.permute(0, 2, 3, 1)
 
 
 class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hints

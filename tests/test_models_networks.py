@@ -1,0 +1,327 @@
+"""The networks: published layers and rules, fused operations, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+pytest.importorskip("skorch", reason="the extra 'deep' is not installed")
+
+from emoscope.errors import ModelError  # noqa: E402
+from emoscope.models import base, cnn1d, cnn2d  # noqa: E402
+from emoscope.models.architecture import (  # noqa: E402
+    Conv,
+    Dense,
+    Dropout,
+    Pool,
+    output_sizes,
+    parameter_count,
+)
+from emoscope.models.deep import augment, fused, training  # noqa: E402
+from emoscope.models.deep.module import ConvNet  # noqa: E402
+
+COUNTS = {"a": 105352, "b": 166920, "c": 166920, "d": 248968}
+SMALL = (Conv(8, (1, 5)), Dropout(0.25), Pool((1, 8), "valid"), Conv(8, (1, 5)))
+
+
+def rows(n=60, width=48, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    X = rng.normal(size=(n, width)).astype(np.float32)
+    X[np.arange(n), y * 10] += 3
+    return X, y, np.arange(n) // 10
+
+
+@pytest.mark.parametrize("letter", "abcd")
+def test_published_parameter_counts(letter):
+    layers = cnn1d.ARCHITECTURES[letter]
+    assert parameter_count(layers, (1, 180), 8) == COUNTS[letter]
+    net = ConvNet(layers, (1, 180), 8)
+    assert sum(p.numel() for p in net.parameters()) == COUNTS[letter]
+    assert ConvNet(layers, (1, 193), 8)(torch.zeros(2, 1, 193)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("letter", "ab")
+def test_published_picture_sizes(letter):
+    sizes = output_sizes(cnn2d.ARCHITECTURES[letter], (150, 150))
+    sides = [size[0] for size in sizes]
+    assert sides[:8] == [150, 30, 30, 6, 6, 2, 2, 1]
+    assert [s[2] for s in sizes if s[:2] == (1, 1)][-1] == 1024
+    with pytest.raises(ValueError, match="pooling leaves nothing"):
+        output_sizes(SMALL, (1, 7))
+
+
+NETWORKS = [
+    (cnn1d.ARCHITECTURES["a"], (1, 180)),
+    (cnn1d.ARCHITECTURES["d"], (1, 193)),
+    (cnn2d.ARCHITECTURES["a"], (60, 65)),
+    (cnn2d.ARCHITECTURES["b"], (50, 50)),
+    (cnn2d.ARCHITECTURES["a"], (42, 33)),
+    ((Conv(4, (3, 5)), Conv(5, (1, 3)), Pool((2, 3), "valid"), Dense(7)), (9, 11)),
+]
+
+
+@pytest.mark.parametrize(("layers", "grid"), NETWORKS)
+def test_fused_operations_equal_plain_layers(layers, grid):
+    torch.manual_seed(0)
+    layers = tuple(layer for layer in layers if not isinstance(layer, Dropout))
+    net, X, y = ConvNet(layers, grid, 4), torch.randn(5, *grid), torch.tensor([0, 1, 2, 3, 0])
+    gradients = []
+    for forward in (net.train(), net.plain):
+        net.zero_grad()
+        logits = forward(X)
+        torch.nn.functional.cross_entropy(logits, y).backward()
+        gradients.append([logits.detach(), *(p.grad.clone() for p in net.parameters())])
+    for fast, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_half_precision_stays_close():
+    torch.manual_seed(0)
+    net = ConvNet(cnn2d.ARCHITECTURES["a"][:4], (50, 50), 4, precision=torch.bfloat16)
+    X = torch.rand(6, 50, 50)
+    exact = net.plain(X)
+    assert (net.train()(X) - exact).abs().max() < 0.03 * exact.abs().max()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
+def test_drops_have_their_rate_and_no_pattern(rate):
+    torch.manual_seed(0)
+    drops = fused.random_drops((400, 500), rate).float().neg()
+    assert set(drops.unique().tolist()) == {0.0, 1.0}
+    error = 4 * math.sqrt(rate * (1 - rate) / drops.numel())
+    assert abs(drops.mean() - rate) < error
+    centred = drops.view(-1) - rate
+    for lag in (1, 2, 3, 4, 8):
+        assert abs((centred[lag:] * centred[:-lag]).mean()) < 4 * rate * (1 - rate) / math.sqrt(2e5)
+
+
+def test_dropout_before_pooling_is_dropout():
+    """The fused block against convolution, rectifier, dropout and pooling one after another."""
+    torch.manual_seed(0)
+    x, rate = torch.randn(3, 1, 40), 0.5
+    weight, bias = torch.randn(6, 1, 1, 5, requires_grad=True), torch.randn(6, requires_grad=True)
+    index = fused.block_index((1, 5), (1, 8))
+    torch.manual_seed(7)
+    fast = fused.conv_pool(x, weight, bias, (1, 8), rate=rate, index=index)
+    torch.manual_seed(7)
+    keep = 1 + fused.random_drops((15, 48), rate).float().view(3, 5, 8, 6)
+    full = torch.relu(torch.nn.functional.conv2d(x.unsqueeze(1), weight, bias, padding="same"))
+    dropped = full[:, :, 0].transpose(1, 2).reshape(3, 5, 8, 6) * keep / (1 - rate)
+    plain = dropped.amax(2).unsqueeze(1)
+    torch.testing.assert_close(fast, plain)
+    target = torch.randn_like(fast)
+    ours = torch.autograd.grad((fast * target).sum(), [weight, bias])
+    theirs = torch.autograd.grad((plain * target).sum(), [weight, bias])
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_pooling_pads_as_tensorflow_does():
+    """Six values in blocks of five: two blocks, two places of padding before and two after."""
+    net = ConvNet((Pool((1, 5), "same"),), (1, 6), 2)
+    with torch.no_grad():
+        net.weighted[0].weight.copy_(torch.eye(2))
+    X = torch.tensor([[[5.0, 1, 2, 9, 3, 4]]])
+    assert net.plain(X).tolist() == [[5.0, 9.0]]
+
+
+def test_starting_weights():
+    torch.manual_seed(0)
+    keras = ConvNet(cnn1d.ARCHITECTURES["a"], (1, 180), 8)
+    bounds = [math.sqrt(6 / n) for n in (5 + 5 * 128, 2 * 5 * 128, 2816 + 8)]
+    tflearn = ConvNet(cnn2d.ARCHITECTURES["a"], (150, 150), 4, scheme="tflearn")
+    bounds += [math.sqrt(3 / (25 * n)) for n in (1, 32, 64, 128, 64)] + [0.04, 0.04]
+    layers = [*keras.weighted, *tflearn.weighted]
+    for layer, bound in zip(layers, bounds, strict=True):
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert not layer.bias.any()
+
+
+RULES = {
+    "keras-rmsprop": lambda g, s: (0.9 * s + 0.1 * g**2, lambda s: g / (math.sqrt(s) + 1e-7), 0.0),
+    "tensorflow-rmsprop": lambda g, s: (
+        0.9 * s + 0.1 * g**2,
+        lambda s: g / math.sqrt(s + 1e-10),
+        1.0,
+    ),
+    "tensorflow-adagrad": lambda g, s: (s + g**2, lambda s: g / math.sqrt(s), 0.1),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("size", [1e-7, 0.3])
+def test_optimisers_follow_the_published_rules(name, size):
+    """Three steps by hand, with gradients small enough to show where epsilon goes."""
+    kind, settings = training.OPTIMISERS[name]
+    weight = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimiser = kind([weight], lr=0.01, **settings)
+    expected, state = 1.0, None
+    for gradient in (size, -2 * size, 0.5 * size):
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimiser.step()
+        if state is None:
+            state = RULES[name](gradient, 0.0)[2]
+        state, step, _ = RULES[name](gradient, state)
+        expected -= 0.01 * step(state)
+    assert weight.item() == pytest.approx(expected, rel=1e-9)
+
+
+def network(**changes):
+    settings = {"epochs": 8, "patience": 8, "learning_rate": 3e-3, "batch_size": 16, "seed": 1}
+    return cnn1d.ColumnNetwork(SMALL, **{**settings, **changes})
+
+
+def test_held_out_speakers_are_watched_and_not_learned_from():
+    X, y, speakers = rows()
+    _, watch = base.held_out(y, speakers, fraction=0.2, seed=1)
+    other = X.copy()
+    other[watch] = other[watch] * 20 + 3
+    ours, theirs = network().fit(X, y, speakers), network().fit(other, y, speakers)
+    np.testing.assert_array_equal(ours.mean_, theirs.mean_)
+    np.testing.assert_array_equal(ours.scale_, theirs.scale_)
+    for first, second in zip(ours.history_, theirs.history_, strict=False):
+        assert first["train_loss"] == second["train_loss"]
+        assert first["valid_loss"] != second["valid_loss"]
+
+
+def test_best_weights_are_kept_and_patience_ends_training():
+    X, y, speakers = rows()
+    y = np.random.default_rng(0).permutation(y)
+    model = network(epochs=60, patience=4).fit(X, y, speakers)
+    losses = [row["valid_loss"] for row in model.history_]
+    assert model.best_epoch_ == 1 + int(np.argmin(losses))
+    assert len(losses) == model.best_epoch_ + 4 < 60
+    short = network(epochs=model.best_epoch_, patience=60).fit(X, y, speakers)
+    np.testing.assert_array_equal(short.predict_proba(X), model.predict_proba(X))
+
+
+def test_published_form_trains_every_epoch_on_every_clip():
+    X, y, _ = rows()
+    seen = []
+    model = cnn1d.published(0, architecture="a").set_params(epochs=3)
+    model.fit(X, y, on_epoch=lambda *report: seen.append(report))
+    assert [(epoch, n) for epoch, n, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert model.best_epoch_ == 3
+    assert set(model.history_[0]) == {"epoch", "train_loss", "train_accuracy"}
+    assert model.mean_ == 0
+    assert model.module_.weighted[-1].weight.shape[0] == 8
+    np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "keras-rmsprop", "tensorflow-rmsprop"])
+def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    X, y, speakers = rows()
+    whole = network(optimiser=optimiser).fit(X, y, speakers)
+    path = tmp_path / "training.pt"
+
+    def kill(epoch, epochs, metrics):
+        if epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path, on_epoch=kill)
+    torch.rand(5)
+    resumed = network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path)
+    assert resumed.history_ == whole.history_
+    assert resumed.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
+    epochs = []
+    again = network(optimiser=optimiser).fit(
+        X, y, speakers, checkpoint=path, on_epoch=lambda epoch, *_: epochs.append(epoch)
+    )
+    assert not epochs
+    assert again.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
+    with pytest.raises(ModelError, match="other clips or other parameters"):
+        network(optimiser=optimiser).fit(X + 1, y, speakers, checkpoint=path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("the checkpoint ran code",))
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    X, y, speakers = rows()
+    for write in (
+        lambda path: torch.save({"fingerprint": Bomb()}, path),
+        lambda path: path.write_bytes(pickle.dumps(Bomb())),
+        lambda path: path.write_bytes(b"nothing"),
+    ):
+        path = tmp_path / "bad.pt"
+        write(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with pytest.raises(ModelError, match="not a training checkpoint"):
+                network().fit(X, y, speakers, checkpoint=path)
+
+
+def test_training_leaves_the_process_as_it_was():
+    X, y, speakers = rows()
+    threads = torch.get_num_threads()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    network(epochs=1).fit(X, y, speakers).predict(X)
+    assert torch.rand(1) == expected
+    assert torch.get_num_threads() == threads
+
+
+def test_networks_say_what_is_wrong():
+    X, y, _ = rows()
+    with pytest.raises(ModelError, match="too small"):
+        network(patience=None).fit(X[:, :7], y)
+    with pytest.raises(ModelError, match="3 outputs|needs? 3|need 3"):
+        network(n_outputs=2).fit(X, y)
+    with pytest.raises(ModelError, match="two emotions"):
+        network().fit(X, np.zeros(60))
+    with pytest.raises(ModelError, match="no clip"):
+        cnn2d.build(0, architecture="a").fit([], [])
+    with pytest.raises(ModelError, match="clip 1 has 5 bins"):
+        cnn2d.build(0, architecture="a").fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
+    with pytest.raises(ModelError, match=r"\(n_frames, n_bins\)"):
+        cnn2d.build(0, architecture="a").fit([np.ones(4)], [0])
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (400, 64), (150, 150), (1, 3)])
+def test_grey_pictures(shape):
+    clip = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    picture = cnn2d.grey_picture(clip)
+    grey = (clip - clip.min()) / (clip.max() - clip.min())
+    upright = torch.from_numpy(np.ascontiguousarray(grey.T[::-1]))[None, None]
+    expected = torch.nn.functional.interpolate(upright, (150, 150), mode="bilinear")[0, 0]
+    np.testing.assert_allclose(picture, expected.numpy(), atol=1e-4)
+    assert not cnn2d.grey_picture(np.full((5, 5), 3.0, np.float32)).any()
+
+
+def test_frames_are_the_middle_of_the_clip():
+    model = cnn2d.FrameNetwork(cnn2d.ARCHITECTURES["a"], frames=6, merge=2)
+    long = np.arange(10, dtype=np.float32)[:, None] + np.zeros((10, 4), np.float32)
+    short = np.array([[7, 8, 9, 6]] * 2, np.float32)
+    first, second = model._grids([long, short])
+    assert first.shape == (3, 5)
+    np.testing.assert_array_equal(first[:, 0], [2.5, 4.5, 6.5])
+    np.testing.assert_array_equal(second, [[6] * 5, [7, 8, 9, 6, 6], [6] * 5])
+
+
+def test_spec_augment_blanks_stripes_and_moves_clips():
+    torch.manual_seed(0)
+    X = torch.ones(300, 20, 10) + torch.arange(20).view(20, 1)
+    moved = augment.spec_augment(X, shift=3, frames=0, bins=0)
+    firsts = moved[:, 0, 0].long() - 1
+    assert set(firsts.tolist()) == {17, 18, 19, 0, 1, 2, 3}
+    assert torch.equal(moved.sort(1).values, X)
+    blank = augment.spec_augment(X, shift=0, frames=5, bins=4) == 0
+    frames, bins = blank.all(2).sum(1), blank.all(1).sum(1)
+    assert set(frames.tolist()) == set(range(6))
+    assert set(bins.tolist()) == set(range(5))
+    assert torch.equal(blank, blank.all(2, keepdim=True) | blank.all(1, keepdim=True))
