@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import soundfile
 
+from emoscope import compute, tasks
 from emoscope.corpus import Corpus
+from emoscope.extraction import extract
 from emoscope.features.base import Feature
+from emoscope.store import Store, store
+from emoscope.workers import _without_script
 
 RATE = 8000
 
@@ -31,7 +36,7 @@ class Levels(Feature):
 
     @property
     def columns(self):
-        return tuple(f"level_{part}" for part in range(self.parts))
+        return tuple(f"level_{part}_of_{self.parts}" for part in range(self.parts))
 
     def extract(self, spectrum):
         time.sleep(self.seconds)
@@ -110,3 +115,30 @@ def expected(n_clips: int = 40, parts: int = 4) -> np.ndarray:
         clip = samples(number).astype(np.float32)
         rows.append([np.sqrt(np.mean(p**2)) for p in np.array_split(clip, parts)])
     return np.array(rows, dtype=np.float32)
+
+
+def extract_and_save(corpus: Corpus, folder: Path, jobs: int, table: Path) -> None:
+    """Extract with a store, and save the table."""
+    found = extract(corpus, [Levels(seconds=0.003), Blocks()], store=Store(folder), jobs=jobs)
+    frames = np.concatenate(found.features["frames"].frames)
+    np.savez(table, X=found.features["vector"].X, frames=frames)
+
+
+def write_busily(begun: Any, *arguments: Any) -> None:
+    """Extract in a process of its own that hands over and stores a few clips at a time."""
+    compute.CHUNK_SECONDS = tasks.CHUNK_SECONDS = 0.01
+    store.FLUSH_SECONDS = 0.01
+    begun.set()
+    extract_and_save(*arguments)
+
+
+def start(*arguments: Any) -> multiprocessing.Process:
+    """Begin :func:`write_busily`; the fork server has the imports that take long behind it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["emoscope.extraction", "small_corpus"])
+    begun = context.Event()
+    process = context.Process(target=write_busily, args=(begun, *arguments))
+    with _without_script():
+        process.start()
+    begun.wait(30)
+    return process

@@ -1,0 +1,63 @@
+"""A Dask cluster of real processes on this machine."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own."""
+
+    def __init__(self, folder, n_workers, **settings):
+        pytest.importorskip("distributed")
+        self.processes = []
+        self.environment = {
+            **os.environ,
+            **settings,
+            "PYTHONPATH": str(HERE),
+            "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error",
+        }
+        file = folder / "scheduler.json"
+        self.scheduler = self._start(
+            "dask_scheduler", "--port=0", "--no-dashboard", f"--scheduler-file={file}"
+        )
+        wait_until(lambda: file.exists() and file.stat().st_size, 30)
+        self.address = json.loads(file.read_text())["address"]
+        self.workers = [
+            self._start(
+                "dask_worker", self.address, "--nthreads=1", "--no-dashboard",
+                "--no-nanny", f"--local-directory={folder}",
+            )
+            for _ in range(n_workers)
+        ]  # fmt: skip
+
+    def _start(self, module, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, env=self.environment, stdout=quiet, stderr=quiet)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            process.wait()
