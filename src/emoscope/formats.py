@@ -55,6 +55,14 @@ def csv_rows(
     return rows
 
 
+def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
+    """A whole CSV table with its header."""
+    rows: list[Sequence[object]] = [csv_columns(emotions, timeline=timeline)]
+    for prediction in predictions:
+        rows += csv_rows(prediction, emotions, timeline=timeline)
+    return _csv(rows)
+
+
 def textgrid(prediction: Prediction) -> str:
     """Praat TextGrid in its long text form, with the tiers ``emotion`` and ``confidence``.
 
@@ -63,7 +71,7 @@ def textgrid(prediction: Prediction) -> str:
     segments = prediction.segments
     end = segments[-1].end if segments else 0.0
     tiers = {
-        "emotion": [segment.emotion for segment in segments],
+        "emotion": [printable(segment.emotion) for segment in segments],
         "confidence": [f"{s.confidence:.3f}" if s.is_speech else "" for s in segments],
     }
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -244,9 +252,7 @@ class Output:
 
     @staticmethod
     def _lines(rows: Iterable[Sequence[object]]) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        return text.getvalue().encode()
+        return _csv(rows).encode()
 
 
 def predict_files(
@@ -281,12 +287,19 @@ def predict_files(
         yield outcome
 
 
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
 def _audible(prediction: Prediction) -> list[Segment]:
     return [segment for segment in prediction.segments if segment.emotion != SILENCE]
 
 
 def _caption(segment: Segment) -> str:
-    return f"{segment.emotion} {segment.confidence:.0%}" if segment.is_speech else segment.emotion
+    name = printable(segment.emotion)
+    return f"{name} {segment.confidence:.0%}" if segment.is_speech else name
 
 
 def _clock(seconds: float, mark: str) -> str:

@@ -36,7 +36,9 @@ from .timeline import Evidence, Segment, mean_probabilities
 if TYPE_CHECKING:
     from .features.base import Feature
 
-Source: TypeAlias = "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float]"
+Source: TypeAlias = (
+    "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
+)
 
 Each: TypeAlias = Callable[..., Iterable[Evidence]]
 
@@ -152,8 +154,9 @@ class Predictor:
 
         Parameters
         ----------
-        source : str, path-like, Signal or array of shape (n_samples,) or (n_samples, n_channels)
-            A file of any format, or samples: floats in [-1, 1], int16 or int32.
+        source : str, path-like, Signal, array or iterator of Signal
+            A file of any format; samples of shape (n_samples,) or (n_samples, n_channels): floats
+            in [-1, 1], int16 or int32; or pieces as :func:`emoscope.media.blocks` gives them.
         rate : int, optional
             Sample rate of an array in Hz.
         timeline : bool
@@ -365,6 +368,8 @@ def _pieces(source: Source, rate: int | None, max_seconds: float | None) -> Iter
         return iter((media.from_array(source.samples, source.rate, source.path),))
     if isinstance(source, (str, os.PathLike)):
         return media.blocks(source, max_seconds=max_seconds)
+    if isinstance(source, Iterator):
+        return source
     return iter((media.from_array(source, rate),))
 
 

@@ -1,0 +1,262 @@
+// Plays a recording and draws it: ruler, waveform, spectrogram and the emotions under them.
+
+import { RATE, between, extremes, spectrogram } from "./sound.js";
+
+const RULER = 22, LANE = 46; // CSS pixels
+const NARROWEST = 0.5; // seconds that fill the width at the closest zoom
+
+export class Player {
+  /**
+   * @param parts elements: canvas, head, seek, play, icon, time, zoomIn, zoomOut
+   * @param onTime called with the position whenever it changes
+   * @param onPick called with the segment that was clicked
+   */
+  constructor(parts, { onTime, onPick }) {
+    Object.assign(this, parts, { onTime, onPick });
+    this.audio = new Audio();
+    this.start = 0;
+    this.end = 1;
+    this.samples = null;
+    this.segments = [];
+    this.duration = 0;
+    this.audio.addEventListener("play", () => this.follow());
+    this.audio.addEventListener("pause", () => this.showState());
+    this.audio.addEventListener("seeked", () => this.showPosition());
+    this.play.addEventListener("click", () => this.toggle());
+    this.seek.addEventListener("input", () => this.jump(Number(this.seek.value)));
+    this.zoomIn.addEventListener("click", () => this.zoom(0.5));
+    this.zoomOut.addEventListener("click", () => this.zoom(2));
+    this.canvas.addEventListener("click", (event) => this.click(event));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  /** Show a recording: a playable blob (or null), its samples (or null), its segments. */
+  show(blob, samples, segments) {
+    this.pause();
+    if (this.address) URL.revokeObjectURL(this.address);
+    this.address = blob && URL.createObjectURL(blob);
+    if (this.address) this.audio.src = this.address;
+    else this.audio.removeAttribute("src");
+    this.samples = samples;
+    this.peaks = samples && extremes(samples);
+    this.segments = segments;
+    this.duration = samples ? samples.length / RATE : segments.at(-1)?.end ?? 1;
+    [this.start, this.end, this.stopAt] = [0, this.duration, null];
+    this.seek.max = this.duration.toFixed(2);
+    for (const control of [this.play, this.seek]) control.disabled = !this.address;
+    this.showState();
+    this.draw();
+  }
+
+  toggle() {
+    this.stopAt = null;
+    if (this.audio.paused) this.audio.play();
+    else this.pause();
+  }
+
+  pause() {
+    this.audio.pause();
+    this.stopAt = null;
+  }
+
+  /** Play one segment and stop at its end. */
+  playSegment(segment) {
+    if (!this.address) return;
+    this.jump(segment.start);
+    this.stopAt = segment.end;
+    this.audio.play();
+  }
+
+  jump(time) {
+    this.stopAt = null;
+    this.audio.currentTime = Math.max(0, Math.min(time, this.duration));
+    this.reveal(time);
+    this.showPosition();
+  }
+
+  follow() {
+    this.showState();
+    const tick = () => {
+      if (this.stopAt !== null && this.audio.currentTime >= this.stopAt) this.pause();
+      this.reveal(this.audio.currentTime);
+      this.showPosition();
+      if (!this.audio.paused) requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  }
+
+  zoom(factor) {
+    const width = Math.min(this.duration, Math.max(NARROWEST, (this.end - this.start) * factor));
+    const time = this.audio.currentTime;
+    const centre = time >= this.start && time <= this.end ? time : (this.start + this.end) / 2;
+    this.start = Math.max(0, Math.min(centre - width / 2, this.duration - width));
+    this.end = this.start + width;
+    this.draw();
+  }
+
+  /** Scroll so that a time is in view. */
+  reveal(time) {
+    const width = this.end - this.start;
+    if ((time >= this.start && time <= this.end) || width >= this.duration) return;
+    this.start = Math.max(0, Math.min(time - width * 0.1, this.duration - width));
+    this.end = this.start + width;
+    this.draw();
+  }
+
+  click(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const time = this.start + ((event.clientX - box.left) / box.width) * (this.end - this.start);
+    const segment = this.segments.find((s) => time >= s.start && time < s.end);
+    if (segment && event.clientY - box.top > box.height - LANE) this.onPick(segment);
+    else if (this.address) this.jump(time);
+  }
+
+  showState() {
+    const playing = !this.audio.paused;
+    this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
+    this.icon.setAttribute("d", playing ? "M5 4h4v12H5zM11 4h4v12h-4z" : "M6 3.5v13l11-6.5z");
+    this.zoomIn.disabled = this.end - this.start <= NARROWEST;
+    this.zoomOut.disabled = this.end - this.start >= this.duration;
+    this.showPosition();
+  }
+
+  showPosition() {
+    const time = this.address ? this.audio.currentTime : 0;
+    this.time.textContent = `${clock(time, 1)} / ${clock(this.duration, 1)}`;
+    this.seek.value = time;
+    this.seek.setAttribute("aria-valuetext", `${clock(time, 1)} of ${clock(this.duration, 1)}`);
+    const x = ((time - this.start) / (this.end - this.start)) * this.canvas.clientWidth;
+    this.head.style.transform = `translateX(${x}px)`;
+    this.onTime(time);
+  }
+
+  draw() {
+    const box = this.canvas.getBoundingClientRect();
+    if (!box.width) return;
+    const scale = devicePixelRatio || 1;
+    this.canvas.width = Math.round(box.width * scale);
+    this.canvas.height = Math.round(box.height * scale);
+    const pen = this.canvas.getContext("2d");
+    pen.scale(scale, scale);
+    const style = getComputedStyle(document.documentElement);
+    this.colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const room = box.height - RULER - LANE, top = RULER, half = Math.round(room * 0.42);
+    this.drawRuler(pen, box.width, box.height);
+    if (this.samples) {
+      this.drawWaveform(pen, box.width, top, half);
+      this.drawSpectrogram(pen, box.width, top + half, room - half, scale);
+    }
+    this.drawLane(pen, box.width, box.height - LANE);
+    this.showState();
+  }
+
+  at(time, width) {
+    return ((time - this.start) / (this.end - this.start)) * width;
+  }
+
+  drawRuler(pen, width, height) {
+    const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600];
+    const wanted = ((this.end - this.start) * 85) / width;
+    const step = steps.find((value) => value >= wanted) ?? 7200;
+    pen.font = "12px system-ui, sans-serif";
+    pen.textBaseline = "middle";
+    for (let n = Math.ceil(this.start / step); n * step < this.end; n++) {
+      const x = this.at(n * step, width);
+      pen.fillStyle = this.colour("line");
+      pen.fillRect(x, RULER - 6, 1, 6);
+      pen.fillStyle = this.colour("soft");
+      const text = clock(n * step, step < 1 ? 1 : 0);
+      if (x + 5 + pen.measureText(text).width < width) pen.fillText(text, x + 5, RULER / 2);
+    }
+    pen.fillStyle = this.colour("line");
+    pen.fillRect(0, RULER, width, 1);
+    pen.fillRect(0, height - LANE, width, 1);
+  }
+
+  drawWaveform(pen, width, top, height) {
+    const loudest = Math.max(0.02, ...between(this.samples, this.peaks, 0, this.samples.length).map(Math.abs));
+    const middle = top + height / 2, gain = (height / 2 - 5) / loudest;
+    pen.fillStyle = this.colour("accent");
+    const step = ((this.end - this.start) * RATE) / width;
+    for (let x = 0; x < width; x++) {
+      const from = this.start * RATE + x * step;
+      const [low, high] = between(this.samples, this.peaks, from, from + step);
+      pen.fillRect(x, middle - high * gain, 1, Math.max(1, (high - low) * gain));
+    }
+  }
+
+  drawSpectrogram(pen, width, top, height, scale) {
+    const columns = Math.round(width * Math.min(scale, 2)), rows = Math.round(height);
+    const levels = spectrogram(this.samples, this.start, this.end, columns, rows);
+    const ramp = heat(Array.from({ length: 6 }, (_, i) => this.colour(`heat-${i}`)));
+    const image = new ImageData(columns, rows);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let column = 0; column < columns; column++) {
+      for (let row = 0; row < rows; row++) {
+        pixels[row * columns + column] = ramp[Math.round(255 * levels[column * rows + row])];
+      }
+    }
+    const sheet = new OffscreenCanvas(columns, rows);
+    sheet.getContext("2d").putImageData(image, 0, 0);
+    pen.drawImage(sheet, 0, top, width, height);
+  }
+
+  drawLane(pen, width, top) {
+    pen.font = "600 13px system-ui, sans-serif";
+    pen.textBaseline = "middle";
+    for (const segment of this.segments) {
+      const left = this.at(segment.start, width), right = this.at(segment.end, width);
+      if (right < 0 || left > width) continue;
+      const speech = Object.keys(segment.probabilities).length > 0;
+      const box = [left + 1, top + 7, Math.max(1, right - left - 2), LANE - 14];
+      const colour = speech ? this.colour(segment.emotion) || this.colour("soft") : this.colour("line");
+      pen.beginPath();
+      pen.roundRect(...box, Math.min(7, box[2] / 2));
+      pen.fillStyle = colour;
+      if (speech || segment.emotion === "non-speech") pen.fill();
+      if (segment === this.chosen) {
+        pen.lineWidth = 2.5;
+        pen.strokeStyle = this.colour("ink");
+        pen.stroke();
+      }
+      const visible = Math.min(right, width) - Math.max(left, 0);
+      pen.fillStyle = speech ? contrasting(colour) : this.colour("soft");
+      if (pen.measureText(segment.emotion).width + 18 < visible) {
+        pen.fillText(segment.emotion, Math.max(left, 0) + 10, top + LANE / 2 + 1);
+      }
+    }
+  }
+}
+
+/** Seconds as 1:02:03.4 */
+export function clock(seconds, digits = 0) {
+  const unit = 10 ** digits, whole = Math.round(seconds * unit);
+  const minutes = Math.floor(whole / unit / 60), rest = (whole - minutes * 60 * unit) / unit;
+  const tail = rest.toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
+  if (minutes < 60) return `${minutes}:${tail}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${tail}`;
+}
+
+function channels(colour) {
+  return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+}
+
+/** 256 colours between the stops, as little-endian ABGR. */
+function heat(stops) {
+  const rgb = stops.map(channels);
+  return Uint32Array.from({ length: 256 }, (_, i) => {
+    const place = (i / 255) * (rgb.length - 1), n = Math.min(rgb.length - 2, Math.floor(place));
+    const [r, g, b] = rgb[n].map((value, c) => Math.round(value + (rgb[n + 1][c] - value) * (place - n)));
+    return (255 << 24) | (b << 16) | (g << 8) | r;
+  });
+}
+
+/** Black or white, whichever is easier to read on a colour (WCAG relative luminance). */
+function contrasting(colour) {
+  const [r, g, b] = channels(colour).map((value) => {
+    const part = value / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
+}

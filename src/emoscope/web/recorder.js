@@ -1,0 +1,59 @@
+// Recording through the microphone, lossless: samples come from an audio worklet, as they are.
+
+import { wav } from "./sound.js";
+
+export const LONGEST = 30 * 60; // seconds
+
+export class Recorder {
+  /** @param onLevel called with the peak of every few milliseconds and the seconds so far */
+  constructor(onLevel) {
+    this.onLevel = onLevel;
+    this.pieces = [];
+    this.count = 0;
+  }
+
+  /** Ask for the microphone and begin. Throws what getUserMedia throws. */
+  async start() {
+    if (!navigator.mediaDevices) {
+      throw new DOMException("no microphone access on an insecure page", "SecurityError");
+    }
+    // The browser's own processing is made for calls: it changes exactly what is to be heard here.
+    this.stream = await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
+    });
+    this.context = new AudioContext();
+    await this.context.audioWorklet.addModule("/web/recorder-worklet.js");
+    const node = new AudioWorkletNode(this.context, "recorder", { numberOfOutputs: 0 });
+    node.port.onmessage = ({ data }) => this.take(data);
+    this.context.createMediaStreamSource(this.stream).connect(node);
+    await this.context.resume();
+  }
+
+  take(samples) {
+    this.pieces.push(samples);
+    this.count += samples.length;
+    let peak = 0;
+    for (const value of samples) peak = Math.max(peak, Math.abs(value));
+    this.onLevel(peak, this.count / this.context.sampleRate);
+  }
+
+  /** End and give back the recording as a WAV file. */
+  async stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    const rate = this.context?.sampleRate ?? 48000;
+    await this.context?.close();
+    const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
+    return new File([wav(this.pieces, rate)], `recording ${time}.wav`, { type: "audio/wav" });
+  }
+}
+
+/** The reason why a microphone could not be used, in words. */
+export function microphoneProblem(error) {
+  const reasons = {
+    NotAllowedError: "The microphone was not allowed. Allow it in the browser's address bar, then press Record again.",
+    NotFoundError: "No microphone was found. Connect one, or drop a recording instead.",
+    NotReadableError: "The microphone is in use by another program.",
+    SecurityError: "Browsers allow the microphone only on this computer's own address (localhost) or over HTTPS.",
+  };
+  return reasons[error.name] ?? `The microphone cannot be used: ${error.message}`;
+}

@@ -1,0 +1,137 @@
+// What the model says, in words and bars. Everything is set as text: no name can become markup.
+
+import { clock } from "./player.js";
+
+const percent = (value) => `${Math.round(100 * value)} %`;
+
+function make(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function coloured(made, emotion) {
+  made.style.setProperty("--colour", `var(--${emotion}, var(--soft))`);
+  return made;
+}
+
+/** The emotion, how sure it is and what speaks against it. */
+export function answer(prediction, model, { verdict, certainty, warnings }) {
+  const ranked = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]);
+  verdict.replaceChildren(coloured(make("span", "dot"), prediction.emotion), prediction.emotion);
+  certainty.replaceChildren(...sentence(prediction, ranked, model));
+  warnings.replaceChildren(...prediction.warnings.map((warning) => {
+    const [keyword, ...rest] = warning.split(": ");
+    const item = make("li");
+    item.append(make("strong", "", capital(keyword)), `: ${rest.join(": ")}.`);
+    return item;
+  }));
+}
+
+function sentence(prediction, ranked, model) {
+  const [[, best], [second, next]] = ranked;
+  if (prediction.uncertain) {
+    const rule = model ? ` Labels below ${percent(model.uncertain.threshold)} are called uncertain.` : "";
+    return [
+      make("strong", "", `Uncertain: ${percent(best)}.`),
+      ` This is the best guess, ${second} (${percent(next)}) the next; do not rely on it.${rule}`,
+    ];
+  }
+  const parts = [make("strong", "", `${percent(best)} sure.`)];
+  if (next >= 0.1) parts.push(` It could also be ${second} (${percent(next)}).`);
+  if (model) {
+    const right = Math.round(100 * (1 - model.uncertain.risk));
+    parts.push(` Of labels this sure, ${right} in 100 were right for speakers it had never heard.`);
+  }
+  return parts;
+}
+
+/** A bar for each emotion, most probable first. */
+export function bars(list, probabilities) {
+  const ranked = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
+  list.replaceChildren(...ranked.flatMap(([emotion, value], place) => {
+    const track = coloured(make("dd", "track"), emotion);
+    track.setAttribute("aria-hidden", "true");
+    const bar = make("i");
+    bar.style.width = `${100 * value}%`;
+    track.append(bar);
+    return [make("dt", place ? "" : "best", emotion), track, make("dd", "number", percent(value))];
+  }));
+}
+
+/** One button for each segment: it plays it and shows its probabilities. */
+export function segmentRows(segments, choose) {
+  return segments.map((segment) => {
+    const speech = Object.keys(segment.probabilities).length > 0;
+    const button = make("button", speech ? "" : "quiet");
+    button.type = "button";
+    button.append(
+      coloured(make("span", "dot"), segment.emotion),
+      make("span", "when", `${clock(segment.start, 1)} – ${clock(segment.end, 1)}`),
+      make("span", "", segment.emotion),
+      make("span", "sure", speech ? percent(segment.confidence) : ""),
+    );
+    button.addEventListener("click", () => choose(segment));
+    const item = make("li");
+    item.append(button);
+    return item;
+  });
+}
+
+/** What a model says about itself. */
+export function modelCard(model) {
+  const card = make("div", "card");
+  const { threshold, coverage, risk } = model.uncertain;
+  const corpora = model.training.corpora ?? [];
+  const facts = {
+    Name: `${model.title || model.name}, ${(model.bytes / 1e6).toFixed(1)} MB`,
+    Emotions: model.emotions.join(", "),
+    "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
+    Uncertain: `Labels below ${percent(threshold)} confidence. The others were ${percent(coverage)} of the `
+      + `clips of unheard speakers, and ${percent(risk)} of them were wrong all the same.`,
+    Licence: model.licence,
+    Notices: model.notices.join(" "),
+  };
+  const list = make("dl");
+  for (const [name, text] of Object.entries(facts)) {
+    if (text) list.append(make("dt", "", name), make("dd", "", text));
+  }
+  card.append(list);
+  if (model.results.length) card.append(results(model.results));
+  return card;
+}
+
+function results(rows) {
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const table = make("table"), head = make("tr"), body = make("tbody");
+  table.append(make("caption", "", "Measured on speakers that the model had not heard"));
+  const numeric = (name) => rows.every((row) => typeof (row[name] ?? 0) === "number");
+  for (const name of columns) {
+    const cell = make("th", numeric(name) ? "number" : "", heading(name));
+    cell.scope = "col";
+    head.append(cell);
+  }
+  for (const row of rows) {
+    const line = make("tr");
+    for (const name of columns) {
+      const value = row[name] ?? "";
+      const text = typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
+      line.append(make("td", numeric(name) ? "number" : "", text));
+    }
+    body.append(line);
+  }
+  const top = make("thead");
+  top.append(head);
+  table.append(top, body);
+  const frame = make("div", "scroll");
+  frame.tabIndex = 0;
+  frame.setAttribute("role", "region");
+  frame.setAttribute("aria-label", "Measured results");
+  frame.append(table);
+  return frame;
+}
+
+const heading = (name) =>
+  capital(name.replaceAll("_", " ")).replace(/\b(uar|ece|n)\b/gi, (word) => ({ n: "number of" })[word.toLowerCase()] ?? word.toUpperCase());
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,81 @@
+"""A real server on a port of its own, and a small HTTP client, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from emoscope.predict import Predictor
+
+BOUNDARY = "----emoscope"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Running(NamedTuple):
+    """Address of a running server."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with contextlib.closing(connection):
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+
+    def upload(self, path: str, *files: tuple[str, bytes], **headers: str) -> Answer:
+        content = f"multipart/form-data; boundary={BOUNDARY}"
+        return self.ask("POST", path, multipart(*files), **{"content_type": content, **headers})
+
+
+def multipart(*files: tuple[str, bytes]) -> bytes:
+    """Files as the body of a form."""
+    parts = b"".join(
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="files"; filename="{name}"\r\n'
+        "content-type: application/octet-stream\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+        for name, content in files
+    )
+    return parts + f"--{BOUNDARY}--\r\n".encode()
+
+
+@contextlib.contextmanager
+def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
+    """Serve one model until the block is left."""
+    import uvicorn
+
+    from emoscope import server
+    from emoscope.guard import Limits
+
+    bounds = Limits(**limits)
+    app = server.create_app({"level": predictor}, limits=bounds)
+    running = uvicorn.Server(server.configuration(app, host="127.0.0.1", port=0, limits=bounds))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    yield Running(running.servers[0].sockets[0].getsockname()[1])
+    running.should_exit = True
+    thread.join(timeout=20)

@@ -1,0 +1,409 @@
+"""The HTTP API: answers, refusals, limits, and that nothing is kept."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import tiny_model
+from emoscope.predict import Predictor
+from recordings import RATE, silence, voice
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
+
+from serving import BOUNDARY, Running, multipart, serving
+
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def encoded(samples: np.ndarray, format: str = "WAV") -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, samples, RATE, format=format)
+    return content.getvalue()
+
+
+SPEECH = encoded(np.concatenate([silence(0.5), voice(2.0), silence(0.5)]))
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def server(predictor: Predictor) -> Iterator[Running]:
+    with serving(predictor) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def strict(predictor: Predictor) -> Iterator[Running]:
+    """A server with small limits."""
+    with serving(
+        predictor, bytes=300_000, files=3, seconds=8.0, pause=0.5, upload_seconds=1.5,
+        at_once=6, at_once_each=4, workers=1,
+    ) as running:  # fmt: skip
+        yield running
+
+
+def test_predict_is_the_same_as_in_python(
+    server: Running, predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "speech.wav"
+    path.write_bytes(SPEECH)
+    for timeline in (False, True):
+        answer = server.upload(f"/api/predict?timeline={timeline}", ("speech.wav", SPEECH))
+        assert answer.status == 200
+        wanted = predictor.predict(path, timeline=timeline).to_dict()
+        assert answer.json == {
+            "model": "level", "predictions": [{**wanted, "file": "speech.wav"}], "errors": []
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["FLAC", "OGG", "MP3", "AIFF", "CAF", "W64"])
+def test_formats_are_told_by_content(server: Running, format: str) -> None:
+    content = encoded(voice(2.0), format)
+    answer = server.upload("/api/predict", ("speech.txt", content))
+    assert answer.status == 200, answer.body
+
+
+def test_good_files_are_delivered_when_others_are_bad(server: Running) -> None:
+    answer = server.upload(
+        "/api/predict",
+        ("a.wav", SPEECH), ("b.wav", b"no sound"), ("c.wav", SPEECH[:100]), ("d.wav", SPEECH),
+    )  # fmt: skip
+    assert answer.status == 200
+    assert [p["file"] for p in answer.json["predictions"]] == ["a.wav", "d.wav"]
+    assert [e["file"] for e in answer.json["errors"]] == ["b.wav", "c.wav"]
+    assert all(error["reason"] for error in answer.json["errors"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("empty.wav", b"", "empty"),
+        ("text.wav", b"hello" * 1000, "not audio"),
+        ("short.wav", encoded(voice(0.05)), "too short"),
+        ("zero.wav", encoded(np.zeros(RATE)), "silent"),
+        ("../../etc/passwd", b"x", "not audio"),
+        ("<script>.wav", b"x", "<script>.wav"),
+    ],
+)
+def test_files_that_cannot_be_used(server: Running, name: str, content: bytes, why: str) -> None:
+    answer = server.upload("/api/predict", (name, content))
+    assert answer.status == 422
+    assert why in answer.json["error"]
+    assert answer.headers["content-type"] == "application/json"
+    assert "/proc/" not in answer.json["error"] and "/tmp" not in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/web/../server.py", 404),
+        ("GET", "/web/%2e%2e/server.py", 404),
+        ("GET", "/api/predict", 405),
+        ("DELETE", "/", 405),
+        ("POST", "/api/predict", 422),
+        ("POST", "/api/export?format=mp3", 422),
+    ],
+)
+def test_other_errors_are_json_too(server: Running, method: str, path: str, status: int) -> None:
+    answer = server.ask(method, path)
+    assert answer.status == status
+    assert list(answer.json) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"garbage", FORM),
+        (multipart(("a", SPEECH))[:500], FORM),
+        (multipart(("a", SPEECH)), "multipart/form-data"),
+        (b'{"files": 1}', "application/json"),
+        (b"--" + b"x" * 100_000, FORM),
+    ],
+)
+def test_malformed_forms(server: Running, body: bytes, content_type: str) -> None:
+    answer = server.ask("POST", "/api/predict", body, content_type=content_type)
+    assert answer.status in (400, 422)
+    assert list(answer.json) == ["error"]
+
+
+def test_an_unknown_model_lists_the_known(server: Running) -> None:
+    answer = server.upload("/api/predict?model=levle", ("a.wav", SPEECH))
+    assert answer.status == 422
+    assert "Did you mean 'level'" in answer.json["error"]
+
+
+def test_listen_gives_the_same_sound(server: Running) -> None:
+    answer = server.upload("/api/listen", ("speech.aiff", encoded(voice(2.0), "AIFF")))
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "audio/flac"
+    samples, rate = soundfile.read(io.BytesIO(answer.body), dtype="float32")
+    assert rate == 16_000
+    np.testing.assert_allclose(samples, voice(2.0), atol=1e-4)
+    assert server.upload("/api/listen", ("a", b"x")).status == 422
+    assert server.upload("/api/listen", ("a", SPEECH), ("b", SPEECH)).status == 422
+
+
+def test_export_in_every_format(server: Running) -> None:
+    found = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"][0]
+    begins = {
+        "csv": "file,start,end,emotion", "textgrid": 'File type = "ooTextFile"',
+        "eaf": "<?xml", "srt": "1\n00:00:0", "vtt": "WEBVTT",
+    }  # fmt: skip
+    for format, start in begins.items():
+        answer = server.ask(
+            "POST", f"/api/export?format={format}", json.dumps(found).encode(),
+            content_type="application/json",
+        )  # fmt: skip
+        assert answer.status == 200
+        assert answer.body.decode().startswith(start)
+
+
+def test_models_health_and_page(server: Running) -> None:
+    (model,) = server.ask("GET", "/api/models").json
+    assert model["emotions"] == list(tiny_model.EMOTIONS)
+    assert model["uncertain"]["threshold"] == 0.6
+    assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
+    assert server.ask("GET", "/api/health").json["models"] == ["level"]
+    for path in ("/", "/docs", "/openapi.json", "/web/app.js", "/web/style.css", "/web/logo.svg"):
+        assert server.ask("GET", path).status == 200
+
+
+def test_every_answer_has_the_security_headers(server: Running) -> None:
+    for answer in (
+        server.ask("GET", "/"), server.ask("GET", "/nothing"), server.ask("POST", "/api/predict"),
+        server.ask("GET", "/", host="evil.example"),
+    ):  # fmt: skip
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "server" not in answer.headers
+
+
+def test_the_page_refers_to_nothing_outside() -> None:
+    from importlib.resources import files
+
+    for file in files("emoscope").joinpath("web").iterdir():
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.findall(r"""(?:https?:)?//[\w.-]+\.\w+/|url\(|@import|innerHTML""", text)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80"]
+)
+def test_other_hosts_are_refused(server: Running, host: str) -> None:
+    answer = server.ask("GET", "/api/health", host=host)
+    assert answer.status == 421
+    assert "host" in answer.json["error"]
+
+
+def test_hosts_of_this_machine_are_answered(server: Running) -> None:
+    for host in ("localhost", f"127.0.0.1:{server.port}", "[::1]:80", "LOCALHOST:1"):
+        assert server.ask("GET", "/api/health", host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec_fetch_site": "cross-site"},
+    ],
+)
+def test_other_web_sites_are_refused(server: Running, headers: dict[str, str]) -> None:
+    assert server.upload("/api/predict", ("a.wav", SPEECH), **headers).status == 403
+
+
+def test_the_own_page_is_not_refused(server: Running) -> None:
+    headers = {"origin": server.address, "sec_fetch_site": "same-origin"}
+    assert server.upload("/api/predict", ("a.wav", SPEECH), **headers).status == 200
+
+
+def test_too_large_too_many_too_long(strict: Running) -> None:
+    large = strict.upload("/api/predict", ("a.wav", b"x" * 400_000))
+    assert large.status == 413 and "0.3 MB" in large.json["error"]
+    many = strict.upload("/api/predict", *[("a.wav", b"x")] * 4)
+    assert many.status == 413 and "at most 3" in many.json["error"]
+    long = strict.upload("/api/predict", ("a.flac", encoded(np.tile(voice(3.0), 3), "FLAC")))
+    assert long.status == 422 and "longer than the limit of 8 s" in long.json["error"]
+
+
+def raw(server: Running) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    connection.sendall(
+        f"POST /api/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: {FORM}\r\n"
+        "transfer-encoding: chunked\r\n\r\n".encode()
+    )
+    head = multipart(("a.wav", b""))[:-30]
+    connection.sendall(f"{len(head):x}\r\n".encode() + head + b"\r\n")
+    return connection
+
+
+def test_an_endless_upload_is_cut_off(strict: Running) -> None:
+    with raw(strict) as connection:
+        chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        sent = 0
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                connection.sendall(chunk)
+                sent += len(chunk)
+                time.sleep(0.001)
+        assert sent < 5_000_000
+
+
+@pytest.mark.parametrize("wait", [10.0, 0.3])
+def test_slow_uploads_are_cut_off(strict: Running, wait: float) -> None:
+    started = time.monotonic()
+    with raw(strict) as connection:
+        connection.settimeout(wait)
+        answer = b""
+        while not answer and time.monotonic() - started < 8:
+            connection.sendall(b"1\r\nx\r\n")
+            try:
+                answer = connection.recv(1000)
+            except TimeoutError:
+                continue
+    assert b" 408 " in answer.split(b"\r\n")[0]
+    assert time.monotonic() - started < 4
+
+
+def test_idle_connections_are_closed(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emoscope.connection.PATIENCE", 0.2)
+    with (
+        serving(predictor) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: loc")
+        started = time.monotonic()
+        assert connection.recv(100) in (b"",) or b"400" in connection.recv(100)
+        assert time.monotonic() - started < 2
+
+
+def test_more_than_can_be_done_is_refused(strict: Running) -> None:
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        answers = list(
+            pool.map(lambda _: strict.upload("/api/predict", ("a.wav", SPEECH)), range(24))
+        )
+    statuses = {answer.status for answer in answers}
+    assert 200 in statuses and statuses <= {200, 429, 503}
+    for answer in answers:
+        if answer.status != 200:
+            assert answer.headers["retry-after"] == "1"
+    assert strict.upload("/api/predict", ("a.wav", SPEECH)).status == 200
+
+
+def test_many_clients_get_their_own_answers(server: Running) -> None:
+    clips = [encoded(0.05 * (1 + n) * voice(1.0, seed=n)) for n in range(6)]
+    alone = [server.upload("/api/predict", ("a", clip)).json["predictions"] for clip in clips]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        together = list(
+            pool.map(lambda n: server.upload("/api/predict", ("a", clips[n % 6])), range(48))
+        )
+    for number, answer in enumerate(together):
+        assert answer.json["predictions"] == alone[number % 6]
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def test_nothing_is_kept_and_nothing_logged(
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    caplog.set_level(logging.DEBUG)
+    long = encoded(np.tile(voice(2.0), 20))  # over 1 MB: more than is held in memory
+    with serving(predictor) as server:
+        server.upload("/api/predict", ("secret-name.wav", long))
+        before = open_files()
+        for _ in range(3):
+            assert server.upload("/api/predict", ("secret-name.wav", long)).status == 200
+            assert server.upload("/api/listen", ("secret-name.wav", long)).status == 200
+            assert server.upload("/api/predict", ("secret-name.wav", long[:1000])).status == 422
+        for _ in range(200):  # connections end a moment after their answer
+            if open_files() <= before:
+                break
+            time.sleep(0.01)
+        assert open_files() <= before
+    assert list(tmp_path.iterdir()) == []
+    assert "secret-name" not in caplog.text
+
+
+def test_metrics_count_what_was_done(predictor: Predictor) -> None:
+    with serving(predictor) as server:
+        server.upload("/api/predict", ("a.wav", SPEECH), ("b.wav", b"x"))
+        server.upload("/api/predict", ("b.wav", b"x"))
+        server.ask("GET", "/nothing")
+        # A request is counted when its answer has been sent, so perhaps after it was read.
+        for _ in range(100):
+            answer = server.ask("GET", "/metrics")
+            if b'path="other"' in answer.body:
+                break
+            time.sleep(0.01)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = answer.body.decode()
+    values = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE))
+    assert values['emoscope_requests_total{path="/api/predict",status="200"}'] == "1"
+    assert values['emoscope_requests_total{path="/api/predict",status="422"}'] == "1"
+    assert values['emoscope_requests_total{path="other",status="404"}'] == "1"
+    assert values['emoscope_recordings_total{outcome="predicted"}'] == "1"
+    assert values['emoscope_recordings_total{outcome="refused"}'] == "2"
+    assert float(values["emoscope_audio_seconds_total"]) == pytest.approx(3.0)
+    assert values['emoscope_request_seconds_count{path="/api/predict"}'] == "2"
+    assert values["emoscope_in_flight"] == "0"
+
+
+def test_metrics_are_valid_prometheus(server: Running) -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    server.ask("GET", "/api/health")
+    families = list(
+        parser.text_string_to_metric_families(server.ask("GET", "/metrics").body.decode())
+    )
+    assert {family.type for family in families} == {"counter", "gauge", "histogram"}
+
+
+def test_the_description_holds_under_generated_requests(predictor: Predictor) -> None:
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    with serving(predictor) as server:
+        schema = schemathesis.openapi.from_url(f"{server.address}/openapi.json")
+        for operation in schema.get_all_operations():
+
+            @settings(
+                max_examples=6,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.ok().as_strategy())
+            def check(case):  # type: ignore[no-untyped-def]
+                # Generated bytes fit the description of a file, and are no recording all the same.
+                case.call_and_validate(
+                    base_url=server.address, excluded_checks=[positive_data_acceptance]
+                )
+
+            check()
