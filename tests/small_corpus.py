@@ -127,7 +127,7 @@ def extract_and_save(corpus: Corpus, folder: Path, jobs: int, table: Path) -> No
 def write_busily(begun: Any, *arguments: Any) -> None:
     """Extract in a process of its own that hands over and stores a few clips at a time."""
     compute.CHUNK_SECONDS = tasks.CHUNK_SECONDS = 0.01
-    store.FLUSH_SECONDS = 0.01
+    store.FLUSH_SECONDS = 0.04
     begun.set()
     extract_and_save(*arguments)
 

@@ -45,6 +45,9 @@ FLUSH_SECONDS = 2.0
 
 FLUSH_BYTES = 32 * 2**20
 FLUSHES_PER_TIDY = 64
+FILES_PER_WRITE = 10_000
+"""A database takes longer to write than values, and what it knows is easily found out again."""
+
 LOCK_SECONDS = 60.0
 
 
@@ -154,7 +157,7 @@ class Store:
         yield from self._shelf(feature).read(np.array(keys, segments.KEY))
 
     def remember(self, path: str, content: Content) -> None:
-        """Take note of what a file holds; written with the next flush."""
+        """Take note of what a file holds; on disk after :meth:`flush`, sometimes earlier."""
         self._read.append((path, content))
 
     def put(self, feature: Feature, key: bytes, values: Values) -> None:
@@ -166,18 +169,26 @@ class Store:
         """Write what was put when that was two seconds ago, or is much."""
         waiting = sum(shelf.waiting_bytes for shelf in self._shelves.values())
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS or waiting > FLUSH_BYTES:
-            self.flush()
+            self._flush_values()
+            if len(self._read) > FILES_PER_WRITE:
+                self._flush_files()
             self._flushes += 1
             if self._flushes % FLUSHES_PER_TIDY == 0:
                 self.tidy()
 
     def flush(self) -> None:
         """Write everything that was put."""
-        read, self._read = self._read, []
+        self._flush_values()
+        self._flush_files()
+
+    def _flush_values(self) -> None:
         for shelf in self._shelves.values():
             self._unless_read_only(shelf.flush)
-        self._unless_read_only(lambda: self._known.add(read))
         self._flushed_at = time.monotonic()
+
+    def _flush_files(self) -> None:
+        read, self._read = self._read, []
+        self._unless_read_only(lambda: self._known.add(read))
 
     def tidy(self) -> None:
         """Merge small segments and keep to the size limit, unless another run is at it."""
