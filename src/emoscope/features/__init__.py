@@ -8,7 +8,7 @@ before it is used.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import FeatureError
 from ..registry import Registry
@@ -51,15 +51,8 @@ def get(text: str) -> Feature:
     FeatureError
         When the part after the colon does not fit the feature.
     """
-    name, colon, argument = text.partition(":")
-    member: Any = registry.get(name)
-    if hasattr(member, "from_text"):
-        made: Feature = member.from_text(argument)
-        return made
-    if colon:
-        raise FeatureError(f"'{text}': the feature '{name}' takes nothing after its name")
-    plain: Feature = member()
-    return plain
+    name, _, argument = text.partition(":")
+    return registry.get(name).from_text(argument)
 
 
 def extract_feature(

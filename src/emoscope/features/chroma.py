@@ -23,13 +23,12 @@ PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"
 def chroma(spectrum: Spectrum) -> NDArray[np.float32]:
     """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""
     weights = filters.chroma_filters(spectrum.rate, spectrum.n_fft, spectrum.tuning())
-    classes = np.empty((len(PITCH_CLASSES), spectrum.n_frames), dtype=np.float32)
+    classes = np.empty((spectrum.n_frames, len(PITCH_CLASSES)), dtype=np.float32)
     for frames, magnitude in spectrum.magnitudes():
-        np.matmul(weights.T, magnitude.T, out=classes[:, frames])
-    strongest = classes.max(axis=0)
+        np.matmul(magnitude, weights, out=classes[frames])
+    strongest = classes.max(axis=1, keepdims=True)
     strongest[strongest < np.finfo(np.float32).tiny] = 1
-    classes /= strongest
-    return classes.T
+    return np.asarray(classes / strongest)
 
 
 @dataclasses.dataclass(frozen=True)

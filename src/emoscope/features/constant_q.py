@@ -39,7 +39,7 @@ HANN_BANDWIDTH = 1.50018310546875
 DROPPED = 0.01
 """Fraction of a filter's summed magnitude that its spectrum may lose."""
 
-BLOCK = 256
+BLOCK = 1024
 """Frames transformed at a time."""
 
 
@@ -55,17 +55,17 @@ class OctaveFilters:
         Samples that a filter sees at that rate.
     bins : slice
         The bins that any filter uses.
-    weights : sparse array of complex64 [shape=(36, n_bins)]
-        One row per filter, lowest first.
-    lengths : ndarray of float64 [shape=(36, 1)]
-        Samples that each filter spans.
+    weights : tuple of sparse arrays of complex64 [shape=(36, n_bins)]
+        For each octave from the highest down: one row per filter, lowest first.
+    scale : ndarray of float32 [shape=(36, 1)]
+        What the magnitudes are multiplied by: filters that span more samples add up more.
     """
 
     halvings: int
     n_fft: int
     bins: slice
-    weights: csr_array
-    lengths: NDArray[np.float64]
+    weights: tuple[csr_array, ...]
+    scale: NDArray[np.float32]
 
 
 def highest_frequency(tuning: float) -> float:
@@ -97,7 +97,13 @@ def octave_filters(rate: int, tuning: float) -> OctaveFilters:
     spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
     used = np.flatnonzero(spectra.any(axis=0))
     bins = slice(int(used[0]), int(used[-1]) + 1)
-    return OctaveFilters(halvings, n_fft, bins, csr_array(spectra[:, bins]), lengths[:, None])
+    highest = csr_array(spectra[:, bins])
+    weights = tuple(
+        (highest * np.float64(2 ** (octave / 2))).astype(np.complex64)
+        for octave in range(N_OCTAVES)
+    )
+    scale = (1 / np.sqrt(lengths))[:, None].astype(np.float32)
+    return OctaveFilters(halvings, n_fft, bins, weights, scale)
 
 
 def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
@@ -127,42 +133,39 @@ def chroma(samples: NDArray[np.float32], rate: int, tuning: float) -> NDArray[np
         Not normalised.
     """
     bank = octave_filters(rate, tuning)
-    hop = HOP
-    for _ in range(bank.halvings):
-        samples, hop = _halve(samples), hop // 2
+    samples, hop = _reduce(samples, 2**bank.halvings), HOP // 2**bank.halvings
     n_frames = 1 + len(samples) // hop
     total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
     for octave in range(N_OCTAVES):
         total += _octave(samples, hop, bank, octave, n_frames)
         if octave < N_OCTAVES - 1:
-            samples, hop = _halve(samples), hop // 2
+            samples, hop = _reduce(samples, 2), hop // 2
     # Each pitch class takes the filter at its centre and one on each side.
     thirds = np.roll(total, 1, axis=0).reshape(12, BINS_PER_OCTAVE // 12, n_frames)
     return np.asarray(thirds.sum(axis=1).T)
 
 
-def _halve(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Half the rate, twice the power: octaves keep their level."""
-    wanted = -(-len(samples) // 2)
-    halved = soxr.resample(samples, 2, 1, quality="HQ")[:wanted]
-    halved /= np.sqrt(0.5)
-    return np.pad(halved, (0, wanted - len(halved)))
+def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """A fraction of the rate, as much more power: octaves keep their level."""
+    if factor == 1:
+        return samples
+    wanted = -(-len(samples) // factor)
+    reduced = soxr.resample(samples, factor, 1, quality="HQ")[:wanted]
+    reduced /= np.sqrt(1 / factor)
+    return np.pad(reduced, (0, wanted - len(reduced)))
 
 
 def _octave(
     samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
 ) -> NDArray[np.float32]:
     """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
-    # A filter of the octave below spans twice the time.
-    weights = (bank.weights * np.float64(2 ** (octave / 2))).astype(np.complex64)
-    scale = np.sqrt(bank.lengths * 2**octave)
     half = bank.n_fft // 2
     padded = np.pad(samples.astype(np.float64), (half, half))
     frames = sliding_window_view(padded, bank.n_fft)[::hop][:n_frames]
     values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
     for start in range(0, n_frames, BLOCK):
         spectra = np.fft.rfft(frames[start : start + BLOCK], axis=1)[:, bank.bins]
-        response = weights @ spectra.T.astype(np.complex64, order="C")
-        response /= scale
+        response = bank.weights[octave] @ spectra.T.astype(np.complex64, order="C")
         np.abs(response, out=values[:, start : start + BLOCK])
-    return values
+    # A filter of each octave further down spans twice the time.
+    return values * (bank.scale * np.float32(2 ** (-octave / 2)))

@@ -95,19 +95,20 @@ def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex
         spread = running_median(magnitude.T, size=SIZE).T
         for at in range(start, stop, BLOCK):
             frames = slice(at - first, min(at + BLOCK, stop) - first)
-            harmonic = _mask(lasting[frames], spread[frames]) * magnitude[frames]
+            mask = _mask(lasting[frames], np.ascontiguousarray(spread[frames]))
+            harmonic = mask * magnitude[frames]
             yield at, _with_phase(harmonic, spectra[frames], magnitude[frames])
 
 
 def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
     """``lasting**2 / (lasting**2 + spread**2)``; one half where both are zero."""
     larger = np.maximum(lasting, spread)
-    silent = larger < TINY
-    larger[silent] = 1
-    mask = (lasting / larger) ** 2
+    is_silent = larger < TINY
+    larger[is_silent] = 1
+    mask = np.square(lasting / larger)
     with np.errstate(invalid="ignore"):
-        mask /= mask + (spread / larger) ** 2
-    mask[silent] = 0.5
+        mask /= mask + np.square(spread / larger)
+    mask[is_silent] = 0.5
     return np.asarray(mask)
 
 
@@ -115,7 +116,7 @@ def _with_phase(
     magnitude: Matrix, spectra: NDArray[np.complex64], whole: Matrix
 ) -> NDArray[np.complex64]:
     """Spectra of these magnitudes with the phase of ``spectra``, whose magnitudes are ``whole``."""
-    nonzero = whole + (whole == 0)
+    nonzero = whole if whole.all() else whole + (whole == 0)
     turned = np.empty_like(spectra)
     np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
     np.multiply(spectra.imag / nonzero, magnitude, out=turned.imag)

@@ -57,7 +57,6 @@ class Spectrum:
         self.n_bins = 1 + n_fft // 2
         self.is_kept = self.n_frames * self.n_bins <= KEEP_VALUES
         self._mel: dict[int, Matrix] = {}
-        self._window = filters.hann(n_fft)
 
     def stft(self, start: int, stop: int) -> NDArray[np.complex64]:
         """Complex spectra of the frames start … stop - 1, [shape=(stop - start, n_bins)]."""
@@ -68,12 +67,10 @@ class Spectrum:
             spectra[frames.start - start : frames.stop - start] = block
         return spectra
 
-    def magnitudes(self, size: int = BLOCK) -> Iterator[tuple[slice, Matrix]]:
-        """Magnitudes of all frames, some at a time: (which frames, values)."""
+    def magnitudes(self) -> Iterator[tuple[slice, Matrix]]:
+        """Magnitudes of all frames, as many at a time as are at hand: (which frames, values)."""
         if self.is_kept:
-            for start in range(0, self.n_frames, size):
-                frames = slice(start, min(start + size, self.n_frames))
-                yield frames, self.magnitude[frames]
+            yield slice(0, self.n_frames), self.magnitude
         else:
             for frames, block in self._transform(0, self.n_frames):
                 yield frames, np.abs(block.astype(np.complex64))
@@ -95,6 +92,7 @@ class Spectrum:
     def _transform(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.complex128]]]:
         """Spectra of some frames in double precision, a block at a time."""
         samples, half = self.signal.samples, self.n_fft // 2
+        window = filters.hann(self.n_fft)
         windowed = np.empty((BLOCK, self.n_fft))
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
@@ -103,7 +101,7 @@ class Spectrum:
             if begin < 0 or end > len(samples):
                 piece = np.pad(piece, (max(0, -begin), max(0, end - len(samples))))
             frames = sliding_window_view(piece, self.n_fft)[:: self.hop]
-            np.multiply(frames, self._window, out=windowed[: last - first])
+            np.multiply(frames, window, out=windowed[: last - first])
             yield slice(first, last), np.fft.rfft(windowed[: last - first], axis=1)
 
     def mel_power(self, n_mels: int = 128) -> Matrix:
@@ -121,7 +119,7 @@ class Spectrum:
     @functools.cached_property
     def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frequencies in Hz and magnitudes of the spectral peaks of all frames."""
-        found = [pitch.spectral_peaks(m, self.rate) for _, m in self.magnitudes(512)]
+        found = [pitch.spectral_peaks(m, self.rate) for _, m in self.magnitudes()]
         frequencies, magnitudes = zip(*found, strict=True)
         return np.concatenate(frequencies), np.concatenate(magnitudes)
 
