@@ -3,7 +3,7 @@
 A network that hears samples goes through :func:`from_waveform`, a fitted scikit-learn estimator or
 one of our networks through :func:`from_estimator`.
 
-Estimators are converted by skl2onnx, which knows every one that emoscope has but ``dummy``; a
+Linear models are two operators. Other estimators are converted by skl2onnx, which knows them all; a
 hand-written converter would have to follow scikit-learn's private attributes for ever.
 
 Needs the extra ``deep`` (``onnx``, ``skl2onnx``; for networks also PyTorch and ``onnxscript``).
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MissingExtraError, ModelError
+from .linear import linear_form
 
 Array = NDArray[np.float32]
 
@@ -156,7 +157,13 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
         return _from_frame_network(estimator, mean, scale)
     if isinstance(estimator, DummyClassifier):
         logits = np.log(np.maximum(estimator.class_prior_, SMALLEST_PROBABILITY))
-        return _constant(logits.astype(np.float32), mean, scale)
+        return _affine(np.zeros((len(mean), len(logits))), logits, mean, scale)
+    linear = linear_form(estimator)
+    if linear is not None:
+        # Its own standardisation, put in terms of the embedding.
+        weights = linear.weights * (scale / linear.scale)[:, np.newaxis]
+        bias = linear.bias + ((mean - linear.mean) / linear.scale) @ linear.weights
+        return _affine(weights, bias, mean, scale)
     return _from_sklearn(estimator, mean, scale)
 
 
@@ -212,24 +219,18 @@ def _plain(estimator: Any) -> tuple[Any, bool]:
     return estimator, False
 
 
-def _constant(logits: Array, mean: Array, scale: Array) -> bytes:
-    """A graph that says the same of every clip."""
+def _affine(weights: NDArray[Any], bias: NDArray[Any], mean: Array, scale: Array) -> bytes:
+    """A graph whose logits are ``embedding @ weights + bias``."""
     onnx = need("onnx")
     given = onnx.helper.make_tensor_value_info(
         "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
     )
-    weights = np.zeros((len(mean), len(logits)), np.float32)
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Gemm", ["features", "weights", "bias"], ["logits"])],
-        "model",
-        [given],
-        [],
-        [
-            onnx.numpy_helper.from_array(weights, "weights"),
-            onnx.numpy_helper.from_array(logits, "bias"),
-        ],
-    )
-    _add_outputs(graph, len(logits), mean, scale)
+    graph = onnx.helper.make_graph([], "model", [given], [])
+    _add_outputs(graph, len(bias), mean, scale)
+    for name, values in (("weights", weights), ("bias", bias)):
+        tensor = onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
+        graph.initializer.append(tensor)
+    graph.node.append(onnx.helper.make_node("Gemm", ["embedding", "weights", "bias"], ["logits"]))
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
     return stripped(model.SerializeToString())

@@ -1,0 +1,265 @@
+"""Training writes files that say what the fitted model says, calibrated on unheard speakers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from emoscope import calibration, enrolment, evaluation, extraction, features, model_file, training
+from emoscope.corpus import Corpus
+from emoscope.errors import CorpusError, FeatureError, ModelError
+from emoscope.features.table import Features
+from emoscope.linear import linear_form
+
+pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
+
+RATE = 16_000
+EMOTIONS = ("angry", "happy", "sad")
+PITCH = {"angry": 300.0, "happy": 400.0, "sad": 150.0}
+N_SPEAKERS, TAKES = 6, 4
+
+
+def clip(emotion: str, speaker: int, take: int) -> np.ndarray:
+    """A voice of its own pitch and timbre; emotion moves the pitch and its wobble."""
+    rng = np.random.default_rng([speaker, take, len(emotion)])
+    t = np.arange(RATE // 2) / RATE
+    pitch = PITCH[emotion] * (1 + 0.04 * speaker) * (1 + 0.02 * rng.normal())
+    phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.05 * np.sin(2 * np.pi * 6 * t))) / RATE
+    tone = sum(np.sin(k * phase) / k ** (1 + 0.1 * speaker) for k in range(1, 6))
+    return (0.1 * tone + rng.normal(0, 0.003, len(t))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    rows = []
+    for speaker in range(N_SPEAKERS):
+        for emotion in EMOTIONS:
+            for take in range(TAKES):
+                path = folder / f"{speaker}-{emotion}-{take}.wav"
+                soundfile.write(path, clip(emotion, speaker, take), RATE)
+                rows.append((path.stem, str(path), emotion, emotion, f"s{speaker}", "toy"))
+    columns = ["clip", "path", "emotion", "label", "speaker", "corpus"]
+    return Corpus("toy", pd.DataFrame(rows, columns=columns), licence="CC0 1.0", citation="none")
+
+
+@pytest.fixture(scope="module")
+def table(corpus: Corpus) -> Features:
+    names = ["mfcc", "contrast"]
+    return extraction.extract(corpus, [features.get(n) for n in names], jobs=1).features["vector"]
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Corpus, table: Features, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "lda.emoscope"
+    training.train("lda", corpus, table, names=["mfcc", "contrast"], out=out, seed=3)
+    return out
+
+
+def test_the_card(trained: Path) -> None:
+    card = model_file.load(trained).card
+    assert card.emotions == EMOTIONS
+    assert card.input.kind == "features"
+    assert [f["name"] for f in card.input.features] == ["mfcc", "contrast"]
+    assert card.speakers == {"toy": {f"s{n}" for n in range(N_SPEAKERS)}}
+    assert card.training["corpora"][0]["n_clips"] == N_SPEAKERS * TAKES * 3
+    assert card.training["seed"] == 3
+    assert card.licence == "CC0 1.0"
+    (result,) = card.results
+    assert result["protocol"] == "unheard-training-speakers"
+    assert 1 / 3 < result["uar_low"] <= result["uar"] <= result["uar_high"] <= 1
+    assert card.uncertain.coverage >= 0.77
+    assert card.adapted is not None
+
+
+def test_the_file_says_what_the_fitted_model_says(
+    trained: Path, corpus: Corpus, table: Features
+) -> None:
+    from emoscope import models
+
+    fitted = models.get("lda").build(3).fit(table.X, corpus.table["emotion"])
+    model = model_file.load(trained)
+    logits, embedding = model.run(table.X)
+    expected = calibration.log_softmax(np.log(fitted.predict_proba(table.X)))
+    found = calibration.log_softmax(logits.astype(float))
+    np.testing.assert_allclose(found, expected, atol=0.02)  # weights in half precision
+    np.testing.assert_allclose(embedding.std(axis=0), 1, atol=0.01)
+
+
+def test_evaluation_says_that_the_speakers_are_known(trained: Path, corpus: Corpus) -> None:
+    model = model_file.load(trained)
+    result = evaluation.evaluate(model, corpus, jobs=1)
+    assert result.runs[0]["n_clips"] == len(corpus)
+    assert result.runs[0]["uar"] > 0.95  # it remembers
+    assert any("were in this model's training" in note for note in result.config["notes"])
+    columns = [c for c in result.predictions if c.startswith("p_")]
+    np.testing.assert_allclose(result.predictions[columns].sum(axis=1), 1, atol=1e-6)
+    adapted = evaluation.evaluate(model, corpus, adapt="speaker", jobs=1)
+    assert adapted.protocol == "evaluate+speaker-adapted"
+    assert adapted.runs[0]["uar"] > 0.95
+
+
+def test_evaluation_on_other_emotions_and_speakers(trained: Path, corpus: Corpus) -> None:
+    table = corpus.table.assign(speaker="new-" + corpus.table["speaker"], corpus="other")
+    table["emotion"] = table["emotion"].replace({"happy": "bored"})
+    other = Corpus("other", table)
+    model = model_file.load(trained)
+    result = evaluation.evaluate(model, other, jobs=1)
+    notes = " | ".join(result.config["notes"])
+    assert "24 clips left out: the model does not know bored" in notes
+    assert "the corpus has no happy" in notes
+    assert "training" not in notes
+    assert set(result.predictions["predicted"]) <= {"angry", "sad"}
+    free = evaluation.evaluate(model, other, shared_only=False, jobs=1)
+    assert "p_happy" in free.predictions
+    strange = Corpus("strange", table.assign(emotion="bored"))
+    with pytest.raises(CorpusError, match="at least two must be shared"):
+        evaluation.evaluate(model, strange, jobs=1)
+
+
+def test_unusable_clips_are_named(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    extra = corpus.table.iloc[:1].assign(clip="x", path=str(silent))
+    more = Corpus("toy", pd.concat([corpus.table, extra], ignore_index=True))
+    result = evaluation.evaluate(model_file.load(trained), more, jobs=1)
+    assert [bad["file"] for bad in result.corpus["rejected"]] == [str(silent)]
+    assert len(result.predictions) == len(corpus)
+
+
+def test_a_model_without_a_second_head_refuses_adaptation(
+    corpus: Corpus, table: Features, tmp_path: Path
+) -> None:
+    out = tmp_path / "tree.emoscope"
+    training.train("tree", corpus, table, names=["mfcc", "contrast"], out=out)
+    with pytest.raises(ModelError, match="no head for adapted"):
+        evaluation.evaluate(model_file.load(out), corpus, adapt="speaker")
+
+
+def test_whisper_embeddings_and_a_linear_head_become_one_graph(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(
+        d_model=32, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32
+    )
+    WhisperEncoder(config).save_pretrained(tmp_path / "whisper")
+    names = [f"encoder:{tmp_path / 'whisper'}@layers=1@prepare=speech-level"]
+    found = extraction.extract(corpus, [features.get(names[0])], jobs=1).features["vector"]
+    out = tmp_path / "m.emoscope"
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    training.train(estimator, corpus, found, names=names, out=out, title="small")
+    model = model_file.load(out)
+    assert model.card.input.kind == "samples"
+    assert model.card.name == "small"
+    fitted = estimator.fit(found.X, corpus.table["emotion"])
+    judged = evaluation.judge(model, corpus, jobs=1)
+    expected = fitted.predict_proba(found.X)
+    np.testing.assert_allclose(
+        model_file.softmax(judged.logits.astype(np.float32)), expected, atol=5e-3
+    )
+
+
+def test_speakers_must_be_known(corpus: Corpus, table: Features, tmp_path: Path) -> None:
+    for speaker in ("", "only"):
+        alone = Corpus("toy", corpus.table.assign(speaker=speaker))
+        with pytest.raises(CorpusError, match="at least two speakers"):
+            training.train("lda", alone, table, names=["mfcc"], out=tmp_path / "x.emoscope")
+
+
+def test_the_wrong_kind_of_feature_is_refused(
+    corpus: Corpus, table: Features, tmp_path: Path
+) -> None:
+    with pytest.raises(FeatureError, match="reads frames features"):
+        training.train("cnn2d-a", corpus, table, names=["mfcc"], out=tmp_path / "x.emoscope")
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def overconfident(factor: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from known probabilities, and logits ``factor`` times as large as theirs."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (n, 4))
+    p = np.exp(calibration.log_softmax(logits))
+    labels = (p.cumsum(axis=1) < rng.uniform(size=(n, 1))).sum(axis=1)
+    return factor * logits, labels
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_is_found_again(factor: float) -> None:
+    logits, labels = overconfident(factor)
+    assert calibration.temperature(logits, labels) == pytest.approx(factor, rel=0.08)
+
+
+def test_the_rule_for_uncertain_keeps_its_promise() -> None:
+    logits, labels = overconfident(1.0)
+    rule = calibration.uncertain(calibration.log_softmax(logits), labels, coverage=0.7)
+    confidence = np.exp(calibration.log_softmax(logits)).max(axis=1)
+    certain = confidence >= rule.threshold
+    assert rule.coverage == pytest.approx(0.7, abs=0.001) == certain.mean()
+    assert rule.risk == (logits.argmax(axis=1) != labels)[certain].mean()
+    assert rule.risk < (logits.argmax(axis=1) != labels).mean()
+
+
+def test_cross_fitting_uses_no_label_of_the_fold() -> None:
+    logits, labels = overconfident(3.0, n=400)
+    tests = list(np.arange(400).reshape(4, 100))
+    changed = labels.copy()
+    changed[:100] = (changed[:100] + 1) % 4
+    one = calibration.cross_fitted(logits, labels, tests)
+    two = calibration.cross_fitted(logits, changed, tests)
+    np.testing.assert_array_equal(one[:100], two[:100])
+    assert not np.allclose(one[100:], two[100:])
+
+
+@pytest.mark.parametrize("n_emotions", [2, 3])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_linear_form(n_emotions: int, scaled: bool) -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(60) % n_emotions
+    x = rng.normal(size=(60, 5)) + y[:, None]
+    model = LogisticRegression()
+    fitted = (make_pipeline(StandardScaler(), model) if scaled else model).fit(x, y)
+    form = linear_form(fitted)
+    logits = (x - form.mean) / form.scale @ form.weights + form.bias
+    expected = fitted.predict_log_proba(x)
+    np.testing.assert_allclose(calibration.log_softmax(logits), expected, atol=1e-5)
+
+
+def test_what_is_not_linear_has_no_linear_form(corpus: Corpus) -> None:
+    from emoscope import models
+
+    assert linear_form(models.get("svm-rbf").build(0)) is None
+
+
+def test_the_second_head_learns_what_voices_hide() -> None:
+    """Voices differ far more than emotions: only within a voice can they be told apart."""
+    rng = np.random.default_rng(2)
+    speakers = np.repeat([f"s{n}" for n in range(10)], 48)
+    labels = np.tile(np.arange(3), 160)
+    x = rng.normal(0, 0.6, (480, 12)) + np.eye(12)[labels] * 2
+    x += rng.normal(0, 4, (10, 12)).repeat(48, axis=0)
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
+    emotions = np.array(EMOTIONS)[labels]
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    inner = training.judge_unheard(estimator, x, emotions, speakers)
+    head, curve = enrolment.fit_head(estimator, x, emotions, speakers, inner.folds, inner.logits)
+    by_size = {point["clips"]: point["uar"] for point in curve}
+    assert by_size[32] > 0.9 > 0.8 > curve[0]["plain"]
+    assert 2 <= head.minimum_clips <= 16
+    assert 64 not in by_size  # no speaker has so many
+    given = x[:48] - x[:48].mean(axis=0)
+    predicted = (given / given.std(axis=0) @ head.weights + head.bias).argmax(axis=1)
+    assert (predicted == labels[:48]).mean() > 0.9
