@@ -1,0 +1,250 @@
+"""The page in real headless Chromium: what a visitor does, sees and hears."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import tiny_model
+from emoscope.predict import Predictor
+from recordings import RATE, silence, voice
+from test_predict import at_level
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+
+from serving import Running, serving  # noqa: E402 - needs the extra
+
+CHROMIUM = os.environ.get("EMOSCOPE_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if CHROMIUM is None:
+    pytest.skip("no Chromium here; set EMOSCOPE_CHROMIUM to its path", allow_module_level=True)
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    sad, angry = (at_level(voice(3.0, 100.0), level) for level in (-35, -15))
+    parts = [silence(1.0), sad, silence(1.0), angry]
+    samples = np.concatenate([*parts, silence(1.0)])
+    soundfile.write(folder / "two voices.wav", samples, RATE)
+    soundfile.write(folder / "apple.aiff", at_level(voice(2.0), -15), RATE)
+    (folder / "<b>broken.wav").write_bytes(b"no sound in here")
+    microphone = np.concatenate([silence(0.3), at_level(voice(2.0), -15)])
+    soundfile.write(folder / "microphone.wav", np.tile(microphone, 5), RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Running]:
+    with serving(Predictor(tiny_model.write(folder))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path):  # type: ignore[no-untyped-def]
+    capture = f"--use-file-for-fake-audio-capture={folder / 'microphone.wav'}"
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, capture])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, server: Running):  # type: ignore[no-untyped-def]
+    yield from visit(browser, server)
+
+
+def visit(browser, server: Running, **options):  # type: ignore[no-untyped-def]
+    """A page that must neither ask another host for anything nor report an error."""
+    context = browser.new_context(**{"viewport": DESKTOP, **options})
+    context.set_default_timeout(15_000)
+    opened = context.new_page()
+    asked: list[str] = []
+    faults: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+    opened.goto(server.address)
+    opened.locator(".card").wait_for()
+    yield opened
+    context.close()
+    own = (f"{server.address}/", f"blob:{server.address}/")
+    assert asked and all(url.startswith(own) for url in asked)
+    # A refused upload is shown on the page; Chromium notes it in the console as well.
+    assert [fault for fault in faults if "422" not in fault] == []
+
+
+def upload(page, *paths: Path) -> None:  # type: ignore[no-untyped-def]
+    page.set_input_files("#files", [str(path) for path in paths])
+    page.locator("#results").wait_for()
+    playwright.expect(page.locator("#status")).to_have_text("")
+
+
+def rows(page) -> list[str]:  # type: ignore[no-untyped-def]
+    return page.locator("#segments button span:nth-child(3)").all_text_contents()
+
+
+def drawn(page) -> bool:  # type: ignore[no-untyped-def]
+    """Whether the spectrogram's part of the picture holds many colours."""
+    return page.evaluate(
+        """() => {
+          const { width, height } = document.getElementById("picture");
+          const pen = document.getElementById("picture").getContext("2d");
+          const { data } = pen.getImageData(0, height * 0.5, width, height * 0.3);
+          return new Set(new Uint32Array(data.buffer)).size > 100;
+        }"""
+    )
+
+
+def test_upload_shows_label_timeline_and_picture(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "two voices.wav")
+    assert page.locator("#name").text_content() == "two voices.wav"
+    assert rows(page) == ["silence", "sad", "silence", "angry", "silence"]
+    assert page.locator("#bars dt").count() == 3
+    assert drawn(page)
+    assert "stay on this computer" in page.locator("#privacy").text_content()
+
+
+def test_clicking_a_segment_plays_it_to_its_end(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "two voices.wav")
+    page.locator("#segments button").nth(3).click()
+    playwright.expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    title = page.locator("#bars-title")
+    playwright.expect(title).to_have_text(re.compile(r"Probabilities, 0:0[45]"))
+    playwright.expect(page.locator("#bars dt").first).to_have_text("angry")
+    playwright.expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
+    assert float(page.locator("#seek").input_value()) == pytest.approx(8.0, abs=0.6)
+    page.locator("#whole").click()
+    playwright.expect(page.locator("#bars-title")).to_have_text("Probabilities")
+
+
+def test_clicking_the_picture_seeks_and_picks(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "two voices.wav")
+    box = page.locator("#picture").bounding_box()
+    page.locator("#picture").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    playwright.expect(page.locator("#time")).to_have_text("0:04.5 / 0:09.0")
+    lane = {"x": box["width"] * 2.5 / 9, "y": box["height"] - 20}
+    page.locator("#picture").click(position=lane)
+    playwright.expect(page.locator("#bars dt").first).to_have_text("sad")
+    page.locator("#zoom-in").click()
+    playwright.expect(page.locator("#zoom-out")).to_be_enabled()
+
+
+def test_everything_works_from_the_keyboard(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "two voices.wav")
+    page.keyboard.press("Tab")
+    playwright.expect(page.locator("#play")).to_be_focused()
+    page.keyboard.press("Space")
+    playwright.expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    page.keyboard.press("Space")
+    page.locator("#seek").focus()
+    page.keyboard.press("End")
+    playwright.expect(page.locator("#time")).to_have_text(re.compile("^0:09.0"))
+    page.locator("#segments button").nth(1).focus()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#bars dt").first).to_have_text("sad")
+
+
+def test_recording_with_the_microphone(page) -> None:  # type: ignore[no-untyped-def]
+    page.locator("#record").click()
+    playwright.expect(page.locator("#clock")).to_have_text("0:03")
+    page.locator("#stop").click()
+    page.locator("#results").wait_for()
+    playwright.expect(page.locator("#name")).to_have_text(re.compile(r"^recording .*\.wav$"))
+    assert "angry" in rows(page)
+    assert drawn(page)
+
+
+def test_a_discarded_recording_is_not_sent(page) -> None:  # type: ignore[no-untyped-def]
+    page.locator("#record").click()
+    playwright.expect(page.locator("#clock")).to_have_text("0:01")
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.locator("#discard").click()
+    page.wait_for_timeout(500)
+    assert "POST" not in sent
+    playwright.expect(page.locator("#record")).to_be_focused()
+    assert page.locator("#results").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("format", "start"),
+    [
+        ("json", "{"),
+        ("csv", "file,start"),
+        ("textgrid", "File type"),
+        ("srt", "1\n"),
+        ("vtt", "WEB"),
+    ],
+)
+def test_export(page, folder: Path, format: str, start: str) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "two voices.wav")
+    with page.expect_download() as download:
+        page.locator(f"[data-format={format}]").click()
+    ending = "TextGrid" if format == "textgrid" else format
+    assert download.value.suggested_filename == f"two voices.{ending}"
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert text.startswith(start) and "angry" in text
+
+
+def test_a_format_the_browser_does_not_know(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "apple.aiff")
+    assert drawn(page)
+    page.locator("#play").click()
+    playwright.expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+
+
+def test_bad_files_are_named_and_the_others_shown(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "<b>broken.wav", folder / "two voices.wav", folder / "apple.aiff")
+    problem = page.locator(".problem")
+    assert problem.text_content().startswith("<b>broken.wav: not audio")
+    assert problem.locator("b").count() == 0
+    playwright.expect(page.locator("#list button")).to_have_count(2)
+    page.locator("#list button").nth(1).click()
+    playwright.expect(page.locator("#name")).to_have_text("apple.aiff")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_accessible_and_in_shape_everywhere(  # type: ignore[no-untyped-def]
+    browser, server: Running, folder: Path, viewport: dict[str, int], scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visited = visit(browser, server, viewport=viewport, color_scheme=scheme)
+    page = next(visited)
+    found = [axe.run(page)]
+    upload(page, folder / "two voices.wav", folder / "apple.aiff")
+    playwright.expect(page.locator("#list button")).to_have_count(2)
+    found.append(axe.run(page))
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    if pictures := os.environ.get("EMOSCOPE_SCREENSHOTS"):
+        name = f"{'phone' if viewport is PHONE else 'desktop'}-{scheme}.png"
+        page.screenshot(path=Path(pictures, name), full_page=True)
+    page.locator("#record").click()
+    playwright.expect(page.locator("#clock")).to_have_text("0:01")
+    found.append(axe.run(page))
+    page.locator("#discard").click()
+    page.goto(f"{server.address}/docs")
+    page.locator(".card").first.wait_for()
+    found.append(axe.run(page))
+    faults = [fault for result in found for fault in result.response["violations"]]
+    assert [(fault["id"], fault["impact"]) for fault in faults] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert next(visited, None) is None
