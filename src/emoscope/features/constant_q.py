@@ -17,7 +17,6 @@ import math
 import numpy as np
 import scipy.fft
 import soxr
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -159,13 +158,12 @@ def _octave(
     samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
 ) -> NDArray[np.float32]:
     """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
-    half = bank.n_fft // 2
-    padded = np.pad(samples.astype(np.float64), (half, half))
-    frames = sliding_window_view(padded, bank.n_fft)[::hop][:n_frames]
     values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
     for start in range(0, n_frames, BLOCK):
-        spectra = np.fft.rfft(frames[start : start + BLOCK], axis=1)[:, bank.bins]
+        stop = min(start + BLOCK, n_frames)
+        frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)
+        spectra = np.fft.rfft(frames, axis=1)[:, bank.bins]
         response = bank.weights[octave] @ spectra.T.astype(np.complex64, order="C")
-        np.abs(response, out=values[:, start : start + BLOCK])
+        np.abs(response, out=values[:, start:stop])
     # A filter of each octave further down spans twice the time.
     return values * (bank.scale * np.float32(2 ** (-octave / 2)))

@@ -1,4 +1,4 @@
-"""Windows and filter banks of the shared spectrogram, computed once per sample rate.
+"""Frames, windows and filter banks of spectrograms; what depends on the rate is computed once.
 
 Conventions: frequencies in Hz; every bank is shaped ``(n_bins, n_outputs)``, so that frames of a
 spectrum ``(n_frames, n_bins)`` are multiplied from the left. The values are those of librosa 0.11
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
@@ -26,6 +27,23 @@ def hann(length: int) -> Vector:
     Angles run from -pi as in SciPy, so that the last bit agrees with its window too.
     """
     return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1]))
+
+
+def frames(
+    samples: NDArray[np.float32], first: int, last: int, *, n_fft: int, hop: int
+) -> NDArray[np.float64]:
+    """Some frames of a signal; frame t is centred on sample t * hop, with zeros beyond the ends.
+
+    Returns
+    -------
+    ndarray of float64 [shape=(last - first, n_fft)]
+        Frames first … last - 1, as overlapping views of one array: not to be written to.
+    """
+    begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
+    piece = np.zeros(end - begin)
+    inside = samples[max(0, begin) : max(0, end)]
+    piece[max(0, -begin) : max(0, -begin) + len(inside)] = inside
+    return sliding_window_view(piece, n_fft)[::hop]
 
 
 def bin_frequencies(rate: float, n_fft: int) -> Vector:

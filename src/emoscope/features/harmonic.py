@@ -57,10 +57,8 @@ def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
     for start, spectra in _masked_blocks(spectrum):
         pieces = scipy.fft.irfft(spectra, n=n_fft, axis=1, overwrite_x=True) * window
         _overlap_add(pieces.reshape(len(spectra), overlap, hop), summed[start:])
-    clip = slice(n_fft // 2, n_fft // 2 + len(spectrum.signal.samples))
-    part = summed.reshape(-1)[clip]
-    part /= _window_weight(n_frames, overlap, hop).reshape(-1)[clip]
-    return part
+    _divide_by_windows(summed, n_frames)
+    return summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
 
 
 def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
@@ -71,16 +69,24 @@ def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
         summed[k : k + n_frames] += pieces[:, k]
 
 
-def _window_weight(n_frames: int, overlap: int, hop: int) -> Matrix:
-    """Sum of the squared windows at every sample, in the rows of :func:`_overlap_add`."""
-    # All rows between the first and the last few are alike: few frames tell them all.
-    n_few = min(n_frames, 2 * overlap)
+def _divide_by_windows(summed: Matrix, n_frames: int) -> None:
+    """Divide rows of samples by the sum of the squared windows that reach them."""
+    n_rows, hop = summed.shape
+    overlap = n_rows - n_frames + 1
     shares = (filters.hann(overlap * hop) ** 2).reshape(overlap, hop)
-    few = np.zeros((n_few + overlap - 1, hop), dtype=np.float32)
-    _overlap_add(np.broadcast_to(shares, (n_few, overlap, hop)), few)
-    rows = np.arange(n_frames + overlap - 1)
-    rows[n_few:] = np.maximum(n_few - 1, rows[n_few:] - (n_frames - n_few))
-    return few[rows]
+    # All rows but the first and the last few are alike: few frames tell them all.
+    n_few = min(n_frames, 2 * overlap)
+    weight = np.zeros((n_few + overlap - 1, hop), dtype=np.float32)
+    _overlap_add(np.broadcast_to(shares, (n_few, overlap, hop)), weight)
+    with np.errstate(
+        invalid="ignore"
+    ):  # the very first weight is zero, of a sample before the clip
+        if n_few == n_frames:
+            summed /= weight
+        else:
+            summed[:overlap] /= weight[:overlap]
+            summed[overlap:-overlap] /= weight[overlap]
+            summed[-overlap:] /= weight[-overlap:]
 
 
 def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex64]]]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from . import filters, pitch
@@ -91,16 +90,13 @@ class Spectrum:
 
     def _transform(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.complex128]]]:
         """Spectra of some frames in double precision, a block at a time."""
-        samples, half = self.signal.samples, self.n_fft // 2
         window = filters.hann(self.n_fft)
         windowed = np.empty((BLOCK, self.n_fft))
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
-            begin, end = first * self.hop - half, (last - 1) * self.hop + half
-            piece = samples[max(0, begin) : end]
-            if begin < 0 or end > len(samples):
-                piece = np.pad(piece, (max(0, -begin), max(0, end - len(samples))))
-            frames = sliding_window_view(piece, self.n_fft)[:: self.hop]
+            frames = filters.frames(
+                self.signal.samples, first, last, n_fft=self.n_fft, hop=self.hop
+            )
             np.multiply(frames, window, out=windowed[: last - first])
             yield slice(first, last), np.fft.rfft(windowed[: last - first], axis=1)
 

@@ -5,7 +5,8 @@ M. Sandler and M. Gasser, "Detecting harmonic change in musical audio", ACM Work
 Music Computing Multimedia, 2006. Values are those of
 ``librosa.feature.tonnetz(y=librosa.effects.harmonic(y), sr=sr)``, librosa 0.11.
 
-Memory for a long recording: its harmonic component, as long as the recording, beside it.
+Memory for a long recording: its harmonic component and what that is resampled to, together two and
+a half times the memory of its samples.
 """
 
 from __future__ import annotations
