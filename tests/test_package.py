@@ -14,6 +14,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"errors", "files", "registry", "labels", "opening"},
     {"audio", "media", "journal", "metrics", "ratios", "preprocess", "protocols"},
+    {"voice", "quality", "timeline", "stream", "prediction"},
     {
         "statistics",
         "significance",
@@ -25,12 +26,15 @@ LAYERS = (
         "tasks",
         "workers",
         "cluster",
+        "contours",
+        "fingerprint",
     },
     {"corpus", "compute", "store", "models", "card", "domain", "onnx_scan", "adaptation"},
     {"extraction", "model_file", "embedded", "result"},
-    {"dataset", "experiment", "export", "plots", "audit", "predict", "findings"},
-    {"report", "training", "timeline", "microphone", "reproduction"},
-    {"terminal", "server"},
+    {"audit_sources", "claims", "dataset", "experiment", "export", "plots", "predict", "findings"},
+    {"audit_checks", "inflation", "report", "reproduction_units", "training", "timeline"},
+    {"audit", "microphone", "reproduction", "reproduction_report"},
+    {"terminal", "guard", "monitoring", "connection", "api", "server"},
     {"cli"},
 )
 
