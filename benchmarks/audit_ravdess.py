@@ -1,6 +1,6 @@
 """Audits EmoBox's six RAVDESS folds with every recording, and times it.
 
-Writes ``results/audit/ravdess-emobox.json``; run with ``python benchmarks/audit_ravdess.py RAVDESS``,
+Writes ``results/audit/ravdess-emobox.json``; run ``python benchmarks/audit_ravdess.py RAVDESS``,
 where RAVDESS is the folder of the 1440 speech clips.
 """
 
