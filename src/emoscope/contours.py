@@ -104,7 +104,7 @@ def _normalised_difference(frames: Vector, longest: int) -> Vector:
     difference = np.maximum(shifted[:, :1] + shifted - 2.0 * products, 0.0)
     total = np.cumsum(difference[:, 1:], axis=1)
     lags = np.arange(1, longest)
-    normalised = np.ones_like(difference)
+    normalised: Vector = np.ones(difference.shape)
     np.divide(difference[:, 1:] * lags, total, out=normalised[:, 1:], where=total > 1e-12)
     return normalised
 
