@@ -15,9 +15,9 @@ import soundfile
 
 import emoscope
 import tiny_model
-from emoscope import formats, media, predict
+from emoscope import adapted, formats, media, predict
 from emoscope.audio import Signal
-from emoscope.card import Input
+from emoscope.card import AdaptedHead, Input
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
 from emoscope.predict import Predictor
 from emoscope.prediction import Prediction
@@ -271,6 +271,76 @@ def test_a_model_of_features_predicts_too(tmp_path: Path) -> None:
     hears.features[0]["spec"]["version"] = 99
     with pytest.raises(ModelError, match="trained on 'mfcc'"):
         Predictor(tiny_model.write_linear(tmp_path, width, input=hears))
+
+
+@pytest.fixture
+def adapting(tmp_path: Path) -> Predictor:
+    """A model whose second head looks at the level relative to the batch."""
+    head = AdaptedHead(
+        weights=np.array([[0, -4, 4], [0, 0, 0]], np.float32),
+        bias=np.zeros(3, np.float32),
+        temperature=1.0,
+        minimum_clips=4,
+    )
+    return Predictor(tiny_model.write(tmp_path, adapted=head))
+
+
+def test_adaptation_judges_relative_to_the_batch(adapting: Predictor) -> None:
+    # All of them are loud: without each other, none is sad.
+    decibels = np.tile([-20, -18, -12, -10], 10)
+    batch = [Signal(at_level(voice(1.0), level), RATE) for level in decibels]
+    assert "sad" not in {found.emotion for found in adapting.predict_many(batch)}
+    found = list(adapting.predict_adapted(batch))
+    assert [prediction.emotion for prediction in found] == ["sad", "sad", "angry", "angry"] * 10
+    levels = decibels / 10
+    weight = 40 / (40 + 4)  # a prior of mean 0 and variance 1 that counts four clips
+    mean = weight * levels.mean()
+    scale = np.sqrt(weight * np.mean((levels - mean) ** 2) + 1 - weight)
+    logits = np.stack([0 * levels, -4 * levels, 4 * levels], 1) - np.outer(
+        np.full(40, mean), [0, -4, 4]
+    )
+    wanted = np.exp(logits / scale) / np.exp(logits / scale).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose([list(p.probabilities.values()) for p in found], wanted, atol=1e-4)
+    assert all("adapted" in keywords(prediction) for prediction in found)
+
+
+def test_adaptation_of_many_keeps_order_and_errors(
+    adapting: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "MOST_REFERENCES", 5)
+    batch = [Signal(at_level(voice(0.5), -10 - n), RATE, str(n)) for n in range(20)]
+    batch[7] = Signal(np.zeros(RATE, np.float32), RATE, "7")
+    found = list(adapting.predict_adapted(batch, jobs=3))
+    assert isinstance(found[7], AudioError)
+    names = [p.file for p in found if isinstance(p, Prediction)]
+    assert names == [str(n) for n in range(20) if n != 7]
+    again = list(adapting.predict_adapted(batch[10:], reference=batch))
+    assert again == found[10:]
+
+
+def test_adaptation_is_offered_only_where_it_was_measured_to_help(
+    adapting: Predictor, predictor: Predictor
+) -> None:
+    assert not adapted.helps(adapting.card, 3)
+    assert adapted.helps(adapting.card, 4)
+    assert not adapted.helps(predictor.card, 1000)
+    with pytest.raises(ModelError, match="not trained to adapt"):
+        list(predictor.predict_adapted([Signal(voice(1.0), RATE)]))
+
+
+def test_adapted_output_resumes_to_the_same(
+    adapting: Predictor, folder: Path, tmp_path: Path
+) -> None:
+    files = [file for file in media.find([str(folder)]) if "broken" not in file]
+    contents = []
+    for name, cut in (("whole", None), ("cut", 1500)):
+        path = tmp_path / name
+        if cut:
+            path.write_bytes(contents[0][:cut])
+        with formats.Output(path, "json", adapting.emotions) as output:
+            list(formats.predict_files(adapting, files, adapt=True, output=output))
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
 
 
 def test_without_a_shipped_model_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,14 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from xml.sax.saxutils import escape, quoteattr
 
 from .errors import EmoscopeError, UnknownNameError
-from .files import printable
+from .files import printable, write_atomically
 from .predict import Predictor
 from .prediction import Prediction
 from .timeline import SILENCE, Segment
@@ -260,6 +261,7 @@ def predict_files(
     files: Sequence[str],
     *,
     timeline: bool = False,
+    adapt: bool = False,
     jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:
@@ -272,6 +274,8 @@ def predict_files(
         As given by :func:`emoscope.media.find`.
     timeline, jobs
         As for :meth:`~emoscope.predict.Predictor.predict_many`.
+    adapt : bool
+        As :meth:`~emoscope.predict.Predictor.predict_adapted`, relative to all the files.
     output : Output, optional
 
     Yields
@@ -281,10 +285,113 @@ def predict_files(
     """
     done = output.done if output else set()
     missing = [file for file in files if printable(file) not in done]
-    for outcome in predictor.predict_many(missing, timeline=timeline, jobs=jobs):
+    if adapt:
+        reference = files if done else None
+        outcomes = predictor.predict_adapted(missing, reference=reference, jobs=jobs)
+    else:
+        outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
+    for outcome in outcomes:
         if output and isinstance(outcome, Prediction):
             output.write(outcome)
         yield outcome
+
+
+class Writer:
+    """What the command ``predict`` gives out: lines on standard output, or a file.
+
+    Parameters
+    ----------
+    format : str
+        ``table``, ``json``, ``csv``, or a name from :data:`TIMELINES`.
+    path : path-like, optional
+        Where to write; without it, standard output.
+    emotions : sequence of str
+        Of the model.
+    timeline : bool
+        Whether a table or CSV has one row per segment.
+    n_files : int
+        How many recordings there are; a format of one timeline takes one.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    EmoscopeError
+        When a format of one timeline is to hold several.
+
+    Attributes
+    ----------
+    needs_timeline : bool
+        Whether the format cannot do without segments.
+    output : Output or None
+        The file that grows and can be continued, for json and csv.
+    """
+
+    def __init__(
+        self,
+        format: str,
+        path: str | os.PathLike[str] | None,
+        emotions: Sequence[str],
+        *,
+        timeline: bool,
+        n_files: int,
+    ) -> None:
+        if format not in ("table", "json", "csv", *TIMELINES):
+            raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
+        self.needs_timeline = format in TIMELINES
+        if self.needs_timeline and n_files > 1:
+            raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
+        self.format, self.path, self.timeline = format, path, timeline
+        self.emotions = tuple(emotions)
+        self.output: Output | None = None
+        if path is not None and format in ("json", "csv"):
+            self.output = Output(path, format, emotions, timeline=timeline)
+
+    def __enter__(self) -> Writer:
+        if self.format == "csv" and self.output is None:
+            self._print(_csv([csv_columns(self.emotions, timeline=self.timeline)]))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.output is not None:
+            self.output._file.close()
+
+    def show(self, prediction: Prediction) -> None:
+        """Give out one recording, unless :attr:`output` has it already."""
+        if self.output is not None:
+            return
+        if self.format == "json":
+            text = f"{prediction.to_json()}\n"
+        elif self.format == "csv":
+            text = _csv(csv_rows(prediction, self.emotions, timeline=self.timeline))
+        elif self.needs_timeline:
+            text = timeline_text(prediction, self.format)
+        else:
+            text = table_lines(prediction, timeline=self.timeline)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        if self.path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            write_atomically(self.path, text)
+
+
+def table_lines(prediction: Prediction, *, timeline: bool = False) -> str:
+    """One recording for people to read: label, confidence, the next likely, warnings."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
+    doubt = "  uncertain" if prediction.uncertain else ""
+    name = printable(prediction.file) or "recording"
+    lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
+    lines += [f"    {warning}" for warning in prediction.warnings]
+    if timeline:
+        lines += [
+            f"    {part.start:8.2f} – {part.end:8.2f} s  {part.emotion} {part.confidence:.0%}"
+            for part in prediction.segments
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:

@@ -11,40 +11,34 @@ windows, and its label is the mean over its speech. Nothing here imports torch, 
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import functools
 import importlib.resources
 import itertools
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import media, model_file, voice
-from .audio import Signal, resample
+from . import media, model_file
+from .adapted import Adaptation
+from .audio import Signal
 from .card import Card
 from .errors import EmoscopeError, ModelError
+from .judge import HOP_SECONDS, WINDOW_SECONDS, Each, Heard, Judge
 from .model_file import ModelFile
 from .prediction import Prediction
-from .quality import Quality
 from .stream import Stream
-from .timeline import Evidence, Segment, mean_probabilities
-
-if TYPE_CHECKING:
-    from .features.base import Feature
 
 Source: TypeAlias = (
     "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
 )
 
-Each: TypeAlias = Callable[..., Iterable[Evidence]]
-
-UTTERANCE_SECONDS = 15.0
-"""Longest recording that is judged as a whole; a longer one holds several utterances, and models
-are trained on single ones."""
+MOST_REFERENCES = 256
+"""Recordings that adaptation learns from: more would hardly move a mean and a variance."""
 
 
 def predict(source: Source, rate: int | None = None, *, timeline: bool = False) -> Prediction:
@@ -111,12 +105,12 @@ class Predictor:
     def __init__(
         self, model: str | os.PathLike[str] | ModelFile | None = None, *, threads: int = 1
     ) -> None:
-        self.model = (
-            model
-            if isinstance(model, ModelFile)
-            else model_file.load(model or default_model(), threads=threads)
-        )
-        self._features = _features(self.model.card)
+        if isinstance(model, ModelFile):
+            self.model = model
+        else:
+            path = default_model() if model is None else model
+            self.model = model_file.load(path, threads=threads)
+        self.judge = Judge(self.model)
 
     @property
     def card(self) -> Card:
@@ -127,20 +121,6 @@ class Predictor:
     def emotions(self) -> tuple[str, ...]:
         """The emotions the model knows, in the order of its probabilities."""
         return self.model.card.emotions
-
-    def judge(self, signal: Signal) -> Evidence:
-        """Run the model on one piece of sound as it is, without any check.
-
-        Parameters
-        ----------
-        signal : Signal
-            Any rate; at most ``card.input.longest`` seconds.
-        """
-        logits, embedding = self.model.run(self._input(signal))
-        distance = 0.0
-        if self.card.domain is not None:
-            distance = float(self.card.domain.distance(embedding)[0] / self.card.domain.threshold)
-        return Evidence(logits[0], self.model.probabilities(logits)[0], embedding[0], distance)
 
     def predict(
         self,
@@ -173,7 +153,8 @@ class Predictor:
         AudioError
             When the recording cannot be used, with the reason.
         """
-        return self._predict(source, rate, timeline, max_seconds, map)
+        pieces, name = _pieces(source, rate, max_seconds)
+        return self.judge.recording(pieces, name, timeline=timeline).prediction
 
     def predict_many(
         self,
@@ -200,32 +181,63 @@ class Predictor:
         Prediction or EmoscopeError
             In the order of the sources; an error for a recording that could not be used.
         """
-        jobs = jobs or _cores()
-        waiting = iter(sources)
+        for outcome in self._hear_many(sources, rate, timeline, max_seconds, jobs):
+            yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
 
-        def outcome(source: Source, each: Each = map) -> Prediction | EmoscopeError:
-            try:
-                return self._predict(source, rate, timeline, max_seconds, each)
-            except EmoscopeError as error:
-                return error
+    def predict_adapted(
+        self,
+        sources: Sequence[Source],
+        rate: int | None = None,
+        *,
+        reference: Sequence[Source] | None = None,
+        max_seconds: float | None = None,
+        jobs: int | None = None,
+    ) -> Iterator[Prediction | EmoscopeError]:
+        """Recognise the emotions of recordings relative to each other.
 
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            # A few more than there are threads, so that none waits for a slow neighbour's turn.
-            first = list(itertools.islice(waiting, 4 * jobs))
-            if len(first) == 1:  # its windows are shared out instead
-                yield outcome(first[0], pool.map)
-                return
-            running = [pool.submit(outcome, source) for source in first]
-            try:
-                while running:
-                    yield running.pop(0).result()
-                    running += [pool.submit(outcome, s) for s in itertools.islice(waiting, 1)]
-            finally:
-                for future in running:
-                    future.cancel()
+        Recordings of one speaker, or of one room and microphone, share much that has nothing to do
+        with emotion. It is learned from them without any label, and taken away, before the model
+        compares them. The recordings should hold different emotions: what they all have in common
+        is what is taken away.
+
+        Parameters
+        ----------
+        sources, rate, max_seconds, jobs
+            As for :meth:`predict_many`.
+        reference : sequence, optional
+            Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
+
+        Yields
+        ------
+        Prediction or EmoscopeError
+            In the order of the sources; each prediction says in its warnings that it is adapted.
+
+        Raises
+        ------
+        ModelError
+            When the model has not been trained for it.
+        """
+        adaptation = Adaptation(self.judge)
+        given = sources if reference is None else reference
+        places = np.linspace(0, len(given) - 1, min(MOST_REFERENCES, len(given)))
+        sample = [int(place) for place in places]
+        learned = self._hear_many((given[n] for n in sample), rate, False, max_seconds, jobs)
+        heard = dict(zip(sample, learned, strict=True))
+        adaptation.learn([outcome for outcome in heard.values() if isinstance(outcome, Heard)])
+        known = heard if reference is None else {}
+        others = (source for n, source in enumerate(sources) if n not in known)
+        rest = self._hear_many(others, rate, False, max_seconds, jobs)
+        for n in range(len(sources)):
+            outcome = known[n] if n in known else next(rest)
+            yield outcome if isinstance(outcome, EmoscopeError) else adaptation.apply(outcome)
 
     def stream(
-        self, rate: int, *, window: float = 3.0, hop: float = 1.0, first: float | None = None
+        self,
+        rate: int,
+        *,
+        window: float = WINDOW_SECONDS,
+        hop: float = HOP_SECONDS,
+        first: float | None = None,
     ) -> Stream:
         """Judge sound as it arrives.
 
@@ -241,136 +253,53 @@ class Predictor:
         Stream
             Feed it samples; it gives the windows it could judge.
         """
-        return self._stream(rate, window, hop, first, map)
+        return self.judge.stream(rate, window=window, hop=hop, first=first)
 
-    def _stream(
+    def _hear_many(
         self,
-        rate: int,
-        window: float,
-        hop: float,
-        first: float | None,
-        each: Each,
-    ) -> Stream:
-        window = min(window, self.card.input.longest)
-        return Stream(
-            self.judge, self.emotions, rate, window=window, hop=hop, first=first, each=each
-        )
-
-    def _predict(
-        self,
-        source: Source,
+        sources: Iterable[Source],
         rate: int | None,
         timeline: bool,
         max_seconds: float | None,
-        each: Each,
-    ) -> Prediction:
-        pieces = _pieces(source, rate, max_seconds)
-        name = source.path if isinstance(source, Signal) else ""
-        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else name
-        start, count = [], 0.0
-        whole = min(UTTERANCE_SECONDS, self.card.input.longest)
-        for piece in pieces:
-            start.append(piece)
-            count += piece.duration
-            if count > whole:
-                break
-        if timeline or count > whole:
-            return self._judge_windows(itertools.chain(start, pieces), name, timeline, each)
-        samples = np.concatenate([piece.samples for piece in start])
-        return self._judge_whole(Signal(samples, start[0].rate, name))
+        jobs: int | None,
+    ) -> Iterator[Heard | EmoscopeError]:
+        jobs = jobs or _cores()
+        waiting = iter(sources)
 
-    def _judge_whole(self, signal: Signal) -> Prediction:
-        quality = Quality()
-        quality.feed(signal.samples, signal.rate)
-        quality.feed_frames(voice.hear(resample(signal, voice.RATE).samples))
-        evidence = self.judge(signal)
-        return self._conclude(signal.path, evidence.probabilities, [evidence], quality, ())
+        def outcome(source: Source, each: Each = map) -> Heard | EmoscopeError:
+            try:
+                pieces, name = _pieces(source, rate, max_seconds)
+                return self.judge.recording(pieces, name, timeline=timeline, each=each)
+            except EmoscopeError as error:
+                return error
 
-    def _judge_windows(
-        self,
-        pieces: Iterable[Signal],
-        name: str,
-        timeline: bool,
-        each: Each,
-    ) -> Prediction:
-        stream: Stream | None = None
-        for piece in pieces:
-            stream = stream or self._stream(piece.rate, 3.0, 1.0, None, each)
-            stream.feed(piece.samples)
-        assert stream is not None  # a recording without samples has been refused by now
-        stream.finish()
-        segments = stream.segments()
-        evidence = [window.evidence for window in stream.windows] or [stream.judge_newest()]
-        mean = mean_probabilities(segments, self.emotions)
-        probabilities = evidence[0].probabilities if mean is None else mean
-        return self._conclude(
-            name, probabilities, evidence, stream.quality, segments if timeline else ()
-        )
-
-    def _conclude(
-        self,
-        name: str,
-        probabilities: NDArray[Any],
-        evidence: Sequence[Evidence],
-        quality: Quality,
-        segments: tuple[Segment, ...],
-    ) -> Prediction:
-        best = int(np.argmax(probabilities))
-        confidence = float(probabilities[best])
-        warnings = quality.warnings()
-        unheard = bool(warnings) and warnings[0].split(":")[0] in ("silent", "no speech")
-        distance = float(np.median([piece.distance for piece in evidence]))
-        if distance > 1.0:
-            warnings.append(
-                f"unfamiliar: {distance:.1f} times as far from the training data as the limit; "
-                "the label may not mean much here"
-            )
-        return Prediction(
-            file=name,
-            emotion=self.emotions[best],
-            confidence=confidence,
-            probabilities=dict(zip(self.emotions, map(float, probabilities), strict=True)),
-            uncertain=confidence < self.card.uncertain.threshold or unheard,
-            warnings=tuple(warnings),
-            segments=segments,
-        )
-
-    def _input(self, signal: Signal) -> NDArray[np.float32]:
-        """What the graph takes of a piece of sound."""
-        if self.card.input.kind == "samples":
-            return self.model.prepare(signal)
-        from .features.spectrum import Spectrum
-
-        spectrum = Spectrum(signal)
-        values = [feature.extract(spectrum) for feature in self._features]
-        return np.concatenate(values, axis=-1)[None]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            # A few more than there are threads, so that none waits for a slow neighbour's turn.
+            first = list(itertools.islice(waiting, 4 * jobs))
+            if len(first) == 1:  # its windows are shared out instead
+                yield outcome(first[0], pool.map)
+                return
+            running = collections.deque(pool.submit(outcome, source) for source in first)
+            try:
+                while running:
+                    yield running.popleft().result()
+                    running += [pool.submit(outcome, s) for s in itertools.islice(waiting, 1)]
+            finally:
+                for future in running:
+                    future.cancel()
 
 
-def _features(card: Card) -> list[Feature]:
-    """The features a model was trained on; none for a model that hears samples."""
-    if card.input.kind == "samples":
-        return []
-    from . import features
-
-    found = [features.get(entry["name"]) for entry in card.input.features]
-    for feature, entry in zip(found, card.input.features, strict=True):
-        # Through JSON, as the card was: tuples come back as lists.
-        if json.loads(json.dumps(feature.spec)) != entry["spec"]:
-            raise ModelError(
-                f"the model was trained on '{entry['name']}' as {entry['spec']}; this version of "
-                f"emoscope computes it as {feature.spec}"
-            )
-    return found
-
-
-def _pieces(source: Source, rate: int | None, max_seconds: float | None) -> Iterator[Signal]:
+def _pieces(
+    source: Source, rate: int | None, max_seconds: float | None
+) -> tuple[Iterator[Signal], str]:
+    """The recording piece by piece, and its name."""
     if isinstance(source, Signal):
-        return iter((media.from_array(source.samples, source.rate, source.path),))
+        return iter((media.from_array(source.samples, source.rate, source.path),)), source.path
     if isinstance(source, (str, os.PathLike)):
-        return media.blocks(source, max_seconds=max_seconds)
+        return media.blocks(source, max_seconds=max_seconds), os.fspath(source)
     if isinstance(source, Iterator):
-        return source
-    return iter((media.from_array(source, rate),))
+        return source, ""
+    return iter((media.from_array(source, rate),)), ""
 
 
 def _cores() -> int:
