@@ -15,6 +15,7 @@ import typer
 
 from . import __version__
 from .errors import AudioError, EmoscopeError, UnknownNameError
+from .files import printable
 
 app = typer.Typer(
     help="Speech emotion recognition that is honest by default.",
@@ -132,10 +133,234 @@ def compare(
         result.map = maps.of_clips(data.features["vector"], seed=seed)
     result.config["command"] = " ".join(["emoscope", *sys.argv[1:]])
     result.save(out)
-    report.write(result, out / "report.html")
+    clips = _recordings(data.corpus) if source is not None else None
+    report.write(result, out / "report.html", clips=clips)
     terminal.out.print(board.table())
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     _end(data.corpus.rejected)
+
+
+@app.command()
+def reproduce(
+    source: Source = None,
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few epochs and few seeds; the output says so.")
+    ] = False,
+    rows: Annotated[
+        Optional[list[str]], typer.Option(help="Only results whose name contains this; repeatable.")
+    ] = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Out = Path("emoscope-out"),
+) -> None:
+    """Reproduce every published result as published, and measure it on unheard speakers.
+
+    The full run takes hours; stop it whenever you like, the same command goes on where it was.
+
+    Examples: emoscope reproduce --quick · emoscope reproduce path/to/ravdess --out reproduction
+    """
+    from . import reproduction, terminal
+
+    with terminal.progress("training and testing") as tick:
+        made = reproduction.reproduce(
+            source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
+            progress=tick,
+        )  # fmt: skip
+    made.save(out)
+    terminal.say_reproduction(made.rows, made.verdicts, made.about)
+    terminal.out.print(f"report: {out / 'reproduction.html'}", soft_wrap=True)
+    _end(made.rejected)
+
+
+@app.command()
+def audit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Manifest with a split column, EmoBox-style folder, saved result, or, with a "
+            "second file, the list of training files."
+        ),
+    ],
+    test: Annotated[
+        Optional[str], typer.Argument(help="The list of test files.", show_default=False)
+    ] = None,
+    *,
+    audio: Annotated[
+        Optional[str], typer.Option(help="Folder in which to look for the recordings.")
+    ] = None,
+    inflation: Annotated[
+        bool, typer.Option(help="Also measure what a leak flatters by.")
+    ] = True,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="A .json file for the findings.")
+    ] = None,
+) -> None:
+    """Look for leaks in a split; exit status 1 when there is one.
+
+    Examples: emoscope audit manifest.csv · emoscope audit train.txt test.txt ·
+    emoscope audit emoscope-out
+    """
+    from . import audit as audits
+    from . import terminal
+
+    with terminal.progress("comparing recordings") as tick:
+        found = audits.audit(
+            source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
+            progress=tick,
+        )  # fmt: skip
+    terminal.say_findings(found.verdict, found.findings)
+    if out is not None:
+        found.save(out)
+    terminal.say_rejected(found.rejected)
+    if found.leaks or found.rejected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model's name.")],
+    source: Source = None,
+    *,
+    features: FeatureNames = None,
+    emotions: Emotions = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Annotated[Path, typer.Option("--out", help="The .emoscope file to write.")],
+) -> None:
+    """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
+
+    Example: emoscope train svm path/to/ravdess --out mine.emoscope
+    """
+    from . import dataset, terminal, training
+    from . import models as model_registry
+    from .features import DEFAULT
+    from .store import Store
+
+    info = model_registry.get(model)
+    names = _split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
+    with terminal.progress("extracting features") as tick:
+        data = dataset.load(
+            source, names, emotions=_split(emotions), store=Store.default(), jobs=jobs,
+            cluster=cluster, progress=tick,
+        )  # fmt: skip
+    with terminal.err.status("training"):
+        card = training.train(
+            model, data.corpus, data.features[info.input], names=names, out=out, seed=seed
+        )
+    size = out.stat().st_size / 1e6
+    terminal.out.print(f"{out}: {card.name}, {size:.1f} MB", soft_wrap=True)
+    _end(data.corpus.rejected)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A .emoscope file.")],
+    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    *,
+    adapt: Annotated[
+        Optional[str], typer.Option(help="speaker or corpus: standardise on its own clips.")
+    ] = None,
+    emotions: Emotions = None,
+    jobs: Jobs = None,
+    out: Out = Path("emoscope-out"),
+) -> None:
+    """Score a saved model on any labelled source.
+
+    Example: emoscope evaluate mine.emoscope path/to/emodb
+    """
+    from . import corpus, model_file, report, terminal
+    from .training import evaluation
+
+    loaded = corpus.load(source)
+    if emotions:
+        loaded = loaded.select(emotions=_split(emotions))
+    result = evaluation.evaluate(model_file.load(model), loaded, adapt=adapt, jobs=jobs)
+    result.config["command"] = " ".join(["emoscope", *sys.argv[1:]])
+    result.save(out)
+    report.write(result, out / "report.html", clips=_recordings(loaded))
+    terminal.say_scores(result.leaderboard(), result.config["notes"])
+    terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
+    _end([AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"]])
+
+
+@app.command()
+def predict(
+    files: Annotated[list[str], typer.Argument(help="Recordings, folders or patterns.")],
+    *,
+    model: Annotated[
+        Optional[str], typer.Option(help="A .emoscope file; by default the shipped model.")
+    ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Divide each recording into labelled segments.")
+    ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Judge each recording relative to all of them.")
+    ] = False,
+    format: Annotated[
+        str, typer.Option(help="table, json, csv; of one timeline: textgrid, eaf, srt, vtt.")
+    ] = "table",
+    jobs: Jobs = None,
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", help="A file; with json or csv, run again, it goes on."),
+    ] = None,
+) -> None:
+    """Recognise the emotion of recordings: label, confidence and probabilities.
+
+    Examples: emoscope predict speech.wav · emoscope predict folder --format csv --out all.csv ·
+    emoscope predict interview.mp3 --timeline --format textgrid --out interview.TextGrid
+    """
+    from . import formats, media
+    from .predict import Predictor
+
+    paths, errors = [], []
+    for name in files:
+        try:
+            paths += media.find([name])
+        except AudioError as error:
+            errors.append(error)
+    predictor = Predictor(model)
+    writer = formats.Writer(format, out, predictor.emotions, timeline=timeline, n_files=len(paths))
+    with writer:
+        for outcome in formats.predict_files(
+            predictor, paths, timeline=timeline or writer.needs_timeline, adapt=adapt, jobs=jobs,
+            output=writer.output,
+        ):  # fmt: skip
+            if isinstance(outcome, EmoscopeError):
+                errors.append(outcome)
+            else:
+                writer.show(outcome)
+    for error in errors:
+        typer.echo(f"left out: {printable(str(error))}", err=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    *,
+    model: Annotated[
+        Optional[list[str]], typer.Option(help="A .emoscope file; repeatable, the first is default.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to bind to.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    name: Annotated[
+        Optional[list[str]], typer.Option(help="A host name it may be addressed by; repeatable.")
+    ] = None,
+) -> None:
+    """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
+    from . import server, terminal
+    from .predict import Predictor
+
+    models = {Path(path).stem: Predictor(path) for path in model or []}
+    terminal.err.print(f"emoscope is at http://{host}:{port} (stop with Ctrl+C)")
+    server.run(models or None, host=host, port=port, hosts=name or ())
 
 
 @app.command()
@@ -309,6 +534,10 @@ def _save_figure(figure: Any, path: Path) -> None:
         figure.savefig(path)
     except OSError as error:
         raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _recordings(corpus: Any) -> dict[str, str]:
+    return dict(zip(corpus.table["clip"], corpus.table["path"], strict=True))
 
 
 def _end(rejected: list[AudioError]) -> None:

@@ -55,6 +55,50 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
         err.print(f"  … and {len(rejected) - MOST_NAMED} more, all named in the results")
 
 
+def say_findings(verdict: str, findings: Sequence[Any]) -> None:
+    """An audit's verdict and, below it, each finding with its weight."""
+    out.print(verdict, markup=False, soft_wrap=True)
+    colours = {"leak": "bold red", "caution": "yellow", "note": "dim"}
+    for finding in findings:
+        out.print(f"  [{colours[finding.severity]}]{finding.severity:<8}[/]", end="")
+        out.print(f"{finding.kind}: {printable(finding.text)}", markup=False, soft_wrap=True)
+
+
+def say_scores(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+    """The scores of an evaluation, and what must be said with them."""
+    for run in runs:
+        low, high = run["uar_low"], run["uar_high"]
+        span = "" if low is None else f" ({low:.3f}–{high:.3f})"
+        out.print(
+            f"UAR {run['uar']:.3f}{span}, accuracy {run['accuracy']:.3f}, macro F1 "
+            f"{run['macro_f1']:.3f}, {run['n_clips']} clips of {run['n_speakers']} speakers, "
+            f"protocol {run['protocol']}",
+            soft_wrap=True,
+        )
+    for note in notes:
+        err.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
+
+
+def say_reproduction(
+    rows: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]], about: dict[str, Any]
+) -> None:
+    """Published, reproduced, training and honest accuracy of every row, then the verdicts."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("model", overflow="fold")
+    for heading in ("published", "reproduced", "training", "unheard"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        cells = (row[k] for k in ("published", "reproduced", "training", "honest"))
+        table.add_row(row["model"], *("—" if c is None else f"{c:.1f}" for c in cells))
+    out.print(table)
+    quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
+    out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
+    for verdict in verdicts:
+        out.print(f"[bold]{escape(verdict['claim'])}[/]: {verdict['verdict']}", soft_wrap=True)
+        for sentence in verdict["evidence"]:
+            out.print(f"  {sentence}", markup=False, soft_wrap=True)
+
+
 class Leaderboard:
     """The table of a comparison, filling as models finish.
 
