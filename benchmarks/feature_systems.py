@@ -133,7 +133,12 @@ def librosa_193_shared() -> System:
 def audioflux_180() -> System:
     """audioFlux (C, float32): the same counts of MFCC, chroma and mel, by its own conventions."""
     import audioflux as af
-    from audioflux.type import SpectralDataType, SpectralFilterBankScaleType
+    from audioflux.spectrogram import Spectrogram
+    from audioflux.type import (
+        SpectralDataType,
+        SpectralFilterBankScaleType,
+        SpectralFilterBankType,
+    )
 
     common = {"radix2_exp": 11, "samplate": RATE, "slide_length": 512}
     mel = af.BFT(
@@ -142,15 +147,20 @@ def audioflux_180() -> System:
         data_type=SpectralDataType.POWER,
         **common,
     )
+    chroma = Spectrogram(
+        num=12,
+        low_fre=0.0,
+        high_fre=RATE / 2,
+        filter_bank_type=SpectralFilterBankType.CHROMA,
+        data_type=SpectralDataType.MAG,
+        **common,
+    )
     cepstrum = af.XXCC(num=128)
 
     def run(y, sr):
-        power = np.abs(mel.bft(y))
+        power = mel.bft(y, result_type=1)
         cepstrum.set_time_length(time_length=power.shape[-1])
-        chroma = af.chroma_linear(
-            y, chroma_num=12, high_fre=RATE / 2, data_type=SpectralDataType.MAG, **common
-        )
-        return _means(cepstrum.xxcc(power, cc_num=40), chroma, power)
+        return _means(cepstrum.xxcc(power, cc_num=40), chroma.spectrogram(y), power)
 
     return run
 
