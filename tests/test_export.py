@@ -10,6 +10,7 @@ import pytest
 from emoscope import model_file, models, onnx_scan
 from emoscope.card import Card, Input, Uncertain
 from emoscope.errors import ModelError
+from emoscope.linear import LinearForm
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
@@ -134,13 +135,13 @@ def test_what_has_no_graph_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> object:
+def network(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
     transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")
     pytest.importorskip("onnxscript", reason="the extra 'deep' is not installed")
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from emoscope.waveform import Branch, WaveformNetwork
+    from emoscope.waveform import Branch, WaveformTrunk
 
     torch.manual_seed(0)
     config = transformers.WhisperConfig(
@@ -148,15 +149,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> object:
     )
     folder = str(tmp_path_factory.mktemp("models") / "whisper")
     WhisperEncoder(config).save_pretrained(folder)
+    branches = [Branch(folder, (1, 2)), Branch(folder, (2,), ("mean", "std", "change"))]
     rng = np.random.default_rng(0)
     width = (2 * 2 + 3) * 64
-    return WaveformNetwork(
-        [Branch(folder, (1, 2)), Branch(folder, (2,), ("mean", "std", "change"))],
+    head = LinearForm(
         mean=rng.normal(size=width).astype(np.float32),
         scale=rng.uniform(0.5, 2, width).astype(np.float32),
         weights=rng.normal(0, 0.2, (width, 3)).astype(np.float32),
         bias=rng.normal(size=3).astype(np.float32),
-    ), folder
+    )
+    return WaveformTrunk(branches), folder, head
 
 
 def noise(n: int) -> np.ndarray:
@@ -164,8 +166,13 @@ def noise(n: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def graph(network: tuple) -> bytes:
+def trunk(network: tuple) -> bytes:
     return export.from_waveform(network[0], shortest=3200, longest=480_000)
+
+
+@pytest.fixture(scope="module")
+def graph(network: tuple, trunk: bytes) -> bytes:
+    return export.attach_head(trunk, network[2])
 
 
 def run(graph: bytes, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,14 +183,14 @@ def run(graph: bytes, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_network_computes_the_feature(network: tuple) -> None:
-    """Front-end, blocks and pooling agree with the encoder feature; the head with plain algebra."""
+    """Front-end, blocks and pooling agree with the encoder feature."""
     import torch
 
     from emoscope.audio import Signal
     from emoscope.features.encoder import Encoder
     from emoscope.features.spectrum import Spectrum
 
-    net, folder = network
+    net, folder, _ = network
     samples = noise(20_000)
     spectrum = Spectrum(Signal(samples[0], 16_000))
     feature = np.concatenate(
@@ -193,32 +200,36 @@ def test_the_network_computes_the_feature(network: tuple) -> None:
         ]
     )
     with torch.inference_mode():
-        logits, embedding = (found.numpy()[0] for found in net(torch.from_numpy(samples)))
-    standardised = (feature - net.mean.numpy()) / net.scale.numpy()
-    np.testing.assert_allclose(embedding, standardised, atol=2e-3)
-    weights, bias = net.head.weight.detach().numpy(), net.head.bias.detach().numpy()
-    np.testing.assert_allclose(logits, weights @ embedding + bias, atol=1e-4)
+        found = net(torch.from_numpy(samples)).numpy()[0]
+    np.testing.assert_allclose(found, feature, atol=2e-3)
 
 
 @pytest.mark.parametrize("n_samples", [3200, 20_001, 160_000, 480_000])
-def test_the_graph_computes_the_network(network: tuple, graph: bytes, n_samples: int) -> None:
+def test_the_graph_computes_the_network_and_the_head(
+    network: tuple, graph: bytes, n_samples: int
+) -> None:
     import torch
 
+    net, _, head = network
     samples = noise(n_samples)
     with torch.inference_mode():
-        expected = network[0](torch.from_numpy(samples))
-    for found, wanted in zip(run(graph, samples), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        standardised = (net(torch.from_numpy(samples)).numpy() - head.mean) / head.scale
+    logits, embedding = run(graph, samples)
+    np.testing.assert_allclose(embedding, standardised, atol=1e-4)
+    np.testing.assert_allclose(logits, standardised @ head.weights + head.bias, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("scheme", "size", "error"),
     [("float16", 0.62, 1e-3), ("int8", 0.45, 0.05), ("int8-dynamic", 0.45, 0.1)],
 )
-def test_compression(graph: bytes, scheme: str, size: float, error: float) -> None:
-    small = compression.compress(graph, scheme)
+def test_compression(
+    network: tuple, trunk: bytes, graph: bytes, scheme: str, size: float, error: float
+) -> None:
+    compressed = compression.compress(trunk, scheme)
     front_end = 402 * 400 * 4 + 80 * 201 * 4
-    assert len(small) - front_end < size * (len(graph) - front_end)
+    assert len(compressed) - front_end < size * (len(trunk) - front_end)
+    small = export.attach_head(compressed, network[2])
     samples = noise(40_000)
     difference = run(small, samples)[1] - run(graph, samples)[1]
     assert np.sqrt(np.mean(difference**2)) < error

@@ -29,7 +29,7 @@ Scheme = Literal["float16", "int8", "int8-dynamic"]
 
 SMALLEST = 4096
 """Values; smaller tensors (biases, normalisation) stay as they are."""
-EXACT = ("log_mel.kernels", "log_mel.filters", "mean", "scale")
+EXACT = ("log_mel.kernels", "log_mel.filters")
 """Tensors whose rounding would be heard: a spectrum spans ten orders of magnitude."""
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MissingExtraError, ModelError
-from .linear import linear_form
+from .linear import LinearForm, linear_form
 
 Array = NDArray[np.float32]
 
@@ -45,29 +45,52 @@ def need(package: str) -> Any:
 # --- PyTorch --------------------------------------------------------------------------------------
 
 
-def from_waveform(network: Any, *, shortest: int, longest: int) -> bytes:
-    """A network over samples as an ONNX graph.
+def from_waveform(trunk: Any, *, shortest: int, longest: int) -> bytes:
+    """A network from samples to embedding as an ONNX graph.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        In evaluation mode; ``network(samples)`` gives ``(logits, embedding)``, as
-        :class:`emoscope.waveform.WaveformNetwork`.
+    trunk : torch.nn.Module
+        In evaluation mode; :class:`emoscope.waveform.WaveformTrunk`, or any that takes
+        (1, n_samples) and gives (1, width).
     shortest, longest : int
         Samples of the shortest and the longest clip the graph has to take.
 
     Returns
     -------
     bytes
-        Input ``samples`` (1, n_samples), outputs ``logits`` and ``embedding``.
+        Input ``samples``, output ``raw_embedding``; :func:`attach_head` completes it.
     """
     torch = need("torch")
     n_samples = torch.export.Dim("n_samples", min=shortest, max=longest)
     example = torch.zeros(1, 2 * shortest).uniform_(-0.1, 0.1)
-    return _from_torch(network, example, "samples", {1: n_samples})
+    return _from_torch(trunk, example, "samples", {1: n_samples}, outputs=("raw_embedding",))
 
 
-def _from_torch(module: Any, example: Any, name: str, dynamic: dict[int, Any]) -> bytes:
+def attach_head(content: bytes, head: LinearForm) -> bytes:
+    """Add standardisation and a linear classifier to a graph that gives ``raw_embedding``.
+
+    Returns
+    -------
+    bytes
+        Outputs ``logits`` (1, n_emotions) and ``embedding`` (1, width), standardised.
+    """
+    onnx = need("onnx")
+    model = onnx.load_from_string(content)
+    del model.graph.output[:]
+    _add_outputs(model.graph, "raw_embedding", len(head.bias), head.mean, head.scale)
+    _add_gemm(model.graph, head.weights, head.bias)
+    return stripped(model.SerializeToString())
+
+
+def _from_torch(
+    module: Any,
+    example: Any,
+    name: str,
+    dynamic: dict[int, Any],
+    *,
+    outputs: tuple[str, ...] = ("logits", "embedding"),
+) -> bytes:
     torch = need("torch")
     need("onnxscript")
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -79,7 +102,7 @@ def _from_torch(module: Any, example: Any, name: str, dynamic: dict[int, Any]) -
             dynamo=True,
             opset_version=OPSET,
             input_names=[name],
-            output_names=["logits", "embedding"],
+            output_names=list(outputs),
             dynamic_shapes=(dynamic,),
             verbose=False,
         )
@@ -191,7 +214,7 @@ def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
         graph.initializer.append(onnx.numpy_helper.from_array(smallest, "smallest"))
         graph.node.append(onnx.helper.make_node("Max", [scores, "smallest"], ["at_least"]))
         graph.node.append(onnx.helper.make_node("Log", ["at_least"], ["logits"]))
-    _add_outputs(graph, len(estimator.classes_), mean, scale)
+    _add_outputs(graph, "features", len(estimator.classes_), mean, scale)
     _drop_unused(graph)
     return stripped(model.SerializeToString())
 
@@ -226,29 +249,36 @@ def _affine(weights: NDArray[Any], bias: NDArray[Any], mean: Array, scale: Array
         "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
     )
     graph = onnx.helper.make_graph([], "model", [given], [])
-    _add_outputs(graph, len(bias), mean, scale)
-    for name, values in (("weights", weights), ("bias", bias)):
-        tensor = onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
-        graph.initializer.append(tensor)
-    graph.node.append(onnx.helper.make_node("Gemm", ["embedding", "weights", "bias"], ["logits"]))
+    _add_outputs(graph, "features", len(bias), mean, scale)
+    _add_gemm(graph, weights, bias)
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
     return stripped(model.SerializeToString())
 
 
-def _add_outputs(graph: Any, n_emotions: int, mean: Array, scale: Array) -> None:
-    """Declare ``logits`` and add the nodes that standardise the features as ``embedding``."""
+def _add_outputs(graph: Any, source: str, n_emotions: int, mean: Array, scale: Array) -> None:
+    """Declare ``logits`` and add the nodes that standardise `source` as ``embedding``."""
     onnx = need("onnx")
     for name, values in (("embedding_mean", mean), ("embedding_scale", scale)):
         array = np.asarray(values, np.float32)
         graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     make = onnx.helper.make_node
-    graph.node.append(make("Sub", ["features", "embedding_mean"], ["centred"]))
+    graph.node.append(make("Sub", [source, "embedding_mean"], ["centred"]))
     graph.node.append(make("Div", ["centred", "embedding_scale"], ["embedding"]))
     for name, width in (("logits", n_emotions), ("embedding", len(mean))):
         graph.output.append(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
         )
+
+
+def _add_gemm(graph: Any, weights: NDArray[Any], bias: NDArray[Any]) -> None:
+    """Add the node that computes ``logits`` from ``embedding``."""
+    onnx = need("onnx")
+    for name, values in (("head_weights", weights), ("head_bias", bias)):
+        tensor = onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
+        graph.initializer.append(tensor)
+    given = ["embedding", "head_weights", "head_bias"]
+    graph.node.append(onnx.helper.make_node("Gemm", given, ["logits"]))
 
 
 def _drop_unused(graph: Any) -> None:

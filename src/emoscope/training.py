@@ -118,8 +118,6 @@ def train(
     MissingExtraError
         When a package that writes ONNX is not installed.
     """
-    from .compression import compress
-
     estimator, name = _build(model, features, seed)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = speaker_ids(corpus.table)
@@ -135,7 +133,7 @@ def train(
         adapted, curve = enrolment.fit_head(
             estimator, standardised, emotions, speakers, inner.folds, inner.logits, seed=seed
         )
-    graph, given = graph_of(fitted, features, names, mean, scale, linear)
+    graph, given = graph_of(fitted, features, names, mean, scale, linear, scheme)
     card = describe(
         corpus,
         inner,
@@ -152,7 +150,7 @@ def train(
             "adaptation": curve,
         },
     )
-    model_file.save(out, compress(graph, scheme) if scheme else graph, card)
+    model_file.save(out, graph, card)
     return card
 
 
@@ -252,18 +250,22 @@ def graph_of(
     mean: Array,
     scale: Array,
     linear: LinearForm | None,
+    scheme: Scheme | None,
 ) -> tuple[bytes, Input]:
     """The ONNX graph of a fitted model, and what it takes.
 
     A linear model on Whisper embeddings hears samples; every other takes the features.
     """
-    from .export import from_estimator
+    from .compression import compress
+    from .export import attach_head, from_estimator
 
     encoders = [get_feature(name) for name in names if name.startswith("encoder:")]
     if linear and len(encoders) == len(names) and features.X is not None:
-        found = _waveform_graph(encoders, linear)
+        found = _trunk(encoders)
         if found is not None:
-            return found
+            trunk, given = found
+            # The head is small and stays in single precision.
+            return attach_head(compress(trunk, scheme) if scheme else trunk, linear), given
     described = tuple(
         {"name": name, "spec": spec} for name, spec in zip(names, features.specs, strict=True)
     )
@@ -271,10 +273,11 @@ def graph_of(
     if features.X is None:
         kind, width = "frames", mean.shape[0] // 2
     given = Input(kind=kind, features=described, width=width)  # type: ignore[arg-type]
-    return from_estimator(fitted, mean=mean, scale=scale), given
+    graph = from_estimator(fitted, mean=mean, scale=scale)
+    return compress(graph, scheme) if scheme else graph, given
 
 
-def _waveform_graph(encoders: Sequence[Any], linear: LinearForm) -> tuple[bytes, Input] | None:
+def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input] | None:
     """A graph over samples, or None when an encoder is not Whisper's or hears something else."""
     from .features import pretrained
 
@@ -286,16 +289,9 @@ def _waveform_graph(encoders: Sequence[Any], linear: LinearForm) -> tuple[bytes,
     if not fits or len(prepared) > 1:
         return None
     from .export import from_waveform
-    from .waveform import LONGEST_SECONDS, Branch, WaveformNetwork
+    from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
-    branches = [Branch(e.model, e.blocks, e.poolings) for e in encoders]
-    network = WaveformNetwork(
-        branches,
-        mean=linear.mean,
-        scale=linear.scale,
-        weights=linear.weights,
-        bias=linear.bias,
-    )
+    trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
     level = preprocess.SpeechLevel() if prepared == {preprocess.SpeechLevel.name} else None
     given = Input(
         kind="samples",
@@ -305,7 +301,7 @@ def _waveform_graph(encoders: Sequence[Any], linear: LinearForm) -> tuple[bytes,
         longest=LONGEST_SECONDS,
     )
     shortest, longest = (round(s * given.rate) for s in (given.shortest, given.longest))
-    return from_waveform(network, shortest=shortest, longest=longest), given
+    return from_waveform(trunk, shortest=shortest, longest=longest), given
 
 
 def describe(

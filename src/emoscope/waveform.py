@@ -1,8 +1,9 @@
-"""From samples to logits in one PyTorch network: log-mel, encoder blocks, pooling, linear head.
+"""From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
 
-:class:`WaveformNetwork` does what the ``encoder`` feature, a scaler and a linear classifier do one
-after the other, in a form that becomes one ONNX graph. Everything between the samples (16 kHz mono,
-already preprocessed) and the logits is inside, so whoever runs the graph needs no audio library.
+:class:`WaveformTrunk` computes what the ``encoder`` feature computes, in a form that becomes one
+ONNX graph; :func:`emoscope.export.attach_head` adds a linear classifier. Everything between samples
+(16 kHz mono, already preprocessed) and logits is then inside, so whoever runs the graph needs no
+audio library.
 
 Conventions: a batch is one clip, ``(1, n_samples)``; frames come 20 ms apart after the encoder's
 convolutions; blocks are counted from 1 as in :mod:`emoscope.features.pretrained`.
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -124,7 +124,7 @@ def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
-    """One encoder of a network, its blocks and how their states are pooled.
+    """One encoder of a trunk, its blocks and how their states are pooled.
 
     Parameters
     ----------
@@ -140,51 +140,29 @@ class Branch:
     poolings: tuple[str, ...] = ("mean", "std")
 
 
-class WaveformNetwork(nn.Module):
-    """Samples to logits and standardised embedding.
+class WaveformTrunk(nn.Module):
+    """Samples to embedding.
 
     Parameters
     ----------
     branches : sequence of Branch
         Their pooled states, side by side in this order, are the embedding; within a branch block by
         block, within a block pooling by pooling, as the ``encoder`` feature gives them.
-    mean, scale : ndarray of float32, shape (width,)
-        Standardisation of the embedding.
-    weights : ndarray of float32, shape (width, n_emotions)
-    bias : ndarray of float32, shape (n_emotions,)
     """
 
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(
-        self,
-        branches: Sequence[Branch],
-        *,
-        mean: NDArray[np.float32],
-        scale: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        bias: NDArray[np.float32],
-    ) -> None:
+    def __init__(self, branches: Sequence[Branch]) -> None:
         super().__init__()
         self.poolings = tuple(branch.poolings for branch in branches)
         self.log_mel = LogMel()
         self.encoders = nn.ModuleList([WhisperBlocks(b.folder, b.blocks) for b in branches])
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
-        self.head = nn.Linear(*weights.shape)
-        with torch.no_grad():
-            self.head.weight.copy_(torch.as_tensor(weights.T))
-            self.head.bias.copy_(torch.as_tensor(bias))
         self.eval()
 
-    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples (1, n_samples) to logits (1, n_emotions) and embedding (1, width)."""
+    def forward(self, samples: Tensor) -> Tensor:
+        """Samples (1, n_samples) to embedding (1, width)."""
         mel = self.log_mel(samples)
         pooled = [
             pool(hidden, poolings)
             for module, poolings in zip(self.encoders, self.poolings, strict=True)
             for hidden in module(mel)
         ]
-        embedding = (torch.cat(pooled, dim=1) - self.mean) / self.scale
-        return self.head(embedding), embedding
+        return torch.cat(pooled, dim=1)
