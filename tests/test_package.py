@@ -35,7 +35,7 @@ LAYERS = (
     {"judge", "adapted", "predict", "formats"},
     {"audit_checks", "inflation", "report", "reproduction_units", "training"},
     {"audit", "microphone", "reproduction", "reproduction_report"},
-    {"terminal", "guard", "monitoring", "connection", "api", "server"},
+    {"live", "terminal", "guard", "monitoring", "connection", "api", "server"},
     {"cli"},
 )
 

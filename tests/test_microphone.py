@@ -1,0 +1,275 @@
+"""Listening live: an injected stream, machines without a microphone, a real virtual one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import tiny_model
+from emoscope import live
+from emoscope.errors import AudioError, EmoscopeError, MissingExtraError
+from emoscope.microphone import Block, Microphone, Session
+from emoscope.predict import Predictor
+from recordings import RATE, silence, voice
+from test_predict import at_level
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    sad, angry = (at_level(voice(3.0, 100.0), level) for level in (-35, -15))
+    return np.concatenate([silence(1.0), sad, silence(3.5), angry, silence(1.0)])
+
+
+def blocks(samples: np.ndarray, seconds: float = 0.1, rate: int = RATE) -> Iterator[Block]:
+    step = round(seconds * rate)
+    for start in range(0, len(samples), step):
+        yield Block(samples[start : start + step], time.perf_counter())
+
+
+def test_labels_follow_the_voice(predictor: Predictor, sound: np.ndarray) -> None:
+    session = Session(predictor, RATE)
+    updates = list(session.updates(blocks(sound)))
+    assert len(updates) == len(sound) // 1600
+    by_time = {round(update.seconds, 1): update for update in updates}
+    assert by_time[0.9].emotion is None and not by_time[0.9].speaking
+    assert by_time[3.9].emotion == "sad" and by_time[3.9].speaking
+    assert by_time[7.4].emotion is None  # nobody has spoken for a while
+    assert by_time[10.4].emotion == "angry"
+    first = next(update for update in updates if update.emotion)
+    assert first.seconds == pytest.approx(2.0, abs=0.4)  # a second after the voice began
+    assert by_time[3.0].level == pytest.approx(-35, abs=6)
+    for update in updates:
+        assert sum(update.probabilities.values()) == pytest.approx(1.0 if update.emotion else 0.0)
+
+
+def test_what_was_heard_is_a_prediction_with_a_timeline(
+    predictor: Predictor, sound: np.ndarray
+) -> None:
+    session = Session(predictor, RATE)
+    for _ in session.updates(blocks(sound)):
+        pass
+    found = session.finish()
+    assert found.file == "microphone"
+    assert [segment.emotion for segment in found.segments if segment.is_speech] == ["sad", "angry"]
+
+
+def test_latency_is_measured_from_the_arrival_of_the_sound(
+    predictor: Predictor, sound: np.ndarray
+) -> None:
+    session = Session(predictor, RATE)
+    late = (Block(block.samples, block.arrived - 0.25) for block in blocks(sound))
+    given = [u.latency for u in session.updates(late) if u.latency is not None]
+    assert given == session.latencies
+    assert all(0.25 < latency < 0.75 for latency in given)
+
+
+def test_arrays_of_any_size_and_rate_can_be_injected(
+    predictor: Predictor, sound: np.ndarray
+) -> None:
+    import soxr
+
+    session = Session(predictor, 44_100)
+    given = soxr.resample(sound, RATE, 44_100)
+    updates = list(session.updates(np.array_split(given, 37)))
+    assert {update.emotion for update in updates} >= {"sad", "angry", None}
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_the_recording_is_kept_on_request(
+    predictor: Predictor, sound: np.ndarray, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"kept.{ending}"
+    session = Session(predictor, RATE, save=path)
+    updates = session.updates(blocks(sound))
+    for _ in range(50):
+        next(updates)
+    updates.close()  # as Ctrl+C does
+    samples, rate = soundfile.read(path, dtype="float32")
+    assert rate == RATE
+    np.testing.assert_allclose(samples, sound[: 50 * 1600], atol=1e-4)
+    assert session.finish().file == str(path)
+
+
+def test_a_recording_that_cannot_be_written(predictor: Predictor, tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "a.wav", tmp_path / "a.nonsense"):
+        with pytest.raises(EmoscopeError, match="cannot be recorded to"):
+            next(Session(predictor, RATE, save=path).updates([silence(0.1)]))
+
+
+def test_nothing_heard(predictor: Predictor) -> None:
+    session = Session(predictor, RATE)
+    assert list(session.updates([])) == []
+    with pytest.raises(AudioError, match="nothing was heard"):
+        session.finish()
+
+
+def console(terminal: bool) -> live.Console:
+    return live.Console(file=io.StringIO(), force_terminal=terminal, width=100, height=30)
+
+
+def test_outside_a_terminal_each_label_is_a_line(predictor: Predictor, sound: np.ndarray) -> None:
+    session, screen = Session(predictor, RATE), console(False)
+    live.show(session.updates(blocks(sound)), session, screen)
+    lines = screen.file.getvalue().splitlines()
+    assert len(lines) == len(session.latencies)
+    assert all(re.fullmatch(r" +\d+\.\d s  (sad|angry|neutral) +\d+%", line) for line in lines)
+
+
+def test_the_live_view_shows_label_level_and_latency(
+    predictor: Predictor, sound: np.ndarray
+) -> None:
+    session, screen = Session(predictor, RATE), console(True)
+
+    def until_interrupted():  # type: ignore[no-untyped-def]
+        yield from session.updates(blocks(sound))
+        raise KeyboardInterrupt
+
+    live.show(until_interrupted(), session, screen)
+    text = screen.file.getvalue()
+    for expected in ("listening …", "sad", "angry", "speaking", "ms from sound to label"):
+        assert expected in text
+
+
+def test_the_colours_are_those_of_the_pictures_and_the_page() -> None:
+    from emoscope.plots.style import EMOTION_COLOURS
+
+    assert {name: dark for name, (_, dark) in EMOTION_COLOURS.items()} == live.COLOURS
+    page = Path(live.__file__).with_name("web") / "style.css"
+    found = re.findall(r"--(\w+): (#[0-9a-f]{6})", page.read_text(encoding="utf-8"))
+    for name, pair in EMOTION_COLOURS.items():
+        assert tuple(colour for known, colour in found if known == name) == pair
+
+
+class PortAudioError(Exception):
+    pass
+
+
+def fake_sounddevice(monkeypatch: pytest.MonkeyPatch, devices: list[dict[str, object]]) -> None:
+    def query_devices(device: object = None, kind: str | None = None) -> object:
+        if kind is None:
+            return devices
+        if not devices:
+            raise PortAudioError("Error querying device -1")
+        return devices[0]
+
+    def refuse(**options: object) -> None:
+        raise PortAudioError("Device unavailable")
+
+    module = types.SimpleNamespace(
+        PortAudioError=PortAudioError, query_devices=query_devices, InputStream=refuse
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+
+
+def test_without_a_microphone_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_sounddevice(monkeypatch, [])
+    with pytest.raises(EmoscopeError, match="no microphone; connect one, or use: emoscope predict"):
+        Microphone()
+
+
+def test_a_microphone_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = {"name": "USB", "default_samplerate": 48000.0, "max_input_channels": 1}
+    fake_sounddevice(monkeypatch, [device])
+    with pytest.raises(EmoscopeError, match=r"cannot be opened \(Device unavailable\).*USB"):
+        Microphone()
+
+
+def test_without_the_package_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(MissingExtraError, match=r"emoscope\[listen\]"):
+        Microphone()
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A virtual cable: what is played into it comes out of its microphone."""
+    pytest.importorskip("sounddevice", reason="the extra 'listen' is not installed")
+    if not all(map(shutil.which, ("pulseaudio", "pactl", "paplay"))):
+        pytest.skip("pulseaudio is not installed")
+    (tmp_path / ".asoundrc").write_text(
+        "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
+    )
+    tmp_path.chmod(0o700)
+    named = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment = {**os.environ, **named}
+    command = ["pulseaudio", "--daemonize=no", "-n", "--use-pid-file=no", "--exit-idle-time=-1"]
+    command += ["--load=module-native-protocol-unix", "--load=module-null-sink sink_name=cable"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    daemon = subprocess.Popen(command, env=environment, **quiet)
+    try:
+        for _ in range(50):
+            select = ["pactl", "set-default-source", "cable.monitor"]
+            if subprocess.run(select, env=environment, **quiet).returncode == 0:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.skip("pulseaudio does not start here")
+        yield environment
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=10)
+
+
+LISTENER = """
+import json, sys
+from emoscope.errors import EmoscopeError
+from emoscope.microphone import Microphone, Session
+from emoscope.predict import Predictor
+try:
+    microphone = Microphone()
+except EmoscopeError as error:
+    print(json.dumps({"error": str(error)}))
+    sys.exit()
+session = Session(Predictor(sys.argv[1]), microphone.rate)
+with microphone:
+    print("ready", flush=True)
+    labels = []
+    for update in session.updates(microphone):
+        labels.append(update.emotion)
+        if update.seconds > 5.0:
+            break
+print(json.dumps({"labels": labels, "latencies": session.latencies, "lost": microphone.lost,
+                  "rate": microphone.rate, "emotion": session.finish().emotion}))
+"""
+
+
+def test_real_sound_through_a_virtual_microphone(
+    cable: dict[str, str], predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "speech.wav"
+    samples = np.concatenate([silence(0.2), *[at_level(voice(1.5, 100.0), -15)] * 4])
+    soundfile.write(path, samples, RATE)
+    listener = subprocess.Popen(
+        [sys.executable, "-c", LISTENER, predictor.model.path],
+        env=cable, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert listener.stdout is not None
+    first = listener.stdout.readline()
+    if "error" in first:
+        pytest.skip(f"PortAudio cannot reach pulseaudio here: {first}")
+    player = subprocess.Popen(["paplay", "--device=cable", str(path)], env=cable)
+    output, _ = listener.communicate(timeout=30)
+    player.terminate()
+    player.wait(timeout=10)
+    found = json.loads(output)
+    assert found["emotion"] == "angry" and "angry" in found["labels"]
+    assert found["lost"] == 0
+    assert max(found["latencies"]) < 0.5
