@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,14 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .base import Build, ModelInfo, held_out
+from .base import Build, ModelInfo, best_epoch, held_out
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Perceptron on standardised columns that stops on held-out training speakers.
+    """Perceptron on standardised columns that finds its epochs on held-out training speakers.
 
-    scikit-learn's own early stopping holds out clips, whose speakers the network has heard.
+    scikit-learn's own early stopping holds out clips, whose speakers the network has heard. Here
+    the network is trained a second time, with everybody, for the number of epochs found.
 
     Parameters
     ----------
@@ -37,9 +38,9 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs : int
         Most epochs.
     patience : int
-        Epochs without a lower held-out loss before training ends.
+        Epochs without a higher held-out UAR before the search ends.
     held_out_fraction : float
-        Part of the training speakers to hold out.
+        Part of the training speakers to hold out while searching.
     seed : int
         The same seed gives the same predictions.
 
@@ -53,7 +54,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         hidden: tuple[int, ...] = (300,),
-        alpha: float = 1.0,
+        alpha: float = 0.1,
         learning_rate: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 100,
@@ -83,27 +84,32 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         self.classes_, self.n_features_in_ = np.unique(labels), raw.shape[1]
         learn, watch = held_out(labels, groups, fraction=self.held_out_fraction, seed=self.seed)
-        self.scaler_ = StandardScaler().fit(raw[learn])
-        scaled = self.scaler_.transform(raw)
+        self.history_: list[dict[str, float]] = []
+        scaler = StandardScaler().fit(raw[learn])
+        scaled = scaler.transform(raw)
+        for net in self._epochs(scaled[learn], labels[learn], self.epochs):
+            row = self._measure(net, scaled, labels, learn, watch)
+            self.history_.append({"epoch": len(self.history_) + 1, **row})
+            self.best_epoch_ = best_epoch(self.history_)
+            if len(self.history_) - self.best_epoch_ >= self.patience:
+                break
+        self.scaler_ = StandardScaler().fit(raw)
+        *_, self.net_ = self._epochs(self.scaler_.transform(raw), labels, self.best_epoch_)
+        return self
+
+    def _epochs(
+        self, X: NDArray[np.float64], y: NDArray[Any], epochs: int
+    ) -> Iterator[MLPClassifier]:
+        """The network after each epoch."""
         net = MLPClassifier(
             self.hidden,
             alpha=self.alpha,
             learning_rate_init=self.learning_rate,
-            batch_size=min(self.batch_size, len(learn)),
+            batch_size=min(self.batch_size, len(y)),
             random_state=self.seed,
         )
-        self.history_: list[dict[str, float]] = []
-        best = np.inf
-        for epoch in range(1, self.epochs + 1):
-            net.partial_fit(scaled[learn], labels[learn], classes=self.classes_)
-            row = self._measure(net, scaled, labels, learn, watch)
-            self.history_.append({"epoch": epoch, **row})
-            if row["valid_loss"] < best:
-                best, self.best_epoch_ = row["valid_loss"], epoch
-                self.net_ = copy.deepcopy(net)
-            elif epoch - self.best_epoch_ >= self.patience:
-                break
-        return self
+        for _ in range(epochs):
+            yield net.partial_fit(X, y, classes=self.classes_)
 
     def _measure(
         self,

@@ -2,8 +2,9 @@
 
 Subclasses say how clips become a grid of numbers: a row of columns, or a picture. The published
 form sees raw values and trains for a fixed number of epochs. The sound form standardises with what
-it learned from training clips, weights the emotions equally, and watches its loss on training
-speakers set aside; the weights that did best there are the model.
+it learned from training clips and weights the emotions equally. It trains twice: first without some
+of the training speakers, to see on them after how many epochs unheard voices are recognised best,
+then for that many epochs with everybody.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..errors import MissingExtraError, ModelError
 from .architecture import Layer, output_sizes
-from .base import held_out
+from .base import best_epoch, held_out
 
 
 def _deep() -> tuple[ModuleType, ModuleType]:
@@ -58,10 +59,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     epochs : int
         Most epochs.
     patience : int or None
-        Epochs without a lower loss on the held-out speakers before training ends. None: nobody is
-        held out and all epochs are trained.
+        Epochs without a higher UAR on the held-out speakers (see ``base.best_epoch``) before the
+        search ends. None: nobody is held out and all epochs are trained.
     held_out_fraction : float
-        Part of the training speakers to hold out.
+        Part of the training speakers to hold out while searching.
     standardise : bool
         Whether input is scaled to mean 0 and standard deviation 1 over the clips learned from.
     balanced : bool
@@ -81,9 +82,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     n_features_in_ : int
         Columns of a vector, or bins of a frame.
     history_ : list of dict
-        Per epoch: epoch, train_loss, train_accuracy, and valid_loss, valid_uar if held out.
+        Per epoch: epoch, train_loss, train_accuracy, and, of the search, valid_loss and valid_uar.
     best_epoch_ : int
-        The epoch whose weights were kept.
+        Number of epochs the network was trained for.
     module_ : torch.nn.Module
         The trained network.
     """
@@ -98,7 +99,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         weight_decay: float | None = None,
         batch_size: int = 64,
         epochs: int = 60,
-        patience: int | None = 12,
+        patience: int | None = 15,
         held_out_fraction: float = 0.2,
         standardise: bool = True,
         balanced: bool = True,
@@ -157,7 +158,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         y : array-like of shape (n_clips,)
             Emotions.
         groups : array-like of shape (n_clips,), optional
-            Speakers. Given, whole speakers are held out for early stopping; else clips are.
+            Speakers. Given, whole speakers are held out in the search; else clips are.
         checkpoint : path, optional
             File that keeps the state while training. If it exists, training continues from it and
             ends with the network an undisturbed run would have given.
@@ -184,34 +185,53 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ModelError(f"all clips are '{self.classes_[0]}'; training needs two emotions")
-        _, training = _deep()
-        grids = self._grids(clips)
-        learn = watch = np.arange(len(y))
+        grids, labels = self._grids(clips), labels.astype(np.int64)
+        path = None if checkpoint is None else Path(checkpoint)
+        everybody, epochs, search = np.arange(len(labels)), self.epochs, None
         if self.patience is not None:
             learn, watch = held_out(y, groups, fraction=self.held_out_fraction, seed=self.seed)
+            aside = path and path.with_name(f"{path.name}.search")
+            search = self._train(grids, labels, learn, watch, self.epochs, aside, on_epoch)
+            epochs = best_epoch(search)
+        history = self._train(grids, labels, everybody, None, epochs, path, on_epoch)
+        self.history_, self.best_epoch_ = search or history, epochs
+        return self
+
+    def _train(
+        self,
+        grids: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        learn: NDArray[np.intp],
+        watch: NDArray[np.intp] | None,
+        epochs: int,
+        checkpoint: Path | None,
+        on_epoch: Callable[[int, int, dict[str, float]], None] | None,
+    ) -> list[dict[str, float]]:
+        """Scale by, and learn from, some of the clips; sets the network and returns the history."""
+        _, training = _deep()
         self.mean_: NDArray[Any] = np.zeros((), np.float32)
         self.scale_: NDArray[Any] = np.ones((), np.float32)
         if self.standardise:
             self.mean_, self.scale_ = self._learn_scaling(grids[learn])
-        grids = self._scaled(grids)
-        labels = labels.astype(np.int64)
-        self.module_, self.history_, self.best_epoch_ = training.train(
+        X, y = self._scaled(grids[learn]), labels[learn]
+        self.module_, history = training.train(
             self._builder(grids.shape[1:]),
-            grids[learn],
-            labels[learn],
-            valid=(grids[watch], labels[watch]) if self.patience is not None else None,
-            class_weight=self._class_weight(labels[learn]),
+            X,
+            y,
+            valid=None if watch is None else (self._scaled(grids[watch]), labels[watch]),
+            class_weight=self._class_weight(y),
             optimiser=(self.optimiser, self._optimiser_settings()),
-            epochs=self.epochs,
+            epochs=epochs,
             batch_size=self.batch_size,
             patience=self.patience,
             seed=self.seed,
             augment=self._augmentation(),
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            fingerprint="" if checkpoint is None else self._fingerprint(grids, labels, learn),
+            checkpoint=checkpoint,
+            fingerprint="" if checkpoint is None else self._fingerprint(X, y, learn),
             on_epoch=on_epoch,
         )
-        return self
+        recorded: list[dict[str, float]] = history
+        return recorded
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each emotion.

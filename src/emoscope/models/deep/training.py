@@ -26,6 +26,7 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ..base import best_epoch
 from .module import ConvNet
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
@@ -72,7 +73,8 @@ OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 
 def fast_precision() -> torch.dtype:
     """bfloat16 where the processor multiplies matrices of it in hardware, else float32."""
-    capable = bool(torch.cpu._is_amx_tile_supported())
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    capable = known is not None and known()
     return torch.bfloat16 if capable else torch.float32
 
 
@@ -187,11 +189,11 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
 
 
 class _Stop(Exception):
-    """Early stopping: the held-out loss has not fallen for ``patience`` epochs."""
+    """All epochs are trained, or the held-out score has not risen for ``patience`` of them."""
 
 
 class _Watch(Callback):  # type: ignore[misc]
-    """Keeps the history, the best weights and the checkpoint, and stops when patience ends."""
+    """Keeps the history and the checkpoint, and stops when patience ends."""
 
     def __init__(
         self,
@@ -205,7 +207,6 @@ class _Watch(Callback):  # type: ignore[misc]
         self.epochs, self.patience, self.on_epoch = epochs, patience, on_epoch
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.rows: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"epoch": 0, "loss": float("inf"), "weights": None}
         self.saved = time.monotonic()
 
     def on_epoch_end(self, net: _Trainer, **_: Any) -> None:
@@ -214,9 +215,6 @@ class _Watch(Callback):  # type: ignore[misc]
         last = net.history[-1]
         row = {"epoch": len(self.rows) + 1, **{key: last[key] for key in kept if key in last}}
         self.rows.append(row)
-        if "valid_loss" in row and row["valid_loss"] < self.best["loss"]:
-            weights = net.flat_.detach().clone()
-            self.best = {"epoch": row["epoch"], "loss": row["valid_loss"], "weights": weights}
         done = self.finished
         if self.checkpoint and (done or time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
             self.save(net)
@@ -229,8 +227,8 @@ class _Watch(Callback):  # type: ignore[misc]
     def finished(self) -> bool:
         """Whether training ends here: all epochs done, or patience at its end."""
         n = len(self.rows)
-        stalled = self.patience is not None and n - self.best["epoch"] >= self.patience
-        return n >= self.epochs or (stalled and "valid_loss" in self.rows[-1])
+        stalled = self.patience is not None and n - best_epoch(self.rows) >= self.patience
+        return n >= self.epochs or stalled
 
     def save(self, net: _Trainer) -> None:
         """Write the checkpoint beside its final place, then move it there in one step."""
@@ -241,7 +239,6 @@ class _Watch(Callback):  # type: ignore[misc]
             "optimiser": net.optimizer_.state_dict(),
             "random": torch.get_rng_state(),
             "history": self.rows,
-            "best": self.best,
         }
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         part = self.checkpoint.with_name(f"{self.checkpoint.name}.{os.getpid()}.part")
@@ -272,7 +269,7 @@ class _Watch(Callback):  # type: ignore[misc]
         net.flat_.data.copy_(state["weights"])
         net.optimizer_.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
-        self.rows, self.best = state["history"], state["best"]
+        self.rows = state["history"]
 
 
 def train(
@@ -291,8 +288,8 @@ def train(
     checkpoint: Path | None = None,
     fingerprint: str = "",
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
-) -> tuple[ConvNet, list[dict[str, float]], int]:
-    """Train a network; with held-out clips, return the weights that did best on them.
+) -> tuple[ConvNet, list[dict[str, float]]]:
+    """Train a network.
 
     Parameters
     ----------
@@ -308,7 +305,8 @@ def train(
     optimiser : tuple
         Name in :data:`OPTIMISERS`, and what differs from its settings there (``lr`` at least).
     patience : int or None
-        Epochs without a lower held-out loss before training ends; None trains all ``epochs``.
+        Epochs without a higher held-out score before training ends, as :func:`best_epoch` has it;
+        None trains all ``epochs``.
     checkpoint, fingerprint : Path or None, str
         Where to save the state, and what identifies this training.
     on_epoch : callable, optional
@@ -320,8 +318,6 @@ def train(
         Ready to predict.
     history : list of dict
         Per epoch: epoch, train_loss, train_accuracy, and valid_loss and valid_uar if held out.
-    best_epoch : int
-        The epoch whose weights ``net`` has.
     """
     kind, settings = OPTIMISERS[optimiser[0]]
     settings = {**settings, **optimiser[1]}
@@ -351,13 +347,9 @@ def train(
         if not (watch.rows and watch.finished):
             with contextlib.suppress(_Stop):
                 net.fit_loop(torch.from_numpy(X), torch.from_numpy(y), epochs=epochs)
-        best_epoch = len(watch.rows)
-        if watch.best["weights"] is not None:
-            net.flat_.data.copy_(watch.best["weights"])
-            best_epoch = watch.best["epoch"]
         module: ConvNet = copy.deepcopy(net.module_).eval()
     module.zero_grad(set_to_none=True)
-    return module.requires_grad_(False), watch.rows, best_epoch
+    return module.requires_grad_(False), watch.rows
 
 
 def logits(net: ConvNet, X: NDArray[np.float32]) -> NDArray[np.float64]:
