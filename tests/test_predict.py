@@ -21,6 +21,7 @@ from emoscope.card import AdaptedHead, Input
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
 from emoscope.predict import Predictor
 from emoscope.prediction import Prediction
+from emoscope.preprocess import SpeechLevel
 from emoscope.quality import Quality
 from recordings import RATE, silence, voice
 
@@ -341,6 +342,22 @@ def test_adapted_output_resumes_to_the_same(
             list(formats.predict_files(adapting, files, adapt=True, output=output))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("preprocess", [None, SpeechLevel(), SpeechLevel(shortest=3.0)])
+def test_the_file_runs_without_emoscope(tmp_path: Path, preprocess: SpeechLevel | None) -> None:
+    hears = Input(kind="samples", rate=RATE, preprocess=preprocess)
+    predictor = Predictor(tiny_model.write(tmp_path, input=hears))
+    path = tmp_path / "speech.wav"
+    samples = np.concatenate([silence(0.7), voice(1.5), silence(0.6)])
+    soundfile.write(path, np.repeat(samples, 2), 2 * RATE)
+    example = Path(__file__).parents[1] / "examples" / "plain_onnxruntime.py"
+    command = [sys.executable, "-I", example, predictor.model.path, path]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = {name: float(p) for name, p in map(str.split, run.stdout.splitlines())}
+    wanted = predictor.predict(path).probabilities
+    assert found == pytest.approx(wanted, abs=2e-4)
+    assert "import emoscope" not in example.read_text(encoding="utf-8")
 
 
 def test_without_a_shipped_model_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

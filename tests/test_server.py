@@ -8,7 +8,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +81,18 @@ def test_formats_are_told_by_content(server: Running, format: str) -> None:
     content = encoded(voice(2.0), format)
     answer = server.upload("/api/predict", ("speech.txt", content))
     assert answer.status == 200, answer.body
+
+
+def test_formats_that_only_ffmpeg_reads(server: Running, tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("the program ffmpeg is not installed")
+    soundfile.write(tmp_path / "a.wav", voice(2.0), RATE)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", tmp_path / "a.m4a"]
+    subprocess.run(command, check=True)
+    content = (tmp_path / "a.m4a").read_bytes()
+    answer = server.upload("/api/predict", ("a.m4a", content))
+    assert answer.status == 200, answer.body
+    assert server.upload("/api/listen", ("a.m4a", content)).status == 200
 
 
 def test_good_files_are_delivered_when_others_are_bad(server: Running) -> None:

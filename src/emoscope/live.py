@@ -74,8 +74,10 @@ def _picture(update: Update, past: list[str], session: Session) -> Group:
     bars = Table.grid(padding=(0, 1))
     for emotion, value in sorted(update.probabilities.items(), key=lambda item: -item[1]):
         length = round(40 * value)
-        bar = Text("█" * length, style=COLOURS.get(emotion, "white"))
-        bars.add_row(f"  {emotion}", bar.append("░" * (40 - length), "dim"), f"{value:4.0%}")
+        bar = Text.assemble(
+            ("█" * length, COLOURS.get(emotion, "white")), ("░" * (40 - length), "dim")
+        )
+        bars.add_row(f"  {emotion}", bar, f"{value:4.0%}")
     minute = Text("  ")
     for name in past[-60:]:
         minute.append("▁" if name == SILENCE else "█", COLOURS.get(name, "dim"))
