@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -36,7 +36,11 @@ class Cluster:
         self.scheduler = self._start(
             "dask_scheduler", "--port=0", "--no-dashboard", f"--scheduler-file={file}"
         )
-        wait_until(lambda: file.exists() and file.stat().st_size, 30)
+        try:
+            wait_until(lambda: file.exists() and file.stat().st_size, 120)
+        except BaseException:
+            self.stop()
+            raise
         self.address = json.loads(file.read_text())["address"]
         self.workers = [
             self._start(

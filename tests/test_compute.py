@@ -191,7 +191,7 @@ def test_no_worker_outlives_a_run_that_is_stopped(way, tmp_path):
         os.killpg(run.pid, way)  # as a terminal does: every process of the group gets it
     else:
         run.kill()
-    _, errors = run.communicate(timeout=10)
+    _, errors = run.communicate(timeout=60)
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
     if way == signal.SIGINT:
         assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors

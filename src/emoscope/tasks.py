@@ -7,11 +7,12 @@ item, or a :class:`Defect`, which is a mistake in the program and ends the run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import threadpoolctl
@@ -116,18 +117,24 @@ def perform(function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Rep
     return Reply(outcomes, seconds)
 
 
-def one_thread() -> threadpoolctl.threadpool_limits:
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
     """Hold BLAS and OpenMP to one thread: parallelism is over items, and sums add up in one order.
 
-    Returns
-    -------
-    threadpoolctl.threadpool_limits
-        Leaving it as a context manager gives the threads back.
+    The environment is for libraries that are loaded meanwhile, as torch is by the first clip.
     """
-    return threadpoolctl.threadpool_limits(limits=1)
+    before = {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    try:
+        with threadpoolctl.threadpool_limits(limits=1):
+            yield
+    finally:
+        for name in THREAD_SETTINGS:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def one_thread_for_good() -> None:
-    """Hold this process to one thread, including libraries that are loaded later (torch)."""
+    """As :func:`one_thread`, for the rest of this process's life."""
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
-    one_thread()
+    threadpoolctl.threadpool_limits(limits=1)

@@ -5,6 +5,7 @@ changed file nor a changed parameter can be served stale values. Any number of r
 safely, and being killed at any moment costs the values that were not yet written and nothing else.
 """
 
-from .store import ShelfInfo, Store, StoreInfo
+from .info import ShelfInfo, StoreInfo
+from .store import Store
 
 __all__ = ["ShelfInfo", "Store", "StoreInfo"]

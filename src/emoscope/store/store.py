@@ -10,14 +10,12 @@ package, which the operating system releases when its holder dies.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import filelock
 import numpy as np
@@ -28,6 +26,7 @@ from ..errors import EmoscopeError
 from ..features.base import Feature
 from . import segments
 from .content import Content, KnownFiles
+from .info import StoreInfo, describe
 from .segments import DamagedError, Values
 from .shelf import Shelf, files_of
 
@@ -49,38 +48,6 @@ FILES_PER_WRITE = 10_000
 """A database takes longer to write than values, and what it knows is easily found out again."""
 
 LOCK_SECONDS = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ShelfInfo:
-    """What is stored of one feature with one set of parameters.
-
-    Attributes
-    ----------
-    spec : dict
-        The feature's specification.
-    clips : int
-        Number of recordings, those counted twice that two runs both computed.
-    bytes : int
-        Size on disk.
-    used : float
-        When it was last read or written, in seconds since the epoch.
-    """
-
-    spec: dict[str, Any]
-    clips: int
-    bytes: int
-    used: float
-
-
-@dataclasses.dataclass(frozen=True)
-class StoreInfo:
-    """What a store holds: its folder, its size and limit in bytes, its shelves."""
-
-    folder: Path
-    bytes: int
-    limit: int
-    shelves: list[ShelfInfo]
 
 
 class Store:
@@ -214,16 +181,8 @@ class Store:
 
     def info(self) -> StoreInfo:
         """What the store holds."""
-        shelves = []
-        for folder in self._folders():
-            spec, clips, size, used = None, 0, 0, 0.0
-            for path in files_of(folder):
-                with contextlib.suppress(DamagedError, OSError):
-                    header, status = segments.read_header(path), path.stat()
-                    spec, clips = header.spec, clips + header.clips
-                    size, used = size + status.st_size, max(used, status.st_mtime)
-            if spec is not None:
-                shelves.append(ShelfInfo(spec, clips, size, used))
+        found = [describe(folder) for folder in self._folders()]
+        shelves = [shelf for shelf in found if shelf is not None]
         return StoreInfo(self.folder, sum(s.bytes for s in shelves), self.limit, shelves)
 
     def verify(self, *, remove: bool = False) -> list[tuple[Path, str]]:
@@ -270,7 +229,8 @@ class Store:
         removed = 0
         with self._lock(LOCK_SECONDS):
             for folder in self._folders():
-                if chosen is None or _name_of(folder) in chosen:
+                known = describe(folder)
+                if chosen is None or (known is not None and known.spec["name"] in chosen):
                     removed += sum(path.stat().st_size for path in files_of(folder))
                     shutil.rmtree(folder, ignore_errors=True)
             if chosen is None:
@@ -310,13 +270,6 @@ class Store:
                 RuntimeWarning,
                 stacklevel=4,
             )
-
-
-def _name_of(folder: Path) -> str | None:
-    for path in files_of(folder):
-        with contextlib.suppress(DamagedError, OSError, KeyError):
-            return str(segments.read_header(path).spec["name"])
-    return None
 
 
 def _limit_from_environment() -> int:
