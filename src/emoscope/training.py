@@ -341,7 +341,8 @@ def provenance(corpus: Corpus) -> list[dict[str, Any]]:
         {
             "name": str(name),
             "n_clips": len(table),
-            "speakers": sorted(set(table["speaker"])),
+            # Joined corpora prefix speakers with their name.
+            "speakers": sorted({s.removeprefix(f"{name}/") for s in table["speaker"]}),
             "licence": corpus.licence,
             "citation": corpus.citation,
         }
