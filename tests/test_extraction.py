@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -120,7 +121,9 @@ def test_only_what_is_missing_is_computed(corpus, store, monkeypatch):
 
 def test_a_copy_is_not_computed_again_and_a_changed_file_is(tmp_path, store, nothing_decoded):
     first = make_corpus(tmp_path / "first", 6)
-    second = make_corpus(tmp_path / "second", 6)
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    moved = first.table["path"].str.replace("first", "second")
+    second = dataclasses.replace(first, table=first.table.assign(path=moved))
     third = make_corpus(tmp_path / "third", 6)
     soundfile.write(third.table["path"][2], -2 * samples(2), RATE, subtype="FLOAT")
     os.utime(third.table["path"][2], (1e9, 1e9))  # same size, same time, other content

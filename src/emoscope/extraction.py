@@ -28,6 +28,9 @@ from .tasks import WorkerDiedError
 
 Values = NDArray[np.float32]
 
+AT_A_TIME = 4096
+"""Recordings that are handed out to be read together."""
+
 MOST_NAMED = 5
 """Unusable clips that are named when not one could be used."""
 
@@ -169,19 +172,29 @@ def _fetch(rows: _Rows, paths: Sequence[str], store: Store, jobs: int | None) ->
     if not held:
         return  # and no clip need be read to know
     keys = store.find(paths)
-    unknown = [index for index, key in enumerate(keys) if key is None]
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
-        for index, found in zip(
-            unknown, pool.map(content.read, (paths[i] for i in unknown)), strict=True
-        ):
-            if found is not None:
-                keys[index] = found.key
-                store.remember(paths[index], found)
+    _identify(keys, paths, store, jobs)
     known = np.array([index for index, key in enumerate(keys) if key is not None], dtype=np.intp)
     wanted = [key for key in keys if key is not None]
     for number in held:
         for positions, values in store.read(rows.features[number], wanted):
             rows.put(number, known[positions], values)
+
+
+def _identify(
+    keys: list[bytes | None], paths: Sequence[str], store: Store, jobs: int | None
+) -> None:
+    """Fill in the keys of recordings that have to be read for it."""
+    unknown = [index for index, key in enumerate(keys) if key is None]
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
+        for begin in range(0, len(unknown), AT_A_TIME):
+            part = unknown[begin : begin + AT_A_TIME]
+            for index, found in zip(
+                part, pool.map(content.read, [paths[i] for i in part]), strict=True
+            ):
+                if found is not None:
+                    keys[index] = found.key
+                    store.remember(paths[index], found)
+            store.flush_if_due()
 
 
 def _compute(
