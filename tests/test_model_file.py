@@ -332,6 +332,26 @@ def test_a_graph_that_breaks_its_promise_when_run() -> None:
         loaded.run(np.ones((1, WIDTH + 1), np.float32))
 
 
+def test_a_graph_that_wants_all_memory_is_stopped() -> None:
+    """Each stored integer is harmless; their products at run time are 40 GB, then 4 TB."""
+    for times in (1, 100):
+        shape = numpy_helper.from_array(np.array([100_000, 1000], np.int64), "shape")
+        factor = numpy_helper.from_array(np.array([times * 100, 1], np.int64), "factor")
+        nodes = [
+            helper.make_node("Mul", ["shape", "factor"], ["grown"]),
+            helper.make_node("ConstantOfShape", ["grown"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["nothing"], keepdims=0),
+            helper.make_node("Add", ["nothing", "features"], ["embedding"]),
+            helper.make_node("MatMul", ["embedding", "matrix"], ["logits"]),
+        ]
+        model = graph(extra_initialisers=[shape, factor])
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        loaded = model_file.unpack(packed(model=model.SerializeToString()), "greedy.emoscope")
+        with pytest.raises(ModelError, match="graph failed"):
+            loaded.run(np.ones((1, WIDTH), np.float32))
+
+
 # --- cards ----------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,9 @@ pandas.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import io
 import os
 import zipfile
@@ -46,6 +48,9 @@ LARGEST = {GRAPH: 1 << 29, CARD: 1 << 25}
 """Bytes of a member, unpacked: 512 MiB and 32 MiB."""
 LARGEST_RATIO = 200
 """Unpacked by packed size beyond which a member is a bomb; deflate cannot exceed 1032."""
+MOST_MEMORY = 1 << 32
+"""Bytes that all graphs of a process may take together while they run: 4 GiB, some fifty times what
+30 s of speech need."""
 OUTPUTS = ("logits", "embedding")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -246,7 +251,9 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
+    _bound_memory()
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -255,6 +262,29 @@ def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     # onnxruntime's exceptions share no base class of their own.
     except Exception as error:
         raise ModelError(f"onnxruntime refuses the graph: {_first_line(error)}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _bound_memory() -> None:
+    """Give all sessions of this process one pool of memory with an end.
+
+    A graph that asks for more fails with an error, where it would have taken the machine with it.
+    """
+    import onnxruntime
+
+    pool = onnxruntime.OrtArenaCfg(
+        {
+            "max_mem": MOST_MEMORY,
+            "arena_extend_strategy": 1,  # as much as is asked for, not the next power of two
+            "initial_chunk_size_bytes": -1,
+            "max_dead_bytes_per_chunk": -1,
+        }
+    )
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    # The program around us may have registered one of its own, which then serves.
+    with contextlib.suppress(RuntimeError):
+        onnxruntime.create_and_register_allocator(memory, pool)
 
 
 def _check_signature(session: onnxruntime.InferenceSession, card: Card) -> None:
