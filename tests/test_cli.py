@@ -1,0 +1,160 @@
+"""The commands as a user types them: what they deliver, what they say, their exit status."""
+
+import json
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+from emoscope import cli
+from emoscope.result import Result
+
+CLASSICAL = "dummy,svm,tree"
+
+
+@pytest.fixture
+def emoscope(monkeypatch, capfd):
+    """Run a command line; gives exit status, standard output and standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["emoscope", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return stopped.value.code or 0, out, err
+
+    return run
+
+
+def test_compare_without_arguments_runs_on_the_embedded_features(emoscope, tmp_path):
+    status, out, _ = emoscope("compare", "--models", CLASSICAL, "--jobs", 1, "--out", tmp_path)
+    assert status == 0 and "svm" in out
+    assert {"report.html", "results.json", "predictions.csv"} <= {p.name for p in tmp_path.iterdir()}
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["corpus"]["n_clips"] == 1440
+    assert {run["protocol"] for run in document["runs"]} == {"speaker-6fold", "random-75/25"}
+    again = Result.load(tmp_path)
+    svm = again.rows("svm")
+    recalls = (svm["emotion"] == svm["predicted"]).groupby(svm["emotion"]).mean()
+    line = next(r for r in again.leaderboard() if r["model"] == "svm")
+    assert line["uar"] == pytest.approx(recalls.mean())
+    assert line["leak_gap"] > 0.05
+    page = (tmp_path / "report.html").read_text()
+    assert "<audio" not in page and f"{line['uar']:.3f}" in page
+
+
+def break_five(clips):
+    """Five kinds of damage; returns what each file's reason must mention."""
+    empty, cut, noise, link, nan = clips[:5]
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:4000])
+    noise.write_bytes(bytes(range(256)) * 40)
+    link.unlink()
+    link.symlink_to(link.parent / "nowhere.flac")
+    import numpy as np
+    import soundfile
+
+    nan.unlink()
+    soundfile.write(nan.with_suffix(".wav"), np.full(48_000, np.nan), 48_000, subtype="FLOAT")
+    return [empty.name, cut.name, noise.name, link.name, nan.with_suffix(".wav").name]
+
+
+def test_five_broken_files_among_sixty_are_named_and_the_rest_is_used(emoscope, ravdess, tmp_path):
+    corpus = tmp_path / "corpus"
+    clips = []
+    for actor in range(1, 7):
+        folder = ravdess / f"Actor_{actor:02d}"
+        (corpus / folder.name).mkdir(parents=True)
+        for clip in sorted(folder.glob("*.flac"))[::6]:
+            clips.append(corpus / folder.name / clip.name)
+            shutil.copy(clip, clips[-1])
+    assert len(clips) == 60
+    names = break_five(clips[::12])
+    out = tmp_path / "out"
+    status, _, err = emoscope(
+        "compare", corpus, "--models", CLASSICAL, "--features", "mfcc", "--protocol", "loso",
+        "--jobs", 1, "--out", out,
+    )  # fmt: skip
+    assert status == 1
+    document = json.loads((out / "results.json").read_text())
+    assert document["corpus"]["n_clips"] == 55
+    assert len(document["corpus"]["rejected"]) == 5
+    for name in names:
+        assert name in err.replace("\n", "")
+        assert any(bad["file"].endswith(name) for bad in document["corpus"]["rejected"])
+    page = (out / "report.html").read_text()
+    assert "Left out: 5 recordings" in page and page.count("<audio") > 0
+
+
+def test_embedded_features_are_what_the_extractor_gives(ravdess):
+    import numpy as np
+    from emoscope import embedded, features
+    from emoscope.audio import load
+    from emoscope.features.spectrum import Spectrum
+
+    corpus, vector, frames = embedded.load()
+    for row in range(0, 1440, 180):
+        actor = corpus.table["speaker"].iloc[row]
+        clip = ravdess / f"Actor_{actor}" / f"{corpus.table['clip'].iloc[row]}.flac"
+        spectrum = Spectrum(load(clip))
+        values = np.concatenate([features.get(n).extract(spectrum) for n in features.DEFAULT])
+        np.testing.assert_allclose(vector.X[row], values, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(frames.frames[row], features.get("logmel").extract(spectrum))
+
+
+def test_a_corpus_folder_gives_the_embedded_rows(ravdess):
+    from emoscope import corpus, embedded
+
+    shipped, loaded = embedded.load()[0].table, corpus.load(ravdess).table
+    for column in ("clip", "emotion", "speaker", "gender", "intensity", "statement"):
+        assert shipped[column].tolist() == loaded[column].tolist()
+
+
+def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
+    for ending, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
+        target = tmp_path / f"features{ending}"
+        status, _, _ = emoscope(
+            "extract", ravdess / "Actor_01", "--features", "mfcc,chroma", "--emotions", "neutral",
+            "--jobs", 1, "--out", target,
+        )  # fmt: skip
+        table = read(target)
+        assert status == 0 and len(table) == 4
+        assert {"clip", "emotion", "mfcc_01", "chroma_C"} <= set(table.columns)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["compare", "--models", "svn"], "Did you mean 'svm'"),
+        (["compare", "--features", "mfc"], "Did you mean 'mfcc'"),
+        (["compare", "--emotions", "joyful"], "surprised"),
+        (["compare", "--protocol", "holdout"], "speaker-6fold"),
+        (["compare", "no/such/folder"], "no/such/folder"),
+        (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv"),
+        (["get", "ravdes"], "Did you mean 'ravdess'"),
+        (["audit", "nothing.csv"], "nothing.csv"),
+        (["predict", "x.wav", "--model", "nothing.emoscope"], "nothing.emoscope"),
+    ],
+)
+def test_wrong_usage_says_what_is_right(emoscope, words, says):
+    status, _, err = emoscope(*words)
+    assert status == 2
+    assert says in err.replace("\n", "")
+
+
+def test_show_draws_what_it_can_and_names_what_it_cannot(emoscope, ravdess, tmp_path):
+    clip = ravdess / "Actor_01" / "03-01-05-02-01-01-01.flac"
+    for ending, begins in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        target = tmp_path / f"clips{ending}"
+        status, _, err = emoscope("show", clip, tmp_path / "nothing.wav", "--out", target)
+        assert status == 1 and "nothing.wav" in err.replace("\n", "")
+        assert target.read_bytes().startswith(begins)
+
+
+def test_corpora_lists_all_and_version_answers(emoscope):
+    status, out, _ = emoscope("corpora")
+    assert status == 0
+    for name in ("ravdess", "emodb", "tess", "cremad", "savee", "emovo"):
+        assert name in out
+    assert emoscope("--version")[1].startswith("emoscope ")
