@@ -21,9 +21,7 @@ def main(source: str) -> None:
         sys.exit(f"{source} is not RAVDESS")
     with progress("extracting features") as tick:
         data = dataset.load(source, [*DEFAULT, embedded.FRAMES], progress=tick)
-    path = embedded.save(
-        data.corpus, data.features["vector"], data.features["frames"], TARGET
-    )
+    path = embedded.save(data.corpus, data.features["vector"], data.features["frames"], TARGET)
     print(f"{path}: {len(data.corpus.table)} clips, {path.stat().st_size / 1e6:.1f} MB")
 
 

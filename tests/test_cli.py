@@ -6,6 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
+
 from emoscope import cli
 from emoscope.result import Result
 
@@ -30,7 +31,9 @@ def emoscope(monkeypatch, capfd):
 def test_compare_without_arguments_runs_on_the_embedded_features(emoscope, tmp_path):
     status, out, _ = emoscope("compare", "--models", CLASSICAL, "--jobs", 1, "--out", tmp_path)
     assert status == 0 and "svm" in out
-    assert {"report.html", "results.json", "predictions.csv"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"report.html", "results.json", "predictions.csv"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["corpus"]["n_clips"] == 1440
     assert {run["protocol"] for run in document["runs"]} == {"speaker-6fold", "random-75/25"}
@@ -89,6 +92,7 @@ def test_five_broken_files_among_sixty_are_named_and_the_rest_is_used(emoscope, 
 
 def test_embedded_features_are_what_the_extractor_gives(ravdess):
     import numpy as np
+
     from emoscope import embedded, features
     from emoscope.audio import load
     from emoscope.features.spectrum import Spectrum

@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+
 from emoscope import experiment, findings, report
 from emoscope.corpus import Corpus
 from emoscope.errors import FeatureError, ProtocolError, UnknownNameError
 from emoscope.features.table import Features
 from emoscope.journal import Journal
 from emoscope.result import Result
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 
 EMOTIONS = ("happy", "sad", "angry")
 

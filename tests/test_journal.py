@@ -1,6 +1,7 @@
 """The journal gives back what was finished, and only that."""
 
 import pytest
+
 from emoscope.files import printable, write_atomically
 from emoscope.journal import Journal
 

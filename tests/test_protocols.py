@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from emoscope import protocols
 from emoscope.errors import ProtocolError, UnknownNameError
 

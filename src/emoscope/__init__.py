@@ -34,16 +34,19 @@ _RENAMED = {"load_audio": "load", "load_corpus": "load", "load_dataset": "load"}
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
-    from .audio import Signal
+    from .audio import Signal as Signal
     from .audio import load as load_audio
-    from .corpus import Corpus
+    from .corpus import Corpus as Corpus
     from .corpus import load as load_corpus
     from .dataset import load as load_dataset
-    from .errors import EmoscopeError
-    from .experiment import compare
-    from .features import extract_feature
-    from .predict import Predictor, predict
-    from .result import Result
+    from .errors import EmoscopeError as EmoscopeError
+    from .experiment import compare as compare
+    from .features import extract_feature as extract_feature
+    from .predict import Predictor as Predictor
+    from .predict import predict as predict
+    from .result import Result as Result
+
+    __all__ += ["load_audio", "load_corpus", "load_dataset"]
 
 
 def __getattr__(name: str) -> Any:

@@ -150,7 +150,9 @@ class Result:
         missing = [column for column in ROW if column not in predictions]
         if missing or not isinstance(document, dict) or "runs" not in document:
             raise CorpusError(f"{out}: not a saved result; missing: {', '.join(missing) or 'runs'}")
-        return cls(predictions, document["runs"], document["corpus"], document["config"], document["map"])
+        return cls(
+            predictions, document["runs"], document["corpus"], document["config"], document["map"]
+        )
 
 
 def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
