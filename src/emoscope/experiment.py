@@ -156,6 +156,8 @@ def compare(
             "models": list(estimators),
             "features": sorted({run["features"] for run in run_list}),
             "emotions": corpus.emotions,
+            "scaling": "training clips",
+            "early_stopping": "training speakers",
             "folds": {name: _fold_record(f, corpus) for name, f in made.items()},
             **describe,
         },
