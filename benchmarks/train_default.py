@@ -47,7 +47,7 @@ DOMAIN_RANK = 16
 MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"
 PROTOCOLS = (("ravdess", "speaker-6fold"), ("ravdess", "luna-5fold"), ("emodb", "loso"))
 NOTICE = """Contains the convolutions and first three blocks of the encoder of OpenAI Whisper base \
-(https://github.com/openai/whisper), rounded to 8 bits.
+(https://github.com/openai/whisper), its weights rounded to 16 and 8 bits.
 
 MIT License
 
@@ -151,7 +151,7 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
             "corpora": [entry for part in parts for entry in training.provenance(part)],
             "recipe": default_model.__doc__,
             "encoder": f"{default_model.ENCODER}, blocks {default_model.BLOCKS}, mean over time",
-            "weights": "int8 per output channel; head float32",
+            "weights": "convolutions and first block float16, other blocks int8, head float32",
             "copies": default_model.COPIES,
             "shrinkage": fitted.shrinkage,
             "criterion": {str(key): value for key, value in fitted.criterion.items()},

@@ -1,7 +1,7 @@
 """How the shipped model is made: what it hears, how it is fitted, how its figures are measured.
 
-The first three blocks of Whisper's base encoder, frozen and stored in 8 bits, averaged over time;
-on them one linear discriminant for all emotions of all corpora (:mod:`emoscope.moments`). Training
+The first three blocks of Whisper's base encoder, frozen and stored in 8 and 16 bits, averaged over
+time; on them one linear discriminant for all emotions of all corpora (:mod:`emoscope.moments`). Training
 clips are heard as recorded and through random rooms, microphones, lines and voices
 (:mod:`emoscope.augment`), always after :class:`~emoscope.preprocess.SpeechLevel`, and always
 through the very graph that is shipped: rounding its weights is part of what the head learns from.
@@ -17,7 +17,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ from .moments import Moments, logits
 from .preprocess import SpeechLevel
 from .protocols import speaker_ids
 from .training import Inner, inner_folds
+
+if TYPE_CHECKING:
+    from .compression import Scheme
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -56,15 +59,15 @@ GAIN = 0.01
 GIVEN = Input(kind="samples", rate=RATE, preprocess=SpeechLevel(), shortest=0.2, longest=30.0)
 
 
-def trunk(folder: str, scheme: str = "int8") -> bytes:
+def trunk(folder: str, scheme: Scheme = "mixed") -> bytes:
     """The graph from samples to averaged hidden states.
 
     Parameters
     ----------
     folder : str
         The encoder: a local folder, or a name on the Hugging Face hub.
-    scheme : {"float16", "int8", "int8-dynamic"}
-        How weights are stored.
+    scheme : {"float16", "int8", "mixed", "int8-dynamic"}
+        How weights are stored; see :mod:`emoscope.compression`.
     """
     from .compression import compress
     from .export import from_waveform
@@ -72,7 +75,7 @@ def trunk(folder: str, scheme: str = "int8") -> bytes:
 
     shortest, longest = (round(s * RATE) for s in (GIVEN.shortest, GIVEN.longest))
     network = WaveformTrunk([Branch(folder, BLOCKS, POOLINGS)])
-    return compress(from_waveform(network, shortest=shortest, longest=longest), scheme)  # type: ignore[arg-type]
+    return compress(from_waveform(network, shortest=shortest, longest=longest), scheme)
 
 
 def hear(

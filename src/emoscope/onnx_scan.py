@@ -78,6 +78,9 @@ _FLOAT_TYPES: dict[int, np.dtype[Any]] = {
 }
 _INTEGER_TYPES: dict[int, np.dtype[Any]] = {6: np.dtype("<i4"), 7: np.dtype("<i8")}
 _BFLOAT16 = 16
+# Runs of an attribute's `floats` (field 7, four bytes each) and `ints` (field 8, variable length).
+_FLOATS = re.compile(rb"(?:\x3d.{4})+", re.DOTALL)
+_INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+", re.DOTALL)
 
 
 class ScanError(ValueError):
@@ -96,26 +99,30 @@ def _varint(buffer: Buffer, at: int) -> tuple[int, int]:
             return value, at
 
 
+def _field(buffer: Buffer, at: int) -> tuple[int, int, int | Buffer, int]:
+    """The field at a position: number, wire type, integer or bytes, and where the next begins."""
+    key, at = _varint(buffer, at)
+    number, wire = key >> 3, key & 7
+    if wire == 0:
+        value, at = _varint(buffer, at)
+        return number, wire, value, at
+    if wire == 2:
+        length, at = _varint(buffer, at)
+    elif wire in (1, 5):
+        length = 8 if wire == 1 else 4
+    else:
+        raise ScanError(f"not a valid ONNX file (wire type {wire})")
+    if number == 0 or at + length > len(buffer):
+        raise ScanError("not a valid ONNX file (cut off)")
+    return number, wire, buffer[at : at + length], at + length
+
+
 def fields(buffer: Buffer) -> Iterator[Field]:
     """The fields of one protobuf message: (number, wire type, integer or bytes)."""
     at = 0
     while at < len(buffer):
-        key, at = _varint(buffer, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(buffer, at)
-            yield number, wire, value
-            continue
-        if wire == 2:
-            length, at = _varint(buffer, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ScanError(f"not a valid ONNX file (wire type {wire})")
-        if number == 0 or at + length > len(buffer):
-            raise ScanError("not a valid ONNX file (cut off)")
-        yield number, wire, buffer[at : at + length]
-        at += length
+        number, wire, value, at = _field(buffer, at)
+        yield number, wire, value
 
 
 def _text(value: int | Buffer) -> str:
@@ -193,7 +200,20 @@ class _Scan:
             self.attribute(attribute)
 
     def attribute(self, buffer: Buffer) -> None:
-        for number, wire, value in fields(buffer):
+        at = 0
+        while at < len(buffer):
+            # Lists of numbers are stored one field each, and a forest has millions of them.
+            floats = _FLOATS.match(buffer, at)
+            if floats:
+                packed = np.frombuffer(floats.group(), np.uint8).reshape(-1, 5)[:, 1:]
+                self.finite(memoryview(packed.tobytes()), np.dtype("<f4"))
+                at = floats.end()
+                continue
+            integers = _INTEGERS.match(buffer, at)
+            if integers:
+                at = integers.end()
+                continue
+            number, wire, value, at = _field(buffer, at)
             if number in (5, 10):
                 self.tensor(_message(value))
             elif number in (6, 11):
