@@ -37,7 +37,7 @@ def small():
                 }
             )
             here = voice[emotion] + random.normal(size=10)
-            here[emotion] += 2
+            here[emotion] += 5
             values.append(here)
     corpus = Corpus(
         name="small", table=pd.DataFrame(rows), licence="none", citation="none", rejected=[]

@@ -92,7 +92,7 @@ def test_without_a_decoder_the_message_names_one(
 ) -> None:
     path = converted(recording, ".m4a")
     monkeypatch.setattr(media.shutil, "which", lambda name: None)
-    monkeypatch.setattr(media.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(AudioError, match="ffmpeg or the package 'av'"):
         media.load(path)
 

@@ -32,11 +32,11 @@ LAYERS = (
     {"corpus", "compute", "store", "models", "card", "domain", "onnx_scan", "adaptation"},
     {"extraction", "model_file", "embedded", "result"},
     {"audit_sources", "claims", "dataset", "experiment", "export", "plots", "findings"},
-    {"judge", "adapted", "predict", "formats"},
+    {"judge", "adapted", "predict", "formats", "output"},
     {"audit_checks", "inflation", "report", "reproduction_units", "training"},
     {"audit", "microphone", "reproduction", "reproduction_report"},
-    {"live", "terminal", "guard", "monitoring", "connection", "api", "server"},
-    {"cli"},
+    {"live", "terminal", "predict_command", "guard", "monitoring", "connection", "api", "server"},
+    {"cli", "__main__"},
 )
 
 

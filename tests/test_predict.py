@@ -15,7 +15,7 @@ import soundfile
 
 import emoscope
 import tiny_model
-from emoscope import adapted, formats, media, predict
+from emoscope import adapted, formats, media, output, predict
 from emoscope.audio import Signal
 from emoscope.card import AdaptedHead, Input
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
@@ -201,9 +201,9 @@ def test_output_resumes_wherever_it_was_cut(
     files = [file for file in media.find([str(folder)]) if "broken" not in file][:4]
 
     def run(path: Path) -> int:
-        with formats.Output(path, kind, predictor.emotions, timeline=timeline) as output:
+        with output.Output(path, kind, predictor.emotions, timeline=timeline) as target:
             return len(
-                list(formats.predict_files(predictor, files, timeline=timeline, output=output))
+                list(output.predict_files(predictor, files, timeline=timeline, output=target))
             )
 
     whole = tmp_path / "whole"
@@ -224,10 +224,10 @@ def test_output_refuses_a_file_that_holds_something_else(
     path.write_text("dear diary\n")
     for kind in ("json", "csv"):
         with pytest.raises(EmoscopeError, match="exists"):
-            formats.Output(path, kind, predictor.emotions)
+            output.Output(path, kind, predictor.emotions)
         assert path.read_text() == "dear diary\n"
     with pytest.raises(UnknownNameError, match="json, csv"):
-        formats.Output(path, "xml", predictor.emotions)
+        output.Output(path, "xml", predictor.emotions)
 
 
 def test_csv_columns_and_values(predictor: Predictor) -> None:
@@ -247,8 +247,8 @@ def test_names_of_files_survive_json_and_csv(predictor: Predictor, tmp_path: Pat
     for name in ("a\nb.wav", 'q"uote.wav', "\udcff.wav", "<b>.wav", "日本.wav"):
         found = Prediction(name, "sad", 0.5, {"sad": 0.5, "neutral": 0.3, "angry": 0.2}, False)
         assert json.loads(found.to_json())["file"] == name
-        with formats.Output(tmp_path / "out.csv", "csv", predictor.emotions) as output:
-            line = output.encode(found).decode()
+        with output.Output(tmp_path / "out.csv", "csv", predictor.emotions) as target:
+            line = target.encode(found).decode()
         assert line.count("\n") == 1
         assert next(csv.reader([line]))[0] == emoscope.files.printable(name)
 
@@ -338,8 +338,8 @@ def test_adapted_output_resumes_to_the_same(
         path = tmp_path / name
         if cut:
             path.write_bytes(contents[0][:cut])
-        with formats.Output(path, "json", adapting.emotions) as output:
-            list(formats.predict_files(adapting, files, adapt=True, output=output))
+        with output.Output(path, "json", adapting.emotions) as target:
+            list(output.predict_files(adapting, files, adapt=True, output=target))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
 
@@ -361,7 +361,7 @@ def test_the_file_runs_without_emoscope(tmp_path: Path, preprocess: SpeechLevel 
 
 
 def test_without_a_shipped_model_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict.importlib.resources, "files", lambda name: Path("/nowhere"))
+    monkeypatch.setattr(predict, "DEFAULT_MODEL", "/nowhere")
     with pytest.raises(ModelError, match="name a .emoscope file"):
         predict.default_model()
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from . import __version__
 from .errors import AudioError, EmoscopeError, UnknownNameError
-from .files import printable
 
 app = typer.Typer(
     help="Speech emotion recognition that is honest by default.",
@@ -25,7 +24,7 @@ app = typer.Typer(
 )
 
 Source = Annotated[
-    Optional[str],
+    str | None,
     typer.Argument(
         help="Corpus folder or manifest (file,emotion,speaker). Nothing: the embedded RAVDESS "
         "features.",
@@ -34,18 +33,16 @@ Source = Annotated[
 ]
 Names = Annotated[str, typer.Option(help="Comma-separated list.")]
 FeatureNames = Annotated[
-    Optional[str], typer.Option("--features", help="Comma-separated, e.g. mfcc,chroma,mel.")
+    str | None, typer.Option("--features", help="Comma-separated, e.g. mfcc,chroma,mel.")
 ]
 Emotions = Annotated[
-    Optional[str], typer.Option("--emotions", help="Keep only these, comma-separated.")
+    str | None, typer.Option("--emotions", help="Keep only these, comma-separated.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for what the command writes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides everything random.")]
-Jobs = Annotated[
-    Optional[int], typer.Option("--jobs", min=1, help="Processes; by default all cores.")
-]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; by default all cores.")]
 Cluster = Annotated[
-    Optional[str], typer.Option("--cluster", help="Address of a Dask scheduler to run on.")
+    str | None, typer.Option("--cluster", help="Address of a Dask scheduler to run on.")
 ]
 
 #: Models quick enough to be run on every subset of the features by the way.
@@ -80,7 +77,7 @@ def compare(
     source: Source = None,
     *,
     models: Annotated[
-        Optional[str], typer.Option(help="Comma-separated; by default every model.")
+        str | None, typer.Option(help="Comma-separated; by default every model.")
     ] = None,
     features: FeatureNames = None,
     protocol: Annotated[
@@ -148,7 +145,7 @@ def reproduce(
         bool, typer.Option("--quick", help="Few epochs and few seeds; the output says so.")
     ] = False,
     rows: Annotated[
-        Optional[list[str]], typer.Option(help="Only results whose name contains this; repeatable.")
+        list[str] | None, typer.Option(help="Only results whose name contains this; repeatable.")
     ] = None,
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -184,20 +181,18 @@ def audit(
         ),
     ],
     test: Annotated[
-        Optional[str], typer.Argument(help="The list of test files.", show_default=False)
+        str | None, typer.Argument(help="The list of test files.", show_default=False)
     ] = None,
     *,
     audio: Annotated[
-        Optional[str], typer.Option(help="Folder in which to look for the recordings.")
+        str | None, typer.Option(help="Folder in which to look for the recordings.")
     ] = None,
-    inflation: Annotated[
-        bool, typer.Option(help="Also measure what a leak flatters by.")
-    ] = True,
+    inflation: Annotated[bool, typer.Option(help="Also measure what a leak flatters by.")] = True,
     seed: Seed = 0,
     jobs: Jobs = None,
     cluster: Cluster = None,
     out: Annotated[
-        Optional[Path], typer.Option("--out", help="A .json file for the findings.")
+        Path | None, typer.Option("--out", help="A .json file for the findings.")
     ] = None,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one.
@@ -264,7 +259,7 @@ def evaluate(
     source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
     *,
     adapt: Annotated[
-        Optional[str], typer.Option(help="speaker or corpus: standardise on its own clips.")
+        str | None, typer.Option(help="speaker or corpus: standardise on its own clips.")
     ] = None,
     emotions: Emotions = None,
     jobs: Jobs = None,
@@ -289,69 +284,46 @@ def evaluate(
     _end([AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"]])
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def predict(context: typer.Context) -> None:
+    """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
+    from . import predict_command
+
+    raise typer.Exit(predict_command.main(context.args))
+
+
 @app.command()
-def predict(
-    files: Annotated[list[str], typer.Argument(help="Recordings, folders or patterns.")],
+def listen(
     *,
     model: Annotated[
-        Optional[str], typer.Option(help="A .emoscope file; by default the shipped model.")
+        str | None, typer.Option(help="A .emoscope file; by default the shipped model.")
     ] = None,
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="Divide each recording into labelled segments.")
-    ] = False,
-    adapt: Annotated[
-        bool, typer.Option("--adapt", help="Judge each recording relative to all of them.")
-    ] = False,
-    format: Annotated[
-        str, typer.Option(help="table, json, csv; of one timeline: textgrid, eaf, srt, vtt.")
-    ] = "table",
-    jobs: Jobs = None,
-    out: Annotated[
-        Optional[Path],
-        typer.Option("--out", help="A file; with json or csv, run again, it goes on."),
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="Part of the microphone's name.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep what is heard, as .wav or .flac.")] = None,
 ) -> None:
-    """Recognise the emotion of recordings: label, confidence and probabilities.
-
-    Examples: emoscope predict speech.wav · emoscope predict folder --format csv --out all.csv ·
-    emoscope predict interview.mp3 --timeline --format textgrid --out interview.TextGrid
-    """
-    from . import formats, media
+    """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
+    from . import live, microphone, output
     from .predict import Predictor
 
-    paths, errors = [], []
-    for name in files:
-        try:
-            paths += media.find([name])
-        except AudioError as error:
-            errors.append(error)
-    predictor = Predictor(model)
-    writer = formats.Writer(format, out, predictor.emotions, timeline=timeline, n_files=len(paths))
-    with writer:
-        for outcome in formats.predict_files(
-            predictor, paths, timeline=timeline or writer.needs_timeline, adapt=adapt, jobs=jobs,
-            output=writer.output,
-        ):  # fmt: skip
-            if isinstance(outcome, EmoscopeError):
-                errors.append(outcome)
-            else:
-                writer.show(outcome)
-    for error in errors:
-        typer.echo(f"left out: {printable(str(error))}", err=True)
-    if errors:
-        raise typer.Exit(1)
+    with microphone.Microphone(device) as source:
+        session = microphone.Session(Predictor(model), source.rate, save=save)
+        live.show(session.updates(source), session)
+    typer.echo(output.table_lines(session.finish(), timeline=True), nl=False)
 
 
 @app.command()
 def serve(
     *,
     model: Annotated[
-        Optional[list[str]], typer.Option(help="A .emoscope file; repeatable, the first is default.")
+        list[str] | None, typer.Option(help="A .emoscope file; repeatable, the first is default.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to bind to.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
     name: Annotated[
-        Optional[list[str]], typer.Option(help="A host name it may be addressed by; repeatable.")
+        list[str] | None, typer.Option(help="A host name it may be addressed by; repeatable.")
     ] = None,
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
@@ -398,7 +370,7 @@ def show(
     files: Annotated[list[str], typer.Argument(help="Recordings, drawn side by side.")],
     *,
     out: Annotated[
-        Optional[Path], typer.Option("--out", help="A .png, .svg or .pdf; without it, a window.")
+        Path | None, typer.Option("--out", help="A .png, .svg or .pdf; without it, a window.")
     ] = None,
     dark: Annotated[bool, typer.Option("--dark", help="For dark paper.")] = False,
 ) -> None:
@@ -445,13 +417,13 @@ def get(
     name: Annotated[str, typer.Argument(help="A corpus from: emoscope corpora.")],
     *,
     to: Annotated[
-        Optional[Path], typer.Option("--to", help="Folder; by default the corpus's name.")
+        Path | None, typer.Option("--to", help="Folder; by default the corpus's name.")
     ] = None,
     part: Annotated[
-        Optional[list[str]], typer.Option(help="Only this part, e.g. speech; repeatable.")
+        list[str] | None, typer.Option(help="Only this part, e.g. speech; repeatable.")
     ] = None,
     mirror: Annotated[
-        Optional[str], typer.Option(help="Address of a folder with copies of the files.")
+        str | None, typer.Option(help="Address of a folder with copies of the files.")
     ] = None,
 ) -> None:
     """Download a corpus: resumes, checks and unpacks.
@@ -511,7 +483,7 @@ def store_verify(
 @store_app.command("clear")
 def store_clear(
     features: Annotated[
-        Optional[str], typer.Option("--features", help="Only these, comma-separated.")
+        str | None, typer.Option("--features", help="Only these, comma-separated.")
     ] = None,
 ) -> None:
     """Remove extracted features; they are computed again when needed."""

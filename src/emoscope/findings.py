@@ -62,6 +62,8 @@ def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
 def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
     best = board[0]
     chance = 1 / len(result.emotions)
+    if best["uar"] <= chance:
+        return _say(f"No model beats chance; the best, {best['model']}, has UAR {best['uar']:.3f}.")
     span = ""
     if best["uar_low"] is not None:
         span = f" (95 % interval {best['uar_low']:.3f} to {best['uar_high']:.3f})"

@@ -11,13 +11,10 @@ mixed down by their mean.
 from __future__ import annotations
 
 import glob
-import importlib.util
 import itertools
 import math
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -233,6 +230,8 @@ def _checked(pieces: Iterable[Signal], name: str, max_seconds: float | None) -> 
 
 def _foreign(path: str) -> Iterator[Signal]:
     """Decode with whichever of ffmpeg and PyAV is here."""
+    import importlib.util
+
     program = shutil.which("ffmpeg")
     if program:
         return _ffmpeg(program, path)
@@ -247,6 +246,9 @@ def _foreign(path: str) -> Iterator[Signal]:
 
 def _ffmpeg(program: str, path: str) -> Iterator[Signal]:
     """Decode with the ffmpeg program: its output is a Sun AU stream of 32-bit floats."""
+    import subprocess
+    import tempfile
+
     command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
     command += ["-format_whitelist", CONTAINERS, "-i", f"file:{os.path.abspath(path)}"]
     command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]

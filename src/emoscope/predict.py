@@ -12,9 +12,7 @@ windows, and its label is the mean over its speech. Nothing here imports torch, 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import functools
-import importlib.resources
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +35,7 @@ Source: TypeAlias = (
     "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
 )
 
+DEFAULT_MODEL = os.path.join(os.path.dirname(__file__), "data", "default.emoscope")
 MOST_REFERENCES = 256
 """Recordings that adaptation learns from: more would hardly move a mean and a variance."""
 
@@ -79,10 +78,9 @@ def default_model() -> str:
     ModelError
         When this installation has none.
     """
-    path = importlib.resources.files("emoscope").joinpath("data", "default.emoscope")
-    if not path.is_file():
+    if not os.path.isfile(DEFAULT_MODEL):
         raise ModelError("this installation holds no model; name a .emoscope file")
-    return str(path)
+    return DEFAULT_MODEL
 
 
 class Predictor:
@@ -273,7 +271,9 @@ class Predictor:
             except EmoscopeError as error:
                 return error
 
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(jobs) as pool:
             # A few more than there are threads, so that none waits for a slow neighbour's turn.
             first = list(itertools.islice(waiting, 4 * jobs))
             if len(first) == 1:  # its windows are shared out instead

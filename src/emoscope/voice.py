@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.resources
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,7 +31,7 @@ FRAME_SECONDS = FRAME / RATE  # 512 / 16000 = 0.032
 SLOWER = 1.25
 _CONTEXT = 64  # samples of the frame before, which the graph wants in front of each frame
 _STATE = (1, 1, 128)
-_GRAPH = "silero_vad_16k_sequence.onnx"
+_GRAPH = os.path.join(os.path.dirname(__file__), "data", "silero_vad_16k_sequence.onnx")
 
 
 @functools.lru_cache(maxsize=1)
@@ -41,8 +41,7 @@ def _session() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    graph = importlib.resources.files("emoscope").joinpath("data", _GRAPH).read_bytes()
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(_GRAPH, options, providers=["CPUExecutionProvider"])
 
 
 class Frames(NamedTuple):

@@ -1,0 +1,178 @@
+"""The command ``emoscope predict`` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import tiny_model
+from emoscope import predict_command
+from emoscope.card import AdaptedHead
+from recordings import RATE, silence, voice
+from test_predict import at_level
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for number, level in enumerate((-35, -25, -15)):
+        samples = np.concatenate([silence(0.5), at_level(voice(1.5, 100.0), level)])
+        soundfile.write(folder / f"{number}.wav", samples, RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.write(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def predict(model: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = predict_command.main([*map(str, words), "--model", str(model)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_folder_as_a_table(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = predict(folder)
+    assert status == 0 and err == ""
+    lines = out.splitlines()
+    for number, emotion in enumerate(("sad", "neutral", "angry")):
+        assert lines[number].startswith(f"{folder}/{number}.wav  {emotion} ")
+
+
+def test_json_and_csv(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = predict(folder, "--format", "json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [p["emotion"] for p in found] == ["sad", "neutral", "angry"]
+    assert all(p["segments"] == [] for p in found)
+    _, out, _ = predict(folder, "--format", "json", "--timeline")
+    assert all(json.loads(line)["segments"] for line in out.splitlines())
+    _, out, _ = predict(folder, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["emotion"] for row in rows] == ["sad", "neutral", "angry"]
+    assert float(rows[2]["p_angry"]) == pytest.approx(found[2]["probabilities"]["angry"])
+
+
+def test_good_files_are_delivered_and_bad_ones_named(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    status, out, err = predict(bad, folder / "0.wav", "missing.wav", tmp_path / "*.flac")
+    assert status == 1
+    assert len(out.splitlines()) == 1
+    named = [line for line in err.splitlines() if line.startswith("left out: ")]
+    assert [line.split(": ")[1].rsplit("/", 1)[-1] for line in named] == [
+        "*.flac", "bad.wav", "missing.wav"
+    ]  # fmt: skip
+
+
+def test_an_output_is_continued(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for kind in ("json", "csv"):
+        path = tmp_path / kind
+        assert predict(folder / "0.wav", "--format", kind, "--out", path)[0] == 0
+        assert predict(folder, "--format", kind, "--out", path)[0] == 0
+        whole = path.read_bytes()
+        assert whole.count(b".wav") == 3
+        path.write_bytes(whole[:-10])
+        assert predict(folder, "--format", kind, "--out", path)[0] == 0
+        assert path.read_bytes() == whole
+
+
+def test_one_timeline_in_other_formats(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "a.TextGrid"
+    status, out, _ = predict(folder / "2.wav", "--format", "textgrid", "--out", path)
+    assert (status, out) == (0, "")
+    assert '"angry"' in path.read_text(encoding="utf-8")
+    assert predict(folder / "2.wav", "--format", "vtt")[1].startswith("WEBVTT")
+
+
+def test_the_picture_of_a_timeline(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "a.png"
+    assert predict(folder / "2.wav", "--picture", path)[0] == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    status, _, err = predict(folder / "2.wav", "--picture", tmp_path / "a.nonsense")
+    assert status == 2 and "cannot be written" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--format", "xml"], "table, json, csv, textgrid, eaf, srt, vtt"),
+        (["--format", "srt"], "srt holds one recording; 3 were given"),
+        (["--picture", "a.png"], "draws one recording"),
+        (["--out", "a.txt"], "needs a format"),
+        (["--adapt"], "not trained to adapt"),
+        (["--adapt", "--timeline"], "does not go with a timeline"),
+        (["--format", "json", "--out", "/dev/full"], "cannot be written: No space left"),
+        (["--format", "csv", "--out", "/proc/x/y"], "cannot be written"),
+    ],
+)
+def test_wrong_usage_is_explained(predict, folder: Path, words: list[str], why: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = predict(folder, *words)
+    assert status == 2 and why in err
+    assert err.count("\n") == 1
+
+
+def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = predict(folder / "0.wav", "--format", "srt", "--out", "/proc/x/y")
+    assert status == 2 and "cannot be written" in err
+
+
+def test_arguments_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["a.wav", "--jobs", "0"], ["a.wav", "--jobs", "x"], ["a.wav", "--what"]):
+        with pytest.raises(SystemExit) as stopped:
+            predict_command.main(words)
+        assert stopped.value.code == 2
+    assert "usage: emoscope predict" in capsys.readouterr().err
+
+
+def test_adaptation_by_itself_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = AdaptedHead(
+        weights=np.array([[0, -4, 4], [0, 0, 0]], np.float32),
+        bias=np.zeros(3, np.float32),
+        temperature=1.0,
+        minimum_clips=3,
+    )
+    path = str(tiny_model.write(tmp_path, adapted=head))
+    given = [str(folder), "--format", "json", "--model", path]
+    assert predict_command.main(given) == 0
+    out, err = capsys.readouterr()
+    assert "the 3 recordings are judged relative to each other" in err
+    assert all("adapted: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
+    assert predict_command.main([*given, "--no-adapt"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "adapted" not in out
+
+
+def test_whoever_reads_the_output_may_stop(folder: Path, model: Path) -> None:
+    command = [sys.executable, "-m", "emoscope", "predict", *[str(folder / "0.wav")] * 1]
+    command += [str(folder), "--model", str(model), "--format", "json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_predicting_from_the_command_line_imports_nothing_heavy(folder: Path, model: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "emoscope", "predict"]
+    command += [str(folder / "0.wav"), "--model", str(model)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in run.stderr.splitlines()}
+    heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "typer", "rich", "pydantic"}
+    assert "onnxruntime" in imported
+    assert not heavy & imported
