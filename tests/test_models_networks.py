@@ -89,16 +89,24 @@ def test_half_precision_stays_close():
     assert (net.train()(X) - exact).abs().max() < 0.03 * exact.abs().max()
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
+def drops(n, rate):
+    """1 where a value is dropped."""
+    return torch.zeros(n).index_fill_(0, fused.random_places(n, rate), 1)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.25, 0.5])
 def test_drops_have_their_rate_and_no_pattern(rate):
     torch.manual_seed(0)
-    drops = fused.random_drops((400, 500), rate).float().neg()
-    assert set(drops.unique().tolist()) == {0.0, 1.0}
-    error = 4 * math.sqrt(rate * (1 - rate) / drops.numel())
-    assert abs(drops.mean() - rate) < error
-    centred = drops.view(-1) - rate
+    n = 400_000
+    dropped, variance = drops(n, rate), rate * (1 - rate)
+    assert abs(dropped.mean() - rate) < 4 * math.sqrt(variance / n)
+    centred = dropped - rate
     for lag in (1, 2, 3, 4, 8):
-        assert abs((centred[lag:] * centred[:-lag]).mean()) < 4 * rate * (1 - rate) / math.sqrt(2e5)
+        assert abs((centred[lag:] * centred[:-lag]).mean()) < 4 * variance / math.sqrt(n)
+    counts = torch.stack([drops(200, rate).sum() for _ in range(2000)])
+    assert counts.var() == pytest.approx(200 * variance, rel=0.15)
+    ends = torch.stack([drops(50, rate)[[0, 49]] for _ in range(4000)]).mean(0)
+    assert (ends - rate).abs().max() < 4 * math.sqrt(variance / 4000)
 
 
 def test_dropout_before_pooling_is_dropout():
@@ -110,7 +118,7 @@ def test_dropout_before_pooling_is_dropout():
     torch.manual_seed(7)
     fast = fused.conv_pool(x, weight, bias, (1, 8), rate=rate, index=index)
     torch.manual_seed(7)
-    keep = 1 + fused.random_drops((15, 48), rate).float().view(3, 5, 8, 6)
+    keep = 1 - drops(720, rate).view(3, 5, 8, 6)
     full = torch.relu(torch.nn.functional.conv2d(x.unsqueeze(1), weight, bias, padding="same"))
     dropped = full[:, :, 0].transpose(1, 2).reshape(3, 5, 8, 6) * keep / (1 - rate)
     plain = dropped.amax(2).unsqueeze(1)

@@ -6,7 +6,9 @@ plain layers compute (the tests compare them); only the order of the arithmetic 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,18 +20,28 @@ from torch.nn import functional as F
 CHUNK_VALUES = 1 << 19
 
 
-def random_drops(shape: tuple[int, ...], rate: float) -> Tensor:
-    """-1 with probability ``rate``, else 0; int16.
+@lru_cache
+def _gaps(rate: float) -> Tensor:
+    """Gaps between dropped values, one for each of 32768 equally likely random numbers.
 
-    Four 15-bit numbers are cut from each 63-bit random integer: a tenth of the time of
-    ``Tensor.bernoulli_``. The rate is met to 1 in 65536.
+    With probability ``rate`` each, independently, the gaps are geometric: longer than k with
+    probability (1 - rate)^k. Their mean is 1 / rate to one in ten thousand.
     """
-    n = 1
-    for size in shape:
-        n *= size
-    bits = torch.empty((n + 3) // 4, dtype=torch.int64).random_().view(torch.int16)[:n]
-    bits.bitwise_and_(0x7FFF).sub_(round(rate * 0x8000)).bitwise_right_shift_(15)
-    return bits.view(shape)
+    uniform = (torch.arange(0x8000, dtype=torch.float64) + 0.5) / 0x8000
+    return torch.ceil(torch.log(uniform) / math.log(1 - rate)).clamp_(min=1).long()
+
+
+def random_places(n: int, rate: float) -> Tensor:
+    """Which of ``n`` values dropout drops, each with probability ``rate``: sorted int64.
+
+    Drawing the gaps between the few dropped values takes a fraction of the time of drawing for
+    every value, which is half of what a plain training step does.
+    """
+    # enough gaps to pass n but once in a thousand million times; four to a 63-bit random integer
+    enough = n * rate + 6 * math.sqrt(n * rate) + 6
+    bits = torch.empty(math.ceil(enough / 4), dtype=torch.int64).random_().view(torch.int16)
+    places = _gaps(rate).index_select(0, bits.bitwise_and_(0x7FFF).int()).cumsum_(0).sub_(1)
+    return places[: int(torch.searchsorted(places, n))]
 
 
 class _ConvPool(torch.autograd.Function):
@@ -56,7 +68,7 @@ class _ConvPool(torch.autograd.Function):
             if rate:
                 # far below any value: a dropped position is chosen only when all are dropped, and
                 # the rectifier then gives the zero that dropout would have given
-                out.add_(random_drops(tuple(out.shape), rate).to(out.dtype), alpha=1e30)
+                out.view(-1).index_fill_(0, random_places(out.numel(), rate), -1e30)
             grid = out.view(-1, positions, 1, filters).permute(0, 3, 1, 2)
             torch.ops.aten.max_pool2d_with_indices.out(
                 grid, (positions, 1), out=best[part], indices=where[part]
@@ -202,6 +214,6 @@ def row_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
-    """Dropout with the fast random numbers of :func:`random_drops`."""
-    keep = random_drops(tuple(x.shape), rate).add_(1).to(x.dtype)
-    return x * keep.mul_(1 / (1 - rate))
+    """Dropout with the fast random numbers of :func:`random_places`."""
+    keep = torch.full((x.numel(),), 1 / (1 - rate), dtype=x.dtype)
+    return x * keep.index_fill_(0, random_places(x.numel(), rate), 0).view(x.shape)
