@@ -269,8 +269,7 @@ def evaluate(
 
     Example: emoscope evaluate mine.emoscope path/to/emodb
     """
-    from . import corpus, model_file, report, terminal
-    from .training import evaluation
+    from . import corpus, evaluation, model_file, report, terminal
 
     loaded = corpus.load(source)
     if emotions:
