@@ -52,14 +52,15 @@ class Output:
         kept = b""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
+            exists = path.is_file()  # and not a device, which may have no end
+            if exists:
                 kept = self._whole(path.read_bytes(), str(path))
-            self._file = open(path, "r+b" if path.exists() else "wb", buffering=0)  # noqa: SIM115
+            self._file = open(path, "r+b" if exists else "wb", buffering=0)  # noqa: SIM115
+            if exists:
+                self._file.truncate(len(kept))
+                self._file.seek(len(kept))
         except OSError as error:
             raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
-        if self._file.seekable():
-            self._file.truncate(len(kept))
-            self._file.seek(len(kept))
         if format == "csv" and not kept:
             self._append(self._lines([csv_columns(emotions, timeline=timeline)]))
 
