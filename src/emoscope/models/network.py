@@ -51,7 +51,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         Outputs of the last dense layer; None takes one per emotion. Outputs beyond the emotions are
         trained, as in the published code, and never predicted.
     optimiser : str
-        Name in ``deep.training.OPTIMISERS``.
+        Name in ``deep.optimisers.OPTIMISERS``.
     learning_rate, weight_decay : float
         ``weight_decay`` is for optimisers that have one; None leaves their default.
     batch_size : int

@@ -1,17 +1,13 @@
-"""Trains a :class:`.module.ConvNet` through skorch: batches, epochs, early stopping, checkpoints.
+"""Trains a :class:`.module.ConvNet` through skorch, and asks it.
 
 skorch runs the loop and keeps the history; replaced are its batches (tensors in memory, no loader)
-and its per-batch bookkeeping (nothing is read back from PyTorch before the epoch ends). A
-checkpoint holds tensors and plain values only and is read with ``weights_only=True``: it cannot run
-code.
+and its per-batch bookkeeping (nothing is read back from PyTorch before the epoch ends).
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,55 +16,17 @@ import numpy as np
 import skorch
 import torch
 from numpy.typing import NDArray
-from skorch.callbacks import Callback
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
-from ...errors import ModelError
-from ..base import best_epoch
 from .module import ConvNet
+from .optimisers import OPTIMISERS
+from .watch import Stop, Watch
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
 
-# Writing a checkpoint takes milliseconds; this loses at most half a minute of training.
-CHECKPOINT_SECONDS = 30.0
 PREDICTION_BATCH = 128
-
-
-class TensorFlowRMSprop(torch.optim.Optimizer):
-    """RMSprop as TensorFlow 1 had it: running mean square from 1, epsilon under the root."""
-
-    def __init__(self, params: Any, lr: float, rho: float = 0.9, eps: float = 1e-10) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Move each weight by ``lr * g / sqrt(mean(g^2) + eps)``."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["mean_square"] = torch.ones_like(weight)
-                mean_square = state["mean_square"]
-                mean_square.mul_(group["rho"])
-                mean_square.addcmul_(weight.grad, weight.grad, value=1 - group["rho"])
-                root = mean_square.add(group["eps"]).sqrt_()
-                weight.addcdiv_(weight.grad, root, value=-group["lr"])
-
-
-OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-    # Keras: running mean square from 0, epsilon 1e-7 outside the root
-    "keras-rmsprop": (torch.optim.RMSprop, {"alpha": 0.9, "eps": 1e-7}),
-    "tensorflow-rmsprop": (TensorFlowRMSprop, {}),
-    # TensorFlow: sums of squares from 0.1, no epsilon
-    "tensorflow-adagrad": (
-        torch.optim.Adagrad,
-        {"initial_accumulator_value": 0.1, "eps": 0.0},
-    ),
-    "adam": (torch.optim.Adam, {"eps": 1e-8, "fused": True}),
-    "adamw": (torch.optim.AdamW, {"fused": True}),
-}
 
 
 def fast_precision() -> torch.dtype:
@@ -188,90 +146,6 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
             self.history.record("valid_uar", float(np.mean(recalls)))
 
 
-class _Stop(Exception):
-    """All epochs are trained, or the held-out score has not risen for ``patience`` of them."""
-
-
-class _Watch(Callback):  # type: ignore[misc]
-    """Keeps the history and the checkpoint, and stops when patience ends."""
-
-    def __init__(
-        self,
-        *,
-        epochs: int,
-        patience: int | None,
-        checkpoint: Path | None,
-        fingerprint: str,
-        on_epoch: Callable[[int, int, dict[str, float]], None] | None,
-    ) -> None:
-        self.epochs, self.patience, self.on_epoch = epochs, patience, on_epoch
-        self.checkpoint, self.fingerprint = checkpoint, fingerprint
-        self.rows: list[dict[str, float]] = []
-        self.saved = time.monotonic()
-
-    def on_epoch_end(self, net: _Trainer, **_: Any) -> None:
-        """Record the epoch that ended."""
-        kept = ("train_loss", "train_accuracy", "valid_loss", "valid_uar")
-        last = net.history[-1]
-        row = {"epoch": len(self.rows) + 1, **{key: last[key] for key in kept if key in last}}
-        self.rows.append(row)
-        done = self.finished
-        if self.checkpoint and (done or time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
-            self.save(net)
-        if self.on_epoch:
-            self.on_epoch(int(row["epoch"]), self.epochs, dict(row))
-        if done:
-            raise _Stop
-
-    @property
-    def finished(self) -> bool:
-        """Whether training ends here: all epochs done, or patience at its end."""
-        n = len(self.rows)
-        stalled = self.patience is not None and n - best_epoch(self.rows) >= self.patience
-        return n >= self.epochs or stalled
-
-    def save(self, net: _Trainer) -> None:
-        """Write the checkpoint beside its final place, then move it there in one step."""
-        assert self.checkpoint is not None
-        state = {
-            "fingerprint": self.fingerprint,
-            "weights": net.flat_.detach(),
-            "optimiser": net.optimizer_.state_dict(),
-            "random": torch.get_rng_state(),
-            "history": self.rows,
-        }
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        part = self.checkpoint.with_name(f"{self.checkpoint.name}.{os.getpid()}.part")
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)
-        self.saved = time.monotonic()
-
-    def restore(self, net: _Trainer) -> None:
-        """Continue from the checkpoint, if there is one.
-
-        Raises
-        ------
-        ModelError
-            When the file is no checkpoint, or one of another training.
-        """
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return
-        try:
-            state = torch.load(self.checkpoint, weights_only=True)
-            fingerprint = state["fingerprint"]
-        except Exception as error:
-            raise ModelError(f"{self.checkpoint} is not a training checkpoint: {error}") from error
-        if fingerprint != self.fingerprint:
-            raise ModelError(
-                f"{self.checkpoint} belongs to a training with other clips or other parameters; "
-                "delete it or name another file"
-            )
-        net.flat_.data.copy_(state["weights"])
-        net.optimizer_.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
-        self.rows = state["history"]
-
-
 def train(
     build: Callable[[], ConvNet],
     X: NDArray[np.float32],
@@ -303,9 +177,9 @@ def train(
     class_weight : ndarray of float32, shape (n_outputs,), or None
         Weight of each emotion in the loss.
     optimiser : tuple
-        Name in :data:`OPTIMISERS`, and what differs from its settings there (``lr`` at least).
+        Name in ``optimisers.OPTIMISERS``, and what differs from its settings there (``lr`` at least).
     patience : int or None
-        Epochs without a higher held-out score before training ends, as :func:`best_epoch` has it;
+        Epochs without a higher held-out score before training ends, as ``base.best_epoch`` has it;
         None trains all ``epochs``.
     checkpoint, fingerprint : Path or None, str
         Where to save the state, and what identifies this training.
@@ -321,7 +195,7 @@ def train(
     """
     kind, settings = OPTIMISERS[optimiser[0]]
     settings = {**settings, **optimiser[1]}
-    watch = _Watch(
+    watch = Watch(
         epochs=epochs,
         patience=patience if valid else None,
         checkpoint=checkpoint,
@@ -345,7 +219,7 @@ def train(
         net.initialize()
         watch.restore(net)
         if not (watch.rows and watch.finished):
-            with contextlib.suppress(_Stop):
+            with contextlib.suppress(Stop):
                 net.fit_loop(torch.from_numpy(X), torch.from_numpy(y), epochs=epochs)
         module: ConvNet = copy.deepcopy(net.module_).eval()
     module.zero_grad(set_to_none=True)

@@ -1,0 +1,150 @@
+"""Training of the networks: the search on held-out speakers, checkpoints, refusals."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+pytest.importorskip("skorch", reason="the extra 'deep' is not installed")
+
+from emoscope.errors import ModelError  # noqa: E402
+from emoscope.models import base, cnn1d, cnn2d  # noqa: E402
+from emoscope.models.architecture import Conv, Dropout, Pool  # noqa: E402
+from emoscope.models.deep import watch  # noqa: E402
+
+SMALL = (Conv(8, (1, 5)), Dropout(0.25), Pool((1, 8), "valid"), Conv(8, (1, 5)))
+
+
+def rows(n=60, width=48, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 3
+    X = rng.normal(size=(n, width)).astype(np.float32)
+    X[np.arange(n), y * 10] += 3
+    return X, y, np.arange(n) // 10
+
+
+def network(**changes):
+    settings = {"epochs": 8, "patience": 8, "learning_rate": 3e-3, "batch_size": 16, "seed": 1}
+    return cnn1d.ColumnNetwork(SMALL, **{**settings, **changes})
+
+
+def test_the_search_does_not_learn_from_the_held_out_speakers():
+    X, y, speakers = rows()
+    _, aside = base.held_out(y, speakers, fraction=0.2, seed=1)
+    other = X.copy()
+    other[aside] = other[aside] * 20 + 3
+    ours, theirs = network().fit(X, y, speakers), network().fit(other, y, speakers)
+    for first, second in zip(ours.history_, theirs.history_, strict=False):
+        assert first["train_loss"] == second["train_loss"]
+        assert first["valid_loss"] != second["valid_loss"]
+
+
+def test_patience_ends_the_search_and_everybody_is_learned_from():
+    X, y, speakers = rows()
+    y = np.random.default_rng(0).permutation(y)
+    model = network(epochs=60, patience=4).fit(X, y, speakers)
+    assert model.best_epoch_ == base.best_epoch(model.history_)
+    assert len(model.history_) == model.best_epoch_ + 4 < 60
+    np.testing.assert_allclose(model.mean_, X.mean(0), atol=1e-5)
+    everybody = network(epochs=model.best_epoch_, patience=None).fit(X, y)
+    np.testing.assert_array_equal(everybody.predict_proba(X), model.predict_proba(X))
+
+
+def test_published_form_trains_every_epoch_on_every_clip():
+    X, y, _ = rows()
+    seen = []
+    model = cnn1d.published(0, architecture="a").set_params(epochs=3)
+    model.fit(X, y, on_epoch=lambda *report: seen.append(report))
+    assert [(epoch, n) for epoch, n, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert model.best_epoch_ == 3
+    assert set(model.history_[0]) == {"epoch", "train_loss", "train_accuracy"}
+    assert model.mean_ == 0
+    assert model.module_.weighted[-1].weight.shape[0] == 8
+    np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed_at", [3, 11])
+@pytest.mark.parametrize("optimiser", ["adamw", "keras-rmsprop", "tensorflow-rmsprop"])
+def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser, killed_at):
+    """Killed in the search, or in the training that follows its eight epochs."""
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
+    X, y, speakers = rows()
+    whole = network(optimiser=optimiser).fit(X, y, speakers)
+    path = tmp_path / "training.pt"
+
+    reports = []
+
+    def kill(*report):
+        reports.append(report)
+        if len(reports) == killed_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path, on_epoch=kill)
+    torch.rand(5)
+    resumed = network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path)
+    assert resumed.history_ == whole.history_
+    assert resumed.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
+    epochs = []
+    again = network(optimiser=optimiser).fit(
+        X, y, speakers, checkpoint=path, on_epoch=lambda epoch, *_: epochs.append(epoch)
+    )
+    assert not epochs
+    assert again.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
+    with pytest.raises(ModelError, match="other clips or other parameters"):
+        network(optimiser=optimiser).fit(X + 1, y, speakers, checkpoint=path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("the checkpoint ran code",))
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    X, y, speakers = rows()
+    for write in (
+        lambda path: torch.save({"fingerprint": Bomb()}, path),
+        lambda path: path.write_bytes(pickle.dumps(Bomb())),
+        lambda path: path.write_bytes(b"nothing"),
+    ):
+        path = tmp_path / "bad.pt"
+        write(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with pytest.raises(ModelError, match="not a training checkpoint"):
+                network().fit(X, y, speakers, checkpoint=path)
+
+
+def test_training_leaves_the_process_as_it_was():
+    X, y, speakers = rows()
+    threads = torch.get_num_threads()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    network(epochs=1).fit(X, y, speakers).predict(X)
+    assert torch.rand(1) == expected
+    assert torch.get_num_threads() == threads
+
+
+def test_networks_say_what_is_wrong():
+    X, y, _ = rows()
+    with pytest.raises(ModelError, match="too small"):
+        network(patience=None).fit(X[:, :7], y)
+    with pytest.raises(ModelError, match="3 outputs|needs? 3|need 3"):
+        network(n_outputs=2).fit(X, y)
+    with pytest.raises(ModelError, match="two emotions"):
+        network().fit(X, np.zeros(60))
+    with pytest.raises(ModelError, match="no clip"):
+        cnn2d.build(0, architecture="a").fit([], [])
+    with pytest.raises(ModelError, match="clip 1 has 5 bins"):
+        cnn2d.build(0, architecture="a").fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
+    with pytest.raises(ModelError, match=r"\(n_frames, n_bins\)"):
+        cnn2d.build(0, architecture="a").fit([np.ones(4)], [0])
