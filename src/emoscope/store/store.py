@@ -39,7 +39,7 @@ DEFAULT_LIMIT = 20 * 10**9
 EVICT_TO = 0.9
 """Share of the limit that is left after evicting, so that it is not done again at once."""
 
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 1.0
 """Most of the work that being killed can cost."""
 
 FLUSH_BYTES = 32 * 2**20
@@ -128,12 +128,12 @@ class Store:
         self._read.append((path, content))
 
     def put(self, feature: Feature, key: bytes, values: Values) -> None:
-        """Store a feature of a recording; what was put is on disk two seconds later."""
+        """Store a feature of a recording; what was put is on disk about a second later."""
         if self._writable:
             self._shelf(feature).put(key, values)
 
     def flush_if_due(self) -> None:
-        """Write what was put when that was two seconds ago, or is much."""
+        """Write what was put when that was a second ago, or is much."""
         waiting = sum(shelf.waiting_bytes for shelf in self._shelves.values())
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS or waiting > FLUSH_BYTES:
             self._flush_values()
