@@ -166,8 +166,9 @@ def test_closing_stops_busy_workers_at_once():
 
 
 STOPPED = """
-import os, sys, time
+import os, signal, sys, time
 from emoscope import compute
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 def sleeper(x):
     time.sleep(0.3 if x < 4 else 60)  # one item per chunk
     return os.getpid()

@@ -12,7 +12,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
-    {"errors", "files", "registry", "labels", "opening"},
+    {"errors", "files", "registry", "labels", "opening", "augment"},
     {"audio", "media", "journal", "metrics", "ratios", "preprocess", "protocols"},
     {"voice", "quality", "timeline", "stream", "prediction"},
     {
@@ -23,6 +23,7 @@ LAYERS = (
         "manifest_files",
         "audformat",
         "features",
+        "maps",
         "tasks",
         "workers",
         "cluster",
@@ -30,11 +31,11 @@ LAYERS = (
         "fingerprint",
     },
     {"corpus", "compute", "store", "models", "card", "domain", "onnx_scan", "adaptation"},
-    {"extraction", "model_file", "embedded", "result"},
+    {"calibration", "linear", "moments", "extraction", "model_file", "embedded", "result"},
     {"audit_sources", "claims", "dataset", "experiment", "export", "plots", "findings"},
-    {"judge", "adapted", "predict", "formats", "output"},
-    {"audit_checks", "inflation", "report", "reproduction_units", "training"},
-    {"audit", "microphone", "reproduction", "reproduction_report"},
+    {"judge", "adapted", "predict", "formats", "output", "compression", "enrolment", "waveform"},
+    {"audit_checks", "inflation", "report", "reproduction_units", "training", "evaluation"},
+    {"audit", "default_model", "microphone", "reproduction", "reproduction_report"},
     {"live", "terminal", "predict_command", "guard", "monitoring", "connection", "api", "server"},
     {"cli", "__main__"},
 )
