@@ -176,7 +176,7 @@ def pack(graph: bytes, card: str) -> bytes:
     return packed.getvalue()
 
 
-def load(path: str | os.PathLike[str], *, threads: int = 1) -> ModelFile:
+def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True) -> ModelFile:
     """Load and check a model file.
 
     Parameters
@@ -185,6 +185,9 @@ def load(path: str | os.PathLike[str], *, threads: int = 1) -> ModelFile:
         A ``.emoscope`` file.
     threads : int
         Cores one run of the graph may use.
+    optimise : bool
+        Let onnxruntime prepare the graph. For the shipped model that takes 80 ms and saves 6 ms in
+        every second of sound, so it does not pay for one short recording.
 
     Raises
     ------
@@ -200,16 +203,16 @@ def load(path: str | os.PathLike[str], *, threads: int = 1) -> ModelFile:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{name}: cannot be read: {reason}") from error
-    return unpack(content, name, threads=threads)
+    return unpack(content, name, threads=threads, optimise=optimise)
 
 
-def unpack(content: bytes, name: str, *, threads: int = 1) -> ModelFile:
+def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True) -> ModelFile:
     """The model in the bytes of a model file; see :func:`load`."""
     try:
         members = _members(content)
         card = Card.from_json(members[CARD].decode("utf-8"))
         onnx_scan.check(members[GRAPH])
-        session = _session(members[GRAPH], threads)
+        session = _session(members[GRAPH], threads, optimise)
         _check_signature(session, card)
     except UnicodeDecodeError as error:
         raise ModelError(f"{name}: the card is not UTF-8 text") from error
@@ -248,7 +251,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+def _session(graph: bytes, threads: int, optimise: bool) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     _bound_memory()
@@ -257,6 +260,8 @@ def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     # onnxruntime's exceptions share no base class of their own.

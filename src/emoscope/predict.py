@@ -93,6 +93,9 @@ class Predictor:
     threads : int
         Cores that one run of the model may use. Many recordings are better served by many runs
         side by side, which :meth:`predict_many` does.
+    optimise : bool
+        Whether to spend time on loading to save time on every recording; False suits one or two
+        short ones.
 
     Raises
     ------
@@ -101,13 +104,17 @@ class Predictor:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] | ModelFile | None = None, *, threads: int = 1
+        self,
+        model: str | os.PathLike[str] | ModelFile | None = None,
+        *,
+        threads: int = 1,
+        optimise: bool = True,
     ) -> None:
         if isinstance(model, ModelFile):
             self.model = model
         else:
             path = default_model() if model is None else model
-            self.model = model_file.load(path, threads=threads)
+            self.model = model_file.load(path, threads=threads, optimise=optimise)
         self.judge = Judge(self.model)
 
     @property

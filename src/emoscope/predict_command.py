@@ -20,6 +20,8 @@ from .prediction import Prediction
 if TYPE_CHECKING:
     from .predict import Predictor
 
+LITTLE = 1_000_000
+"""Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
 EXAMPLES = """examples:
   emoscope predict speech.wav
   emoscope predict folder --format csv --out all.csv       run again, it goes on
@@ -92,7 +94,7 @@ def _run(given: argparse.Namespace) -> int:
         except AudioError as error:
             errors.append(error)
     paths = list(dict.fromkeys(paths))
-    predictor = Predictor(given.model)
+    predictor = Predictor(given.model, optimise=not _is_little(paths))
     if given.picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
     writer = Writer(
@@ -114,6 +116,12 @@ def _run(given: argparse.Namespace) -> int:
     for left_out in errors:
         print(f"left out: {printable(str(left_out))}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _is_little(paths: Sequence[str]) -> bool:
+    """Whether there is so little to judge that preparing the model would take longer."""
+    sizes = [os.path.getsize(path) for path in paths if os.path.isfile(path)]
+    return sum(sizes) < LITTLE
 
 
 def _adapts(asked: bool | None, predictor: Predictor, count: int, timeline: bool) -> bool:
