@@ -5,9 +5,10 @@
 
 D holds ``ravdess`` and ``emodb``; E is Whisper's base encoder (a local folder, or
 ``openai/whisper-base`` from the Hugging Face hub). Embeddings are kept in W, so a stopped run goes
-on where it was; a quarter of an hour of one core in all. ``--corpora emodb`` makes the model for
-those who may not use non-commercial data. ``measure`` writes one folder per figure; ``--fold 1``
-measures one fold of RAVDESS alone, to compare with the committed one.
+on where it was; some ten minutes of one core in all. ``--corpora emodb --weights int8`` makes the
+smaller model for those who may not use non-commercial data (with a W of its own). ``measure``
+writes one folder per figure; ``--fold 1`` measures one fold of RAVDESS alone, to compare with the
+committed one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import time
 from pathlib import Path
+
+# Two threads of linear algebra on a busy machine wait for each other longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -45,7 +50,15 @@ from emoscope.result import ABOUT_CLIP, ROW, Result, summarise
 
 DOMAIN_RANK = 16
 MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"
-PROTOCOLS = (("ravdess", "speaker-6fold"), ("ravdess", "luna-5fold"), ("emodb", "loso"))
+WEIGHTS = {
+    "mixed": "convolutions and first block float16, other blocks int8, head float32",
+    "int8": "int8, head float32",
+}
+FIGURES = (
+    ("ravdess-shipped", "ravdess", "speaker-6fold"),
+    ("ravdess-shipped-luna", "ravdess", "luna-5fold"),
+    ("emodb-shipped", "emodb", "loso"),
+)
 NOTICE = """Contains the convolutions and first three blocks of the encoder of OpenAI Whisper base \
 (https://github.com/openai/whisper), its weights rounded to 16 and 8 bits.
 
@@ -81,6 +94,7 @@ def main() -> None:
         "--results", type=Path, nargs="*", help="Folders of 'measure', for the card."
     )
     parser.add_argument("--name", default=MODEL)
+    parser.add_argument("--weights", default="mixed", help="How they are stored: mixed or int8.")
     parser.add_argument("--fold", help="Measure this fold of RAVDESS alone.")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -89,7 +103,7 @@ def main() -> None:
     if options.job == "train":
         train(graph, heard, options)
     elif options.fold:
-        report(heard, "ravdess", "speaker-6fold", options, only=options.fold)
+        report(heard, *FIGURES[0], options, only=options.fold)
     else:
         measure(heard, options)
 
@@ -98,7 +112,7 @@ def cached_trunk(options: argparse.Namespace) -> bytes:
     path = options.work / "trunk.onnx"
     if not path.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(default_model.trunk(options.encoder))
+        path.write_bytes(default_model.trunk(options.encoder, options.weights))
     return path.read_bytes()
 
 
@@ -134,7 +148,6 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
     )
     unheard, labels = fitted.unheard
     log_probabilities = calibration.log_softmax(unheard / fitted.temperature)
-    values = (heard.copies[0] - form.mean) / form.scale
     parts = [corpora.load(options.data / name) for name in options.corpora]
     card = Card(
         name=options.name,
@@ -143,7 +156,7 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         embedding_width=len(form.mean),
         temperature=fitted.temperature,
         uncertain=calibration.uncertain(log_probabilities, labels),
-        domain=Domain.fit(values, fitted.inner.folds, rank=DOMAIN_RANK),
+        domain=familiar(heard, fitted),
         adapted=dataclasses.replace(
             adapted, weights=adapted.weights[:, present], bias=adapted.bias[present]
         ),
@@ -151,7 +164,7 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
             "corpora": [entry for part in parts for entry in training.provenance(part)],
             "recipe": default_model.__doc__,
             "encoder": f"{default_model.ENCODER}, blocks {default_model.BLOCKS}, mean over time",
-            "weights": "convolutions and first block float16, other blocks int8, head float32",
+            "weights": WEIGHTS[options.weights],
             "copies": default_model.COPIES,
             "shrinkage": fitted.shrinkage,
             "criterion": {str(key): value for key, value in fitted.criterion.items()},
@@ -171,6 +184,15 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         print(point)
 
 
+def familiar(heard: Heard, fitted: default_model.Fitted) -> Domain:
+    """Where the training clips lie, changed copies included: other rooms are familiar too."""
+    form, rows, copies = fitted.form, fitted.rows, heard.copies
+    values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in copies])
+    starts = len(rows) * np.arange(len(copies))[:, np.newaxis]
+    folds = [tuple((starts + part).reshape(-1) for part in fold) for fold in fitted.inner.folds]
+    return Domain.fit(values, folds, rank=DOMAIN_RANK)
+
+
 def measured(folders: list[Path]) -> list[dict]:
     """What 'measure' found, for the card."""
     found = []
@@ -186,15 +208,21 @@ def measured(folders: list[Path]) -> list[dict]:
 def measure(heard: Heard, options: argparse.Namespace) -> None:
     """Every figure of the recipe that the corpora at hand allow, each in its own folder."""
     names = [str(name) for name in np.unique(heard.corpora)]
-    for name, protocol in PROTOCOLS:
+    for folder, name, protocol in FIGURES:
         if name in names:
-            report(heard, name, protocol, options)
+            alone = folder.replace("shipped", "alone") if len(names) == 1 else folder
+            report(heard, alone, name, protocol, options)
     for name in names if len(names) > 1 else []:
         cross(heard, name, options)
 
 
 def report(
-    heard: Heard, name: str, protocol: str, options: argparse.Namespace, only: str | None = None
+    heard: Heard,
+    folder: str,
+    name: str,
+    protocol: str,
+    options: argparse.Namespace,
+    only: str | None = None,
 ) -> None:
     """One corpus by one protocol; other corpora are training data in every fold."""
     here = np.flatnonzero(heard.corpora == name)
@@ -215,8 +243,7 @@ def report(
             flush=True,
         )
     if not only:
-        folder = options.out / f"{name}-shipped-{protocol}"
-        save(heard, name, pd.concat(rows, ignore_index=True), folder)
+        save(heard, name, pd.concat(rows, ignore_index=True), options.out / folder, options)
 
 
 def cross(heard: Heard, name: str, options: argparse.Namespace) -> None:
@@ -238,10 +265,10 @@ def cross(heard: Heard, name: str, options: argparse.Namespace) -> None:
             (adapted, "cross-corpus+corpus-adapted"),
         )
     ]
-    domain = Domain.fit(values[fitted.rows], fitted.inner.folds, rank=DOMAIN_RANK)
+    domain = familiar(heard, fitted)
     far = float((domain.distance(values[test]) > domain.threshold).mean())
     folder = options.out / f"cross-corpus-to-{name}"
-    save(heard, name, pd.concat(rows, ignore_index=True), folder, far_from_training=far)
+    save(heard, name, pd.concat(rows, ignore_index=True), folder, options, far_from_training=far)
 
 
 def as_rows(
@@ -263,7 +290,14 @@ def as_rows(
     return pd.concat([rows[list(ROW)], by_emotion, table[about]], axis=1)
 
 
-def save(heard: Heard, name: str, rows: pd.DataFrame, folder: Path, **extra: float) -> None:
+def save(
+    heard: Heard,
+    name: str,
+    rows: pd.DataFrame,
+    folder: Path,
+    options: argparse.Namespace,
+    **extra: float,
+) -> None:
     tested = Corpus(name, heard.corpus.table[heard.corpora == name])
     runs = []
     for _, part in rows.groupby("protocol", sort=False):
@@ -280,7 +314,8 @@ def save(heard: Heard, name: str, rows: pd.DataFrame, folder: Path, **extra: flo
         "protocol": runs[0]["protocol"],
         "recipe": default_model.__doc__,
         "command": "python benchmarks/train_default.py measure --data DATA --encoder ENCODER "
-        "--work WORK --out results/accuracy",
+        f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)} "
+        f"--weights {options.weights}",
         "also_trained_on": [str(c) for c in np.unique(heard.corpora) if c != name],
     }
     Result(rows, runs, describe_corpus(tested), config).save(folder)

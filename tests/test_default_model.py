@@ -46,7 +46,9 @@ def test_unheard_speakers_are_recognised(heard: Heard) -> None:
     found = logits(fitted.form, heard.copies[0][test])
     allowed = np.unique(heard.labels)
     assert default_model.uar_among(heard.labels[test], found, allowed) > 0.8
-    assert fitted.shrinkage == max(fitted.criterion, key=fitted.criterion.__getitem__)
+    best = max(fitted.criterion.values())
+    close = [s for s, score in fitted.criterion.items() if score >= best - default_model.TOLERANCE]
+    assert fitted.shrinkage == min(close)
     assert fitted.inner.logits.shape == fitted.changed.shape == (len(fitted.rows), len(EMOTIONS))
     unheard = fitted.inner.logits[:, allowed].argmax(axis=1)
     assert np.mean(allowed[unheard] == fitted.inner.labels) > 0.7
