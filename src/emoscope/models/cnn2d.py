@@ -132,7 +132,7 @@ class FrameNetwork(NetworkClassifier):
         learning_rate: float = 5e-4,
         weight_decay: float | None = None,
         batch_size: int = 32,
-        epochs: int = 32,
+        epochs: int = 24,
         patience: int | None = 10,
         held_out_fraction: float = 0.2,
         standardise: bool = True,
