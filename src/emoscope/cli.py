@@ -87,7 +87,7 @@ def compare(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="The published form of each model.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A fifth of the epochs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the epochs.")] = False,
     leak_gap: Annotated[
         bool, typer.Option(help="Also run on random folds, to show what a leak would claim.")
     ] = True,

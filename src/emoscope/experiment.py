@@ -27,7 +27,7 @@ from .journal import Journal
 from .result import ABOUT_CLIP, KEYS, ROW, Result, add_leak_gaps, summarise
 
 #: A quick run trains networks for this share of their epochs.
-QUICK_SHARE = 0.2
+QUICK_SHARE = 0.1
 
 OnRun = Callable[[dict[str, Any]], None]
 OnUnit = Callable[[int, int], None]
@@ -96,7 +96,7 @@ def compare(
     as_published : bool
         The published form of each model instead of its sound one.
     quick : bool
-        A fifth of the epochs for networks.
+        A tenth of the epochs for networks.
     seed : int
         Decides random folds, initial weights and resampling.
     jobs : int, optional
