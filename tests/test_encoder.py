@@ -224,7 +224,9 @@ def test_the_specification_follows_the_weights_and_not_the_folder(
     spec = Encoder.from_text(str(copy)).spec
     assert spec == Encoder.from_text(hubert_folder).spec
     assert json.loads(json.dumps(spec)) == spec
-    assert spec != Encoder.from_text(f"{hubert_folder}@prepare=speech-level").spec
+    levelled = Encoder.from_text(f"{hubert_folder}@prepare=speech-level")
+    assert spec != levelled.spec
+    assert not set(levelled.columns) & set(Encoder.from_text(hubert_folder).columns)
 
 
 @pytest.mark.parametrize(

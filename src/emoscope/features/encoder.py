@@ -146,11 +146,17 @@ class Encoder(Feature):
         return blocks
 
     @property
+    def stem(self) -> str:
+        """What the columns of this encoder, hearing this preprocessing, begin with."""
+        heard = "" if self.prepare == "none" else f"_{self.prepare}"
+        return f"encoder_{PurePath(self.model).name}{heard}"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Like ``encoder_whisper-tiny.en_b2_mean_0001``."""
-        stem, width = PurePath(self.model).name, pretrained.width(self.model)
+        stem, width = self.stem, pretrained.width(self.model)
         return tuple(
-            f"encoder_{stem}_b{block}_{pooling}_{index:04d}"
+            f"{stem}_b{block}_{pooling}_{index:04d}"
             for block in self.blocks
             for pooling in self.poolings
             for index in range(1, width + 1)
@@ -192,11 +198,9 @@ class EncoderFrames(Encoder):
     @property
     def columns(self) -> tuple[str, ...]:
         """Like ``encoder_whisper-tiny.en_b2_0001``."""
-        stem, width = PurePath(self.model).name, pretrained.width(self.model)
+        stem, width = self.stem, pretrained.width(self.model)
         return tuple(
-            f"encoder_{stem}_b{block}_{index:04d}"
-            for block in self.blocks
-            for index in range(1, width + 1)
+            f"{stem}_b{block}_{index:04d}" for block in self.blocks for index in range(1, width + 1)
         )
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
