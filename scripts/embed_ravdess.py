@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emoscope import corpus, dataset, embedded
 from emoscope.features import DEFAULT
+from emoscope.store import Store
 from emoscope.terminal import progress
 
 TARGET = Path(__file__).parents[1] / "src" / "emoscope" / "data" / embedded.FILE
@@ -20,7 +21,9 @@ def main(source: str) -> None:
     if corpus.load(source).name != "ravdess":
         sys.exit(f"{source} is not RAVDESS")
     with progress("extracting features") as tick:
-        data = dataset.load(source, [*DEFAULT, embedded.FRAMES], progress=tick)
+        data = dataset.load(
+            source, [*DEFAULT, embedded.FRAMES], store=Store.default(), progress=tick
+        )
     path = embedded.save(data.corpus, data.features["vector"], data.features["frames"], TARGET)
     print(f"{path}: {len(data.corpus.table)} clips, {path.stat().st_size / 1e6:.1f} MB")
 
