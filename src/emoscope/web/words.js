@@ -91,7 +91,6 @@ export function modelCard(model) {
     Uncertain: `Labels below ${percent(threshold)} confidence. The others were ${percent(coverage)} of the `
       + `clips of unheard speakers, and ${percent(risk)} of them were wrong all the same.`,
     Licence: model.licence,
-    Notices: model.notices.join(" "),
   };
   const list = make("dl");
   for (const [name, text] of Object.entries(facts)) {
@@ -99,26 +98,41 @@ export function modelCard(model) {
   }
   card.append(list);
   if (model.results.length) card.append(results(model.results));
+  if (model.notices.length) {
+    const notices = make("details");
+    notices.append(make("summary", "", "Notices and citations"), ...model.notices.map((text) => make("p", "note", text)));
+    card.append(notices);
+  }
   return card;
 }
 
+const COLUMNS = [
+  ["Corpus", (row) => row.corpus],
+  ["Protocol", (row) => row.protocol],
+  ["UAR", (row) => interval(row)],
+  ["Accuracy", (row) => row.accuracy?.toFixed(3)],
+  ["Clips", (row) => row.n_clips],
+  ["Speakers", (row) => row.n_speakers],
+];
+
+function interval({ uar, uar_low: low, uar_high: high }) {
+  const range = low && high ? ` (${low.toFixed(3)} – ${high.toFixed(3)})` : "";
+  return uar === undefined ? undefined : uar.toFixed(3) + range;
+}
+
 function results(rows) {
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const table = make("table"), head = make("tr"), body = make("tbody");
-  table.append(make("caption", "", "Measured on speakers that the model had not heard"));
-  const numeric = (name) => rows.every((row) => typeof (row[name] ?? 0) === "number");
-  for (const name of columns) {
-    const cell = make("th", numeric(name) ? "number" : "", heading(name));
+  table.append(make("caption", "", "Measured on speakers that the model had not heard; 95 % interval over speakers"));
+  const columns = COLUMNS.filter(([, text]) => rows.some((row) => text(row) !== undefined));
+  const kind = (place) => (place < 2 ? "" : "number");
+  columns.forEach(([name], place) => {
+    const cell = make("th", kind(place), name);
     cell.scope = "col";
     head.append(cell);
-  }
+  });
   for (const row of rows) {
     const line = make("tr");
-    for (const name of columns) {
-      const value = row[name] ?? "";
-      const text = typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
-      line.append(make("td", numeric(name) ? "number" : "", text));
-    }
+    columns.forEach(([, text], place) => line.append(make("td", kind(place), text(row) ?? "")));
     body.append(line);
   }
   const top = make("thead");
@@ -132,6 +146,4 @@ function results(rows) {
   return frame;
 }
 
-const heading = (name) =>
-  capital(name.replaceAll("_", " ")).replace(/\b(uar|ece|n)\b/gi, (word) => ({ n: "number of" })[word.toLowerCase()] ?? word.toUpperCase());
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
