@@ -103,7 +103,7 @@ def test_one_thread_per_worker(jobs):
 
 
 def test_a_result_that_cannot_travel_is_a_mistake():
-    with pytest.raises(RuntimeError, match="item 0: TypeError: cannot pickle"):
+    with pytest.raises(RuntimeError, match="item [01]: TypeError: cannot pickle"):
         outcomes(lambda x: (y for y in x), ["ab", "cd"], jobs=2)
 
 

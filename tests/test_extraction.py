@@ -241,7 +241,7 @@ class Defective(Levels):
 def test_what_is_not_the_clip_s_fault_ends_the_run(corpus):
     with pytest.raises(MissingExtraError):
         extract(corpus, [Unavailable()], jobs=1)
-    with pytest.raises(RuntimeError, match=r"clip_000\.wav: KeyError: 'key'"):
+    with pytest.raises(RuntimeError, match=r"clip_0\d\d\.wav: KeyError: 'key'"):
         extract(corpus, [Defective()], jobs=2)
 
 
