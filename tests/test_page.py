@@ -164,7 +164,7 @@ def test_everything_works_from_the_keyboard(page, folder: Path) -> None:  # type
 
 def test_recording_with_the_microphone(page) -> None:  # type: ignore[no-untyped-def]
     page.locator("#record").click()
-    playwright.expect(page.locator("#clock")).to_have_text("0:03")
+    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[3-9]"))
     page.locator("#stop").click()
     page.locator("#results").wait_for()
     playwright.expect(page.locator("#name")).to_have_text(re.compile(r"^recording .*\.wav$"))
@@ -174,7 +174,7 @@ def test_recording_with_the_microphone(page) -> None:  # type: ignore[no-untyped
 
 def test_a_discarded_recording_is_not_sent(page) -> None:  # type: ignore[no-untyped-def]
     page.locator("#record").click()
-    playwright.expect(page.locator("#clock")).to_have_text("0:01")
+    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))
     sent = []
     page.on("request", lambda request: sent.append(request.method))
     page.locator("#discard").click()
@@ -238,7 +238,7 @@ def test_accessible_and_in_shape_everywhere(  # type: ignore[no-untyped-def]
         name = f"{'phone' if viewport is PHONE else 'desktop'}-{scheme}.png"
         page.screenshot(path=Path(pictures, name), full_page=True)
     page.locator("#record").click()
-    playwright.expect(page.locator("#clock")).to_have_text("0:01")
+    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))
     found.append(axe.run(page))
     page.locator("#discard").click()
     page.goto(f"{server.address}/docs")
