@@ -14,7 +14,8 @@ pytest.importorskip("skorch", reason="the extra 'deep' is not installed")
 from emoscope.errors import ModelError  # noqa: E402
 from emoscope.models import base, cnn1d, cnn2d  # noqa: E402
 from emoscope.models.architecture import Conv, Dropout, Pool  # noqa: E402
-from emoscope.models.deep import watch  # noqa: E402
+from emoscope.models.deep import training, watch  # noqa: E402
+from emoscope.models.deep.module import ConvNet  # noqa: E402
 
 SMALL = (Conv(8, (1, 5)), Dropout(0.25), Pool((1, 8), "valid"), Conv(8, (1, 5)))
 
@@ -67,6 +68,41 @@ def test_published_form_trains_every_epoch_on_every_clip():
     np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
 
 
+def test_columns_that_are_never_negative_become_logarithms():
+    X, y, speakers = rows()
+    X[:, ::2] = np.exp(2 * X[:, ::2])
+    X[0, 0] = 0
+    model = network(logarithmic=True, patience=None).fit(X, y)
+    assert not np.isnan(model.floor_[::2]).any() and np.isnan(model.floor_[1::2]).all()
+    by_hand = X.astype(float)
+    by_hand[:, ::2] = np.log(by_hand[:, ::2] + np.maximum(np.quantile(X[:, ::2], 0.01, 0), 1e-12))
+    scaled = (by_hand - by_hand.mean(0)) / by_hand.std(0)
+    np.testing.assert_allclose(model._scaled(X[:, None])[:, 0], scaled, atol=1e-4)
+    assert np.isfinite(model.predict_proba(-X)).all()
+    plain = network(patience=None).fit(scaled.astype(np.float32), y)
+    ours, theirs = model.predict_proba(X), plain.predict_proba(scaled.astype(np.float32))
+    np.testing.assert_allclose(ours, theirs, atol=0.02)
+
+
+def test_the_average_of_the_weights_is_watched_and_kept():
+    """Against averages of the weights after every step, taken by hand."""
+    X, y, _ = rows(n=32)
+
+    def weights(**changes):
+        settings = {"patience": None, "batch_size": 32, "precision": "float32", **changes}
+        model = network(**settings).fit(X, y)
+        return torch.cat([p.reshape(-1) for p in model.module_.parameters()])
+
+    steps = [weights(epochs=n) for n in (1, 2, 3)]
+    with training.isolated(1):
+        net = ConvNet(SMALL, (1, 48), 3)
+    average = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+    for n, after in enumerate(steps, start=1):
+        kept = min(0.1, n / (n + 10))
+        average = kept * average + (1 - kept) * after
+    torch.testing.assert_close(weights(epochs=3, averaging=0.1), average, rtol=1e-4, atol=1e-6)
+
+
 class Killed(Exception):
     pass
 
@@ -77,7 +113,8 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser, ki
     """Killed in the search, or in the training that follows its eight epochs."""
     monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
     X, y, speakers = rows()
-    whole = network(optimiser=optimiser).fit(X, y, speakers)
+    averaging = 0.9 if optimiser == "adamw" else None
+    whole = network(optimiser=optimiser, averaging=averaging).fit(X, y, speakers)
     path = tmp_path / "training.pt"
 
     reports = []
@@ -88,19 +125,21 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser, ki
             raise Killed
 
     with pytest.raises(Killed):
-        network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path, on_epoch=kill)
+        network(optimiser=optimiser, averaging=averaging).fit(
+            X, y, speakers, checkpoint=path, on_epoch=kill
+        )
     torch.rand(5)
-    resumed = network(optimiser=optimiser).fit(X, y, speakers, checkpoint=path)
+    resumed = network(optimiser=optimiser, averaging=averaging).fit(X, y, speakers, checkpoint=path)
     assert resumed.history_ == whole.history_
     assert resumed.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
     epochs = []
-    again = network(optimiser=optimiser).fit(
+    again = network(optimiser=optimiser, averaging=averaging).fit(
         X, y, speakers, checkpoint=path, on_epoch=lambda epoch, *_: epochs.append(epoch)
     )
     assert not epochs
     assert again.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
     with pytest.raises(ModelError, match="other clips or other parameters"):
-        network(optimiser=optimiser).fit(X + 1, y, speakers, checkpoint=path)
+        network(optimiser=optimiser, averaging=averaging).fit(X + 1, y, speakers, checkpoint=path)
 
 
 class Bomb:

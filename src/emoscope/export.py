@@ -305,7 +305,10 @@ def _from_column_network(estimator: Any, mean: Array, scale: Array) -> bytes:
         def __init__(self) -> None:
             super().__init__()
             self.network = estimator.module_.eval()
+            floor = np.broadcast_to(estimator.floor_, mean.shape)
+            self.register_buffer("logarithmic", torch.tensor(~np.isnan(floor)))
             learned = {
+                "own_floor": np.nan_to_num(floor, nan=1.0),
                 "own_mean": np.broadcast_to(estimator.mean_, mean.shape),
                 "own_scale": np.broadcast_to(estimator.scale_, mean.shape),
                 "mean": mean,
@@ -315,7 +318,9 @@ def _from_column_network(estimator: Any, mean: Array, scale: Array) -> bytes:
                 self.register_buffer(name, torch.tensor(np.array(values, np.float32)))
 
         def forward(self, features: Any) -> Any:
-            scaled = (features - self.own_mean) / self.own_scale
+            logarithms = torch.log(features.clamp(min=0) + self.own_floor)
+            levels = torch.where(self.logarithmic, logarithms, features)
+            scaled = (levels - self.own_mean) / self.own_scale
             logits = self.network.plain(scaled[:, None])[:, : len(estimator.classes_)]
             return logits, (features - self.mean) / self.scale
 

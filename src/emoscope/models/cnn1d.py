@@ -57,7 +57,7 @@ class ColumnNetwork(NetworkClassifier):
 
 def build(seed: int, *, architecture: str) -> ColumnNetwork:
     """The sound form."""
-    return ColumnNetwork(ARCHITECTURES[architecture], seed=seed)
+    return ColumnNetwork(ARCHITECTURES[architecture], logarithmic=True, averaging=0.98, seed=seed)
 
 
 def published(seed: int, *, architecture: str) -> ColumnNetwork:

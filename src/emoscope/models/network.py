@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ..errors import MissingExtraError, ModelError
 from .architecture import Layer, output_sizes
 from .base import best_epoch, held_out
+from .scaling import learn_floor, learn_scaling, levels
 
 
 def _deep() -> tuple[ModuleType, ModuleType]:
@@ -65,6 +66,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         Part of the training speakers to hold out while searching.
     standardise : bool
         Whether input is scaled to mean 0 and standard deviation 1 over the clips learned from.
+    logarithmic : bool
+        Whether columns that are never negative, such as the energies of mel bands, are replaced by
+        their logarithms before scaling. Their spread over voices is one of factors, not of sums.
+    averaging : float or None
+        Share of the running average of the weights that each step keeps; the average is what is
+        watched and kept. None: the last weights.
     balanced : bool
         Whether every emotion has the same weight in the loss.
     initial_weights : {"glorot", "tflearn"}
@@ -85,6 +92,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         Per epoch: epoch, train_loss, train_accuracy, and, of the search, valid_loss and valid_uar.
     best_epoch_ : int
         Number of epochs the network was trained for.
+    floor_, mean_, scale_ : ndarray of float32, shape (n_columns,) or ()
+        The network sees ``(level - mean_) / scale_``, level being the value or, where ``floor_`` is
+        not NaN, ``log(max(value, 0) + floor_)``.
     module_ : torch.nn.Module
         The trained network.
     """
@@ -102,6 +112,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         patience: int | None = 15,
         held_out_fraction: float = 0.2,
         standardise: bool = True,
+        logarithmic: bool = False,
+        averaging: float | None = None,
         balanced: bool = True,
         initial_weights: str = "glorot",
         precision: str = "auto",
@@ -117,6 +129,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.patience = patience
         self.held_out_fraction = held_out_fraction
         self.standardise = standardise
+        self.logarithmic = logarithmic
+        self.averaging = averaging
         self.balanced = balanced
         self.initial_weights = initial_weights
         self.precision = precision
@@ -129,13 +143,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     @abstractmethod
     def _grids(self, X: Any) -> NDArray[np.float32]:
         """The clips as the network sees them before scaling, (n_clips, rows, columns)."""
-
-    def _learn_scaling(self, grids: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean and standard deviation of each column over the clips learned from."""
-        axes = (0, 1)
-        mean = grids.mean(axes, dtype=np.float64)
-        spread = grids.std(axes, dtype=np.float64)
-        return mean.astype(np.float32), np.where(spread > 0, spread, 1).astype(np.float32)
 
     def _augmentation(self) -> Any:
         """What is done to a batch while training; nothing here."""
@@ -209,10 +216,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     ) -> list[dict[str, float]]:
         """Scale by, and learn from, some of the clips; sets the network and returns the history."""
         _, training = _deep()
+        unscaled = np.full(grids.shape[-1:], np.nan, np.float32)
+        self.floor_ = learn_floor(grids[learn]) if self.logarithmic else unscaled
         self.mean_: NDArray[Any] = np.zeros((), np.float32)
         self.scale_: NDArray[Any] = np.ones((), np.float32)
         if self.standardise:
-            self.mean_, self.scale_ = self._learn_scaling(grids[learn])
+            self.mean_, self.scale_ = learn_scaling(levels(grids[learn], self.floor_))
         X, y = self._scaled(grids[learn]), labels[learn]
         self.module_, history = training.train(
             self._builder(grids.shape[1:]),
@@ -225,6 +234,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
             batch_size=self.batch_size,
             patience=self.patience,
             seed=self.seed,
+            averaging=self.averaging,
             augment=self._augmentation(),
             checkpoint=checkpoint,
             fingerprint="" if checkpoint is None else self._fingerprint(X, y, learn),
@@ -262,7 +272,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         return chosen
 
     def _scaled(self, grids: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.ascontiguousarray((grids - self.mean_) / self.scale_, dtype=np.float32)
+        scaled = (levels(grids, self.floor_) - self.mean_) / self.scale_
+        return np.ascontiguousarray(scaled, dtype=np.float32)
 
     def _outputs(self) -> int:
         n = len(self.classes_)

@@ -90,6 +90,7 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
     """
 
     augment: Augment | None = None
+    averaging: float | None = None
 
     def initialize_module(self) -> _Trainer:
         """Build the network and lay its weights and gradients out in one piece each."""
@@ -104,6 +105,7 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
             weight.data = _laid_out(flat[part].view(shape), back=True)
             weight.grad = _laid_out(gradient[part].view(shape), back=True)
             start = part.stop
+        self.average_, self.steps_ = flat.clone(), 0
         self.flat_ = nn.Parameter(flat)
         self.flat_.grad = self.gradient_ = gradient
         return self
@@ -125,6 +127,13 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
         if iterator is None:
             return
         self._set_training(training)
+        if not training and self.averaging is not None:
+            with self.averaged():
+                self._pass(iterator, False, prefix)
+        else:
+            self._pass(iterator, training, prefix)
+
+    def _pass(self, iterator: _Batches, training: bool, prefix: str) -> None:
         total, outputs = torch.zeros(()), []
         with torch.set_grad_enabled(training):
             for X, y in iterator:
@@ -134,6 +143,7 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
                     self.gradient_.zero_()
                     loss.backward()
                     self.optimizer_.step()
+                    self._average()
                 total += loss.detach() * len(y)
                 outputs.append((logits.detach().argmax(1), y))
         predicted, true = (torch.cat(part).numpy() for part in zip(*outputs, strict=True))
@@ -144,6 +154,23 @@ class _Trainer(skorch.NeuralNet):  # type: ignore[misc]  # skorch has no type hi
         else:
             recalls = [right[true == label].mean() for label in np.unique(true)]
             self.history.record("valid_uar", float(np.mean(recalls)))
+
+    def _average(self) -> None:
+        """Move the running average of the weights; short at first, when they are far off."""
+        if self.averaging is not None:
+            self.steps_ += 1
+            kept = min(self.averaging, self.steps_ / (self.steps_ + 10))
+            self.average_.lerp_(self.flat_.detach(), 1 - kept)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The average as the network's weights, inside."""
+        last = self.flat_.detach().clone()
+        self.flat_.data.copy_(self.average_)
+        try:
+            yield
+        finally:
+            self.flat_.data.copy_(last)
 
 
 def train(
@@ -158,6 +185,7 @@ def train(
     batch_size: int,
     patience: int | None,
     seed: int,
+    averaging: float | None = None,
     augment: Augment | None = None,
     checkpoint: Path | None = None,
     fingerprint: str = "",
@@ -181,6 +209,9 @@ def train(
     patience : int or None
         Epochs without a higher held-out score before training ends, as ``base.best_epoch`` has it;
         None trains all ``epochs``.
+    averaging : float or None
+        Share of the running average that a step keeps; given, the average is the network. Weights
+        wander about a good place, and their mean is nearer to it.
     checkpoint, fingerprint : Path or None, str
         Where to save the state, and what identifies this training.
     on_epoch : callable, optional
@@ -215,13 +246,14 @@ def train(
             verbose=0,
             **{f"optimizer__{key}": value for key, value in settings.items()},
         )
-        net.augment = augment
+        net.augment, net.averaging = augment, averaging
         net.initialize()
         watch.restore(net)
         if not (watch.rows and watch.finished):
             with contextlib.suppress(Stop):
                 net.fit_loop(torch.from_numpy(X), torch.from_numpy(y), epochs=epochs)
-        module: ConvNet = copy.deepcopy(net.module_).eval()
+        with net.averaged() if averaging is not None else contextlib.nullcontext():
+            module: ConvNet = copy.deepcopy(net.module_).eval()
     module.zero_grad(set_to_none=True)
     return module.requires_grad_(False), watch.rows
 

@@ -70,6 +70,8 @@ class Watch(Callback):  # type: ignore[misc]
         state = {
             "fingerprint": self.fingerprint,
             "weights": net.flat_.detach(),
+            "average": net.average_,
+            "steps": net.steps_,
             "optimiser": net.optimizer_.state_dict(),
             "random": torch.get_rng_state(),
             "history": self.rows,
@@ -101,6 +103,8 @@ class Watch(Callback):  # type: ignore[misc]
                 "delete it or name another file"
             )
         net.flat_.data.copy_(state["weights"])
+        net.average_.copy_(state["average"])
+        net.steps_ = state["steps"]
         net.optimizer_.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
         self.rows = state["history"]
