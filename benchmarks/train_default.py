@@ -27,26 +27,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from emoscope import (
-    __version__,
-    calibration,
-    default_model,
-    export,
-    metrics,
-    model_file,
-    protocols,
-    training,
-)
+from emoscope import __version__, metrics, model_file, protocols, training
 from emoscope import corpus as corpora
 from emoscope.adaptation import BatchStandardiser
-from emoscope.card import Card
 from emoscope.corpus import Corpus
-from emoscope.default_model import Heard
-from emoscope.domain import Domain
 from emoscope.experiment import describe_corpus
 from emoscope.labels import EMOTIONS
-from emoscope.moments import logits
+from emoscope.model_file.card import Card
+from emoscope.model_file.domain import Domain
 from emoscope.result import ABOUT_CLIP, ROW, Result, summarise
+from emoscope.training import calibration, default_model, export
+from emoscope.training.default_model import Heard
+from emoscope.training.moments import logits
 
 DOMAIN_RANK = 16
 MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"

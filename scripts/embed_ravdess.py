@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from emoscope import corpus, dataset, embedded
+from emoscope.cli.terminal import progress
 from emoscope.features import DEFAULT
 from emoscope.store import Store
-from emoscope.terminal import progress
 
 TARGET = Path(__file__).parents[1] / "src" / "emoscope" / "data" / embedded.FILE
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from emoscope.predict import Predictor
+from emoscope.recognition import Predictor
 
 BOUNDARY = "----emoscope"
 
@@ -66,7 +66,7 @@ def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
     import uvicorn
 
     from emoscope import server
-    from emoscope.guard import Limits
+    from emoscope.server.guard import Limits
 
     bounds = Limits(**limits)
     app = server.create_app({"level": predictor}, limits=bounds)

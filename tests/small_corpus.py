@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from emoscope import compute, tasks
+from emoscope import compute
+from emoscope.compute import tasks
+from emoscope.compute.workers import _without_script
 from emoscope.corpus import Corpus
 from emoscope.extraction import extract
 from emoscope.features.base import Feature
 from emoscope.store import Store, store
-from emoscope.workers import _without_script
 
 RATE = 8000
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emoscope import audio, audit_sources, fingerprint, inflation
-from emoscope.audit import audit
+from emoscope import audio
+from emoscope.audit import audit, fingerprint, inflation
+from emoscope.audit import sources as audit_sources
 from emoscope.errors import CorpusError
 from emoscope.protocols import EMOBOX_RAVDESS
 from emoscope.result import Result

@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
-from emoscope import cli
+from emoscope.cli import app as cli
 from emoscope.result import Result
 
 CLASSICAL = "dummy,svm,tree"

@@ -15,8 +15,8 @@ import threadpoolctl
 
 from dask_cluster import Cluster, wait_until
 from emoscope import compute
+from emoscope.compute.tasks import WorkerDiedError
 from emoscope.errors import EmoscopeError, FeatureError, MissingExtraError
-from emoscope.tasks import WorkerDiedError
 
 
 def outcomes(function, items, **where):
@@ -249,14 +249,14 @@ def test_a_lost_cluster_is_an_error_not_a_wait(cluster, monkeypatch):
 
 
 def test_no_cluster_there(monkeypatch):
-    module = pytest.importorskip("emoscope.cluster")
+    module = pytest.importorskip("emoscope.compute.cluster")
     monkeypatch.setattr(module, "START_SECONDS", 0.5)
     with pytest.raises(EmoscopeError, match="no Dask scheduler answers at tcp://127.0.0.1:1"):
         outcomes(abs, [1], cluster="tcp://127.0.0.1:1")
 
 
 def test_a_cluster_without_workers(tmp_path, monkeypatch):
-    module = pytest.importorskip("emoscope.cluster")
+    module = pytest.importorskip("emoscope.compute.cluster")
     monkeypatch.setattr(module, "START_SECONDS", 3)
     empty = Cluster(tmp_path, 0)
     try:

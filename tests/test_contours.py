@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoscope import contours
-from emoscope.audio import Signal
+from emoscope.audio import Signal, contours
 
 RATE = 22_050
 

@@ -10,9 +10,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emoscope import audformat, corpus, labels, manifest_files
+from emoscope import corpus, labels
 from emoscope.corpus import COLUMNS, EMOTIONS, Corpus
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
+from emoscope.manifests import audformat
+from emoscope.manifests import files as manifest_files
 
 
 def touch(root, *names):

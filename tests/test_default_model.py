@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emoscope import default_model
+from emoscope.audio.preprocess import SpeechLevel
 from emoscope.corpus import Corpus
-from emoscope.default_model import Heard
 from emoscope.labels import EMOTIONS
-from emoscope.moments import logits
-from emoscope.preprocess import SpeechLevel
+from emoscope.training import default_model
+from emoscope.training.default_model import Heard
+from emoscope.training.moments import logits
 
 WIDTH, TAKES = 24, 8
 KNOWN = {"one": ("neutral", "happy", "sad", "surprised"), "two": ("happy", "sad", "bored")}

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoscope import model_file, models, onnx_scan
-from emoscope.card import Card, Input, Uncertain
+from emoscope import model_file, models
 from emoscope.errors import ModelError
-from emoscope.linear import LinearForm
+from emoscope.model_file import onnx_scan
+from emoscope.model_file.card import Card, Input, Uncertain
+from emoscope.training.linear import LinearForm
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
-from emoscope import compression, export  # noqa: E402
+from emoscope.training import compression, export  # noqa: E402
 
 WIDTH = 24
 EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
@@ -141,7 +142,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     pytest.importorskip("onnxscript", reason="the extra 'deep' is not installed")
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from emoscope.waveform import Branch, WaveformTrunk
+    from emoscope.training.waveform import Branch, WaveformTrunk
 
     torch.manual_seed(0)
     config = transformers.WhisperConfig(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from emoscope import audio, media
+from emoscope import audio
+from emoscope.audio import media
 from emoscope.errors import AudioError
 from recordings import RATE, voice
 

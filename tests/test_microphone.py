@@ -19,10 +19,11 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope import live
+from emoscope import server
+from emoscope.cli import live
 from emoscope.errors import AudioError, EmoscopeError, MissingExtraError
-from emoscope.microphone import Block, Microphone, Session
-from emoscope.predict import Predictor
+from emoscope.recognition import Predictor
+from emoscope.recognition.microphone import Block, Microphone, Session
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -152,7 +153,7 @@ def test_the_colours_are_those_of_the_pictures_and_the_page() -> None:
     from emoscope.plots.style import EMOTION_COLOURS
 
     assert {name: dark for name, (_, dark) in EMOTION_COLOURS.items()} == live.COLOURS
-    page = Path(live.__file__).with_name("web") / "style.css"
+    page = Path(server.__file__).with_name("web") / "style.css"
     found = re.findall(r"--(\w+): (#[0-9a-f]{6})", page.read_text(encoding="utf-8"))
     for name, pair in EMOTION_COLOURS.items():
         assert tuple(colour for known, colour in found if known == name) == pair
@@ -231,8 +232,8 @@ def cable(tmp_path: Path) -> Iterator[dict[str, str]]:
 LISTENER = """
 import json, sys
 from emoscope.errors import EmoscopeError
-from emoscope.microphone import Microphone, Session
-from emoscope.predict import Predictor
+from emoscope.recognition.microphone import Microphone, Session
+from emoscope.recognition import Predictor
 try:
     microphone = Microphone()
 except EmoscopeError as error:

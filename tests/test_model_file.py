@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoscope import model_file, onnx_scan
+from emoscope import model_file
 from emoscope.audio import Signal
-from emoscope.card import AdaptedHead, Card, Input, Uncertain
-from emoscope.domain import Domain
+from emoscope.audio.preprocess import SpeechLevel
 from emoscope.errors import ModelError
-from emoscope.preprocess import SpeechLevel
+from emoscope.model_file import onnx_scan
+from emoscope.model_file.card import AdaptedHead, Card, Input, Uncertain
+from emoscope.model_file.domain import Domain
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto

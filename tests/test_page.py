@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope.predict import Predictor
+from emoscope.recognition import Predictor
 from recordings import RATE, silence, voice
 from test_predict import at_level
 

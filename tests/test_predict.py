@@ -15,14 +15,14 @@ import soundfile
 
 import emoscope
 import tiny_model
-from emoscope import adapted, formats, media, output, predict
-from emoscope.audio import Signal
-from emoscope.card import AdaptedHead, Input
+from emoscope import recognition as predict
+from emoscope.audio import Signal, media
+from emoscope.audio.preprocess import SpeechLevel
+from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
-from emoscope.predict import Predictor
-from emoscope.prediction import Prediction
-from emoscope.preprocess import SpeechLevel
-from emoscope.quality import Quality
+from emoscope.model_file.card import AdaptedHead, Input
+from emoscope.recognition import Predictor, adapted, formats, output
+from emoscope.recognition.prediction import Prediction
 from recordings import RATE, silence, voice
 
 
@@ -122,7 +122,7 @@ def test_warnings(predictor: Predictor, samples: np.ndarray, keyword: str) -> No
 
 @pytest.mark.parametrize("ratio", [0.0, 5.0, 10.0, 20.0, 30.0])
 def test_signal_to_noise_ratio_is_measured(ratio: float) -> None:
-    from emoscope import voice as detector
+    from emoscope.audio import voice as detector
 
     clean = np.concatenate([silence(1.0), voice(3.0), silence(1.0)])
     speech = detector.hear(clean).speech >= 0.5
@@ -370,7 +370,7 @@ def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) 
     path = tmp_path / "voice.wav"
     soundfile.write(path, voice(1.0), RATE)
     program = (
-        "import sys; from emoscope.predict import Predictor; "
+        "import sys; from emoscope.recognition import Predictor; "
         f"Predictor({predictor.model.path!r}).predict({str(path)!r}, timeline=True); "
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope import predict_command
-from emoscope.card import AdaptedHead
+from emoscope.cli import predict as predict_command
+from emoscope.model_file.card import AdaptedHead
 from recordings import RATE, silence, voice
 from test_predict import at_level
 

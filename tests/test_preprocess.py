@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoscope import preprocess
-from emoscope.preprocess import SpeechLevel
+from emoscope.audio import preprocess
+from emoscope.audio.preprocess import SpeechLevel
 
 RATE = 16_000
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
-from emoscope import claims, dataset, embedded, metrics, reproduction
-from emoscope import reproduction_units as units
+from emoscope import dataset, embedded, metrics, reproduction
 from emoscope.errors import CorpusError, ModelError
+from emoscope.reproduction import claims
+from emoscope.reproduction import units as units
 
 TREES = ["max_depth 2", "max_depth 6"]
 

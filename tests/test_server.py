@@ -20,7 +20,7 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope.predict import Predictor
+from emoscope.recognition import Predictor
 from recordings import RATE, silence, voice
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
@@ -216,7 +216,7 @@ def test_every_answer_has_the_security_headers(server: Running) -> None:
 def test_the_page_refers_to_nothing_outside() -> None:
     from importlib.resources import files
 
-    for file in files("emoscope").joinpath("web").iterdir():
+    for file in files("emoscope.server").joinpath("web").iterdir():
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.findall(r"""(?:https?:)?//[\w.-]+\.\w+/|url\(|@import|innerHTML""", text)
 
@@ -301,7 +301,7 @@ def test_slow_uploads_are_cut_off(strict: Running, wait: float) -> None:
 
 
 def test_idle_connections_are_closed(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emoscope.connection.PATIENCE", 0.2)
+    monkeypatch.setattr("emoscope.server.connection.PATIENCE", 0.2)
     with (
         serving(predictor) as running,
         socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,

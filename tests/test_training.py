@@ -12,11 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import calibration, enrolment, evaluation, extraction, features, model_file, training
+from emoscope import extraction, features, model_file, training
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ModelError
 from emoscope.features.table import Features
-from emoscope.linear import linear_form
+from emoscope.training import calibration, enrolment, evaluation
+from emoscope.training.linear import linear_form
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from emoscope import model_file
-from emoscope.card import Card, Input, Uncertain
-from emoscope.domain import Domain
+from emoscope.model_file.card import Card, Input, Uncertain
+from emoscope.model_file.domain import Domain
 
 EMOTIONS = ("neutral", "sad", "angry")
 CENTRES = np.array([-2.5, -3.5, -1.5], np.float32)  # -25, -35 and -15 dBFS

@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "corpus",
     "EmoscopeError": "errors",
-    "Predictor": "predict",
+    "Predictor": "recognition",
     "Result": "result",
     "Signal": "audio",
     "compare": "experiment",
@@ -27,7 +27,7 @@ _WHERE = {
     "load_audio": "audio",
     "load_corpus": "corpus",
     "load_dataset": "dataset",
-    "predict": "predict",
+    "predict": "recognition",
 }
 _RENAMED = {"load_audio": "load", "load_corpus": "load", "load_dataset": "load"}
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from .errors import EmoscopeError as EmoscopeError
     from .experiment import compare as compare
     from .features import extract_feature as extract_feature
-    from .predict import Predictor as Predictor
-    from .predict import predict as predict
+    from .recognition import Predictor as Predictor
+    from .recognition import predict as predict
     from .result import Result as Result
 
     __all__ += ["load_audio", "load_corpus", "load_dataset"]

@@ -1,20 +1,5 @@
-"""Where the program ``emoscope``, or ``python -m emoscope``, begins."""
+"""``python -m emoscope``."""
 
-from __future__ import annotations
+from .cli import main
 
-import sys
-
-
-def main() -> None:
-    """Run the command line."""
-    if sys.argv[1:2] == ["predict"]:
-        from .predict_command import main as predict
-
-        sys.exit(predict(sys.argv[2:]))
-    from .cli import main as run
-
-    run()
-
-
-if __name__ == "__main__":
-    main()
+main()

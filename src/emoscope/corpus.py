@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import audio, corpora, manifest
+from . import audio, corpora, manifests
 from .corpora import CorpusInfo, folders
 from .corpora.base import COLUMNS, list_audio
 from .errors import AudioError, CorpusError, UnknownNameError
@@ -160,7 +160,7 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     ----------
     source : str or path-like
         A folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
-        manifest as :mod:`emoscope.manifest` reads it.
+        manifest as :mod:`emoscope.manifests` reads it.
     labels : mapping of str to str, optional
         Words of the manifest or names of the folders → emotions, for words emoscope does not know.
 
@@ -179,9 +179,9 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     for emotion in (labels or {}).values():
         if emotion not in EMOTIONS:
             raise UnknownNameError("emotion", emotion, EMOTIONS)
-    found = manifest.find(source)
+    found = manifests.find(source)
     if found is not None:
-        contents = manifest.read(found, labels=labels)
+        contents = manifests.read(found, labels=labels)
         known = corpora.registry.members().get(contents.name)
         return Corpus(
             name=contents.name,

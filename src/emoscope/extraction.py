@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import audio, compute
+from .compute.tasks import WorkerDiedError
 from .corpus import Corpus
 from .errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from .features.base import Feature
@@ -24,7 +25,6 @@ from .features.spectrum import Spectrum
 from .features.table import Features
 from .store import Store, content
 from .store.content import Content
-from .tasks import WorkerDiedError
 
 Values = NDArray[np.float32]
 

@@ -6,6 +6,9 @@ import os
 import secrets
 from pathlib import Path
 
+#: Folder of what the package ships: models, embedded features, published results.
+DATA = os.path.join(os.path.dirname(__file__), "data")
+
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a file whole or not at all: into a temporary neighbour, synced, then renamed.

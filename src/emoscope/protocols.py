@@ -219,7 +219,7 @@ def own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 def speaker_ids(table: pd.DataFrame) -> NDArray[np.str_]:
     """Who speaks in each clip; where corpora are joined, their names tell equal speakers apart."""
-    speakers = table["speaker"].to_numpy(dtype=str)
+    speakers: NDArray[np.str_] = table["speaker"].to_numpy(dtype=str)
     if table["corpus"].nunique() < 2:
         return speakers
     return np.char.add(np.char.add(table["corpus"].to_numpy(dtype=str), "/"), speakers)

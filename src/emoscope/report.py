@@ -17,10 +17,11 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from . import audio, findings, metrics, significance
+from . import audio, findings, metrics
 from .errors import AudioError
 from .files import printable, write_atomically
 from .result import Result
+from .statistics import significance
 
 PROTOCOL_WORDS = {
     "speaker-6fold": "six folds, no speaker in training and test at once",

@@ -62,7 +62,7 @@ class Result:
     @property
     def protocol(self) -> str:
         """The protocol that the result is about: the first that is not random."""
-        names = list(dict.fromkeys(run["protocol"] for run in self.runs))
+        names = list(dict.fromkeys(str(run["protocol"]) for run in self.runs))
         return next((name for name in names if not name.startswith("random-")), names[0])
 
     def rows(

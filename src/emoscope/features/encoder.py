@@ -10,7 +10,7 @@ where MODEL is a Hugging Face hub name or a local folder, and the options are, i
 ``pool=mean+std``       per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
                         difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
-                        (:class:`emoscope.preprocess.SpeechLevel`); ``none`` is the default
+                        (:class:`emoscope.audio.preprocess.SpeechLevel`); ``none`` is the default
 ======================  =====================================================================
 
 Columns run block by block, within it pooling by pooling. ``pool=none`` puts the blocks side by side
@@ -26,7 +26,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import audio, preprocess
+from .. import audio
+from ..audio import preprocess
 from ..errors import FeatureError
 from . import pretrained
 from .base import Feature

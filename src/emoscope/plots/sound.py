@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import audio, contours
-from ..audio import Signal
+from .. import audio
+from ..audio import Signal, contours
 from ..errors import UnknownNameError
 from ..features import filters
 from ..features.spectrum import Spectrum

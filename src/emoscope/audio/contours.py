@@ -1,0 +1,135 @@
+"""Pitch and loudness of a clip over time.
+
+Conventions: one value per frame; frame ``t`` is centred on ``t * HOP_SECONDS``; pitch is the
+fundamental frequency in Hz, NaN where the voice has none; energy is in dB re full scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from . import Signal, resample
+
+Vector = NDArray[np.float64]
+
+HOP_SECONDS = 0.01
+#: Lowest and highest pitch looked for, in Hz: from a low male voice to a scream.
+LOWEST, HIGHEST = 55.0, 900.0
+#: The pitch search runs at this rate: the period of the highest pitch is still 17.8 samples long.
+RATE = 16_000
+#: Difference to the next period, as a share of the mean, below which a frame is periodic.
+THRESHOLD = 0.25
+#: A frame this far below the clip's loudest is not voiced, however periodic: it is hum.
+VOICED_DB = 45.0
+#: Energy below this is shown as this; 16-bit recordings reach no lower.
+FLOOR_DB = -96.0
+
+
+def times(signal: Signal) -> Vector:
+    """Centre of each frame in seconds, shape (n_frames,)."""
+    count = 1 + int(signal.duration / HOP_SECONDS)
+    return np.arange(count, dtype=np.float64) * HOP_SECONDS
+
+
+def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
+    """Loudness as root mean square of each frame.
+
+    Parameters
+    ----------
+    signal : Signal
+        The clip.
+    window_seconds : float
+        Length of a frame.
+
+    Returns
+    -------
+    ndarray of float, shape (n_frames,)
+        dB re full scale, at least :data:`FLOOR_DB`; a full-scale sine has -3.01 dB.
+    """
+    half = max(1, round(window_seconds * signal.rate / 2))
+    power = np.concatenate([[0.0], np.cumsum(signal.samples.astype(np.float64) ** 2)])
+    centre = np.round(times(signal) * signal.rate).astype(np.intp)
+    low, high = np.clip(centre - half, 0, None), np.clip(centre + half, None, len(power) - 1)
+    mean = (power[high] - power[low]) / np.maximum(high - low, 1)
+    return np.asarray(10.0 * np.log10(np.maximum(mean, 10.0 ** (FLOOR_DB / 10.0))))
+
+
+def pitch(signal: Signal) -> Vector:
+    """Fundamental frequency by YIN.
+
+    The first lag at which a frame, shifted by it, differs from itself by less than
+    :data:`THRESHOLD` of the mean difference, refined by a parabola; then a median over five frames,
+    which removes single jumps by an octave.
+
+    Parameters
+    ----------
+    signal : Signal
+        The clip.
+
+    Returns
+    -------
+    ndarray of float, shape (n_frames,)
+        Hz, within :data:`LOWEST` and :data:`HIGHEST`; NaN where no pitch was found.
+
+    References
+    ----------
+    A. de Cheveigné, H. Kawahara. YIN, a fundamental frequency estimator for speech and music.
+    Journal of the Acoustical Society of America 111(4), 2002.
+    """
+    samples = resample(signal, RATE).samples.astype(np.float64)
+    longest = int(np.ceil(RATE / LOWEST))  # 16000 / 55 = 291 samples
+    span = 2 * longest
+    centre = np.round(times(signal) * RATE).astype(np.intp)
+    padded = np.pad(samples, (longest, 2 * longest + RATE // 50))
+    starts = np.minimum(centre, len(padded) - span - 1)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, span)[starts]
+    difference = _normalised_difference(frames, longest)
+    found = np.array([_first_period(d) for d in difference])
+    loud = energy(signal)
+    found[loud < loud.max() - VOICED_DB] = np.nan
+    with np.errstate(invalid="ignore"):
+        return _steady(RATE / found)
+
+
+def _normalised_difference(frames: Vector, longest: int) -> Vector:
+    """YIN's cumulative mean normalised difference of each frame for lags 0 … longest - 1."""
+    head = frames[:, :longest]
+    size = scipy.fft.next_fast_len(frames.shape[1] + longest, real=True)
+    spectrum = scipy.fft.rfft(frames, size) * np.conj(scipy.fft.rfft(head, size))
+    products = scipy.fft.irfft(spectrum, size)[:, :longest]
+    power = np.pad(np.cumsum(frames**2, axis=1), ((0, 0), (1, 0)))
+    shifted = power[:, longest : 2 * longest] - power[:, :longest]
+    difference = np.maximum(shifted[:, :1] + shifted - 2.0 * products, 0.0)
+    total = np.cumsum(difference[:, 1:], axis=1)
+    lags = np.arange(1, longest)
+    normalised: Vector = np.ones(difference.shape)
+    np.divide(difference[:, 1:] * lags, total, out=normalised[:, 1:], where=total > 1e-12)
+    return normalised
+
+
+def _first_period(difference: Vector) -> float:
+    """The first dip below the threshold, in samples with fractions; NaN when there is none."""
+    shortest = int(RATE / HIGHEST)
+    below = np.flatnonzero(difference[shortest:] < THRESHOLD)
+    if not len(below):
+        return float("nan")
+    lag = shortest + int(below[0])
+    while lag + 1 < len(difference) and difference[lag + 1] < difference[lag]:
+        lag += 1
+    if not 0 < lag < len(difference) - 1:
+        return float("nan")
+    before, here, after = difference[lag - 1 : lag + 2]
+    curvature = before - 2.0 * here + after
+    return float(lag + (0.5 * (before - after) / curvature if curvature > 0 else 0.0))
+
+
+def _steady(hertz: Vector) -> Vector:
+    """Median over five frames of the pitched ones; a frame among mostly pitchless ones loses it."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(hertz, 2, constant_values=np.nan), 5)
+    pitched = np.isfinite(windows).sum(axis=1)
+    steady = np.full(len(hertz), np.nan)
+    kept = np.isfinite(hertz) & (pitched >= 3)
+    steady[kept] = np.nanmedian(windows[kept], axis=1)
+    return steady

@@ -1,0 +1,277 @@
+"""What an audit is given: which clips train and which test, read from whatever says so.
+
+A source is a manifest with a column of splits (or of folds, each of which is tested once), a folder
+with EmoBox-style ``…train….jsonl`` and ``…test….jsonl`` files (one pair, or one per subfolder), two
+files (lists of recordings, one per line, or manifests), or the folder of a saved result. Nothing is
+left out: a clip that is listed twice is what an audit looks for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import pandas as pd
+
+from .. import corpora
+from ..corpora.base import list_audio
+from ..corpora.folders import SPLITS
+from ..errors import CorpusError
+from ..labels import canonical
+from ..manifests import ALIASES
+from ..manifests.files import SUFFIXES, read_rows
+from ..result import Result
+
+COLUMNS = ("clip", "path", "side", "speaker", "emotion", "text", "start", "end")
+#: Names of a column of folds.
+FOLD_NAMES = ("fold", "cv_fold", "kfold")
+_SIDE = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One division into training and test.
+
+    Attributes
+    ----------
+    name : str
+        E.g. the fold; empty when there is one.
+    clips : DataFrame
+        One row per listed clip: ``clip, path`` (empty where there is no recording), ``side``
+        (``"train"`` or ``"test"``; development clips train), ``speaker, emotion, text`` (empty
+        where unknown), ``start, end`` (seconds; NaN for whole files).
+    record : mapping
+        What a saved result says of how it was made.
+    """
+
+    name: str
+    clips: pd.DataFrame
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(
+    source: str | os.PathLike[str],
+    test: str | os.PathLike[str] | None = None,
+    *,
+    audio: str | os.PathLike[str] | None = None,
+) -> list[Split]:
+    """Read the splits of a source.
+
+    Parameters
+    ----------
+    source : path
+        See the module; the training side when `test` is given.
+    test : path, optional
+        A second file: the test side.
+    audio : path, optional
+        Folder below which recordings are looked for that are not where the source says.
+
+    Raises
+    ------
+    CorpusError
+        When the source cannot be read or does not say what trains and what tests.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise CorpusError(f"{path}: no such file or folder")
+    if test is not None:
+        if not Path(test).is_file():
+            raise CorpusError(f"{test}: no such file")
+        splits = [_joined("", {"train": path, "test": Path(test)})]
+    elif path.is_dir() and (path / "results.json").is_file():
+        splits = _result(path)
+    elif path.is_dir():
+        splits = _folder(path)
+    else:
+        splits = _manifest(path)
+    places = _Places(audio)
+    return [Split(s.name, _completed(s.clips, places), s.record) for s in splits]
+
+
+def _joined(name: str, sides: Mapping[str, Path]) -> Split:
+    """A split whose sides are files of their own."""
+    parts = [_listed(file).assign(side=side) for side, file in sides.items()]
+    return Split(name, pd.concat(parts, ignore_index=True))
+
+
+def _folder(folder: Path) -> list[Split]:
+    """One split per folder that holds a training and a test file."""
+    found: dict[Path, dict[str, Path]] = {}
+    for file in sorted(folder.rglob("*.jsonl")):
+        side = _SIDE.search(file.stem)
+        if side and SPLITS[side[1].lower()] != "dev":
+            found.setdefault(file.parent, {})[SPLITS[side[1].lower()]] = file
+    pairs = {place: sides for place, sides in found.items() if set(sides) == {"train", "test"}}
+    if not pairs:
+        raise CorpusError(
+            f"{folder}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl"
+        )
+    several = len(pairs) > 1
+    return [_joined(place.name if several else "", sides) for place, sides in pairs.items()]
+
+
+def _manifest(file: Path) -> list[Split]:
+    """The splits of one table."""
+    clips = _listed(file)
+    if "split" in clips and clips["split"].ne("").any():
+        side = clips["split"].str.lower().map(SPLITS)
+        unknown = sorted(set(clips.loc[side.isna(), "split"]) - {""})
+        if unknown:
+            raise CorpusError(
+                f"{file}: split '{unknown[0]}' is none of {', '.join(dict.fromkeys(SPLITS))}"
+            )
+        clips = clips.assign(side=side.replace("dev", "train"))[side.notna()]
+        return [_both_sides(file, Split("", clips))]
+    fold = next((name for name in FOLD_NAMES if name in clips), None)
+    if fold is None:
+        raise CorpusError(
+            f"{file}: no column that says what trains and what tests; it may be called "
+            f"{', '.join(ALIASES['split'] + FOLD_NAMES)}"
+        )
+    return [
+        _both_sides(
+            file, Split(value, clips.assign(side=(clips[fold] == value).map(_TRAIN_OR_TEST)))
+        )
+        for value in sorted(set(clips[fold]) - {""})
+    ]
+
+
+_TRAIN_OR_TEST = {True: "test", False: "train"}
+
+
+def _both_sides(file: Path, split: Split) -> Split:
+    if set(split.clips["side"]) != {"train", "test"}:
+        present = ", ".join(sorted(set(split.clips["side"]))) or "nothing"
+        raise CorpusError(f"{file}: needs clips that train and clips that test; found: {present}")
+    return split
+
+
+def _listed(file: Path) -> pd.DataFrame:
+    """The rows of a list or a manifest, with the column names of an audit and values as text."""
+    if file.suffix.lower() not in SUFFIXES:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{file}: cannot be read as a list of files: {error}") from None
+        rows = [{"path": text} for text in map(str.strip, lines) if text and text[0] != "#"]
+    else:
+        rows = [_renamed(row) for row in read_rows(file)]
+    if not rows:
+        raise CorpusError(f"{file}: no clip")
+    table = pd.DataFrame(rows)
+    if "path" not in table:
+        raise CorpusError(f"{file}: no column of files; it may be: {', '.join(ALIASES['path'])}")
+    table["path"] = [_placed(path, file) for path in table["path"]]
+    return table
+
+
+def _renamed(raw: Mapping[str, Any]) -> dict[str, str]:
+    row = {str(key).strip().lower(): _text(value) for key, value in raw.items()}
+    for column, names in ALIASES.items():
+        name = next((name for name in names if name in row), None)
+        if name is not None:
+            row["emotion" if column == "label" else column] = row[name]
+    return row
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def _placed(path: str, file: Path) -> str:
+    """The path as seen from here: relative ones start at the manifest or a folder above it."""
+    bases = [file.parent, *file.resolve().parents[1:5]]
+    return next((str(base / path) for base in bases if (base / path).is_file()), path)
+
+
+def _result(folder: Path) -> list[Split]:
+    """The folds of a saved result, under the protocol that it is about."""
+    result = Result.load(folder)
+    protocol = result.protocol
+    rows = result.predictions[result.predictions["protocol"] == protocol]
+    rows = rows[rows["model"] == rows["model"].iloc[0]]
+    clips = rows[["clip", "speaker", "emotion"]].assign(path="")
+    if "text" in rows:
+        clips["text"] = rows["text"]
+    recorded = {str(f["fold"]): f for f in _fold_records(result, protocol)}
+    splits = []
+    for fold in dict.fromkeys(rows["fold"]):
+        tested = rows["fold"] == fold
+        record = recorded.get(str(fold), {})
+        table = clips.assign(side=tested.map(_TRAIN_OR_TEST))
+        if "train_speakers" in record:
+            speakers = {str(speaker) for speaker in record["train_speakers"]}
+            # Clips that no fold tests are not in the predictions; their speakers are recorded.
+            table = table[tested | table["speaker"].isin(speakers)]
+            unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
+            extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
+            table = pd.concat([table, extra], ignore_index=True)
+        whole = {**result.config, "runs": result.runs, "protocol": protocol}
+        splits.append(Split(str(fold), table, whole))
+    return splits
+
+
+def _fold_records(result: Result, protocol: str) -> list[dict[str, Any]]:
+    folds = result.config.get("folds", {})
+    records: list[dict[str, Any]] = folds.get(protocol, []) if isinstance(folds, dict) else []
+    return records
+
+
+class _Places:
+    """Finds recordings below a folder by the last parts of their paths."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+        self.by_stem: dict[str, list[Path]] = {}
+        for path in list_audio(folder)[0] if folder is not None else []:
+            self.by_stem.setdefault(path.stem, []).append(path)
+
+    def find(self, path: str, clip: str) -> str:
+        """A recording of that path or clip; empty when there is none, or several fit alike."""
+        if path and Path(path).is_file():
+            return path
+        wanted = PurePath(path or clip)
+        found = self.by_stem.get(wanted.stem) or self.by_stem.get(wanted.name) or []
+        if len(found) > 1:
+            found = [p for p in found if p.parts[-2:-1] == wanted.parts[-2:-1]]
+        return str(found[0]) if len(found) == 1 else ""
+
+
+def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
+    """Fill in what file names of known corpora tell, and where the recordings are."""
+    table = clips.reindex(columns=list(COLUMNS)).copy()
+    for column in ("clip", "path", "speaker", "emotion", "text"):
+        table[column] = table[column].astype(object).where(table[column].notna(), "")
+    for column in ("start", "end"):
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    named = [
+        PurePath(path or clip) for path, clip in zip(table["path"], table["clip"], strict=True)
+    ]
+    told = _told_by_names(named)
+    for column in ("speaker", "emotion", "text"):
+        if told and (table[column] == "").any():
+            fill = [row.get(column, "") for row in told]
+            table[column] = [have or new for have, new in zip(table[column], fill, strict=True)]
+    table["emotion"] = [canonical(label) or label for label in table["emotion"]]
+    table["clip"] = [clip or path.stem for clip, path in zip(table["clip"], named, strict=True)]
+    table["path"] = [
+        places.find(path, clip) for path, clip in zip(table["path"], table["clip"], strict=True)
+    ]
+    return table.reset_index(drop=True)
+
+
+def _told_by_names(paths: Sequence[PurePath]) -> list[Mapping[str, Any]]:
+    """What the known corpus says whose rule most of the names follow; empty when none fits."""
+    best: list[Mapping[str, Any]] = []
+    n_best = len(paths) // 2
+    for info in corpora.registry.members().values():
+        rows: list[Mapping[str, Any]] = [info.row(path) or {} for path in paths]
+        n_told = sum(bool(row) for row in rows)
+        if n_told > n_best:
+            best, n_best = rows, n_told
+    return best

@@ -1,0 +1,186 @@
+"""The command ``emoscope predict``.
+
+It stands apart from the other commands and reads its arguments with argparse because it has to
+start at once: the library behind the others takes longer to import than a label takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import AudioError, EmoscopeError
+from ..files import printable
+from ..recognition.prediction import Prediction
+
+if TYPE_CHECKING:
+    from ..recognition import Predictor
+
+LITTLE = 1_000_000
+"""Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
+EXAMPLES = """examples:
+  emoscope predict speech.wav
+  emoscope predict folder --format csv --out all.csv       run again, it goes on
+  emoscope predict interview.mp4 --timeline
+  emoscope predict interview.mp4 --format textgrid --out interview.TextGrid
+  emoscope predict interview.mp4 --picture interview.png
+
+exit status: 0 everything done; 1 some recordings were left out, each named; 2 usage
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    found = argparse.ArgumentParser(
+        prog="emoscope predict",
+        description="Recognise the emotion of recordings: label, confidence, probabilities.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = found.add_argument
+    add("files", nargs="+", metavar="FILE", help="recordings, folders or patterns")
+    add("--model", metavar="M", help="a .emoscope file; by default the shipped model")
+    add("--timeline", action="store_true", help="divide each recording into labelled segments")
+    add(
+        "--format",
+        default="table",
+        metavar="NAME",
+        help="table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt",
+    )
+    add("--out", metavar="PATH", help="a file; json and csv are continued when run again")
+    add("--picture", metavar="PATH", help="draw the timeline of one recording (.png, .svg, .pdf)")
+    add(
+        "--adapt",
+        action=argparse.BooleanOptionalAction,
+        help="judge the recordings relative to each other; by itself where it was measured to help",
+    )
+    add("--jobs", type=_positive, metavar="N", help="recordings at a time; by default all cores")
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    given = parser().parse_args(arguments)
+    # Names of files may hold what the terminal cannot show.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(given)
+    except EmoscopeError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from ..audio import media
+    from ..recognition import Predictor
+    from ..recognition.output import Writer, predict_files
+
+    paths: list[str] = []
+    errors: list[EmoscopeError] = []
+    for name in given.files:
+        try:
+            paths += media.find([name])
+        except AudioError as error:
+            errors.append(error)
+    paths = list(dict.fromkeys(paths))
+    predictor = Predictor(given.model, optimise=not _is_little(paths))
+    if given.picture and len(paths) != 1:
+        raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
+    writer = Writer(
+        given.format, given.out, predictor.emotions, timeline=given.timeline, n_files=len(paths)
+    )
+    timeline = given.timeline or writer.needs_timeline or bool(given.picture)
+    adapt = _adapts(given.adapt, predictor, len(paths), timeline)
+    with writer, _progress(len(paths)) as tick:
+        for outcome in predict_files(
+            predictor, paths, timeline=timeline, adapt=adapt, jobs=given.jobs, output=writer.output
+        ):
+            tick()
+            if isinstance(outcome, Prediction):
+                writer.show(outcome)
+                if given.picture:
+                    _draw(outcome, given.picture)
+            else:
+                errors.append(outcome)
+    for left_out in errors:
+        print(f"left out: {printable(str(left_out))}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _is_little(paths: Sequence[str]) -> bool:
+    """Whether there is so little to judge that preparing the model would take longer."""
+    sizes = [os.path.getsize(path) for path in paths if os.path.isfile(path)]
+    return sum(sizes) < LITTLE
+
+
+def _adapts(asked: bool | None, predictor: Predictor, count: int, timeline: bool) -> bool:
+    """Whether to adapt: as asked, else where it was measured to help; never with a timeline."""
+    from ..recognition.adapted import helps
+
+    if asked and timeline:
+        raise EmoscopeError("--adapt judges whole recordings; it does not go with a timeline")
+    if asked is not None or timeline:
+        return bool(asked)
+    if not helps(predictor.card, count):
+        return False
+    print(
+        f"adapted: the {count} recordings are judged relative to each other, which was measured to "
+        "help with so many; --no-adapt judges each alone",
+        file=sys.stderr,
+    )
+    return True
+
+
+@contextlib.contextmanager
+def _progress(count: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error for many recordings, when somebody is looking."""
+    if count < 10 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from .terminal import progress
+
+    done = 0
+    with progress("judging recordings") as bar:
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            bar(done, count)
+
+        yield tick
+
+
+def _draw(prediction: Prediction, path: str) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from .. import plots
+
+    figure, ax = pyplot.subplots(figsize=(12, 3), layout="constrained")
+    plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
+    ax.set_xlim(0, prediction.segments[-1].end)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
+    finally:
+        pyplot.close(figure)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)

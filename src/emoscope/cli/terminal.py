@@ -1,0 +1,186 @@
+"""What the commands print: progress bars, tables that fill, lists of what was left out.
+
+Results go to standard output; progress, warnings and errors to standard error, so a pipe receives
+results alone. Colour and animation follow the terminal and ``NO_COLOR``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..errors import AudioError
+from ..files import printable
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+#: How many unusable files are named one by one before the rest is only counted.
+MOST_NAMED = 50
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; yields a callback that takes units done and in all."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def say_rejected(rejected: Sequence[AudioError]) -> None:
+    """Name every recording that was left out, with its reason, on standard error."""
+    if not rejected:
+        return
+    err.print(f"[bold red]{len(rejected)} left out:[/]")
+    for bad in rejected[:MOST_NAMED]:
+        err.print(f"  {escape(printable(bad.path))}: {escape(bad.reason)}", soft_wrap=True)
+    if len(rejected) > MOST_NAMED:
+        err.print(f"  … and {len(rejected) - MOST_NAMED} more, all named in the results")
+
+
+def say_findings(verdict: str, findings: Sequence[Any]) -> None:
+    """An audit's verdict and, below it, each finding with its weight."""
+    out.print(verdict, markup=False, soft_wrap=True)
+    colours = {"leak": "bold red", "caution": "yellow", "note": "dim"}
+    for finding in findings:
+        out.print(f"  [{colours[finding.severity]}]{finding.severity:<8}[/]", end="")
+        out.print(f"{finding.kind}: {printable(finding.text)}", markup=False, soft_wrap=True)
+
+
+def say_scores(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+    """The scores of an evaluation, and what must be said with them."""
+    for run in runs:
+        low, high = run["uar_low"], run["uar_high"]
+        span = "" if low is None else f" ({low:.3f}–{high:.3f})"
+        out.print(
+            f"UAR {run['uar']:.3f}{span}, accuracy {run['accuracy']:.3f}, macro F1 "
+            f"{run['macro_f1']:.3f}, {run['n_clips']} clips of {run['n_speakers']} speakers, "
+            f"protocol {run['protocol']}",
+            soft_wrap=True,
+        )
+    for note in notes:
+        err.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
+
+
+def say_reproduction(
+    rows: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]], about: dict[str, Any]
+) -> None:
+    """Published, reproduced, training and honest accuracy of every row, then the verdicts."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("model", overflow="fold")
+    for heading in ("published", "reproduced", "training", "unheard"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        cells = (row[k] for k in ("published", "reproduced", "training", "honest"))
+        table.add_row(row["model"], *("—" if c is None else f"{c:.1f}" for c in cells))
+    out.print(table)
+    quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
+    out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
+    for verdict in verdicts:
+        out.print(f"[bold]{escape(verdict['claim'])}[/]: {verdict['verdict']}", soft_wrap=True)
+        for sentence in verdict["evidence"]:
+            out.print(f"  {sentence}", markup=False, soft_wrap=True)
+
+
+class Leaderboard:
+    """The table of a comparison, filling as models finish.
+
+    On a terminal the table is redrawn in place above a progress bar; elsewhere each finished run is
+    one line, and the whole table comes at the end.
+    """
+
+    def __init__(self, protocol: str, leak_protocol: str | None) -> None:
+        self.protocol, self.leak_protocol = protocol, leak_protocol
+        self.runs: dict[str, dict[str, dict[str, Any]]] = {}
+        self.done, self.total = 0, 0
+
+    def __enter__(self) -> Leaderboard:
+        self._live = Live(
+            self, console=err, transient=True, refresh_per_second=4, auto_refresh=err.is_terminal
+        )
+        if err.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if err.is_terminal:
+            self._live.stop()
+
+    def on_run(self, run: dict[str, Any]) -> None:
+        """Take in one finished run."""
+        if run["protocol"] in self.runs.setdefault(run["model"], {}):
+            return  # an ablation on fewer features; the report has it
+        self.runs[run["model"]][run["protocol"]] = run
+        if not err.is_terminal:
+            err.print(
+                f"{run['model']:<10} {run['protocol']:<16} UAR {run['uar']:.3f}  "
+                f"accuracy {run['accuracy']:.3f}  trained in {run['fit_seconds']:.1f} s"
+            )
+
+    def on_unit(self, done: int, total: int) -> None:
+        """Take in how many fits are done."""
+        self.done, self.total = done, total
+
+    def __rich__(self) -> Table:
+        table = self.table()
+        if self.total:
+            table.caption = f"{self.done} of {self.total} fits done"
+        return table
+
+    def table(self) -> Table:
+        """The table as it stands, best honest UAR first."""
+        title = f"Unseen speakers, protocol {self.protocol}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("model", no_wrap=True)
+        headings = ["UAR", "95 % interval", "accuracy", "F1"]
+        if self.leak_protocol:
+            headings += ["leaky UAR", "leak gap"]
+        for heading in [*headings, "training"]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        if self.leak_protocol:
+            table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
+            table.caption_justify = "left"
+        order = sorted(self.runs.items(), key=lambda item: -self._uar(item[1], self.protocol))
+        for model, by_protocol in order:
+            table.add_row(model, *self._cells(by_protocol))
+        return table
+
+    def _cells(self, by_protocol: dict[str, dict[str, Any]]) -> list[str]:
+        run = by_protocol.get(self.protocol)
+        leak = by_protocol.get(self.leak_protocol or "")
+        cells = ["…"] * 4
+        if run is not None:
+            low, high = run["uar_low"], run["uar_high"]
+            cells = [
+                f"[bold]{run['uar']:.3f}[/]",
+                "—" if low is None else f"{low:.3f}–{high:.3f}",
+                f"{run['accuracy']:.3f}",
+                f"{run['macro_f1']:.3f}",
+            ]
+        if self.leak_protocol:
+            cells.append("…" if leak is None else f"{leak['uar']:.3f}")
+            both = run is not None and leak is not None
+            cells.append(f"[yellow]{leak['uar'] - run['uar']:+.3f}[/]" if both else "…")  # type: ignore[index]
+        seconds = sum(r["fit_seconds"] for r in by_protocol.values())
+        return [*cells, f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"]
+
+    @staticmethod
+    def _uar(by_protocol: dict[str, dict[str, Any]], protocol: str) -> float:
+        return float(by_protocol[protocol]["uar"]) if protocol in by_protocol else -1.0

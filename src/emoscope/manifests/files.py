@@ -1,0 +1,80 @@
+"""Reads the rows of a CSV, Parquet or JSON Lines file, within limits and without surprises."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from ..corpora.base import Row
+from ..errors import CorpusError
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+MAX_BYTES = 2**29
+"""Largest file in bytes, unpacked: 512 MiB, some millions of clips."""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows as they stand, column by column.
+
+    Parameters
+    ----------
+    path : Path
+        A file with one of :data:`SUFFIXES`; the delimiter of a CSV file is found from its header.
+
+    Raises
+    ------
+    CorpusError
+        When the file cannot be read, is not what its ending says, or is beyond :data:`MAX_BYTES`.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes")
+        if path.suffix.lower() == ".parquet":
+            return _parquet_rows(path)
+        text = path.read_text(encoding="utf-8-sig")
+        return _json_rows(text, path) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, pa.ArrowException) as error:
+        # UnicodeDecodeError, JSONDecodeError and pandas' parser errors are ValueErrors.
+        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} manifest: {error}") from None
+
+
+def _csv_rows(text: str) -> list[Row]:
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+    return _records(table)
+
+
+def _json_rows(text: str, path: Path) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except RecursionError:
+                raise ValueError(f"line {number} is nested too deeply") from None
+            if not isinstance(row, dict):
+                raise CorpusError(f"{path}: line {number} is not a JSON object")
+            rows.append(row)
+    return rows
+
+
+def _parquet_rows(path: Path) -> list[Row]:
+    with pa.parquet.ParquetFile(path) as file:
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if max(size, file.metadata.num_rows) > MAX_BYTES:
+            raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked")
+        return _records(file.read().to_pandas())
+
+
+def _records(table: pd.DataFrame) -> list[Row]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]

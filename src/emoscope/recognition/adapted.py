@@ -1,0 +1,71 @@
+"""Predictions relative to the other recordings of a batch.
+
+The embeddings of a batch are standardised on the batch itself (:mod:`emoscope.adaptation`), and the
+second head of the model, trained on such embeddings, judges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ModelError
+from ..model_file import softmax
+from ..model_file.card import Card
+from .judge import Heard, Judge
+from .prediction import Prediction
+
+if TYPE_CHECKING:
+    from ..adaptation import BatchStandardiser
+
+
+def helps(card: Card, n_recordings: int) -> bool:
+    """Whether a batch is large enough that adaptation was measured to help."""
+    return card.adapted is not None and n_recordings >= card.adapted.minimum_clips
+
+
+class Adaptation:
+    """What one batch of recordings has in common.
+
+    Parameters
+    ----------
+    judge : Judge
+        Of a model with a second head.
+
+    Raises
+    ------
+    ModelError
+        When the model has none.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        if judge.card.adapted is None:
+            raise ModelError(f"{judge.model.path}: this model was not trained to adapt")
+        self._judge, self._head = judge, judge.card.adapted
+        self._standardiser: BatchStandardiser | None = None
+        self._count = 0
+
+    def learn(self, batch: Sequence[Heard]) -> None:
+        """Learn from recordings, without labels; an empty batch teaches nothing."""
+        # scikit-learn takes longer to import than a label takes, and only batches need it.
+        from ..adaptation import BatchStandardiser
+
+        self._count = len(batch)
+        if batch:
+            embeddings = np.stack([heard.embedding for heard in batch])
+            self._standardiser = BatchStandardiser().fit(embeddings)
+
+    def apply(self, heard: Heard) -> Prediction:
+        """The prediction that follows from the adapted embedding of one recording."""
+        if self._standardiser is None:
+            return heard.prediction
+        given = self._standardiser.transform(heard.embedding[None])
+        logits = given @ self._head.weights + self._head.bias
+        probabilities = softmax(logits / self._head.temperature)[0]
+        plain = heard.prediction
+        said = f"adapted: judged relative to {self._count} recordings given together"
+        unheard = any(warning.startswith(("silent:", "no speech:")) for warning in plain.warnings)
+        warnings = (*plain.warnings, said)
+        return self._judge.prediction(plain.file, probabilities, warnings, unheard=unheard)

@@ -1,0 +1,248 @@
+"""Emotion while somebody speaks: ``emoscope listen``.
+
+Sound comes in blocks, from the microphone (:class:`Microphone`, through the package sounddevice) or
+from anything else that gives arrays. A :class:`Session` feeds it to the model and yields an
+:class:`Update` after every block; :mod:`emoscope.cli.live` draws them in the terminal.
+
+The first label comes after :data:`FIRST_SECONDS` of speech, later ones every :data:`HOP_SECONDS`.
+:attr:`Update.latency` is the time from the arrival of the last sample a label needs to the label.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ..errors import AudioError, EmoscopeError, MissingExtraError
+from . import Predictor
+from .prediction import Prediction
+from .stream import Stream
+
+Samples = NDArray[np.float32]
+
+BLOCK_SECONDS = 0.1
+FIRST_SECONDS = 1.0
+HOP_SECONDS = 0.5
+SMOOTHING = 0.5
+"""Weight of the newest window in the displayed probabilities, against all before it."""
+
+
+class Block(NamedTuple):
+    """Samples of one channel, and the ``time.perf_counter()`` at which the last of them came."""
+
+    samples: Samples
+    arrived: float
+
+
+class Microphone:
+    """The microphone of this machine, as an iterator of blocks; a context manager.
+
+    Parameters
+    ----------
+    device : int or str, optional
+        As sounddevice names it; by default the system's own choice.
+
+    Attributes
+    ----------
+    rate : int
+        Hz, the device's own.
+    name : str
+    lost : int
+        Blocks that the system reported lost, because this machine was too slow.
+
+    Raises
+    ------
+    MissingExtraError
+        When the package sounddevice is not installed.
+    EmoscopeError
+        When there is no sound system, no microphone, or none that can be opened.
+    """
+
+    def __init__(self, device: int | str | None = None) -> None:
+        sounddevice = _sounddevice()
+        try:
+            found = sounddevice.query_devices(device, "input")
+            self.name, self.rate = str(found["name"]), int(found["default_samplerate"])
+            self.lost = 0
+            self._blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
+            self._stream = sounddevice.InputStream(
+                samplerate=self.rate,
+                device=device,
+                channels=1,
+                dtype="float32",
+                blocksize=round(BLOCK_SECONDS * self.rate),
+                callback=self._take,
+            )
+        except (ValueError, sounddevice.PortAudioError) as error:
+            raise EmoscopeError(_no_microphone(sounddevice, device, error)) from error
+
+    def __enter__(self) -> Microphone:
+        self._stream.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def __iter__(self) -> Iterator[Block]:
+        while True:
+            try:
+                yield self._blocks.get(timeout=5.0)
+            except queue.Empty:
+                raise EmoscopeError(
+                    f"the microphone '{self.name}' has given no sound for 5 s; is it in use, or "
+                    "was it disconnected?"
+                ) from None
+
+    def _take(self, samples: Samples, frames: int, times: Any, status: Any) -> None:
+        # Runs in PortAudio's own thread and must not wait for anything.
+        self.lost += bool(status.input_overflow)
+        self._blocks.put(Block(samples[:, 0].copy(), time.perf_counter()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """Where things stand after one block.
+
+    Attributes
+    ----------
+    seconds : float
+        Heard so far.
+    level : float
+        dBFS of the block, at least -120.
+    speaking : bool
+    emotion : str or None
+        The most probable at the moment; None before the first label and in long silence.
+    probabilities : dict of str to float
+        Smoothed over time; empty as long as there is no emotion.
+    latency : float or None
+        Seconds from the arrival of the newest sample to the newest label; None without a new one.
+    """
+
+    seconds: float
+    level: float
+    speaking: bool
+    emotion: str | None
+    probabilities: dict[str, float]
+    latency: float | None
+
+
+class Session:
+    """One time of listening.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    rate : int
+        Hz, of the blocks.
+    save : path-like, optional
+        WAV or FLAC file that receives everything heard; by default nothing is kept.
+    """
+
+    def __init__(
+        self, predictor: Predictor, rate: int, *, save: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.predictor, self.rate, self.save = predictor, rate, save
+        self.stream: Stream = predictor.stream(rate, hop=HOP_SECONDS, first=FIRST_SECONDS)
+        self.latencies: list[float] = []
+        self._mean: NDArray[np.float64] | None = None
+        self._last_label = 0.0
+
+    def updates(self, blocks: Iterable[Block | Samples]) -> Iterator[Update]:
+        """Listen to blocks until they end, or the iterator is closed.
+
+        Parameters
+        ----------
+        blocks : iterable of Block or ndarray of float32, shape (n_samples,)
+
+        Yields
+        ------
+        Update
+            One for each block.
+        """
+        with ExitStack() as stack:
+            kept = stack.enter_context(self._recording()) if self.save else None
+            for block in blocks:
+                given = block if isinstance(block, Block) else Block(block, time.perf_counter())
+                if kept is not None:
+                    kept.write(given.samples)
+                yield self._update(given)
+
+    def finish(self) -> Prediction:
+        """What was heard in all, with its timeline.
+
+        Raises
+        ------
+        AudioError
+            When nothing was heard.
+        """
+        self.stream.finish()
+        if not self.stream.seconds:
+            raise AudioError("microphone", "nothing was heard")
+        name = os.fspath(self.save) if self.save else "microphone"
+        return self.predictor.judge.finished(self.stream, name).prediction
+
+    def _recording(self) -> soundfile.SoundFile:
+        try:
+            return soundfile.SoundFile(self.save, "w", self.rate, 1)
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            raise EmoscopeError(f"{self.save}: cannot be recorded to: {error}") from error
+
+    def _update(self, block: Block) -> Update:
+        windows = self.stream.feed(block.samples)
+        latency = None
+        for window in windows:
+            new = window.evidence.probabilities.astype(np.float64)
+            self._mean = new if self._mean is None else self._mean + SMOOTHING * (new - self._mean)
+            latency = time.perf_counter() - block.arrived
+            self.latencies.append(latency)
+            self._last_label = self.stream.seconds
+        if self.stream.seconds - self._last_label > 2 * FIRST_SECONDS and not self.stream.speaking:
+            self._mean = None  # whoever speaks next may sound otherwise
+        power = float(np.mean(np.square(block.samples, dtype=np.float64))) + 1e-12
+        probabilities: dict[str, float] = {}
+        if self._mean is not None:
+            probabilities = dict(zip(self.predictor.emotions, self._mean.tolist(), strict=True))
+        return Update(
+            seconds=self.stream.seconds,
+            level=10.0 * float(np.log10(power)),
+            speaking=self.stream.speaking,
+            emotion=max(probabilities, key=probabilities.__getitem__, default=None),
+            probabilities=probabilities,
+            latency=latency,
+        )
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingExtraError("the microphone", "sounddevice", "listen") from error
+    except OSError as error:  # the package is here, the library it wraps is not
+        raise EmoscopeError(
+            "the sound library PortAudio is not installed; on Debian and Ubuntu: "
+            "apt install libportaudio2"
+        ) from error
+    return sounddevice
+
+
+def _no_microphone(sounddevice: Any, device: int | str | None, error: Exception) -> str:
+    inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
+    if not inputs:
+        return "this machine has no microphone; connect one, or use: emoscope predict FILE"
+    wanted = "the microphone" if device is None else f"the microphone '{device}'"
+    return f"{wanted} cannot be opened ({error}); there are: {', '.join(inputs)}"

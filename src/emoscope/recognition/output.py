@@ -1,0 +1,273 @@
+"""Where predictions go: a file that grows and can be continued, or lines on standard output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import EmoscopeError, UnknownNameError
+from ..files import printable, write_atomically
+from . import Predictor
+from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
+from .prediction import Prediction
+
+
+class Output:
+    """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
+
+    Parameters
+    ----------
+    path : path-like
+        When it exists, what is whole in it is kept and :attr:`done` says what that is.
+    format : {"json", "csv"}
+    emotions : sequence of str
+        Of the model, for the columns of a CSV file.
+    timeline : bool
+        Whether a CSV file has one row per segment.
+
+    Attributes
+    ----------
+    done : set of str
+        Recordings that the file already holds, as :func:`~emoscope.files.printable` names.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        format: str,
+        emotions: Sequence[str],
+        *,
+        timeline: bool = False,
+    ) -> None:
+        if format not in ("json", "csv"):
+            raise UnknownNameError("output format", format, ("json", "csv"))
+        self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
+        self.done: set[str] = set()
+        self.path = path = Path(path)
+        kept = b""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            exists = path.is_file()  # and not a device, which may have no end
+            if exists:
+                kept = self._whole(path.read_bytes(), str(path))
+            self._file = open(path, "r+b" if exists else "wb", buffering=0)  # noqa: SIM115
+            if exists:
+                self._file.truncate(len(kept))
+                self._file.seek(len(kept))
+        except OSError as error:
+            raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
+        if format == "csv" and not kept:
+            self._append(self._lines([csv_columns(emotions, timeline=timeline)]))
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one recording.
+
+        Raises
+        ------
+        EmoscopeError
+            When the disk is full, say; what is written already can be continued.
+        """
+        self._append(self.encode(prediction))
+
+    def close(self) -> None:
+        """End writing."""
+        self._file.close()
+
+    def encode(self, prediction: Prediction) -> bytes:
+        """One recording as it stands in the file."""
+        if self.format == "json":
+            return f"{prediction.to_json()}\n".encode()
+        return self._lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
+
+    def _append(self, content: bytes) -> None:
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def _whole(self, content: bytes, name: str) -> bytes:
+        """What may stay of a file that was perhaps cut off, noting what it holds."""
+        content = content[: content.rfind(b"\n") + 1]
+        if self.format == "json":
+            try:
+                files = [json.loads(line)["file"] for line in content.splitlines()]
+            except (ValueError, KeyError, TypeError) as error:
+                raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
+            self.done = {printable(file) for file in files}
+            return content
+        lines = content.splitlines(keepends=True)
+        header = self._lines([csv_columns(self.emotions, timeline=self.timeline)])
+        if lines and lines[0] != header:
+            raise EmoscopeError(f"{name}: exists with other columns than this output would have")
+        files = [row[0] for row in csv.reader(content.decode("utf-8").splitlines()[1:])]
+        if self.timeline and files:
+            # Rows of the last recording may be missing; it is done again.
+            last = files.index(files[-1])
+            lines, files = lines[: last + 1], files[:last]
+        self.done = set(files)
+        return b"".join(lines)
+
+    @staticmethod
+    def _lines(rows: Iterable[Sequence[object]]) -> bytes:
+        return csv_lines(rows).encode()
+
+
+def predict_files(
+    predictor: Predictor,
+    files: Sequence[str],
+    *,
+    timeline: bool = False,
+    adapt: bool = False,
+    jobs: int | None = None,
+    output: Output | None = None,
+) -> Iterator[Prediction | EmoscopeError]:
+    """Predict every file that an output does not hold yet, and add it there.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    files : sequence of str
+        As given by :func:`emoscope.audio.media.find`.
+    timeline, jobs
+        As for :meth:`~emoscope.recognition.Predictor.predict_many`.
+    adapt : bool
+        As :meth:`~emoscope.recognition.Predictor.predict_adapted`, relative to all the files.
+    output : Output, optional
+
+    Yields
+    ------
+    Prediction or EmoscopeError
+        In the order of the files, each after it has been written.
+    """
+    done = output.done if output else set()
+    missing = [file for file in files if printable(file) not in done]
+    if adapt:
+        reference = files if done else None
+        outcomes = predictor.predict_adapted(missing, reference=reference, jobs=jobs)
+    else:
+        outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
+    for outcome in outcomes:
+        if output and isinstance(outcome, Prediction):
+            output.write(outcome)
+        yield outcome
+
+
+class Writer:
+    """What the command ``predict`` gives out: lines on standard output, or a file.
+
+    Parameters
+    ----------
+    format : str
+        ``table``, ``json``, ``csv``, or a name from :data:`TIMELINES`.
+    path : path-like, optional
+        Where to write; without it, standard output.
+    emotions : sequence of str
+        Of the model.
+    timeline : bool
+        Whether a table or CSV has one row per segment.
+    n_files : int
+        How many recordings there are; a format of one timeline takes one.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    EmoscopeError
+        When a format of one timeline is to hold several.
+
+    Attributes
+    ----------
+    needs_timeline : bool
+        Whether the format cannot do without segments.
+    output : Output or None
+        The file that grows and can be continued, for json and csv.
+    """
+
+    def __init__(
+        self,
+        format: str,
+        path: str | os.PathLike[str] | None,
+        emotions: Sequence[str],
+        *,
+        timeline: bool,
+        n_files: int,
+    ) -> None:
+        if format not in ("table", "json", "csv", *TIMELINES):
+            raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
+        self.needs_timeline = format in TIMELINES
+        if self.needs_timeline and n_files > 1:
+            raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
+        if format == "table" and path is not None:
+            raise EmoscopeError(f"{path}: a file needs a format, e.g. --format csv")
+        self.format, self.path, self.timeline = format, path, timeline
+        self.emotions = tuple(emotions)
+        self.output: Output | None = None
+        if path is not None and format in ("json", "csv"):
+            self.output = Output(path, format, emotions, timeline=timeline)
+
+    def __enter__(self) -> Writer:
+        if self.format == "csv" and self.output is None:
+            self._print(csv_lines([csv_columns(self.emotions, timeline=self.timeline)]))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.output is not None:
+            self.output.close()
+
+    def show(self, prediction: Prediction) -> None:
+        """Give out one recording, unless :attr:`output` has it already."""
+        if self.output is not None:
+            return
+        if self.format == "json":
+            text = f"{prediction.to_json()}\n"
+        elif self.format == "csv":
+            text = csv_lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
+        elif self.needs_timeline:
+            text = timeline_text(prediction, self.format)
+        else:
+            text = table_lines(prediction, timeline=self.timeline)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        if self.path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            try:
+                write_atomically(self.path, text)
+            except OSError as error:
+                raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def table_lines(prediction: Prediction, *, timeline: bool = False) -> str:
+    """One recording for people to read: label, confidence, the next likely, warnings."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
+    doubt = "  uncertain" if prediction.uncertain else ""
+    name = printable(prediction.file) or "recording"
+    lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
+    lines += [f"    {warning}" for warning in prediction.warnings]
+    if timeline:
+        lines += [
+            f"    {part.start:8.2f} – {part.end:8.2f} s  {part.emotion} {part.confidence:.0%}"
+            for part in prediction.segments
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,110 @@
+"""A reproduction as one self-contained HTML page: nothing is loaded from anywhere."""
+
+from __future__ import annotations
+
+import importlib.resources
+from typing import TYPE_CHECKING
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from . import Reproduction
+
+FAMILY_WORDS = {
+    "classical": "classical models",
+    "MLP": "multi-layer perceptrons",
+    "CNN-1D": "1-D convolutional networks",
+    "CNN-2D": "2-D convolutional networks on spectrogram pictures",
+}
+
+
+def render(reproduction: Reproduction) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    reproduction : Reproduction
+
+    Returns
+    -------
+    str
+    """
+    from .. import __version__, plots
+
+    rows = reproduction.rows
+    names = [short(row["model"]) for row in rows]
+    table = pd.DataFrame(
+        {
+            "published": [row["published"] / 100 for row in rows],
+            "reproduced": [row["reproduced"] / 100 for row in rows],
+            "unheard speakers": [row["honest"] / 100 for row in rows],
+        },
+        index=names,
+    )
+    templates = importlib.resources.files("emoscope") / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("emoscope"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("reproduction.html.j2").render(
+        css=(templates / "base.css").read_text("utf-8"),
+        version=__version__,
+        about=reproduction.about,
+        families=[
+            {"title": words, "rows": [row for row in rows if row["family"] == family]}
+            for family, words in FAMILY_WORDS.items()
+            if any(row["family"] == family for row in rows)
+        ],
+        verdicts=reproduction.verdicts,
+        findings=sentences(reproduction),
+        picture=plots.to_svg(
+            lambda ax: plots.dumbbell(table, ax=ax), size=(9, 1.0 + 0.3 * len(rows))
+        ),
+        percent=lambda value: "–" if value is None else f"{value:.1f}",
+        hours=_hours,
+    )
+
+
+def sentences(reproduction: Reproduction) -> list[str]:
+    """What the rows say together, in sentences made from their numbers."""
+    rows = reproduction.rows
+    gap = np.array([row["reproduced"] - row["honest"] for row in rows])
+    off = np.array([row["reproduced"] - row["published"] for row in rows])
+    best_then = max(rows, key=lambda row: row["published"])
+    best_now = max(rows, key=lambda row: row["honest"])
+    found = [
+        f"Reproduced, the {len(rows)} results are {abs(off.mean()):.1f} points "
+        f"{'below' if off.mean() < 0 else 'above'} the published ones on average "
+        f"(from {off.min():+.1f} to {off.max():+.1f}).",
+        f"On speakers never heard they lose a further {gap.mean():.1f} points on average, at most "
+        f"{gap.max():.1f} ({short(rows[int(gap.argmax())]['model'])}).",
+        f"Best as published: {short(best_then['model'])}, {best_then['published']:.1f} %; on "
+        f"unheard speakers it has {best_then['honest']:.1f} %. Best there: "
+        f"{short(best_now['model'])}, {best_now['honest']:.1f} %.",
+    ]
+    inside = [
+        row["reproduced_low"] <= row["published"] <= row["reproduced_high"]
+        for row in rows
+        if row["reproduced_low"] is not None
+    ]
+    if inside:
+        found.append(
+            f"{sum(inside)} of the {len(inside)} published values for which the split was repeated "
+            "lie within the range that other seeds of the same split give."
+        )
+    return found
+
+
+def short(name: str) -> str:
+    """The name of a published result without its layers."""
+    return name.split(":")[0].replace(", features not scaled", "").replace(", random_state 0", "")
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,180 @@
+"""Predictions over HTTP, and the page at ``/``: ``emoscope serve``.
+
+======================= =====================================================================
+``GET /``               the page: drop or record, see, hear, export
+``POST /api/predict``   one or more recordings, multipart field ``files``
+``POST /api/listen``    one recording of any format as FLAC of 16 kHz, for browsers to play
+``POST /api/export``    a prediction as CSV, TextGrid, ELAN or subtitles
+``GET /api/models``     the model cards
+``GET /api/health``     whether it works
+``GET /metrics``        counters for Prometheus
+``GET /docs``           how to use all this; ``/openapi.json`` for programs
+======================= =====================================================================
+
+Nothing that is uploaded is kept or logged: a recording lives in a nameless temporary file that the
+operating system removes when the request ends, however it ends. Nothing is fetched from anywhere
+else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..errors import AudioError, EmoscopeError, MissingExtraError
+from ..recognition import Predictor
+from .guard import Guard, Limits, RefusalError
+from .monitoring import Monitor
+
+try:
+    from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse, Response
+    from starlette.exceptions import HTTPException
+
+    from . import api
+except ImportError as error:
+    raise MissingExtraError("the server", error.name or "fastapi", "serve") from error
+
+if TYPE_CHECKING:
+    import uvicorn
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+PAGES = {"/": "index.html", "/docs": "docs.html"}
+
+
+def create_app(
+    models: Mapping[str, Predictor] | None = None,
+    *,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = (),
+) -> Guard:
+    """The whole server as an ASGI application.
+
+    Parameters
+    ----------
+    models : mapping of str to Predictor, optional
+        By public name, the default first; without it the shipped model.
+    limits : Limits, optional
+    hosts : iterable of str
+        Names under which it may be addressed beside those of this machine.
+
+    Returns
+    -------
+    Guard
+        The application, guarded; give it to any ASGI server.
+    """
+    monitor, limits = Monitor(), limits or Limits()
+    service = api.Service(models or {"default": Predictor()}, limits, monitor)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.pool.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title="emoscope",
+        version=__version__,
+        summary="Speech emotion recognition that stays on this computer.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.include_router(api.router)
+    _add_pages(app)
+    app.add_exception_handler(RefusalError, _refused)
+    app.add_exception_handler(EmoscopeError, _unusable)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    return Guard(app, limits=limits, monitor=monitor, hosts=hosts)
+
+
+def run(
+    models: Mapping[str, Predictor] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = (),
+) -> None:
+    """Serve until interrupted.
+
+    Parameters
+    ----------
+    models : mapping of str to Predictor, optional
+        By public name, the default first; without it the shipped model.
+    host : str
+        Address to bind to; by default nobody but this machine can connect.
+    port : int
+    limits : Limits, optional
+    hosts : iterable of str
+        Names under which it may be addressed beside `host` and those of this machine.
+    """
+    import uvicorn
+
+    limits = limits or Limits()
+    app = create_app(models, limits=limits, hosts=(host, *hosts))
+    uvicorn.Server(configuration(app, host=host, port=port, limits=limits)).run()
+
+
+def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicorn.Config:
+    """How uvicorn serves the application: no access log, no name of software, no idle clients."""
+    import uvicorn
+
+    from .connection import Connection
+
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        limit_concurrency=max(256, 4 * limits.at_once),
+    )
+
+
+def _add_pages(app: FastAPI) -> None:
+    """Serve the page and what belongs to it from memory; there is no path to climb out of."""
+    folder = importlib.resources.files(__name__).joinpath("web")
+    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    routes = {**PAGES, **{f"/web/{name}": name for name in files if Path(name).suffix in TYPES}}
+    for route, name in routes.items():
+
+        def page(name: str = name) -> Response:
+            return Response(files[name], media_type=TYPES[Path(name).suffix])
+
+        app.add_api_route(route, lambda page=page: page(), include_in_schema=False)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusalError)
+    return JSONResponse({"error": error.reason}, error.status, error.headers)
+
+
+async def _unusable(_: Request, error: Exception) -> JSONResponse:
+    reason = error.reason if isinstance(error, AudioError) else str(error)
+    return JSONResponse({"error": reason}, 422)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return JSONResponse({"error": "; ".join(found)}, 422)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)

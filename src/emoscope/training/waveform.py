@@ -1,0 +1,168 @@
+"""From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
+
+:class:`WaveformTrunk` computes what the ``encoder`` feature computes, in a form that becomes one
+ONNX graph; :func:`emoscope.training.export.attach_head` adds a linear classifier. Everything between samples
+(16 kHz mono, already preprocessed) and logits is then inside, so whoever runs the graph needs no
+audio library.
+
+Conventions: a batch is one clip, ``(1, n_samples)``; frames come 20 ms apart after the encoder's
+convolutions; blocks are counted from 1 as in :mod:`emoscope.features.pretrained`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import ModelError
+from ..features import encoder, pretrained, whisper_mel
+
+LONGEST_SECONDS = 30.0
+"""Whisper's encoders know 1500 positions of 20 ms."""
+_ANGLE_BASE = 10_000.0
+
+
+class LogMel(nn.Module):
+    """Whisper's log-mel spectrogram as a convolution, for graphs without a Fourier transform.
+
+    The window and the cosines and sines of the 201 frequencies are the convolution's kernels;
+    float32 gives the levels to 1e-4 of the exact transform, in the units after normalisation.
+    """
+
+    kernels: Tensor
+    filters: Tensor
+
+    def __init__(self, n_mels: int = 80) -> None:
+        super().__init__()
+        n_fft = whisper_mel.N_FFT
+        steps = np.outer(np.arange(n_fft // 2 + 1), np.arange(n_fft)) % n_fft
+        angles = 2.0 * np.pi * steps / n_fft
+        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * whisper_mel.hann_window()
+        self.register_buffer("kernels", torch.from_numpy(waves.astype(np.float32))[:, None])
+        self.register_buffer("filters", torch.tensor(whisper_mel.mel_filters(n_mels)))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Samples (1, n_samples) to log-mel (1, n_mels, n_samples // 160)."""
+        padded = F.pad(samples[:, None], (whisper_mel.N_FFT // 2,) * 2, mode="reflect")
+        spectrum = F.conv1d(padded, self.kernels, stride=whisper_mel.HOP)[:, :, :-1]
+        real, imaginary = torch.split(spectrum, self.kernels.shape[0] // 2, dim=1)
+        levels = (self.filters @ (real**2 + imaginary**2)).clamp(min=1e-10).log10()
+        return (torch.maximum(levels, levels.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
+
+
+class WhisperBlocks(nn.Module):
+    """Convolutions and first blocks of a Whisper encoder; gives the states of chosen blocks."""
+
+    scales: Tensor
+
+    def __init__(self, folder: str, blocks: Sequence[int]) -> None:
+        super().__init__()
+        if not pretrained.is_whisper(folder) or min(blocks) < 1:
+            raise ModelError(f"'{folder}' blocks {list(blocks)}: blocks of Whisper from 1 on")
+        module = pretrained.load(folder, max(blocks)).module
+        self.chosen = tuple(blocks)
+        self.conv1, self.conv2, self.layers = module.conv1, module.conv2, module.layers
+        self.n_heads = module.config.encoder_attention_heads
+        half = module.config.d_model // 2
+        # Whisper's positions are sinusoids: computing them saves 1 to 3 MB of table.
+        increment = math.log(_ANGLE_BASE) / (half - 1)
+        scales = torch.exp(-increment * torch.arange(half, dtype=torch.float64))
+        self.register_buffer("scales", scales.float())
+
+    def positions(self, n_frames: int) -> Tensor:
+        """Sinusoidal position codes, (n_frames, width)."""
+        angles = torch.arange(n_frames, dtype=torch.float32)[:, None] * self.scales
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+    def forward(self, mel: Tensor) -> list[Tensor]:
+        """Log-mel (1, n_mels, n_frames) to chosen blocks' states (1, n_frames // 2, width)."""
+        even = mel[:, :, : mel.shape[2] // 2 * 2]
+        hidden = F.gelu(self.conv2(F.gelu(self.conv1(even)))).transpose(1, 2)
+        hidden = hidden + self.positions(hidden.shape[1])
+        states = []
+        for number, layer in enumerate(self.layers, start=1):
+            hidden = hidden + self._attend(layer, layer.self_attn_layer_norm(hidden))
+            inner = F.gelu(layer.fc1(layer.final_layer_norm(hidden)))
+            hidden = hidden + layer.fc2(inner)
+            if number in self.chosen:
+                states.append(hidden)
+        return states
+
+    def _attend(self, layer: Any, hidden: Tensor) -> Tensor:
+        attention = layer.self_attn
+
+        def heads(x: Tensor) -> Tensor:
+            return torch.unflatten(x, 2, (self.n_heads, -1)).transpose(1, 2)
+
+        query, key = heads(attention.q_proj(hidden)), heads(attention.k_proj(hidden))
+        value = heads(attention.v_proj(hidden))
+        weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(dim=-1)
+        mixed: Tensor = attention.out_proj((weights @ value).transpose(1, 2).flatten(2))
+        return mixed
+
+
+def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
+    """States (1, n_frames, width) to statistics (1, len(poolings) * width), as the feature's."""
+    found = []
+    for name in poolings:
+        if name == "mean":
+            found.append(hidden.mean(dim=1))
+        elif name == "std":
+            found.append(((hidden - hidden.mean(dim=1, keepdim=True)) ** 2).mean(dim=1).sqrt())
+        else:
+            step = encoder.CHANGE_FRAMES
+            found.append((hidden[:, step:] - hidden[:, :-step]).abs().mean(dim=1))
+    return torch.cat(found, dim=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """One encoder of a trunk, its blocks and how their states are pooled.
+
+    Parameters
+    ----------
+    folder : str
+        A Whisper encoder, as for :mod:`emoscope.features.pretrained`.
+    blocks : tuple of int
+        From 1.
+    poolings : tuple of {"mean", "std", "change"}
+    """
+
+    folder: str
+    blocks: tuple[int, ...]
+    poolings: tuple[str, ...] = ("mean", "std")
+
+
+class WaveformTrunk(nn.Module):
+    """Samples to embedding.
+
+    Parameters
+    ----------
+    branches : sequence of Branch
+        Their pooled states, side by side in this order, are the embedding; within a branch block by
+        block, within a block pooling by pooling, as the ``encoder`` feature gives them.
+    """
+
+    def __init__(self, branches: Sequence[Branch]) -> None:
+        super().__init__()
+        self.poolings = tuple(branch.poolings for branch in branches)
+        self.log_mel = LogMel()
+        self.encoders = nn.ModuleList([WhisperBlocks(b.folder, b.blocks) for b in branches])
+        self.eval()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Samples (1, n_samples) to embedding (1, width)."""
+        mel = self.log_mel(samples)
+        pooled = [
+            pool(hidden, poolings)
+            for module, poolings in zip(self.encoders, self.poolings, strict=True)
+            for hidden in module(mel)
+        ]
+        return torch.cat(pooled, dim=1)
