@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: help compare test lint clean
+.PHONY: help compare test lint docs clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,6 +18,10 @@ test: $(VENV)/.ready-test  ## Set up, then run every test
 lint: $(VENV)/.ready-test  ## Check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+docs: $(VENV)/.ready-test  ## Build the documentation into site/; a warning ends it
+	$(BIN)/sphinx-build -W --keep-going -q docs site
+	@echo "open site/index.html"
+
 clean:  ## Remove the environment and everything built
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
 
@@ -29,5 +33,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,docs,test]'
 	@touch $(VENV)/.ready $@
