@@ -50,6 +50,27 @@ class ModelError(EmoscopeError):
     """A model, or a file that should hold one, cannot be used."""
 
 
+class PluginError(EmoscopeError):
+    """What another package offers to emoscope cannot be used.
+
+    Parameters
+    ----------
+    kind, name : str
+        What it offers, e.g. ``"model"``, and under which name.
+    origin : str
+        The package.
+    reason : str
+        Why it cannot be used.
+    """
+
+    def __init__(self, kind: str, name: str, origin: str, reason: str) -> None:
+        super().__init__(kind, name, origin, reason)
+        self.kind, self.name, self.origin, self.reason = kind, name, origin, reason
+
+    def __str__(self) -> str:
+        return f"the {self.kind} '{self.name}' of {self.origin} cannot be used: {self.reason}"
+
+
 class MissingExtraError(EmoscopeError, ImportError):
     """An optional part of emoscope is needed and not installed.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from ..registry import Registry
 from .base import CorpusInfo, Download
 
-__all__ = ["CorpusInfo", "Download", "get", "names", "registry"]
+__all__ = ["CorpusInfo", "Download", "get", "names", "register", "registry"]
 
-registry: Registry[CorpusInfo] = Registry("corpus", "emoscope.corpora")
+registry: Registry[CorpusInfo] = Registry(
+    "corpus", __name__, fits=lambda found: isinstance(found, CorpusInfo), wanted="a CorpusInfo"
+)
 
 
 def names() -> list[str]:
@@ -24,3 +26,8 @@ def get(name: str) -> CorpusInfo:
         When there is none; the message lists the valid names.
     """
     return registry.get(name)
+
+
+def register(name: str, info: CorpusInfo) -> None:
+    """Add a corpus for the life of this process; one of the same name is replaced."""
+    registry.register(name, info)

@@ -23,7 +23,16 @@ __all__ = ["DEFAULT", "extract_feature", "get", "names", "register", "registry"]
 DEFAULT = ("mfcc", "chroma", "mel", "contrast", "tonnetz")
 """The 40 + 12 + 128 + 7 + 6 = 193 values that most SER projects start from."""
 
-registry: Registry[type[Feature]] = Registry("feature", __name__)
+
+def _is_feature(found: object) -> bool:
+    from .base import Feature
+
+    return isinstance(found, type) and issubclass(found, Feature)
+
+
+registry: Registry[type[Feature]] = Registry(
+    "feature", __name__, fits=_is_feature, wanted="a class derived from Feature"
+)
 
 
 def names() -> list[str]:

@@ -12,7 +12,9 @@ from .base import ModelInfo
 
 __all__ = ["ModelInfo", "get", "names", "register", "registry"]
 
-registry: Registry[ModelInfo] = Registry("model", __name__)
+registry: Registry[ModelInfo] = Registry(
+    "model", __name__, fits=lambda found: isinstance(found, ModelInfo), wanted="a ModelInfo"
+)
 
 
 def names() -> list[str]:

@@ -39,7 +39,8 @@ class ModelInfo:
         ``build(seed)`` gives the sound form: scaled input, regularised, nothing learned from the
         test speakers.
     as_published : callable
-        ``as_published(seed)`` gives the form of the original student project.
+        ``as_published(seed)`` gives the form of the original student project; without one, the
+        sound form stands for it.
     published : mapping of str to callable
         Every variant whose accuracy the project published, by the name its table of results gives
         it; ``as_published`` is one of them.
@@ -49,8 +50,12 @@ class ModelInfo:
     title: str
     input: Literal["vector", "frames"]
     build: Build
-    as_published: Build
+    as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
     published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.as_published is None:
+            object.__setattr__(self, "as_published", self.build)
 
 
 # UAR on a few held-out speakers jumps by several points from one epoch to the next; over ten, the

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import Signal, contours
-from ..errors import UnknownNameError
 from ..features import filters
 from ..features.spectrum import Spectrum
 from .axes import own_axes
@@ -175,6 +174,7 @@ PANELS: Mapping[str, Callable[..., Axes]] = {
     "pitch": pitch,
     "energy": energy,
 }
+MEMBERS = PANELS
 SHOWN = ("waveform", "spectrogram", "log-spectrogram", "logmel", "pitch", "energy")
 
 
@@ -192,7 +192,7 @@ def show(
     paths : path, Signal, or a sequence of them
         The clips.
     panels : sequence of str
-        Names from :data:`PANELS`.
+        Names of panels, as :func:`emoscope.plots.names` lists them.
     titles : sequence of str, optional
         What to call each clip; by default its file name.
     dark : bool
@@ -213,10 +213,10 @@ def show(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from . import registry
+
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
-    for name in panels:
-        if name not in PANELS:
-            raise UnknownNameError("panel", name, PANELS)
+    drawn = [registry.get(name) for name in panels]
     signals = [clip if isinstance(clip, Signal) else audio.load(clip) for clip in listed]
     called = titles or [Path(signal.path).name or "recording" for signal in signals]
     longest = max(signal.duration for signal in signals)
@@ -229,8 +229,8 @@ def show(
             height_ratios=_heights(panels),
         )  # fmt: skip
         for column, (signal, title) in enumerate(zip(signals, called, strict=True)):
-            for row, name in enumerate(panels):
-                ax = PANELS[name](signal, ax=grid[row, column])
+            for row, draw in enumerate(drawn):
+                ax = draw(signal, ax=grid[row, column])
                 ax.set_xlim(0, longest)
             grid[0, column].set_title(title)
         # What is compared side by side has one scale.
