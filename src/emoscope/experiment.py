@@ -124,16 +124,15 @@ def compare(
     estimators = _estimators(models, features, as_published=as_published, quick=quick, seed=seed)
     named = [protocol] if leak_protocol is None else [protocol, leak_protocol]
     made = {name: tuple(protocols.folds(corpus.table, name, seed=seed)) for name in named}
-    tasks = [
-        Task(name, estimator, data.label, _adapted(data, corpus, protocol_name), protocol_name, f)
-        for name, (estimator, data) in estimators.items()
-        for protocol_name, f in made.items()
-    ]
-    tasks += [
-        Task(name, estimators[name][0], part.label, _adapted(part, corpus, protocol), protocol, f)
+    wanted = [(n, e, data, p) for n, (e, data) in estimators.items() for p in made]
+    wanted += [
+        (name, estimators[name][0], part, protocol)
         for name in ablation
         for part in _parts(estimators[name][1])
-        for f in [made[protocol]]
+    ]
+    tasks = [
+        Task(n, suited(e, data), data.label, _adapted(data, corpus, p), p, made[p])
+        for n, e, data, p in wanted
     ]
     describe = {"seed": seed, "as_published": as_published, "quick": quick}
     tables: dict[tuple[str, str, str], pd.DataFrame] = {}
@@ -162,6 +161,13 @@ def compare(
             **describe,
         },
     )
+
+
+def suited(estimator: Any, data: Features) -> Any:
+    """The estimator, told which columns belong to which feature if it asks for ``blocks``."""
+    if "blocks" in estimator.get_params():
+        return clone(estimator).set_params(blocks=list(data.widths))
+    return estimator
 
 
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
