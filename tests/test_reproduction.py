@@ -217,7 +217,9 @@ def test_claim_that_holds_only_where_voices_leak():
         ("classical", 0.6, 0.6, 99), ("classical", 0.6, 0.62, 99), ("MLP", 0.8, 0.5, 99),
         ("CNN-1D", 0.85, 0.5, 60), ("CNN-1D", 0.85, 0.5, 60),
     )  # fmt: skip
-    assert networks["verdict"] == "holds only where voices leak"
+    assert (
+        networks["verdict"] == "holds on the published split, cannot be shown on unheard speakers"
+    )
     assert cnn["holds_reproduced"] is True
     assert cnn["holds_honest"] is False
 

@@ -24,6 +24,7 @@ from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
 from .journal import Journal
+from .models import ModelInfo
 from .result import ABOUT_CLIP, KEYS, ROW, Result, add_leak_gaps, summarise
 
 #: A quick run trains networks for this share of their epochs.
@@ -65,7 +66,7 @@ def compare(
     corpus: Corpus,
     features: Mapping[str, Features],
     *,
-    models: Sequence[str] | Mapping[str, BaseEstimator] | None = None,
+    models: Sequence[str] | Mapping[str, BaseEstimator | ModelInfo] | None = None,
     protocol: str = "speaker-6fold",
     leak_protocol: str | None = "random-75/25",
     ablation: Sequence[str] = (),
@@ -86,9 +87,10 @@ def compare(
         The clips, in the order of the rows of `features`.
     features : mapping of str to Features
         ``"vector"`` and, for the models that read spectrograms, ``"frames"``.
-    models : sequence of str, or mapping of str to estimator, optional
-        Names of known models, or scikit-learn estimators of your own under names of your own
-        (they get the vector features). By default every known model whose features are at hand.
+    models : sequence of str, or mapping of str to estimator or ModelInfo, optional
+        Names of known models, or models of your own under names of your own (a bare scikit-learn
+        estimator gets the vector features). By default every known model whose features are at
+        hand.
     protocol, leak_protocol : str
         Names of protocols; `leak_protocol` may be None.
     ablation : sequence of str
@@ -191,7 +193,8 @@ def fit_and_predict(unit: Unit) -> dict[str, Any]:
     -------
     dict
         JSON-serialisable: ``predicted`` (n_test,), ``classes``, ``probabilities``
-        (n_test, n_classes), ``fit_seconds, predict_seconds, history, best_epoch``.
+        (n_test, n_classes), ``fit_seconds, predict_seconds, history, best_epoch``, and ``chosen``,
+        what the model chose by itself on training speakers.
     """
     estimator = clone(unit.estimator)
     takes_groups = has_fit_parameter(estimator, "groups")
@@ -209,11 +212,12 @@ def fit_and_predict(unit: Unit) -> dict[str, Any]:
         "predict_seconds": time.perf_counter() - fitted,
         "history": getattr(estimator, "history_", None),
         "best_epoch": getattr(estimator, "best_epoch_", None),
+        "chosen": getattr(estimator, "chosen_", None),
     }
 
 
 def _estimators(
-    chosen: Sequence[str] | Mapping[str, BaseEstimator] | None,
+    chosen: Sequence[str] | Mapping[str, BaseEstimator | ModelInfo] | None,
     features: Mapping[str, Features],
     *,
     as_published: bool,
@@ -221,11 +225,13 @@ def _estimators(
     seed: int,
 ) -> dict[str, tuple[Any, Features]]:
     """Each model by name, built and paired with the features it reads."""
-    if isinstance(chosen, Mapping):
-        return {name: (estimator, _need(features, "vector")) for name, estimator in chosen.items()}
-    built = {}
+    built: dict[str, tuple[Any, Features]] = {}
+    known = chosen if isinstance(chosen, Mapping) else {}
     for name in chosen if chosen is not None else models.names():
-        info = models.get(name)
+        info = known[name] if name in known else models.get(name)
+        if not isinstance(info, ModelInfo):
+            built[name] = (info, _need(features, "vector"))
+            continue
         if chosen is None and info.input not in features:
             continue
         estimator = (info.as_published if as_published else info.build)(seed)
@@ -319,7 +325,7 @@ def _identity(task: Task, fold: int, corpus: Corpus, describe: Mapping[str, Any]
     f = task.folds[fold]
     return {
         "model": task.model,
-        "estimator": repr(task.estimator),
+        "estimator": task.estimator.__repr__(N_CHAR_MAX=1_000_000),  # else shortened
         "data": task.data.fingerprint(),
         "emotions": corpus.table["emotion"].iloc[f.train].tolist(),
         "protocol": task.protocol,
@@ -357,6 +363,7 @@ def _summary(
         "fit_seconds": sum(o["fit_seconds"] for o in outcomes),
         "predict_seconds": sum(o["predict_seconds"] for o in outcomes),
         "best_epochs": [o["best_epoch"] for o in outcomes],
+        "chosen": [o.get("chosen") for o in outcomes],
         "history": [o["history"] for o in outcomes],
         "parameters": repr(task.estimator),
     }

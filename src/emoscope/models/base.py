@@ -44,6 +44,8 @@ class ModelInfo:
     published : mapping of str to callable
         Every variant whose accuracy the project published, by the name its table of results gives
         it; ``as_published`` is one of them.
+    search : mapping of str to sequence
+        Parameters of the sound form that are worth tuning, and values to try.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelInfo:
     build: Build
     as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
     published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
+    search: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.as_published is None:

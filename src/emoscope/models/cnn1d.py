@@ -85,6 +85,7 @@ def _info(architecture: str) -> ModelInfo:
         partial(build, architecture=architecture),
         original,
         {PUBLISHED_ROWS[architecture]: original},
+        search={"learning_rate": [2e-4, 5e-4, 1e-3, 2e-3], "batch_size": [16, 32, 64]},
     )
 
 

@@ -230,6 +230,8 @@ PUBLISHED_B = {
     )
 }
 
+SEARCH: dict[str, list[Any]] = {"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]}
+
 MEMBERS = {
     "cnn2d-a": ModelInfo(
         "cnn2d-a",
@@ -238,6 +240,7 @@ MEMBERS = {
         partial(build, architecture="a"),
         PUBLISHED_A["CNN-2D A, Adam 1e-3"],
         PUBLISHED_A,
+        search=SEARCH,
     ),
     "cnn2d-b": ModelInfo(
         "cnn2d-b",
@@ -246,5 +249,6 @@ MEMBERS = {
         partial(build, architecture="b"),
         PUBLISHED_B["CNN-2D B, RMSprop 1e-3"],
         PUBLISHED_B,
+        search=SEARCH,
     ),
 }

@@ -38,5 +38,6 @@ MEMBERS = {
         build,
         PUBLISHED["random forest, 100 trees, random_state 0"],
         PUBLISHED,
+        search={"min_samples_leaf": [1, 2, 4, 8], "max_features": ["sqrt", 0.1, 0.2, 0.4]},
     )
 }

@@ -154,4 +154,13 @@ def build(seed: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())])
 
 
-MEMBERS = {"lda": ModelInfo("lda", "Linear discriminant analysis", "vector", build, build)}
+MEMBERS = {
+    "lda": ModelInfo(
+        "lda",
+        "Linear discriminant analysis",
+        "vector",
+        build,
+        build,
+        search={"lda__shrinkage": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9]},
+    )
+}

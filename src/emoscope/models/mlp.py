@@ -191,4 +191,18 @@ PUBLISHED: dict[str, Build] = {
     "MLP 300-2": partial(published, hidden=(300, 2)),
 }
 
-MEMBERS = {"mlp": ModelInfo("mlp", "Multi-layer perceptron", "vector", build, published, PUBLISHED)}
+MEMBERS = {
+    "mlp": ModelInfo(
+        "mlp",
+        "Multi-layer perceptron",
+        "vector",
+        build,
+        published,
+        PUBLISHED,
+        search={
+            "hidden": [(100,), (300,), (300, 100)],
+            "alpha": [0.01, 0.1, 1.0],
+            "learning_rate": [3e-4, 1e-3],
+        },
+    )
+}

@@ -58,6 +58,8 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     weights_ : ndarray of float, shape (n_blocks,)
         What each block's log-probabilities are multiplied with: most likely on training speakers
         left out.
+    chosen_ : dict
+        Both, for a result to record.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             outside.append(logits)
             self.shrinkages_.append(shrinkage)
         self.weights_ = _weights(np.stack(outside), labels)
+        self.chosen_ = {"shrinkages": self.shrinkages_, "weights": self.weights_.tolist()}
         self.parts_ = [
             _Part(values[:, block], labels, [shrinkage])
             for block, shrinkage in zip(self._slices(), self.shrinkages_, strict=True)

@@ -69,6 +69,7 @@ MEMBERS = {
         partial(build, kernel="linear", C=0.1),
         linear_as_published,
         {"SVM, linear kernel, C 1, features not scaled": linear_as_published},
+        search={"svm__C": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]},
     ),
     "svm-rbf": ModelInfo(
         "svm-rbf",
@@ -77,5 +78,9 @@ MEMBERS = {
         partial(build, kernel="rbf", C=10.0),
         rbf_as_published,
         {"SVM, default RBF, features not scaled": rbf_as_published},
+        search={
+            "svm__C": [0.3, 1.0, 3.0, 10.0, 30.0],
+            "svm__gamma": ["scale", 0.0003, 0.001, 0.003, 0.01],
+        },
     ),
 }

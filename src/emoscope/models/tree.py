@@ -37,5 +37,6 @@ MEMBERS = {
         build,
         PUBLISHED["decision tree, max_depth 9, random_state 0"],
         PUBLISHED,
+        search={"min_samples_leaf": [2, 5, 10, 20, 40], "max_depth": [None, 6, 9, 12]},
     )
 }

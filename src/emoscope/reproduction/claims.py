@@ -201,7 +201,7 @@ def _verdict(
 ) -> dict[str, Any]:
     words = {
         (True, True): "holds, also on unheard speakers",
-        (True, False): "holds only where voices leak",
+        (True, False): "holds on the published split, cannot be shown on unheard speakers",
         (False, True): "does not hold on the published split, but on unheard speakers",
         (False, False): "does not hold",
         (True, None): "holds on the published split; not tested on unheard speakers",

@@ -1,0 +1,98 @@
+"""Parameters are chosen on training speakers, and measured on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from emoscope import dataset, models, tuning
+from emoscope.errors import ModelError
+from emoscope.models.lda import ShrinkageLDA
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset.load(None, ["mfcc", "contrast"], emotions=["calm", "angry", "sad"])
+
+
+def test_the_choice_is_that_of_a_search_by_hand(data):
+    X, table = data.features["vector"].values, data.corpus.table
+    y, speakers = table["emotion"].to_numpy(str), table["speaker"].to_numpy(str)
+    found = tuning.search(models.get("lda"), trials=20, seed=1).fit(X, y, speakers)
+
+    def uar(shrinkage):
+        scores = []
+        for learn, left in StratifiedGroupKFold(4, shuffle=True, random_state=1).split(
+            X, y, speakers
+        ):
+            assert not set(speakers[learn]) & set(speakers[left])
+            model = make_pipeline(StandardScaler(), ShrinkageLDA(shrinkage)).fit(X[learn], y[learn])
+            right = model.predict(X[left]) == y[left]
+            scores.append(np.mean([right[y[left] == e].mean() for e in np.unique(y)]))
+        return np.mean(scores)
+
+    tried = models.get("lda").search["lda__shrinkage"]
+    by_hand = {shrinkage: uar(shrinkage) for shrinkage in tried}
+    np.testing.assert_allclose(found.cv_results_["mean_test_score"], list(by_hand.values()))
+    assert by_hand[found.chosen_["lda__shrinkage"]] == max(by_hand.values())
+
+
+def test_each_fold_chooses_without_its_test_speakers(data):
+    """With the emotions of the test speakers shuffled, a fold chooses and predicts the same."""
+    made = tuning.tune(data.corpus, data.features, "tree", trials=3, seed=0, jobs=1)
+    runs = {run["model"]: run for run in made.result.runs}
+    assert set(runs) == {"tree", "tree-tuned"}
+    assert len(runs["tree-tuned"]["chosen"]) == 6
+    assert runs["tree"]["chosen"] == [None] * 6
+    assert [trial["uar"] for trial in made.trials] == sorted(
+        (trial["uar"] for trial in made.trials), reverse=True
+    )
+    assert made.parameters == made.trials[0]["parameters"]
+
+    table = data.corpus.table.copy()
+    rows = made.result.predictions
+    test = rows.loc[(rows["model"] == "tree-tuned") & (rows["fold"] == "1"), "speaker"].unique()
+    own = table["speaker"].isin(test).to_numpy()
+    table.loc[own, "emotion"] = np.random.default_rng(0).permutation(table.loc[own, "emotion"])
+    import dataclasses
+
+    shuffled = dataclasses.replace(data.corpus, table=table)
+    again = tuning.tune(shuffled, data.features, "tree", trials=3, seed=0, jobs=1)
+    other = {run["model"]: run for run in again.result.runs}
+    assert other["tree-tuned"]["chosen"][0] == runs["tree-tuned"]["chosen"][0]
+
+    def predicted(result):
+        rows = result.predictions
+        return rows[(rows["model"] == "tree-tuned") & (rows["fold"] == "1")]["predicted"].tolist()
+
+    assert predicted(again.result) == predicted(made.result)
+
+
+def test_a_network_is_told_who_speaks():
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 40)).astype(np.float32), np.tile(["calm", "sad"], 40)
+    speakers = np.repeat(np.arange(8), 10)
+    seen = []
+
+    class Spy(type(models.get("mlp").build(0))):
+        def fit(self, X, y, groups=None):
+            seen.append(groups)
+            return super().fit(X, y, groups)
+
+    import dataclasses
+
+    info = dataclasses.replace(
+        models.get("mlp"), build=lambda seed: Spy(epochs=2), search={"alpha": [0.1, 1.0]}
+    )
+    tuning.search(info, trials=2, seed=0).fit(X, y, speakers)
+    assert len(seen) == 2 * tuning.N_INNER + 1
+    assert all(groups is not None and len(set(groups)) >= 6 for groups in seen)
+
+
+def test_what_cannot_be_tuned(data):
+    with pytest.raises(ModelError, match="'dummy' has nothing to tune; these have: .*svm"):
+        tuning.search(models.get("dummy"), trials=2, seed=0)
