@@ -1,6 +1,7 @@
 """What several test files share: where the real corpora and encoders are, if they are here."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,19 @@ def encoders():
 def own_store(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own feature store."""
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path_factory.getbasetemp() / "store"))
+
+
+@pytest.fixture
+def emoscope(monkeypatch, capfd):
+    """Run a command line; gives exit status, standard output and standard error."""
+    from emoscope.cli import app
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["emoscope", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            app.main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return stopped.value.code or 0, out, err
+
+    return run

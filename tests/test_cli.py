@@ -2,30 +2,13 @@
 
 import json
 import shutil
-import sys
 
 import pandas as pd
 import pytest
 
-from emoscope.cli import app as cli
 from emoscope.result import Result
 
 CLASSICAL = "dummy,svm,tree"
-
-
-@pytest.fixture
-def emoscope(monkeypatch, capfd):
-    """Run a command line; gives exit status, standard output and standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["emoscope", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return stopped.value.code or 0, out, err
-
-    return run
 
 
 def test_compare_without_arguments_runs_on_the_embedded_features(emoscope, tmp_path):

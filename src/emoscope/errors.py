@@ -50,6 +50,10 @@ class ModelError(EmoscopeError):
     """A model, or a file that should hold one, cannot be used."""
 
 
+class ConfigError(EmoscopeError):
+    """A file of options cannot be used."""
+
+
 class PluginError(EmoscopeError):
     """What another package offers to emoscope cannot be used.
 

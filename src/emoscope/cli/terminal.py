@@ -1,11 +1,13 @@
 """What the commands print: progress bars, tables that fill, lists of what was left out.
 
 Results go to standard output; progress, warnings and errors to standard error, so a pipe receives
-results alone. Colour and animation follow the terminal and ``NO_COLOR``.
+results alone. Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences
+:data:`status`, and ``--verbose`` lets :data:`details` be heard.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,10 @@ from ..files import printable
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+#: How far a command is, and what should be known beside its results.
+status = Console(stderr=True, highlight=False)
+#: How long each step took, and where an error came from.
+details = Console(stderr=True, highlight=False, quiet=True)
 
 #: How many unusable files are named one by one before the rest is only counted.
 MOST_NAMED = 50
@@ -35,13 +41,27 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=err,
+        console=status,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not status.is_terminal or status.quiet,
     )
-    with bar:
+    with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def step(description: str) -> Iterator[None]:
+    """Something that takes a while and does not say how far it is."""
+    with _timed(description), status.status(description):
+        yield
+
+
+@contextmanager
+def _timed(description: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    details.print(f"{description}: {time.perf_counter() - begun:.1f} s")
 
 
 def say_rejected(rejected: Sequence[AudioError]) -> None:
@@ -76,7 +96,7 @@ def say_scores(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
             soft_wrap=True,
         )
     for note in notes:
-        err.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
+        status.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
 
 
 def say_reproduction(
@@ -113,14 +133,18 @@ class Leaderboard:
 
     def __enter__(self) -> Leaderboard:
         self._live = Live(
-            self, console=err, transient=True, refresh_per_second=4, auto_refresh=err.is_terminal
+            self,
+            console=status,
+            transient=True,
+            refresh_per_second=4,
+            auto_refresh=status.is_terminal,
         )
-        if err.is_terminal:
+        if status.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if err.is_terminal:
+        if status.is_terminal:
             self._live.stop()
 
     def on_run(self, run: dict[str, Any]) -> None:
@@ -128,8 +152,8 @@ class Leaderboard:
         if run["protocol"] in self.runs.setdefault(run["model"], {}):
             return  # an ablation on fewer features; the report has it
         self.runs[run["model"]][run["protocol"]] = run
-        if not err.is_terminal:
-            err.print(
+        if not status.is_terminal:
+            status.print(
                 f"{run['model']:<10} {run['protocol']:<16} UAR {run['uar']:.3f}  "
                 f"accuracy {run['accuracy']:.3f}  trained in {run['fit_seconds']:.1f} s"
             )

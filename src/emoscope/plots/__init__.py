@@ -18,6 +18,7 @@ from ..registry import Registry
 from .axes import display as display
 from .results import *  # noqa: F403
 from .sound import *  # noqa: F403
+from .sound import SHOWN as SHOWN
 from .style import emotion_colour as emotion_colour
 from .style import emotion_css as emotion_css
 from .style import style as style

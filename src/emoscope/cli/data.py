@@ -1,0 +1,93 @@
+"""The commands that list, fetch and convert corpora, and write features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import EmoscopeError
+from .commands import DATA, Cluster, Emotions, FeatureNames, Jobs, command, end, split
+
+
+@command(examples=("emoscope corpora",), panel=DATA)
+def corpora() -> None:
+    """List the corpora that can be loaded by name, and what each is."""
+    from rich.table import Table
+
+    from ..corpora import registry
+    from . import terminal
+
+    table = Table("name", "corpus", "licence", "emoscope get", box=None, pad_edge=False)
+    for name, info in registry.members().items():
+        table.add_row(name, info.title, info.licence, "yes" if info.downloads else info.obtain)
+    terminal.out.print(table)
+
+
+@command(
+    examples=("emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb"),
+    panel=DATA,
+)
+def get(
+    name: Annotated[str, typer.Argument(help="A corpus from: emoscope corpora.")],
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Folder; by default the corpus's name."),
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this part, e.g. speech; repeatable."),
+    ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Address of a folder with copies of the files."),
+    ] = None,
+) -> None:
+    """Download a corpus: resumes, checks and unpacks."""
+    from ..corpora import download
+    from ..corpora import get as info_of
+    from . import terminal
+
+    info = info_of(name)
+    terminal.status.print(f"{info.title}. Licence: {info.licence}", soft_wrap=True)
+    with download.console_progress() as report:
+        folder = download.download(
+            info, to or Path(name), parts=part, mirror=mirror, progress=report
+        )
+    terminal.out.print(f"{folder}: ready for: emoscope compare {folder}", soft_wrap=True)
+
+
+@command(
+    examples=(
+        "emoscope extract path/to/ravdess --out features.parquet",
+        "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.csv",
+    ),
+    panel=DATA,
+)
+def extract(
+    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    *,
+    features: FeatureNames = None,
+    emotions: Emotions = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file.")],
+) -> None:
+    """Write the features of a corpus as a table, with what the corpus says of each clip."""
+    from .. import dataset
+    from ..features import DEFAULT
+    from ..store import Store
+    from . import terminal
+
+    if out.suffix not in (".parquet", ".csv"):
+        raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv")
+    with terminal.progress("extracting features") as tick:
+        data = dataset.load(
+            source, split(features) or DEFAULT, emotions=split(emotions),
+            store=Store.default(), jobs=jobs, cluster=cluster, progress=tick,
+        )  # fmt: skip
+    dataset.write(data, out)
+    terminal.out.print(f"{out}: {len(data.corpus.table)} clips", soft_wrap=True)
+    end(data.corpus.rejected)

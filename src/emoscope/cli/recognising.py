@@ -1,0 +1,131 @@
+"""The commands that recognise emotion and draw recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import AudioError, EmoscopeError, UnknownNameError
+from .commands import RECOGNISING, ModelFile, app, command, end, names_of, split
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    rich_help_panel=RECOGNISING,
+)
+def predict(context: typer.Context) -> None:
+    """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
+    from . import predict as predict_command
+
+    raise typer.Exit(predict_command.main(context.args))
+
+
+@command(
+    examples=("emoscope listen", "emoscope listen --device USB --save heard.flac"),
+    panel=RECOGNISING,
+)
+def listen(
+    *,
+    model: ModelFile = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part of the microphone's name.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep what is heard, as .wav or .flac.")
+    ] = None,
+) -> None:
+    """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
+    from ..recognition import Predictor, microphone, output
+    from . import live
+
+    with microphone.Microphone(device) as source:
+        session = microphone.Session(Predictor(model), source.rate, save=save)
+        live.show(session.updates(source), session)
+    typer.echo(output.table_lines(session.finish(), timeline=True), nl=False)
+
+
+@command(
+    examples=("emoscope serve", "emoscope serve --model mine.emoscope --port 9000"),
+    panel=RECOGNISING,
+)
+def serve(
+    *,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A .emoscope file; repeatable, the first is default."),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to bind to.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.")
+    ] = 8765,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A host name it may be addressed by; repeatable."),
+    ] = None,
+) -> None:
+    """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
+    from .. import server
+    from ..recognition import Predictor
+    from . import terminal
+
+    models = {Path(path).stem: Predictor(path) for path in model or []}
+    terminal.status.print(f"emoscope is at http://{host}:{port} (stop with Ctrl+C)")
+    server.run(models or None, host=host, port=port, hosts=name or ())
+
+
+@command(
+    examples=(
+        "emoscope show happy.wav sad.wav --out clips.png",
+        "emoscope show interview.mp4 --panels waveform,pitch --dark",
+    ),
+    panel=RECOGNISING,
+)
+def show(
+    files: Annotated[list[str], typer.Argument(help="Recordings, drawn side by side.")],
+    *,
+    panels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What to draw, comma-separated, from top to bottom.",
+            autocompletion=names_of("plots"),
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A .png, .svg or .pdf; without it, a window."),
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For dark paper.")] = False,
+) -> None:
+    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
+    from .. import plots
+    from ..audio import media
+    from . import terminal
+
+    signals, refused = [], []
+    for file in files:
+        try:
+            signals.append(media.load(file))
+        except AudioError as error:
+            refused.append(error)
+    if signals:
+        figure = plots.show(signals, panels=split(panels) or plots.SHOWN, dark=dark)
+        if out is None:
+            plots.display(figure)
+        else:
+            _save_figure(figure, out)
+            terminal.out.print(str(out), markup=False, soft_wrap=True)
+    end(refused)
+
+
+def _save_figure(figure: Any, path: Path) -> None:
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".") not in known:
+        raise UnknownNameError("picture format", path.suffix.lstrip("."), known)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
