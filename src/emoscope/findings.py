@@ -144,8 +144,8 @@ def _speakers(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]
 
 
 def _networks(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    networks = [run for run in board if any(run["history"] or [])]
-    classical = [run for run in board if not any(run["history"] or [])]
+    networks = [run for run in board if any(run.get("history") or [])]
+    classical = [run for run in board if not any(run.get("history") or [])]
     if not networks or not classical:
         return None
     network, other = networks[0], classical[0]

@@ -24,6 +24,7 @@ from .result import Result
 from .statistics import significance
 
 PROTOCOL_WORDS = {
+    "evaluate": "a saved model, scored on a corpus that was not divided",
     "speaker-6fold": "six folds, no speaker in training and test at once",
     "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
     "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
@@ -257,7 +258,7 @@ def _groups(result: Result) -> dict[str, str]:
 
 
 def _curve(run: dict[str, Any]) -> str | None:
-    histories = [history for history in run["history"] if history]
+    histories = [history for history in run.get("history") or [] if history]
     if not histories:
         return None
     from . import plots
