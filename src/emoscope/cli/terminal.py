@@ -29,9 +29,6 @@ status = Console(stderr=True, highlight=False)
 #: How long each step took, and where an error came from.
 details = Console(stderr=True, highlight=False, quiet=True)
 
-#: How many unusable files are named one by one before the rest is only counted.
-MOST_NAMED = 50
-
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
@@ -69,10 +66,9 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
     if not rejected:
         return
     err.print(f"[bold red]{len(rejected)} left out:[/]")
-    for bad in rejected[:MOST_NAMED]:
-        err.print(f"  {escape(printable(bad.path))}: {escape(bad.reason)}", soft_wrap=True)
-    if len(rejected) > MOST_NAMED:
-        err.print(f"  … and {len(rejected) - MOST_NAMED} more, all named in the results")
+    for bad in rejected:
+        text = f"  {printable(bad.path)}: {printable(bad.reason)}"
+        err.print(text, markup=False, soft_wrap=True)
 
 
 def say_findings(verdict: str, findings: Sequence[Any]) -> None:
