@@ -173,3 +173,23 @@ def test_find_says_what_stands_for_nothing(tmp_path: Path) -> None:
     for name, why in ((str(tmp_path), "folder without"), (str(tmp_path / "*.wav"), "matches no")):
         with pytest.raises(AudioError, match=why):
             media.find([name])
+
+
+def test_a_file_that_crashes_its_decoder_costs_itself_alone(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = tmp_path / "crash.py"
+    crash.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    monkeypatch.setattr(media.av_stream, "__file__", str(crash))
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"no sound in here")
+    with pytest.raises(AudioError, match="its decoder crashed"):
+        media.load(path)
+    assert media.load(recording).duration == 2.0
+
+
+def test_a_reader_that_has_heard_enough_ends_the_decoder(recording: Path, decoder: str) -> None:
+    pieces = media.blocks(converted(recording, ".mkv", "-c:a", "pcm_f32le"))
+    assert next(pieces).rate == RATE
+    pieces.close()

@@ -11,18 +11,18 @@ mixed down by their mean.
 from __future__ import annotations
 
 import glob
-import itertools
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
 
 from .. import audio
 from ..errors import AudioError
-from . import Signal
+from . import Signal, av_stream
 
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,live_flv,matroska,webm,"
@@ -246,14 +246,33 @@ def _foreign(path: str) -> Iterator[Signal]:
 
 def _ffmpeg(program: str, path: str) -> Iterator[Signal]:
     """Decode with the ffmpeg program: its output is a Sun AU stream of 32-bit floats."""
+    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
+    command += ["-format_whitelist", CONTAINERS, "-i", _url(path)]
+    command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    return _from_process(command, path, _ffmpeg_reason)
+
+
+def _pyav(path: str) -> Iterator[Signal]:
+    """Decode with PyAV, in a process of its own: a damaged file can crash its decoders."""
+    command = [sys.executable, "-I", av_stream.__file__, _url(path), CONTAINERS]
+    return _from_process(command, path, _pyav_reason)
+
+
+def _url(path: str) -> str:
+    return f"file:{os.path.abspath(path)}"
+
+
+def _from_process(
+    command: Sequence[str], path: str, reason: Callable[[str], str]
+) -> Iterator[Signal]:
+    """The sound that a program writes; what it says when it fails goes through `reason`."""
     import subprocess
     import tempfile
 
-    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
-    command += ["-format_whitelist", CONTAINERS, "-i", f"file:{os.path.abspath(path)}"]
-    command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
+        )
         assert process.stdout is not None
         try:
             yield from _au_pieces(process.stdout, path)
@@ -264,9 +283,11 @@ def _ffmpeg(program: str, path: str) -> Iterator[Signal]:
             process.stdout.close()
         messages.seek(0)
         said = messages.read(100_000).decode(errors="replace")
+        if status < 0:
+            raise AudioError(path, "damaged: its decoder crashed")
         # A Matroska file that breaks off is no error to ffmpeg, only a remark.
         if status or "ended prematurely" in said:
-            raise AudioError(path, _ffmpeg_reason(said))
+            raise AudioError(path, reason(said))
 
 
 def _au_pieces(stream: IO[bytes], path: str) -> Iterator[Signal]:
@@ -298,18 +319,7 @@ def _ffmpeg_reason(messages: str) -> str:
     return f"damaged or truncated, ffmpeg says: {lines[-1] if lines else 'nothing'}"
 
 
-def _pyav(path: str) -> Iterator[Signal]:
-    """Decode with PyAV."""
-    import av
-
-    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-    try:
-        with av.open(f"file:{os.path.abspath(path)}", options=options) as container:
-            if not container.streams.audio:
-                raise AudioError(path, "holds no sound")
-            planar = av.AudioResampler(format="fltp")
-            for decoded in itertools.chain(container.decode(audio=0), [None]):
-                for frame in planar.resample(decoded):
-                    yield Signal(frame.to_ndarray().mean(axis=0), frame.sample_rate, path)
-    except av.FFmpegError as error:
-        raise AudioError(path, f"damaged or not audio, PyAV says: {error}") from None
+def _pyav_reason(message: str) -> str:
+    """PyAV's refusal in one line."""
+    said = message.strip()
+    return said if said == "holds no sound" else f"damaged or not audio, PyAV says: {said}"

@@ -18,6 +18,7 @@ import pyarrow as pa
 import yaml
 
 from ..errors import CorpusError
+from .files import parquet_table
 
 HEADER = "db.yaml"
 
@@ -96,8 +97,7 @@ def _table(folder: Path, name: str, index: str) -> pd.DataFrame:
         if path.is_file():
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         elif path.with_suffix(".parquet").is_file():
-            table = pd.read_parquet(path.with_suffix(".parquet"))
-            table = table if index in table else table.reset_index()
+            table = parquet_table(path.with_suffix(".parquet"))
         elif path.with_suffix(".pkl").is_file():
             raise CorpusError(
                 f"{path.with_suffix('.pkl')}: a pickled table, which could run code when opened; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 MAX_BYTES = 2**29
 """Largest file in bytes, unpacked: 512 MiB, some millions of clips."""
+_NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column of a nameless index
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -36,7 +38,7 @@ def read_rows(path: Path) -> list[Row]:
         if path.stat().st_size > MAX_BYTES:
             raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes")
         if path.suffix.lower() == ".parquet":
-            return _parquet_rows(path)
+            return _records(parquet_table(path))
         text = path.read_text(encoding="utf-8-sig")
         return _json_rows(text, path) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
     except OSError as error:
@@ -67,13 +69,18 @@ def _json_rows(text: str, path: Path) -> list[Row]:
     return rows
 
 
-def _parquet_rows(path: Path) -> list[Row]:
+def parquet_table(path: Path) -> pd.DataFrame:
+    """A Parquet file within :data:`MAX_BYTES`, an index with a name among its columns.
+
+    What pandas noted in the file about itself is not used: it is foreign, and pandas trusts it.
+    """
     with pa.parquet.ParquetFile(path) as file:
         groups = range(file.metadata.num_row_groups)
         size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         if max(size, file.metadata.num_rows) > MAX_BYTES:
             raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked")
-        return _records(file.read().to_pandas())
+        table = file.read().to_pandas(ignore_metadata=True)
+    return table.loc[:, [not _NAMELESS.fullmatch(str(column)) for column in table.columns]]
 
 
 def _records(table: pd.DataFrame) -> list[Row]:

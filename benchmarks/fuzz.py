@@ -1,0 +1,385 @@
+"""Coverage-guided fuzzing of everything that reads foreign bytes, with atheris (libFuzzer).
+
+``python benchmarks/fuzz.py`` fuzzes each target for a minute and adds what it did to
+``results/guarantees/fuzzing.json``; run again it goes on from the inputs it has collected in
+``--inputs``. ``python benchmarks/fuzz.py audio --replay FILE`` runs one input.
+
+A finding is any exception that is not an :class:`emoscope.errors.EmoscopeError`, a crash of a native
+library, more than 10 s of CPU for one input, or more than 2 GiB of memory. The package's own Python
+code is instrumented; native decoders are run but give no coverage.
+
+Targets: ``audio`` (libsndfile's formats), ``video`` (PyAV's), ``manifests`` (CSV, TSV, JSON Lines,
+Parquet, audformat), ``models`` (archive, card and graph of a ``.emoscope`` file), ``http`` (bodies
+and types of requests to every route).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "results" / "guarantees" / "fuzzing.json"
+LONGEST_CPU = 10.0
+LARGEST_MEMORY = 2048  # MiB
+LARGEST_INPUT = 16_384
+FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "RF64", "CAF", "NIST", "AVR", "SVX")
+TABLES = ("a.csv", "a.tsv", "a.jsonl", "a.parquet", "db.yaml", "db.files.csv", "db.files.parquet")
+ROUTES = ("/api/predict", "/api/predict?timeline=true", "/api/listen", "/api/export?format=csv")
+TYPES = ("multipart/form-data; boundary=b", "application/json", "", "multipart/form-data")
+HEADER = b"""name: d
+schemes:
+  emotion: {dtype: str, labels: {happy: {}, sad: {}}}
+  speaker: {dtype: str, labels: {s1: {gender: female}}}
+splits: {test: {type: test}}
+tables:
+  files: {type: filewise, split_id: test, columns: {emotion: {scheme_id: emotion}}}
+"""
+
+
+def sound(form, subtype=None, channels=1):
+    """A short recording in one format; empty when this libsndfile does not write it."""
+    import numpy as np
+    import soundfile
+
+    time = np.arange(2000) / 8000
+    samples = np.repeat((0.4 * np.sin(2 * np.pi * 300 * time))[:, None], channels, axis=1)
+    file = io.BytesIO()
+    try:
+        soundfile.write(file, samples, 8000, format=form, subtype=subtype)
+    except (soundfile.SoundFileError, ValueError):
+        return b""
+    return file.getvalue()
+
+
+def film(ending, codec):
+    """A short recording in a container that libsndfile does not know."""
+    import av
+    import numpy as np
+
+    file = io.BytesIO()
+    with av.open(file, "w", format=ending) as container:
+        stream = container.add_stream(codec, rate=8000, layout="mono")
+        samples = (8000 * np.sin(np.arange(4000) / 5)).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+class Audio:
+    """Both ways to read a recording agree, or refuse it with the same reason."""
+
+    def __init__(self, folder):
+        from emoscope import audio
+
+        self.audio, self.path = audio, folder / "clip"
+
+    def seeds(self):
+        subtypes = ("PCM_U8", "PCM_24", "FLOAT", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")
+        yield from (sound(form) for form in FORMATS)
+        yield from (sound("WAV", subtype) for subtype in subtypes)
+        yield sound("WAV", channels=8)
+
+    def run(self, data):
+        import numpy as np
+
+        self.path.write_bytes(data)
+        whole = self.outcome(lambda: self.audio.load(self.path, max_seconds=600).samples)
+        pieces = self.outcome(
+            lambda: np.concatenate(
+                [piece.samples for piece in self.audio.blocks(self.path, max_seconds=600)]
+            )
+        )
+        if isinstance(whole, str) or isinstance(pieces, str):
+            assert type(whole) is type(pieces), (whole, pieces)
+        else:
+            np.testing.assert_array_equal(whole, pieces)
+            assert np.isfinite(whole).all()
+
+    def outcome(self, read):
+        from emoscope.errors import AudioError
+
+        try:
+            return read()
+        except AudioError as error:
+            return error.reason
+
+
+class Video:
+    """What libsndfile does not know goes through the package ``av``."""
+
+    def __init__(self, folder):
+        from emoscope.audio import media
+
+        media.shutil.which = lambda name: None
+        self.media, self.path = media, folder / "clip"
+
+    def seeds(self):
+        for ending, codec in (("mp4", "aac"), ("webm", "libopus"), ("matroska", "pcm_s16le"),
+                              ("adts", "aac"), ("asf", "wmav2"), ("avi", "pcm_s16le"),
+                              ("mpegts", "mp2"), ("flv", "aac")):  # fmt: skip
+            try:
+                yield film(ending, codec)
+            except Exception as error:  # a codec that this build of PyAV lacks
+                print(f"no {codec} in {ending}: {error}", file=sys.stderr)
+
+    def run(self, data):
+        self.path.write_bytes(data)
+        self.media.load(self.path, max_seconds=600)
+
+
+class Manifests:
+    """The first byte chooses the kind of table."""
+
+    def __init__(self, folder):
+        from emoscope import manifests
+
+        self.manifests, self.folder = manifests, folder
+
+    def seeds(self):
+        import pandas as pd
+
+        table = pd.DataFrame({"file": ["a.wav", "b.wav"], "emotion": ["happy", "sad"], "n": [1, 2]})
+        packed = io.BytesIO()
+        table.to_parquet(packed, compression=None)
+        lines = b'{"key": "a", "wav": "a.wav", "emo": "hap", "dataset": "iemocap"}\n' * 2
+        texts = (table.to_csv(index=False).encode(), table.to_csv(sep="\t").encode(), lines,
+                 packed.getvalue(), HEADER, table.to_csv().encode(), packed.getvalue())  # fmt: skip
+        for number, text in enumerate(texts):
+            yield bytes([number]) + text
+
+    def run(self, data):
+        name = TABLES[data[0] % len(TABLES)] if data else TABLES[0]
+        for old in self.folder.glob("*.*"):
+            old.unlink()
+        (self.folder / name).write_bytes(data[1:])
+        if name.startswith("db.files"):
+            (self.folder / "db.yaml").write_bytes(HEADER)
+        elif name == "db.yaml":
+            (self.folder / "db.files.csv").write_text("file,emotion,speaker\na.wav,happy,s1\n")
+        found = self.manifests.find(self.folder if name.startswith("db") else self.folder / name)
+        self.manifests.read(found)
+
+
+class Models:
+    """The first byte chooses whether archive, card or graph is foreign; what loads is also run."""
+
+    def __init__(self, folder):
+        import tiny_model
+        from emoscope import model_file
+
+        self.model_file = model_file
+        self.graph, self.card = tiny_model.graph(), tiny_model.card().to_json()
+
+    def seeds(self):
+        yield b"\0" + self.model_file.pack(self.graph, self.card)
+        yield b"\1" + self.card.encode()
+        yield b"\2" + self.graph
+
+    def run(self, data):
+        import numpy as np
+
+        kind, content = (data[0] % 3, data[1:]) if data else (0, b"")
+        if kind == 1:
+            content = self.model_file.pack(self.graph, content.decode("utf-8", "replace"))
+        elif kind == 2:
+            content = self.model_file.pack(content, self.card)
+        loaded = self.model_file.unpack(content, "fuzzed", optimise=bool(len(data) % 2))
+        if loaded.card.input.kind == "samples":
+            loaded.run(np.linspace(-1, 1, 4000, dtype=np.float32)[None])
+
+
+class Http:
+    """The first two bytes choose route and type, the rest is the body; no answer may be a 500."""
+
+    def __init__(self, folder):
+        import tiny_model
+        from emoscope import server
+        from emoscope.recognition import Predictor
+
+        tempfile.tempdir = str(folder)
+        model = Predictor(tiny_model.write(folder))
+        self.app = server.create_app({"level": model}, limits=server.Limits(request_seconds=60))
+        self.loop = asyncio.new_event_loop()
+
+    def seeds(self):
+        part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        for route in range(3):
+            yield bytes([route, 0]) + part + sound("FLAC") + b"\r\n" + part + b"x\r\n--b--\r\n"
+        prediction = {
+            "file": "a", "emotion": "sad", "confidence": 0.5, "probabilities": {"sad": 0.5},
+            "uncertain": False, "warnings": [],
+            "segments": [{"start": 0, "end": 1, "emotion": "sad", "confidence": 0.5,
+                          "probabilities": {"sad": 0.5}}],
+        }  # fmt: skip
+        yield bytes([3, 1]) + json.dumps(prediction).encode()
+
+    def run(self, data):
+        status, body = self.loop.run_until_complete(self.ask(data))
+        assert 200 <= status < 500, (status, body)
+        if status >= 400:
+            assert list(json.loads(body)) == ["error"], body
+
+    async def ask(self, data):
+        route = ROUTES[data[0] % len(ROUTES)] if data else ROUTES[0]
+        kind = TYPES[data[1] % len(TYPES)] if len(data) > 1 else TYPES[0]
+        path, _, query = route.partition("?")
+        headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "path": path,
+                 "method": "POST", "scheme": "http", "raw_path": path.encode(), "root_path": "",
+                 "query_string": query.encode(), "headers": headers,
+                 "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}  # fmt: skip
+        messages = iter([{"type": "http.request", "body": data[2:], "more_body": False}])
+        sent = []
+
+        async def receive():
+            return next(messages, {"type": "http.disconnect"})
+
+        async def send(message):
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
+
+
+TARGETS = {
+    "audio": Audio, "video": Video, "manifests": Manifests, "models": Models, "http": Http,
+}  # fmt: skip
+
+
+def fuzz(name, inputs, seconds):
+    """One round of one target; libFuzzer ends the process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["emoscope"]):
+        import emoscope.audio.media
+        import emoscope.corpus
+        import emoscope.server  # noqa: F401
+    from emoscope.errors import EmoscopeError
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    target = TARGETS[name](folder)
+    corpus, found = inputs / name, inputs / f"{name}-findings"
+    for place in (corpus, found):
+        place.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(target.seeds()):
+        (corpus / f"seed-{number:02d}").write_bytes(seed)
+
+    def one(data):
+        started = time.process_time()
+        with contextlib.suppress(EmoscopeError):
+            target.run(data)
+        spent = time.process_time() - started
+        assert spent < LONGEST_CPU, f"one input took {spent:.1f} s of CPU"
+
+    flags = [f"-max_total_time={seconds}", f"-rss_limit_mb={LARGEST_MEMORY}", "-timeout=300"]
+    flags += [f"-max_len={LARGEST_INPUT}", "-print_final_stats=1", f"-artifact_prefix={found}/"]
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], one)
+    atheris.Fuzz()
+
+
+def replay(name, path):
+    """Run one input without a fuzzer; the exception, if any, is shown."""
+    from emoscope.errors import EmoscopeError
+
+    target = TARGETS[name](Path(tempfile.mkdtemp(prefix="fuzz-")))
+    try:
+        target.run(path.read_bytes())
+    except EmoscopeError as error:
+        print(f"refused: {type(error).__name__}: {error}")
+    else:
+        print("accepted")
+
+
+def round_of(name, inputs, seconds):
+    """One round in a process of its own; gives what it did."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, __file__, name, "--fuzz", f"--seconds={seconds}"]
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as scratch:
+        process = subprocess.run(
+            [*command, f"--inputs={inputs}"], capture_output=True, text=True, errors="replace",
+            env={**os.environ, "TMPDIR": scratch},
+        )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = process.stderr
+    counted = re.search(r"number_of_executed_units: (\d+)", said)
+    last = re.findall(r"^#(\d+)\s", said, re.MULTILINE)
+    return {
+        "executions": int(counted[1]) if counted else int(last[-1]) if last else 0,
+        "cpu_seconds": round(
+            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
+        ),
+        "edges": max(map(int, re.findall(r"cov: (\d+)", said)), default=0),
+        "finding": finding(said) if process.returncode else None,
+    }
+
+
+def finding(said):
+    """What stopped a round, in one line."""
+    python = re.search(r"=== Uncaught Python exception: ===\n(.+)", said)
+    native = re.search(r"ERROR: libFuzzer: (.+)|ERROR: (.+)", said)
+    if python:
+        where = re.findall(r'File ".*?(?:emoscope|fuzz)[^"]*?([\w/]+\.py)", line (\d+)', said)
+        return python[1][:300] + (f" ({':'.join(where[-1])})" if where else "")
+    return (native[0] if native else said.strip()[-300:])[:300]
+
+
+def memory_folder():
+    """Where scratch files cost no disk."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def record(name, made):
+    """Add one round to the figures."""
+    figures = json.loads(OUT.read_text()) if OUT.is_file() else {"targets": {}}
+    target = figures["targets"].setdefault(
+        name, {"rounds": 0, "executions": 0, "cpu_seconds": 0.0, "edges": 0, "findings": []}
+    )
+    target["rounds"] += 1
+    target["executions"] += made["executions"]
+    target["cpu_seconds"] = round(target["cpu_seconds"] + made["cpu_seconds"], 1)
+    target["edges"] = max(target["edges"], made["edges"])
+    if made["finding"] and made["finding"] not in target["findings"]:
+        target["findings"].append(made["finding"])
+    totals = figures["targets"].values()
+    figures["executions"] = sum(t["executions"] for t in totals)
+    figures["cpu_seconds"] = round(sum(t["cpu_seconds"] for t in totals), 1)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", nargs="*", choices=[*TARGETS, []])
+    parser.add_argument("--seconds", type=int, default=60, help="of one round of one target")
+    parser.add_argument("--inputs", type=Path, default=Path("fuzz-inputs"))
+    parser.add_argument("--fuzz", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input")
+    given = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "tests"))
+    if given.replay:
+        replay(given.target[0], given.replay)
+    elif given.fuzz:
+        fuzz(given.target[0], given.inputs, given.seconds)
+    else:
+        for name in given.target or TARGETS:
+            made = round_of(name, given.inputs.resolve(), given.seconds)
+            record(name, made)
+            print(name, *(f"{key}={value}" for key, value in made.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
