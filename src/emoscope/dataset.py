@@ -19,7 +19,7 @@ from . import embedded, extraction, features
 from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
-from .files import write_atomically
+from .files import encodable, write_atomically
 from .store import Store
 
 
@@ -93,6 +93,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> None:
         When frames are to go into CSV.
     """
     about = data.corpus.table.reset_index(drop=True)
+    about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
     parts = [about]
     if "vector" in data.features:
         parts.append(data.features["vector"].to_pandas().reset_index(drop=True))

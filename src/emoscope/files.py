@@ -34,7 +34,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         raise
 
 
+def encodable(name: str) -> str:
+    """A file name that any file of text can hold: bytes that are not UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def printable(name: str) -> str:
     """A file name that anything can show: bytes that are not UTF-8, and controls, are escaped."""
-    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    shown = encodable(name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

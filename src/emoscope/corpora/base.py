@@ -19,7 +19,8 @@ from ..errors import AudioError
 Row: TypeAlias = dict[str, Any]
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64"}
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"}
+    | {".snd", ".caf", ".w64", ".rf64"}
 )
 """Files with these endings are clips; everything else in a folder is left alone."""
 

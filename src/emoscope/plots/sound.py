@@ -18,6 +18,7 @@ from .. import audio
 from ..audio import Signal, contours
 from ..features import filters
 from ..features.spectrum import Spectrum
+from ..files import printable
 from .axes import own_axes
 from .style import heat_map, signed_map, style, theme
 
@@ -218,7 +219,7 @@ def show(
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
     drawn = [registry.get(name) for name in panels]
     signals = [clip if isinstance(clip, Signal) else audio.load(clip) for clip in listed]
-    called = titles or [Path(signal.path).name or "recording" for signal in signals]
+    called = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     longest = max(signal.duration for signal in signals)
     with style(dark):
         size = (1.6 + 5.4 * len(signals), 0.5 + 1.55 * len(panels))
@@ -232,7 +233,7 @@ def show(
             for row, draw in enumerate(drawn):
                 ax = draw(signal, ax=grid[row, column])
                 ax.set_xlim(0, longest)
-            grid[0, column].set_title(title)
+            grid[0, column].set_title(title, parse_math=False)
         # What is compared side by side has one scale.
         for row in grid:
             lows, highs = zip(*(ax.get_ylim() for ax in row), strict=True)
