@@ -3,15 +3,15 @@
 Asked for as ``encoder:MODEL[@OPTION=VALUE…]``, say ``encoder:openai/whisper-tiny.en@layers=2+3``,
 where MODEL is a Hugging Face hub name or a local folder, and the options are, in any order:
 
-======================  =====================================================================
-``layers=2+3``          blocks whose hidden states are used, 0 (the input) to the last;
-                        without it the middle block and the one after it, which know most
-                        about emotion in every encoder we measured
-``pool=mean+std``       per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
-                        difference of frames 100 ms apart) over time; ``none`` gives the frames
+========================  =========================================================================
+``layers=2+3``            blocks whose hidden states are used, 0 (the input) to the last;
+                          without it the middle block and the one after it, which know most
+                          about emotion in every encoder we measured
+``pool=mean+std``         per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
+                          difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
-                        (:class:`emoscope.audio.preprocess.SpeechLevel`); ``none`` is the default
-======================  =====================================================================
+                          (:class:`emoscope.audio.preprocess.SpeechLevel`); ``none`` is the default
+========================  =========================================================================
 
 Columns run block by block, within it pooling by pooling. ``pool=none`` puts the blocks side by side
 in every frame. Needs the extra ``deep``.

@@ -4,15 +4,15 @@ The classic 193 values are means over frames, silence included, and say nothing 
 are computed on speech alone and at one level (:class:`emoscope.audio.preprocess.SpeechLevel`), 16
 kHz, 80 mel bands every 10 ms (:mod:`.whisper_mel`), and need no pretrained weights:
 
-========================  ==========================================================
-``level_mean, level_std`` of each band, over the three louder quarters of the frames
-``p10, p50, p90, std``    of each of 30 cepstra
-``delta_…``               standard deviation and mean size of their change over 40 ms
-``accel_std``             standard deviation of that change's change over 40 ms
-``mod_…``                 modulation spectrum of 12 cepstra, 29 bands from 0.4 to 11.7 Hz
-``corr_…``                correlation of each two of 12 cepstra
-``energy_std, seconds``   spread of the overall level; logarithm of the number of frames
-========================  ==========================================================
+=========================  ===============================================================
+``level_mean, level_std``  of each band, over the three louder quarters of the frames
+``p10, p50, p90, std``     of each of 30 cepstra
+``delta_…``                standard deviation and mean size of their change over 40 ms
+``accel_std``              standard deviation of that change's change over 40 ms
+``mod_…``                  modulation spectrum of 12 cepstra, 29 bands from 0.4 to 11.7 Hz
+``corr_…``                 correlation of each two of 12 cepstra
+``energy_std, seconds``    spread of the overall level; logarithm of the number of frames
+=========================  ===============================================================
 
 Source of the idea: functionals of low-level descriptors as in the ComParE sets (Schuller et al.,
 "The INTERSPEECH 2013 computational paralinguistics challenge", 2013).

@@ -2,13 +2,13 @@
 
 The graph takes one input, named by the card's ``input.kind``, and gives two outputs:
 
-============  ============================  ==================================================
-``samples``   float32 (1, n_samples)        mono in [-1, 1] at the card's rate, preprocessed
-``features``  float32 (n_clips, width)      columns in the order of the card's features
-``frames``    float32 (1, n_frames, width)  one clip
-``logits``    float32 (n, n_emotions)       probabilities are ``softmax(logits / temperature)``
-``embedding`` float32 (n, embedding_width)  standardised on the training data
-============  ============================  ==================================================
+=============  ============================  ===================================================
+``samples``    float32 (1, n_samples)        mono in [-1, 1] at the card's rate, preprocessed
+``features``   float32 (n_clips, width)      columns in the order of the card's features
+``frames``     float32 (1, n_frames, width)  one clip
+``logits``     float32 (n, n_emotions)       probabilities are ``softmax(logits / temperature)``
+``embedding``  float32 (n, embedding_width)  standardised on the training data
+=============  ============================  ===================================================
 
 There is no pickle anywhere, and loading a file runs no code of whoever made it: both members are
 bounded in size, the graph is read and checked (:mod:`emoscope.model_file.onnx_scan`) before onnxruntime sees
