@@ -241,7 +241,7 @@ def page(model: list[str]) -> dict[str, Any]:
     """Weight of the page and time until it is complete, in headless Chromium."""
     from playwright.sync_api import sync_playwright
 
-    weight = sum(file.stat().st_size for file in (ROOT / "src/emoscope/web").iterdir())
+    weight = sum(file.stat().st_size for file in (ROOT / "src/emoscope/server/web").iterdir())
     with serving(model) as port, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("EMOSCOPE_CHROMIUM", "/usr/bin/chromium"),

@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
+from dask_cluster import Cluster
 from emoscope import experiment, findings, report
 from emoscope.corpus import Corpus
 from emoscope.errors import FeatureError, ProtocolError, UnknownNameError
@@ -162,3 +163,29 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
     assert "http://" not in page.replace("http://www.w3.org", "")
     texts = " ".join(f["text"] for f in findings.sentences(result))
     assert best["model"] in texts and "Random folds would have claimed" in texts
+
+
+def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_path):
+    """One scheduler and two workers, each a process of its own; both work until one is killed."""
+    here = run(small, models=["svm", "forest", "lda"], protocol="loso")
+    cluster = Cluster(tmp_path, 2)
+    done = []
+
+    def kill(finished, total):
+        done.append(finished)
+        if finished == 3:
+            cluster.workers[0].kill()
+
+    try:
+        there = run(
+            small, models=["svm", "forest", "lda"], protocol="loso", cluster=cluster.address,
+            on_unit=kill,
+        )  # fmt: skip
+        assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
+    finally:
+        cluster.stop()
+    assert len(done) == 3 * (8 + 1)
+    here.save(tmp_path / "here")
+    there.save(tmp_path / "there")
+    files = [tmp_path / side / "predictions.csv" for side in ("here", "there")]
+    assert files[0].read_bytes() == files[1].read_bytes()

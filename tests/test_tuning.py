@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import dataset, models, tuning
+from emoscope import dataset, model_file, models, tuning
 from emoscope.errors import ModelError
 from emoscope.models.lda import ShrinkageLDA
 
@@ -96,3 +98,46 @@ def test_a_network_is_told_who_speaks():
 def test_what_cannot_be_tuned(data):
     with pytest.raises(ModelError, match="'dummy' has nothing to tune; these have: .*svm"):
         tuning.search(models.get("dummy"), trials=2, seed=0)
+
+
+def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
+    chosen = tmp_path / "tuned.json"
+    words = ["lda", "--features", "contrast", "--emotions", "calm,angry"]
+    status, out, _ = emoscope("tune", *words, "--trials", 4, "--jobs", 1, "--out", tmp_path)
+    assert status == 0 and "lda-tuned" in out and "on all speakers" in out
+    document = json.loads(chosen.read_text("utf-8"))
+    assert len(document["trials"]) == 4
+    assert {"results.json", "predictions.csv", "report.html", "run.toml"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+    file = tmp_path / "mine.emoscope"
+    status, _, _ = emoscope("train", *words, "--parameters", chosen, "--out", file)
+    assert status == 0
+    recipe = model_file.load(file).card.training
+    shrinkage = document["parameters"]["lda__shrinkage"]
+    assert f"ShrinkageLDA(shrinkage={shrinkage})" in recipe["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("no JSON", "no parameters as emoscope tune writes them"),
+        ('{"model": "svm", "parameters": {}}', "parameters of 'svm', not of 'lda'"),
+        (
+            '{"model": "lda", "parameters": {"C": 1}}',
+            "'lda' has no parameter C to tune; valid: lda",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit(tmp_path, content, says):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ModelError, match=says):
+        tuning.load(tmp_path / "x.json", "lda")
+
+
+def test_what_was_chosen_survives_a_file(data, tmp_path):
+    trials = [{"parameters": {"hidden": (300, 100), "alpha": 0.1}, "uar": 0.5, "uar_std": 0.1}]
+    made = tuning.Tuning(None, "mlp", trials[0]["parameters"], trials)
+    tuning.save(made, ["mfcc"], tmp_path / "x.json")
+    assert tuning.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}

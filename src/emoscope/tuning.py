@@ -9,8 +9,11 @@ untuned. What each fold chose is recorded; folds that disagree say that the choi
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from .corpus import Corpus
 from .errors import ModelError
 from .experiment import OnRun, OnUnit
 from .features.table import Features
+from .files import write_atomically
 from .journal import Journal
 from .models import ModelInfo
 from .protocols import speaker_ids
@@ -182,3 +186,41 @@ def tune(
     ]
     found.sort(key=lambda trial: -trial["uar"])
     return Tuning(result, model, dict(final.best_params_), found)
+
+
+def save(tuning: Tuning, features: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Write what was chosen on all speakers, for ``emoscope train --parameters``."""
+    document = {
+        "model": tuning.model,
+        "features": list(features),
+        "parameters": tuning.parameters,
+        "trials": tuning.trials,
+    }
+    write_atomically(path, json.dumps(document, indent=1) + "\n")
+
+
+def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
+    """The parameters in a file that :func:`save` wrote.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be read, is of another model or names parameters that are not tuned.
+    """
+    try:
+        document = json.loads(Path(path).read_text("utf-8"))
+        chosen, tuned = dict(document["parameters"]), document["model"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{os.fspath(path)}: no parameters as emoscope tune writes them"
+        ) from error
+    if tuned != model:
+        raise ModelError(f"{os.fspath(path)}: parameters of '{tuned}', not of '{model}'")
+    search_space = models.get(model).search
+    if unknown := sorted(set(chosen) - set(search_space)):
+        raise ModelError(
+            f"{os.fspath(path)}: '{model}' has no parameter {', '.join(unknown)} to tune; "
+            f"valid: {', '.join(search_space)}"
+        )
+    # JSON has no tuples; a choice that was one must be one again.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}

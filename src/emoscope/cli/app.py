@@ -18,6 +18,8 @@ from ..errors import EmoscopeError
 
 # In the order in which ``emoscope --help`` lists them.
 from . import comparing as comparing
+
+from . import tuning as tuning  # isort: skip
 from . import recognising as recognising
 
 from . import data as data  # isort: skip

@@ -211,6 +211,10 @@ def train(
     source: Source = None,
     *,
     features: FeatureNames = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What emoscope tune has chosen: its tuned.json."),
+    ] = None,
     emotions: Emotions = None,
     seed: Seed = 0,
     jobs: Jobs = None,
@@ -223,13 +227,14 @@ def train(
 
     The options are saved beside it, with the ending .toml.
     """
-    from .. import dataset, training
+    from .. import dataset, training, tuning
     from .. import models as model_registry
     from ..features import DEFAULT
     from ..store import Store
     from . import terminal
 
     info = model_registry.get(model)
+    chosen = tuning.load(parameters, model) if parameters else {}
     names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
     with terminal.progress("extracting features") as tick:
         data = dataset.load(
@@ -238,8 +243,9 @@ def train(
         )  # fmt: skip
     with terminal.step("training"):
         card = training.train(
-            model, data.corpus, data.features[info.input], names=names, out=out, seed=seed
-        )
+            model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
+            parameters=chosen,
+        )  # fmt: skip
     given = {"emotions": split(emotions) or None}
     save_options(context, out.with_suffix(".toml"), features=names, **given)
     size = out.stat().st_size / 1e6

@@ -115,6 +115,24 @@ def say_reproduction(
             out.print(f"  {sentence}", markup=False, soft_wrap=True)
 
 
+def say_tuning(made: Any) -> None:
+    """What each fold chose, and what was chosen on all speakers."""
+    run = next(run for run in made.result.runs if any(run["chosen"]))
+    for fold, chosen in enumerate(run["chosen"], start=1):
+        out.print(f"  fold {fold}: {_parameters(chosen)}", markup=False, soft_wrap=True)
+    best = made.trials[0]
+    out.print(f"[bold]on all speakers:[/] {escape(_parameters(made.parameters))}", soft_wrap=True)
+    out.print(
+        f"  UAR {best['uar']:.3f} there, over parts of them ±{best['uar_std']:.3f}: the best of "
+        f"{len(made.trials)} tried, so it flatters; what to expect is in the table",
+        soft_wrap=True,
+    )
+
+
+def _parameters(chosen: dict[str, Any]) -> str:
+    return ", ".join(f"{name.rpartition('__')[2]} {value}" for name, value in chosen.items())
+
+
 class Leaderboard:
     """The table of a comparison, filling as models finish.
 

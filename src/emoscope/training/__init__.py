@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from .. import statistics as speaker_statistics
 from ..audio import preprocess
 from ..corpus import Corpus
 from ..errors import CorpusError, FeatureError
+from ..experiment import suited
 from ..features import get as get_feature
 from ..features.encoder import Encoder
 from ..features.table import Features
@@ -82,6 +83,7 @@ def train(
     seed: int = 0,
     scheme: Scheme | None = "float16",
     title: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Card:
     """Fit a model on all clips and write it.
 
@@ -103,6 +105,8 @@ def train(
         How weights are stored; see :mod:`emoscope.training.compression`. None: single precision.
     title : str, optional
         Name of the model on its card; by default the model's own.
+    parameters : mapping, optional
+        Of the model, in place of its own; see :func:`emoscope.tuning.tune`.
 
     Returns
     -------
@@ -121,6 +125,7 @@ def train(
         When a package that writes ONNX is not installed.
     """
     estimator, name = _build(model, features, seed)
+    estimator = suited(clone(estimator).set_params(**(parameters or {})), features)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = speaker_ids(corpus.table)
     inner = judge_unheard(estimator, features.values, emotions, speakers, seed=seed)

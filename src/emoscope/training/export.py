@@ -173,6 +173,7 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
 
     from ..models.cnn1d import ColumnNetwork
     from ..models.cnn2d import FrameNetwork
+    from ..models.stack import StackedLDA
 
     if isinstance(estimator, ColumnNetwork):
         return _from_column_network(estimator, mean, scale)
@@ -181,6 +182,8 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     if isinstance(estimator, DummyClassifier):
         logits = np.log(np.maximum(estimator.class_prior_, SMALLEST_PROBABILITY))
         return _affine(np.zeros((len(mean), len(logits))), logits, mean, scale)
+    if isinstance(estimator, StackedLDA):
+        return _from_stack(estimator, mean, scale)
     linear = linear_form(estimator)
     if linear is not None:
         # Its own standardisation, put in terms of the embedding.
@@ -240,6 +243,35 @@ def _plain(estimator: Any) -> tuple[Any, bool]:
             vars(plain).update(copy.copy(vars(estimator)))
             return plain, isinstance(estimator, VotingSVC)
     return estimator, False
+
+
+def _from_stack(estimator: Any, mean: Array, scale: Array) -> bytes:
+    """Standardised by the stack's own means, cut off, and one product for all blocks."""
+    from ..models.stack import FARTHEST
+
+    onnx = need("onnx")
+    own_mean, own_scale, weights, bias = estimator.combined()
+    arrays = {"own_mean": own_mean, "own_scale": own_scale, "weights": weights, "bias": bias}
+    arrays |= {"lowest": np.array(-FARTHEST), "highest": np.array(FARTHEST)}
+    make = onnx.helper.make_node
+    nodes = [
+        make("Sub", ["features", "own_mean"], ["own_centred"]),
+        make("Div", ["own_centred", "own_scale"], ["own_scaled"]),
+        make("Clip", ["own_scaled", "lowest", "highest"], ["clipped"]),
+        make("Gemm", ["clipped", "weights", "bias"], ["logits"]),
+    ]
+    given = onnx.helper.make_tensor_value_info(
+        "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
+    )
+    tensors = [
+        onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
+        for name, values in arrays.items()
+    ]
+    graph = onnx.helper.make_graph(nodes, "model", [given], [], tensors)
+    _add_outputs(graph, "features", len(bias), mean, scale)
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    return stripped(model.SerializeToString())
 
 
 def _affine(weights: NDArray[Any], bias: NDArray[Any], mean: Array, scale: Array) -> bytes:

@@ -1,0 +1,113 @@
+"""Recomputes every claimed accuracy from the committed predictions, and writes docs/accuracy.md.
+
+    python benchmarks/accuracy.py
+
+Ends with status 1 when a figure in a ``results.json`` is not what its ``predictions.csv`` gives.
+Each folder in ``results/accuracy`` holds the command that makes it again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from emoscope import metrics
+
+ROOT = Path(__file__).parents[1]
+RESULTS, PAGE = ROOT / "results" / "accuracy", ROOT / "docs" / "accuracy.md"
+
+#: The ladder: folder, model in it, what the step is.
+LADDER = (
+    ("ravdess-classic", "dummy", "chance: always the most frequent emotion"),
+    ("ravdess-classic", "tree", "193 classic values, decision tree"),
+    ("ravdess-classic", "mlp", "the same, multi-layer perceptron"),
+    ("ravdess-classic", "svm-rbf", "the same, RBF support vectors"),
+    ("ravdess-classic", "cnn1d-a", "the same, 1-D network with logarithms of the energies"),
+    ("ravdess-classic", "cnn2d-a", "log-mel spectrograms, 2-D network"),
+    ("ravdess-no-encoder", "stack", "no pretrained encoder: functionals and openSMILE, stacked"),
+    ("ravdess-shipped", "emoscope-default", "**shipped model**: Whisper-base blocks 1 to 3, 16 MB"),
+    ("ravdess-encoders", "lda", "Whisper-tiny and -base frozen, discriminant"),
+    ("ravdess-best", None, "**best**"),
+    ("ravdess-adapted", None, "encoders, standardised on unlabelled clips of each speaker"),
+)
+OTHERS = (
+    ("ravdess-shipped-luna", "RAVDESS, Luna-Jiménez's five folds, shipped recipe"),
+    ("ravdess-luna", "RAVDESS, Luna-Jiménez's five folds, both encoders"),
+    ("emodb-loso", "EMO-DB, the smaller model's recipe, trained on EMO-DB alone"),
+    ("emodb-encoders", "EMO-DB, both encoders"),
+    ("emodb-shipped", "EMO-DB, shipped recipe, trained with RAVDESS"),
+    ("cross-corpus-to-emodb", "trained on RAVDESS, tested on EMO-DB, six shared emotions"),
+    ("cross-corpus-to-ravdess", "trained on EMO-DB, tested on RAVDESS, six shared emotions"),
+)
+
+
+def runs(folder: str) -> list[dict]:
+    """The runs of a figure, each checked against its predictions."""
+    path = RESULTS / folder
+    if not path.exists():
+        return []
+    document = json.loads((path / "results.json").read_text("utf-8"))
+    rows = pd.read_csv(path / "predictions.csv", dtype=str, keep_default_na=False)
+    for run in document["runs"]:
+        own = rows[
+            (rows["model"] == run["model"])
+            & (rows["features"] == run["features"])
+            & (rows["protocol"] == run["protocol"])
+        ]
+        for name, score in (("uar", metrics.uar), ("accuracy", metrics.accuracy)):
+            found = score(own["emotion"].to_numpy(), own["predicted"].to_numpy())
+            if abs(found - run[name]) > 1e-9:
+                sys.exit(f"{path}: {name} of {run['model']} is {run[name]}, predictions: {found}")
+    return document["runs"]
+
+
+def line(what: str, run: dict, protocol: bool = False) -> str:
+    interval = f"{run['uar_low']:.3f} to {run['uar_high']:.3f}"
+    cells = [what, f"{run['uar']:.3f}", interval, f"{run['accuracy']:.3f}"]
+    cells.insert(1, f"`{run['protocol']}`") if protocol else None
+    return f"| {' | '.join(cells)} |"
+
+
+def ladder() -> str:
+    lines = ["| step | UAR | 95 % over speakers | accuracy |", "|---|--:|--:|--:|"]
+    for folder, model, what in LADDER:
+        found = [
+            run
+            for run in runs(folder)
+            if run["protocol"].startswith("speaker-6fold") and model in (None, run["model"])
+        ]
+        # Where a model was also run on parts of the features, all of them are meant.
+        lines += [line(what, max(found, key=lambda run: len(run["features"])))] if found else []
+    return "\n".join(lines)
+
+
+def others() -> str:
+    lines = ["| figure | protocol | UAR | 95 % over speakers | accuracy |", "|---|---|--:|--:|--:|"]
+    lines += [line(what, run, True) for folder, what in OTHERS for run in runs(folder)]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    found = []
+    for path in sorted(RESULTS.glob("*/results.json")):
+        command = json.loads(path.read_text("utf-8"))["config"].get("command")
+        found.append(f"- `{path.parent.name}`: `{command}`")
+    return "\n".join(found)
+
+
+def main() -> None:
+    text = PAGE.read_text("utf-8")
+    for name, block in (("ladder", ladder()), ("others", others()), ("commands", commands())):
+        begin, end = f"<!-- {name}: benchmarks/accuracy.py -->", f"<!-- end of {name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text = pattern.sub(lambda _, b=block, s=begin, e=end: f"{s}\n\n{b}\n\n{e}", text)
+        print(f"{block}\n")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
