@@ -17,7 +17,7 @@ LAYERS = (
     {"statistics", "corpora", "manifests", "features", "maps", "compute"},
     {"corpus", "store", "models", "model_file", "adaptation", "recognition"},
     {"extraction", "embedded", "result", "plots", "findings"},
-    {"dataset", "experiment", "tuning", "report", "audit"},
+    {"dataset", "experiment", "tuning", "report", "audit", "transformers"},
     {"reproduction", "training", "server"},
     {"cli", "__main__"},
 )

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "corpus",
     "EmoscopeError": "errors",
+    "FeatureTransformer": "transformers",
     "Predictor": "recognition",
     "Result": "result",
     "Signal": "audio",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .recognition import Predictor as Predictor
     from .recognition import predict as predict
     from .result import Result as Result
+    from .transformers import FeatureTransformer as FeatureTransformer
 
     __all__ += ["load_audio", "load_corpus", "load_dataset"]
 

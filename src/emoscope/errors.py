@@ -42,11 +42,11 @@ class ProtocolError(EmoscopeError):
     """A protocol does not fit the corpus, or its folds would leak."""
 
 
-class FeatureError(EmoscopeError):
+class FeatureError(EmoscopeError, ValueError):
     """A feature cannot be computed as asked."""
 
 
-class ModelError(EmoscopeError):
+class ModelError(EmoscopeError, ValueError):
     """A model, or a file that should hold one, cannot be used."""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import audio, compute
+from .audio import Signal
 from .compute.tasks import WorkerDiedError
 from .corpus import Corpus
 from .errors import AudioError, CorpusError, EmoscopeError, FeatureError
@@ -101,6 +102,53 @@ def extract(
     return _delivered(corpus, rows, rejected)
 
 
+def extract_recordings(
+    recordings: Sequence[str | os.PathLike[str] | Signal],
+    features: Sequence[Feature],
+    *,
+    store: Store | None = None,
+    jobs: int | None = None,
+) -> dict[str, Features]:
+    """Compute features of recordings that are no corpus; each of them has to be usable.
+
+    Parameters
+    ----------
+    recordings : sequence of path or Signal
+        Files, or samples in memory, not mixed; only files are looked for in the store.
+    features, store, jobs
+        As for :func:`extract`.
+
+    Returns
+    -------
+    dict of str to Features
+        ``"vector"`` and ``"frames"``, as far as they were asked for, row for row as `recordings`.
+
+    Raises
+    ------
+    AudioError
+        For the first recording that cannot be used.
+    FeatureError
+        When no features, or features that do not go together, were asked for.
+    """
+    rows = _Rows(len(recordings), _distinct(features))
+    signals = [recording for recording in recordings if isinstance(recording, Signal)]
+    paths = [os.fspath(path) for path in recordings if not isinstance(path, Signal)]
+    if signals and paths:
+        raise FeatureError("found paths and signals together; give one or the other")
+    if paths and store is not None:
+        _fetch(rows, paths, store, jobs)
+    if paths:
+        for error in _compute(rows, paths, store, jobs, None, None).values():
+            raise error
+    function = functools.partial(_of_signal, features=tuple(rows.features))
+    for index, values in compute.run(function, signals, jobs=jobs):
+        if isinstance(values, EmoscopeError):
+            raise _refusal(f"recording {index}", values)
+        for number, part in enumerate(values):
+            rows.put(number, np.array([index]), [part])
+    return rows.tables(paths or [s.path or str(n) for n, s in enumerate(signals)])
+
+
 class _Rows:
     """The values of all clips as they arrive."""
 
@@ -135,6 +183,28 @@ class _Rows:
             for position, frames in zip(positions, values, strict=True):
                 self.frames[position] = frames
         self.done[positions, number] = True
+
+    def tables(self, clips: list[str]) -> dict[str, Features]:
+        """The values of all clips that have everything, under the names `clips` of these."""
+        usable = self.usable
+        tables: dict[str, Features] = {}
+        if vectors := [feature for feature in self.features if feature.kind == "vector"]:
+            tables["vector"] = Features(
+                clips=clips,
+                specs=[feature.spec for feature in vectors],
+                columns=tuple(self.columns),
+                X=self.X if usable.all() else self.X[usable],
+                widths=tuple(len(feature.columns) for feature in vectors),
+            )
+        for feature in (feature for feature in self.features if feature.kind == "frames"):
+            kept = [f for f, keep in zip(self.frames, usable, strict=True) if keep]
+            tables["frames"] = Features(
+                clips=clips,
+                specs=[feature.spec],
+                columns=tuple(feature.columns),
+                frames=[f for f in kept if f is not None],
+            )
+        return tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,6 +334,12 @@ def _extract_clip(clip: _Clip, *, features: Sequence[Feature], identify: bool) -
     return _Extracted(found, values)
 
 
+def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
+    """The features of samples in memory; runs in a worker."""
+    spectrum = Spectrum(signal)
+    return [_computed(feature, spectrum, signal.path or "recording") for feature in features]
+
+
 def _computed(feature: Feature, spectrum: Spectrum, path: str) -> Values:
     values = np.asarray(feature.extract(spectrum), dtype=np.float32)
     n_columns = len(feature.columns)
@@ -295,24 +371,5 @@ def _delivered(corpus: Corpus, rows: _Rows, rejected: list[AudioError]) -> Extra
         more = f"\n  … and {len(rejected) - MOST_NAMED} more" if len(rejected) > MOST_NAMED else ""
         raise CorpusError(f"not one of {len(usable)} clips can be used:{named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
-    clips = table["clip"].tolist()
-    features: dict[str, Features] = {}
-    if vectors := [feature for feature in rows.features if feature.kind == "vector"]:
-        features["vector"] = Features(
-            clips=clips,
-            specs=[feature.spec for feature in vectors],
-            columns=tuple(rows.columns),
-            X=rows.X[usable] if rejected else rows.X,
-            widths=tuple(len(feature.columns) for feature in vectors),
-        )
-    for feature in (feature for feature in rows.features if feature.kind == "frames"):
-        features["frames"] = Features(
-            clips=clips,
-            specs=[feature.spec],
-            columns=tuple(feature.columns),
-            frames=[
-                f for f, keep in zip(rows.frames, usable, strict=True) if keep and f is not None
-            ],
-        )
     used = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *rejected])
-    return Extraction(used, features, rejected)
+    return Extraction(used, rows.tables(table["clip"].tolist()), rejected)

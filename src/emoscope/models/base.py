@@ -61,6 +61,33 @@ class ModelInfo:
             object.__setattr__(self, "as_published", self.build)
 
 
+def decisions(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of the emotions in the form scikit-learn gives them.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (n_clips, n_classes)
+
+    Returns
+    -------
+    ndarray of float, shape (n_clips, n_classes), or (n_clips,)
+        Of two emotions, how much the second is ahead of the first.
+    """
+    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+
+def need_several(emotions: NDArray[Any]) -> None:
+    """Raise unless there are two emotions to tell apart.
+
+    Raises
+    ------
+    ModelError
+        When `emotions`, the distinct ones, are less than two.
+    """
+    if len(emotions) < 2:
+        raise ModelError(f"all clips are '{emotions[0]}': one class; training needs two emotions")
+
+
 # UAR on a few held-out speakers jumps by several points from one epoch to the next; over ten, the
 # mean tells a rise from luck.
 SMOOTHED_EPOCHS = 10

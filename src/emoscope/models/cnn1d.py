@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 from .architecture import Conv, Dropout, Layer, Pool
 from .base import ModelInfo
@@ -47,8 +47,8 @@ PUBLISHED_ROWS = {
 class ColumnNetwork(NetworkClassifier):
     """A network over the columns of a feature vector; parameters as in the base class."""
 
-    def _check(self, X: Any) -> tuple[NDArray[np.float32], int]:
-        X = check_array(X, dtype=np.float32)
+    def _check(self, X: Any, *, reset: bool) -> tuple[NDArray[np.float32], int]:
+        X = validate_data(self, X, dtype=np.float32, reset=reset)
         return X, X.shape[1]
 
     def _grids(self, X: NDArray[np.float32]) -> NDArray[np.float32]:

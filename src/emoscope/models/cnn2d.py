@@ -93,17 +93,26 @@ def grey_picture(clip: NDArray[np.float32], *, side: int = PICTURE_SIDE) -> NDAr
     return picture
 
 
-class PictureNetwork(NetworkClassifier):
-    """A network over grey pictures of log-mel spectrograms; parameters as in the base class."""
+class _ClipNetwork(NetworkClassifier):
+    """A network over log-mel spectrograms, whose numbers of frames differ."""
 
-    def _check(self, X: Any) -> tuple[list[NDArray[np.float32]], int]:
+    def _check(self, X: Any, *, reset: bool) -> tuple[list[NDArray[np.float32]], int]:
         return checked_frames(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
+
+
+class PictureNetwork(_ClipNetwork):
+    """A network over grey pictures of log-mel spectrograms; parameters as in the base class."""
 
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack([grey_picture(clip) for clip in X])
 
 
-class FrameNetwork(NetworkClassifier):
+class FrameNetwork(_ClipNetwork):
     """A network over log-mel frames of fixed number.
 
     Parameters
@@ -166,9 +175,6 @@ class FrameNetwork(NetworkClassifier):
         self.shift = shift
         self.blank_frames = blank_frames
         self.blank_bins = blank_bins
-
-    def _check(self, X: Any) -> tuple[list[NDArray[np.float32]], int]:
-        return checked_frames(X)
 
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Middles of the clips; bins are filled up to whole pooling blocks with the last one."""

@@ -20,11 +20,10 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_X_y
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .base import ModelInfo
+from .base import ModelInfo, decisions, need_several
 
 Matrix = NDArray[np.float64]
 
@@ -63,37 +62,43 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not 0 < self.shrinkage <= 1:
             raise ValueError(f"shrinkage is {self.shrinkage}; it must lie in (0, 1]")
         values: Matrix
-        values, emotions = check_X_y(X, y, dtype=np.float64)
+        values, emotions = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(emotions)
         self.classes_, labels = np.unique(emotions, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"all clips are '{self.classes_[0]}'; two emotions are needed")
-        self.n_features_in_ = values.shape[1]
+        need_several(self.classes_)
         [(self.coef_, self.intercept_)] = discriminants(values, labels, [self.shrinkage])
         return self
 
-    def decision_function(self, X: ArrayLike) -> Matrix:
+    def _scores(self, X: ArrayLike) -> Matrix:
         """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
         check_is_fitted(self, "coef_")
-        values: Matrix = check_array(X, dtype=np.float64)
+        values: Matrix = validate_data(self, X, dtype=np.float64, reset=False)
         scores: Matrix = values @ self.coef_.T + self.intercept_
         return scores
 
+    def decision_function(self, X: ArrayLike) -> Matrix:
+        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes).
+
+        Of two emotions, how much likelier the second is, shape (n_clips,).
+        """
+        return decisions(self._scores(X))
+
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
-        probabilities: Matrix = softmax(self.decision_function(X), axis=1)
+        probabilities: Matrix = softmax(self._scores(X), axis=1)
         return probabilities
 
     def predict_log_proba(self, X: ArrayLike) -> Matrix:
         """Logarithms of :meth:`predict_proba`, finite for every clip."""
-        scores = self.decision_function(X)
+        scores = self._scores(X)
         scores -= scores.max(axis=1, keepdims=True)
         logarithms: Matrix = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         return logarithms
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        chosen: NDArray[Any] = self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self._scores(X).argmax(axis=1)
+        chosen: NDArray[Any] = self.classes_[best]
         return chosen
 
 

@@ -14,11 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_X_y
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .base import Build, ModelInfo, best_epoch, held_out
+from .base import Build, ModelInfo, best_epoch, held_out, need_several
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -79,10 +78,11 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ModelError
             When an emotion has a single clip.
         """
-        checked: tuple[NDArray[Any], NDArray[Any]] = check_X_y(X, y, dtype=np.float64)
+        checked: tuple[NDArray[Any], NDArray[Any]] = validate_data(self, X, y, dtype=np.float64)
         raw, labels = checked
         check_classification_targets(labels)
-        self.classes_, self.n_features_in_ = np.unique(labels), raw.shape[1]
+        self.classes_ = np.unique(labels)
+        need_several(self.classes_)
         learn, watch = held_out(labels, groups, fraction=self.held_out_fraction, seed=self.seed)
         self.history_: list[dict[str, float]] = []
         scaler = StandardScaler().fit(raw[learn])
@@ -138,13 +138,14 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probability of each emotion, shape (n_clips, n_classes)."""
         check_is_fitted(self, "net_")
-        scaled = self.scaler_.transform(check_array(X, dtype=np.float64))
+        scaled = self.scaler_.transform(validate_data(self, X, dtype=np.float64, reset=False))
         probabilities: NDArray[np.float64] = self.net_.predict_proba(scaled)
         return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        chosen: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        chosen: NDArray[Any] = self.classes_[best]
         return chosen
 
 

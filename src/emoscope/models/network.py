@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..errors import MissingExtraError, ModelError
 from .architecture import Layer, output_sizes
-from .base import best_epoch, held_out
+from .base import best_epoch, held_out, need_several
 from .scaling import learn_floor, learn_scaling, levels
 
 
@@ -137,8 +137,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.seed = seed
 
     @abstractmethod
-    def _check(self, X: Any) -> tuple[Any, int]:
-        """The clips, validated, and their number of columns or bins."""
+    def _check(self, X: Any, *, reset: bool) -> tuple[Any, int]:
+        """The clips, validated, and their number of columns or bins; `reset` while fitting."""
 
     @abstractmethod
     def _grids(self, X: Any) -> NDArray[np.float32]:
@@ -184,14 +184,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         ModelError
             When the clips cannot be used, or the checkpoint is of another training.
         """
-        clips, self.n_features_in_ = self._check(X)
-        y = np.asarray(column_or_1d(y))
+        clips, self.n_features_in_ = self._check(X, reset=True)
+        y = np.asarray(column_or_1d(y, warn=True))
         check_classification_targets(y)
         if len(y) != len(clips):
             raise ModelError(f"{len(clips)} clips and {len(y)} emotions; they must be as many")
         self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ModelError(f"all clips are '{self.classes_[0]}'; training needs two emotions")
+        need_several(self.classes_)
         grids, labels = self._grids(clips), labels.astype(np.int64)
         path = None if checkpoint is None else Path(checkpoint)
         everybody, epochs, search = np.arange(len(labels)), self.epochs, None
@@ -255,7 +254,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         ndarray of shape (n_clips, n_classes)
         """
         check_is_fitted(self, "module_")
-        clips, n_features = self._check(X)
+        clips, n_features = self._check(X, reset=False)
         if n_features != self.n_features_in_:
             raise ModelError(
                 f"X has {n_features} columns or bins, but {type(self).__name__} was fitted with "
@@ -268,7 +267,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        chosen: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        chosen: NDArray[Any] = self.classes_[best]
         return chosen
 
     def _scaled(self, grids: NDArray[np.float32]) -> NDArray[np.float32]:

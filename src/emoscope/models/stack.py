@@ -21,12 +21,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_X_y
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
-from .base import ModelInfo
+from .base import ModelInfo, decisions, need_several
 from .lda import discriminants
 
 Matrix = NDArray[np.float64]
@@ -90,12 +89,10 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             When there is a single emotion, or one has a single clip.
         """
-        values, emotions = check_X_y(X, y, dtype=np.float32)
+        values, emotions = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(emotions)
         self.classes_, labels = np.unique(emotions, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"all clips are '{self.classes_[0]}'; two emotions are needed")
-        self.n_features_in_ = values.shape[1]
+        need_several(self.classes_)
         self._slices()
         folds = list(self._inner(labels, groups))
         outside, self.shrinkages_ = [], []
@@ -154,22 +151,42 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return logits[best], float(self.shrinkages[best])
 
     def decision_function(self, X: ArrayLike) -> Matrix:
+        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes).
+
+        Of two emotions, how much likelier the second is, shape (n_clips,).
+        """
+        return decisions(self._scores(X))
+
+    def _scores(self, X: ArrayLike) -> Matrix:
         """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
         check_is_fitted(self, "weights_")
-        values = check_array(X, dtype=np.float32)
-        if values.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {values.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+        values = validate_data(self, X, dtype=np.float32, reset=False)
         total: Matrix = np.zeros((len(values), len(self.classes_)))
         for weight, part, block in zip(self.weights_, self.parts_, self._slices(), strict=True):
             total += weight * part.log_probabilities(values[:, block])[0]
         return total
 
+    def combined(self) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+        """All blocks as one linear classifier of clipped columns.
+
+        Returns
+        -------
+        mean, scale : ndarray, shape (n_columns,)
+        weights : ndarray, shape (n_columns, n_classes)
+        bias : ndarray, shape (n_classes,)
+            ``clip((X - mean) / scale, -FARTHEST, FARTHEST) @ weights + bias`` is
+            :meth:`decision_function` up to a constant per clip.
+        """
+        check_is_fitted(self, "weights_")
+        each = [part.linear() for part in self.parts_]
+        mean, scale = (np.concatenate([one[n] for one in each]) for n in (0, 1))
+        weights = [w * one[2].T for w, one in zip(self.weights_, each, strict=True)]
+        bias = sum(w * one[3] for w, one in zip(self.weights_, each, strict=True))
+        return mean, scale, np.concatenate(weights), np.asarray(bias)
+
     def predict_log_proba(self, X: ArrayLike) -> Matrix:
         """Logarithms of :meth:`predict_proba`."""
-        return np.asarray(log_softmax(self.decision_function(X), axis=1))
+        return np.asarray(log_softmax(self._scores(X), axis=1))
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
@@ -178,7 +195,8 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        chosen: NDArray[Any] = self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self._scores(X).argmax(axis=1)
+        chosen: NDArray[Any] = self.classes_[best]
         return chosen
 
 
@@ -194,6 +212,11 @@ class _Part:
     def _scaled(self, X: NDArray[np.float32]) -> Matrix:
         scaled = self._scaler.transform(X).astype(np.float64)
         return np.asarray(np.clip(scaled, -FARTHEST, FARTHEST))
+
+    def linear(self) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+        """Mean and scale of the columns, coefficients and intercepts of the first shrinkage."""
+        coefficients, intercepts = self._discriminants[0]
+        return self._scaler.mean_, self._scaler.scale_, coefficients, intercepts
 
     def log_probabilities(self, X: NDArray[np.float32]) -> Matrix:
         """Shape (n_shrinkages, n_clips, n_classes)."""
