@@ -79,7 +79,7 @@ def parquet_table(path: Path) -> pd.DataFrame:
         size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         if max(size, file.metadata.num_rows) > MAX_BYTES:
             raise CorpusError(f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked")
-        table = file.read().to_pandas(ignore_metadata=True)
+        table = file.read().replace_schema_metadata(None).to_pandas()
     return table.loc[:, [not _NAMELESS.fullmatch(str(column)) for column in table.columns]]
 
 
