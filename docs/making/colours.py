@@ -1,0 +1,22 @@
+"""The colours of the pictures as CSS variables, light and dark, as furo switches them."""
+
+from emoscope.plots.style import DARK, EMOTION_COLOURS, LIGHT
+
+NAMES = ("paper", "ink", "soft", "line", "accent", "warn")
+
+
+def css() -> str:
+    """The variables that pictures of ``plots.to_svg`` and ``site.css`` read."""
+    light, dark = (
+        " ".join(
+            [f"--{name}: {getattr(theme, name)};" for name in NAMES]
+            + [f"--{emotion}: {pair[number]};" for emotion, pair in EMOTION_COLOURS.items()]
+        )
+        for number, theme in enumerate((LIGHT, DARK))
+    )
+    return (
+        f"body {{ {light} }}\n"
+        f'body[data-theme="dark"] {{ {dark} }}\n'
+        "@media (prefers-color-scheme: dark) {\n"
+        f'  body:not([data-theme="light"]) {{ {dark} }}\n}}\n'
+    )

@@ -1,0 +1,88 @@
+"""The reference of every command, from the commands themselves."""
+
+import argparse
+
+import typer.main
+
+from emoscope.cli.app import app
+from emoscope.cli.predict import parser
+
+INTRODUCTION = """# Commands
+
+Every command has `--help`, `--quiet` and `--verbose`; commands that make a result take `--config`, a
+file of options such as the `run.toml` that lies beside each result. Exit status: 0 everything done;
+1 some recordings were left out, each named, or a leak was found; 2 wrong usage.
+"""
+
+
+def page() -> str:
+    """All commands under the headings of ``emoscope --help``."""
+    parts, heading = [INTRODUCTION], None
+    for name, command in typer.main.get_command(app).commands.items():
+        if command.rich_help_panel != heading:
+            heading = command.rich_help_panel
+            parts.append(f"## {heading}\n")
+        parts.append(_predict() if name == "predict" else _command(name, command))
+    return "\n".join(parts)
+
+
+def _command(name: str, command: typer.core.TyperCommand) -> str:
+    if hasattr(command, "commands"):
+        inner = [_command(f"{name} {sub}", c) for sub, c in command.commands.items()]
+        return "\n".join(inner)
+    rows, arguments = [], []
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            word = parameter.name.upper()
+            arguments.append(word if parameter.required else f"[{word}]")
+            rows.append((word, parameter.help))
+        elif parameter.name not in ("quiet", "verbose", "config"):
+            rows.append((_option(parameter), _help(parameter)))
+    examples = [
+        line for line in (command.epilog or "").split("\n\n") if line.startswith("emoscope")
+    ]
+    return _section(" ".join([f"emoscope {name}", *arguments]), command.help, rows, examples)
+
+
+def _predict() -> str:
+    """``emoscope predict``, which reads its arguments by itself to start at once."""
+    found = parser()
+    rows = [
+        (", ".join(a.option_strings) + (f" {a.metavar}" if a.metavar else ""), a.help)
+        if a.option_strings
+        else (a.metavar, a.help)
+        for a in found._actions
+        if not isinstance(a, argparse._HelpAction)
+    ]
+    examples = [line.strip() for line in found.epilog.splitlines() if line.startswith("  emoscope")]
+    return _section("emoscope predict FILE…", found.description, rows, examples)
+
+
+def _option(parameter: typer.core.TyperOption) -> str:
+    names = " / ".join([", ".join(parameter.opts), *parameter.secondary_opts])
+    return names if parameter.is_flag else f"{names} {parameter.metavar or ''}".strip()
+
+
+def _help(parameter: typer.core.TyperOption) -> str:
+    default = parameter.default
+    if parameter.is_flag or default in (None, "", ()):
+        return parameter.help or ""
+    return f"{parameter.help or ''} Default: `{default}`."
+
+
+def _section(usage: str, about: str, rows: list[tuple[str, str]], examples: list[str]) -> str:
+    words = [word for word in usage.split()[1:] if word.islower()]
+    lines = [
+        f"### {' '.join(words)}",
+        "",
+        about.strip(),
+        "",
+        "```text",
+        usage + " [OPTIONS]",
+        "```",
+    ]
+    if rows:
+        lines += ["", "| | |", "|---|---|", *(f"| `{a}` | {b} |" for a, b in rows)]
+    if examples:
+        lines += ["", "```text", *examples, "```"]
+    return "\n".join(lines) + "\n"
