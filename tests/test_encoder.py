@@ -238,6 +238,7 @@ def test_the_specification_follows_the_weights_and_not_the_folder(
         ("m@pool=none", EncoderFrames("m", (), ())),
         ("a@b@pool=change@layers=1", Encoder("a@b", (1,), ("change",))),
         ("m@pool=change,prepare=speech-level", Encoder("m", (), ("change",), "speech-level")),
+        ("m@speed=0.9", Encoder("m", speed=0.9)),
     ],
 )
 def test_from_text(text: str, expected: Encoder) -> None:
@@ -245,11 +246,35 @@ def test_from_text(text: str, expected: Encoder) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m@layers=x", "m@pool=max", "m@depth=3", "m@prepare=loud", "@layers=1"]
+    "text",
+    [
+        "",
+        "m@layers=x",
+        "m@pool=max",
+        "m@depth=3",
+        "m@prepare=loud",
+        "@layers=1",
+        "m@speed=3",
+        "m@speed=x",
+    ],
 )
 def test_wrong_text_is_refused(text: str) -> None:
     with pytest.raises(FeatureError, match=r"encoder:"):
         Encoder.from_text(text)
+
+
+def test_speed_is_the_clip_played_faster(hubert_folder: str) -> None:
+    """At twice the speed, a clip is what it would be with every other sample."""
+    rng = np.random.default_rng(0)
+    smooth = np.convolve(rng.normal(0, 0.1, 2 * RATE), np.hanning(64) / 32, "same")
+    signal = Signal(smooth.astype(np.float32), RATE)
+    faster = Encoder.from_text(f"{hubert_folder}@speed=2")
+    plain = Encoder.from_text(hubert_folder)
+    halved = Signal(np.ascontiguousarray(signal.samples[::2]), RATE)
+    ours, expected = faster.extract(Spectrum(signal)), plain.extract(Spectrum(halved))
+    np.testing.assert_allclose(ours, expected, atol=2e-2)
+    assert plain.spec | {"speed": 2.0} == faster.spec
+    assert all("_x2_" in name for name in faster.columns)
 
 
 def test_a_layer_too_deep_is_refused(hubert_folder: str) -> None:

@@ -166,8 +166,8 @@ def compare(
 
 
 def suited(estimator: Any, data: Features) -> Any:
-    """The estimator, told which columns belong to which feature if it asks for ``blocks``."""
-    if "blocks" in estimator.get_params():
+    """The estimator, told which columns belong to which feature if it leaves ``blocks`` open."""
+    if estimator.get_params().get("blocks", ()) is None:
         return clone(estimator).set_params(blocks=list(data.widths))
     return estimator
 

@@ -11,6 +11,9 @@ where MODEL is a Hugging Face hub name or a local folder, and the options are, i
                           difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
                           (:class:`emoscope.audio.preprocess.SpeechLevel`); ``none`` is the default
+``speed=0.9``             the clip played slower and deeper, or faster and higher, by that factor,
+                          from 0.5 to 2: another voice saying the same; several of them, stacked,
+                          are worth more than one
 ========================  =========================================================================
 
 Columns run block by block, within it pooling by pooling. ``pool=none`` puts the blocks side by side
@@ -34,6 +37,7 @@ from .base import Feature
 from .spectrum import Spectrum
 
 POOLINGS = ("mean", "std", "change")
+SLOWEST, FASTEST = 0.5, 2.0
 CHANGE_FRAMES = 5
 """Frames 20 ms apart, so 100 ms: about half a syllable."""
 
@@ -46,6 +50,17 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
         # Commas are accepted for Python; on a command line they separate features.
         options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
     return text, options
+
+
+def _speed(text: str, value: str) -> float:
+    """The factor, checked."""
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not SLOWEST <= speed <= FASTEST:
+        raise FeatureError(f"'encoder:{text}': speed={value} should be a number from 0.5 to 2")
+    return speed
 
 
 def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
@@ -84,6 +99,8 @@ class Encoder(Feature):
         Of ``mean``, ``std``, ``change``.
     prepare : {"none", "speech-level"}
         What is done to the clip first.
+    speed : float
+        Factor by which tempo and pitch are raised.
     """
 
     name: ClassVar[str] = "encoder"
@@ -93,6 +110,7 @@ class Encoder(Feature):
     layers: tuple[int, ...] = ()
     poolings: tuple[str, ...] = ("mean", "std")
     prepare: str = "none"
+    speed: float = 1.0
 
     @classmethod
     def from_text(cls, text: str) -> Encoder:
@@ -104,12 +122,12 @@ class Encoder(Feature):
             When TEXT names no model, or an option that does not exist.
         """
         model, options = _split(text)
-        unknown = set(options) - {"layers", "pool", "prepare"}
+        unknown = set(options) - {"layers", "pool", "prepare", "speed"}
         if not model or unknown:
             found = f"unknown option {sorted(unknown)}" if unknown else "no model"
             raise FeatureError(
                 f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3][@pool=mean+std]"
-                "[@prepare=speech-level] with MODEL a Hugging Face name or a local folder"
+                "[@prepare=speech-level][@speed=0.9] with MODEL a Hugging Face name or a local folder"
             )
         layers = options.get("layers", "")
         if layers and not all(part.isdigit() for part in layers.split("+")):
@@ -118,15 +136,16 @@ class Encoder(Feature):
         prepare = options.get("prepare", "none")
         if prepare not in ("none", preprocess.SpeechLevel.name):
             raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
+        speed = _speed(text, options.get("speed", "1"))
         numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
         if poolings == ("none",):
-            return EncoderFrames(model, numbers, (), prepare)
+            return EncoderFrames(model, numbers, (), prepare, speed)
         if not set(poolings) <= set(POOLINGS):
             raise FeatureError(
                 f"'encoder:{text}': pool={'+'.join(poolings)}; valid: none, or one or more of "
                 f"{', '.join(POOLINGS)} joined by '+'"
             )
-        return cls(model, numbers, poolings, prepare)
+        return cls(model, numbers, poolings, prepare, speed)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -150,6 +169,7 @@ class Encoder(Feature):
     def stem(self) -> str:
         """What the columns of this encoder, hearing this preprocessing, begin with."""
         heard = "" if self.prepare == "none" else f"_{self.prepare}"
+        heard += "" if self.speed == 1 else f"_x{self.speed:g}"
         return f"encoder_{PurePath(self.model).name}{heard}"
 
     @property
@@ -165,7 +185,9 @@ class Encoder(Feature):
 
     def hidden_states(self, spectrum: Spectrum) -> list[NDArray[np.float32]]:
         """Hidden states of every block used, each of shape (n_frames, width)."""
-        samples = audio.resample(spectrum.signal, pretrained.RATE).samples
+        signal = spectrum.signal
+        played = audio.Signal(signal.samples, round(signal.rate * self.speed), signal.path)
+        samples = audio.resample(played, pretrained.RATE).samples
         if self.prepare != "none":
             samples = preprocess.SpeechLevel()(samples, pretrained.RATE)
         encoder = pretrained.load(self.model, max(1, *self.blocks))
@@ -187,6 +209,7 @@ class Encoder(Feature):
             "layers": list(self.blocks),
             "poolings": list(self.poolings),
             "prepare": None if self.prepare == "none" else preprocess.SpeechLevel().spec,
+            **({} if self.speed == 1 else {"speed": self.speed}),
         }
 
 

@@ -290,7 +290,10 @@ def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input] | None:
 
     prepared = {encoder.prepare for encoder in encoders}
     fits = all(
-        type(encoder) is Encoder and pretrained.is_whisper(encoder.model) and min(encoder.blocks)
+        type(encoder) is Encoder
+        and pretrained.is_whisper(encoder.model)
+        and min(encoder.blocks)
+        and encoder.speed == 1
         for encoder in encoders
     )
     if not fits or len(prepared) > 1:
