@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -19,6 +20,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         The file; missing parent folders are made, an existing file is replaced.
     content : bytes or str
         Text is encoded as UTF-8.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; an existing file is then as it was.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -29,8 +35,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(target)  # the name that the user knows
         raise
 
 

@@ -40,6 +40,12 @@ def main() -> None:
         terminal.err.print("[bold red]error:[/]", end=" ")
         terminal.err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(2)
+    except OSError as error:
+        from . import leave_standard_output, os_reason
+
+        leave_standard_output()
+        print(f"error: {os_reason(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError, EmoscopeError
-from ..files import printable
+from ..files import printable, write_atomically
 from ..recognition.prediction import Prediction
+from . import leave_standard_output, os_reason
 
 if TYPE_CHECKING:
     from ..recognition import Predictor
@@ -77,8 +80,12 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_standard_output()
         return 0
+    except OSError as error:
+        leave_standard_output()
+        print(f"error: {os_reason(error)}", file=sys.stderr)
+        return 2
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -172,8 +179,10 @@ def _draw(prediction: Prediction, path: str) -> None:
     figure, ax = pyplot.subplots(figsize=(12, 3), layout="constrained")
     plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
     ax.set_xlim(0, prediction.segments[-1].end)
+    content = io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(content, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        write_atomically(path, content.getvalue())
     except (OSError, ValueError) as error:
         raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
     finally:

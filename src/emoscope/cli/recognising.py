@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import AudioError, EmoscopeError, UnknownNameError
+from ..errors import AudioError, UnknownNameError
+from ..files import write_atomically
 from .commands import RECOGNISING, ModelFile, app, command, end, names_of, split
 
 
@@ -125,7 +127,6 @@ def _save_figure(figure: Any, path: Path) -> None:
     known = figure.canvas.get_supported_filetypes()
     if path.suffix.lstrip(".") not in known:
         raise UnknownNameError("picture format", path.suffix.lstrip("."), known)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.lstrip("."))
+    write_atomically(path, content.getvalue())

@@ -16,6 +16,8 @@ from . import Predictor
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
 from .prediction import Prediction
 
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
 
 class Output:
     """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
@@ -52,17 +54,28 @@ class Output:
         kept = b""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            exists = path.is_file()  # and not a device, which may have no end
-            if exists:
-                kept = self._whole(path.read_bytes(), str(path))
-            self._file = open(path, "r+b" if exists else "wb", buffering=0)  # noqa: SIM115
-            if exists:
+            self._file = open(os.open(path, _FLAGS, 0o666), "r+b", buffering=0)  # noqa: SIM115
+            if path.is_file():  # and not a device, which may have no end
+                self._claim()
+                kept = self._whole(self._file.read(), str(path))
                 self._file.truncate(len(kept))
                 self._file.seek(len(kept))
         except OSError as error:
             raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
         if format == "csv" and not kept:
             self._append(self._lines([csv_columns(emotions, timeline=timeline)]))
+
+    def _claim(self) -> None:
+        """Keep other runs from writing the file as well; the claim ends with the process."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise EmoscopeError(f"{self.path}: another run is writing it") from None
 
     def __enter__(self) -> Output:
         return self
