@@ -31,12 +31,12 @@ LADDER = (
     ("ravdess-no-encoder", "stack", "no pretrained encoder: functionals and openSMILE, stacked"),
     ("ravdess-shipped", "emoscope-default", "**shipped model**: Whisper-base blocks 1 to 3, 16 MB"),
     ("ravdess-encoders", "lda", "Whisper-tiny and -base frozen, discriminant"),
-    ("ravdess-best", None, "**best**"),
-    ("ravdess-adapted", None, "encoders, standardised on unlabelled clips of each speaker"),
+    ("ravdess-best", "stack", "**best**: both, as recorded, levelled, slower and faster, stacked"),
+    ("ravdess-adapted", None, "the same, standardised on unlabelled clips of each speaker"),
 )
 OTHERS = (
     ("ravdess-shipped-luna", "RAVDESS, Luna-Jiménez's five folds, shipped recipe"),
-    ("ravdess-luna", "RAVDESS, Luna-Jiménez's five folds, both encoders"),
+    ("ravdess-luna", "RAVDESS, Luna-Jiménez's five folds, best model"),
     ("emodb-loso", "EMO-DB, the smaller model's recipe, trained on EMO-DB alone"),
     ("emodb-encoders", "EMO-DB, both encoders"),
     ("emodb-shipped", "EMO-DB, shipped recipe, trained with RAVDESS"),

@@ -45,6 +45,7 @@ MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"
 WEIGHTS = {
     "mixed": "convolutions and first block float16, other blocks int8, head float32",
     "int8": "int8, head float32",
+    "float32": "float32, nothing rounded: what rounding costs is told by this",
 }
 FIGURES = (
     ("ravdess-shipped", "ravdess", "speaker-6fold"),
@@ -86,7 +87,9 @@ def main() -> None:
         "--results", type=Path, nargs="*", help="Folders of 'measure', for the card."
     )
     parser.add_argument("--name", default=MODEL)
-    parser.add_argument("--weights", default="mixed", help="How they are stored: mixed or int8.")
+    parser.add_argument(
+        "--weights", default="mixed", choices=list(WEIGHTS), help="How they are stored."
+    )
     parser.add_argument("--fold", help="Measure this fold of RAVDESS alone.")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -104,7 +107,11 @@ def cached_trunk(options: argparse.Namespace) -> bytes:
     path = options.work / "trunk.onnx"
     if not path.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(default_model.trunk(options.encoder, options.weights))
+        path.write_bytes(
+            default_model.trunk(
+                options.encoder, None if options.weights == "float32" else options.weights
+            )
+        )
     return path.read_bytes()
 
 
@@ -202,7 +209,7 @@ def measure(heard: Heard, options: argparse.Namespace) -> None:
     names = [str(name) for name in np.unique(heard.corpora)]
     for folder, name, protocol in FIGURES:
         if name in names:
-            alone = folder.replace("shipped", "alone") if len(names) == 1 else folder
+            alone = f"{name}-{protocol}" if len(names) == 1 else folder
             report(heard, alone, name, protocol, options)
     for name in names if len(names) > 1 else []:
         cross(heard, name, options)
@@ -220,14 +227,16 @@ def report(
     here = np.flatnonzero(heard.corpora == name)
     table = heard.corpus.table.iloc[here].reset_index(drop=True)
     table["speaker"] = [speaker.removeprefix(f"{name}/") for speaker in table["speaker"]]
-    rows = []
+    rows, before = [], []
     for fold in protocols.folds(table, protocol):
         if only and fold.name != only:
             continue
         test = here[fold.test]
         fitted = default_model.fit(heard, set(heard.speakers) - set(heard.speakers[test]))
-        found = logits(fitted.form, heard.copies[0][test]) / fitted.temperature
+        found = logits(fitted.form, heard.copies[0][test])
         allowed = np.unique(heard.labels[here])
+        before.append(as_rows(heard, test, found, allowed, protocol, fold.name))
+        found = found / fitted.temperature
         rows.append(as_rows(heard, test, found, allowed, protocol, fold.name))
         uar = metrics.uar(rows[-1]["emotion"], rows[-1]["predicted"])
         print(
@@ -235,7 +244,10 @@ def report(
             flush=True,
         )
     if not only:
-        save(heard, name, pd.concat(rows, ignore_index=True), options.out / folder, options)
+        uncalibrated = summarise(pd.concat(before, ignore_index=True))["calibration_error"]
+        together = pd.concat(rows, ignore_index=True)
+        extra = {"calibration_error_uncalibrated": uncalibrated}
+        save(heard, name, together, options.out / folder, options, **extra)
 
 
 def cross(heard: Heard, name: str, options: argparse.Namespace) -> None:

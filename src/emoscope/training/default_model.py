@@ -64,15 +64,15 @@ GAIN = 0.01
 GIVEN = Input(kind="samples", rate=RATE, preprocess=SpeechLevel(), shortest=0.2, longest=30.0)
 
 
-def trunk(folder: str, scheme: Scheme = "mixed") -> bytes:
+def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
     """The graph from samples to averaged hidden states.
 
     Parameters
     ----------
     folder : str
         The encoder: a local folder, or a name on the Hugging Face hub.
-    scheme : {"float16", "int8", "mixed", "int8-dynamic"}
-        How weights are stored; see :mod:`emoscope.training.compression`.
+    scheme : {"float16", "int8", "mixed", "int8-dynamic"} or None
+        How weights are stored; see :mod:`emoscope.training.compression`. None: single precision.
     """
     from .compression import compress
     from .export import from_waveform
@@ -80,7 +80,8 @@ def trunk(folder: str, scheme: Scheme = "mixed") -> bytes:
 
     shortest, longest = (round(s * RATE) for s in (GIVEN.shortest, GIVEN.longest))
     network = WaveformTrunk([Branch(folder, BLOCKS, POOLINGS)])
-    return compress(from_waveform(network, shortest=shortest, longest=longest), scheme)
+    graph = from_waveform(network, shortest=shortest, longest=longest)
+    return compress(graph, scheme) if scheme else graph
 
 
 def hear(
