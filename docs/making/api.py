@@ -52,7 +52,7 @@ def pages() -> dict[str, Callable[[], str]]:
 
 
 def _index() -> str:
-    names = "\n".join(f"| {{py:obj}}`~{_target(n)}` | {_summary(n)} |" for n in _public())
+    names = "\n".join(f"| {{py:obj}}`{n} <{_target(n)}>` | {_summary(n)} |" for n in _public())
     entries = "\n".join(SUBJECTS)
     return f"""# Python
 
