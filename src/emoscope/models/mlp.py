@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .base import Build, ModelInfo, best_epoch, held_out, need_several
+from .scaling import learn_floor, levels
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -40,12 +41,14 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Epochs without a higher held-out UAR before the search ends.
     held_out_fraction : float
         Part of the training speakers to hold out while searching.
+    logarithmic : bool
+        Whether columns that are never negative are replaced by their logarithms before scaling.
     seed : int
         The same seed gives the same predictions.
 
     Attributes
     ----------
-    classes_, n_features_in_, history_, best_epoch_
+    classes_, n_features_in_, history_, best_epoch_, floor_
         As in the convolutional networks.
     """
 
@@ -59,6 +62,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int = 100,
         patience: int = 15,
         held_out_fraction: float = 0.2,
+        logarithmic: bool = False,
         seed: int = 0,
     ) -> None:
         self.hidden = hidden
@@ -68,6 +72,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.patience = patience
         self.held_out_fraction = held_out_fraction
+        self.logarithmic = logarithmic
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerStoppedMLP:
@@ -85,17 +90,22 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         need_several(self.classes_)
         learn, watch = held_out(labels, groups, fraction=self.held_out_fraction, seed=self.seed)
         self.history_: list[dict[str, float]] = []
-        scaler = StandardScaler().fit(raw[learn])
-        scaled = scaler.transform(raw)
+        heard = levels(raw, self._floor(raw[learn]))
+        scaled = StandardScaler().fit(heard[learn]).transform(heard)
         for net in self._epochs(scaled[learn], labels[learn], self.epochs):
             row = self._measure(net, scaled, labels, learn, watch)
             self.history_.append({"epoch": len(self.history_) + 1, **row})
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
                 break
-        self.scaler_ = StandardScaler().fit(raw)
-        *_, self.net_ = self._epochs(self.scaler_.transform(raw), labels, self.best_epoch_)
+        self.floor_ = self._floor(raw)
+        heard = levels(raw, self.floor_)
+        self.scaler_ = StandardScaler().fit(heard)
+        *_, self.net_ = self._epochs(self.scaler_.transform(heard), labels, self.best_epoch_)
         return self
+
+    def _floor(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
+        return learn_floor(raw) if self.logarithmic else np.full(raw.shape[1], np.nan, np.float32)
 
     def _epochs(
         self, X: NDArray[np.float64], y: NDArray[Any], epochs: int
@@ -138,7 +148,8 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probability of each emotion, shape (n_clips, n_classes)."""
         check_is_fitted(self, "net_")
-        scaled = self.scaler_.transform(validate_data(self, X, dtype=np.float64, reset=False))
+        raw = validate_data(self, X, dtype=np.float64, reset=False)
+        scaled = self.scaler_.transform(levels(raw, self.floor_))
         probabilities: NDArray[np.float64] = self.net_.predict_proba(scaled)
         return probabilities
 
@@ -165,7 +176,7 @@ class PublishedMLP(MLPClassifier):  # type: ignore[misc]
 
 def build(seed: int) -> SpeakerStoppedMLP:
     """The sound form."""
-    return SpeakerStoppedMLP(seed=seed)
+    return SpeakerStoppedMLP(logarithmic=True, seed=seed)
 
 
 def published(seed: int, *, hidden: tuple[int, ...] = (300,), batch: int = 256) -> PublishedMLP:

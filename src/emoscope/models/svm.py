@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from .base import ModelInfo
+from .scaling import Levels
 
 
 class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -48,9 +49,9 @@ class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
 
 
 def build(seed: int, **parameters: Any) -> Pipeline:
-    """The sound form: columns standardised on the training clips, emotions balanced."""
+    """The sound form: energies as logarithms, columns standardised, emotions balanced."""
     svc = VotingSVC(class_weight="balanced", break_ties=True, random_state=seed, **parameters)
-    return Pipeline([("scale", StandardScaler()), ("svm", svc)])
+    return Pipeline([("levels", Levels()), ("scale", StandardScaler()), ("svm", svc)])
 
 
 def published(seed: int, **parameters: Any) -> VotingSVC:

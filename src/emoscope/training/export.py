@@ -206,6 +206,9 @@ def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{type(estimator).__name__} has no ONNX form: {reason}") from error
     graph = model.graph
+    floor = _floor(estimator)
+    if floor is not None:
+        _take_logarithms(graph, floor)
     scores = graph.output[1].name
     del graph.output[:]
     if gives_scores:
@@ -222,6 +225,43 @@ def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
     return stripped(model.SerializeToString())
 
 
+def _floor(estimator: Any) -> Array | None:
+    """What is added before logarithms are taken; None where none are."""
+    from sklearn.pipeline import Pipeline
+
+    from ..models.scaling import Levels
+
+    first = estimator.steps[0][1] if isinstance(estimator, Pipeline) else estimator
+    if isinstance(first, Levels) or getattr(first, "logarithmic", False):
+        floor: Array = first.floor_
+        return floor
+    return None
+
+
+def _take_logarithms(graph: Any, floor: Array) -> None:
+    """Let the graph see :func:`emoscope.models.scaling.levels` of its features."""
+    onnx = need("onnx")
+    for node in graph.node:
+        node.input[:] = ["levels" if name == "features" else name for name in node.input]
+    logarithmic = ~np.isnan(floor)
+    arrays = {
+        "zero": np.array(0, np.float32),
+        "floor": np.where(logarithmic, floor, 1).astype(np.float32),
+        "logarithmic": logarithmic,
+    }
+    graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in arrays.items())
+    make = onnx.helper.make_node
+    first = [
+        make("Max", ["features", "zero"], ["not_negative"]),
+        make("Add", ["not_negative", "floor"], ["over_floor"]),
+        make("Log", ["over_floor"], ["logarithms"]),
+        make("Where", ["logarithmic", "logarithms", "features"], ["levels"]),
+    ]
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*first, *rest])
+
+
 def _plain(estimator: Any) -> tuple[Any, bool]:
     """The estimator in classes that skl2onnx knows, and whether it gives scores for a softmax."""
     from sklearn.neural_network import MLPClassifier
@@ -229,10 +269,12 @@ def _plain(estimator: Any) -> tuple[Any, bool]:
     from sklearn.svm import SVC
 
     from ..models.mlp import SpeakerStoppedMLP
+    from ..models.scaling import Levels
     from ..models.svm import VotingSVC
 
     if isinstance(estimator, Pipeline):
         *before, (name, last) = estimator.steps
+        before = [step for step in before if not isinstance(step[1], Levels)]
         last, gives_scores = _plain(last)
         return Pipeline([*before, (name, last)]), gives_scores
     if isinstance(estimator, SpeakerStoppedMLP):
