@@ -12,7 +12,12 @@ The names below are imported when first used, so that importing the package cost
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# onnxruntime (from 1.29 on also outside Windows) reports to its maker unless told not to before it
+# starts. Nothing that emoscope does is told to anybody; who wants to can set the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
