@@ -26,7 +26,7 @@ LADDER = (
     ("ravdess-classic", "tree", "193 classic values, decision tree"),
     ("ravdess-classic", "mlp", "the same, multi-layer perceptron"),
     ("ravdess-classic", "svm-rbf", "the same, RBF support vectors"),
-    ("ravdess-classic", "cnn1d-a", "the same, 1-D network with logarithms of the energies"),
+    ("ravdess-classic", "cnn1d-a", "the same, 1-D network A"),
     ("ravdess-classic", "cnn2d-a", "log-mel spectrograms, 2-D network"),
     ("ravdess-no-encoder", "stack", "no pretrained encoder: functionals and openSMILE, stacked"),
     ("ravdess-shipped", "emoscope-default", "**shipped model**: Whisper-base blocks 1 to 3, 16 MB"),
