@@ -1,0 +1,332 @@
+"""What is left when machines fail: kills, full disks, folders without permission, clocks, restarts.
+
+The functions that count runs and losses are run longer by ``benchmarks/faults.py``. Kills of an
+extraction, of its workers and of a cluster are in ``test_extraction.py`` and ``test_compute.py``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bad_audio
+import bad_audio_outcomes as outcomes
+from emoscope import corpus as corpora
+from emoscope.cli import predict as predict_command
+from emoscope.errors import EmoscopeError
+from emoscope.extraction import extract
+from emoscope.journal import Journal
+from emoscope.recognition.output import Output
+from emoscope.store import Store
+from serving import Running
+from small_corpus import Levels, make_corpus
+
+pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+tiny_model = pytest.importorskip("tiny_model")
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="no signals and limits like these")
+pytestmark = needs_posix
+
+HERE = str(Path(__file__).parent)
+
+
+def make_clips(folder: Path, count: int) -> None:
+    """Clips of different levels in ``speaker/emotion``."""
+    for number in range(count):
+        speaker = bad_audio.SPEAKERS[number % 4]
+        place = folder / speaker / bad_audio.EMOTIONS[number // 4 % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        level = (1 + number % 30) / 40
+        (place / f"{number:03d}.wav").write_bytes(bad_audio.encoded(level * bad_audio.speech()))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults") / "clips"
+    make_clips(folder, 32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.write(tmp_path_factory.mktemp("model"))
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+PREDICT = "import sys; from emoscope.cli.predict import main; sys.exit(main(sys.argv[1:]))"
+
+
+def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> dict[str, int]:
+    """Kill ``predict --out`` at random moments, go on, and count what is not as if undisturbed."""
+    rng = random.Random(7)
+    words = [str(clips), "--model", str(model), "--format", "json", "--jobs", "1", "--out"]
+    assert predict_command.main([*words, str(folder / "whole.jsonl")]) == 0
+    whole = (folder / "whole.jsonl").read_bytes()
+    cut, lost = 0, 0
+    for trial in range(trials):
+        out = folder / f"{trial}.jsonl"
+        process = subprocess.Popen([sys.executable, "-c", PREDICT, *words, str(out)])
+        wanted = rng.randrange(len(whole))
+        while process.poll() is None and (out.stat().st_size if out.exists() else -1) < wanted:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        cut += out.stat().st_size < len(whole)
+        assert predict_command.main([*words, str(out)]) == 0
+        lost += out.read_bytes() != whole
+    return {"runs": trials, "cut_off": cut, "losses": lost}
+
+
+WRITER = """
+import sys
+from emoscope.journal import Journal
+journal = Journal(sys.argv[1])
+for number in range(100_000):
+    journal.put({"unit": number}, {"outcome": [number] * 2000})
+    print(number, flush=True)
+"""
+
+
+def killed_journals(folder: Path, trials: int) -> dict[str, int]:
+    """Kill a run that notes finished units, and count units that are not as they were noted."""
+    rng = random.Random(8)
+    lost = noted = 0
+    for trial in range(trials):
+        place = folder / f"journal-{trial}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE, text=True
+        )
+        first = process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
+        process.kill()
+        finished = 1 + len((first and process.stdout.read()).splitlines()) if first else 0
+        process.wait()
+        process.stdout.close()
+        journal = Journal(place)
+        outcomes = [journal.get({"unit": number}) for number in range(finished + 1)]
+        wanted = [{"outcome": [number] * 2000} for number in range(finished + 1)]
+        lost += sum(a != b for a, b in zip(outcomes[:-1], wanted[:-1], strict=True))
+        lost += outcomes[-1] not in (None, wanted[-1])  # the unit that was being noted
+        noted += finished
+    return {"runs": trials, "units": noted, "losses": lost}
+
+
+def test_predictions_killed_at_any_moment_go_on(clips: Path, model: Path, tmp_path: Path) -> None:
+    found = killed_predictions(clips, model, tmp_path, 4)
+    assert found["losses"] == 0 and found["cut_off"] >= 2
+
+
+def test_what_was_noted_as_finished_is_whole_after_a_kill(tmp_path: Path) -> None:
+    found = killed_journals(tmp_path, 4)
+    assert found["losses"] == 0 and found["units"] >= 4
+
+
+# --- no space, no permission ----------------------------------------------------------------------
+
+COMMANDS = """
+import io, json, os, resource, sys, warnings
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from emoscope.cli import main
+import emoscope.cli.app, emoscope.cli.terminal as terminal
+out, clips, model, limit = sys.argv[1:]
+clip = os.path.join(clips, "anna", "happy", "000.wav")
+commands = {
+    "extract": ["extract", clips, "--features", "mfcc", "--out", f"{out}/features.parquet"],
+    "compare": ["compare", clips, "--features", "mfcc", "--models", "lda", "--protocol", "loso",
+                "--no-leak-gap", "--out", f"{out}/result"],
+    "train": ["train", "lda", clips, "--features", "mfcc", "--out", f"{out}/mine.emoscope"],
+    "show": ["show", clip, "--panels", "waveform", "--out", f"{out}/clip.png"],
+    "predict": ["predict", clip, "--model", model, "--format", "json", "--out", f"{out}/p.jsonl"],
+    "picture": ["predict", clip, "--model", model, "--picture", f"{out}/t.png"],
+}
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+found = {}
+for name, words in commands.items():
+    sys.argv = ["emoscope", *words]
+    said = io.StringIO()
+    terminal.err.file = terminal.status.file = said
+    with redirect_stderr(said), redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+        except BaseException as error:
+            status = repr(error)
+    found[name] = [status, said.getvalue()]
+json.dump(found, sys.stdout)
+"""
+
+
+def run_commands(out: Path, clips: Path, model: Path, limit: int) -> dict[str, list]:
+    words = [sys.executable, "-c", COMMANDS, str(out), str(clips), str(model), str(limit)]
+    found = subprocess.run(
+        words, capture_output=True, text=True, check=True, preexec_fn=outcomes.without_privileges,
+        env={**os.environ, "EMOSCOPE_STORE": str(out.parent / "store"), "COLUMNS": "300"},
+    )  # fmt: skip
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("fault", ["no space", "no permission"])
+def test_what_cannot_be_written_is_said_in_one_line(
+    clips: Path, model: Path, tmp_path: Path, fault: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    kept = ["features.parquet", "mine.emoscope", "clip.png", "t.png"]
+    for name in kept:
+        (out / name).write_text("of an earlier run")
+    limit = 100 if fault == "no space" else 10**9  # bytes of a file: as a disk that is full
+    out.chmod(0o755 if fault == "no space" else 0o555)
+    found = run_commands(out, clips, model, limit)
+    out.chmod(0o755)
+    for name, (status, said) in found.items():
+        assert status == 2, (name, status, said)
+        last = said.strip().splitlines()[-1]
+        assert str(out) in last and last.startswith("error: "), said
+        assert "too large" in last or "ermission" in last
+    for name in kept:
+        assert (out / name).read_text() == "of an earlier run"
+    left = {path.name for path in out.rglob("*") if path.is_file()} - set(kept)
+    assert left <= {"p.jsonl", "run.toml"}  # no temporary file, nothing that looks finished
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+@pytest.mark.parametrize("words", [["predict", "CLIP", "--model", "MODEL"], ["corpora"]])
+def test_a_full_disk_behind_standard_output(clips: Path, model: Path, words: list[str]) -> None:
+    names = {"CLIP": str(clips / "anna" / "happy" / "000.wav"), "MODEL": str(model)}
+    command = [sys.executable, "-m", "emoscope", *(names.get(word, word) for word in words)]
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 2
+    assert found.stderr == "error: the output: No space left on device\n"
+
+
+# --- two at once ----------------------------------------------------------------------------------
+
+
+def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    with Output(path, "csv", ["happy"]):
+        before = path.read_bytes()
+        with pytest.raises(EmoscopeError, match="another run is writing it"):
+            Output(path, "csv", ["happy"])
+        assert path.read_bytes() == before
+    Output(path, "csv", ["happy"]).close()
+    assert path.read_bytes() == before
+
+
+# --- a clock that goes back -----------------------------------------------------------------------
+
+
+def test_a_clock_set_back_serves_nothing_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+    clips = make_corpus(tmp_path / "clips", 6)
+    first = extract(clips, [Levels()], store=store, jobs=1)
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() - 86_400 * 10**9)
+    monkeypatch.setattr(time, "time", lambda: real() / 1e9 - 86_400)
+    changed = Path(clips.table["path"][2])
+    louder = Path(clips.table["path"][3]).read_bytes()
+    changed.write_bytes(louder)
+    again = extract(clips, [Levels()], store=Store(store.folder), jobs=1)
+    X, Y = first.features["vector"].X, again.features["vector"].X
+    assert (Y[2] == X[3]).all() and (Y[[0, 1, 3, 4, 5]] == X[[0, 1, 3, 4, 5]]).all()
+    assert corpora.load(write_manifest(tmp_path, clips)).rejected == []
+
+
+def write_manifest(folder: Path, clips: corpora.Corpus) -> Path:
+    path = folder / "m.csv"
+    clips.table[["path", "emotion", "speaker"]].to_csv(path, index=False)
+    return path
+
+
+# --- a server that dies ---------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def serving_process(port: int, model: Path, scratch: Path):
+    words = ["serve", "--model", str(model), "--port", str(port), "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emoscope", *words], env={**os.environ, "TMPDIR": str(scratch)}
+    )
+    try:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            assert process.poll() is None, "the server did not start"
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def restarted_servers(model: Path, scratch: Path, restarts: int) -> dict[str, Any]:
+    """Kill a server under load and start it again; count answers, wrong ones and what is left."""
+    server = Running(free_port())
+    clip = bad_audio.encoded()
+    counts: dict[str, Any] = {"restarts": restarts, "answers": 0, "unanswered": 0, "wrong": 0}
+    stop = time.monotonic() + 120
+
+    def client(wanted, done):
+        while not done and time.monotonic() < stop:
+            try:
+                answer = server.upload("/api/predict", ("a.wav", clip))
+            except (OSError, http.client.HTTPException):
+                counts["unanswered"] += 1
+                time.sleep(0.01)
+                continue
+            counts["answers"] += 1
+            counts["wrong"] += answer.status != 200 or answer.json["predictions"] != wanted
+
+    wanted = None
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for number in range(restarts + 1):
+            with serving_process(server.port, model, scratch) as process:
+                wanted = (
+                    wanted or server.upload("/api/predict", ("a.wav", clip)).json["predictions"]
+                )
+                done: list[bool] = []
+                running = [pool.submit(client, wanted, done) for _ in range(4)]
+                before = counts["answers"]
+                while counts["answers"] < before + 10 and time.monotonic() < stop:
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGKILL if number < restarts else signal.SIGTERM)
+                process.wait(20)
+                done.append(True)
+                for client_run in running:
+                    client_run.result()
+    counts["left_behind"] = [path.name for path in scratch.iterdir()]
+    return counts
+
+
+def test_a_server_killed_under_load_starts_again_and_answers_right(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+    found = restarted_servers(model, tmp_path, 1)
+    assert found["answers"] >= 20
+    assert (found["wrong"], found["left_behind"]) == (0, [])
