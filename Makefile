@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROSE := src tests benchmarks scripts examples docs README.md CONTRIBUTING.md CHANGELOG.md
 export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: help compare test lint docs clean
+.PHONY: help compare test lint docs dist clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,8 +16,11 @@ compare: $(VENV)/.ready  ## Set up, then compare every model on the embedded RAV
 test: $(VENV)/.ready-test  ## Set up, then run every test
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.ready-test  ## Check style and types
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(VENV)/.ready-test  ## Check style, types and spelling
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell $(PROSE)
+
+dist: $(VENV)/.ready-dist  ## Build wheel and sdist, check them, and use the wheel in a bare environment
+	$(BIN)/python scripts/check_distribution.py $(ARGS)
 
 docs: $(VENV)/.ready-test  ## Build the documentation into site/; a warning ends it
 	$(BIN)/sphinx-build -W --keep-going -q docs site
@@ -35,3 +39,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,docs,test]'
 	@touch $(VENV)/.ready $@
+
+$(VENV)/.ready-dist: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dist]'
+	@touch $@

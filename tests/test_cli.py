@@ -1,7 +1,10 @@
 """The commands as a user types them: what they deliver, what they say, their exit status."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -118,7 +121,7 @@ def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
         (["compare", "--emotions", "joyful"], "surprised"),
         (["compare", "--protocol", "holdout"], "speaker-6fold"),
         (["compare", "no/such/folder"], "no/such/folder"),
-        (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv"),
+        (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv or .arff"),
         (["get", "ravdes"], "Did you mean 'ravdess'"),
         (["audit", "nothing.csv"], "nothing.csv"),
         (["predict", "x.wav", "--model", "nothing.emoscope"], "nothing.emoscope"),
@@ -145,3 +148,73 @@ def test_corpora_lists_all_and_version_answers(emoscope):
     for name in ("ravdess", "emodb", "tess", "cremad", "savee", "emovo"):
         assert name in out
     assert emoscope("--version")[1].startswith("emoscope ")
+
+
+def all_commands():
+    """Every command line that ``--help`` may end, from the application itself."""
+    import typer
+
+    from emoscope.cli.app import app
+
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        below = getattr(command, "commands", None)
+        yield from ([name, each] for each in below) if below else [[name]]
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_every_help_has_examples_that_name_the_command(emoscope, words):
+    status, out, _ = emoscope(*words, "--help")
+    assert status == 0
+    after = out[out.lower().index("examples:") :]
+    assert f"emoscope {' '.join(words)}" in " ".join(after.split())
+    for option in ("--quiet", "--verbose"):
+        assert option in out
+
+
+def test_help_tells_the_exit_statuses(emoscope):
+    _, out, _ = emoscope("--help")
+    assert "Exit status: 0 everything done" in " ".join(out.split())
+
+
+def test_quiet_says_results_alone_and_verbose_says_more(emoscope, tmp_path):
+    words = ["compare", "--models", "dummy", "--features", "mfcc", "--jobs", 1, "--emotions"]
+    words += ["sad,happy", "--out", tmp_path]
+    _, results, told = emoscope(*words)
+    assert "dummy" in told
+    _, quiet, silence = emoscope(*words, "--quiet")
+    assert (quiet.splitlines()[0], silence) == (results.splitlines()[0], "")
+    _, _, verbose = emoscope(*words, "-v")
+    assert "extracting features: " in verbose and "writing the report: " in verbose
+
+
+def test_verbose_shows_where_an_error_came_from(tmp_path):
+    words = ["extract", str(tmp_path / "nothing"), "--out", "x.csv", "--verbose"]
+    code = "from emoscope.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" in done.stderr
+    assert "no such folder or manifest" in done.stderr.splitlines()[-1]
+
+
+def test_no_colour_where_none_is_wanted():
+    code = "from emoscope.cli import main; main()"
+    words = [sys.executable, "-c", code, "corpora", "--help"]
+    environment = {**os.environ, "FORCE_COLOR": "1"}
+    coloured = subprocess.run(words, env=environment, capture_output=True, text=True)
+    environment = {**os.environ, "NO_COLOR": "1"}
+    plain = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert "\x1b[" in coloured.stdout and "\x1b[" not in plain.stdout
+
+
+def test_the_shell_completes_names():
+    code = "from emoscope.cli import main; import sys; sys.argv = ['emoscope']; main()"
+    environment = {
+        **os.environ,
+        "_EMOSCOPE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "emoscope compare --models svm,for",
+        "COMP_CWORD": "3",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["svm,forest"]

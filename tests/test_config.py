@@ -53,7 +53,7 @@ def test_a_result_can_be_made_again_from_its_options(emoscope, manifest, tmp_pat
     assert saved == {
         "source": str(manifest), "models": ["tree", "svm"], "features": ["mel"],
         "protocol": "loso", "as_published": False, "quick": False, "leak_gap": False, "seed": 3,
-        "jobs": 1, "out": str(first),
+        "jobs": 1, "mlflow": False, "out": str(first),
     }  # fmt: skip
     assert emoscope("compare", "--config", first / "run.toml", "--out", again)[0] == 0
     rows = (first / "predictions.csv").read_bytes()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from . import arff, embedded, extraction, features
 from . import corpus as corpora
-from . import embedded, extraction, features
 from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
@@ -82,7 +82,7 @@ def load(
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> None:
-    """Write corpus columns and features side by side, as Parquet or, by the ending, as CSV.
+    """Write corpus columns and features side by side, as Parquet or, by the ending, CSV or ARFF.
 
     Frames, whose number differs from clip to clip, go into Parquet alone: one column ``frames`` of
     float32 bytes, row after row, and one of their number, ``n_frames``.
@@ -90,7 +90,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     FeatureError
-        When frames are to go into CSV.
+        When frames are to go into CSV or ARFF.
     """
     about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
@@ -100,16 +100,19 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> None:
     table = pd.concat(parts, axis=1)
     target = Path(path)
     if "frames" in data.features:
-        if target.suffix == ".csv":
+        if target.suffix != ".parquet":
             raise FeatureError(
-                f"{data.features['frames'].label} gives spectrograms, which do not fit into CSV; "
-                "write to a .parquet file"
+                f"{data.features['frames'].label} gives spectrograms, which do not fit into a "
+                f"{target.suffix} file; write to a .parquet file"
             )
         frames = data.features["frames"].frames or []
         table["n_frames"] = [len(f) for f in frames]
         table["frames"] = [f.astype("<f4").tobytes() for f in frames]
     if target.suffix == ".csv":
         write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
+        return
+    if target.suffix == ".arff":
+        write_atomically(target, arff.text(table, relation=data.corpus.name))
         return
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)

@@ -61,16 +61,21 @@ def compare(
     seed: Seed = 0,
     jobs: Jobs = None,
     cluster: Cluster = None,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Also write to MLflow (MLFLOW_TRACKING_URI).")
+    ] = False,
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
-    from .. import dataset, experiment, maps, report
+    from .. import dataset, experiment, maps, report, tracking
     from .. import models as model_registry
     from ..features import DEFAULT
     from ..journal import Journal
     from ..store import Store
     from . import terminal
 
+    if mlflow:
+        tracking.mlflow()  # before the work, not after it
     chosen = split(models) or model_registry.names()
     infos = {name: model_registry.get(name) for name in chosen}
     wanted = split(features) or list(DEFAULT)
@@ -99,6 +104,8 @@ def compare(
         result.save(out)
         clips = recordings(data.corpus) if source is not None else None
         report.write(result, out / "report.html", clips=clips)
+    if mlflow:
+        tracking.to_mlflow(result, out)
     terminal.out.print(board.table())
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     end(data.corpus.rejected)

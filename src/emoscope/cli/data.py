@@ -10,6 +10,8 @@ import typer
 from ..errors import EmoscopeError
 from .commands import DATA, Cluster, Emotions, FeatureNames, Jobs, command, end, split
 
+TABLES = (".parquet", ".csv", ".arff")
+
 
 @command(examples=("emoscope corpora",), panel=DATA)
 def corpora() -> None:
@@ -62,7 +64,7 @@ def get(
 @command(
     examples=(
         "emoscope extract path/to/ravdess --out features.parquet",
-        "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.csv",
+        "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
     ),
     panel=DATA,
 )
@@ -73,7 +75,9 @@ def extract(
     emotions: Emotions = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="A .parquet, .csv or .arff file.")
+    ],
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
@@ -81,8 +85,8 @@ def extract(
     from ..store import Store
     from . import terminal
 
-    if out.suffix not in (".parquet", ".csv"):
-        raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv")
+    if out.suffix not in TABLES:
+        raise EmoscopeError(f"--out {out}: the file must end in {' or '.join(TABLES)}")
     with terminal.progress("extracting features") as tick:
         data = dataset.load(
             source, split(features) or DEFAULT, emotions=split(emotions),
@@ -91,3 +95,39 @@ def extract(
     dataset.write(data, out)
     terminal.out.print(f"{out}: {len(data.corpus.table)} clips", soft_wrap=True)
     end(data.corpus.rejected)
+
+
+@command(
+    examples=(
+        "emoscope convert path/to/ravdess --out ravdess.csv",
+        "emoscope convert my-recordings --out database --format audformat",
+        "emoscope convert manifest.csv --out folder --format huggingface",
+    ),
+    panel=DATA,
+)
+def convert(
+    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    *,
+    emotions: Emotions = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="audformat, huggingface, csv, parquet or jsonl; by default told by the ending.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file, or a folder.")],
+) -> None:
+    """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
+
+    Recordings outside such a folder are linked or copied into it.
+    """
+    from .. import corpus, interchange
+    from . import terminal
+
+    loaded = corpus.load(source)
+    if emotions:
+        loaded = loaded.select(emotions=split(emotions))
+    interchange.write(loaded, out, format=format)
+    terminal.out.print(f"{out}: {len(loaded)} clips", soft_wrap=True)
+    end(loaded.rejected)

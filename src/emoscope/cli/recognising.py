@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import AudioError, UnknownNameError
+from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import write_atomically
 from .commands import RECOGNISING, ModelFile, app, command, end, names_of, split
 
@@ -121,6 +121,38 @@ def show(
             _save_figure(figure, out)
             terminal.out.print(str(out), markup=False, soft_wrap=True)
     end(refused)
+
+
+@command(
+    examples=(
+        "emoscope export mine.emoscope --onnx mine.onnx",
+        "emoscope export mine.emoscope --hub repository",
+    ),
+    panel=RECOGNISING,
+)
+def export(
+    model: Annotated[str, typer.Argument(help="A .emoscope file.")],
+    *,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write its graph, with its signature as metadata."),
+    ] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a Hugging Face repository with a model card."),
+    ] = None,
+) -> None:
+    """Write a model for use elsewhere; nothing is sent anywhere."""
+    from .. import model_file, publishing
+    from . import terminal
+
+    if onnx is None and hub is None:
+        raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
+    loaded = model_file.load(model)
+    if onnx is not None:
+        terminal.out.print(str(publishing.to_onnx(loaded, onnx)), soft_wrap=True)
+    if hub is not None:
+        terminal.out.print(str(publishing.to_hub(loaded, hub)), soft_wrap=True)
 
 
 def _save_figure(figure: Any, path: Path) -> None:

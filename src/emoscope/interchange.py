@@ -1,0 +1,194 @@
+"""Corpora in the forms of others: audformat databases, Hugging Face audio folders, plain manifests.
+
+What is written here :func:`emoscope.corpus.load` reads back: the same clips, emotions and speakers.
+Databases and audio folders name their recordings relative to themselves; recordings that lie
+elsewhere are put into their folder ``audio``, as a second name of the same file where the file
+system can, else as a copy.
+
+Formats: https://audeering.github.io/audformat/data-format.html and
+https://huggingface.co/docs/datasets/audio_dataset
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from .audio.opening import URL
+from .corpora.base import COLUMNS
+from .corpus import Corpus
+from .errors import CorpusError, UnknownNameError
+from .files import printable, write_atomically
+from .manifests.audformat import HEADER
+
+AUDIO = "audio"
+SPLITS = ("train", "dev", "test")
+ABOUT_SPEAKER = ("gender", "age")
+
+
+def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Path:
+    """Write what is known of a corpus in another form.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Its clips.
+    target : path-like
+        A folder, or a file that ends in .csv, .parquet or .jsonl.
+    format : {"audformat", "huggingface", "csv", "parquet", "jsonl"}, optional
+        By default told by the ending of a file.
+
+    Returns
+    -------
+    Path
+        The file or folder.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    CorpusError
+        When a recording cannot be put where the format wants it.
+    """
+    path = Path(target)
+    chosen = format or path.suffix.lstrip(".").lower()
+    if chosen not in _WRITERS:
+        raise UnknownNameError("format", chosen, _WRITERS)
+    _WRITERS[chosen](corpus, path)
+    return path
+
+
+def _audformat(corpus: Corpus, folder: Path) -> None:
+    table = _portable(corpus, folder)
+    speakers = _speakers(table)
+    about_files = [c for c in table if c not in ("file", "emotion", "split", *ABOUT_SPEAKER)]
+    columns: dict[str, Any] = {
+        name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files
+    }
+    header: dict[str, Any] = {
+        "name": corpus.name,
+        "source": corpus.citation or corpus.name,
+        "usage": "other",
+        "license": corpus.licence,
+        "schemes": {
+            "emotion": {"dtype": "str", "labels": corpus.emotions},
+            "speaker": {"dtype": "str", "labels": speakers},
+        },
+        "tables": {"files": {"type": "filewise", "columns": columns}},
+    }
+    tables = {"files": table[["file", *about_files]]}
+    for name, rows in _by_split(table):
+        split = {"split_id": name} if name else {}
+        key = f"emotion.{name}" if name else "emotion"
+        column = {"emotion": {"scheme_id": "emotion"}}
+        header["tables"][key] = {"type": "filewise", **split, "columns": column}
+        if name:
+            header.setdefault("splits", {})[name] = {"type": name}
+        tables[key] = rows[["file", "emotion"]]
+    for name, rows in tables.items():
+        write_atomically(folder / f"db.{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    write_atomically(folder / HEADER, text)
+
+
+def _hugging_face(corpus: Corpus, folder: Path) -> None:
+    table = _portable(corpus, folder).rename(columns={"file": "file_name"})
+    text = table.to_csv(index=False, lineterminator="\n")
+    write_atomically(folder / "metadata.csv", text)
+
+
+def _manifest(corpus: Corpus, path: Path) -> None:
+    """Paths are relative to the manifest where they lie below it, else absolute."""
+    folder = path.resolve().parent
+    table = _described(corpus, [_beside(file, folder) for file in corpus.table["path"]])
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        write_atomically(path, table.to_parquet(index=False))
+    elif ending == ".jsonl":
+        write_atomically(path, table.to_json(orient="records", lines=True, force_ascii=False))
+    else:
+        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _portable(corpus: Corpus, folder: Path) -> pd.DataFrame:
+    """The clips with recordings that lie in `folder`, and are named relative to it."""
+    root = folder.resolve()
+    files = []
+    for clip, path in zip(corpus.table["clip"], corpus.table["path"], strict=True):
+        found = _beside(path, root)
+        if found == path or os.path.isabs(found):
+            name = f"{AUDIO}/{_safe(str(clip))}{Path(path).suffix}"
+            _place(path, root / name)
+            found = name
+        files.append(found)
+    return _described(corpus, files)
+
+
+def _described(corpus: Corpus, files: list[str]) -> pd.DataFrame:
+    """The table of the corpus with `files` in front, without what a reader finds out itself."""
+    further = [c for c in corpus.table if c not in COLUMNS]
+    kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
+    table = corpus.table[kept].reset_index(drop=True)
+    table.insert(0, "file", files)
+    return table
+
+
+def _beside(path: str, folder: Path) -> str:
+    """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
+    if URL.match(path):
+        return path
+    absolute = Path(path).resolve()
+    inside = absolute.is_relative_to(folder)
+    return absolute.relative_to(folder).as_posix() if inside else str(absolute)
+
+
+def _place(path: str, target: Path) -> None:
+    if URL.match(path):
+        raise CorpusError(f"{path}: is not on this machine; download it first")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(path, target)
+        except OSError:
+            shutil.copyfile(path, target)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be copied to {target}: {error.strerror}") from error
+
+
+def _safe(clip: str) -> str:
+    """The name of a clip as the name of a file anywhere."""
+    return "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(clip))
+
+
+def _speakers(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What is known of each speaker."""
+    facts = [column for column in ABOUT_SPEAKER if column in table]
+    return {
+        speaker: {c: rows[c].iloc[0] for c in facts if str(rows[c].iloc[0])}
+        for speaker, rows in table.groupby("speaker")
+        if speaker
+    }
+
+
+def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The clips of each split; all of them under no name where there are none."""
+    splits = table["split"] if "split" in table else pd.Series("", index=table.index)
+    if not splits.isin(SPLITS).all():
+        return [("", table)]
+    return [(name, table[splits == name]) for name in SPLITS if (splits == name).any()]
+
+
+_WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
+    "audformat": _audformat,
+    "huggingface": _hugging_face,
+    "csv": _manifest,
+    "parquet": _manifest,
+    "jsonl": _manifest,
+}

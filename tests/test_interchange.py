@@ -1,0 +1,198 @@
+"""What goes out in the forms of others comes back the same, and others can read it."""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+from emoscope import arff, corpus, interchange, model_file, publishing, tracking
+from emoscope.errors import CorpusError, MissingExtraError, UnknownNameError
+from emoscope.files import DATA
+from emoscope.result import Result
+from small_corpus import make_corpus
+
+KEPT = ["clip", "emotion", "speaker", "corpus", "gender", "age", "text"]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A small corpus with facts about clips and speakers, and awkward characters in them."""
+    table = make_corpus(tmp_path / "clips", n_clips=8).table
+    table["gender"] = ["female" if s in "02" else "male" for s in table["speaker"]]
+    table["age"] = [str(30 + int(s)) for s in table["speaker"]]
+    table["text"] = ["it's, 'quoted'", "über 100 %", '"x"\\n', "", "a", "b", "c", "d"]
+    return corpus.Corpus("synthetic", table, licence="CC BY 4.0", citation="Nobody (2020).")
+
+
+def assert_same(read, own, columns=KEPT):
+    assert not read.rejected
+    table = read.table.sort_values("clip").reset_index(drop=True)
+    for column in columns:
+        assert table[column].tolist() == own.table[column].tolist(), column
+    for there, here in zip(table["path"], own.table["path"], strict=True):
+        with open(there, "rb") as one, open(here, "rb") as other:
+            assert one.read() == other.read()
+
+
+@pytest.mark.parametrize("format", ["audformat", "huggingface"])
+@pytest.mark.parametrize("splits", [False, True])
+def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
+    if splits:
+        own.table["split"] = ["train"] * 5 + ["test"] * 3
+    folder = interchange.write(own, tmp_path / "made", format=format)
+    moved = folder.rename(tmp_path / "moved")
+    read = corpus.load(moved)
+    assert_same(read, own, [*KEPT, "split"] if splits else KEPT)
+    if format == "audformat":
+        assert (read.name, read.licence) == ("synthetic", "CC BY 4.0")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_manifests_come_back(own, tmp_path, ending):
+    assert_same(corpus.load(interchange.write(own, tmp_path / f"clips.{ending}")), own)
+    assert_same(corpus.load(interchange.write(own, tmp_path / "else" / f"x.{ending}")), own)
+
+
+def test_audformat_reads_its_database(own, tmp_path):
+    audformat = pytest.importorskip("audformat")
+    own.table["split"] = ["train"] * 5 + ["test"] * 3
+    folder = interchange.write(own, tmp_path / "made", format="audformat")
+    database = audformat.Database.load(str(folder))
+    assert database.is_portable and set(database.tables) == {
+        "files", "emotion.train", "emotion.test",
+    }  # fmt: skip
+    assert database.tables["emotion.train"].split_id == "train"
+    got = database["files"]["speaker"].get(map="gender")
+    assert got.tolist() == own.table["gender"].tolist()
+    emotions = pd.concat([database[f"emotion.{n}"]["emotion"].get() for n in ("train", "test")])
+    assert emotions.tolist() == own.table["emotion"].tolist()
+    assert all((folder / file).is_file() for file in database.files)
+
+
+def test_interchange_refuses(own, tmp_path):
+    with pytest.raises(UnknownNameError, match="audformat"):
+        interchange.write(own, tmp_path / "x", format="audformatt")
+    own.table.loc[0, "path"] = str(tmp_path / "gone.wav")
+    with pytest.raises(CorpusError, match="gone.wav: cannot be copied"):
+        interchange.write(own, tmp_path / "x", format="huggingface")
+
+
+def test_convert_and_extract_from_the_command_line(emoscope, own, tmp_path):
+    manifest = interchange.write(own, tmp_path / "clips.csv")
+    folder, table = tmp_path / "database", tmp_path / "features.arff"
+    status, out, _ = emoscope("convert", manifest, "--format", "audformat", "--out", folder)
+    assert status == 0 and "8 clips" in out and (folder / "db.yaml").is_file()
+    status, _, _ = emoscope("extract", folder, "--features", "mel", "--jobs", 1, "--out", table)
+    assert status == 0 and "@attribute 'mel_128' numeric" in table.read_text()
+
+
+def test_arff_is_what_another_reader_reads(own):
+    reader = pytest.importorskip("arff")
+    table = own.table[["clip", "emotion", "text"]].copy()
+    rng = np.random.default_rng(0)
+    table["level"] = rng.normal(size=8).astype(np.float32)
+    table["frames"] = np.arange(8)
+    table.loc[2, "text"] = None
+    read = reader.loads(arff.text(table, relation="made here"))
+    assert read["relation"] == "made here"
+    assert [name for name, _ in read["attributes"]] == [
+        "clip",
+        "text",
+        "level",
+        "frames",
+        "emotion",
+    ]
+    assert dict(read["attributes"])["emotion"] == ["happy", "sad"]
+    for row, (_, expected) in zip(read["data"], table.iterrows(), strict=True):
+        assert row[0] == expected["clip"] and row[4] == expected["emotion"]
+        assert row[1] == expected["text"] or (row[1] is None and pd.isna(expected["text"]))
+        assert np.float32(row[2]) == expected["level"] and row[3] == expected["frames"]
+
+
+def test_onnx_explains_itself_and_computes_the_same(tmp_path):
+    model = model_file.load(f"{DATA}/free.emoscope", optimise=False)
+    path = publishing.to_onnx(model, tmp_path / "free.onnx")
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    told = session.get_modelmeta().custom_metadata_map
+    assert told == publishing.metadata(model.card)
+    assert tuple(json.loads(told["emotions"])) == model.card.emotions
+    assert "mono speech in [-1, 1] at 16000 Hz" in told["signature"]
+    sound = np.random.default_rng(0).normal(0, 0.05, (1, 16000)).astype(np.float32)
+    logits, _ = session.run(["logits", "embedding"], {"samples": sound})
+    np.testing.assert_allclose(logits, model.run(sound)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_onnx_library_accepts_the_file(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = model_file.load(f"{DATA}/free.emoscope", optimise=False)
+    graph = onnx.load(publishing.to_onnx(model, tmp_path / "free.onnx"))
+    found = {pair.key: pair.value for pair in graph.metadata_props}
+    assert found["licence"] == model.card.licence
+    onnx.checker.check_model(graph)
+
+
+def test_hub_repository(emoscope, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    status, _, _ = emoscope("export", f"{DATA}/default.emoscope", "--hub", tmp_path / "repository")
+    folder = tmp_path / "repository"
+    assert status == 0
+    card = model_file.load(f"{DATA}/default.emoscope", optimise=False).card
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md", "config.json", "model.onnx", f"{card.name}.emoscope",
+    }  # fmt: skip
+    told = hub.ModelCard.load(folder / "README.md")
+    assert told.data.license == "cc-by-nc-sa-4.0" and told.data.library_name == "emoscope"
+    measured = {(r.dataset_name, r.metric_name): r.metric_value for r in told.data.eval_results}
+    first = card.results[0]
+    key = f"{first['corpus']}, {first['protocol']}"
+    assert measured[key, "UAR"] == pytest.approx(first["uar"], abs=1e-4)
+    assert f"{first['uar']:.3f}" in told.text and "Copyright (c) 2022 OpenAI" in told.text
+    config = json.loads((folder / "config.json").read_text())
+    assert [config["id2label"][str(n)] for n in range(len(card.emotions))] == list(card.emotions)
+    assert model_file.load(folder / f"{card.name}.emoscope", optimise=False).card.name == card.name
+
+
+def test_export_wants_to_know_what(emoscope):
+    status, _, err = emoscope("export", f"{DATA}/free.emoscope")
+    assert status == 2 and "--onnx" in err
+
+
+def a_result():
+    rows = pd.DataFrame(
+        {
+            "model": "tree", "features": "mel", "protocol": "loso", "fold": ["a", "b"],
+            "clip": ["1", "2"], "speaker": ["a", "b"], "emotion": ["sad", "happy"],
+            "predicted": ["sad", "sad"], "p_happy": 0.4, "p_sad": 0.6,
+        }
+    )  # fmt: skip
+    run = {"model": "tree", "features": "mel", "protocol": "loso", "uar": 0.5, "uar_low": None}
+    run |= {"uar_high": None, "accuracy": 0.5, "macro_f1": 1 / 3, "n_clips": 2, "n_speakers": 2}
+    return Result(rows, [run], {"name": "synthetic", "n_clips": 2}, {"seed": 3, "folds": {}})
+
+
+def test_mlflow_keeps_scores_and_files(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    result = a_result()
+    identifier = tracking.to_mlflow(result, result.save(tmp_path / "out"), experiment="mine")
+    client = mlflow.MlflowClient()
+    upper = client.get_run(identifier)
+    assert upper.data.params["seed"] == "3" and "folds" not in upper.data.params
+    kept = {file.path for file in client.list_artifacts(identifier)}
+    assert {"results.json", "predictions.csv"} <= kept
+    runs = client.search_runs([upper.info.experiment_id])
+    (lower,) = [run for run in runs if run.info.run_id != identifier]
+    assert lower.data.metrics["uar"] == 0.5 and "uar_low" not in lower.data.metrics
+    assert lower.data.tags["mlflow.parentRunId"] == identifier
+
+
+def test_without_mlflow_the_extra_is_named_before_the_work(emoscope, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match=r"emoscope\[mlflow\]"):
+        tracking.to_mlflow(a_result())
+    status, _, err = emoscope("compare", "--mlflow", "--out", tmp_path / "out")
+    assert status == 2 and "emoscope[mlflow]" in err and not (tmp_path / "out").exists()
