@@ -162,7 +162,7 @@ def all_commands():
         yield from ([name, each] for each in below) if below else [[name]]
 
 
-@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+@pytest.mark.parametrize("words", list(all_commands()), ids=" ".join)
 def test_every_help_has_examples_that_name_the_command(emoscope, words):
     status, out, _ = emoscope(*words, "--help")
     assert status == 0

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
         help="judge the recordings relative to each other; by itself where it was measured to help",
     )
     add("--jobs", type=_positive, metavar="N", help="recordings at a time; by default all cores")
+    add("-q", "--quiet", action="store_true", help="results and errors alone")
+    add("-v", "--verbose", action="store_true", help="also how long it took, and origins of errors")
     return found
 
 
@@ -72,9 +75,17 @@ def main(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    begun = time.perf_counter()
     try:
-        return _run(given)
+        status = _run(given)
+        if given.verbose:
+            print(f"judging recordings: {time.perf_counter() - begun:.1f} s", file=sys.stderr)
+        return status
     except EmoscopeError as error:
+        if given.verbose:
+            import traceback
+
+            traceback.print_exc()
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -108,8 +119,8 @@ def _run(given: argparse.Namespace) -> int:
         given.format, given.out, predictor.emotions, timeline=given.timeline, n_files=len(paths)
     )
     timeline = given.timeline or writer.needs_timeline or bool(given.picture)
-    adapt = _adapts(given.adapt, predictor, len(paths), timeline)
-    with writer, _progress(len(paths)) as tick:
+    adapt = _adapts(given.adapt, predictor, len(paths), timeline, quiet=given.quiet)
+    with writer, _progress(0 if given.quiet else len(paths)) as tick:
         for outcome in predict_files(
             predictor, paths, timeline=timeline, adapt=adapt, jobs=given.jobs, output=writer.output
         ):
@@ -131,7 +142,9 @@ def _is_little(paths: Sequence[str]) -> bool:
     return sum(sizes) < LITTLE
 
 
-def _adapts(asked: bool | None, predictor: Predictor, count: int, timeline: bool) -> bool:
+def _adapts(
+    asked: bool | None, predictor: Predictor, count: int, timeline: bool, *, quiet: bool
+) -> bool:
     """Whether to adapt: as asked, else where it was measured to help; never with a timeline."""
     from ..recognition.adapted import helps
 
@@ -141,6 +154,8 @@ def _adapts(asked: bool | None, predictor: Predictor, count: int, timeline: bool
         return bool(asked)
     if not helps(predictor.card, count):
         return False
+    if quiet:
+        return True
     print(
         f"adapted: the {count} recordings are judged relative to each other, which was measured to "
         "help with so many; --no-adapt judges each alone",
