@@ -83,7 +83,10 @@ def encoded(
     """Samples in a format of libsndfile."""
     file = io.BytesIO()
     samples = speech(rate) if samples is None else samples
-    soundfile.write(file, samples, rate, format=form, subtype=subtype)
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(file, "w", rate, channels, subtype, format=form) as sound:
+        for start in range(0, len(samples), 2**16):  # libsndfile crashes on more of Vorbis at once
+            sound.write(samples[start : start + 2**16])
     return file.getvalue()
 
 

@@ -85,8 +85,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "evaluate": ["evaluate", str(here / "m.emoscope"), clips, "--out", str(here / "scores")],
         "export": ["export", str(here / "m.emoscope"), "--onnx", str(here / "m.onnx")],
         "tune": [
-            "tune", "lda", clips, "--features", "mfcc", "--protocol", "random-80/20", "--trials",
-            "2", "--out", str(here / "tuned")
+            "tune", "lda", "--features", "mfcc", "--trials", "2", "--out", str(here / "tuned")
         ],
         "compare": [
             "compare", clips, *quick, "--models", "lda", "--no-leak-gap", "--out", str(here / "r")

@@ -1,0 +1,45 @@
+"""Kills predictions, runs and servers many times and counts what was lost.
+
+``python benchmarks/faults.py`` writes ``results/guarantees/faults.json``. What is killed, and how a
+loss is told, is in ``tests/test_faults.py``, whose suite does the same a few times.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "results" / "guarantees" / "faults.json"
+sys.path.insert(0, str(ROOT / "tests"))
+
+import test_faults as faults  # noqa: E402
+import tiny_model  # noqa: E402
+
+
+def main():
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        model = tiny_model.write(place)
+        faults.make_clips(place / "clips", 32)
+        for name in ("predictions", "journals", "servers"):
+            (place / name).mkdir()
+        figures["predict killed at random moments, then continued"] = faults.killed_predictions(
+            place / "clips", model, place / "predictions", 20
+        )
+        figures["noting of finished units killed at random moments"] = faults.killed_journals(
+            place / "journals", 40
+        )
+        figures["server killed under load and started again"] = faults.restarted_servers(
+            model, place / "servers", 5
+        )
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The server against abuse: bombs, floods of connections, requests that no browser sends.
+
+Endless and slow uploads, oversize bodies, foreign hosts and sites are in ``test_server.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+
+import bad_audio
+import tiny_model
+from emoscope.recognition import Predictor
+from serving import BOUNDARY, Running, serving
+
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+GOOD = bad_audio.encoded()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    model = Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
+    with serving(model, seconds=60.0) as running:
+        yield running
+        answer = running.upload("/api/predict", ("good.wav", GOOD))
+        assert answer.status == 200  # whatever was done to it
+
+
+def seconds_decoded(server: Running) -> float:
+    text = server.ask("GET", "/metrics").body.decode()
+    return float(re.search(r"^emoscope_audio_seconds_total (\S+)$", text, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG"])
+@pytest.mark.parametrize("path", ["/api/predict", "/api/listen"])
+def test_a_bomb_is_decoded_no_further_than_the_limit(server: Running, form: str, path: str) -> None:
+    bomb = bad_audio.encoded(np.zeros(10 * 60 * 16_000, np.float32), form)  # 38 MB when unpacked
+    assert len(bomb) < 500_000
+    before, memory = seconds_decoded(server), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = server.upload(path, ("bomb", bomb))
+    assert answer.status == 422 and "longer than the limit of 60 s" in answer.json["error"]
+    assert seconds_decoded(server) - before < 90
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    assert grown < 60_000  # KiB on Linux
+
+
+def test_idle_connections_do_not_keep_others_waiting(server: Running) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(200):
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            if number % 2:
+                idle.sendall(b"GET / HTTP/1.1\r\nhost: local")
+        started = time.monotonic()
+        assert server.upload("/api/predict", ("good.wav", GOOD)).status == 200
+        assert time.monotonic() - started < 10
+
+
+def raw(server: Running, content: bytes) -> bytes:
+    """What the server says to bytes, until it closes or is done."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(content)
+        said = b""
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(65_536):
+                said += piece
+                if b"}" in said or b"Invalid" in said:
+                    break
+        return said
+
+
+HEAD = b"POST /api/predict HTTP/1.1\r\nhost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 1_000_000,
+        b"GET / HTTP/1.1\r\n" + b"x: a\r\n" * 50_000,
+        b"GET " + b"/a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"\0\1\2\3\r\n\r\n",
+        b"\x16\3\1\2\0\1\0\1\xfc\3\3",
+        HEAD + b"content-length: -1\r\n\r\n",
+        HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=range(9),
+)
+def test_what_is_no_request_is_refused(server: Running, content: bytes) -> None:
+    said = raw(server, content)
+    assert said == b"" or re.match(rb"HTTP/1.1 4\d\d |HTTP/1.1 501 ", said), said[:200]
+
+
+def part(name: str, content: bytes = b"x") -> bytes:
+    head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"".join(part(f"f{n}") for n in range(5000)),
+        part("files", b"x" * 3_000_000),
+        part("a" * 100_000),
+        (part("files") + f"--{BOUNDARY}--\r\n".encode()) * 50,
+        f"--{BOUNDARY}\r\n".encode() * 10_000,
+    ],
+    ids=["5000 fields", "a field of 3 MB", "a long name", "ends 50 times", "only borders"],
+)
+def test_forms_that_no_browser_sends(server: Running, body: bytes) -> None:
+    answer = server.ask("POST", "/api/predict", body, content_type=FORM)
+    assert 400 <= answer.status < 500
+    assert list(answer.json) == ["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 1_000_000, b'{"file": NaN}', b"\xff\xfe", b""],
+    ids=["lists", "objects", "a long number", "NaN", "no UTF-8", "nothing"],
+)
+def test_json_that_no_program_sends(server: Running, body: bytes) -> None:
+    answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
+    assert 400 <= answer.status < 500
+    assert list(answer.json) == ["error"]
+
+
+def test_a_name_reaches_nobody_as_code(server: Running, tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>.wav"
+    answer = server.upload("/api/predict", (name, GOOD))
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json["predictions"][0]["file"] == name  # data, which the page shows as text
