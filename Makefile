@@ -19,7 +19,7 @@ test: $(VENV)/.ready-test  ## Set up, then run every test
 lint: $(VENV)/.ready-test  ## Check style, types and spelling
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell $(PROSE)
 
-dist: $(VENV)/.ready-dist  ## Build wheel and sdist, check them, and use the wheel in a bare environment
+dist: $(VENV)/.ready-dist  ## Build wheel and sdist, check them, use the wheel in a bare environment (ARGS="--python …")
 	$(BIN)/python scripts/check_distribution.py $(ARGS)
 
 docs: $(VENV)/.ready-test  ## Build the documentation into site/; a warning ends it
