@@ -22,9 +22,9 @@ lint: $(VENV)/.ready-test  ## Check style, types and spelling
 dist: $(VENV)/.ready-dist  ## Build wheel and sdist, check them, use the wheel in a bare environment (ARGS="--python …")
 	$(BIN)/python scripts/check_distribution.py $(ARGS)
 
-docs: $(VENV)/.ready-test  ## Build the documentation into site/; a warning ends it
-	$(BIN)/sphinx-build -W --keep-going -q docs site
-	@echo "open site/index.html"
+docs: $(VENV)/.ready-test  ## Build the documentation into build/site/; a warning ends it
+	$(BIN)/sphinx-build -W --keep-going -q docs build/site
+	@echo "open build/site/index.html"
 
 clean:  ## Remove the environment and everything built
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

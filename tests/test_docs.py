@@ -40,6 +40,7 @@ from making import api, measured  # noqa: E402
 PAGES = sorted(
     [
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
         *(path for path in DOCS.rglob("*.md") if "generated" not in path.parts),
     ]
 )
@@ -171,7 +172,7 @@ def command(line):
 
 
 def check_sh(example):
-    """Each line names a target of make, an extra of the package, or a valid command line."""
+    """Each line names a target of make, an extra, a script, or a valid command line."""
     for line in example.parsed.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -182,6 +183,8 @@ def check_sh(example):
             project = tomlkit.parse((ROOT / "pyproject.toml").read_text())["project"]
             extras = re.fullmatch(r"emoscope(?:\[([\w,]+)\])?", words[2])[1] or ""
             assert set(filter(None, extras.split(","))) <= set(project["optional-dependencies"])
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file(), line
         else:
             assert words[0] == "emoscope", line
             group = typer.main.get_command(app)

@@ -7,6 +7,7 @@ from . import api, colours, commands, gallery, measured, notebooks
 MAKERS = {
     "static/colours.css": colours.css,
     "commands.md": commands.page,
+    "contributing.md": measured.contributing,
     **api.pages(),
     **measured.pages(),
     **gallery.pages(),

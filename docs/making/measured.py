@@ -255,8 +255,13 @@ def _short(row: dict[str, Any]) -> str:
     return row["model"].split(":")[0].split(",")[0]
 
 
+def contributing() -> str:
+    """How to add to emoscope, as the repository says it."""
+    return _written("../CONTRIBUTING.md", "# Contributing\n")
+
+
 def _written(name: str, title: str) -> str:
-    """A page that somebody wrote in ``docs/``, with its links as seen from here; else the title."""
+    """A page that somebody wrote in the repository, without links to its files; else the title."""
     path = ROOT / "docs" / name
     if not path.exists():
         return title
