@@ -27,7 +27,7 @@ docs: $(VENV)/.ready-test  ## Build the documentation into build/site/; a warnin
 	@echo "open build/site/index.html"
 
 clean:  ## Remove the environment and everything built
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/generated .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
