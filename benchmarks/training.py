@@ -142,6 +142,7 @@ def compare(letter, *, epochs, seed):
     accuracy = (plain["test_accuracy"] + ours["test_accuracy"]) / 2
     return {
         "network": f"cnn1d-{letter}",
+        "epochs": epochs,
         "plain": plain,
         "ours": ours,
         "ratio": plain["seconds_per_epoch"] / ours["seconds_per_epoch"],
@@ -170,13 +171,13 @@ def as_markdown(result):
     lines = [
         "# Training the published 1-D networks: ours against a plain loop",
         "",
-        f"{result['epochs']} epochs, {N_TRAIN} clips, one thread, in one run. "
+        f"{N_TRAIN} clips, one thread, both in one run. "
         + ", ".join(f"{key} {value}" for key, value in result["machine"].items())
         + ".",
         "",
-        "| network | plain, s/epoch | ours, s/epoch | ratio | ratio, processor time "
+        "| network | epochs | plain, s/epoch | ours, s/epoch | ratio | ratio, processor time "
         "| accuracy plain | accuracy ours | one standard deviation |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["networks"]:
         cells = []
@@ -186,7 +187,7 @@ def as_markdown(result):
         cells += [f"**{row['ratio']:.2f}**", f"{row['processor_ratio']:.2f}"]
         cells += [f"{100 * row[side]['test_accuracy']:.1f} %" for side in ("plain", "ours")]
         cells.append(f"{100 * row['accuracy_noise']:.1f} %")
-        lines.append(f"| {row['network']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['network']} | {row['epochs']} | " + " | ".join(cells) + " |")
     lines += ["", "Times are medians (quartiles). Command: `python benchmarks/training.py`.", ""]
     return "\n".join(lines)
 
@@ -203,9 +204,15 @@ def main():
     for letter in options.networks.split(","):
         rows.append(compare(letter, epochs=options.epochs, seed=options.seed))
         print(f"cnn1d-{letter}: {rows[-1]['ratio']:.2f} times as fast", flush=True)
-    result = {"epochs": options.epochs, "machine": machine(), "networks": rows}
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "training.json").write_text(json.dumps(result, indent=1) + "\n")
+    file = options.out / "training.json"
+    # Networks that were measured another time stay.
+    before = json.loads(file.read_text())["networks"] if file.exists() else []
+    measured = {row["network"] for row in rows}
+    rows += [row for row in before if row["network"] not in measured]
+    rows.sort(key=lambda row: row["network"])
+    result = {"machine": machine(), "networks": rows}
+    file.write_text(json.dumps(result, indent=1) + "\n")
     (options.out / "training.md").write_text(as_markdown(result))
     print(as_markdown(result))
 

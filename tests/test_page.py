@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,28 +12,14 @@ import pytest
 import soundfile
 
 import tiny_model
+from chromium import DESKTOP, PHONE, launched, playwright
 from emoscope.recognition import Predictor
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
-from serving import Running, serving  # noqa: E402 - needs the extra
-
-CHROMIUM = os.environ.get("EMOSCOPE_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-if CHROMIUM is None:
-    pytest.skip("no Chromium here; set EMOSCOPE_CHROMIUM to its path", allow_module_level=True)
-
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+from serving import Running, serving
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +45,8 @@ def server(folder: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def browser(folder: Path):  # type: ignore[no-untyped-def]
     capture = f"--use-file-for-fake-audio-capture={folder / 'microphone.wav'}"
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, capture])
-        yield launched
-        launched.close()
+    with launched(capture) as browser:
+        yield browser
 
 
 @pytest.fixture
