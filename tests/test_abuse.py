@@ -6,6 +6,7 @@ Endless and slow uploads, oversize bodies, foreign hosts and sites are in ``test
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import resource
 import socket
@@ -22,7 +23,7 @@ pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 import bad_audio
 import tiny_model
 from emoscope.recognition import Predictor
-from serving import BOUNDARY, Running, serving
+from serving import BOUNDARY, Running, multipart, serving
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 GOOD = bad_audio.encoded()
@@ -134,6 +135,20 @@ def test_json_that_no_program_sends(server: Running, body: bytes) -> None:
     answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
     assert 400 <= answer.status < 500
     assert list(answer.json) == ["error"]
+
+
+def test_whoever_sends_nonsense_cannot_fill_the_log(
+    server: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    good = multipart(("a.wav", GOOD[:500]))
+    for at in (2, 20, 60, 120):
+        body = good[:at] + b"\xde\xad" + good[at + 2 :]
+        assert server.ask("POST", "/api/predict", body, content_type=FORM).status in (400, 422)
+    raw(server, b"no HTTP at all\r\n\r\n")
+    others = [r for r in caplog.records if not r.name.startswith(("asyncio", "emoscope"))]
+    assert [record.getMessage() for record in others] == []
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_a_name_reaches_nobody_as_code(server: Running, tmp_path: Path) -> None:

@@ -189,6 +189,20 @@ def test_a_file_that_crashes_its_decoder_costs_itself_alone(
     assert media.load(recording).duration == 2.0
 
 
+def test_a_file_that_keeps_its_decoder_busy_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = tmp_path / "busy.py"
+    busy.write_text("while True: pass\n")
+    monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    monkeypatch.setattr(media.av_stream, "__file__", str(busy))
+    monkeypatch.setattr(media, "PATIENCE", 0.3)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"no sound in here")
+    with pytest.raises(AudioError, match=r"found nothing within 0\.3 s"):
+        media.load(path)
+
+
 def test_a_reader_that_has_heard_enough_ends_the_decoder(recording: Path, decoder: str) -> None:
     pieces = media.blocks(converted(recording, ".mkv", "-c:a", "pcm_f32le"))
     assert next(pieces).rate == RATE

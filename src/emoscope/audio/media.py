@@ -15,8 +15,9 @@ import math
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,54 +25,24 @@ from .. import audio
 from ..errors import AudioError
 from . import Signal, av_stream
 
+if TYPE_CHECKING:
+    import subprocess
+
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,live_flv,matroska,webm,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tak,tta,w64,wav,wv"
 )
 """Demuxers of ffmpeg that hold their recording inside the file itself."""
 
-ENDINGS = frozenset(
-    # fmt: off
-    [
-        "wav",
-        "wave",
-        "flac",
-        "ogg",
-        "oga",
-        "opus",
-        "mp3",
-        "aif",
-        "aiff",
-        "aifc",
-        "au",
-        "snd",
-        "caf",
-        "w64",
-        "rf64",
-        "m4a",
-        "m4b",
-        "aac",
-        "mp4",
-        "m4v",
-        "mov",
-        "mkv",
-        "mka",
-        "webm",
-        "avi",
-        "wma",
-        "wmv",
-        "asf",
-        "amr",
-        "3gp",
-        "3g2",
-        "ac3",
-        "mpg",
-        "mpeg",
-    ]
-    # fmt: on
-)
+ENDINGS = frozenset([
+    "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
+    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mp4", "m4v", "mov", "mkv", "mka", "webm",
+    "avi", "wma", "wmv", "asf", "amr", "3gp", "3g2", "ac3", "mpg", "mpeg",
+])  # fmt: skip
 """Endings of file names that are taken for recordings when a folder is searched."""
 
+PATIENCE = 120.0
+"""Seconds that another program may take for the next five seconds of sound."""
 _AU_HEADER = 24  # bytes: magic, offset of the samples, size, encoding, rate, channels
 _READ_SECONDS = 5.0
 
@@ -275,8 +246,10 @@ def _from_process(
         )
         assert process.stdout is not None
         try:
-            yield from _au_pieces(process.stdout, path)
-            status = process.wait()
+            yield from _watched(_au_pieces(process.stdout, path), process, path)
+            status = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AudioError(path, f"damaged: its decoder did not end in {PATIENCE:g} s") from None
         finally:
             process.kill()
             process.wait()
@@ -288,6 +261,32 @@ def _from_process(
         # A Matroska file that breaks off is no error to ffmpeg, only a remark.
         if status or "ended prematurely" in said:
             raise AudioError(path, reason(said))
+
+
+def _watched(
+    pieces: Iterator[Signal], process: subprocess.Popen[bytes], path: str
+) -> Iterator[Signal]:
+    """The pieces, as long as the next one comes in time; a file can make a decoder turn for ever."""
+    late = False
+
+    def end() -> None:
+        nonlocal late
+        late = True
+        process.kill()
+
+    while True:
+        timer = threading.Timer(PATIENCE, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            piece = next(pieces, None)
+        finally:
+            timer.cancel()
+        if late:
+            raise AudioError(path, f"damaged: its decoder found nothing within {PATIENCE:g} s")
+        if piece is None:
+            return
+        yield piece
 
 
 def _au_pieces(stream: IO[bytes], path: str) -> Iterator[Signal]:

@@ -19,6 +19,7 @@ else. What is refused before it gets here, and the limits, are in :mod:`emoscope
 from __future__ import annotations
 
 import importlib.resources
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,10 +129,15 @@ def run(
 
 
 def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicorn.Config:
-    """How uvicorn serves the application: no access log, no name of software, no idle clients."""
+    """How uvicorn serves the application: no access log, no name of software, no idle clients.
+
+    Nothing of what is sent is logged, nor how it was malformed: whoever sends could fill the log.
+    """
     import uvicorn
 
     from .connection import Connection
+
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
     return uvicorn.Config(
         app,
@@ -141,7 +147,7 @@ def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicor
         ws="none",
         access_log=False,
         server_header=False,
-        log_level="warning",
+        log_level="error",
         limit_concurrency=max(256, 4 * limits.at_once),
     )
 
