@@ -48,6 +48,9 @@ def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
     assert_same(read, own, [*KEPT, "split"] if splits else KEPT)
     if format == "audformat":
         assert (read.name, read.licence) == ("synthetic", "CC BY 4.0")
+    else:
+        told = (moved / "README.md").read_text()
+        assert "license_name: CC BY 4.0" in told and "Nobody (2020)." in told
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
@@ -174,6 +177,7 @@ def a_result():
 
 
 def test_mlflow_keeps_scores_and_files(tmp_path, monkeypatch):
+    pytest.importorskip("sqlalchemy")
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")

@@ -101,6 +101,11 @@ def _hugging_face(corpus: Corpus, folder: Path) -> None:
     table = _portable(corpus, folder).rename(columns={"file": "file_name"})
     text = table.to_csv(index=False, lineterminator="\n")
     write_atomically(folder / "metadata.csv", text)
+    about = folder / "README.md"
+    if not about.exists():  # one that is there was written by somebody who knows more
+        front = {"license": "other", "license_name": corpus.licence or "not stated"}
+        head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+        write_atomically(about, f"---\n{head}---\n\n# {corpus.name}\n\n{corpus.citation}\n")
 
 
 def _manifest(corpus: Corpus, path: Path) -> None:
