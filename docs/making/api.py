@@ -9,12 +9,30 @@ import emoscope
 #: Pages in the order of the table of contents, with the modules that each is about.
 SUBJECTS = {
     "sound": ("audio",),
-    "corpora": ("corpus", "corpora", "manifests", "labels"),
-    "features": ("features", "extraction", "store", "adaptation", "embedded", "dataset", "maps"),
+    "corpora": ("corpus", "corpora", "manifests", "interchange", "labels"),
+    "features": (
+        "features",
+        "extraction",
+        "store",
+        "transformers",
+        "adaptation",
+        "embedded",
+        "dataset",
+        "arff",
+        "maps",
+    ),  # fmt: skip
     "models": ("models",),
-    "comparing": ("protocols", "experiment", "tuning", "result", "metrics", "statistics"),
+    "comparing": (
+        "protocols",
+        "experiment",
+        "tuning",
+        "result",
+        "metrics",
+        "statistics",
+        "tracking",
+    ),  # fmt: skip
     "reporting": ("findings", "report", "audit", "reproduction", "plots"),
-    "recognising": ("recognition", "model_file", "training", "server"),
+    "recognising": ("recognition", "model_file", "training", "publishing", "server"),
     "around": ("compute", "config", "journal", "registry", "files", "errors"),
 }
 TITLES = {
