@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import bad_audio
@@ -9,9 +11,7 @@ import bad_audio_outcomes as outcomes
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
-pytestmark = pytest.mark.skipif(
-    not hasattr(__import__("os"), "mkfifo"), reason="this system has no FIFOs"
-)
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 
 
 @pytest.fixture(scope="module")
