@@ -6,9 +6,8 @@ Blocks in ``python`` share one namespace per page. Blocks in ``console`` are com
 they name must exist.
 """
 
+import ast
 import contextlib
-import importlib
-import inspect
 import io
 import re
 import shlex
@@ -235,22 +234,18 @@ def test_every_command_and_public_name_is_in_the_reference(site):
         assert f'id="{name}' in commands, name
     objects = zlib.decompress((site / "objects.inv").read_bytes().split(b"zlib.\n", 1)[1]).decode()
     listed = {line.split(" ", 1)[0] for line in objects.splitlines()}
-    missing = [n for n in public_names() if n not in listed]
-    assert not missing
+    names = list(public_names())
+    assert len(names) > 200 and not set(names) - listed
 
 
 def public_names():
-    """Functions and classes of every module without an underscore."""
+    """Functions and classes of every module without an underscore, read from the source."""
     for module in api.modules():
-        members = vars(importlib.import_module(module)) if api.subject(module) else {}
-        for name, member in members.items():
-            own = getattr(member, "__module__", "") == module
-            if (
-                own
-                and not name.startswith("_")
-                and inspect.isroutine(member) | inspect.isclass(member)
-            ):
-                yield f"{module}.{name}"
+        path = ROOT / "src" / module.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for node in ast.parse(source.read_text("utf-8")).body if api.subject(module) else ():
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                yield f"{module}.{node.name}"
 
 
 def test_the_gallery_shows_every_picture(site):
