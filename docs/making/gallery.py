@@ -92,7 +92,7 @@ def _of_recordings() -> list[str]:
     centred = (values - values.mean(axis=0)) / values.std(axis=0)
     points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
     emotions = data.corpus.table["emotion"].tolist()
-    parts = [voice(5, 110.0), silence(2), voice(6, 290.0, seed=3), silence(1), voice(4, 150.0)]
+    parts = [voice(5, 110.0), silence(2), voice(5, 150.0, seed=3), silence(1), voice(4, 95.0)]
     said = emoscope.predict(np.concatenate(parts), RATE, timeline=True)
     spoken = [part.to_dict() for part in said.segments if part.is_speech]
     return [
@@ -104,8 +104,7 @@ def _of_recordings() -> list[str]:
 
 
 def _shown(name: str, caption: str, draw: Callable, height: float) -> str:
-    width = 5.0 if name == "reliability" else 8.0
-    picture = pictures.svg(draw, caption, size=(width, height))
+    picture = pictures.svg(draw, caption, size=(8.0, height))
     return f"### {{py:func}}`~emoscope.plots.results.{name}`\n{picture}"
 
 

@@ -107,12 +107,12 @@ def _shipped() -> str:
         + svg(
             lambda ax: plots.confusion(counts, ax=ax),
             "What is taken for what: percent of the clips of each emotion.",
-            size=(7, 5),
+            size=(8, 5),
         )
         + svg(
             lambda ax: plots.reliability(curve, ax=ax),
             "Is it right as often as it is sure? On the dashed line it is.",
-            size=(5, 4.5),
+            size=(8, 4.5),
         )
     )
 
