@@ -76,7 +76,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         content = bad_audio.encoded((3 + number) / 40 * bad_audio.speech())
         (place / f"{number}.wav").write_bytes(content)
     clips, clip = str(here / "clips"), str(here / "clips" / "anna" / "happy" / "0.wav")
-    quick = ["--features", "mfcc", "--protocol", "loso"]
+    alone = ["--jobs", "1"]  # worker processes take long to start; extract has them
+    quick = ["--features", "mfcc", "--protocol", "loso", *alone]
     return {
         "predict": ["predict", clip],
         "show": ["show", clip, "--panels", "waveform", "--out", str(here / "clip.png")],
@@ -85,13 +86,13 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "evaluate": ["evaluate", str(here / "m.emoscope"), clips, "--out", str(here / "scores")],
         "export": ["export", str(here / "m.emoscope"), "--onnx", str(here / "m.onnx")],
         "tune": [
-            "tune", "lda", "--features", "mfcc", "--trials", "2", "--out", str(here / "tuned")
+            "tune", "lda", "--features", "mfcc", "--trials", "2", *alone, "--out", str(here / "tuned")
         ],
         "compare": [
             "compare", clips, *quick, "--models", "lda", "--no-leak-gap", "--out", str(here / "r")
         ],
         "reproduce": [
-            "reproduce", "--quick", "--rows", "decision tree", "--out", str(here / "again")
+            "reproduce", "--quick", "--rows", "decision tree", *alone, "--out", str(here / "again")
         ],
         "audit": ["audit", str(here / "r")],
         "convert": ["convert", clips, "--out", str(here / "clips.csv")],
