@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pandas as pd
 import pytest
 
 import bad_audio
@@ -57,6 +58,15 @@ def test_extract(corpus) -> None:  # type: ignore[no-untyped-def]
 def test_compare(corpus) -> None:  # type: ignore[no-untyped-def]
     root, paths, _ = corpus
     check(outcomes.compare(root, paths, root.parent / "compare"), outcomes.inside(paths))
+
+
+def test_convert(corpus) -> None:  # type: ignore[no-untyped-def]
+    """A list of clips is converted as it stands: nothing is decoded, so nothing is left out."""
+    root, paths, _ = corpus
+    place = root.parent / "convert"
+    outcome = outcomes.run(["convert", root, "--out", place / "clips.csv"], place)
+    assert (outcome.status, outcome.said) == (0, "")
+    assert len(pd.read_csv(place / "clips.csv")) == len(outcomes.inside(paths))
 
 
 def test_show(corpus) -> None:  # type: ignore[no-untyped-def]

@@ -24,7 +24,7 @@ from .audio.opening import URL
 from .corpora.base import COLUMNS
 from .corpus import Corpus
 from .errors import CorpusError, UnknownNameError
-from .files import printable, write_atomically
+from .files import encodable, printable, write_atomically
 from .manifests.audformat import HEADER
 
 AUDIO = "audio"
@@ -140,7 +140,7 @@ def _described(corpus: Corpus, files: list[str]) -> pd.DataFrame:
     further = [c for c in corpus.table if c not in COLUMNS]
     kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
     table = corpus.table[kept].reset_index(drop=True)
-    table.insert(0, "file", files)
+    table.insert(0, "file", [encodable(file) for file in files])
     return table
 
 
@@ -148,7 +148,7 @@ def _beside(path: str, folder: Path) -> str:
     """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
     if URL.match(path):
         return path
-    absolute = Path(path).resolve()
+    absolute = Path(os.path.realpath(path))  # which takes links that lead nowhere as they are
     inside = absolute.is_relative_to(folder)
     return absolute.relative_to(folder).as_posix() if inside else str(absolute)
 
