@@ -8,6 +8,7 @@ they name must exist.
 
 import ast
 import contextlib
+import importlib.util
 import io
 import re
 import shlex
@@ -45,7 +46,7 @@ PAGES = sorted(
 )
 #: Languages of blocks that are run, and those that show a file or a form of words.
 RUN = {"python", "console", "sh"}
-SHOWN = {"", "text", "toml", "toctree", "include", "literalinclude", "eval-rst"}
+SHOWN = {"", "text", "toml", "json", "toctree", "include", "literalinclude", "eval-rst"}
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def command(line):
 
 
 def check_sh(example):
-    """Each line names a target of make, an extra, a script, or a valid command line."""
+    """Each line names a target of make, an extra, a script, a module, or a valid command line."""
     for line in example.parsed.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -182,6 +183,8 @@ def check_sh(example):
             project = tomlkit.parse((ROOT / "pyproject.toml").read_text())["project"]
             extras = re.fullmatch(r"emoscope(?:\[([\w,]+)\])?", words[2])[1] or ""
             assert set(filter(None, extras.split(","))) <= set(project["optional-dependencies"])
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), line
         elif words[0] == "python":
             assert (ROOT / words[1]).is_file(), line
         else:
