@@ -8,9 +8,10 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from emoscope import arff, corpus, interchange, model_file, publishing, tracking
+from emoscope import corpus, interchange, model_file
 from emoscope.errors import CorpusError, MissingExtraError, UnknownNameError
 from emoscope.files import DATA
+from emoscope.interchange import arff, publishing, tracking
 from emoscope.result import Result
 from small_corpus import make_corpus
 

@@ -12,22 +12,12 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
-    {"errors", "files", "registry", "labels", "config", "arff"},
+    {"errors", "files", "registry", "labels", "config"},
     {"audio", "journal", "metrics", "protocols"},
     {"statistics", "corpora", "manifests", "features", "maps", "compute"},
     {"corpus", "store", "models", "model_file", "adaptation", "recognition"},
     {"extraction", "embedded", "result", "plots", "findings"},
-    {
-        "dataset",
-        "experiment",
-        "tuning",
-        "report",
-        "audit",
-        "transformers",
-        "interchange",
-        "publishing",
-        "tracking",
-    },
+    {"dataset", "experiment", "tuning", "report", "audit", "transformers", "interchange"},
     {"reproduction", "training", "server"},
     {"cli", "__main__"},
 )

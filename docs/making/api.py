@@ -18,7 +18,6 @@ SUBJECTS = {
         "adaptation",
         "embedded",
         "dataset",
-        "arff",
         "maps",
     ),  # fmt: skip
     "models": ("models",),
@@ -29,10 +28,9 @@ SUBJECTS = {
         "result",
         "metrics",
         "statistics",
-        "tracking",
     ),  # fmt: skip
     "reporting": ("findings", "report", "audit", "reproduction", "plots"),
-    "recognising": ("recognition", "model_file", "training", "publishing", "server"),
+    "recognising": ("recognition", "model_file", "training", "server"),
     "around": ("compute", "config", "journal", "registry", "files", "errors"),
 }
 TITLES = {

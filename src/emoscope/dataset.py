@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import arff, embedded, extraction, features
 from . import corpus as corpora
+from . import embedded, extraction, features
 from .corpus import Corpus
 from .errors import FeatureError
 from .features.table import Features
 from .files import encodable, write_atomically
+from .interchange import arff
 from .store import Store
 
 

@@ -67,9 +67,10 @@ def compare(
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
-    from .. import dataset, experiment, maps, report, tracking
+    from .. import dataset, experiment, maps, report
     from .. import models as model_registry
     from ..features import DEFAULT
+    from ..interchange import tracking
     from ..journal import Journal
     from ..store import Store
     from . import terminal

@@ -143,7 +143,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a model for use elsewhere; nothing is sent anywhere."""
-    from .. import model_file, publishing
+    from .. import model_file
+    from ..interchange import publishing
     from . import terminal
 
     if onnx is None and hub is None:

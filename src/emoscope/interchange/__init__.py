@@ -20,12 +20,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from .audio.opening import URL
-from .corpora.base import COLUMNS
-from .corpus import Corpus
-from .errors import CorpusError, UnknownNameError
-from .files import encodable, printable, write_atomically
-from .manifests.audformat import HEADER
+from ..audio.opening import URL
+from ..corpora.base import COLUMNS
+from ..corpus import Corpus
+from ..errors import CorpusError, UnknownNameError
+from ..files import encodable, printable, write_atomically
+from ..manifests.audformat import HEADER
 
 AUDIO = "audio"
 SPLITS = ("train", "dev", "test")

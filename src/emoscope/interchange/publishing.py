@@ -18,10 +18,10 @@ from typing import Any
 
 import yaml
 
-from . import model_file
-from .files import write_atomically
-from .model_file import GRAPH, ModelFile
-from .model_file.card import Card
+from .. import model_file
+from ..files import write_atomically
+from ..model_file import GRAPH, ModelFile
+from ..model_file.card import Card
 
 #: Field of an ONNX ModelProto that holds pairs of key and value (onnx.proto3: metadata_props).
 _METADATA_FIELD = 14

@@ -10,8 +10,8 @@ import os
 from types import ModuleType
 from typing import Any
 
-from .errors import MissingExtraError
-from .result import Result
+from ..errors import MissingExtraError
+from ..result import Result
 
 SCORES = (
     "uar",
