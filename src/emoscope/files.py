@@ -38,7 +38,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename = os.fspath(target)  # the name that the user knows
         raise
 
