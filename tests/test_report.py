@@ -52,6 +52,8 @@ def test_nothing_is_asked_for_and_clips_play(page, tmp_path, viewport, scheme):
         background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
         red = int(background.partition("(")[2].partition(",")[0])
         assert red < 60 if scheme == "dark" else red > 200
+        font = opened.evaluate("getComputedStyle(document.body).fontFamily")
+        assert font.endswith("sans-serif"), "the style sheet did not arrive as it was written"
         picture = tmp_path / f"{scheme}.png"
         opened.screenshot(path=picture, full_page=True)
         assert picture.stat().st_size > 50_000
