@@ -16,7 +16,7 @@ from emoscope.training.linear import LinearForm
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
-from emoscope.training import compression, export  # noqa: E402
+from emoscope.training import compression, export, network_export  # noqa: E402
 
 WIDTH = 24
 EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
@@ -168,7 +168,7 @@ def noise(n: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trunk(network: tuple) -> bytes:
-    return export.from_waveform(network[0], shortest=3200, longest=480_000)
+    return network_export.from_waveform(network[0], shortest=3200, longest=480_000)
 
 
 @pytest.fixture(scope="module")

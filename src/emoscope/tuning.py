@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,6 @@ class Tuning:
         The model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold; the
         run of the latter has ``chosen``, a dict per fold.
     model : str
-    parameters : dict
-        Chosen on all speakers: what to train with for use on other voices.
     trials : list of dict
         Everything tried on all speakers: ``parameters``, ``uar`` and its standard deviation over
         parts ``uar_std``; best first.
@@ -87,8 +85,13 @@ class Tuning:
 
     result: Result
     model: str
-    parameters: dict[str, Any]
     trials: list[dict[str, Any]]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The best on all speakers: what to train with for use on other voices."""
+        chosen: dict[str, Any] = self.trials[0]["parameters"]
+        return chosen
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
@@ -133,9 +136,10 @@ def tune(
     journal: Journal | None = None,
     on_run: OnRun | None = None,
     on_unit: OnUnit | None = None,
-    on_final: Callable[[], None] | None = None,
 ) -> Tuning:
     """Measure what tuning a model is worth, then choose parameters on all speakers.
+
+    :func:`measure` and :func:`choose`, one after the other.
 
     Parameters
     ----------
@@ -145,8 +149,6 @@ def tune(
         Public name.
     trials : int
         See :func:`search`.
-    on_final : callable, optional
-        Called when the folds are done and the choice on all speakers begins.
 
     Returns
     -------
@@ -157,6 +159,23 @@ def tune(
     ModelError
         When the model has nothing to tune, or there are fewer speakers than parts.
     """
+    result = measure(
+        corpus, features, model, protocol=protocol, trials=trials, seed=seed, jobs=jobs,
+        cluster=cluster, journal=journal, on_run=on_run, on_unit=on_unit,
+    )  # fmt: skip
+    return Tuning(result, model, choose(corpus, features, model, trials=trials, seed=seed))
+
+
+def measure(
+    corpus: Corpus,
+    features: Mapping[str, Features],
+    model: str,
+    *,
+    trials: int,
+    seed: int,
+    **options: Any,
+) -> Result:
+    """The model as it is, and tuned inside each fold; parameters as for :func:`tune`."""
     info = models.get(model)
     wanted = search(info, trials=trials, seed=seed)
     speakers = speaker_ids(corpus.table)
@@ -168,24 +187,27 @@ def tune(
     tuned = dataclasses.replace(
         info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: wanted
     )
-    result = experiment.compare(
-        corpus, features, models={model: info, tuned.name: tuned}, protocol=protocol,
-        leak_protocol=None, seed=seed, jobs=jobs, cluster=cluster, journal=journal, on_run=on_run,
-        on_unit=on_unit,
+    return experiment.compare(
+        corpus, features, models={model: info, tuned.name: tuned}, leak_protocol=None, seed=seed,
+        **options,
     )  # fmt: skip
-    if on_final is not None:
-        on_final()
+
+
+def choose(
+    corpus: Corpus, features: Mapping[str, Features], model: str, *, trials: int, seed: int
+) -> list[dict[str, Any]]:
+    """Try parameters on all speakers; see :attr:`Tuning.trials` for what is given."""
+    info = models.get(model)
     final = search(info, trials=trials, seed=seed).set_params(refit=False)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    final.fit(features[info.input].values, emotions, speakers)
+    final.fit(features[info.input].values, emotions, speaker_ids(corpus.table))
     table = final.cv_results_
     columns = (table["params"], table["mean_test_score"], table["std_test_score"])
     found: list[dict[str, Any]] = [
         {"parameters": dict(parameters), "uar": float(mean), "uar_std": float(spread)}
         for parameters, mean, spread in zip(*columns, strict=True)
     ]
-    found.sort(key=lambda trial: -trial["uar"])
-    return Tuning(result, model, dict(final.best_params_), found)
+    return sorted(found, key=lambda trial: -trial["uar"])
 
 
 def save(tuning: Tuning, features: Sequence[str], path: str | os.PathLike[str]) -> None:

@@ -76,11 +76,14 @@ def tune(
         )  # fmt: skip
     save_options(context, out / config.FILE, features=names, emotions=split(emotions) or None)
     with terminal.Leaderboard(protocol, None) as board:
-        made = tuning.tune(
+        result = tuning.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
             jobs=jobs, cluster=cluster, journal=Journal(out / "finished"), on_run=board.on_run,
             on_unit=board.on_unit,
         )  # fmt: skip
+    with terminal.step("choosing on all speakers"):
+        tried = tuning.choose(data.corpus, data.features, model, trials=trials, seed=seed)
+    made = tuning.Tuning(result, model, tried)
     made.result.config["command"] = words()
     made.result.save(out)
     report.write(

@@ -298,7 +298,7 @@ def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input] | None:
     )
     if not fits or len(prepared) > 1:
         return None
-    from .export import from_waveform
+    from .network_export import from_waveform
     from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
     trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .export import need, quiet, stripped
+from .onnx_tools import need, quiet, stripped
 
 Array = NDArray[np.float32]
 Scheme = Literal["float16", "int8", "mixed", "int8-dynamic"]

@@ -75,7 +75,7 @@ def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
         How weights are stored; see :mod:`emoscope.training.compression`. None: single precision.
     """
     from .compression import compress
-    from .export import from_waveform
+    from .network_export import from_waveform
     from .waveform import Branch, WaveformTrunk
 
     shortest, longest = (round(s * RATE) for s in (GIVEN.shortest, GIVEN.longest))

@@ -1,7 +1,8 @@
 """Fitted models as ONNX graphs of the form that :mod:`emoscope.model_file` describes.
 
-A network that hears samples goes through :func:`from_waveform`, a fitted scikit-learn estimator or
-one of our networks through :func:`from_estimator`.
+A fitted scikit-learn estimator or one of our networks goes through :func:`from_estimator`, a network
+that hears samples through :func:`emoscope.training.network_export.from_waveform` and
+:func:`attach_head`.
 
 Linear models are two operators. Other estimators are converted by skl2onnx, which knows them all; a
 hand-written converter would have to follow scikit-learn's private attributes for ever.
@@ -11,60 +12,20 @@ Needs the extra ``deep`` (``onnx``, ``skl2onnx``; for networks also PyTorch and 
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import importlib
-import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtraError, ModelError
+from ..errors import ModelError
+from . import network_export
 from .linear import LinearForm, linear_form
+from .onnx_tools import OPSET, need, quiet, stripped
 
 Array = NDArray[np.float32]
 
-OPSET = 20
 SMALLEST_PROBABILITY = 1e-12
-
-
-def need(package: str) -> Any:
-    """A package of the extra ``deep``."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError("saving a model", package, "deep") from error
-
-
-# --- PyTorch --------------------------------------------------------------------------------------
-
-
-def from_waveform(trunk: Any, *, shortest: int, longest: int) -> bytes:
-    """A network from samples to embedding as an ONNX graph.
-
-    Parameters
-    ----------
-    trunk : torch.nn.Module
-        In evaluation mode; :class:`emoscope.training.waveform.WaveformTrunk`, or any that takes
-        (1, n_samples) and gives (1, width).
-    shortest, longest : int
-        Samples of the shortest and the longest clip the graph has to take.
-
-    Returns
-    -------
-    bytes
-        Input ``samples``, output ``raw_embedding``; :func:`attach_head` completes it.
-    """
-    torch = need("torch")
-    n_samples = torch.export.Dim("n_samples", min=shortest, max=longest)
-    example = torch.zeros(1, 2 * shortest).uniform_(-0.1, 0.1)
-    return _from_torch(trunk, example, "samples", {1: n_samples}, outputs=("raw_embedding",))
 
 
 def attach_head(content: bytes, head: LinearForm) -> bytes:
@@ -81,69 +42,6 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
     _add_outputs(model.graph, "raw_embedding", len(head.bias), head.mean, head.scale)
     _add_gemm(model.graph, head.weights, head.bias)
     return stripped(model.SerializeToString())
-
-
-def _from_torch(
-    module: Any,
-    example: Any,
-    name: str,
-    dynamic: dict[int, Any],
-    *,
-    outputs: tuple[str, ...] = ("logits", "embedding"),
-) -> bytes:
-    torch = need("torch")
-    need("onnxscript")
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        path = Path(folder) / "model.onnx"
-        program = torch.onnx.export(
-            module,
-            (example,),
-            None,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[name],
-            output_names=list(outputs),
-            dynamic_shapes=(dynamic,),
-            verbose=False,
-        )
-        program.save(path, external_data=False)
-        return stripped(path.read_bytes())
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporters' progress and deprecation notes from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
-        warnings.simplefilter("ignore")
-        try:
-            with contextlib.redirect_stdout(nowhere):
-                yield
-        finally:
-            logger.setLevel(level)
-
-
-def stripped(content: bytes) -> bytes:
-    """Without the exporter's notes: stack traces with the paths of this machine, shapes, names."""
-    onnx = need("onnx")
-    model = onnx.load_from_string(content)
-    model.doc_string, model.producer_name, model.producer_version = "", "emoscope", ""
-    del model.metadata_props[:]
-    graph = model.graph
-    graph.name, graph.doc_string = "model", ""
-    del graph.value_info[:], graph.metadata_props[:]
-    for node in graph.node:
-        node.doc_string = node.name = ""
-        del node.metadata_props[:]
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        value.doc_string = ""
-        del value.metadata_props[:]
-    return bytes(model.SerializeToString())
-
-
-# --- estimators -----------------------------------------------------------------------------------
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
@@ -176,9 +74,9 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     from ..models.stack import StackedLDA
 
     if isinstance(estimator, ColumnNetwork):
-        return _from_column_network(estimator, mean, scale)
+        return network_export.from_column_network(estimator, mean, scale)
     if isinstance(estimator, FrameNetwork):
-        return _from_frame_network(estimator, mean, scale)
+        return network_export.from_frame_network(estimator, mean, scale)
     if isinstance(estimator, DummyClassifier):
         logits = np.log(np.maximum(estimator.class_prior_, SMALLEST_PROBABILITY))
         return _affine(np.zeros((len(mean), len(logits))), logits, mean, scale)
@@ -293,38 +191,39 @@ def _from_stack(estimator: Any, mean: Array, scale: Array) -> bytes:
 
     onnx = need("onnx")
     own_mean, own_scale, weights, bias = estimator.combined()
-    arrays = {"own_mean": own_mean, "own_scale": own_scale, "weights": weights, "bias": bias}
-    arrays |= {"lowest": np.array(-FARTHEST), "highest": np.array(FARTHEST)}
-    make = onnx.helper.make_node
-    nodes = [
-        make("Sub", ["features", "own_mean"], ["own_centred"]),
-        make("Div", ["own_centred", "own_scale"], ["own_scaled"]),
-        make("Clip", ["own_scaled", "lowest", "highest"], ["clipped"]),
-        make("Gemm", ["clipped", "weights", "bias"], ["logits"]),
-    ]
-    given = onnx.helper.make_tensor_value_info(
-        "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
-    )
-    tensors = [
-        onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
-        for name, values in arrays.items()
-    ]
-    graph = onnx.helper.make_graph(nodes, "model", [given], [], tensors)
+    graph = _empty(len(mean))
     _add_outputs(graph, "features", len(bias), mean, scale)
-    opset = onnx.helper.make_opsetid("", OPSET)
-    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    return stripped(model.SerializeToString())
+    arrays = {"own_mean": own_mean, "own_scale": own_scale}
+    arrays |= {"lowest": np.array(-FARTHEST), "highest": np.array(FARTHEST)}
+    for name, values in arrays.items():
+        graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+    make = onnx.helper.make_node
+    graph.node.append(make("Sub", ["features", "own_mean"], ["own_centred"]))
+    graph.node.append(make("Div", ["own_centred", "own_scale"], ["own_scaled"]))
+    graph.node.append(make("Clip", ["own_scaled", "lowest", "highest"], ["clipped"]))
+    _add_gemm(graph, weights, bias, of="clipped")
+    return _finished(graph)
 
 
 def _affine(weights: NDArray[Any], bias: NDArray[Any], mean: Array, scale: Array) -> bytes:
     """A graph whose logits are ``embedding @ weights + bias``."""
-    onnx = need("onnx")
-    given = onnx.helper.make_tensor_value_info(
-        "features", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]
-    )
-    graph = onnx.helper.make_graph([], "model", [given], [])
+    graph = _empty(len(mean))
     _add_outputs(graph, "features", len(bias), mean, scale)
     _add_gemm(graph, weights, bias)
+    return _finished(graph)
+
+
+def _empty(n_columns: int) -> Any:
+    """A graph that takes features and does nothing yet."""
+    onnx = need("onnx")
+    given = onnx.helper.make_tensor_value_info(
+        "features", onnx.TensorProto.FLOAT, ["n_clips", n_columns]
+    )
+    return onnx.helper.make_graph([], "model", [given], [])
+
+
+def _finished(graph: Any) -> bytes:
+    onnx = need("onnx")
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
     return stripped(model.SerializeToString())
@@ -345,13 +244,13 @@ def _add_outputs(graph: Any, source: str, n_emotions: int, mean: Array, scale: A
         )
 
 
-def _add_gemm(graph: Any, weights: NDArray[Any], bias: NDArray[Any]) -> None:
-    """Add the node that computes ``logits`` from ``embedding``."""
+def _add_gemm(graph: Any, weights: NDArray[Any], bias: NDArray[Any], of: str = "embedding") -> None:
+    """Add the node that computes ``logits`` from the values of that name."""
     onnx = need("onnx")
     for name, values in (("head_weights", weights), ("head_bias", bias)):
         tensor = onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
         graph.initializer.append(tensor)
-    given = ["embedding", "head_weights", "head_bias"]
+    given = [of, "head_weights", "head_bias"]
     graph.node.append(onnx.helper.make_node("Gemm", given, ["logits"]))
 
 
@@ -367,80 +266,3 @@ def _drop_unused(graph: Any) -> None:
     del graph.node[:], graph.initializer[:]
     graph.node.extend(reversed(used))
     graph.initializer.extend(kept)
-
-
-def _from_column_network(estimator: Any, mean: Array, scale: Array) -> bytes:
-    """One of our convolutional networks over feature vectors."""
-    torch = need("torch")
-
-    class Plain(torch.nn.Module):  # type: ignore[misc, name-defined]
-        """Scaling, the network's plain layers, and the standardised features beside them."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = estimator.module_.eval()
-            floor = np.broadcast_to(estimator.floor_, mean.shape)
-            self.register_buffer("logarithmic", torch.tensor(~np.isnan(floor)))
-            learned = {
-                "own_floor": np.nan_to_num(floor, nan=1.0),
-                "own_mean": np.broadcast_to(estimator.mean_, mean.shape),
-                "own_scale": np.broadcast_to(estimator.scale_, mean.shape),
-                "mean": mean,
-                "scale": scale,
-            }
-            for name, values in learned.items():
-                self.register_buffer(name, torch.tensor(np.array(values, np.float32)))
-
-        def forward(self, features: Any) -> Any:
-            logarithms = torch.log(features.clamp(min=0) + self.own_floor)
-            levels = torch.where(self.logarithmic, logarithms, features)
-            scaled = (levels - self.own_mean) / self.own_scale
-            logits = self.network.plain(scaled[:, None])[:, : len(estimator.classes_)]
-            return logits, (features - self.mean) / self.scale
-
-    example = torch.zeros(2, len(mean))
-    return _from_torch(Plain().eval(), example, "features", {0: torch.export.Dim("n_clips", min=1)})
-
-
-def _from_frame_network(estimator: Any, mean: Array, scale: Array) -> bytes:
-    """One of our networks over the middle frames of a log-mel spectrogram."""
-    torch = need("torch")
-    from ..models.cnn2d import POOL
-
-    spare = -estimator.n_features_in_ % POOL.size[1]
-
-    class Plain(torch.nn.Module):  # type: ignore[misc, name-defined]
-        """Cutting or padding, merging, scaling, the plain layers; statistics as embedding."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = estimator.module_.eval()
-            learned = {
-                "own_mean": estimator.mean_,
-                "own_scale": estimator.scale_,
-                "mean": mean,
-                "scale": scale,
-            }
-            for name, values in learned.items():
-                self.register_buffer(name, torch.tensor(np.array(values, np.float32)))
-
-        def forward(self, frames: Any) -> Any:
-            n_frames = frames.shape[1]
-            wanted = torch.arange(estimator.frames) + (n_frames - estimator.frames) // 2
-            inside = ((wanted >= 0) & (wanted < n_frames))[None, :, None]
-            picked = frames[:, wanted.clamp(0, n_frames - 1)]
-            quietest = frames.amin(dim=(1, 2), keepdim=True)
-            grid = torch.where(inside, picked, quietest)
-            grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, spare)], dim=2)
-            merged = grid.unflatten(1, (-1, estimator.merge)).mean(dim=2)
-            scaled = (merged - self.own_mean) / self.own_scale
-            logits = self.network.plain(scaled)[:, : len(estimator.classes_)]
-            return logits, (torch.cat(frame_statistics(frames), dim=1) - self.mean) / self.scale
-
-    def frame_statistics(frames: Any) -> list[Any]:
-        centred = frames - frames.mean(dim=1, keepdim=True)
-        return [frames.mean(dim=1), (centred**2).mean(dim=1).sqrt()]
-
-    example = torch.zeros(1, 2 * estimator.frames, estimator.n_features_in_)
-    dynamic = {1: torch.export.Dim("n_frames", min=2)}
-    return _from_torch(Plain().eval(), example, "frames", dynamic)
