@@ -323,7 +323,7 @@ def round_of(name, inputs, seconds):
             after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
         ),
         "edges": max(map(int, re.findall(r"cov: (\d+)", said)), default=0),
-        "finding": finding(said) if process.returncode else None,
+        "finding": finding(process.stdout + said) if process.returncode else None,
     }
 
 

@@ -137,3 +137,12 @@ def test_an_index_with_a_name_is_a_column_and_one_without_is_not(tmp_path):
     assert table["emotion"].tolist() == ["sad", "happy"]
     frame.assign(file=["a.wav", "b.wav"]).set_index(pd.Index(["x", "y"])).to_parquet(path)
     assert not [name for name in corpus.load(path).table if "index" in name]
+
+
+def test_facts_of_a_speaker_may_have_any_name(tmp_path):
+    speaker = b"speaker: {dtype: str, labels: {s1: {gender: female"
+    assert fuzz.HEADER.count(speaker) == 1
+    (tmp_path / "db.yaml").write_bytes(fuzz.HEADER.replace(speaker, speaker + b", 2: 3, null: 4"))
+    (tmp_path / "db.files.csv").write_text("file,emotion,speaker\na.wav,happy,s1\n")
+    row = corpus.load(tmp_path).table.iloc[0]
+    assert (row["gender"], row["2"], row["none"]) == ("female", "3", "4")

@@ -1,6 +1,7 @@
 """What goes out in the forms of others comes back the same, and others can read it."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -43,7 +44,9 @@ def assert_same(read, own, columns=KEPT):
 def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
     if splits:
         own.table["split"] = ["train"] * 5 + ["test"] * 3
-    folder = interchange.write(own, tmp_path / "made", format=format)
+    folder = tmp_path / "made"
+    written = interchange.write(own, folder, format=format)
+    assert written.table["path"].str.startswith(str(folder)).all()
     moved = folder.rename(tmp_path / "moved")
     read = corpus.load(moved)
     assert_same(read, own, [*KEPT, "split"] if splits else KEPT)
@@ -56,14 +59,16 @@ def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_manifests_come_back(own, tmp_path, ending):
-    assert_same(corpus.load(interchange.write(own, tmp_path / f"clips.{ending}")), own)
-    assert_same(corpus.load(interchange.write(own, tmp_path / "else" / f"x.{ending}")), own)
+    for path in (tmp_path / f"clips.{ending}", tmp_path / "else" / f"x.{ending}"):
+        interchange.write(own, path)
+        assert_same(corpus.load(path), own)
 
 
 def test_audformat_reads_its_database(own, tmp_path):
     audformat = pytest.importorskip("audformat")
     own.table["split"] = ["train"] * 5 + ["test"] * 3
-    folder = interchange.write(own, tmp_path / "made", format="audformat")
+    folder = tmp_path / "made"
+    interchange.write(own, folder, format="audformat")
     database = audformat.Database.load(str(folder))
     assert database.is_portable and set(database.tables) == {
         "files", "emotion.train", "emotion.test",
@@ -79,13 +84,33 @@ def test_audformat_reads_its_database(own, tmp_path):
 def test_interchange_refuses(own, tmp_path):
     with pytest.raises(UnknownNameError, match="audformat"):
         interchange.write(own, tmp_path / "x", format="audformatt")
-    own.table.loc[0, "path"] = str(tmp_path / "gone.wav")
-    with pytest.raises(CorpusError, match="gone.wav: cannot be copied"):
+    own.table["path"] = str(tmp_path / "gone.wav")
+    with pytest.raises(CorpusError, match="no recording could be put there: .*gone.wav: no such"):
         interchange.write(own, tmp_path / "x", format="huggingface")
 
 
+@pytest.mark.parametrize("format", ["audformat", "huggingface"])
+def test_what_cannot_be_copied_is_named_and_the_rest_delivered(emoscope, own, tmp_path, format):
+    os.mkfifo(tmp_path / "fifo.wav")
+    own.table.loc[[0, 3, 5], "path"] = [
+        str(tmp_path / "gone.wav"), str(tmp_path / "fifo.wav"), "s3://nobody/a.wav",
+    ]  # fmt: skip
+    manifest, folder = tmp_path / "clips.csv", tmp_path / "made"
+    interchange.write(own, manifest)
+    status, out, err = emoscope("convert", manifest, "--format", format, "--out", folder)
+    assert status == 1 and "5 clips" in out
+    for reason in (
+        "gone.wav: no such file",
+        "fifo.wav: not a regular",
+        "s3://nobody/a.wav: is not",
+    ):
+        assert reason in err
+    assert sorted(corpus.load(folder).table["clip"]) == sorted(own.table["clip"].drop([0, 3, 5]))
+
+
 def test_convert_and_extract_from_the_command_line(emoscope, own, tmp_path):
-    manifest = interchange.write(own, tmp_path / "clips.csv")
+    manifest = tmp_path / "clips.csv"
+    interchange.write(own, manifest)
     folder, table = tmp_path / "database", tmp_path / "features.arff"
     status, out, _ = emoscope("convert", manifest, "--format", "audformat", "--out", folder)
     assert status == 0 and "8 clips" in out and (folder / "db.yaml").is_file()

@@ -175,6 +175,25 @@ def test_find_says_what_stands_for_nothing(tmp_path: Path) -> None:
             media.find([name])
 
 
+def test_tags_that_are_not_utf8_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    av = pytest.importorskip("av", reason="the package 'av' is not installed")
+    path = tmp_path / "film.avi"
+    with av.open(str(path), "w") as film:
+        film.metadata["title"] = "a readable title"
+        stream = film.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        samples = (voice(1.0) * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        film.mux([*stream.encode(frame), *stream.encode(None)])
+    content = path.read_bytes()
+    assert content.count(b"a readable title") == 1
+    path.write_bytes(content.replace(b"a readable title", b"\xff\xfe\x80eadable title"))
+    monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    np.testing.assert_allclose(media.load(path).samples, samples / 32768, atol=1e-6)
+
+
 def test_a_file_that_crashes_its_decoder_costs_itself_alone(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

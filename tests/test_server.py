@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -421,3 +422,11 @@ def test_the_description_holds_under_generated_requests(predictor: Predictor) ->
                 )
 
             check()
+
+
+def test_an_address_that_is_taken_is_said_in_one_line(emoscope: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, out, err = emoscope("serve", "--port", port)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: cannot listen at 127.0.0.1, port {port}: Address already in use")

@@ -128,6 +128,6 @@ def convert(
     loaded = corpus.load(source)
     if emotions:
         loaded = loaded.select(emotions=split(emotions))
-    interchange.write(loaded, out, format=format)
-    terminal.out.print(f"{out}: {len(loaded)} clips", soft_wrap=True)
-    end(loaded.rejected)
+    written = interchange.write(loaded, out, format=format)
+    terminal.out.print(f"{out}: {len(written)} clips", soft_wrap=True)
+    end(written.rejected)

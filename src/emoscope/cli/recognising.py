@@ -74,8 +74,12 @@ def serve(
     from . import terminal
 
     models = {Path(path).stem: Predictor(path) for path in model or []}
-    terminal.status.print(f"emoscope is at http://{host}:{port} (stop with Ctrl+C)")
-    server.run(models or None, host=host, port=port, hosts=name or ())
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    said = f"emoscope is at {address} (stop with Ctrl+C)"
+    server.run(
+        models or None, host=host, port=port, hosts=name or (),
+        ready=lambda: terminal.status.print(said, markup=False),
+    )  # fmt: skip
 
 
 @command(

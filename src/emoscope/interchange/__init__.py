@@ -11,6 +11,7 @@ https://huggingface.co/docs/datasets/audio_dataset
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,10 +21,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..audio.opening import URL
+from ..audio.opening import URL, open_binary
 from ..corpora.base import COLUMNS
 from ..corpus import Corpus
-from ..errors import CorpusError, UnknownNameError
+from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import encodable, printable, write_atomically
 from ..manifests.audformat import HEADER
 
@@ -32,7 +33,7 @@ SPLITS = ("train", "dev", "test")
 ABOUT_SPEAKER = ("gender", "age")
 
 
-def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Path:
+def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Corpus:
     """Write what is known of a corpus in another form.
 
     Parameters
@@ -46,26 +47,29 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
 
     Returns
     -------
-    Path
-        The file or folder.
+    Corpus
+        The clips that were written, with the paths of their recordings there; a recording that could
+        not be put where the format wants it is in its ``rejected``.
 
     Raises
     ------
     UnknownNameError
         When there is no such format.
     CorpusError
-        When a recording cannot be put where the format wants it.
+        When no recording could be put there, or nothing can be written.
     """
     path = Path(target)
     chosen = format or path.suffix.lstrip(".").lower()
     if chosen not in _WRITERS:
         raise UnknownNameError("format", chosen, _WRITERS)
+    if chosen in _FOLDERS:
+        corpus = _gathered(corpus, path)
     _WRITERS[chosen](corpus, path)
-    return path
+    return corpus
 
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
-    table = _portable(corpus, folder)
+    table = _described(corpus, folder)
     speakers = _speakers(table)
     about_files = [c for c in table if c not in ("file", "emotion", "split", *ABOUT_SPEAKER)]
     columns: dict[str, Any] = {
@@ -98,7 +102,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
 
 
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
-    table = _portable(corpus, folder).rename(columns={"file": "file_name"})
+    table = _described(corpus, folder).rename(columns={"file": "file_name"})
     text = table.to_csv(index=False, lineterminator="\n")
     write_atomically(folder / "metadata.csv", text)
     about = folder / "README.md"
@@ -110,8 +114,7 @@ def _hugging_face(corpus: Corpus, folder: Path) -> None:
 
 def _manifest(corpus: Corpus, path: Path) -> None:
     """Paths are relative to the manifest where they lie below it, else absolute."""
-    folder = path.resolve().parent
-    table = _described(corpus, [_beside(file, folder) for file in corpus.table["path"]])
+    table = _described(corpus, path.parent)
     ending = path.suffix.lower()
     if ending == ".parquet":
         write_atomically(path, table.to_parquet(index=False))
@@ -121,26 +124,30 @@ def _manifest(corpus: Corpus, path: Path) -> None:
         write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _portable(corpus: Corpus, folder: Path) -> pd.DataFrame:
-    """The clips with recordings that lie in `folder`, and are named relative to it."""
+def _gathered(corpus: Corpus, folder: Path) -> Corpus:
+    """The clips with recordings that lie in `folder`; those from elsewhere are placed there."""
     root = folder.resolve()
-    files = []
+    paths, refused = [], []
     for clip, path in zip(corpus.table["clip"], corpus.table["path"], strict=True):
-        found = _beside(path, root)
-        if found == path or os.path.isabs(found):
-            name = f"{AUDIO}/{_safe(str(clip))}{Path(path).suffix}"
-            _place(path, root / name)
-            found = name
-        files.append(found)
-    return _described(corpus, files)
+        target = root / AUDIO / f"{_safe(str(clip))}{Path(path).suffix}"
+        try:
+            paths.append(path if _lies_in(root, path) else str(_placed(path, target)))
+        except AudioError as error:
+            paths.append(None)
+            refused.append(error)
+    table = corpus.table.assign(path=paths).dropna(subset="path")
+    if table.empty:
+        raise CorpusError(f"{folder}: no recording could be put there: {refused[0]}")
+    return dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *refused])
 
 
-def _described(corpus: Corpus, files: list[str]) -> pd.DataFrame:
-    """The table of the corpus with `files` in front, without what a reader finds out itself."""
+def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
+    """The table of the corpus with files as `folder` names them, without what a reader finds out."""
+    root = folder.resolve()
     further = [c for c in corpus.table if c not in COLUMNS]
     kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
     table = corpus.table[kept].reset_index(drop=True)
-    table.insert(0, "file", [encodable(file) for file in files])
+    table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])
     return table
 
 
@@ -149,22 +156,29 @@ def _beside(path: str, folder: Path) -> str:
     if URL.match(path):
         return path
     absolute = Path(os.path.realpath(path))  # which takes links that lead nowhere as they are
-    inside = absolute.is_relative_to(folder)
-    return absolute.relative_to(folder).as_posix() if inside else str(absolute)
+    return absolute.relative_to(folder).as_posix() if _lies_in(folder, path) else str(absolute)
 
 
-def _place(path: str, target: Path) -> None:
+def _lies_in(folder: Path, path: str) -> bool:
+    return not URL.match(path) and Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+def _placed(path: str, target: Path) -> Path:
+    """Put a recording into another folder."""
     if URL.match(path):
-        raise CorpusError(f"{path}: is not on this machine; download it first")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
+        raise AudioError(path, "is not on this machine; download it first")
+    with open_binary(path, limit=0) as source:
         try:
-            os.link(path, target)
-        except OSError:
-            shutil.copyfile(path, target)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be copied to {target}: {error.strerror}") from error
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(path, target)
+            except OSError:
+                with open(target, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
+        except OSError as error:
+            raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
+    return target
 
 
 def _safe(clip: str) -> str:
@@ -197,3 +211,4 @@ _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
     "parquet": _manifest,
     "jsonl": _manifest,
 }
+_FOLDERS = ("audformat", "huggingface")

@@ -140,7 +140,11 @@ def _speakers(folder: Path, header: Mapping[str, Any]) -> dict[str, Row]:
     scheme = _mapping(header, "schemes").get("speaker")
     labels = scheme.get("labels") if isinstance(scheme, dict) else None
     if isinstance(labels, dict):
-        return {str(name): dict(f) for name, f in labels.items() if isinstance(f, dict)}
+        return {
+            str(name): {str(key): fact for key, fact in facts.items()}
+            for name, facts in labels.items()
+            if isinstance(facts, dict)
+        }
     if isinstance(labels, str):
         return {
             str(row["speaker"]): row for row in _table(folder, labels, "speaker").to_dict("records")

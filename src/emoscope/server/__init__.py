@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import importlib.resources
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,7 @@ def run(
     port: int = 8765,
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
+    ready: Callable[[], object] | None = None,
 ) -> None:
     """Serve until interrupted.
 
@@ -120,12 +122,30 @@ def run(
     limits : Limits, optional
     hosts : iterable of str
         Names under which it may be addressed beside `host` and those of this machine.
+    ready : callable, optional
+        Called once the address is bound: from then on connections wait for their answer.
+
+    Raises
+    ------
+    EmoscopeError
+        When the address cannot be bound, as when another server has it.
     """
     import uvicorn
 
     limits = limits or Limits()
     app = create_app(models, limits=limits, hosts=(host, *hosts))
-    uvicorn.Server(configuration(app, host=host, port=port, limits=limits)).run()
+    server = uvicorn.Server(configuration(app, host=host, port=port, limits=limits))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        raise EmoscopeError(
+            f"cannot listen at {host}, port {port}: {reason}; another --port or --host may do"
+        ) from None
+    if ready:
+        ready()
+    server.run(sockets=[listening])
 
 
 def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicorn.Config:
