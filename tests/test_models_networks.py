@@ -140,6 +140,26 @@ def test_starting_weights():
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize("architecture", ["a", "b"])
+def test_he_weights_keep_values_alive_through_many_small_grids(architecture):
+    layers, grid = cnn2d.ARCHITECTURES[architecture], (60, 65)
+    torch.manual_seed(0)
+    net = ConvNet(layers, grid, 8, scheme="he")
+    inputs = [(*grid, 1), *output_sizes(layers, grid)]
+    grids = [size for size, layer in zip(inputs, layers, strict=False) if isinstance(layer, Conv)]
+    for layer, (rows, columns, channels) in zip(net.weighted, grids, strict=False):
+        met = torch.nn.functional.conv2d(
+            torch.ones(1, 1, rows, columns), torch.ones(1, 1, 5, 5), padding=2
+        ).mean()
+        bound = math.sqrt(6 / (channels * met))
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+    X = torch.randn(64, *grid)
+    with torch.no_grad():
+        between_clips = net.plain(X).std(0).mean()
+        lost = ConvNet(layers, grid, 8, scheme="glorot").plain(X).std(0).mean()
+    assert 0.2 < between_clips < 5 and lost < between_clips / 1000
+
+
 RULES = {
     "keras-rmsprop": lambda g, s: (0.9 * s + 0.1 * g**2, lambda s: g / (math.sqrt(s) + 1e-7), 0.0),
     "tensorflow-rmsprop": lambda g, s: (

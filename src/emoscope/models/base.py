@@ -156,7 +156,7 @@ def held_out(
         split = StratifiedShuffleSplit(1, test_size=n_watch, random_state=seed)
         learn, watch = next(split.split(y, y))
     else:
-        n_parts = min(max(round(1 / fraction), 2), len(speakers))
+        n_parts = min(max(round(1 / fraction), 2), len(speakers), int(counts.max()))
         parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
         learn, watch = next(parts.split(y, y, np.asarray(groups)))
     return np.sort(learn), np.sort(watch)

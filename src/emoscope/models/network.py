@@ -74,7 +74,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         watched and kept. None: the last weights.
     balanced : bool
         Whether every emotion has the same weight in the loss.
-    initial_weights : {"glorot", "tflearn"}
+    initial_weights : {"glorot", "he", "tflearn"}
         See ``deep.module.initialise``.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic while training; ``auto`` is bfloat16 on processors with matrix units for it.

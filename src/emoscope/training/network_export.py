@@ -97,7 +97,9 @@ def from_frame_network(estimator: Any, mean: Array, scale: Array) -> bytes:
 
         def forward(self, frames: Any) -> Any:
             n_frames = frames.shape[1]
-            wanted = torch.arange(estimator.frames) + (n_frames - estimator.frames) // 2
+            # ONNX rounds towards zero, so that what it halves must not be negative.
+            start = (n_frames + estimator.frames) // 2 - estimator.frames
+            wanted = torch.arange(estimator.frames) + start
             inside = ((wanted >= 0) & (wanted < n_frames))[None, :, None]
             picked = frames[:, wanted.clamp(0, n_frames - 1)]
             quietest = frames.amin(dim=(1, 2), keepdim=True)

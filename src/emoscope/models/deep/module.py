@@ -26,7 +26,7 @@ class ConvNet(nn.Module):
         Rows and columns of the input.
     n_outputs : int
         Number of emotions (logits).
-    scheme : {"glorot", "tflearn"}
+    scheme : {"glorot", "he", "tflearn"}
         How the weights start; see :func:`initialise`.
     precision : torch.dtype
         Of the arithmetic while training: float32, or bfloat16 with weights kept in float32.
@@ -44,16 +44,17 @@ class ConvNet(nn.Module):
         super().__init__()
         self.layers, self.precision = layers, precision
         self.weighted = nn.ModuleList()
-        inputs = (*grid, 1)
+        inputs, grids = (*grid, 1), []
         for layer, size in zip(layers, output_sizes(layers, grid), strict=True):
             if isinstance(layer, Conv):
                 conv = nn.Conv2d(inputs[2], layer.filters, layer.size, padding="same")
                 self.weighted.append(conv)
+                grids.append(inputs[:2])
             elif isinstance(layer, Dense):
                 self.weighted.append(nn.Linear(math.prod(inputs), layer.units))
             inputs = size
         self.weighted.append(nn.Linear(math.prod(inputs), n_outputs))
-        initialise(self, scheme)
+        initialise(self, scheme, grids)
         self.first = _first_block(layers, grid)
         if self.first:
             first: Any = self.weighted[0]
@@ -151,15 +152,30 @@ def _pool(x: Tensor, layer: Pool) -> Tensor:
     return F.max_pool2d(x, layer.size)
 
 
-def initialise(net: ConvNet, scheme: str) -> None:
-    """Draw the weights as the library of the published code did; biases start at zero.
+def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
+    """Draw the weights; biases start at zero.
 
-    ``glorot`` (Keras): uniform within sqrt(6 / (fan in + fan out)). ``tflearn``: convolutions
-    uniform within sqrt(3 / fan in), dense layers normal with standard deviation 0.02, cut at two.
+    ``glorot`` and ``tflearn`` start as the libraries of the published code do. ``glorot`` (Keras):
+    uniform within sqrt(6 / (fan in + fan out)). ``tflearn``: convolutions uniform within
+    sqrt(3 / fan in), dense layers normal with standard deviation 0.02, cut at two.
+
+    ``he``: uniform within sqrt(6 / fan in), before the outputs within sqrt(3 / fan in), so that
+    values keep their size from layer to layer (He et al. 2015, https://arxiv.org/abs/1502.01852).
+    What counts as fan in is the part of a kernel that meets its grid, on average over the grid
+    (`grids`, one per convolution): small grids meet little of a large kernel, and without this what
+    goes through many of them is lost.
     """
+    grid = iter(grids)
     for layer in net.weighted:
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        if scheme == "glorot":
+        if scheme == "he":
+            fan_in: float = weight[0].numel()
+            if weight.ndim == 4:
+                sizes = zip(next(grid), weight.shape[2:], strict=True)
+                fan_in = weight.shape[1] * math.prod(_cells_met(*size) for size in sizes)
+            bound = math.sqrt((3 if layer is net.weighted[-1] else 6) / fan_in)
+            nn.init.uniform_(weight, -bound, bound)
+        elif scheme == "glorot":
             nn.init.xavier_uniform_(weight)
         elif weight.ndim == 4:
             bound = math.sqrt(3 / weight[0].numel())
@@ -167,3 +183,10 @@ def initialise(net: ConvNet, scheme: str) -> None:
         else:
             nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04)
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def _cells_met(n: int, width: int) -> float:
+    """How many of `width` cells lie on `n`, on average over where the middle one lies."""
+    before = (width - 1) // 2
+    met = [min(n, i - before + width) - max(0, i - before) for i in range(n)]
+    return sum(met) / n
