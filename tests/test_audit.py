@@ -361,3 +361,63 @@ def test_fingerprints_are_found_among_many(tmp_path):
     assert [(m.first, m.second, m.relation) for m in found] == [(5, 12, "excerpt")]
     assert found[0].shift == pytest.approx(0.5, abs=0.02)
     assert audio.load(path).duration == pytest.approx(1.9)
+
+
+def test_the_same_name_in_two_folders_is_not_the_same_clip(clean, tmp_path):
+    """SAVEE and others call a clip by the speaker's folder and a number."""
+    folder, table = clean
+    files = [tmp_path / row["speaker"] / f"a{n % 3}.wav" for n, row in table.iterrows()]
+    for file, old in zip(files, table["file"], strict=True):
+        file.parent.mkdir(exist_ok=True)
+        file.symlink_to(folder / old)
+    listed = table.assign(file=[str(file.relative_to(tmp_path)) for file in files])
+    assert audited(tmp_path, listed).findings == []
+    absent = tmp_path / "elsewhere"
+    absent.mkdir()
+    assert audited(absent, listed).findings == []
+
+
+def test_one_file_under_two_names_is_the_same_clip(clean):
+    folder, table = clean
+    both = added(table.assign(clip=table["file"]), file="s0_0.wav", clip="another")
+    outcome = audited(folder, both)
+    assert [(f.kind, f.evidence) for f in outcome.findings if f.kind == "same-clip"] == [
+        ("same-clip", [{"clip": "another"}])
+    ]
+
+
+def test_equal_names_of_speakers_in_two_corpora_are_two_speakers(clean):
+    folder, table = clean
+    table = table.assign(corpus=np.where(table["split"] == "test", "two", "one"))
+    table.loc[table["split"] == "test", "speaker"] = "s0"
+    assert "shared-speakers" not in kinds(audited(folder, table))
+    assert "shared-speakers" in kinds(audited(folder, table.drop(columns="corpus")), "leak")
+
+
+def test_what_cannot_be_measured_costs_no_finding(tmp_path):
+    """The estimate of what a leak flatters by is an extra; without it the findings stand."""
+    for n in range(4):
+        write(tmp_path / f"{n}.wav", utterance(n))
+    rows = [(0, "train", "a", "sad"), (1, "train", "b", "happy"),
+            (2, "test", "a", "sad"), (3, "test", "b", "happy")]  # fmt: skip
+    lines = [f"{n}.wav,{split},{who},{emotion}" for n, split, who, emotion in rows]
+    source = tmp_path / "m.csv"
+    source.write_text("\n".join(["file,split,speaker,emotion", *lines]) + "\n")
+    for breaking in (False, True):
+        if breaking:
+            for n in range(4):
+                (tmp_path / f"{n}.wav").write_text("version https://git-lfs.github.com/spec/v1\n")
+        outcome = audit(source, jobs=1)
+        assert "shared-speakers" in kinds(outcome, "leak") and outcome.inflation is None
+        assert len(outcome.rejected) == (4 if breaking else 0)
+
+
+def test_counts_of_a_saved_result_are_of_one_model_on_one_set_of_features(tmp_path):
+    folder = saved_result(tmp_path)
+    result = Result.load(folder)
+    more = result.predictions.assign(features="chroma")
+    result.predictions = pd.concat([result.predictions, more], ignore_index=True)
+    result.runs.append({**result.runs[0], "features": "chroma"})
+    result.save(folder)
+    outcome = audit(folder, jobs=1)
+    assert (outcome.n_train, outcome.n_test) == (8, 8)

@@ -216,3 +216,11 @@ def test_the_shell_completes_names():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == ["svm,forest"]
+
+
+def test_a_model_is_not_written_where_its_options_go(emoscope, tmp_path):
+    status, _, err = emoscope(
+        "train", "dummy", "--features", "chroma", "--out", tmp_path / "m.toml"
+    )
+    assert status == 2 and "must end in .emoscope" in err
+    assert not list(tmp_path.iterdir())

@@ -72,3 +72,9 @@ def test_pitch_agrees_with_librosa_on_a_real_voice(ravdess):
     apart = np.abs(found[:n][both] / voiced[:n][both] - 1)
     assert np.median(apart) < 0.02
     assert np.mean(apart < 0.1) > 0.9
+
+
+def test_what_is_higher_than_any_voice_has_no_pitch():
+    found = contours.pitch(tone(960.0))
+    assert np.isnan(found[found > contours.HIGHEST]).all()
+    assert not (found > contours.HIGHEST).any()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
+from emoscope.audio import media
 from emoscope.corpora import base, cremad, emodb, emovo, ravdess, savee, tess
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
@@ -63,7 +64,9 @@ def test_facts_are_complete(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("suffix", sorted(base.AUDIO_SUFFIXES) + [".WAV"])
+@pytest.mark.parametrize(
+    "suffix", sorted(f".{ending}" for ending in media.SOUND_ENDINGS) + [".WAV"]
+)
 def test_a_clip_is_found_whatever_its_format(name, suffix, tmp_path):
     info = corpora.get(name)
     file = PurePath(info.example).with_suffix(suffix)
@@ -401,3 +404,11 @@ def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
     loaded = corpus.load(tmp_path)
     assert len(loaded) == 1
     assert [e.reason for e in loaded.rejected] == ["folder cannot be read: Permission denied"]
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "ActorID,Age,Race,Sex\n1001\n", "ActorID,Age\n1001,51\n"]
+)
+def test_demographics_that_are_something_else_are_left_alone(tmp_path, text):
+    (tmp_path / "VideoDemographics.csv").write_text(text)
+    assert cremad.demographics(tmp_path) == {}

@@ -578,3 +578,37 @@ def test_any_header_is_read_or_refused(tmp_path, text):
     csv(tmp_path, text, audformat.HEADER)
     with pytest.raises(CorpusError):
         corpus.load(tmp_path)
+
+
+def test_splits_have_one_word_each(tmp_path):
+    text = "file,emotion,split\n" + "".join(
+        f"{n}.wav,sad,{word}\n" for n, word in enumerate(["Training", "VAL", "testing", "own"])
+    )
+    assert corpus.load(csv(tmp_path, text)).table["split"].tolist() == [
+        "train", "dev", "test", "own",
+    ]  # fmt: skip
+
+
+def test_a_comma_at_the_end_of_every_row_shifts_nothing(tmp_path):
+    loaded = corpus.load(csv(tmp_path, "file,emotion,speaker\na.wav,sad,1,\nb.wav,happy,2,\n"))
+    assert loaded.table[["emotion", "speaker"]].to_numpy().tolist() == [
+        ["sad", "1"],
+        ["happy", "2"],
+    ]
+
+
+def test_a_corpus_named_in_some_rows_only_is_refused(tmp_path):
+    """Joined with the corpus, one speaker would have two names, and stand on both sides."""
+    text = "file,emotion,speaker,dataset\na.wav,sad,1,mine\nb.wav,sad,1,\n"
+    with pytest.raises(CorpusError, match="1 of 2 rows name no corpus"):
+        corpus.load(csv(tmp_path, text))
+
+
+def test_sound_of_every_format_is_a_clip_and_films_are_not(tmp_path):
+    touch(tmp_path, "sad/a.wav", "sad/b.m4a", "happy/c.amr", "happy/d.mp4")
+    assert corpus.load(tmp_path).table["clip"].tolist() == ["happy/c", "sad/a", "sad/b"]
+
+
+def test_rows_longer_than_the_header_are_refused(tmp_path):
+    with pytest.raises(CorpusError, match="its rows have more fields than its header"):
+        corpus.load(csv(tmp_path, "file,emotion\na.wav,sad,1\nb.wav,happy,2\n"))

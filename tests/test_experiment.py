@@ -1,5 +1,7 @@
 """The comparison: honest folds, the same rows however it is run, nothing lost when it stops."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from dask_cluster import Cluster
 from emoscope import experiment, findings, report
 from emoscope.corpus import Corpus
-from emoscope.errors import FeatureError, ProtocolError, UnknownNameError
+from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
 from emoscope.features.table import Features
 from emoscope.journal import Journal
 from emoscope.result import Result
@@ -189,3 +191,93 @@ def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_p
     there.save(tmp_path / "there")
     files = [tmp_path / side / "predictions.csv" for side in ("here", "there")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_ablations_are_not_reported_as_the_model(small, tmp_path):
+    """Also when a stopped run, or one on fewer features, left them finished before."""
+    corpus, features = small
+    alone = {"vector": features["vector"].select(["a"])}
+    journal = Journal(tmp_path)
+    run((corpus, alone), models=["svm"], journal=journal)
+    seen = []
+    result = run(
+        small, models=["svm"], ablation=["svm", "svm"], journal=journal, on_run=seen.append
+    )
+    assert sorted((r["protocol"], r["features"]) for r in seen) == [
+        ("random-75/25", "a+b"), ("speaker-6fold", "a+b"),
+    ]  # fmt: skip
+    assert len(result.ablations()) == 3
+    with pytest.raises(UnknownNameError, match="'lda'"):
+        run(small, models=["svm"], ablation=["lda"])
+
+
+def test_finished_units_of_other_speakers_are_not_taken(small, tmp_path):
+    """Speakers decide what is held out inside a training, so they belong to a unit."""
+    corpus, features = small
+    journal, seen = Journal(tmp_path), []
+    options = {"models": ["stack"], "protocol": "random-75/25", "leak_protocol": None}
+    run(small, journal=journal, **options)
+    run(small, journal=journal, on_unit=lambda *done: seen.append(done), **options)
+    assert not seen
+    renamed = corpus.table.assign(
+        speaker=corpus.table["speaker"].sample(frac=1, random_state=0).values
+    )
+    other = Corpus(name="small", table=renamed)
+    run((other, features), journal=journal, on_unit=lambda *done: seen.append(done), **options)
+    assert seen == [(1, 1)]
+
+
+def test_adapted_figures_have_no_leak_gap(small):
+    result = run(small, models=["svm"], protocol="loso+speaker-adapted")
+    assert [r["leak_gap"] for r in result.runs] == [None, None]
+
+
+def test_findings_speak_of_the_emotions_that_were_tested(small):
+    """Across corpora, only the emotions of both take part."""
+    corpus, features = small
+    table = corpus.table.copy()
+    table.loc[table["speaker"] > "s3", "corpus"] = "other"
+    lone = (table["corpus"] == "other") & (table["emotion"] == EMOTIONS[0])
+    table.loc[lone, "emotion"] = "bored"
+    result = run(
+        (Corpus(name="two", table=table), features), models=["svm"], protocol="cross-corpus",
+        leak_protocol=None,
+    )  # fmt: skip
+    assert len(result.emotions) == 4 and len(findings.tested(result)) == 2
+    (chance,) = findings.reference_lines(result)
+    assert chance["value"] == 0.5
+    best = result.leaderboard()[0]["uar"]
+    texts = [f["text"] for f in findings.sentences(result)]
+    said = "No model beats chance" if best <= 0.5 else f"{best / 0.5:.1f} times chance"
+    assert said in texts[0]
+    easiest = next(text for text in texts if text.startswith("Easiest"))
+    assert not any(emotion in easiest for emotion in (EMOTIONS[0], "bored"))
+
+
+def test_random_folds_are_never_headed_unseen_speakers(small):
+    result = run(small, protocol="random-75/25", leak_protocol=None)
+    page = report.render(result)
+    assert "unseen speakers" not in page and "UAR on random folds, where voices leak" in page
+    assert "would have claimed" not in page
+    result.corpus["name"], human = "ravdess", findings.HUMAN_RAVDESS
+    assert str(human) not in " ".join(f["text"] for f in findings.sentences(result))
+
+
+def test_an_older_result_without_a_map_is_read(small, tmp_path):
+    run(small).save(tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    del document["map"], document["config"]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    assert Result.load(tmp_path).map == {}
+    (tmp_path / "results.json").write_text(json.dumps({**document, "map": [1]}))
+    with pytest.raises(CorpusError, match="no mapping"):
+        Result.load(tmp_path)
+
+
+def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
+    corpus, features = small
+    table = corpus.table.assign(speaker=corpus.table["speaker"].replace("s0", "a$b_$"))
+    result = run(
+        (Corpus(name="small", table=table), features), models={"m$_$": LogisticRegression()}
+    )
+    assert "a$b_$" in report.render(result)

@@ -245,3 +245,23 @@ def test_graphs_carry_no_trace_of_the_machine(graph: bytes) -> None:
     here = str(Path.cwd()).encode()
     for trace in (b"/home", b"/tmp", b"site-packages", b"stack_trace", b".py", here):
         assert trace not in graph
+
+
+@pytest.mark.parametrize("scheme", ["float16", "int8"])
+def test_what_standardises_is_never_rounded(scheme: str) -> None:
+    """Columns may be large and steady, or tiny; half precision knows neither."""
+    values = np.linspace(1, 2, 2 * compression.SMALLEST).astype(np.float32) * 1e-9
+    values[0] = 2e5
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+    mean = onnx.numpy_helper.from_array(values, "mean")
+    shape = [None, len(values)]
+    graph = make.make_graph(
+        [make.make_node("Sub", ["x", "mean"], ["y"])], "g",
+        [make.make_tensor_value_info("x", 1, shape)], [make.make_tensor_value_info("y", 1, shape)],
+        [mean],
+    )  # fmt: skip
+    small = compression.compress(make.make_model(graph).SerializeToString(), scheme)
+    kept = onnx.load_from_string(small).graph.initializer
+    assert [tensor.name for tensor in kept] == ["mean"]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept[0]), values)

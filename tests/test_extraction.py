@@ -13,9 +13,10 @@ import pytest
 import soundfile
 
 from dask_cluster import Cluster
-from emoscope import audio, features
 from emoscope import corpus as corpora
-from emoscope.errors import CorpusError, FeatureError, MissingExtraError
+from emoscope import features
+from emoscope.audio import media
+from emoscope.errors import AudioError, CorpusError, FeatureError, MissingExtraError
 from emoscope.extraction import extract
 from emoscope.store import Store
 from small_corpus import (
@@ -61,7 +62,7 @@ def nothing_decoded(monkeypatch):
     def load(path):
         raise AssertionError(f"{path} was decoded")
 
-    return lambda: monkeypatch.setattr(audio, "load", load)
+    return lambda: monkeypatch.setattr(media, "load", load)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -90,8 +91,8 @@ def test_a_second_run_decodes_nothing(corpus, store, nothing_decoded):
 
 def test_a_clip_is_decoded_once_for_all_features(corpus, monkeypatch):
     decoded = []
-    load = audio.load
-    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
+    load = media.load
+    monkeypatch.setattr(media, "load", lambda path: decoded.append(path) or load(path))
     seen = []
     extract(
         corpus, [Levels(), Blocks(), Encoder()], jobs=1,
@@ -177,7 +178,7 @@ def test_clips_that_cannot_be_used_are_named_and_all_others_delivered(tmp_path, 
             os.unlink(paths[number])
         else:
             Path(paths[number]).write_bytes(damage)
-    already = [audio.AudioError("elsewhere.wav", "unlabelled")]
+    already = [AudioError("elsewhere.wav", "unlabelled")]
     corpus = dataclasses.replace(corpus, rejected=already)
     for _ in range(2):  # computed, then stored
         found = extract(corpus, [Levels(), Blocks()], store=store, jobs=jobs)

@@ -90,3 +90,12 @@ def test_shapes_must_agree() -> None:
         Features(clips=["a", "b"], specs=[{"name": "x"}], frames=[np.zeros((1, 1), np.float32)])
     with pytest.raises(FeatureError, match="has the shape"):
         Features(clips=["a"], specs=[{"name": "x"}], X=np.zeros((1, 2), np.float32))
+
+
+def test_two_features_of_one_name_cannot_be_told_apart_by_it() -> None:
+    both = Features(
+        clips=["a"], specs=[{"name": "encoder", "model": "x"}, {"name": "encoder", "model": "y"}],
+        columns=("x1", "x2", "y1"), widths=(2, 1), X=np.zeros((1, 3), np.float32),
+    )  # fmt: skip
+    with pytest.raises(FeatureError, match="2 features here are called encoder"):
+        both.select(["encoder"])

@@ -226,3 +226,50 @@ def test_without_mlflow_the_extra_is_named_before_the_work(emoscope, monkeypatch
         tracking.to_mlflow(a_result())
     status, _, err = emoscope("compare", "--mlflow", "--out", tmp_path / "out")
     assert status == 2 and "emoscope[mlflow]" in err and not (tmp_path / "out").exists()
+
+
+def test_a_real_corpus_becomes_a_database_and_comes_back(emodb, tmp_path):
+    """EMO-DB knows the age of its speakers, as a number."""
+    loaded = corpus.load(emodb)
+    interchange.write(loaded.select(speaker=["03", "08"]), tmp_path / "made", format="audformat")
+    read = corpus.load(tmp_path / "made").table
+    ages = loaded.table.astype(str).groupby("speaker")["age"].first()
+    assert read.groupby("speaker")["age"].first().to_dict() == ages[["03", "08"]].to_dict()
+
+
+def test_linked_recordings_are_put_there_themselves(own, tmp_path):
+    """Corpora are often trees of relative links, which lead elsewhere from another folder."""
+    for n, path in enumerate(own.table["path"]):
+        link = tmp_path / "links" / own.table["emotion"][n] / f"{n}.wav"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(path, link.parent))
+    linked = corpus.load(tmp_path / "links")
+    interchange.write(linked, tmp_path / "deep" / "down" / "made", format="huggingface")
+    moved = (tmp_path / "deep" / "down" / "made").rename(tmp_path / "moved")
+    read = corpus.load(moved)
+    assert len(read) == 8 and not any(os.path.islink(path) for path in read.table["path"])
+
+
+def test_no_recording_is_put_over_another(own, tmp_path):
+    own.table["clip"] = ["a b", "a_b", "A_b", *"cdefg"]
+    own.table.loc[7, "path"] = own.table.loc[6, "path"]
+    own.table["split"] = ["train"] * 7 + ["test"]
+    folder = tmp_path / "made"
+    interchange.write(own, folder, format="huggingface")
+    interchange.write(corpus.load(folder), folder, format="huggingface")  # nothing is to be moved
+    assert sorted(os.listdir(folder / "audio")) == [
+        "A_b#3.wav", "a_b#2.wav", "a_b.wav", "c.wav", "d.wav", "e.wav", "f.wav",
+    ]  # fmt: skip
+    read = corpus.load(folder)
+    assert len(read) == 8 and not read.rejected
+    for n in range(3):
+        there = read.table["path"][read.table["clip"] == own.table["clip"][n]].item()
+        with open(there, "rb") as one, open(own.table["path"][n], "rb") as other:
+            assert one.read() == other.read()
+
+
+def test_splits_of_the_users_own_are_kept(own, tmp_path):
+    own.table["split"] = ["train"] * 4 + ["", "odd", "test", "test"]
+    interchange.write(own, tmp_path / "made", format="audformat")
+    read = corpus.load(tmp_path / "made").table.sort_values("clip")
+    assert read["split"].tolist() == own.table["split"].tolist()

@@ -147,3 +147,9 @@ def test_a_clip_is_never_dropped_from_the_confusion():
         metrics.confusion(["calm"], ["sad"], emotions=["sad"])
     with pytest.raises(ValueError, match="lacks calm"):
         metrics.brier_score(["calm"], [[1.0]], emotions=["sad"])
+
+
+def test_the_row_that_is_wrong_is_named():
+    p = np.array([[0.5, 0.5], [0.9, 0.1], [1.2, -0.2]])
+    with pytest.raises(ValueError, match=r"row 2 sums to 1 with smallest value -0\.2"):
+        metrics.brier_score(["sad", "happy", "sad"], p, emotions=["happy", "sad"])

@@ -124,3 +124,49 @@ def test_unknown_names_list_the_valid_ones():
         protocols.folds(table(), "speaker-5fold")
     with pytest.raises(UnknownNameError, match="speaker-adapted, corpus-adapted"):
         protocols.folds(table(), "loso+adapted")
+
+
+@pytest.mark.parametrize("protocol", ["speaker-6fold", "luna-5fold", "audeering-1.1"])
+def test_actors_may_be_named_and_others_are_refused(protocol):
+    plain, named = table(), table()
+    named["speaker"] = "Actor_" + named["speaker"]
+    for one, two in zip(
+        protocols.folds(plain, protocol), protocols.folds(named, protocol), strict=True
+    ):
+        assert np.array_equal(one.test, two.test)
+    for name in ("Anna", "Actor_25", ""):
+        named.loc[5, "speaker"] = name
+        with pytest.raises(ProtocolError, match=f"actors, 1 to 24, as speakers; found: '{name}'"):
+            protocols.folds(named, protocol)
+
+
+def test_a_fold_must_have_two_emotions_to_learn():
+    t = table(speakers=2, corpus="mine")
+    t["emotion"] = t["speaker"].map({"01": "sad", "02": "happy"})
+    with pytest.raises(ProtocolError, match="fold 01: all training clips are happy"):
+        protocols.folds(t, "loso")
+
+
+def test_six_folds_need_six_clips_of_an_emotion():
+    t = table(speakers=10, corpus="mine", clips_each=1)
+    t["emotion"] = ["sad", "happy"] * 5
+    with pytest.raises(ProtocolError, match="an emotion with at least 6 clips; the most have 5"):
+        protocols.folds(t, "speaker-6fold")
+
+
+@pytest.mark.parametrize(
+    ("splits", "says"),
+    [
+        (["", "train", "dev"], "1 of 16 clips is none of train, dev and test, the first is ''"),
+        (["other"], "the first is 'other'"),
+    ],
+)
+def test_own_split_leaves_no_clip_unassigned(splits, says):
+    t = table(speakers=2, corpus="mine")
+    t["split"] = np.where(t["speaker"] == "01", "train", "test")
+    t.loc[: len(splits) - 1, "split"] = splits
+    with pytest.raises(ProtocolError, match=says):
+        protocols.folds(t, "own-split")
+    t["split"], t["speaker"] = "train", ""
+    with pytest.raises(ProtocolError, match="needs the speaker of every clip"):
+        protocols.folds(t, "own-split")

@@ -404,3 +404,14 @@ def test_urls_are_identified_by_their_bytes():
         file.write(b"remote")
     assert content.read("memory://clips/two.wav").key == read.key
     assert content.read("memory://clips/absent.wav") is None
+
+
+def test_a_limit_without_end_is_refused(monkeypatch):
+    monkeypatch.setenv("EMOSCOPE_STORE_LIMIT", "inf")
+    with pytest.raises(EmoscopeError, match="inf is not a number of GB"):
+        Store.default()
+
+
+def test_clearing_a_feature_that_is_not_one_is_refused(emoscope):
+    status, _, err = emoscope("store", "clear", "--features", "mfccc")
+    assert status == 2 and "Did you mean 'mfcc'" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from sklearn.preprocessing import StandardScaler
 
 from emoscope import extraction, features, model_file, training
 from emoscope.corpus import Corpus
-from emoscope.errors import CorpusError, FeatureError, ModelError
+from emoscope.errors import (
+    CorpusError,
+    FeatureError,
+    ModelError,
+    ProtocolError,
+    UnknownNameError,
+)
 from emoscope.features.table import Features
 from emoscope.training import calibration, enrolment, evaluation
 from emoscope.training.linear import linear_form
@@ -264,3 +271,37 @@ def test_the_second_head_learns_what_voices_hide() -> None:
     given = x[:48] - x[:48].mean(axis=0)
     predicted = (given / given.std(axis=0) @ head.weights + head.bias).argmax(axis=1)
     assert (predicted == labels[:48]).mean() > 0.9
+
+
+def test_few_clips_of_each_emotion_are_enough(corpus: Corpus, tmp_path: Path) -> None:
+    few = corpus.table.groupby(["emotion"]).head(3).reset_index(drop=True)
+    few["speaker"] = [f"s{n % 6}" for n in range(len(few))]
+    small = Corpus("few", few)
+    values = extraction.extract(small, [features.get("mel")]).features["vector"]
+    out = tmp_path / "few.emoscope"
+    training.train("lda", small, values, names=["mel"], out=out)
+    assert model_file.load(out).card.emotions == tuple(sorted(set(few["emotion"])))
+
+
+def test_adaptations_that_do_not_exist_or_cannot_be(trained: Path, corpus: Corpus) -> None:
+    model = model_file.load(trained)
+    with pytest.raises(UnknownNameError, match="speaker, corpus"):
+        evaluation.evaluate(model, corpus, adapt="bogus")
+    nobody = Corpus("nobody", corpus.table.assign(speaker=""))
+    with pytest.raises(ProtocolError, match="needs the speaker of every clip"):
+        evaluation.evaluate(model, nobody, adapt="speaker")
+
+
+def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: Corpus) -> None:
+    """Whichever of the model's emotions a corpus has."""
+    model = model_file.load(trained)
+    some = corpus.select(emotions=sorted(set(corpus.table["emotion"]))[:2])
+    judged = evaluation.judge(model, some)
+    sure = calibration.log_softmax(judged.logits / model.card.temperature).max(axis=1)
+    threshold = float(np.exp(np.median(sure)))  # so that about half are uncertain
+    card = dataclasses.replace(
+        model.card, uncertain=dataclasses.replace(model.card.uncertain, threshold=threshold)
+    )
+    for answers in (None, some.emotions):
+        run = evaluation.score(card, judged, answers=answers).runs[0]
+        assert run["uncertain"] == pytest.approx((np.exp(sure) < threshold).mean())

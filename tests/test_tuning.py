@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emoscope import dataset, model_file, models, tuning
+from emoscope.corpus import Corpus
 from emoscope.errors import ModelError
+from emoscope.features.table import Features
 from emoscope.models.lda import ShrinkageLDA
 
 
@@ -140,3 +143,26 @@ def test_what_was_chosen_survives_a_file(data, tmp_path):
     made = tuning.Tuning(None, "mlp", trials)
     tuning.save(made, ["mfcc"], tmp_path / "x.json")
     assert tuning.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}
+
+
+def test_a_fold_with_too_few_speakers_to_tune_on_is_refused():
+    """Enough of them in all is not enough."""
+    corpus = make_corpus_of(5)
+    with pytest.raises(
+        ModelError, match="leaves out 4 parts of the training speakers; there are 3"
+    ):
+        tuning.measure(corpus[0], corpus[1], "lda", trials=2, seed=0, protocol="own-split", jobs=1)
+
+
+def make_corpus_of(n_speakers):
+    """Random features; the last two speakers test."""
+    random = np.random.default_rng(0)
+    rows = [
+        {"clip": f"{s}-{n}", "path": f"{s}-{n}.wav", "emotion": ("sad", "happy")[n % 2], "label": "",
+         "speaker": f"s{s}", "corpus": "small", "split": "test" if s > n_speakers - 3 else "train"}
+        for s in range(n_speakers) for n in range(8)
+    ]  # fmt: skip
+    x = random.normal(size=(len(rows), 4)).astype(np.float32)
+    clips = [row["clip"] for row in rows]
+    features = Features(clips, [{"name": "a"}], tuple(f"a_{n}" for n in range(4)), x)
+    return Corpus("small", pd.DataFrame(rows)), {"vector": features}

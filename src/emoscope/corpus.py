@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import audio, corpora, manifests
+from .audio import media
 from .corpora import CorpusInfo, folders
 from .corpora.base import COLUMNS, list_audio
 from .errors import AudioError, CorpusError, UnknownNameError
@@ -148,8 +149,8 @@ class Corpus:
         """
         rows = list(zip(self.table["clip"], self.table["path"], strict=True))
         # Most clips differ in their first third of a second: only the others are decoded in full.
-        similar = _alike(rows, lambda path: audio.beginning(path, _BEGINNING))
-        groups = [group for rows in similar for group in _alike(rows, audio.load)]
+        similar = _alike(rows, _beginning)
+        groups = [group for rows in similar for group in _alike(rows, media.load)]
         return [tuple(clip for clip, _ in group) for group in groups]
 
 
@@ -275,6 +276,14 @@ def _refused(
             reason = "unlabelled: it lies in no folder named after an emotion"
         errors.append(AudioError(path, reason))
     return errors
+
+
+def _beginning(path: str) -> audio.Signal:
+    try:
+        return audio.beginning(path, _BEGINNING)
+    except AudioError:
+        whole = media.load(path)
+        return dataclasses.replace(whole, samples=whole.samples[:_BEGINNING])
 
 
 def _alike(

@@ -134,7 +134,7 @@ def _embedded(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
             f"{', '.join(at_hand)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
         )
     found = {}
-    vectors = [name for name in names if name != embedded.FRAMES]
+    vectors = [name for name in dict.fromkeys(names) if name != embedded.FRAMES]
     if vectors:
         found["vector"] = vector.select(vectors)
     if embedded.FRAMES in names:

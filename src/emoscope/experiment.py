@@ -21,7 +21,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from . import compute, models, protocols
 from .corpus import Corpus
-from .errors import FeatureError
+from .errors import FeatureError, UnknownNameError
 from .features.table import Features
 from .journal import Journal
 from .models import ModelInfo
@@ -108,7 +108,7 @@ def compare(
     journal : Journal, optional
         Where finished units are kept, so that a stopped run continues.
     on_run : callable, optional
-        Called with each run (a line of the leaderboard) as it is complete.
+        Called with each run as it is complete, but for those of the ablation.
     on_unit : callable, optional
         Called with units done and units in all.
 
@@ -119,7 +119,7 @@ def compare(
     Raises
     ------
     UnknownNameError
-        For a model or protocol that does not exist.
+        For a model or protocol that does not exist, or a model to ablate that is not compared.
     ProtocolError
         When the protocol does not fit the corpus.
     """
@@ -127,22 +127,24 @@ def compare(
     named = [protocol] if leak_protocol is None else [protocol, leak_protocol]
     made = {name: tuple(protocols.folds(corpus.table, name, seed=seed)) for name in named}
     wanted = [(n, e, data, p) for n, (e, data) in estimators.items() for p in made]
-    wanted += [
-        (name, estimators[name][0], part, protocol)
-        for name in ablation
-        for part in _parts(estimators[name][1])
-    ]
+    n_main = len(wanted)
+    for name in dict.fromkeys(ablation):
+        if name not in estimators:
+            raise UnknownNameError("model to ablate", name, estimators)
+        estimator, whole = estimators[name]
+        wanted += [(name, estimator, part, protocol) for part in _parts(whole)]
     tasks = [
         Task(n, suited(e, data), data.label, _adapted(data, corpus, p), p, made[p])
         for n, e, data, p in wanted
     ]
     describe = {"seed": seed, "as_published": as_published, "quick": quick}
+    main = {task.key for task in tasks[:n_main]}
     tables: dict[tuple[str, str, str], pd.DataFrame] = {}
     runs: dict[tuple[str, str, str], dict[str, Any]] = {}
     for task, outcomes in _run(tasks, corpus, describe, jobs, cluster, journal, on_unit):
         tables[task.key] = _rows(task, corpus, outcomes)
         runs[task.key] = _summary(task, tables[task.key], outcomes, seed)
-        if on_run is not None:
+        if on_run is not None and task.key in main:
             on_run(runs[task.key])
     ordered = [task.key for task in tasks]
     run_list = [runs[key] for key in ordered]
@@ -157,8 +159,8 @@ def compare(
             "models": list(estimators),
             "features": sorted({run["features"] for run in run_list}),
             "emotions": corpus.emotions,
-            "scaling": "training clips",
-            "early_stopping": "training speakers",
+            "scaling": "none" if as_published else "training clips",
+            "early_stopping": "none" if as_published else "training speakers",
             "folds": {name: _fold_record(f, corpus) for name, f in made.items()},
             **describe,
         },
@@ -252,9 +254,12 @@ def _need(features: Mapping[str, Features], kind: str) -> Features:
 
 
 def _parts(data: Features) -> list[Features]:
-    """Each feature alone, then all but each; nothing when there is only one."""
+    """Each feature alone, then all but each.
+
+    Nothing when there is only one, or when two have one name: a result could not tell them apart.
+    """
     names = [spec["name"] for spec in data.specs]
-    if len(names) < 2:
+    if len(names) < 2 or len(set(names)) < len(names):
         return []
     alone = [[name] for name in names]
     all_but = [[other for other in names if other != name] for name in names]
@@ -328,6 +333,7 @@ def _identity(task: Task, fold: int, corpus: Corpus, describe: Mapping[str, Any]
         "estimator": task.estimator.__repr__(N_CHAR_MAX=1_000_000),  # else shortened
         "data": task.data.fingerprint(),
         "emotions": corpus.table["emotion"].iloc[f.train].tolist(),
+        "speakers": protocols.speaker_ids(corpus.table)[f.train].tolist(),
         "protocol": task.protocol,
         "train": f.train.tolist(),
         "test": f.test.tolist(),

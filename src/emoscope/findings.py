@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import metrics
+from .labels import in_order
+from .protocols import shares_speakers
 from .result import Result
 
 #: Human listeners on RAVDESS speech, audio only: 0.67 accuracy over eight emotions (Luna-Jiménez et
@@ -23,11 +25,19 @@ HUMAN_SOURCE = "accuracy in forced choice, ten ratings a clip (Luna-Jiménez et 
 def reference_lines(result: Result) -> list[dict[str, Any]]:
     """Scores to hold a model against: chance, and human listeners where they were measured."""
     lines: list[dict[str, Any]] = [
-        {"name": "chance", "value": 1 / len(result.emotions), "source": None}
+        {"name": "chance", "value": 1 / len(tested(result)), "source": None}
     ]
-    if result.corpus.get("name") == "ravdess" and len(result.emotions) == 8:
+    about = result.predictions
+    sung = "channel" in about and set(about["channel"]) - {"speech"}
+    if result.corpus.get("name") == "ravdess" and len(tested(result)) == 8 and not sung:
         lines.append({"name": "human listeners", "value": HUMAN_RAVDESS, "source": HUMAN_SOURCE})
     return lines
+
+
+def tested(result: Result) -> list[str]:
+    """The emotions that the protocol tests; ``cross-corpus`` leaves out those of one corpus only."""
+    rows = result.predictions
+    return in_order(rows.loc[rows["protocol"] == result.protocol, "emotion"].unique())
 
 
 def sentences(result: Result) -> list[dict[str, Any]]:
@@ -61,7 +71,7 @@ def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
 
 def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
     best = board[0]
-    chance = 1 / len(result.emotions)
+    chance = 1 / len(tested(result))
     if best["uar"] <= chance:
         return _say(f"No model beats chance; the best, {best['model']}, has UAR {best['uar']:.3f}.")
     span = ""
@@ -70,7 +80,7 @@ def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return _say(
         f"{best['model']} is best with UAR {best['uar']:.3f}{span}, {best['uar'] / chance:.1f} times "
         f"chance, on speakers it never heard."
-        if not best["protocol"].startswith("random-")
+        if not shares_speakers(best["protocol"])
         else f"{best['model']} reaches UAR {best['uar']:.3f} on random folds, where voices leak."
     )
 
@@ -93,9 +103,9 @@ def _leak(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | N
 
 def _human(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     human = next((x for x in reference_lines(result) if x["name"] == "human listeners"), None)
-    if human is None:
-        return None
     best = board[0]
+    if human is None or shares_speakers(best["protocol"]):
+        return None
     gap = best["accuracy"] - human["value"]
     where = "above" if gap >= 0 else "below"
     return _say(
@@ -107,9 +117,8 @@ def _human(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | 
 
 def _emotions(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = result.rows(board[0]["model"])
-    recall = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)[
-        "recall"
-    ]
+    scores = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)
+    recall = scores.loc[tested(result), "recall"]
     easy, hard = recall.idxmax(), recall.idxmin()
     return _say(
         f"Easiest for {board[0]['model']} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "

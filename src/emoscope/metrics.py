@@ -289,7 +289,8 @@ def _scored(
         raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
     # Written so that NaN fails as well.
     if not ((p >= 0).all() and (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all()):
-        worst = int(np.nanargmax(np.abs(p.sum(axis=1) - 1.0)))
+        wrong = ~(p >= 0).all(axis=1) | ~(np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
+        worst = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"probabilities must be at least 0 and sum to 1 in each row; row {worst} sums to "
             f"{p[worst].sum():.4g} with smallest value {p[worst].min():.4g}"

@@ -12,6 +12,7 @@ actors test).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ProtocolError, UnknownNameError
+from .files import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +91,7 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
         on both sides.
     """
     base, adaptation = split_name(protocol)
-    if adaptation and base.startswith("random-"):
+    if adaptation and shares_speakers(base):
         raise ProtocolError(
             f"'{protocol}': adaptation is measured on unseen speakers; "
             "use a protocol that does not start with 'random-'"
@@ -104,6 +106,11 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     return made
 
 
+def shares_speakers(protocol: str) -> bool:
+    """Whether a protocol lets speakers stand on both sides, as all do that are named ``random-…``."""
+    return protocol.startswith("random-")
+
+
 def split_name(protocol: str) -> tuple[str, str]:
     """Split ``"loso+speaker-adapted"`` into ``("loso", "speaker-adapted")``, both checked."""
     base, _, adaptation = protocol.partition("+")
@@ -115,23 +122,28 @@ def split_name(protocol: str) -> tuple[str, str]:
 
 
 def check(made: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
-    """Refuse folds that are empty, or in which a speaker or a clip stands on both sides.
+    """Refuse folds with nothing to learn or test, or with a speaker or a clip on both sides.
 
     Raises
     ------
     ProtocolError
         Naming the fold and the speakers; a protocol named ``random-…`` may share speakers, never
-        clips.
+        clips. Training clips of one emotion alone are nothing to learn.
     """
-    speakers = speaker_ids(table)
+    speakers, emotions = speaker_ids(table), table["emotion"].to_numpy(dtype=str)
     for fold in made:
         if len(fold.train) == 0 or len(fold.test) == 0:
             side = "training" if len(fold.train) == 0 else "test"
             raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: no {side} clip")
+        if len(learned := np.unique(emotions[fold.train])) < 2:
+            raise ProtocolError(
+                f"protocol '{protocol}', fold {fold.name}: all training clips are {learned[0]}; "
+                "a model needs at least two emotions to learn"
+            )
         if np.intersect1d(fold.train, fold.test).size:
             raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: a clip is on both sides")
         shared = np.intersect1d(speakers[fold.train], speakers[fold.test])
-        if shared.size and not protocol.startswith("random-"):
+        if shared.size and not shares_speakers(protocol):
             raise ProtocolError(
                 f"protocol '{protocol}', fold {fold.name}: these speakers are in training and test: "
                 f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
@@ -147,11 +159,24 @@ def published(test_actors: Sequence[Sequence[int]]) -> Callable[[pd.DataFrame, i
                 "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
                 "use 'speaker-6fold' or 'loso'"
             )
-        actors = table["speaker"].astype(int).to_numpy()
+        actors = _actors(table)
         masks = [np.isin(actors, group) for group in test_actors]
         return [_fold(str(n), mask) for n, mask in enumerate(masks, 1) if mask.any()]
 
     return make
+
+
+def _actors(table: pd.DataFrame) -> Indices:
+    """The numbers of RAVDESS's actors, whatever a manifest puts before them (``Actor_01``)."""
+    found = [re.search(r"\d+$", str(speaker)) for speaker in table["speaker"]]
+    numbers = [int(match[0]) if match else 0 for match in found]
+    for number, speaker in zip(numbers, table["speaker"], strict=True):
+        if not 1 <= number <= 24:
+            raise ProtocolError(
+                "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
+                f"found: '{printable(str(speaker))}'. Another protocol, such as 'loso', takes any"
+            )
+    return np.array(numbers, dtype=np.intp)
 
 
 def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
@@ -159,6 +184,12 @@ def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     if is_ravdess(table):
         return published(EMOBOX_RAVDESS)(table, seed)
     _need_speakers(table, 6, "speaker-6fold")
+    most = int(table["emotion"].value_counts().max())
+    if most < 6:
+        raise ProtocolError(
+            f"protocol 'speaker-6fold' needs an emotion with at least 6 clips; the most have {most}. "
+            "'loso' needs no such number"
+        )
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=6, shuffle=True, random_state=seed)
@@ -214,6 +245,14 @@ def own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
     """The manifest's own ``split`` column: ``train`` and ``dev`` train, ``test`` tests."""
     if "split" not in table:
         raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
+    _need_speakers(table, 2, "own-split")
+    strange = table.loc[~table["split"].isin(("train", "dev", "test")), "split"]
+    if len(strange):
+        raise ProtocolError(
+            f"protocol 'own-split': the split of {len(strange)} of {len(table)} clips is none of "
+            f"train, dev and test, the first is '{printable(str(strange.iloc[0]))}'; give them one, "
+            "or take them out of the manifest"
+        )
     return [_fold("1", (table["split"] == "test").to_numpy())]
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 
 from . import audio, findings, metrics
+from .audio import media
 from .errors import AudioError
 from .files import printable, write_atomically
+from .protocols import shares_speakers
 from .result import Result
 from .statistics import significance
 
@@ -71,6 +73,7 @@ def render(result: Result, *, clips: dict[str, str] | None = None) -> str:
 
     board = result.leaderboard()
     models = [run["model"] for run in board]
+    others = [run["protocol"] for run in result.runs if run["protocol"] != result.protocol]
     base, _, adaptation = result.protocol.partition("+")
     words = PROTOCOL_WORDS.get(base, base)
     if adaptation:
@@ -83,9 +86,8 @@ def render(result: Result, *, clips: dict[str, str] | None = None) -> str:
         config=result.config,
         protocol=result.protocol,
         protocol_words=words,
-        leak_protocol=next(
-            (r["protocol"] for r in result.runs if r["protocol"].startswith("random-")), None
-        ),
+        unseen=not shares_speakers(result.protocol),
+        leak_protocol=next((n for n in others if shares_speakers(n)), None),
         emotions=result.emotions,
         board=board,
         groups=_groups(result),
@@ -150,7 +152,7 @@ def _playable(path: str | None) -> str | None:
     import soundfile
 
     try:
-        signal = audio.resample(audio.load(path), PLAY_RATE)
+        signal = audio.resample(media.load(path), PLAY_RATE)
     except AudioError:
         return None
     samples = signal.samples * (PLAY_PEAK / max(float(np.abs(signal.samples).max()), 1e-9))

@@ -22,6 +22,7 @@ import pandas as pd
 from . import metrics, statistics
 from .errors import CorpusError
 from .files import write_atomically
+from .protocols import shares_speakers
 
 KEYS = ("model", "features", "protocol")
 ROW = (*KEYS, "fold", "clip", "speaker", "emotion", "predicted")
@@ -63,7 +64,7 @@ class Result:
     def protocol(self) -> str:
         """The protocol that the result is about: the first that is not random."""
         names = list(dict.fromkeys(str(run["protocol"]) for run in self.runs))
-        return next((name for name in names if not name.startswith("random-")), names[0])
+        return next((name for name in names if not shares_speakers(name)), names[0])
 
     def rows(
         self, model: str, protocol: str | None = None, features: str | None = None
@@ -150,9 +151,10 @@ class Result:
         missing = [column for column in ROW if column not in predictions]
         if missing or not isinstance(document, dict) or "runs" not in document:
             raise CorpusError(f"{out}: not a saved result; missing: {', '.join(missing) or 'runs'}")
-        return cls(
-            predictions, document["runs"], document["corpus"], document["config"], document["map"]
-        )
+        about = [document.get(part) or {} for part in ("corpus", "config", "map")]
+        if not all(isinstance(part, dict) for part in about):
+            raise CorpusError(f"{out}: not a saved result: corpus, config or map is no mapping")
+        return cls(predictions, document["runs"], *about)
 
 
 def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
@@ -197,13 +199,16 @@ def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
 
 
 def add_leak_gaps(runs: Sequence[dict[str, Any]]) -> None:
-    """Set ``leak_gap`` of every speaker-disjoint run that has a random twin; None elsewhere."""
+    """Set ``leak_gap`` of every speaker-disjoint run that has a random twin; None elsewhere.
+
+    A run that is adapted to its test speakers has none: its twin is not adapted.
+    """
     random_uar = {
         (run["model"], run["features"]): run["uar"]
         for run in runs
-        if run["protocol"].startswith("random-")
+        if shares_speakers(run["protocol"])
     }
     for run in runs:
         twin = random_uar.get((run["model"], run["features"]))
-        is_random = run["protocol"].startswith("random-")
-        run["leak_gap"] = None if is_random or twin is None else twin - run["uar"]
+        alone = shares_speakers(run["protocol"]) or "+" in run["protocol"]
+        run["leak_gap"] = None if alone or twin is None else twin - run["uar"]

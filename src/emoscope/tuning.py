@@ -47,7 +47,18 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
     """
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
-        """Try, choose and learn; `groups` is the speaker of each clip."""
+        """Try, choose and learn; `groups` is the speaker of each clip.
+
+        Raises
+        ------
+        ModelError
+            When there are fewer speakers than parts of them to leave out.
+        """
+        known = len(np.unique(np.asarray(groups))) if groups is not None else 0
+        if groups is not None and known < N_INNER:
+            raise ModelError(
+                f"tuning leaves out {N_INNER} parts of the training speakers; there are {known}"
+            )
         with config_context(enable_metadata_routing=True), warnings.catch_warnings():
             # An emotion that none of the speakers left out shows has no recall to average.
             warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
@@ -178,12 +189,6 @@ def measure(
     """The model as it is, and tuned inside each fold; parameters as for :func:`tune`."""
     info = models.get(model)
     wanted = search(info, trials=trials, seed=seed)
-    speakers = speaker_ids(corpus.table)
-    if len(np.unique(speakers)) <= N_INNER:
-        raise ModelError(
-            f"tuning leaves out {N_INNER} parts of the training speakers; "
-            f"there are {len(np.unique(speakers))} speakers in all"
-        )
     tuned = dataclasses.replace(
         info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: wanted
     )

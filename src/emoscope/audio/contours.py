@@ -90,7 +90,9 @@ def pitch(signal: Signal) -> Vector:
     loud = energy(signal)
     found[loud < loud.max() - VOICED_DB] = np.nan
     with np.errstate(invalid="ignore"):
-        return _steady(RATE / found)
+        hertz = RATE / found
+        hertz[(hertz < LOWEST) | (hertz > HIGHEST)] = np.nan
+        return _steady(hertz)
 
 
 def _normalised_difference(frames: Vector, longest: int) -> Vector:

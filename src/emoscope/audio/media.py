@@ -24,6 +24,7 @@ import numpy as np
 from .. import audio
 from ..errors import AudioError
 from . import Signal, av_stream
+from .opening import URL
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,12 +35,16 @@ CONTAINERS = (
 )
 """Demuxers of ffmpeg that hold their recording inside the file itself."""
 
-ENDINGS = frozenset([
+SOUND_ENDINGS = frozenset([
     "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
-    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mp4", "m4v", "mov", "mkv", "mka", "webm",
-    "avi", "wma", "wmv", "asf", "amr", "3gp", "3g2", "ac3", "mpg", "mpeg",
+    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mka", "wma", "amr", "ac3",
 ])  # fmt: skip
-"""Endings of file names that are taken for recordings when a folder is searched."""
+"""Endings of the names of sound files, which are clips when a corpus is searched."""
+
+ENDINGS = SOUND_ENDINGS | {
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "asf", "3gp", "3g2", "mpg", "mpeg",
+}  # fmt: skip
+"""Endings of the names of sound and video files, which are recordings when a folder is searched."""
 
 PATIENCE = 120.0
 """Seconds that another program may take for the next five seconds of sound."""
@@ -66,9 +71,14 @@ def load(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
     AudioError
         As :func:`emoscope.audio.load`.
     """
-    limit = audio.MAX_SAMPLES / audio.MIN_RATE if max_seconds is None else max_seconds
-    pieces = list(blocks(path, max_seconds=limit))
-    return Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate, str(path))
+    try:
+        return audio.load(path, max_seconds=max_seconds)
+    except AudioError as error:
+        if not _needs_another_decoder(error, path):
+            raise
+    name = os.fsdecode(path)
+    pieces = list(_checked(_foreign(name), name, max_seconds, max_samples=audio.MAX_SAMPLES))
+    return Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate, name)
 
 
 def blocks(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> Iterator[Signal]:
@@ -94,9 +104,15 @@ def blocks(path: str | os.PathLike[str], *, max_seconds: float | None = None) ->
     try:
         yield from audio.blocks(path, max_seconds=max_seconds)
     except AudioError as error:
-        if error.reason != audio.UNKNOWN_FORMAT or "://" in str(path):
+        if not _needs_another_decoder(error, path):
             raise
-        yield from _checked(_foreign(str(path)), str(path), max_seconds)
+        name = os.fsdecode(path)
+        yield from _checked(_foreign(name), name, max_seconds)
+
+
+def _needs_another_decoder(error: AudioError, path: str | os.PathLike[str]) -> bool:
+    """Whether libsndfile does not know the format of a file of this machine."""
+    return error.reason == audio.UNKNOWN_FORMAT and not URL.match(os.fsdecode(path))
 
 
 def find(names: Iterable[str]) -> list[str]:
@@ -184,12 +200,19 @@ def from_array(samples: Any, rate: int | None, name: str = "") -> Signal:
     return signal
 
 
-def _checked(pieces: Iterable[Signal], name: str, max_seconds: float | None) -> Iterator[Signal]:
+def _checked(
+    pieces: Iterable[Signal],
+    name: str,
+    max_seconds: float | None,
+    *,
+    max_samples: float = math.inf,
+) -> Iterator[Signal]:
     """The checks of :mod:`emoscope.audio` on pieces from another decoder."""
-    limit = math.inf if max_seconds is None else max_seconds
+    longest = math.inf if max_seconds is None else max_seconds
     count, low, high, rate = 0, math.inf, -math.inf, audio.MIN_RATE
     for piece in pieces:
         rate, count = piece.rate, count + len(piece.samples)
+        limit = min(longest, max_samples / rate)
         if count > limit * rate:
             raise AudioError(name, f"longer than the limit of {limit:g} s")
         lowest, highest = float(piece.samples.min()), float(piece.samples.max())

@@ -124,14 +124,18 @@ def _nameless(clips: pd.DataFrame) -> Found:
 
 
 def _same_clips(train: pd.DataFrame, test: pd.DataFrame) -> Found:
-    """Clips that both sides list; two segments of one file are not the same clip."""
-
-    def keys(frame: pd.DataFrame) -> set[tuple[str, float, float]]:
-        named = frame[frame["clip"] != ""]
-        ends = [named[column].fillna(-1.0) for column in ("start", "end")]
-        return set(zip(named["clip"], *ends, strict=True))
-
-    evidence = [{"clip": clip} for clip, _, _ in sorted(keys(train) & keys(test))]
+    """Clips that both sides list, by name or by file; two segments of one file are two clips."""
+    both: set[str] = set()
+    for column in ("identity", "listed"):
+        sides = []
+        for frame in (train, test):
+            named = frame[frame[column] != ""]
+            ends = [named[end].fillna(-1.0) for end in ("start", "end")]
+            sides.append(
+                dict(zip(zip(named[column], *ends, strict=True), named["clip"], strict=True))
+            )
+        both |= {sides[1][key] for key in set(sides[0]) & set(sides[1])}
+    evidence = [{"clip": clip} for clip in sorted(both)]
     one, many = "One clip is in training and test.", "{n} clips are in training and test."
     return Found("same-clip", "leak", one, many, evidence)
 
@@ -200,18 +204,13 @@ def _about(match: Match, first: str, second: str) -> dict[str, Any]:
 
 def _segments(train: pd.DataFrame, test: pd.DataFrame) -> Found:
     """Segments of one file that overlap in time."""
-    timed = [
-        frame[frame["start"].notna() & frame["end"].notna()].assign(
-            file=frame["path"].where(frame["path"] != "", frame["clip"])
-        )
-        for frame in (train, test)
-    ]
-    both = timed[0].merge(timed[1], on="file", suffixes=("_train", "_test"))
+    timed = [frame[frame["start"].notna() & frame["end"].notna()] for frame in (train, test)]
+    both = timed[0].merge(timed[1], on="listed", suffixes=("_train", "_test"))
     first_end = both[["end_train", "end_test"]].min(axis=1)
     last_start = both[["start_train", "start_test"]].max(axis=1)
     evidence = [
         {
-            "file": row["file"],
+            "file": row["listed"],
             "train": [row["start_train"], row["end_train"]],
             "test": [row["start_test"], row["end_test"]],
         }

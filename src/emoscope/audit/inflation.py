@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from .. import extraction, features, metrics, models
 from ..corpus import Corpus
+from ..errors import CorpusError
 from ..labels import EMOTIONS
 from ..store import Store
 from .sources import Split
@@ -54,7 +55,7 @@ def estimate(
     Raises
     ------
     ValueError
-        When there are fewer than two speakers.
+        When there are fewer than two speakers, or fewer than two emotions to learn from.
     """
     values = np.asarray(X, dtype=np.float32)
     true, voices, tested = np.asarray(emotions), np.asarray(speakers), np.asarray(test, dtype=bool)
@@ -65,7 +66,10 @@ def estimate(
     n_folds = int(np.clip(round(len(tested) / max(tested.sum(), 1)), 2, min(n_speakers, 10)))
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     predicted = np.empty_like(true)
-    for train, held_out in folds.split(values, true, groups=voices):
+    parts = list(folds.split(values, true, groups=voices))
+    if any(len(np.unique(true[train])) < 2 for train in [~tested, *(part[0] for part in parts)]):
+        raise ValueError("where some speakers are left out, all training clips have one emotion")
+    for train, held_out in parts:
         predicted[held_out] = _predict(values, true, train, held_out, seed)
     honest = metrics.uar(true, predicted)
     return {
@@ -90,26 +94,29 @@ def of_split(
         As everywhere.
     """
     clips = split.clips
-    usable = clips[
-        (clips["path"] != "") & (clips["speaker"] != "") & clips["emotion"].isin(EMOTIONS)
-    ]
+    whole_files = clips["start"].isna() & clips["end"].isna()
+    known = (clips["path"] != "") & (clips["speaker"] != "") & clips["emotion"].isin(EMOTIONS)
+    usable = clips[known & whole_files]
     usable = usable.assign(clip=[f"{n}" for n in range(len(usable))], corpus="audited")
     table = pd.DataFrame(usable.assign(label=usable["emotion"])).reset_index(drop=True)
     sides = table.groupby("side")["emotion"].nunique() if len(table) else pd.Series(dtype=int)
     if len(sides) < 2 or sides.min() < 2 or table["speaker"].nunique() < 2:
         return None
-    extracted = extraction.extract(
-        Corpus("audited", table), [features.get(name) for name in FEATURES],
-        store=Store.default(), jobs=jobs, cluster=cluster,
-    )  # fmt: skip
-    kept = extracted.corpus.table
-    return estimate(
-        extracted.features["vector"].values,
-        kept["emotion"].to_numpy(dtype=str),
-        kept["speaker"].to_numpy(dtype=str),
-        test=(kept["side"] == "test").to_numpy(),
-        seed=seed,
-    )
+    try:
+        extracted = extraction.extract(
+            Corpus("audited", table), [features.get(name) for name in FEATURES],
+            store=Store.default(), jobs=jobs, cluster=cluster,
+        )  # fmt: skip
+        kept = extracted.corpus.table
+        return estimate(
+            extracted.features["vector"].values,
+            kept["emotion"].to_numpy(dtype=str),
+            kept["speaker"].to_numpy(dtype=str),
+            test=(kept["side"] == "test").to_numpy(),
+            seed=seed,
+        )
+    except (CorpusError, ValueError):  # no recording can be used, or too few speak or differ
+        return None
 
 
 def _predict(

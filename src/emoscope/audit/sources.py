@@ -9,7 +9,6 @@ left out: a clip that is listed twice is what an audit looks for.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -22,14 +21,15 @@ from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
 from ..errors import CorpusError
 from ..labels import canonical
-from ..manifests import ALIASES
+from ..manifests import ALIASES, as_text, split_in
 from ..manifests.files import SUFFIXES, read_rows
 from ..result import Result
 
-COLUMNS = ("clip", "path", "side", "speaker", "emotion", "text", "start", "end")
+COLUMNS = (
+    "clip", "identity", "path", "listed", "side", "speaker", "emotion", "text", "start", "end",
+)  # fmt: skip
 #: Names of a column of folds.
 FOLD_NAMES = ("fold", "cv_fold", "kfold")
-_SIDE = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,12 @@ class Split:
     name : str
         E.g. the fold; empty when there is one.
     clips : DataFrame
-        One row per listed clip: ``clip, path`` (empty where there is no recording), ``side``
-        (``"train"`` or ``"test"``; development clips train), ``speaker, emotion, text`` (empty
-        where unknown), ``start, end`` (seconds; NaN for whole files).
+        One row per listed clip: ``clip`` (what it is called here), ``identity`` (its name where
+        the source or a known corpus gives it one, else empty), ``path`` (empty where there is no
+        recording), ``listed`` (the file as the source writes it, or where it was found), ``side``
+        (``"train"`` or ``"test"``; development clips train), ``speaker`` (with the corpus before it
+        where there are several), ``emotion, text`` (empty where unknown), ``start, end`` (seconds;
+        NaN for whole files).
     record : mapping
         What a saved result says of how it was made.
     """
@@ -102,9 +105,9 @@ def _folder(folder: Path) -> list[Split]:
     """One split per folder that holds a training and a test file."""
     found: dict[Path, dict[str, Path]] = {}
     for file in sorted(folder.rglob("*.jsonl")):
-        side = _SIDE.search(file.stem)
-        if side and SPLITS[side[1].lower()] != "dev":
-            found.setdefault(file.parent, {})[SPLITS[side[1].lower()]] = file
+        side = split_in(file.stem)
+        if side in ("train", "test"):
+            found.setdefault(file.parent, {})[side] = file
     pairs = {place: sides for place, sides in found.items() if set(sides) == {"train", "test"}}
     if not pairs:
         raise CorpusError(
@@ -170,18 +173,12 @@ def _listed(file: Path) -> pd.DataFrame:
 
 
 def _renamed(raw: Mapping[str, Any]) -> dict[str, str]:
-    row = {str(key).strip().lower(): _text(value) for key, value in raw.items()}
+    row = {str(key).strip().lower(): as_text(value) for key, value in raw.items()}
     for column, names in ALIASES.items():
         name = next((name for name in names if name in row), None)
         if name is not None:
             row["emotion" if column == "label" else column] = row[name]
     return row
-
-
-def _text(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def _placed(path: str, file: Path) -> str:
@@ -194,8 +191,7 @@ def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
     protocol = result.protocol
-    rows = result.predictions[result.predictions["protocol"] == protocol]
-    rows = rows[rows["model"] == rows["model"].iloc[0]]
+    rows = result.rows(result.leaderboard()[0]["model"])
     clips = rows[["clip", "speaker", "emotion"]].assign(path="")
     if "text" in rows:
         clips["text"] = rows["text"]
@@ -244,8 +240,8 @@ class _Places:
 
 def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
-    table = clips.reindex(columns=list(COLUMNS)).copy()
-    for column in ("clip", "path", "speaker", "emotion", "text"):
+    table = clips.reindex(columns=[*COLUMNS, "corpus"]).copy()
+    for column in ("clip", "path", "speaker", "emotion", "text", "corpus"):
         table[column] = table[column].astype(object).where(table[column].notna(), "")
     for column in ("start", "end"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
@@ -253,16 +249,21 @@ def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
         PurePath(path or clip) for path, clip in zip(table["path"], table["clip"], strict=True)
     ]
     told = _told_by_names(named)
-    for column in ("speaker", "emotion", "text"):
+    for column in ("clip", "speaker", "emotion", "text"):
         if told and (table[column] == "").any():
             fill = [row.get(column, "") for row in told]
             table[column] = [have or new for have, new in zip(table[column], fill, strict=True)]
     table["emotion"] = [canonical(label) or label for label in table["emotion"]]
-    table["clip"] = [clip or path.stem for clip, path in zip(table["clip"], named, strict=True)]
-    table["path"] = [
-        places.find(path, clip) for path, clip in zip(table["path"], table["clip"], strict=True)
-    ]
-    return table.reset_index(drop=True)
+    table["identity"] = table["clip"]
+    table["clip"] = table["clip"].where(table["clip"] != "", table["path"])
+    if table["corpus"].nunique() > 1 and (table["corpus"] != "").all():
+        known = table["speaker"] != ""
+        table["speaker"] = (table["corpus"] + "/" + table["speaker"]).where(known, "")
+    found = [places.find(path, clip) for path, clip in table[["path", "clip"]].to_numpy()]
+    named_as = zip(found, table["path"], table["clip"], strict=True)
+    table["listed"] = [os.path.realpath(at) if at else path or clip for at, path, clip in named_as]
+    table["path"] = found
+    return table[list(COLUMNS)].reset_index(drop=True)
 
 
 def _told_by_names(paths: Sequence[PurePath]) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import config
-from ..errors import AudioError
+from ..errors import AudioError, EmoscopeError
 from .commands import (
     COMPARING,
     Cluster,
@@ -72,6 +72,7 @@ def compare(
     from ..features import DEFAULT
     from ..interchange import tracking
     from ..journal import Journal
+    from ..protocols import shares_speakers
     from ..store import Store
     from . import terminal
 
@@ -89,7 +90,8 @@ def compare(
         )  # fmt: skip
     given = {"emotions": split(emotions) or None}
     save_options(context, out / config.FILE, models=chosen, features=wanted, **given)
-    leak_protocol = "random-75/25" if leak_gap and not protocol.startswith("random-") else None
+    twin = leak_gap and not shares_speakers(protocol) and "+" not in protocol
+    leak_protocol = "random-75/25" if twin else None
     ablation = [name for name in ABLATION_MODELS if name in chosen]
     with terminal.Leaderboard(protocol, leak_protocol) as board:
         result = experiment.compare(
@@ -235,12 +237,14 @@ def train(
 
     The options are saved beside it, with the ending .toml.
     """
-    from .. import dataset, training, tuning
+    from .. import dataset, model_file, training, tuning
     from .. import models as model_registry
     from ..features import DEFAULT
     from ..store import Store
     from . import terminal
 
+    if out.suffix != model_file.SUFFIX:  # its options get the ending .toml
+        raise EmoscopeError(f"--out {out}: the file must end in {model_file.SUFFIX}")
     info = model_registry.get(model)
     chosen = tuning.load(parameters, model) if parameters else {}
     names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UnknownNameError
 from .commands import DATA, app, command, split
 
 store_app = typer.Typer(help="Look after the extracted features on disk.", no_args_is_help=True)
@@ -60,8 +61,15 @@ def clear(
     ] = None,
 ) -> None:
     """Remove extracted features; they are computed again when needed."""
+    from ..features import names as registered
     from ..store import Store
     from . import terminal
 
-    freed = Store.default().clear(split(features) or None)
+    store, names = Store.default(), split(features) or None
+    if names:
+        valid = {*registered(), *(str(shelf.spec["name"]) for shelf in store.info().shelves)}
+        for name in names:
+            if name not in valid:
+                raise UnknownNameError("feature", name, sorted(valid))
+    freed = store.clear(names)
     terminal.out.print(f"{freed / 1e6:.1f} MB removed")

@@ -14,15 +14,10 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from ..audio import media
 from ..errors import AudioError
 
 Row: TypeAlias = dict[str, Any]
-
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"}
-    | {".snd", ".caf", ".w64", ".rf64"}
-)
-"""Files with these endings are clips; everything else in a folder is left alone."""
 
 COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
 """The columns that every table of clips has, all text; see :class:`emoscope.corpus.Corpus`."""
@@ -140,10 +135,10 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioError]]:
-    """Find every audio file below a folder, sorted, and every folder that cannot be read.
+    """Find every sound file below a folder, sorted, and every folder that cannot be read.
 
-    Hidden files and the resource forks that macOS puts into archives are left alone. Links to
-    folders are followed, each folder once.
+    Films are left alone, for many corpora hold each clip as a film too; so are hidden files and the
+    resource forks that macOS puts into archives. Links to folders are followed, each folder once.
     """
     found: list[Path] = []
     errors: list[AudioError] = []
@@ -160,6 +155,7 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
         seen.add((info.st_dev, info.st_ino))
         subfolders[:] = sorted(s for s in subfolders if s != "__MACOSX" and not s.startswith("."))
         for file in files:
-            if os.path.splitext(file)[1].lower() in AUDIO_SUFFIXES and not file.startswith("."):
+            ending = os.path.splitext(file)[1].lower().lstrip(".")
+            if ending in media.SOUND_ENDINGS and not file.startswith("."):
                 found.append(Path(folder, file))
     return sorted(found), errors

@@ -72,11 +72,16 @@ def demographics(root: Path) -> Mapping[str, Row]:
         file = folder / "VideoDemographics.csv"
         if file.is_file():
             with open(file, newline="", encoding="utf-8-sig") as lines:
-                return {
-                    row["ActorID"]: {"gender": row["Sex"].lower(), "age": int(row["Age"])}
-                    for row in csv.DictReader(lines)
-                    if row["Sex"].lower() in ("female", "male") and row["Age"].isdigit()
-                }
+                actors = [
+                    {k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines)
+                ]
+            return {
+                row["ActorID"]: {"gender": row["Sex"].lower(), "age": int(row["Age"])}
+                for row in actors
+                if {"ActorID", "Sex", "Age"} <= set(row)
+                and row["Sex"].lower() in ("female", "male")
+                and row["Age"].isdecimal()
+            }
     return {}
 
 

@@ -132,9 +132,12 @@ class Features:
         Raises
         ------
         FeatureError
-            When one is not here.
+            When one is not here, or several have its name.
         """
         here = [spec["name"] for spec in self.specs]
+        unclear = [name for name in names if here.count(name) > 1]
+        if unclear:
+            raise FeatureError(f"{here.count(unclear[0])} features here are called {unclear[0]}")
         absent = [name for name in names if name not in here]
         if absent:
             raise FeatureError(f"no {', '.join(absent)} here; there are {', '.join(here)}")

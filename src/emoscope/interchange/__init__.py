@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -71,7 +72,9 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     speakers = _speakers(table)
-    about_files = [c for c in table if c not in ("file", "emotion", "split", *ABOUT_SPEAKER)]
+    parts = _by_split(table)
+    elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if parts[0][0] else [])]
+    about_files = [column for column in table if column not in elsewhere]
     columns: dict[str, Any] = {
         name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files
     }
@@ -87,7 +90,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         "tables": {"files": {"type": "filewise", "columns": columns}},
     }
     tables = {"files": table[["file", *about_files]]}
-    for name, rows in _by_split(table):
+    for name, rows in parts:
         split = {"split_id": name} if name else {}
         key = f"emotion.{name}" if name else "emotion"
         column = {"emotion": {"scheme_id": "emotion"}}
@@ -127,18 +130,23 @@ def _manifest(corpus: Corpus, path: Path) -> None:
 def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     """The clips with recordings that lie in `folder`; those from elsewhere are placed there."""
     root = folder.resolve()
-    paths, refused = [], []
-    for clip, path in zip(corpus.table["clip"], corpus.table["path"], strict=True):
-        target = root / AUDIO / f"{_safe(str(clip))}{Path(path).suffix}"
-        try:
-            paths.append(path if _lies_in(root, path) else str(_placed(path, target)))
-        except AudioError as error:
-            paths.append(None)
-            refused.append(error)
-    table = corpus.table.assign(path=paths).dropna(subset="path")
+    listed = corpus.table["path"]
+    there: dict[str, str | None] = {p: p if _lies_in(root, p) else None for p in listed}
+    names = {Path(os.path.realpath(p)).name.casefold() for p in there.values() if p}
+    refused: dict[str, AudioError] = {}
+    for clip, path in zip(corpus.table["clip"], listed, strict=True):
+        if there[path] is None and path not in refused:
+            name = _free_name(_safe(str(clip)), Path(path).suffix, names)
+            try:
+                there[path] = str(_placed(path, root / AUDIO / name))
+            except AudioError as error:
+                refused[path] = error
+    table = corpus.table.assign(path=[there[path] for path in listed]).dropna(subset="path")
     if table.empty:
-        raise CorpusError(f"{folder}: no recording could be put there: {refused[0]}")
-    return dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *refused])
+        first = next(iter(refused.values()))
+        raise CorpusError(f"{folder}: no recording could be put there: {first}")
+    rejected = [*corpus.rejected, *refused.values()]
+    return dataclasses.replace(corpus, table=table, rejected=rejected)
 
 
 def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
@@ -172,13 +180,23 @@ def _placed(path: str, target: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             try:
-                os.link(path, target)
+                os.link(os.path.realpath(path), target)  # a link would lead elsewhere from there
             except OSError:
                 with open(target, "wb") as copy:
                     shutil.copyfileobj(source, copy)
         except OSError as error:
             raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
     return target
+
+
+def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
+    """A file name that is not taken yet, on file systems that ignore case either; now it is."""
+    name, count = f"{stem}{suffix}", 1
+    while name.casefold() in taken:
+        count += 1
+        name = f"{stem}#{count}{suffix}"
+    taken.add(name.casefold())
+    return name
 
 
 def _safe(clip: str) -> str:
@@ -190,10 +208,15 @@ def _speakers(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """What is known of each speaker."""
     facts = [column for column in ABOUT_SPEAKER if column in table]
     return {
-        speaker: {c: rows[c].iloc[0] for c in facts if str(rows[c].iloc[0])}
+        speaker: {c: _plain(rows[c].iloc[0]) for c in facts if str(rows[c].iloc[0])}
         for speaker, rows in table.groupby("speaker")
         if speaker
     }
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python's, which YAML can write."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

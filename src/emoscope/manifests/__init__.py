@@ -125,6 +125,12 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, str] | None = None) -> C
         folder = os.path.commonpath([path.resolve().parent for path in paths])
         name, licence = os.path.basename(folder) if several else paths[0].stem, ""
         parts = [(path, list(_part(path, named=several))) for path in paths]
+    named = [bool(row.get("corpus")) for _, rows in parts for row in rows]
+    if any(named) and not all(named):
+        raise CorpusError(
+            f"{paths[0]}: {named.count(False)} of {len(named)} rows name no corpus; with some rows "
+            "named and others not, one speaker would count as two"
+        )
     reader = _Rows(printable(name), own)
     for path, rows in parts:
         base = _base(path.parent, rows)
@@ -198,8 +204,7 @@ def _part(path: Path, *, named: bool) -> Iterator[Row]:
     """Rows of one file; with `named` its split is in its own name or its folder's."""
     split = ""
     if named:
-        match = _SPLIT.search(path.stem) or _SPLIT.search(path.parent.name)
-        split = SPLITS[match[1].lower()] if match else ""
+        split = split_in(path.stem) or split_in(path.parent.name)
     for raw in read_rows(path):
         row = _renamed(raw, path)
         yield {"split": split, **row} if split else row
@@ -216,7 +221,7 @@ def _renamed(raw: Row, path: Path) -> Row:
             used.add(given[name])
             if column == "path" and isinstance(raw[given[name]], dict | bytes):
                 raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
-            row[column] = _text(raw[given[name]])
+            row[column] = as_text(raw[given[name]])
     for column, what in (("path", "files"), ("label", "emotions")):
         if column not in row:
             raise CorpusError(
@@ -226,7 +231,9 @@ def _renamed(raw: Row, path: Path) -> Row:
     for key, value in raw.items():
         name = printable(key.strip().lower())
         if key not in used and name not in COLUMNS and name not in row and name:
-            row[name] = printable(_text(value))
+            row[name] = printable(as_text(value))
+    if "split" in row:
+        row["split"] = SPLITS.get(row["split"].lower(), row["split"])
     if "gender" in row:
         row["gender"] = GENDERS.get(row["gender"].lower(), "")
     for column in ("clip", "speaker", "corpus", "text", "split"):
@@ -235,7 +242,13 @@ def _renamed(raw: Row, path: Path) -> Row:
     return row
 
 
-def _text(value: object) -> str:
+def split_in(name: str) -> str:
+    """The split that the name of a file or folder tells: ``train``, ``dev``, ``test`` or none."""
+    match = _SPLIT.search(name)
+    return SPLITS[match[1].lower()] if match else ""
+
+
+def as_text(value: object) -> str:
     """A cell as text; missing values are empty, whole numbers have no decimal point."""
     if value is None or (isinstance(value, float) and value != value):
         return ""

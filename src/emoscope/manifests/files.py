@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -51,8 +52,23 @@ def read_rows(path: Path) -> list[Row]:
 def _csv_rows(text: str) -> list[Row]:
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
-    table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
-    return _records(table)
+    with warnings.catch_warnings():  # rows with a field more than the header
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return _records(_csv_table(text, delimiter))
+        except pd.errors.ParserWarning:
+            pass
+        try:  # as when every row ends with a delimiter
+            text = re.sub(rf"{delimiter}[ \r]*$", "", text, flags=re.MULTILINE)
+            return _records(_csv_table(text, delimiter))
+        except pd.errors.ParserWarning:
+            raise ValueError("its rows have more fields than its header") from None
+
+
+def _csv_table(text: str, delimiter: str) -> pd.DataFrame:
+    return pd.read_csv(
+        io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, index_col=False
+    )
 
 
 def _json_rows(text: str, path: Path) -> list[Row]:

@@ -109,7 +109,8 @@ class Card:
         Over embeddings.
     adapted : AdaptedHead or None
     training : dict
-        ``corpora`` (list of ``name, licence, citation, n_clips, speakers``), ``recipe``, ``seed``.
+        ``corpora`` (list of ``name, licence, citation, n_clips, speakers``), ``seed``, and the other
+        items of the recipe that made it.
     results : tuple of dict
         Measured figures, each with ``corpus`` and ``protocol``.
     licence : str

@@ -258,6 +258,8 @@ def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
+    from matplotlib import ticker
+
     ax = own_axes(ax)
     milliseconds = np.array([1000 * run["predict_seconds"] / run["n_clips"] for run in runs])
     scores = np.array([100 * run["uar"] for run in runs])
@@ -266,12 +268,38 @@ def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     front = order[np.r_[True, best[1:] > best[:-1]]]
     ax.plot(milliseconds[front], scores[front], color=theme().line, linewidth=2, zorder=1)
     ax.plot(milliseconds, scores, "o", color=theme().accent, markersize=6)
-    for run, x, y in zip(runs, milliseconds, scores, strict=True):
-        ax.annotate(run["model"], (x, y), (5, 4), textcoords="offset points", fontsize=8)
     ax.set(xscale="log", xlabel="prediction per clip, ms (after the features)", ylabel="UAR, %")
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
     ax.margins(x=0.15, y=0.12)
     ax.grid(axis="y")
+    _label_points(ax, milliseconds, scores, [run["model"] for run in runs])
     return ax
+
+
+def _label_points(
+    ax: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64], names: Sequence[str]
+) -> None:
+    """Write a name at each point, on the first side of it where no other point or name is."""
+    size, gap = 8.0, 5.0  # points
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # until then, sizes are not known
+    points = ax.transData.transform(np.column_stack([xs, ys])) * 72 / ax.figure.dpi
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in points]
+    for (x, y), at, name in zip(points, zip(xs, ys, strict=True), names, strict=True):
+        width = 0.55 * size * len(name)
+        for right, above in ((1, 1), (1, 0), (0, 1), (0, 0)):
+            left, low = x + gap if right else x - gap - width, y + 2 if above else y - 2 - size
+            box = (left, low, left + width, low + size)
+            if not any(
+                box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in taken
+            ):
+                break
+        taken.append(box)
+        offset = (gap if right else -gap, 2 if above else -2)
+        ax.annotate(
+            name, at, offset, textcoords="offset points", fontsize=size,
+            ha="left" if right else "right", va="bottom" if above else "top",
+        )  # fmt: skip
 
 
 def slices(rows: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import audio
-from ..audio import Signal, contours
+from ..audio import Signal, contours, media
 from ..features import filters
 from ..features.spectrum import Spectrum
 from ..files import printable
@@ -218,7 +217,7 @@ def show(
 
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
     drawn = [registry.get(name) for name in panels]
-    signals = [clip if isinstance(clip, Signal) else audio.load(clip) for clip in listed]
+    signals = [clip if isinstance(clip, Signal) else media.load(clip) for clip in listed]
     called = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     longest = max(signal.duration for signal in signals)
     with style(dark):
@@ -233,7 +232,7 @@ def show(
             for row, draw in enumerate(drawn):
                 ax = draw(signal, ax=grid[row, column])
                 ax.set_xlim(0, longest)
-            grid[0, column].set_title(title, parse_math=False)
+            grid[0, column].set_title(title)
         # What is compared side by side has one scale.
         for row in grid:
             lows, highs = zip(*(ax.get_ylim() for ax in row), strict=True)

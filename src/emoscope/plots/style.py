@@ -191,6 +191,7 @@ def emotion_css() -> str:
 
 def _parameters(chosen: Theme) -> dict[str, Any]:
     return {
+        "text.parse_math": False,  # names of clips and speakers are no formulas
         "font.family": "sans-serif",
         "font.size": 9.0,
         "text.color": chosen.ink,

@@ -23,6 +23,7 @@ from .. import dataset, metrics, statistics
 from ..errors import AudioError, CorpusError
 from ..files import write_atomically
 from ..journal import Journal
+from ..protocols import shares_speakers
 from ..store import Store
 from . import claims
 from . import units as units_of
@@ -157,8 +158,8 @@ def _assemble(
     row: Row, finished: Sequence[tuple[Unit, dict[str, Any]]], data: dataset.Dataset
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """One line of the outcome, and its predictions."""
-    random = [(u, o) for u, o in finished if u.protocol.startswith("random-")]
-    honest = [(u, o) for u, o in finished if not u.protocol.startswith("random-")]
+    random = [(u, o) for u, o in finished if shares_speakers(u.protocol)]
+    honest = [(u, o) for u, o in finished if not shares_speakers(u.protocol)]
     as_published, first = random[0]
     over_seeds = [100 * o["accuracy"] for _, o in random]
     parts = [_predictions(u, o, data) for u, o in [random[0], *honest]]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .. import metrics, statistics
+from ..protocols import shares_speakers
 
 Line = Mapping[str, Any]
 
@@ -84,7 +85,7 @@ def _networks_overfit(lines: Sequence[Line], _: pd.DataFrame) -> dict[str, Any]:
     classical = [line["training"] for line in lines if line["family"] in CLASSICAL]
     if classical:
         high = sum(score > OVERFIT for score in classical)
-        evidence.append(f"So do {high} of the {len(classical)} classical models.")
+        evidence.append(f"{high} of the {len(classical)} classical models pass it too.")
     half = len(networks) / 2
     return _verdict(len(over) > half, also_honest > half, evidence)
 
@@ -190,7 +191,7 @@ def _paired(
 def _honest(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Predictions on unheard speakers: one column per model, indexed by clip."""
     rows = predictions[
-        predictions["model"].isin(names) & ~predictions["protocol"].str.startswith("random-")
+        predictions["model"].isin(names) & ~predictions["protocol"].map(shares_speakers)
     ]
     wide = rows.pivot(index=["clip", "speaker", "emotion"], columns="model", values="predicted")
     return wide[list(names)]

@@ -278,5 +278,5 @@ def _limit_from_environment() -> int:
         return DEFAULT_LIMIT
     try:
         return int(float(text) * 10**9)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise EmoscopeError(f"{LIMIT_VARIABLE}={text} is not a number of GB") from None

@@ -178,7 +178,7 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
     Raises
     ------
     CorpusError
-        When there are fewer than two speakers, or some are not known.
+        When there are fewer than two speakers, or some are not known, or every emotion has one clip.
     """
     known = np.unique(speakers)
     if len(known) < 2 or any(str(name).rpartition("/")[2] == "" for name in known):
@@ -187,7 +187,9 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
             "sure the model may be of a voice it has not heard; found "
             f"{', '.join(repr(str(name)) for name in known[:5])}"
         )
-    n_folds = min(INNER_FOLDS, len(known))
+    n_folds = min(INNER_FOLDS, len(known), int(np.unique(emotions, return_counts=True)[1].max()))
+    if n_folds < 2:
+        raise CorpusError("training needs an emotion with at least two clips; each has one")
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))
 

@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 Scheme = Literal["float16", "int8", "mixed", "int8-dynamic"]
 
 SMALLEST = 4096
-"""Values; smaller tensors (biases, normalisation) stay as they are."""
+"""Values; smaller tensors stay as they are, and all of one axis: biases, what standardises."""
 GROUP = 32
 """Inputs that share a scale; its 16 bits then add half a bit to every weight."""
 MIXED_SHARE = 0.4
@@ -64,7 +64,11 @@ def compress(content: bytes, scheme: Scheme) -> bytes:
         for tensor in graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in EXACT
     }
-    weights = {name: values for name, values in weights.items() if values.size >= SMALLEST}
+    weights = {
+        name: values
+        for name, values in weights.items()
+        if values.size >= SMALLEST and values.ndim > 1
+    }
     half = _in_half_precision(graph, weights, scheme)
     kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
     decoders: list[Any] = []

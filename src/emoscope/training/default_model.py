@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from .. import audio, metrics
 from ..adaptation import BatchStandardiser
+from ..audio import media
 from ..audio.augment import augment
 from ..audio.preprocess import SpeechLevel
 from ..corpus import Corpus
@@ -121,7 +122,7 @@ def hear(
 
     def embed(clip: tuple[str, str]) -> Array:
         name, path = clip
-        samples = audio.resample(audio.load(path), RATE).samples
+        samples = audio.resample(media.load(path), RATE).samples
         changed = as_heard(
             samples, np.random.default_rng([seed, copy, zlib.crc32(name.encode())]), copy
         )

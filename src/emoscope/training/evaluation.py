@@ -19,11 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import audio
 from ..adaptation import BatchStandardiser
-from ..audio import Signal
+from ..audio import Signal, media
 from ..corpus import Corpus
-from ..errors import AudioError, CorpusError, ModelError
+from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
 from ..experiment import describe_corpus
 from ..labels import in_order
 from ..model_file import ModelFile
@@ -67,12 +66,18 @@ def evaluate(
 
     Raises
     ------
+    UnknownNameError, ProtocolError
+        When there is no such adaptation, or it needs speakers that are not known.
     CorpusError
         When model and corpus share fewer than two emotions, or no clip can be used.
     ModelError
         When adaptation is asked of a file without a second head.
     """
     card = model.card
+    if adapt not in (None, "speaker", "corpus"):
+        raise UnknownNameError("adaptation", adapt, ("speaker", "corpus"))
+    if adapt == "speaker" and (corpus.table["speaker"] == "").any():
+        raise ProtocolError("adapting to each speaker needs the speaker of every clip")
     if adapt is not None and card.adapted is None:
         raise ModelError(f"{model.path}: has no head for adapted embeddings")
     shared = [emotion for emotion in in_order(card.emotions) if emotion in corpus.emotions]
@@ -126,6 +131,7 @@ def score(
         groups = speaker_ids(table) if adapt == "speaker" else np.zeros(len(table))
         logits, temperature = _adapted(card, judged.embeddings, groups)
     probabilities = np.exp(log_softmax(logits[:, columns] / temperature))
+    sure = np.exp(log_softmax(logits / temperature)).max(axis=1)  # as a prediction shows it
     protocol = PROTOCOL if adapt is None else f"{PROTOCOL}+{adapt}-adapted"
     rows = _rows(card, table, protocol, allowed, probabilities)
     far = np.zeros(len(table), bool)
@@ -136,7 +142,7 @@ def score(
         "features": rows["features"].iloc[0],
         "protocol": protocol,
         **summarise(rows),
-        "uncertain": float((probabilities.max(axis=1) < card.uncertain.threshold).mean()),
+        "uncertain": float((sure < card.uncertain.threshold).mean()),
         "unfamiliar": float(far.mean()),
         "leak_gap": None,
     }
@@ -155,7 +161,7 @@ def judge(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Judge
 
     def hear(path: str) -> tuple[NDArray[Any], NDArray[Any]] | AudioError:
         try:
-            found = [predictor.judge(piece) for piece in _pieces(audio.load(path), model.card)]
+            found = [predictor.judge(piece) for piece in _pieces(media.load(path), model.card)]
         except AudioError as error:
             return error
         logits = np.mean([piece.logits for piece in found], axis=0)
