@@ -8,8 +8,10 @@ import sys
 
 import pandas as pd
 import pytest
+import soundfile
 
 from emoscope.result import Result
+from recordings import RATE, voice
 
 CLASSICAL = "dummy,svm,tree"
 
@@ -118,7 +120,7 @@ def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
     [
         (["compare", "--models", "svn"], "Did you mean 'svm'"),
         (["compare", "--features", "mfc"], "Did you mean 'mfcc'"),
-        (["compare", "--emotions", "joyful"], "surprised"),
+        (["compare", "--emotions", "hungry"], "surprised"),
         (["compare", "--protocol", "holdout"], "speaker-6fold"),
         (["compare", "no/such/folder"], "no/such/folder"),
         (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv or .arff"),
@@ -224,3 +226,41 @@ def test_a_model_is_not_written_where_its_options_go(emoscope, tmp_path):
     )
     assert status == 2 and "must end in .emoscope" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_narrow_terminal_keeps_the_main_figure(monkeypatch):
+    from emoscope.cli import terminal
+
+    run = {"model": "svm-rbf", "protocol": "loso", "uar": 0.4321, "uar_low": 0.4, "uar_high": 0.5,
+           "accuracy": 0.45, "macro_f1": 0.44, "fit_seconds": 123.0}  # fmt: skip
+    for width, shown in ((120, "0.440"), (60, "0.400–0.500"), (40, "0.432")):
+        monkeypatch.setattr(terminal.out, "_width", width)
+        board = terminal.Leaderboard("loso", "random-75/25")
+        board.on_run(run)
+        board.on_run({**run, "protocol": "random-75/25", "uar": 0.6})
+        with terminal.out.capture() as printed:
+            terminal.out.print(board.table())
+        text = printed.get()
+        assert "svm-rbf" in text and "0.432" in text and shown in text and "+0.168" in text
+        assert "…" not in text and max(map(len, text.splitlines())) <= width
+
+
+def test_what_was_left_out_is_told_before_an_error_and_counted(emoscope, tmp_path):
+    rows = "".join(f"{n}.wav,sad,s{n % 4}\n" for n in range(4))
+    rows += "".join(f"{n}.wav,Hunger,s{n % 4}\n" for n in range(4, 16))
+    (tmp_path / "m.csv").write_text("file,emotion,speaker\n" + rows)
+    for n in range(4):
+        soundfile.write(tmp_path / f"{n}.wav", voice(1.0), RATE)
+    status, _, err = emoscope(
+        "compare",
+        tmp_path / "m.csv",
+        "--models",
+        "svm",
+        "--features",
+        "mfcc",
+        "--out",
+        tmp_path / "o",
+    )
+    assert status == 2
+    assert "12 x label 'Hunger' is not an emotion" in err and "15.wav: label 'Hunger'" in err
+    assert err.index("12 x") < err.index("needs clips of at least two emotions; found: sad")

@@ -57,7 +57,7 @@ def reasons(loaded):
         ("Sadness", "sad"), ("fear", "fearful"), ("anxiety", "fearful"), ("surprise", "surprised"),
         ("ps", "surprised"), ("pleasant_surprise", "surprised"), ("Surprise", "surprised"),
         ("boredom", "bored"), ("disgusted", "disgust"), (" calm ", "calm"), ("neutral", "neutral"),
-        ("excited", None), ("", None), ("Wut", None), ("gioia", None),
+        ("excited", None), ("", None), ("Hunger", None), ("gioia", None),
     ],
 )  # fmt: skip
 def test_synonyms(word, emotion):
@@ -327,7 +327,7 @@ def test_only_unknown_emotions(tmp_path):
         ("m.csv", b"file,emotion\na.wav,\n", "none of its 1 rows.*unlabelled"),
         ("m.csv", b"name,emotion\na.wav,sad\n", "no column of files.*Found: name, emotion"),
         ("m.csv", b"file,mood\na.wav,sad\n", "no column of emotions; it may be called emotion"),
-        ("m.csv", b"file,emotion\n\xff\xfe\n", "not a readable csv.*utf-8"),
+        ("m.csv", b"file,emotion\n\xff\xfe\n", "not text in UTF-8"),
         ("m.csv", b'file,emotion\n"a.wav,sad\n', "not a readable csv"),
         ("m.parquet", b"PAR1 no", "not a readable parquet"),
         ("m.jsonl", b'{"wav": "a.wav"', "not a readable jsonl"),
@@ -612,3 +612,19 @@ def test_sound_of_every_format_is_a_clip_and_films_are_not(tmp_path):
 def test_rows_longer_than_the_header_are_refused(tmp_path):
     with pytest.raises(CorpusError, match="its rows have more fields than its header"):
         corpus.load(csv(tmp_path, "file,emotion\na.wav,sad,1\nb.wav,happy,2\n"))
+
+
+def test_german_labels_are_understood_and_so_are_other_words_in_a_selection(tmp_path):
+    words = ["Freude", "Trauer", "Ärger", "Angst", "Ekel", "Langeweile", "BOR"]
+    text = "file,emotion\n" + "".join(f"{n}.wav,{word}\n" for n, word in enumerate(words))
+    loaded = corpus.load(csv(tmp_path, text))
+    assert loaded.table["emotion"].tolist() == [
+        "happy", "sad", "angry", "fearful", "disgust", "bored", "bored",
+    ]  # fmt: skip
+    assert loaded.select(emotions=["anger", "Joy"]).emotions == ["happy", "angry"]
+
+
+def test_text_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "m.csv").write_bytes("file,emotion\nä.wav,sad\n".encode("cp1252"))
+    with pytest.raises(CorpusError, match="not text in UTF-8; save it again as UTF-8"):
+        corpus.load(tmp_path / "m.csv")

@@ -281,3 +281,24 @@ def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
         (Corpus(name="small", table=table), features), models={"m$_$": LogisticRegression()}
     )
     assert "a$b_$" in report.render(result)
+
+
+def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_trained(small):
+    assert experiment.unfit(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
+        "cnn1d-b": "it needs at least 64 columns of features, and there are 10"
+    }
+    with pytest.raises(FeatureError, match="cnn1d-b: it needs at least 64 columns"):
+        run(small, models=["svm", "cnn1d-b"], on_unit=lambda *done: pytest.fail("trained"))
+
+
+def test_an_evaluation_does_not_claim_unheard_speakers(small):
+    result = run(small, models=["svm"], leak_protocol=None)
+    for run_ in result.runs:
+        run_["protocol"] = "evaluate"
+    result.predictions["protocol"] = "evaluate"
+    result.config = {"notes": ["3 speakers were in this model's training"]}
+    texts = findings.sentences(result)
+    assert texts[0] == {"text": "3 speakers were in this model's training.", "warn": True}
+    page = report.render(result)
+    assert "never heard" not in page and "unseen speakers" not in page
+    assert "1 model, " in page and "share a letter" not in page

@@ -25,7 +25,7 @@ from .audio import media
 from .corpora import CorpusInfo, folders
 from .corpora.base import COLUMNS, list_audio
 from .errors import AudioError, CorpusError, UnknownNameError
-from .labels import EMOTIONS, in_order
+from .labels import EMOTIONS, canonical, in_order
 
 _BEGINNING = 2**14  # samples: a third of a second at 48 kHz
 
@@ -101,7 +101,7 @@ class Corpus:
         Parameters
         ----------
         emotions : iterable of str, optional
-            Emotions to keep.
+            Emotions to keep; other words for them are understood.
         **columns
             Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``.
 
@@ -119,7 +119,7 @@ class Corpus:
         """
         keep = pd.Series(True, index=self.table.index)
         if emotions is not None:
-            wanted = list(emotions)
+            wanted = [canonical(emotion) or emotion for emotion in emotions]
             for emotion in wanted:
                 if emotion not in EMOTIONS:
                     raise UnknownNameError("emotion", emotion, EMOTIONS)
@@ -195,7 +195,11 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     if root.is_dir():
         return _load_folder(root, labels)
     if str(source) in corpora.names():
-        raise CorpusError(f"'{source}' is the name of a corpus; give the folder that holds it")
+        info = corpora.get(str(source))
+        fetch = f", or fetch it: emoscope get {source}" if info.downloads else ""
+        raise CorpusError(
+            f"'{source}' is the name of a corpus; give the folder that holds it{fetch}"
+        )
     if root.exists():
         raise CorpusError(f"{source}: {_LAYOUTS}")
     raise CorpusError(f"{source}: no such folder or manifest")

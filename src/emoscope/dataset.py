@@ -42,7 +42,7 @@ class Dataset:
 
 def load(
     source: str | None,
-    names: Sequence[str],
+    names: Sequence[str] | str,
     *,
     emotions: Sequence[str] | None = None,
     store: Store | None = None,
@@ -56,8 +56,8 @@ def load(
     ----------
     source : str or None
         Corpus folder or manifest; None for the embedded RAVDESS features.
-    names : sequence of str
-        Features, as :func:`emoscope.features.get` reads them.
+    names : sequence of str, or str
+        Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
     emotions : sequence of str, optional
         Keep only clips of these.
     store : Store, optional
@@ -70,6 +70,8 @@ def load(
     CorpusError, FeatureError, UnknownNameError
         When the source, a feature or an emotion cannot be used.
     """
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
     wanted = [features.get(name) for name in names]
     if source is None:
         return _embedded([f.name for f in wanted], emotions)

@@ -9,7 +9,7 @@ network itself — sees the training clips of its fold only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,12 @@ def compare(
         For a model or protocol that does not exist, or a model to ablate that is not compared.
     ProtocolError
         When the protocol does not fit the corpus.
+    FeatureError
+        When a model cannot take the features.
     """
+    known = [name for name in models or () if not isinstance(models, Mapping)]
+    for name, reason in unfit(known, features).items():
+        raise FeatureError(f"{name}: {reason}; leave it out, or add features")
     estimators = _estimators(models, features, as_published=as_published, quick=quick, seed=seed)
     named = [protocol] if leak_protocol is None else [protocol, leak_protocol]
     made = {name: tuple(protocols.folds(corpus.table, name, seed=seed)) for name in named}
@@ -165,6 +170,18 @@ def compare(
             **describe,
         },
     )
+
+
+def unfit(names: Iterable[str], features: Mapping[str, Features]) -> dict[str, str]:
+    """Which of some known models cannot take the features, and why."""
+    vector = features.get("vector")
+    width = len(vector.columns) if vector is not None else 0
+    needed = {name: models.get(name).fewest_columns for name in names}
+    return {
+        name: f"it needs at least {fewest} columns of features, and there are {width}"
+        for name, fewest in needed.items()
+        if 0 < width < fewest
+    }
 
 
 def suited(estimator: Any, data: Features) -> Any:
@@ -229,12 +246,13 @@ def _estimators(
     """Each model by name, built and paired with the features it reads."""
     built: dict[str, tuple[Any, Features]] = {}
     known = chosen if isinstance(chosen, Mapping) else {}
-    for name in chosen if chosen is not None else models.names():
+    if chosen is None:
+        chosen = [name for name in models.names() if name not in unfit(models.names(), features)]
+        chosen = [name for name in chosen if models.get(name).input in features]
+    for name in chosen:
         info = known[name] if name in known else models.get(name)
         if not isinstance(info, ModelInfo):
             built[name] = (info, _need(features, "vector"))
-            continue
-        if chosen is None and info.input not in features:
             continue
         estimator = (info.as_published if as_published else info.build)(seed)
         parameters = estimator.get_params()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from . import metrics
 from .labels import in_order
@@ -34,6 +35,11 @@ def reference_lines(result: Result) -> list[dict[str, Any]]:
     return lines
 
 
+def is_evaluation(result: Result) -> bool:
+    """Whether a saved model was scored, which may have heard the speakers; its notes tell."""
+    return result.protocol.partition("+")[0] == "evaluate"
+
+
 def tested(result: Result) -> list[str]:
     """The emotions that the protocol tests; ``cross-corpus`` leaves out those of one corpus only."""
     rows = result.predictions
@@ -53,7 +59,9 @@ def sentences(result: Result) -> list[dict[str, Any]]:
         return []
     makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
     made = [maker(result, board) for maker in makers]
-    return [finding for finding in made if finding is not None]
+    said = [finding for finding in made if finding is not None]
+    notes = result.config.get("notes") or []
+    return [_say(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes] + said
 
 
 def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
@@ -77,11 +85,15 @@ def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
     span = ""
     if best["uar_low"] is not None:
         span = f" (95 % interval {best['uar_low']:.3f} to {best['uar_high']:.3f})"
+    if shares_speakers(best["protocol"]):
+        return _say(
+            f"{best['model']} reaches UAR {best['uar']:.3f} on random folds, where voices leak."
+        )
+    verb = "is best with" if len(board) > 1 else "has"
+    heard = "" if is_evaluation(result) else ", on speakers it never heard"
     return _say(
-        f"{best['model']} is best with UAR {best['uar']:.3f}{span}, {best['uar'] / chance:.1f} times "
-        f"chance, on speakers it never heard."
-        if not shares_speakers(best["protocol"])
-        else f"{best['model']} reaches UAR {best['uar']:.3f} on random folds, where voices leak."
+        f"{best['model']} {verb} UAR {best['uar']:.3f}{span}, {best['uar'] / chance:.1f} times "
+        f"chance{heard}."
     )
 
 
@@ -142,13 +154,15 @@ def _confusion(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any
 
 def _speakers(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     rows = result.rows(board[0]["model"])
-    right = (rows["emotion"] == rows["predicted"]).groupby(rows["speaker"]).mean()
-    if len(right) < 2:
+    uar = pd.Series(
+        {s: metrics.uar(part["emotion"], part["predicted"]) for s, part in rows.groupby("speaker")}
+    )
+    if len(uar) < 2:
         return None
     return _say(
-        f"Speakers differ: {board[0]['model']} recognises {right.min():.0%} of speaker "
-        f"{right.idxmin()}'s clips and {right.max():.0%} of speaker {right.idxmax()}'s.",
-        warn=bool(right.max() - right.min() > 0.3),
+        f"Speakers differ: {board[0]['model']} has UAR {uar.min():.2f} on speaker {uar.idxmin()} "
+        f"and {uar.max():.2f} on speaker {uar.idxmax()}.",
+        warn=bool(uar.max() - uar.min() > 0.3),
     )
 
 

@@ -47,8 +47,24 @@ SYNONYMS: Mapping[str, str] = {
     "pleasant surprise": "surprised",
     "pleasant surprised": "surprised",
     "boredom": "bored",
+    "bor": "bored",
+    "freude": "happy",
+    "glück": "happy",
+    "trauer": "sad",
+    "traurig": "sad",
+    "ärger": "angry",
+    "wut": "angry",
+    "wütend": "angry",
+    "angst": "fearful",
+    "ängstlich": "fearful",
+    "ekel": "disgust",
+    "überraschung": "surprised",
+    "überrascht": "surprised",
+    "langeweile": "bored",
+    "gelangweilt": "bored",
+    "ruhig": "calm",
 }
-"""Other words for the same emotions: lower case, words separated by one space."""
+"""Other words, also German ones, for the same emotions: lower case, words separated by one space."""
 
 
 def canonical(label: str, labels: Mapping[str, str] | None = None) -> str | None:

@@ -284,7 +284,7 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
     if len(known) < needed:
         raise ProtocolError(
             f"protocol '{protocol}' needs at least {needed} speakers; found {len(known)}: "
-            f"{', '.join(known)}"
+            f"{', '.join(known)}{'. Protocol loso needs 2' if len(known) > 1 else ''}"
         )
 
 

@@ -76,6 +76,9 @@ def render(result: Result, *, clips: dict[str, str] | None = None) -> str:
     others = [run["protocol"] for run in result.runs if run["protocol"] != result.protocol]
     base, _, adaptation = result.protocol.partition("+")
     words = PROTOCOL_WORDS.get(base, base)
+    n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
+    if base == "speaker-6fold" and n_folds not in (0, 6):
+        words += f"; of the published six, the {n_folds} whose actors are here"
     if adaptation:
         words += ADAPTED_WORDS.format(adaptation.removesuffix("-adapted"))
     hardest = hardest_clips(result, clips or {})
@@ -86,7 +89,8 @@ def render(result: Result, *, clips: dict[str, str] | None = None) -> str:
         config=result.config,
         protocol=result.protocol,
         protocol_words=words,
-        unseen=not shares_speakers(result.protocol),
+        unseen=not shares_speakers(result.protocol) and not findings.is_evaluation(result),
+        random=shares_speakers(result.protocol),
         leak_protocol=next((n for n in others if shares_speakers(n)), None),
         emotions=result.emotions,
         board=board,
@@ -300,7 +304,7 @@ def _figures(result: Result) -> list[dict[str, str]]:
             (
                 lambda ax: plots.cost(board, ax=ax),
                 (5.5, 4.2),
-                "Accuracy against cost: the line joins the models that none beats in both.",
+                "UAR against cost: the line joins the models that none beats in both.",
             )
         )
     if result.map:
@@ -312,7 +316,7 @@ def _figures(result: Result) -> list[dict[str, str]]:
                 lambda ax: plots.embedding_map(points, emotions[known].tolist(), ax=ax),
                 (5.5, 4.6),
                 "Every clip by its features (t-SNE): near clips sound alike to a model. Labels stand "
-                "at the middle of their emotion.",
+                "near the middle of their emotion.",
             )
         )
     return [

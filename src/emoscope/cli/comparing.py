@@ -78,7 +78,7 @@ def compare(
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
-    chosen = split(models) or model_registry.names()
+    chosen = split(models) or list(model_registry.names())
     infos = {name: model_registry.get(name) for name in chosen}
     wanted = split(features) or list(DEFAULT)
     if any(info.input == "frames" for info in infos.values()) and "logmel" not in wanted:
@@ -89,11 +89,16 @@ def compare(
             cluster=cluster, progress=tick,
         )  # fmt: skip
     given = {"emotions": split(emotions) or None}
+    if not split(models):
+        for name, reason in experiment.unfit(chosen, data.features).items():
+            terminal.status.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
+            chosen.remove(name)
     save_options(context, out / config.FILE, models=chosen, features=wanted, **given)
     twin = leak_gap and not shares_speakers(protocol) and "+" not in protocol
     leak_protocol = "random-75/25" if twin else None
     ablation = [name for name in ABLATION_MODELS if name in chosen]
-    with terminal.Leaderboard(protocol, leak_protocol) as board:
+    rejected = data.corpus.rejected
+    with terminal.accounted(rejected), terminal.Leaderboard(protocol, leak_protocol) as board:
         result = experiment.compare(
             data.corpus, data.features, models=chosen, protocol=protocol,
             leak_protocol=leak_protocol, ablation=ablation, as_published=as_published, quick=quick, seed=seed,
@@ -147,7 +152,7 @@ def reproduce(
     from . import terminal
 
     save_options(context, out / config.FILE)
-    with terminal.progress("training and testing") as tick:
+    with terminal.accounted([]), terminal.progress("training and testing") as tick:
         made = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
             progress=tick,
@@ -253,7 +258,7 @@ def train(
             source, names, emotions=split(emotions), store=Store.default(), jobs=jobs,
             cluster=cluster, progress=tick,
         )  # fmt: skip
-    with terminal.step("training"):
+    with terminal.accounted(data.corpus.rejected), terminal.step("training"):
         card = training.train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
             parameters=chosen,
@@ -262,6 +267,11 @@ def train(
     save_options(context, out.with_suffix(".toml"), features=names, **given)
     size = out.stat().st_size / 1e6
     terminal.out.print(f"{out}: {card.name}, {size:.1f} MB", soft_wrap=True)
+    for measured in card.results:
+        terminal.out.print(
+            f"on speakers it had not heard: UAR {measured['uar']:.3f} "
+            f"({measured['uar_low']:.3f}–{measured['uar_high']:.3f})"
+        )
     end(data.corpus.rejected)
 
 

@@ -23,8 +23,11 @@ def corpora() -> None:
 
     table = Table("name", "corpus", "licence", "emoscope get", box=None, pad_edge=False)
     for name, info in registry.members().items():
-        table.add_row(name, info.title, info.licence, "yes" if info.downloads else info.obtain)
+        table.add_row(name, info.title, info.licence, "yes" if info.downloads else "no, see below")
     terminal.out.print(table)
+    for name, info in registry.members().items():
+        if not info.downloads:  # addresses are to be copied: never cut, never folded
+            terminal.out.print(f"{name}: {info.obtain}", soft_wrap=True)
 
 
 @command(

@@ -8,6 +8,7 @@ results alone. Colour and animation follow the terminal and ``NO_COLOR``; ``--qu
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..errors import AudioError
+from ..errors import AudioError, EmoscopeError
 from ..files import printable
 
 out = Console(highlight=False)
@@ -28,6 +29,22 @@ err = Console(stderr=True, highlight=False)
 status = Console(stderr=True, highlight=False)
 #: How long each step took, and where an error came from.
 details = Console(stderr=True, highlight=False, quiet=True)
+
+#: More recordings than this that were left out are also counted by reason.
+MANY = 10
+#: Columns of the leaderboard beside the model, and their widths.
+COLUMNS = {
+    "UAR": 5,
+    "95 % interval": 13,
+    "accuracy": 8,
+    "F1": 5,
+    "leaky UAR": 9,
+    "leak gap": 8,
+    "training": 8,
+}
+#: Those that a narrow terminal goes without, in this order; the report has them all.
+DISPENSABLE = ("training", "F1", "accuracy", "95 % interval", "leaky UAR")
+MODEL_WIDTH = 12
 
 
 @contextmanager
@@ -69,6 +86,27 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
     for bad in rejected:
         text = f"  {printable(bad.path)}: {printable(bad.reason)}"
         err.print(text, markup=False, soft_wrap=True)
+    reasons = Counter(printable(bad.reason) for bad in rejected)
+    if len(rejected) > MANY and len(reasons) <= MANY:
+        err.print("[bold]in all:[/]")
+        for reason, count in reasons.most_common():
+            err.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def accounted(rejected: Sequence[AudioError]) -> Iterator[None]:
+    """Work whose finished units are kept, on what is left when some recordings were left out.
+
+    What was left out may be why the work fails, and is named before the error.
+    """
+    try:
+        yield
+    except EmoscopeError:
+        say_rejected(rejected)
+        raise
+    except KeyboardInterrupt:
+        err.print("stopped; the same command goes on from here")
+        raise
 
 
 def say_findings(verdict: str, findings: Sequence[Any]) -> None:
@@ -167,7 +205,8 @@ class Leaderboard:
         if not status.is_terminal:
             status.print(
                 f"{run['model']:<10} {run['protocol']:<16} UAR {run['uar']:.3f}  "
-                f"accuracy {run['accuracy']:.3f}  trained in {run['fit_seconds']:.1f} s"
+                f"accuracy {run['accuracy']:.3f}  trained in {run['fit_seconds']:.1f} s",
+                soft_wrap=True,
             )
 
     def on_unit(self, done: int, total: int) -> None:
@@ -189,37 +228,38 @@ class Leaderboard:
         title = f"{heard}, protocol {self.protocol}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("model", no_wrap=True)
-        headings = ["UAR", "95 % interval", "accuracy", "F1"]
-        if self.leak_protocol:
-            headings += ["leaky UAR", "leak gap"]
-        for heading in [*headings, "training"]:
-            table.add_column(heading, justify="right", no_wrap=True)
+        columns = [name for name in COLUMNS if self.leak_protocol or not name.startswith("leak")]
+        for name in DISPENSABLE:
+            if sum(COLUMNS[column] + 2 for column in columns) + MODEL_WIDTH > out.width:
+                columns.remove(name)
+        for name in columns:
+            table.add_column(name, justify="right", no_wrap=True)
         if self.leak_protocol:
             table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
             table.caption_justify = "left"
         order = sorted(self.runs.items(), key=lambda item: -self._uar(item[1], self.protocol))
         for model, by_protocol in order:
-            table.add_row(model, *self._cells(by_protocol))
+            cells = self._cells(by_protocol)
+            table.add_row(model, *(cells[name] for name in columns))
         return table
 
-    def _cells(self, by_protocol: dict[str, dict[str, Any]]) -> list[str]:
+    def _cells(self, by_protocol: dict[str, dict[str, Any]]) -> dict[str, str]:
         run = by_protocol.get(self.protocol)
         leak = by_protocol.get(self.leak_protocol or "")
-        cells = ["…"] * 4
+        cells = dict.fromkeys(COLUMNS, "…")
         if run is not None:
             low, high = run["uar_low"], run["uar_high"]
-            cells = [
-                f"[bold]{run['uar']:.3f}[/]",
-                "—" if low is None else f"{low:.3f}–{high:.3f}",
-                f"{run['accuracy']:.3f}",
-                f"{run['macro_f1']:.3f}",
-            ]
-        if self.leak_protocol:
-            cells.append("…" if leak is None else f"{leak['uar']:.3f}")
-            both = run is not None and leak is not None
-            cells.append(f"[yellow]{leak['uar'] - run['uar']:+.3f}[/]" if both else "…")  # type: ignore[index]
+            cells["UAR"] = f"[bold]{run['uar']:.3f}[/]"
+            cells["95 % interval"] = "—" if low is None else f"{low:.3f}–{high:.3f}"
+            cells["accuracy"] = f"{run['accuracy']:.3f}"
+            cells["F1"] = f"{run['macro_f1']:.3f}"
+        if leak is not None:
+            cells["leaky UAR"] = f"{leak['uar']:.3f}"
+        if run is not None and leak is not None:
+            cells["leak gap"] = f"[yellow]{leak['uar'] - run['uar']:+.3f}[/]"
         seconds = sum(r["fit_seconds"] for r in by_protocol.values())
-        return [*cells, f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"]
+        cells["training"] = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+        return cells
 
     @staticmethod
     def _uar(by_protocol: dict[str, dict[str, Any]], protocol: str) -> float:

@@ -75,7 +75,8 @@ def tune(
             cluster=cluster, progress=tick,
         )  # fmt: skip
     save_options(context, out / config.FILE, features=names, emotions=split(emotions) or None)
-    with terminal.Leaderboard(protocol, None) as board:
+    rejected = data.corpus.rejected
+    with terminal.accounted(rejected), terminal.Leaderboard(protocol, None) as board:
         result = tuning.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
             jobs=jobs, cluster=cluster, journal=Journal(out / "finished"), on_run=board.on_run,

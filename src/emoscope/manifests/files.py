@@ -44,8 +44,10 @@ def read_rows(path: Path) -> list[Row]:
         return _json_rows(text, path) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path}: not text in UTF-8; save it again as UTF-8") from None
     except (ValueError, pa.ArrowException) as error:
-        # UnicodeDecodeError, JSONDecodeError and pandas' parser errors are ValueErrors.
+        # JSONDecodeError and pandas' parser errors are ValueErrors.
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} manifest: {error}") from None
 
 

@@ -46,6 +46,8 @@ class ModelInfo:
         it; ``as_published`` is one of them.
     search : mapping of str to sequence
         Parameters of the sound form that are worth tuning, and values to try.
+    fewest_columns : int
+        Vectors with fewer columns it cannot take.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ModelInfo:
     as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
     published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
     search: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    fewest_columns: int = 1
 
     def __post_init__(self) -> None:
         if self.as_published is None:

@@ -6,6 +6,7 @@ neighbouring columns, so their order matters: MFCC, then chroma, then mel bands.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,13 @@ def _info(architecture: str) -> ModelInfo:
         original,
         {PUBLISHED_ROWS[architecture]: original},
         search={"learning_rate": [2e-4, 5e-4, 1e-3, 2e-3], "batch_size": [16, 32, 64]},
+        fewest_columns=_fewest_columns(ARCHITECTURES[architecture]),
     )
+
+
+def _fewest_columns(layers: tuple[Layer, ...]) -> int:
+    """What pooling leaves one value of."""
+    return math.prod(layer.size[1] for layer in layers if isinstance(layer, Pool))
 
 
 MEMBERS = {f"cnn1d-{architecture}": _info(architecture) for architecture in ARCHITECTURES}

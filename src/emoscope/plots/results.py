@@ -36,6 +36,8 @@ __all__ = [
 
 #: Markers of the ends of a dumbbell, in their order; shape tells them apart without colour.
 ENDS = ("D", "s", "o", "^")
+#: Size of names beside or between points, in typographic points.
+LABEL_SIZE = 8.0
 #: A cell of a confusion matrix is never darker than this, so that its number stays readable.
 DARKEST_CELL = 0.75
 
@@ -281,9 +283,8 @@ def _label_points(
     ax: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64], names: Sequence[str]
 ) -> None:
     """Write a name at each point, on the first side of it where no other point or name is."""
-    size, gap = 8.0, 5.0  # points
-    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # until then, sizes are not known
-    points = ax.transData.transform(np.column_stack([xs, ys])) * 72 / ax.figure.dpi
+    size, gap = LABEL_SIZE, 5.0
+    points = _to_points(ax, np.column_stack([xs, ys]))
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in points]
     for (x, y), at, name in zip(points, zip(xs, ys, strict=True), names, strict=True):
         width = 0.55 * size * len(name)
@@ -347,27 +348,58 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
     ax = own_axes(ax)
     at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     names = np.asarray(emotions)
-    for emotion in (e for e in EMOTIONS if e in names):
+    present = [emotion for emotion in EMOTIONS if emotion in names]
+    for emotion in present:
         of_emotion = at[names == emotion]
-        colour = emotion_colour(emotion)
         ax.scatter(
-            of_emotion[:, 0],
-            of_emotion[:, 1],
-            s=9,
-            color=colour,
-            alpha=0.65,
-            linewidth=0,
-            label=emotion,
-        )
-        # The label stands at the median: colour is never the only key.
-        ax.annotate(
-            emotion, tuple(np.median(of_emotion, axis=0)), ha="center", va="center", weight="bold",
-            color=theme().ink,
-            bbox={"boxstyle": "round,pad=0.25", "fc": theme().paper, "ec": colour, "alpha": 0.9},
+            of_emotion[:, 0], of_emotion[:, 1], s=9, color=emotion_colour(emotion), alpha=0.65,
+            linewidth=0, label=emotion,
         )  # fmt: skip
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
+    # A label stands at the median of its points: colour is never the only key.
+    medians = np.array([np.median(at[names == emotion], axis=0) for emotion in present])
+    for emotion, place in zip(present, _spread(ax, medians, present), strict=True):
+        ax.annotate(
+            emotion, tuple(place), ha="center", va="center", weight="bold", fontsize=LABEL_SIZE,
+            color=theme().ink,
+            bbox={
+                "boxstyle": "round,pad=0.25", "fc": theme().paper, "ec": emotion_colour(emotion),
+                "alpha": 0.9,
+            },
+        )  # fmt: skip
     return ax
+
+
+def _spread(ax: Axes, places: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
+    """Places near the given ones, up or down from them, at which no name covers another."""
+    at = _to_points(ax, places)
+    half = np.array([0.35 * LABEL_SIZE * len(name) + 4 for name in names])
+    height = 2.0 * LABEL_SIZE
+    for _ in range(100):
+        crossing = [
+            (low, high)
+            for low in range(len(at))
+            for high in range(len(at))
+            if (at[low, 1], low) < (at[high, 1], high)
+            and abs(at[low, 0] - at[high, 0]) < half[low] + half[high]
+            and at[high, 1] - at[low, 1] < height - 0.01
+        ]
+        for low, high in crossing:
+            push = max(0.0, height - (at[high, 1] - at[low, 1])) / 2
+            at[low, 1] -= push
+            at[high, 1] += push
+        if not crossing:
+            break
+    found: NDArray[np.float64] = ax.transData.inverted().transform(at * ax.figure.dpi / 72)
+    return found
+
+
+def _to_points(ax: Axes, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places in the data as typographic points from the lower left corner of the picture."""
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # until then, sizes are not known
+    found: NDArray[np.float64] = ax.transData.transform(places) * 72 / ax.figure.dpi
+    return found
 
 
 def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
