@@ -14,7 +14,7 @@ compare: $(VENV)/.ready  ## Set up, then compare every model on the embedded RAV
 	$(BIN)/emoscope compare $(ARGS)
 
 test: $(VENV)/.ready-test  ## Set up, then run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 
 lint: $(VENV)/.ready-test  ## Check style, types and spelling
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell $(PROSE)

@@ -40,6 +40,18 @@ def test_every_item_has_its_outcome(jobs):
     assert outcomes(abs, iter(()), jobs=jobs) == {}
 
 
+def test_a_long_path_of_temporary_files_is_no_obstacle(tmp_path):
+    """A socket in it could not be made."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = "from emoscope import compute; print(sorted(compute.run(abs, [-1, 2, -3], jobs=2)))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == "[(0, 1), (1, 2), (2, 3)]\n"
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_our_errors_are_values_and_mistakes_end_the_run(jobs):
     def halve(x):

@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ READY = "ready"
 
 FAILED_STARTS = 3
 """So many workers in a row that die before they are ready are not an accident."""
+
+LONGEST_TEMPORARY = 70
+"""Bytes: a socket's path has 107 at most, and multiprocessing adds 32 to the folder's."""
 
 
 class Worker:
@@ -152,7 +156,9 @@ class LocalWorkers:
 
 
 def _context() -> Any:
-    if sys.platform != "linux":  # macOS forbids a fork after its frameworks are loaded
+    # macOS forbids a fork after its frameworks are loaded; a fork server's socket lies in the folder
+    # for temporary files, and the path of a socket must be short.
+    if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["emoscope.extraction"])
