@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +126,32 @@ def test_nothing_heard(predictor: Predictor) -> None:
 
 def console(terminal: bool) -> live.Console:
     return live.Console(file=io.StringIO(), force_terminal=terminal, width=100, height=30)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_lost_sound_is_said_at_the_end(
+    predictor: Predictor,
+    sound: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    emoscope: Any,
+    lost: int,
+) -> None:
+    class Overloaded(contextlib.nullcontext):  # type: ignore[type-arg]
+        rate = RATE
+
+        def __init__(self, device: str | None) -> None:
+            super().__init__(self)
+            self.lost = lost
+
+        def __iter__(self) -> Iterator[Block]:
+            yield from blocks(sound)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("emoscope.recognition.microphone.Microphone", Overloaded)
+    status, out, err = emoscope("listen", "--model", predictor.model.path)
+    assert status == 0 and "angry" in out
+    wanted = {0: "", 1: "sound was lost once, because", 3: "sound was lost 3 times, because"}
+    assert err[: len(wanted[lost])] == wanted[lost] and bool(err) is bool(lost)
 
 
 def test_outside_a_terminal_each_label_is_a_line(predictor: Predictor, sound: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import soundfile
 
 import emoscope
 import tiny_model
+from emoscope import model_file
 from emoscope import recognition as predict
-from emoscope.audio import Signal, media
+from emoscope.audio import Signal, media, resample
 from emoscope.audio.preprocess import SpeechLevel
 from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
@@ -230,6 +232,42 @@ def test_output_refuses_a_file_that_holds_something_else(
         output.Output(path, "xml", predictor.emotions)
 
 
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_output_refuses_what_does_not_fit(
+    predictor: Predictor, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    files = media.find([str(folder)])[:2]
+
+    def run(path: Path, emotions: tuple[str, ...], timeline: bool) -> None:
+        with output.Output(path, kind, emotions, timeline=timeline) as target:
+            list(output.predict_files(predictor, files, timeline=timeline, output=target))
+
+    for timeline in (False, True):
+        path = tmp_path / str(timeline)
+        run(path, predictor.emotions, timeline)
+        content = path.read_bytes()
+        with pytest.raises(EmoscopeError, match=r"exists .*model"):
+            run(path, ("happy", "sad"), timeline)
+        with pytest.raises(EmoscopeError, match=r"exists .*timeline"):
+            run(path, predictor.emotions, not timeline)
+        assert path.read_bytes() == content
+    for line in (b'{"file": 1}\n', b'{"file": "a", "probabilities": 2, "segments": []}\n', b"3\n"):
+        path.write_bytes(line)
+        with pytest.raises(EmoscopeError, match="exists"):
+            output.Output(path, kind, predictor.emotions)
+
+
+def test_segments_are_written_only_where_they_are_asked_for(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    found = predictor.predict(voice(2.0), RATE, timeline=True)
+    for timeline, count in ((False, 0), (True, len(found.segments))):
+        path = tmp_path / str(timeline)
+        with output.Output(path, "json", predictor.emotions, timeline=timeline) as target:
+            target.write(found)
+        assert len(json.loads(path.read_bytes())["segments"]) == count
+
+
 def test_csv_columns_and_values(predictor: Predictor) -> None:
     samples = np.concatenate([silence(1.0), voice(2.0), silence(1.0)])
     found = predictor.predict(samples, RATE, timeline=True)
@@ -254,24 +292,61 @@ def test_names_of_files_survive_json_and_csv(predictor: Predictor, tmp_path: Pat
 
 
 def test_a_model_of_features_predicts_too(tmp_path: Path) -> None:
-    features = pytest.importorskip("emoscope.features")
-    if "mfcc" not in features.names():
-        pytest.skip("the feature 'mfcc' is not here")
+    from emoscope.features import get
     from emoscope.features.spectrum import Spectrum
 
-    feature = features.get("mfcc")
-    width = len(feature.columns)
-    spec = json.loads(json.dumps(feature.spec))
-    hears = Input(kind="features", features=({"name": "mfcc", "spec": spec},), width=width)
-    path = tiny_model.write_linear(tmp_path, width, input=hears)
+    hears = tiny_model.of_feature()
+    path = tiny_model.write_linear(tmp_path, hears.width, input=hears)
     found = Predictor(path).predict(voice(1.0), RATE)
-    values = feature.extract(Spectrum(Signal(voice(1.0), RATE)))
+    values = get("mfcc").extract(Spectrum(Signal(voice(1.0), RATE)))
     np.testing.assert_allclose(
         list(found.probabilities.values()), tiny_model.expected_linear(values), atol=1e-4
     )
     hears.features[0]["spec"]["version"] = 99
     with pytest.raises(ModelError, match="trained on 'mfcc'"):
-        Predictor(tiny_model.write_linear(tmp_path, width, input=hears))
+        Predictor(tiny_model.write_linear(tmp_path, hears.width, input=hears))
+
+
+def of_features(folder: Path, rate: int) -> Predictor:
+    """A model of ``mfcc`` whose card knows the rate of its training clips; 0: it does not."""
+    hears = tiny_model.of_feature()
+    model = model_file.load(tiny_model.write_linear(folder, hears.width, input=hears))
+    card = dataclasses.replace(model.card, input=dataclasses.replace(hears, rate=rate))
+    return Predictor(dataclasses.replace(model, card=card))
+
+
+def test_whole_and_timeline_agree_for_a_model_of_features(tmp_path: Path) -> None:
+    # Its features depend on the rate: at 16 kHz this voice has another label.
+    predictor, samples = of_features(tmp_path, 0), voice(2.6, rate=48_000)
+    whole = predictor.predict(samples, 48_000)
+    found = predictor.predict(samples, 48_000, timeline=True)
+    assert found.probabilities == pytest.approx(whole.probabilities, abs=1e-6)
+    low = predictor.predict(resample(Signal(samples, 48_000), RATE))
+    assert low.emotion != whole.emotion
+    long = np.tile(samples, 7)  # longer than an utterance
+    assert predictor.predict(long, 48_000).emotion == whole.emotion
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+@pytest.mark.parametrize("step", [1_000, 10_000_000])
+def test_a_model_of_features_hears_the_rate_of_its_training(
+    tmp_path: Path, rate: int, step: int
+) -> None:
+    predictor = of_features(tmp_path, 48_000)
+    samples = np.concatenate([silence(0.7, rate=rate), voice(6.0, rate=rate)])
+    high = resample(Signal(samples, rate), 48_000)
+    assert predictor.predict(samples, rate).probabilities == pytest.approx(
+        predictor.predict(high).probabilities, abs=1e-6
+    )
+    stream = predictor.stream(rate)
+    for start in range(0, len(samples), step):
+        stream.feed(samples[start : start + step])
+    stream.finish()
+    assert len(stream.windows) >= 4
+    for window in stream.windows:
+        first, stop = (round(time * 48_000) for time in (window.start, window.end))
+        wanted = predictor.judge(Signal(high.samples[first:stop], 48_000))
+        np.testing.assert_allclose(window.evidence.probabilities, wanted.probabilities, atol=1e-4)
 
 
 @pytest.fixture

@@ -105,6 +105,30 @@ def test_the_picture_of_a_timeline(predict, folder: Path, tmp_path: Path) -> Non
     assert status == 2 and "cannot be written" in err
 
 
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_the_picture_is_drawn_when_the_labels_are_there_already(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    words = [folder / "2.wav", "--format", kind, "--out", tmp_path / kind]
+    assert predict(*words)[0] == 0
+    content = (tmp_path / kind).read_bytes()
+    path = tmp_path / "a.png"
+    assert predict(*words, "--picture", path)[0] == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / kind).read_bytes() == content
+    # Drawn or not, what is written is the same, and a later run goes on with it.
+    other = tmp_path / "other"
+    assert predict(*words[:-1], other, "--picture", path)[0] == 0
+    assert predict(*words[:-1], other)[0] == 0
+
+
+def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = [folder / "0.wav", "--format", "json", "--out", tmp_path / "found"]
+    assert predict(*words)[0] == 0
+    status, _, err = predict(*words, "--timeline")
+    assert status == 2 and "without a timeline" in err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

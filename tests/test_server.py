@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import io
 import json
@@ -21,6 +22,7 @@ import pytest
 import soundfile
 
 import tiny_model
+from emoscope import model_file
 from emoscope.recognition import Predictor
 from recordings import RATE, silence, voice
 
@@ -28,6 +30,8 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
+from emoscope.server.guard import Guard, Limits
+from emoscope.server.monitoring import Monitor
 from serving import BOUNDARY, Running, multipart, serving
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -105,6 +109,16 @@ def test_good_files_are_delivered_when_others_are_bad(server: Running) -> None:
     assert [p["file"] for p in answer.json["predictions"]] == ["a.wav", "d.wav"]
     assert [e["file"] for e in answer.json["errors"]] == ["b.wav", "c.wav"]
     assert all(error["reason"] for error in answer.json["errors"])
+
+
+def test_a_recording_that_lacks_what_a_feature_needs_is_named(tmp_path: Path) -> None:
+    hears = tiny_model.of_feature("contrast")
+    low = io.BytesIO()
+    soundfile.write(low, voice(2.0, rate=8_000), 8_000, format="WAV")
+    with serving(Predictor(tiny_model.write_linear(tmp_path, hears.width, input=hears))) as running:
+        answer = running.upload("/api/predict", ("low.wav", low.getvalue()), ("a.wav", SPEECH))
+    assert [p["file"] for p in answer.json["predictions"]] == ["a.wav"]
+    assert "'contrast' needs a sample rate above" in answer.json["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +211,8 @@ def test_models_health_and_page(server: Running) -> None:
     assert model["emotions"] == list(tiny_model.EMOTIONS)
     assert model["uncertain"]["threshold"] == 0.6
     assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
-    assert server.ask("GET", "/api/health").json["models"] == ["level"]
+    health = server.ask("GET", "/api/health").json
+    assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000
     for path in ("/", "/docs", "/openapi.json", "/web/app.js", "/web/style.css", "/web/logo.svg"):
         assert server.ask("GET", path).status == 200
 
@@ -236,11 +251,43 @@ def test_hosts_of_this_machine_are_answered(server: Running) -> None:
         assert server.ask("GET", "/api/health", host=host).status == 200
 
 
+def guarded(hosts: tuple[str, ...], **headers: str) -> int:
+    """The status of a request that reaches a server of these hosts."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    guard = Guard(app, limits=Limits(), monitor=Monitor(), hosts=hosts)
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(guard({"type": "http", "method": "POST", "headers": pairs}, receive, send))
+    return int(sent[0]["status"])
+
+
+def test_the_address_it_is_bound_to_is_answered() -> None:
+    for bound, addressed in [
+        ("10.0.0.5", "10.0.0.5:8765"),
+        ("fd00::5", "[fd00::5]:8765"),
+        ("FD00:0:0:0:0:0:0:5", "[fd00::5]"),
+        ("My-Machine", "my-machine:80"),
+    ]:
+        assert guarded((bound,), host=addressed) == 200
+        assert guarded((), host=addressed) == 421
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://[x"},
         {"sec_fetch_site": "cross-site"},
     ],
 )
@@ -422,6 +469,32 @@ def test_the_description_holds_under_generated_requests(predictor: Predictor) ->
                 )
 
             check()
+
+
+def test_a_model_may_be_moved_while_it_is_served(tmp_path: Path) -> None:
+    path = tiny_model.write(tmp_path)
+    size = path.stat().st_size
+    with serving(Predictor(path)) as running:
+        path.rename(tmp_path / "moved.emoscope")
+        assert running.ask("GET", "/api/models").json[0]["bytes"] == size
+    with serving(Predictor(path.with_name("moved.emoscope"))) as running:
+        assert running.ask("GET", "/api/models").json[0]["bytes"] == size
+    loaded = model_file.unpack((tmp_path / "moved.emoscope").read_bytes(), "in memory")
+    with serving(Predictor(loaded)) as running:
+        assert running.ask("GET", "/api/models").json[0]["bytes"] is None
+
+
+def test_two_models_of_one_name_are_refused(
+    emoscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoscope.server.run", lambda *_, **__: None)
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(tiny_model.write(tmp_path / folder))
+    status, out, err = emoscope("serve", "--model", paths[0], "--model", paths[1])
+    assert (status, out) == (2, "")
+    assert err.replace("\n", "").endswith("would both be called 'level'; rename one of them")
 
 
 def test_an_address_that_is_taken_is_said_in_one_line(emoscope: Any) -> None:

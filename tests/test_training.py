@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import extraction, features, model_file, training
+from emoscope import embedded, extraction, features, model_file, training
+from emoscope.audio import media
 from emoscope.corpus import Corpus
 from emoscope.errors import (
     CorpusError,
@@ -305,3 +306,21 @@ def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: C
     for answers in (None, some.emotions):
         run = evaluation.score(card, judged, answers=answers).runs[0]
         assert run["uncertain"] == pytest.approx((np.exp(sure) < threshold).mean())
+
+
+def test_the_card_knows_the_rate_of_the_training_clips(
+    trained: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    rates = {soundfile.info(path).samplerate for path in corpus.table["path"]}
+    assert {model_file.load(trained).card.input.rate} == rates
+    assert training.common_rate(embedded.load()[0]) == 48_000
+    samples, rate = soundfile.read(corpus.table["path"][0])
+    soundfile.write(tmp_path / "other.wav", samples, 2 * rate)
+    mixed = Corpus("mixed", corpus.table.copy())
+    mixed.table.loc[1, "path"] = str(tmp_path / "other.wav")
+    assert training.common_rate(mixed) == 0
+
+
+def test_the_embedded_features_are_of_that_rate(ravdess: Path) -> None:
+    paths = sorted(ravdess.glob("Actor_*/*"))
+    assert {media.rate_of(path) for path in paths[::20]} == {embedded.RATE}

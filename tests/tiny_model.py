@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from emoscope import model_file
+from emoscope import features, model_file
 from emoscope.model_file.card import Card, Input, Uncertain
 from emoscope.model_file.domain import Domain
 
@@ -148,6 +149,14 @@ def write_linear(folder: Path, width: int, **changes: object) -> Path:
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path = folder / "linear.emoscope"
     return model_file.save(path, model.SerializeToString(), card(**changes))
+
+
+def of_feature(name: str = "mfcc") -> Input:
+    """What a model of one feature takes."""
+    feature = features.get(name)
+    spec = json.loads(json.dumps(feature.spec))
+    described = ({"name": name, "spec": spec},)
+    return Input(kind="features", features=described, width=len(feature.columns))
 
 
 def expected_linear(values: np.ndarray) -> np.ndarray:

@@ -40,6 +40,8 @@ ABOUT_CLIP = (
     "channel",
 )
 FRAMES = "logmel"
+RATE = 48_000
+"""Hz, of the recordings that the features are of."""
 
 
 def load() -> tuple[Corpus, Features, Features]:

@@ -115,6 +115,24 @@ def _needs_another_decoder(error: AudioError, path: str | os.PathLike[str]) -> b
     return error.reason == audio.UNKNOWN_FORMAT and not URL.match(os.fsdecode(path))
 
 
+def rate_of(path: str | os.PathLike[str]) -> int:
+    """The sample rate of a recording in Hz, from no more than its beginning.
+
+    Raises
+    ------
+    AudioError
+        When its beginning cannot be decoded.
+    """
+    try:
+        return audio.beginning(path, 1).rate
+    except AudioError as error:
+        if not _needs_another_decoder(error, path):
+            raise
+    for piece in _foreign(os.fsdecode(path)):
+        return piece.rate
+    raise AudioError(path, "holds no sound")
+
+
 def find(names: Iterable[str]) -> list[str]:
     """Recordings that files, folders and patterns stand for.
 

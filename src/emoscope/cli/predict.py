@@ -120,10 +120,14 @@ def _run(given: argparse.Namespace) -> int:
     )
     timeline = given.timeline or writer.needs_timeline or bool(given.picture)
     adapt = _adapts(given.adapt, predictor, len(paths), timeline, quiet=given.quiet)
+    outcomes = predict_files(
+        predictor, paths, timeline=timeline, adapt=adapt, jobs=given.jobs, output=writer.output
+    )
+    if given.picture and writer.output and printable(paths[0]) in writer.output.done:
+        # The file goes on without it; the picture has to be drawn all the same.
+        outcomes = predictor.predict_many(paths, timeline=True, jobs=given.jobs)
     with writer, _progress(0 if given.quiet else len(paths)) as tick:
-        for outcome in predict_files(
-            predictor, paths, timeline=timeline, adapt=adapt, jobs=given.jobs, output=writer.output
-        ):
+        for outcome in outcomes:
             tick()
             if isinstance(outcome, Prediction):
                 writer.show(outcome)

@@ -41,12 +41,19 @@ def listen(
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
     from ..recognition import Predictor, microphone, output
-    from . import live
+    from . import live, terminal
 
     with microphone.Microphone(device) as source:
         session = microphone.Session(Predictor(model), source.rate, save=save)
         live.show(session.updates(source), session)
     typer.echo(output.table_lines(session.finish(), timeline=True), nl=False)
+    if source.lost:
+        often = "once" if source.lost == 1 else f"{source.lost} times"
+        terminal.err.print(
+            f"sound was lost {often}, because this machine was too slow; labels near such a gap "
+            "may be wrong, and times after it are too early",
+            soft_wrap=True,
+        )
 
 
 @command(
@@ -73,7 +80,14 @@ def serve(
     from ..recognition import Predictor
     from . import terminal
 
-    models = {Path(path).stem: Predictor(path) for path in model or []}
+    paths: dict[str, str] = {}
+    for path in model or []:
+        other = paths.setdefault(Path(path).stem, path)
+        if other != path:
+            raise EmoscopeError(
+                f"{other} and {path} would both be called '{Path(path).stem}'; rename one of them"
+            )
+    models = {stem: Predictor(path) for stem, path in paths.items()}
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     said = f"emoscope is at {address} (stop with Ctrl+C)"
     server.run(

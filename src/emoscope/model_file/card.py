@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio import preprocess
+from ..audio import MAX_RATE, MIN_RATE, preprocess
 from ..errors import ModelError
 from .domain import Domain
 
@@ -38,7 +38,8 @@ class Input:
         ``samples``: float32 (1, n_samples) at :attr:`rate`; ``features``: float32 (n_clips, width);
         ``frames``: float32 (1, n_frames, width).
     rate : int
-        Hz, of ``samples``; 0 otherwise.
+        Hz, of ``samples``, and of the clips whose features were learned from; 0 where it is not
+        known or not the same for all.
     preprocess : SpeechLevel or None
         Done to samples first.
     features : tuple of dict
@@ -298,7 +299,9 @@ class _Reader:
                 feature.get("spec"), dict
             ):
                 raise self._bad("features", "a list of {name, spec}")
-        return Input(kind=kind, features=features, width=self.integer("width", 1, MOST_VALUES))
+        rate = self.integer("rate", MIN_RATE, MAX_RATE) if self.values.get("rate") else 0
+        width = self.integer("width", 1, MOST_VALUES)
+        return Input(kind=kind, rate=rate, features=features, width=width)
 
     def uncertain(self) -> Uncertain:
         names = ("threshold", "coverage", "risk")

@@ -81,8 +81,16 @@ class Judge:
         each: Each = map,
     ) -> Stream:
         """A stream that this model judges; see :class:`~emoscope.recognition.stream.Stream`."""
-        emotions, window = self.card.emotions, min(window, self.card.input.longest)
-        return Stream(self, emotions, rate, window=window, hop=hop, first=first, each=each)
+        return Stream(
+            self,
+            self.card.emotions,
+            rate,
+            judged_rate=self.card.input.rate or None,
+            window=min(window, self.card.input.longest),
+            hop=hop,
+            first=first,
+            each=each,
+        )
 
     def recording(
         self, pieces: Iterator[Signal], name: str, *, timeline: bool = False, each: Each = map
@@ -179,12 +187,16 @@ class Judge:
         )
 
     def _input(self, signal: Signal) -> NDArray[np.float32]:
-        """What the graph takes of a piece of sound."""
+        """What the graph takes of a piece of sound.
+
+        Most features depend on the rate, so they are computed at that of the training clips. A card
+        that does not know it has 0 there; then the sound stays as it is.
+        """
         if self.card.input.kind == "samples":
             return self.model.prepare(signal)
         from ..features.spectrum import Spectrum
 
-        spectrum = Spectrum(signal)
+        spectrum = Spectrum(resample(signal, self.card.input.rate or signal.rate))
         values = [feature.extract(spectrum) for feature in self._features]
         return np.concatenate(values, axis=-1)[None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import sys
@@ -28,9 +29,17 @@ class Output:
         When it exists, what is whole in it is kept and :attr:`done` says what that is.
     format : {"json", "csv"}
     emotions : sequence of str
-        Of the model, for the columns of a CSV file.
+        Of the model.
     timeline : bool
-        Whether a CSV file has one row per segment.
+        Whether segments are written: in CSV one row for each.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    EmoscopeError
+        When the file cannot be written, holds something else, or was written by a model of other
+        emotions, with a timeline or without, other than now.
 
     Attributes
     ----------
@@ -105,7 +114,7 @@ class Output:
     def encode(self, prediction: Prediction) -> bytes:
         """One recording as it stands in the file."""
         if self.format == "json":
-            return f"{prediction.to_json()}\n".encode()
+            return json_line(prediction, timeline=self.timeline).encode()
         return self._lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
 
     def _append(self, content: bytes) -> None:
@@ -120,16 +129,15 @@ class Output:
         """What may stay of a file that was perhaps cut off, noting what it holds."""
         content = content[: content.rfind(b"\n") + 1]
         if self.format == "json":
-            try:
-                files = [json.loads(line)["file"] for line in content.splitlines()]
-            except (ValueError, KeyError, TypeError) as error:
-                raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
-            self.done = {printable(file) for file in files}
+            self.done = {self._fitting(line, name) for line in content.splitlines()}
             return content
         lines = content.splitlines(keepends=True)
         header = self._lines([csv_columns(self.emotions, timeline=self.timeline)])
         if lines and lines[0] != header:
-            raise EmoscopeError(f"{name}: exists with other columns than this output would have")
+            raise EmoscopeError(
+                f"{name}: exists with other columns than this output would have: of a model of "
+                "other emotions, or with a timeline where this has none; give another name"
+            )
         files = [row[0] for row in csv.reader(content.decode("utf-8").splitlines()[1:])]
         if self.timeline and files:
             # Rows of the last recording may be missing; it is done again.
@@ -137,6 +145,27 @@ class Output:
             lines, files = lines[: last + 1], files[:last]
         self.done = set(files)
         return b"".join(lines)
+
+    def _fitting(self, line: bytes, name: str) -> str:
+        """The recording of a line of JSON, when the line is as this output would write it."""
+        try:
+            found = json.loads(line)
+            file, emotions = printable(found["file"]), tuple(found["probabilities"])
+            segments = bool(found["segments"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
+        if emotions != self.emotions:
+            raise EmoscopeError(
+                f"{name}: exists and was written by another model, of the emotions "
+                f"{', '.join(map(str, emotions))}; this one knows {', '.join(self.emotions)}"
+            )
+        if segments is not self.timeline:
+            held, asked = ("with", "without") if segments else ("without", "with")
+            raise EmoscopeError(
+                f"{name}: exists and was written {held} a timeline, and goes on only so; "
+                f"{asked} one, give another name"
+            )
+        return file
 
     @staticmethod
     def _lines(rows: Iterable[Sequence[object]]) -> bytes:
@@ -195,7 +224,7 @@ class Writer:
     emotions : sequence of str
         Of the model.
     timeline : bool
-        Whether a table or CSV has one row per segment.
+        Whether segments are shown.
     n_files : int
         How many recordings there are; a format of one timeline takes one.
 
@@ -250,7 +279,7 @@ class Writer:
         if self.output is not None:
             return
         if self.format == "json":
-            text = f"{prediction.to_json()}\n"
+            text = json_line(prediction, timeline=self.timeline)
         elif self.format == "csv":
             text = csv_lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
         elif self.needs_timeline:
@@ -268,6 +297,12 @@ class Writer:
                 write_atomically(self.path, text)
             except OSError as error:
                 raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def json_line(prediction: Prediction, *, timeline: bool) -> str:
+    """One recording as a line of JSON; without a timeline, its segments are left out."""
+    kept = prediction if timeline else dataclasses.replace(prediction, segments=())
+    return f"{kept.to_json()}\n"
 
 
 def table_lines(prediction: Prediction, *, timeline: bool = False) -> str:

@@ -3,7 +3,8 @@
 A :class:`Stream` hears samples piece by piece. Voice activity detection finds the stretches of
 speech; a window slides over each and the model judges it; :mod:`emoscope.recognition.timeline` makes segments
 of them. Memory holds a few seconds of samples and some numbers per frame, however long the
-recording.
+recording. Voice activity is found in the sound at 16 kHz; the model hears it at a rate of its own,
+because most features depend on the rate.
 
 Conventions: times are seconds from the start; probabilities follow the order of ``emotions``.
 """
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..audio import Signal, voice
 from ..audio.quality import Quality
-from ..audio.voice import FRAME, FRAME_SECONDS, RATE
+from ..audio.voice import FRAME_SECONDS, RATE
 from . import timeline
 from .timeline import Evidence, Segment, Window
 
@@ -35,6 +36,8 @@ class Stream:
     emotions : sequence of str
     rate : int
         Hz, of the samples that will be fed.
+    judged_rate : int, optional
+        Hz, of the sound that the judge is given; by default as it is fed.
     window, hop : float
         Seconds: what the model hears at a time, and how often.
     first : float, optional
@@ -51,6 +54,7 @@ class Stream:
         emotions: Sequence[str],
         rate: int,
         *,
+        judged_rate: int | None = None,
         window: float = 3.0,
         hop: float = 1.0,
         first: float | None = None,
@@ -61,9 +65,12 @@ class Stream:
         self.windows: list[Window] = []
         self.stretches: list[tuple[float, float]] = []
         self._judge, self._each, self._first = judge, each, first or window
-        self._resample = soxr.ResampleStream(rate, RATE, 1, quality="HQ") if rate != RATE else None
+        self._judged_rate = judged_rate or rate
+        self._for_judge = _Resampled(rate, self._judged_rate)
+        self._for_voice = _Resampled(rate, RATE)
         self._activity, self._tracker = voice.VoiceActivity(), voice.SpeechTracker()
-        self._samples, self._dropped = np.zeros(0, np.float32), 0
+        self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the judge's rate
+        self._waiting, self._searched = np.zeros(0, np.float32), 0  # for voice activity, at RATE
         self._judged_until: float | None = None  # end of the last window of this stretch
 
     @property
@@ -89,24 +96,24 @@ class Stream:
             Those that could be judged now.
         """
         self.quality.feed(samples, self.rate)
-        if self._resample is not None:
-            samples = self._resample.resample_chunk(samples)
         return self._hear(samples, last=False)
 
     def finish(self) -> list[Window]:
         """Tell that nothing follows; returns the last windows."""
-        rest = np.zeros(0, np.float32)
-        if self._resample is not None:
-            rest = self._resample.resample_chunk(rest, last=True)
-        return self._hear(rest, last=True)
+        return self._hear(np.zeros(0, np.float32), last=True)
 
     def judge_newest(self) -> Evidence:
         """Judge the last window of sound, whether or not anybody speaks in it."""
-        return self._judge(Signal(self._samples[-round(self.window * RATE) :], RATE))
+        return self._judge(
+            Signal(self._samples[-round(self.window * self._judged_rate) :], self._judged_rate)
+        )
 
     def _hear(self, samples: NDArray[np.float32], *, last: bool) -> list[Window]:
-        self._samples = np.concatenate([self._samples, samples])
-        frames = self._activity.feed(samples, last=last)
+        judged = self._for_judge.feed(samples, last=last)
+        self._samples = np.concatenate([self._samples, judged])
+        same = self._judged_rate == RATE
+        searched = judged if same else self._for_voice.feed(samples, last=last)
+        frames = self._activity.feed(self._searchable(searched, last=last), last=last)
         self.quality.feed_frames(frames)
         spans: list[tuple[float, float, int]] = []
         for speech in frames.speech.tolist():
@@ -122,6 +129,18 @@ class Stream:
         ]
         self.windows += found
         self._forget()
+        return found
+
+    def _searchable(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
+        """What voice activity may hear now: no more than the judge could be given.
+
+        Resampling holds samples back, up to 0.2 s of them, and not as many at every rate.
+        """
+        self._waiting = np.concatenate([self._waiting, samples])
+        known = (self._dropped + len(self._samples)) * RATE // self._judged_rate
+        ready = len(self._waiting) if last else max(0, known - self._searched)
+        found, self._waiting = self._waiting[:ready], self._waiting[ready:]
+        self._searched += len(found)
         return found
 
     def _advance(self, ended: tuple[int, int] | None) -> Iterator[tuple[float, float, int]]:
@@ -142,14 +161,16 @@ class Stream:
             yield max(start, due - self.window), due, number
 
     def _piece(self, start: float, end: float) -> Signal:
-        first, stop = (round(time * RATE) - self._dropped for time in (start, end))
-        return Signal(self._samples[max(0, first) : stop], RATE)
+        rate = self._judged_rate
+        first, stop = (round(time * rate) - self._dropped for time in (start, end))
+        return Signal(self._samples[max(0, first) : stop], rate)
 
     def _forget(self) -> None:
         """Drop samples that no window can ask for any more."""
         rule = self._tracker.rule
-        kept = round((self.window + self.hop + rule.pause + 2 * rule.margin) * RATE)
-        surplus = self._tracker.heard * FRAME - self._dropped - kept
+        kept = self.window + self.hop + rule.pause + 2 * rule.margin
+        heard = self._tracker.heard * FRAME_SECONDS
+        surplus = round((heard - kept) * self._judged_rate) - self._dropped
         if surplus > 0:
             self._samples = self._samples[surplus:].copy()
             self._dropped += surplus
@@ -164,3 +185,17 @@ class Stream:
             hop=self.hop,
             emotions=self.emotions,
         )
+
+
+class _Resampled:
+    """Sound at another rate, as it arrives."""
+
+    def __init__(self, rate: int, wanted: int) -> None:
+        self._resample: soxr.ResampleStream | None = None
+        if rate != wanted:
+            self._resample = soxr.ResampleStream(rate, wanted, 1, quality="HQ")
+
+    def feed(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
+        if self._resample is None:
+            return samples
+        return np.asarray(self._resample.resample_chunk(samples, last=last))

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import __version__
 from ..audio import Signal, media
-from ..errors import AudioError, UnknownNameError
+from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
 from ..recognition import Predictor, formats
 from ..recognition.prediction import Prediction
@@ -91,6 +91,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     models: list[str]
+    upload_bytes: int = Field(description="Largest body of a request.")
 
 
 class Failure(BaseModel):
@@ -129,6 +130,8 @@ class Service:
 
     def __init__(self, models: Mapping[str, Predictor], limits: Limits, monitor: Monitor) -> None:
         self.models, self.limits, self.monitor = dict(models), limits, monitor
+        # Now, because the files may be moved while the server runs.
+        self.cards = [_card(name, predictor) for name, predictor in self.models.items()]
         self.pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="emoscope")
 
     def model(self, name: str | None) -> tuple[str, Predictor]:
@@ -151,9 +154,10 @@ class Service:
             with ExitStack() as stack:
                 pieces = self._pieces(_path(upload.file, stack), deadline)
                 found = predictor.predict(pieces, timeline=timeline)
-        except AudioError as error:
+        except (AudioError, FeatureError) as error:
             self.monitor.recording("refused")
-            return Refused(file=name, reason=error.reason)
+            reason = error.reason if isinstance(error, AudioError) else str(error)
+            return Refused(file=name, reason=reason)
         self.monitor.recording("predicted")
         return dataclasses.replace(found, file=name)
 
@@ -257,14 +261,19 @@ async def export(
 @router.get("/api/models", responses=_failures(421))
 async def models(request: Request) -> list[dict[str, Any]]:
     """What each model says about itself: emotions, training data, results, licence."""
-    return [_card(name, predictor) for name, predictor in _service(request).models.items()]
+    return _service(request).cards
 
 
 @router.get("/api/health", response_model=Health, responses=_failures(421))
 async def health(request: Request) -> Any:
-    """Whether the server works."""
-    names = list(_service(request).models)
-    return {"status": "ok", "version": __version__, "models": names}
+    """Whether the server works, and what it takes."""
+    service = _service(request)
+    return {
+        "status": "ok",
+        "version": __version__,
+        "models": list(service.models),
+        "upload_bytes": service.limits.bytes,
+    }
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=_failures(421))
@@ -274,14 +283,15 @@ async def metrics(request: Request) -> Response:
 
 
 def _card(name: str, predictor: Predictor) -> dict[str, Any]:
-    card = predictor.card
+    """A model's card as JSON; ``bytes`` is None for a model that was not loaded from a file."""
+    card, path = predictor.card, predictor.model.path
     kept = ("emotions", "temperature", "training", "results", "licence", "notices", "emoscope")
     return {
         "name": name,
         "title": card.name,
         **{key: getattr(card, key) for key in kept},
         "uncertain": dataclasses.asdict(card.uncertain),
-        "bytes": os.path.getsize(predictor.model.path),
+        "bytes": os.path.getsize(path) if os.path.isfile(path) else None,
     }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import ipaddress
 import json
 import time
 from collections import Counter
@@ -100,14 +101,15 @@ class Guard:
     limits : Limits
     monitor : Monitor
     hosts : iterable of str
-        Names under which the server may be addressed beside those of this machine; ``"*"``: any.
+        Names and addresses under which the server may be addressed beside those of this machine;
+        ``"*"``: any.
     """
 
     def __init__(
         self, app: Application, *, limits: Limits, monitor: Monitor, hosts: Iterable[str] = ()
     ) -> None:
         self.app, self.limits, self.monitor = app, limits, monitor
-        self.hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
+        self.hosts = {*LOOPBACK, *map(_in_address, hosts)}
         self._clients: Counter[str] = Counter()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -146,7 +148,7 @@ class Guard:
         if "*" not in self.hosts and _without_port(host) not in self.hosts:
             raise RefusalError(421, f"this server does not answer for the host '{host[:100]}'")
         origin = headers.get(b"origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host
+        foreign = origin is not None and _host_of(origin) != host
         if scope["method"] != "GET" and (foreign or headers.get(b"sec-fetch-site") == "cross-site"):
             raise RefusalError(403, "requests from other web sites are not answered")
 
@@ -239,6 +241,23 @@ def _too_large(limits: Limits) -> RefusalError:
     return RefusalError(
         413, f"the upload is larger than {limits.bytes / 1e6:g} MB, the limit of this server"
     )
+
+
+def _in_address(host: str) -> str:
+    """A host as it stands in the address of a page: IPv6 shortened and in brackets."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower()
+    return f"[{address}]" if address.version == 6 else host
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port of an origin; None when it is no address at all."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:

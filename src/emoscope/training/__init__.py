@@ -25,11 +25,11 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
-from .. import __version__, metrics, model_file, models
+from .. import __version__, embedded, metrics, model_file, models
 from .. import statistics as speaker_statistics
-from ..audio import preprocess
+from ..audio import media, preprocess
 from ..corpus import Corpus
-from ..errors import CorpusError, FeatureError
+from ..errors import AudioError, CorpusError, FeatureError
 from ..experiment import suited
 from ..features import get as get_feature
 from ..features.encoder import Encoder
@@ -141,6 +141,8 @@ def train(
             estimator, standardised, emotions, speakers, inner.folds, inner.logits, seed=seed
         )
     graph, given = graph_of(fitted, features, names, mean, scale, linear, scheme)
+    if given.kind != "samples":
+        given = dataclasses.replace(given, rate=common_rate(corpus))
     card = describe(
         corpus,
         inner,
@@ -250,6 +252,22 @@ def standardisation(embeddings: Array) -> tuple[Array, Array]:
     spread = embeddings.std(axis=0, dtype=np.float64)
     mean = embeddings.mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32), np.where(spread > 0, spread, 1.0).astype(np.float32)
+
+
+def common_rate(corpus: Corpus) -> int:
+    """The sample rate of all recordings of a corpus in Hz; 0 where they differ or are not there.
+
+    Features depend on it, so a model of features judges every recording at this rate.
+    """
+    rates: set[int] = set()
+    for path in corpus.table["path"]:
+        try:
+            rates.add(media.rate_of(str(path)))
+        except AudioError:  # the embedded features come without recordings
+            rates.add(embedded.RATE if corpus.name == "ravdess" else 0)
+        if len(rates) > 1:
+            return 0
+    return rates.pop()
 
 
 def graph_of(

@@ -1,15 +1,16 @@
 // The page: takes recordings, asks the server, shows what it says. Talks to this server only.
 
-import { Recorder, LONGEST, microphoneProblem } from "./recorder.js";
+import { Recorder, microphoneProblem } from "./recorder.js";
 import { Player, clock } from "./player.js";
 import { decode } from "./sound.js";
 import { answer, bars, modelCard, segmentRows } from "./words.js";
 
 const element = (id) => document.getElementById(id);
-const entries = []; // { file, prediction, samples, playable }
+const entries = []; // { file, prediction, prepared, samples, playable }
 let current = null;
 let models = [];
-let recorder = null;
+let uploadBytes = Infinity;
+let recorder = null; // while recording
 
 const player = new Player(
   {
@@ -24,11 +25,28 @@ function say(text, busy = false) {
   element("status").classList.toggle("busy", busy);
 }
 
-function problem(text) {
+/** Say what went wrong; a recording that exists nowhere else can be saved, and waits for that. */
+function problem(text, recording = null) {
   const line = document.createElement("p");
   line.className = "problem";
   line.textContent = text;
+  if (recording) {
+    const keep = document.createElement("button");
+    keep.type = "button";
+    keep.className = "link";
+    keep.textContent = "Save the recording";
+    keep.addEventListener("click", () => {
+      save(recording, recording.name);
+      line.classList.remove("unsaved");
+    });
+    line.classList.add("unsaved");
+    line.append(" ", keep);
+  }
   element("problems").append(line);
+}
+
+function forgetProblems() {
+  for (const line of element("problems").querySelectorAll(".problem:not(.unsaved)")) line.remove();
 }
 
 async function ask(path, options) {
@@ -38,8 +56,8 @@ async function ask(path, options) {
   throw new Error(reason);
 }
 
-async function judge(files) {
-  element("problems").replaceChildren();
+async function judge(files, recorded = false) {
+  forgetProblems();
   let first = null;
   for (const [number, file] of files.entries()) {
     say(`Listening to ${file.name}${files.length > 1 ? ` (${number + 1} of ${files.length})` : ""} …`, true);
@@ -53,7 +71,8 @@ async function judge(files) {
       listFiles();
       if (entries.at(-1) === first) await show(first);
     } catch (error) {
-      problem(error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`);
+      const text = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`;
+      problem(text, recorded ? file : null);
     }
   }
   say(first ? "" : files.length ? "Nothing could be judged." : "");
@@ -66,16 +85,20 @@ async function show(entry) {
   element("drop").classList.add("small");
   element("drop-title").textContent = "Another recording?";
   element("name").textContent = entry.file.name;
-  listFiles();
-  if (entry.samples === undefined) await prepare(entry);
   const { segments } = entry.prediction;
   element("length").textContent = `${clock(segments.at(-1)?.end ?? 0, 1)} long`;
+  element("segments").replaceChildren(...segmentRows(segments, (segment) => choose(segment)));
+  element("silent-view").hidden = true;
+  player.chosen = null;
+  player.show(entry.playable ?? null, entry.samples ?? null, segments);
+  showWhole();
+  listFiles();
+  entry.prepared ??= prepare(entry);
+  await entry.prepared;
+  if (entry !== current) return; // another one was picked meanwhile
   element("silent-view").hidden = entry.samples !== null;
   element("silent-view").textContent = "This recording cannot be played or drawn here; its labels and times are right.";
-  player.chosen = null;
-  player.show(entry.playable, entry.samples, segments);
-  element("segments").replaceChildren(...segmentRows(segments, (segment) => choose(segment)));
-  showWhole();
+  if (player.samples !== entry.samples) player.show(entry.playable, entry.samples, segments);
   say("");
 }
 
@@ -159,45 +182,58 @@ async function download(format) {
     const response = await ask(`/api/export?format=${format}`, { method: "POST", body, headers });
     content = await response.text();
   }
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
   const ending = { textgrid: "TextGrid" }[format] ?? format;
-  link.download = `${file.name.replace(/\.[^.]*$/, "")}.${ending}`;
+  const blob = new Blob([content], { type: "application/octet-stream" });
+  save(blob, `${file.name.replace(/\.[^.]*$/, "")}.${ending}`);
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 async function record() {
-  element("problems").replaceChildren();
-  const canvas = element("level"), levels = [];
-  recorder = new Recorder((peak, seconds) => {
+  const button = element("record"), canvas = element("level"), levels = [];
+  forgetProblems();
+  button.disabled = true; // a second click would open the microphone twice
+  const opened = new Recorder(uploadBytes, (peak, seconds) => {
     levels.push(peak);
     drawLevels(canvas, levels);
     element("clock").textContent = clock(seconds);
-    if (seconds > LONGEST) finish(true);
+    if (seconds >= opened.longest) finish(true);
   });
   try {
-    await recorder.start();
+    await opened.start();
   } catch (error) {
     problem(microphoneProblem(error));
-    await recorder.stop();
+    await opened.stop();
+    button.disabled = false;
+    button.focus();
     return;
   }
+  button.disabled = false;
+  recorder = opened;
   player.pause();
   element("clock").textContent = "0:00";
   element("choose").hidden = true;
   element("recording").hidden = false;
   element("stop").focus();
-  say("Recording. Nothing leaves this page before you stop.");
+  say(`Recording. Nothing leaves this page before you stop, or ${clock(recorder.longest)} is reached.`);
 }
 
 async function finish(keep) {
-  const file = await recorder.stop();
+  if (!recorder) return; // it has ended already
+  const ended = recorder;
+  recorder = null;
+  const file = await ended.stop();
   element("choose").hidden = false;
   element("recording").hidden = true;
   element("record").focus();
   say("");
-  if (keep) await judge([file]);
+  if (keep) await judge([file], true);
 }
 
 function drawLevels(canvas, levels) {
@@ -244,6 +280,7 @@ async function begin() {
   });
   acceptDrops();
   try {
+    uploadBytes = (await (await ask("/api/health")).json()).upload_bytes;
     models = await (await ask("/api/models")).json();
     element("cards").replaceChildren(...models.map(modelCard));
   } catch (error) {

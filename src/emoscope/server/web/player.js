@@ -51,8 +51,14 @@ export class Player {
 
   toggle() {
     this.stopAt = null;
-    if (this.audio.paused) this.audio.play();
+    if (this.audio.paused) this.begin();
     else this.pause();
+  }
+
+  begin() {
+    this.audio.play().catch((error) => {
+      if (error.name !== "AbortError") throw error; // paused before the sound began
+    });
   }
 
   pause() {
@@ -65,7 +71,7 @@ export class Player {
     if (!this.address) return;
     this.jump(segment.start);
     this.stopAt = segment.end;
-    this.audio.play();
+    this.begin();
   }
 
   jump(time) {

@@ -2,12 +2,16 @@
 
 import { wav } from "./sound.js";
 
-export const LONGEST = 30 * 60; // seconds
+const LONGEST = 30 * 60; // seconds
+const SPARE = 100_000; // bytes: the form, the header, and pieces that come after the end
 
 export class Recorder {
-  /** @param onLevel called with the peak of every few milliseconds and the seconds so far */
-  constructor(onLevel) {
-    this.onLevel = onLevel;
+  /**
+   * @param bytes the largest upload that the server takes
+   * @param onLevel called with the peak of every few milliseconds and the seconds so far
+   */
+  constructor(bytes, onLevel) {
+    Object.assign(this, { bytes, onLevel });
     this.pieces = [];
     this.count = 0;
   }
@@ -27,6 +31,11 @@ export class Recorder {
     node.port.onmessage = ({ data }) => this.take(data);
     this.context.createMediaStreamSource(this.stream).connect(node);
     await this.context.resume();
+  }
+
+  /** Seconds that can be recorded: 16 bits a sample have to fit into one upload. */
+  get longest() {
+    return Math.min(LONGEST, Math.floor((this.bytes - SPARE) / (2 * this.context.sampleRate)));
   }
 
   take(samples) {

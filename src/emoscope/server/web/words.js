@@ -32,7 +32,8 @@ export function answer(prediction, model, { verdict, certainty, warnings }) {
 function sentence(prediction, ranked, model) {
   const [[, best], [second, next]] = ranked;
   if (prediction.uncertain) {
-    const rule = model ? ` Labels below ${percent(model.uncertain.threshold)} are called uncertain.` : "";
+    const low = model && best < model.uncertain.threshold;
+    const rule = low ? ` Labels below ${percent(model.uncertain.threshold)} are called uncertain.` : "";
     return [
       make("strong", "", `Uncertain: ${percent(best)}.`),
       ` This is the best guess, ${second} (${percent(next)}) the next; do not rely on it.${rule}`,
@@ -42,7 +43,7 @@ function sentence(prediction, ranked, model) {
   if (next >= 0.1) parts.push(` It could also be ${second} (${percent(next)}).`);
   if (model) {
     const right = Math.round(100 * (1 - model.uncertain.risk));
-    parts.push(` Of labels this sure, ${right} in 100 were right for speakers it had never heard.`);
+    parts.push(` Of all labels not called uncertain, ${right} in 100 were right for speakers it had never heard.`);
   }
   return parts;
 }
@@ -85,7 +86,7 @@ export function modelCard(model) {
   const { threshold, coverage, risk } = model.uncertain;
   const corpora = model.training.corpora ?? [];
   const facts = {
-    Name: `${model.title || model.name}, ${(model.bytes / 1e6).toFixed(1)} MB`,
+    Name: [model.title || model.name, model.bytes && `${(model.bytes / 1e6).toFixed(1)} MB`].filter(Boolean).join(", "),
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
     Uncertain: `Labels below ${percent(threshold)} confidence. The others were ${percent(coverage)} of the `
