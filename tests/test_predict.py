@@ -454,3 +454,29 @@ def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) 
     )
     heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "librosa", "transformers", "onnx"}
     assert not heavy & set(run.stdout.split())
+
+
+def test_a_batch_of_one_emotion_is_not_adapted_unasked(adapting: Predictor) -> None:
+    """What all have in common is then the emotion itself."""
+    batch = [Signal(at_level(voice(1.0), level), RATE) for level in (-12, -11, -10, -9, -25)]
+    alone = list(adapting.predict_many(batch))
+    assert [p.emotion for p in alone].count(alone[0].emotion) > 2  # type: ignore[union-attr]
+    assert list(adapting.predict_adapted(batch, cautious=True)) == alone
+    for found in adapting.predict_adapted(batch):
+        assert isinstance(found, Prediction)
+        assert f"by themselves most sound {alone[0].emotion}" in found.warnings[-1]  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match="one recording cannot be judged relative to others"):
+        list(adapting.predict_adapted(batch[:1]))
+
+
+def test_a_short_recording_has_one_label_with_and_without_a_timeline(predictor: Predictor) -> None:
+    quiet, loud = at_level(voice(2.0), -30), at_level(voice(2.0), -12)
+    one = Signal(np.concatenate([silence(0.5), loud, silence(1.0)]), RATE)
+    two = Signal(np.concatenate([quiet, silence(2.0), loud]), RATE)
+    for signal, n_spoken in ((one, 1), (two, 2)):
+        plain, timed = predictor.predict(signal), predictor.predict(signal, timeline=True)
+        assert dataclasses.replace(timed, segments=()) == plain
+        spoken = [segment for segment in timed.segments if segment.is_speech]
+        assert len(spoken) == n_spoken
+        same = [(s.emotion, s.confidence) == (plain.emotion, plain.confidence) for s in spoken]
+        assert same == [True] if n_spoken == 1 else not all(same)

@@ -135,7 +135,7 @@ def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_p
         (["--format", "xml"], "table, json, csv, textgrid, eaf, srt, vtt"),
         (["--format", "srt"], "srt holds one recording; 3 were given"),
         (["--picture", "a.png"], "draws one recording"),
-        (["--out", "a.txt"], "needs a format"),
+        (["--out", "a.txt"], "a table is for the eye; name a .csv or .json file"),
         (["--adapt"], "not trained to adapt"),
         (["--adapt", "--timeline"], "does not go with a timeline"),
         (["--format", "json", "--out", "/dev/full"], "cannot be written: No space left"),
@@ -174,7 +174,7 @@ def test_adaptation_by_itself_is_said(
     given = [str(folder), "--format", "json", "--model", path]
     assert predict_command.main(given) == 0
     out, err = capsys.readouterr()
-    assert "the 3 recordings are judged relative to each other" in err
+    assert "adapted: 3 recordings were judged relative to each other" in err
     assert all("adapted: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
     assert predict_command.main([*given, "--no-adapt"]) == 0
     out, err = capsys.readouterr()
@@ -200,3 +200,10 @@ def test_predicting_from_the_command_line_imports_nothing_heavy(folder: Path, mo
     heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "typer", "rich", "pydantic"}
     assert "onnxruntime" in imported
     assert not heavy & imported
+
+
+def test_the_ending_of_a_file_says_its_format(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for ending, start in (("csv", "file,"), ("jsonl", "{"), ("JSON", "{"), ("vtt", "WEBVTT")):
+        path = tmp_path / f"found.{ending}"
+        assert predict(folder / "0.wav", "--out", path)[0] == 0
+        assert path.read_text().startswith(start)

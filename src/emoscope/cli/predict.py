@@ -14,15 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import AudioError, EmoscopeError
 from ..files import printable, write_atomically
 from ..recognition.prediction import Prediction
 from . import leave_standard_output, os_reason
-
-if TYPE_CHECKING:
-    from ..recognition import Predictor
 
 LITTLE = 1_000_000
 """Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
@@ -51,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
     add("--timeline", action="store_true", help="divide each recording into labelled segments")
     add(
         "--format",
-        default="table",
         metavar="NAME",
-        help="table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt",
+        help="table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
+        "default as the file of --out ends, else table",
     )
     add("--out", metavar="PATH", help="a file; json and csv are continued when run again")
     add("--picture", metavar="PATH", help="draw the timeline of one recording (.png, .svg, .pdf)")
@@ -102,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(given: argparse.Namespace) -> int:
     from ..audio import media
     from ..recognition import Predictor
-    from ..recognition.output import Writer, predict_files
+    from ..recognition.output import Writer, format_of, predict_files
 
     paths: list[str] = []
     errors: list[EmoscopeError] = []
@@ -116,25 +112,39 @@ def _run(given: argparse.Namespace) -> int:
     if given.picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
     writer = Writer(
-        given.format, given.out, predictor.emotions, timeline=given.timeline, n_files=len(paths)
+        given.format or format_of(given.out),
+        given.out,
+        predictor.emotions,
+        timeline=given.timeline,
+        n_files=len(paths),
     )
     timeline = given.timeline or writer.needs_timeline or bool(given.picture)
-    adapt = _adapts(given.adapt, predictor, len(paths), timeline, quiet=given.quiet)
+    if given.adapt and timeline:
+        raise EmoscopeError("--adapt judges whole recordings; it does not go with a timeline")
+    adapt = False if timeline else given.adapt
     outcomes = predict_files(
         predictor, paths, timeline=timeline, adapt=adapt, jobs=given.jobs, output=writer.output
     )
     if given.picture and writer.output and printable(paths[0]) in writer.output.done:
         # The file goes on without it; the picture has to be drawn all the same.
         outcomes = predictor.predict_many(paths, timeline=True, jobs=given.jobs)
+    adapted = 0
     with writer, _progress(0 if given.quiet else len(paths)) as tick:
         for outcome in outcomes:
             tick()
             if isinstance(outcome, Prediction):
+                adapted += any(said.startswith("adapted:") for said in outcome.warnings)
                 writer.show(outcome)
                 if given.picture:
                     _draw(outcome, given.picture)
             else:
                 errors.append(outcome)
+    if adapted and adapt is None and not given.quiet:
+        print(
+            f"adapted: {adapted} recordings were judged relative to each other, which was measured "
+            "to help with so many where they hold all emotions; --no-adapt judges each alone",
+            file=sys.stderr,
+        )
     for left_out in errors:
         print(f"left out: {printable(str(left_out))}", file=sys.stderr)
     return 1 if errors else 0
@@ -144,28 +154,6 @@ def _is_little(paths: Sequence[str]) -> bool:
     """Whether there is so little to judge that preparing the model would take longer."""
     sizes = [os.path.getsize(path) for path in paths if os.path.isfile(path)]
     return sum(sizes) < LITTLE
-
-
-def _adapts(
-    asked: bool | None, predictor: Predictor, count: int, timeline: bool, *, quiet: bool
-) -> bool:
-    """Whether to adapt: as asked, else where it was measured to help; never with a timeline."""
-    from ..recognition.adapted import helps
-
-    if asked and timeline:
-        raise EmoscopeError("--adapt judges whole recordings; it does not go with a timeline")
-    if asked is not None or timeline:
-        return bool(asked)
-    if not helps(predictor.card, count):
-        return False
-    if quiet:
-        return True
-    print(
-        f"adapted: the {count} recordings are judged relative to each other, which was measured to "
-        "help with so many; --no-adapt judges each alone",
-        file=sys.stderr,
-    )
-    return True
 
 
 @contextlib.contextmanager
@@ -188,24 +176,23 @@ def _progress(count: int) -> Iterator[Callable[[], None]]:
 
 
 def _draw(prediction: Prediction, path: str) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     from .. import plots
 
-    figure, ax = pyplot.subplots(figsize=(12, 3), layout="constrained")
-    plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
-    ax.set_xlim(0, prediction.segments[-1].end)
-    content = io.BytesIO()
-    try:
-        figure.savefig(content, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
-        write_atomically(path, content.getvalue())
-    except (OSError, ValueError) as error:
-        raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
-    finally:
-        pyplot.close(figure)
+    with plots.style():
+        figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+        plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
+        ax.set_xlim(0, prediction.segments[-1].end)
+        content = io.BytesIO()
+        try:
+            figure.savefig(content, format=Path(path).suffix.lstrip(".") or "png")
+            write_atomically(path, content.getvalue())
+        except (OSError, ValueError) as error:
+            raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
 
 
 def _positive(text: str) -> int:

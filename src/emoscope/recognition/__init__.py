@@ -196,6 +196,7 @@ class Predictor:
         rate: int | None = None,
         *,
         reference: Sequence[Source] | None = None,
+        cautious: bool = False,
         max_seconds: float | None = None,
         jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:
@@ -212,6 +213,8 @@ class Predictor:
             As for :meth:`predict_many`.
         reference : sequence, optional
             Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
+        cautious : bool
+            Judge each recording by itself after all when most of those learned from sound alike.
 
         Yields
         ------
@@ -221,21 +224,27 @@ class Predictor:
         Raises
         ------
         ModelError
-            When the model has not been trained for it.
+            When the model has not been trained for it, or there is one recording to learn from.
         """
         adaptation = Adaptation(self.judge)
         given = sources if reference is None else reference
+        if len(given) == 1:
+            raise ModelError("one recording cannot be judged relative to others; give several")
         places = np.linspace(0, len(given) - 1, min(MOST_REFERENCES, len(given)))
         sample = [int(place) for place in places]
         learned = self._hear_many((given[n] for n in sample), rate, False, max_seconds, jobs)
         heard = dict(zip(sample, learned, strict=True))
         adaptation.learn([outcome for outcome in heard.values() if isinstance(outcome, Heard)])
+        adapts = not (cautious and adaptation.alike)
         known = heard if reference is None else {}
         others = (source for n, source in enumerate(sources) if n not in known)
         rest = self._hear_many(others, rate, False, max_seconds, jobs)
         for n in range(len(sources)):
             outcome = known[n] if n in known else next(rest)
-            yield outcome if isinstance(outcome, EmoscopeError) else adaptation.apply(outcome)
+            if isinstance(outcome, EmoscopeError):
+                yield outcome
+            else:
+                yield adaptation.apply(outcome) if adapts else outcome.prediction
 
     def stream(
         self,

@@ -6,6 +6,7 @@ second head of the model, trained on such embeddings, judges them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 def helps(card: Card, n_recordings: int) -> bool:
     """Whether a batch is large enough that adaptation was measured to help."""
     return card.adapted is not None and n_recordings >= card.adapted.minimum_clips
+
+
+MOST_ALIKE = 0.5
+"""Share of a batch that one emotion may have; of more, adaptation takes the emotion itself away."""
 
 
 class Adaptation:
@@ -45,7 +50,12 @@ class Adaptation:
             raise ModelError(f"{judge.model.path}: this model was not trained to adapt")
         self._judge, self._head = judge, judge.card.adapted
         self._standardiser: BatchStandardiser | None = None
-        self._count = 0
+        self._count, self._alike = 0, ""
+
+    @property
+    def alike(self) -> str:
+        """The emotion that most recordings of the batch are heard as by themselves, or nothing."""
+        return self._alike
 
     def learn(self, batch: Sequence[Heard]) -> None:
         """Learn from recordings, without labels; an empty batch teaches nothing."""
@@ -54,6 +64,8 @@ class Adaptation:
 
         self._count = len(batch)
         if batch:
+            (emotion, count), *_ = Counter(h.prediction.emotion for h in batch).most_common(1)
+            self._alike = emotion if count > MOST_ALIKE * len(batch) else ""
             embeddings = np.stack([heard.embedding for heard in batch])
             self._standardiser = BatchStandardiser().fit(embeddings)
 
@@ -66,6 +78,8 @@ class Adaptation:
         probabilities = softmax(logits / self._head.temperature)[0]
         plain = heard.prediction
         said = f"adapted: judged relative to {self._count} recordings given together"
+        if self._alike:
+            said += f"; by themselves most sound {self._alike}, and what most have in common is taken away"
         unheard = any(warning.startswith(("silent:", "no speech:")) for warning in plain.warnings)
         warnings = (*plain.warnings, said)
         return self._judge.prediction(plain.file, probabilities, warnings, unheard=unheard)

@@ -104,7 +104,8 @@ class Judge:
         name : str
             What the prediction calls it.
         timeline : bool
-            Also divide it into labelled segments.
+            Also divide it into labelled segments. The label of a recording that is short enough to
+            be judged as a whole stays what it is without; one utterance alone has it too.
         each : callable, optional
             Like the built-in ``map``: applies the judge to the windows of one piece.
         """
@@ -115,10 +116,18 @@ class Judge:
             count += piece.duration
             if count > longest:
                 break
-        if timeline or count > longest:
+        if count > longest:
             return self._in_windows(itertools.chain(start, pieces), name, timeline, each)
         samples = np.concatenate([piece.samples for piece in start])
-        return self._as_a_whole(Signal(samples, start[0].rate, name))
+        heard = self._as_a_whole(Signal(samples, start[0].rate, name))
+        if not timeline:
+            return heard
+        # One recording has one label, whether its timeline is asked for or not.
+        segments = self._in_windows(start, name, True, each).prediction.segments
+        if sum(segment.is_speech for segment in segments) == 1:
+            segments = tuple(_relabelled(segment, heard.prediction) for segment in segments)
+        prediction = dataclasses.replace(heard.prediction, segments=segments)
+        return dataclasses.replace(heard, prediction=prediction)
 
     def _as_a_whole(self, signal: Signal) -> Heard:
         quality = Quality()
@@ -199,6 +208,18 @@ class Judge:
         spectrum = Spectrum(resample(signal, self.card.input.rate or signal.rate))
         values = [feature.extract(spectrum) for feature in self._features]
         return np.concatenate(values, axis=-1)[None]
+
+
+def _relabelled(segment: Segment, prediction: Prediction) -> Segment:
+    """A segment of speech with the label of the whole recording."""
+    if not segment.is_speech:
+        return segment
+    return dataclasses.replace(
+        segment,
+        emotion=prediction.emotion,
+        confidence=prediction.confidence,
+        probabilities=prediction.probabilities,
+    )
 
 
 def _features(card: Card) -> list[Feature]:

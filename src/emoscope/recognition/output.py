@@ -14,6 +14,7 @@ from types import TracebackType
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import printable, write_atomically
 from . import Predictor
+from .adapted import helps
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
 from .prediction import Prediction
 
@@ -177,7 +178,7 @@ def predict_files(
     files: Sequence[str],
     *,
     timeline: bool = False,
-    adapt: bool = False,
+    adapt: bool | None = False,
     jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:
@@ -190,8 +191,9 @@ def predict_files(
         As given by :func:`emoscope.audio.media.find`.
     timeline, jobs
         As for :meth:`~emoscope.recognition.Predictor.predict_many`.
-    adapt : bool
-        As :meth:`~emoscope.recognition.Predictor.predict_adapted`, relative to all the files.
+    adapt : bool or None
+        As :meth:`~emoscope.recognition.Predictor.predict_adapted`, relative to all the files. None:
+        where it was measured to help with so many files, and unless most of them sound alike.
     output : Output, optional
 
     Yields
@@ -201,15 +203,25 @@ def predict_files(
     """
     done = output.done if output else set()
     missing = [file for file in files if printable(file) not in done]
-    if adapt:
+    if adapt or (adapt is None and helps(predictor.card, len(files))):
         reference = files if done else None
-        outcomes = predictor.predict_adapted(missing, reference=reference, jobs=jobs)
+        outcomes = predictor.predict_adapted(
+            missing, reference=reference, cautious=adapt is None, jobs=jobs
+        )
     else:
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
     for outcome in outcomes:
         if output and isinstance(outcome, Prediction):
             output.write(outcome)
         yield outcome
+
+
+def format_of(path: str | os.PathLike[str] | None) -> str:
+    """The format that the ending of a file's name means; ``table`` where it means none."""
+    ending = Path(path).suffix.lower().lstrip(".") if path is not None else ""
+    return {"jsonl": "json"}.get(
+        ending, ending if ending in ("json", "csv", *TIMELINES) else "table"
+    )
 
 
 class Writer:
@@ -258,7 +270,7 @@ class Writer:
         if self.needs_timeline and n_files > 1:
             raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
         if format == "table" and path is not None:
-            raise EmoscopeError(f"{path}: a file needs a format, e.g. --format csv")
+            raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
         self.format, self.path, self.timeline = format, path, timeline
         self.emotions = tuple(emotions)
         self.output: Output | None = None
