@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emoscope import audio
+from emoscope import audio, corpus, interchange
 from emoscope.audit import audit, fingerprint, inflation
 from emoscope.audit import sources as audit_sources
 from emoscope.errors import CorpusError
@@ -421,3 +421,16 @@ def test_counts_of_a_saved_result_are_of_one_model_on_one_set_of_features(tmp_pa
     result.save(folder)
     outcome = audit(folder, jobs=1)
     assert (outcome.n_train, outcome.n_test) == (8, 8)
+
+
+@pytest.mark.parametrize("form", ["audformat", "huggingface"])
+def test_databases_and_audio_folders_are_audited_as_manifests_are(clean, tmp_path, form):
+    folder, table = clean
+    table["file"] = [str(folder / file) for file in table["file"]]
+    table.to_csv(tmp_path / "m.csv", index=False)
+    made = tmp_path / "made"
+    interchange.write(corpus.load(tmp_path / "m.csv"), made, format=form)
+    outcome = audit(made, jobs=1, inflation=False)
+    assert (outcome.n_train, outcome.n_test, outcome.findings) == (18, 6, [])
+    if form == "audformat":
+        assert audit(made / "db.yaml", jobs=1).n_test == 6

@@ -1,6 +1,7 @@
 """What an audit is given: which clips train and which test, read from whatever says so.
 
-A source is a manifest with a column of splits (or of folds, each of which is tested once), a folder
+A source is a manifest with a column of splits (or of folds, each of which is tested once), an
+audformat database, an audio folder as Hugging Face lays it out, a folder
 with EmoBox-style ``…train….jsonl`` and ``…test….jsonl`` files (one pair, or one per subfolder), two
 files (lists of recordings, one per line, or manifests), or the folder of a saved result. Nothing is
 left out: a clip that is listed twice is what an audit looks for.
@@ -16,12 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from .. import corpora
+from .. import corpora, manifests
 from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
 from ..errors import CorpusError
 from ..labels import canonical
-from ..manifests import ALIASES, as_text, split_in
+from ..manifests import ALIASES, as_text, audformat, split_in
 from ..manifests.files import SUFFIXES, read_rows
 from ..result import Result
 
@@ -87,10 +88,12 @@ def read(
         splits = [_joined("", {"train": path, "test": Path(test)})]
     elif path.is_dir() and (path / "results.json").is_file():
         splits = _result(path)
-    elif path.is_dir():
-        splits = _folder(path)
-    else:
+    elif path.name == audformat.HEADER:
         splits = _manifest(path)
+    elif path.is_dir():
+        splits = _folder(path) or _manifest(path)
+    else:
+        splits = _by_column(path, _listed(path))
     places = _Places(audio)
     return [Split(s.name, _completed(s.clips, places), s.record) for s in splits]
 
@@ -102,24 +105,38 @@ def _joined(name: str, sides: Mapping[str, Path]) -> Split:
 
 
 def _folder(folder: Path) -> list[Split]:
-    """One split per folder that holds a training and a test file."""
+    """One split per folder that holds a training and a test file, as EmoBox has them; or none."""
     found: dict[Path, dict[str, Path]] = {}
     for file in sorted(folder.rglob("*.jsonl")):
         side = split_in(file.stem)
         if side in ("train", "test"):
             found.setdefault(file.parent, {})[side] = file
     pairs = {place: sides for place, sides in found.items() if set(sides) == {"train", "test"}}
-    if not pairs:
-        raise CorpusError(
-            f"{folder}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl"
-        )
     several = len(pairs) > 1
     return [_joined(place.name if several else "", sides) for place, sides in pairs.items()]
 
 
-def _manifest(file: Path) -> list[Split]:
-    """The splits of one table."""
-    clips = _listed(file)
+def _manifest(source: Path) -> list[Split]:
+    """The splits of an audformat database, or of a folder as Hugging Face lays it out."""
+    files = manifests.find(source)
+    if files is None:
+        raise CorpusError(
+            f"{source}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl nor "
+            "another manifest"
+        )
+    if files[0].name == audformat.HEADER:
+        _, _, rows = audformat.read(files[0].parent)
+        return _by_column(files[0], _as_listed([_renamed(row) for row in rows], files[0]))
+    parts = []
+    for file in files:
+        part = _listed(file)
+        told = split_in(file.stem) or split_in(file.parent.name)
+        parts.append(part if "split" in part else part.assign(split=told))
+    return _by_column(source, pd.concat(parts, ignore_index=True).fillna(""))
+
+
+def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
+    """The splits that one column of a table tells."""
     if "split" in clips and clips["split"].ne("").any():
         side = clips["split"].str.lower().map(SPLITS)
         unknown = sorted(set(clips.loc[side.isna(), "split"]) - {""})
@@ -163,6 +180,11 @@ def _listed(file: Path) -> pd.DataFrame:
         rows = [{"path": text} for text in map(str.strip, lines) if text and text[0] != "#"]
     else:
         rows = [_renamed(row) for row in read_rows(file)]
+    return _as_listed(rows, file)
+
+
+def _as_listed(rows: Sequence[Mapping[str, str]], file: Path) -> pd.DataFrame:
+    """Rows as a table whose paths are as seen from here."""
     if not rows:
         raise CorpusError(f"{file}: no clip")
     table = pd.DataFrame(rows)
