@@ -278,7 +278,7 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
         raise ProtocolError(
             f"protocol '{protocol}' needs the speaker of every clip, and "
             f"{int((table['speaker'] == '').sum())} of {len(table)} clips have none; add a column "
-            "'speaker' to the manifest"
+            "'speaker' to a manifest (emoscope convert writes one)"
         )
     known = sorted(set(speaker_ids(table)))
     if len(known) < needed:
