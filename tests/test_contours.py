@@ -75,6 +75,4 @@ def test_pitch_agrees_with_librosa_on_a_real_voice(ravdess):
 
 
 def test_what_is_higher_than_any_voice_has_no_pitch():
-    found = contours.pitch(tone(960.0))
-    assert np.isnan(found[found > contours.HIGHEST]).all()
-    assert not (found > contours.HIGHEST).any()
+    assert np.isnan(contours.pitch(tone(960.0))).all()

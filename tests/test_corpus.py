@@ -628,3 +628,11 @@ def test_text_in_another_encoding_is_named(tmp_path):
     (tmp_path / "m.csv").write_bytes("file,emotion\nä.wav,sad\n".encode("cp1252"))
     with pytest.raises(CorpusError, match="not text in UTF-8; save it again as UTF-8"):
         corpus.load(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_comma_at_the_end_of_rows_leaves_quoted_text_alone(tmp_path, end):
+    text = f'file,emotion,text{end}a.wav,sad,"one,\ntwo",{end}b.wav,happy,three,{end}'
+    read = manifest_files.read_rows(csv(tmp_path, text))
+    assert [row["text"].replace("\r", "") for row in read] == ["one,\ntwo", "three"]
+    assert [row["emotion"] for row in read] == ["sad", "happy"]

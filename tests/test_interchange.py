@@ -273,3 +273,16 @@ def test_splits_of_the_users_own_are_kept(own, tmp_path):
     interchange.write(own, tmp_path / "made", format="audformat")
     read = corpus.load(tmp_path / "made").table.sort_values("clip")
     assert read["split"].tolist() == own.table["split"].tolist()
+
+
+def test_a_link_in_the_folder_is_read_before_its_place_is_taken(own, tmp_path):
+    made = tmp_path / "made" / "audio"
+    made.mkdir(parents=True)
+    links = [made / f"{n}.wav" for n in range(8)]
+    for link, path in zip(links, own.table["path"], strict=True):
+        link.symlink_to(path)
+    wanted = [open(path, "rb").read() for path in own.table["path"]]  # noqa: SIM115
+    own.table["path"] = [str(link) for link in links]
+    own.table["clip"] = [str((n + 1) % 8) for n in range(8)]
+    written = interchange.write(own, tmp_path / "made", format="huggingface")
+    assert [open(path, "rb").read() for path in written.table["path"]] == wanted  # noqa: SIM115

@@ -141,8 +141,9 @@ def audit(
     Parameters
     ----------
     source : path
-        A manifest with a column of splits or folds, a folder of EmoBox-style JSON Lines, a saved
-        result, or, with `test`, the list of training files; see :mod:`emoscope.audit.sources`.
+        A manifest with a column of splits or folds, an audformat database, a Hugging Face audio
+        folder, a folder of EmoBox-style JSON Lines, a saved result, or, with `test`, the list of
+        training files; see :mod:`emoscope.audit.sources`.
     test : path, optional
         The list of test files.
     audio : path, optional

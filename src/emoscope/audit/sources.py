@@ -281,6 +281,8 @@ def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
     if table["corpus"].nunique() > 1 and (table["corpus"] != "").all():
         known = table["speaker"] != ""
         table["speaker"] = (table["corpus"] + "/" + table["speaker"]).where(known, "")
+        own = table["identity"] != ""
+        table["identity"] = (table["corpus"] + "/" + table["identity"]).where(own, "")
     found = [places.find(path, clip) for path, clip in table[["path", "clip"]].to_numpy()]
     named_as = zip(found, table["path"], table["clip"], strict=True)
     table["listed"] = [os.path.realpath(at) if at else path or clip for at, path, clip in named_as]

@@ -175,8 +175,8 @@ def audit(
     source: Annotated[
         str,
         typer.Argument(
-            help="Manifest with a split column, EmoBox-style folder, saved result, or, with a "
-            "second file, the list of training files."
+            help="Manifest with a split column, audformat, Hugging Face or EmoBox-style folder, "
+            "saved result, or, with a second file, the list of training files."
         ),
     ],
     test: Annotated[
@@ -258,7 +258,7 @@ def train(
             source, names, emotions=split(emotions), store=Store.default(), jobs=jobs,
             cluster=cluster, progress=tick,
         )  # fmt: skip
-    with terminal.accounted(data.corpus.rejected), terminal.step("training"):
+    with terminal.accounted(data.corpus.rejected, kept=False), terminal.step("training"):
         card = training.train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
             parameters=chosen,

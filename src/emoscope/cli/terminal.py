@@ -94,10 +94,11 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
 
 
 @contextmanager
-def accounted(rejected: Sequence[AudioError]) -> Iterator[None]:
-    """Work whose finished units are kept, on what is left when some recordings were left out.
+def accounted(rejected: Sequence[AudioError], *, kept: bool = True) -> Iterator[None]:
+    """Work on what is left when some recordings were left out.
 
-    What was left out may be why the work fails, and is named before the error.
+    What was left out may be why the work fails, and is named before the error. Where what is
+    finished is `kept`, whoever stops the work is told that it goes on.
     """
     try:
         yield
@@ -105,7 +106,8 @@ def accounted(rejected: Sequence[AudioError]) -> Iterator[None]:
         say_rejected(rejected)
         raise
     except KeyboardInterrupt:
-        err.print("stopped; the same command goes on from here")
+        if kept:
+            err.print("stopped; the same command goes on from here")
         raise
 
 

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from ..audio.opening import URL, open_binary
+from ..audio.opening import URL, open_binary, os_reason
 from ..corpora.base import COLUMNS
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, UnknownNameError
@@ -133,6 +132,8 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     listed = corpus.table["path"]
     there: dict[str, str | None] = {p: p if _lies_in(root, p) else None for p in listed}
     names = {Path(os.path.realpath(p)).name.casefold() for p in there.values() if p}
+    # Links in the folder that lead elsewhere are read until they are placed.
+    names |= {Path(p).name.casefold() for p in listed if _lies_in(root, os.path.dirname(p) or ".")}
     refused: dict[str, AudioError] = {}
     for clip, path in zip(corpus.table["clip"], listed, strict=True):
         if there[path] is None and path not in refused:
@@ -183,10 +184,18 @@ def _placed(path: str, target: Path) -> Path:
                 os.link(os.path.realpath(path), target)  # a link would lead elsewhere from there
             except OSError:
                 with open(target, "wb") as copy:
-                    shutil.copyfileobj(source, copy)
+                    while piece := _read(source, path):
+                        copy.write(piece)
         except OSError as error:
             raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
     return target
+
+
+def _read(source: IO[bytes], path: str) -> bytes:
+    try:
+        return source.read(2**20)
+    except OSError as error:
+        raise AudioError(path, os_reason(error)) from None
 
 
 def _free_name(stem: str, suffix: str, taken: set[str]) -> str:

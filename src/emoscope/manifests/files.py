@@ -60,11 +60,13 @@ def _csv_rows(text: str) -> list[Row]:
             return _records(_csv_table(text, delimiter))
         except pd.errors.ParserWarning:
             pass
-        try:  # as when every row ends with a delimiter
-            text = re.sub(rf"{delimiter}[ \r]*$", "", text, flags=re.MULTILINE)
-            return _records(_csv_table(text, delimiter))
+        try:  # as when every row ends with a delimiter: one column more, of nothing
+            table = _csv_table(f"{header.rstrip()}{delimiter}{text[len(header) :]}", delimiter)
         except pd.errors.ParserWarning:
             raise ValueError("its rows have more fields than its header") from None
+        if table.iloc[:, -1].fillna("").str.strip().any():
+            raise ValueError("its rows have more fields than its header")
+        return _records(table.iloc[:, :-1])
 
 
 def _csv_table(text: str, delimiter: str) -> pd.DataFrame:

@@ -271,9 +271,14 @@ def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     ax.plot(milliseconds[front], scores[front], color=theme().line, linewidth=2, zorder=1)
     ax.plot(milliseconds, scores, "o", color=theme().accent, markersize=6)
     ax.set(xscale="log", xlabel="prediction per clip, ms (after the features)", ylabel="UAR, %")
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
     ax.margins(x=0.15, y=0.12)
+    low, high = ax.get_xlim()
+    plain = ticker.FuncFormatter(lambda value, _: f"{value:.3g}")
+    ax.xaxis.set_major_locator(
+        ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
+    )
+    ax.xaxis.set_major_formatter(plain)
+    ax.xaxis.set_minor_formatter(plain if high < 3 * low else ticker.NullFormatter())
     ax.grid(axis="y")
     _label_points(ax, milliseconds, scores, [run["model"] for run in runs])
     return ax
@@ -397,7 +402,7 @@ def _spread(ax: Axes, places: NDArray[np.float64], names: Sequence[str]) -> NDAr
 
 def _to_points(ax: Axes, places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Places in the data as typographic points from the lower left corner of the picture."""
-    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # until then, sizes are not known
+    ax.figure.figure.draw_without_rendering()  # until then, sizes are not known
     found: NDArray[np.float64] = ax.transData.transform(places) * 72 / ax.figure.dpi
     return found
 
