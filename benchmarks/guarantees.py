@@ -62,10 +62,16 @@ def soak(figures):
     yield f"serving for {figures['minutes']:g} minutes", text, "python benchmarks/soak.py"
 
 
+def network_cut(figures):
+    text = ", ".join(f"{figures[word]:,} {word}" for word in ("passed", "skipped", "failed"))
+    yield "all tests with the network cut", text, "python benchmarks/network_cut.py"
+
+
 def main():
     lines = ["", "| what | measured | by |", "|---|---|---|"]
     for name, rows in (
-        ("bad-audio", bad_audio), ("fuzzing", fuzzing), ("faults", faults), ("soak", soak)
+        ("bad-audio", bad_audio), ("fuzzing", fuzzing), ("faults", faults), ("soak", soak),
+        ("network-cut", network_cut),
     ):  # fmt: skip
         figures = read(name)
         if figures is not None:
