@@ -25,7 +25,7 @@ def main():
         place = Path(folder)
         model = tiny_model.write(place)
         faults.make_clips(place / "clips", 32)
-        for name in ("predictions", "journals", "servers"):
+        for name in ("predictions", "journals", "servers", "disks", "at once"):
             (place / name).mkdir()
         figures["predict killed at random moments, then continued"] = faults.killed_predictions(
             place / "clips", model, place / "predictions", 20
@@ -35,6 +35,13 @@ def main():
         )
         figures["server killed under load and started again"] = faults.restarted_servers(
             model, place / "servers", 5
+        )
+        limits = [0, 1, 100, 1000, 2000, 3000, 5000, 8000, 10_000, 20_000, 50_000, 100_000]
+        figures["commands on a disk that fills up at some size"] = faults.filled_disks(
+            place / "clips", model, place / "disks", limits
+        )
+        figures["runs at once into one file and through one store"] = faults.runs_at_once(
+            place / "clips", model, place / "at once", 10
         )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(figures, indent=1) + "\n")

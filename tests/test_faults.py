@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,56 @@ def test_what_cannot_be_written_is_said_in_one_line(
     assert left <= {"p.jsonl", "run.toml"}  # no temporary file, nothing that looks finished
 
 
+OLDER = b"of an earlier run"
+WRITTEN = {
+    "extract": "features.parquet", "compare": "result/predictions.csv", "train": "mine.emoscope",
+    "show": "clip.png", "predict": "p.jsonl", "picture": "t.png",
+}  # fmt: skip
+
+
+def filled_disks(clips: Path, model: Path, folder: Path, limits: Sequence[int]) -> dict[str, int]:
+    """Run every command that writes while no file may grow beyond a size; count what is then wrong.
+
+    Wrong is an end that is neither success nor a refusal, success without the whole file, and a
+    refusal that cost an older file or left half of a new one.
+    """
+    whole = folder / "whole"
+    whole.mkdir()
+    ends = run_commands(whole, clips, model, 10**9)
+    assert {name: end for name, end in ends.items() if end[0] != 0} == {}
+    wanted = {name: (whole / file).read_bytes() for name, file in WRITTEN.items()}
+    counts = {"runs": 0, "refused": 0, "losses": 0}
+    for limit in limits:
+        out = folder / f"limit-{limit}"
+        (out / "result").mkdir(parents=True)
+        for file in (*WRITTEN.values(), "result/results.json"):
+            if file != "p.jsonl":  # which an older run would have to fit
+                (out / file).write_bytes(OLDER)
+        for name, (status, said) in run_commands(out, clips, model, limit).items():
+            file = out / WRITTEN[name]
+            found = file.read_bytes() if file.exists() else b""
+            if status == 2:
+                kept = found == OLDER
+                if name == "predict":  # what was written of it is continued
+                    kept = wanted[name].startswith(found)
+                elif name == "compare":  # the files of a result are of one run, whichever
+                    kept = ((out / "result" / "results.json").read_bytes() == OLDER) == kept
+                right = kept and said.strip().splitlines()[-1].startswith("error: ")
+            else:
+                right = status in (0, None) and found == wanted[name]
+            counts["runs"] += 1
+            counts["refused"] += status == 2
+            counts["losses"] += not right
+        left = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+        counts["losses"] += any("tmp" in name for name in left)
+    return counts
+
+
+def test_a_disk_that_fills_up_costs_no_older_file(clips: Path, model: Path, tmp_path: Path) -> None:
+    found = filled_disks(clips, model, tmp_path, [3000])
+    assert found["losses"] == 0 and 0 < found["refused"] < found["runs"] == len(WRITTEN)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
 @pytest.mark.parametrize("words", [["predict", "CLIP", "--model", "MODEL"], ["corpora"]])
 def test_a_full_disk_behind_standard_output(clips: Path, model: Path, words: list[str]) -> None:
@@ -217,6 +268,48 @@ def test_a_full_disk_behind_standard_output(clips: Path, model: Path, words: lis
 
 
 # --- two at once ----------------------------------------------------------------------------------
+
+
+def runs_at_once(clips: Path, model: Path, folder: Path, rounds: int) -> dict[str, int]:
+    """Two predictions into one file, and two extractions through one empty store, all at once.
+
+    A loss is a file that is not as if its run had been alone, or a store that is damaged.
+    """
+    judge = ["predict", str(clips), "--model", str(model), "--jobs", "1", "--out"]
+    extraction = ["extract", str(clips), "--features", "mfcc,mel", "--jobs", "1", "--out"]
+
+    def start(words: list[str], out: Path, store: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "emoscope", *words, str(out)], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env={**os.environ, "EMOSCOPE_STORE": str(store)},
+        )  # fmt: skip
+
+    wanted = {}
+    for name, words in (("p.jsonl", judge), ("f.csv", extraction)):
+        assert start(words, folder / name, folder / "store").wait() == 0
+        wanted[name] = (folder / name).read_bytes()
+    counts = {"runs": 0, "refused": 0, "losses": 0}
+    for number in range(rounds):
+        place = folder / str(number)
+        place.mkdir()
+        store = place / "store"
+        judging = [start(judge, place / "p.jsonl", store) for _ in range(2)]
+        tables = [place / f"{n}.csv" for n in range(2)]
+        extracting = [start(extraction, table, store) for table in tables]
+        ends = [process.wait() for process in judging]
+        counts["refused"] += ends.count(2)
+        counts["losses"] += 0 not in ends or not set(ends) <= {0, 2}
+        counts["losses"] += (place / "p.jsonl").read_bytes() != wanted["p.jsonl"]
+        for process, table in zip(extracting, tables, strict=True):
+            counts["losses"] += process.wait() != 0 or table.read_bytes() != wanted["f.csv"]
+        counts["losses"] += bool(Store(store).verify())
+        counts["runs"] += 4
+    return counts
+
+
+def test_runs_at_once_are_as_if_each_were_alone(clips: Path, model: Path, tmp_path: Path) -> None:
+    found = runs_at_once(clips, model, tmp_path, 1)
+    assert found["runs"] == 4 and found["losses"] == 0
 
 
 def test_two_runs_never_write_one_output(tmp_path: Path) -> None:

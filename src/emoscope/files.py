@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 #: Folder of what the package ships: models, embedded features, published results.
@@ -26,18 +27,38 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     OSError
         When it cannot be written; an existing file is then as it was.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[str | os.PathLike[str], bytes | str]) -> None:
+    """Write files that belong together: none takes its place before all of them are on the disk.
+
+    Parameters
+    ----------
+    contents : mapping of path-like to bytes or str
+        As for :func:`write_atomically`.
+
+    Raises
+    ------
+    OSError
+        When one cannot be written; existing files are then as they were.
+    """
+    temporaries: dict[Path, Path] = {}
     try:
-        with open(temporary, "xb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        for path, content in contents.items():
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+            with open(temporaries[target], "xb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+        for target, temporary in temporaries.items():
+            os.replace(temporary, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = os.fspath(target)  # the name that the user knows
         raise

@@ -21,7 +21,7 @@ import pandas as pd
 
 from . import metrics, statistics
 from .errors import CorpusError
-from .files import write_atomically
+from .files import write_together
 from .protocols import shares_speakers
 
 KEYS = ("model", "features", "protocol")
@@ -126,8 +126,8 @@ class Result:
             "comparisons": self.comparisons().to_dict("records"),
         }
         text = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-        write_atomically(out / "predictions.csv", text)
-        write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
+        document_text = json.dumps(document, indent=1) + "\n"
+        write_together({out / "predictions.csv": text, out / "results.json": document_text})
         return out
 
     @classmethod
