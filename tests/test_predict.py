@@ -480,3 +480,21 @@ def test_a_short_recording_has_one_label_with_and_without_a_timeline(predictor: 
         assert len(spoken) == n_spoken
         same = [(s.emotion, s.confidence) == (plain.emotion, plain.confidence) for s in spoken]
         assert same == [True] if n_spoken == 1 else not all(same)
+
+
+def test_a_long_recording_whose_label_changes_says_so(predictor: Predictor) -> None:
+    quiet, loud = at_level(voice(3.0), -32), at_level(voice(3.0), -12)
+    gap = silence(2.0)
+    changing = np.concatenate([quiet, gap, loud, gap, quiet, gap, loud, gap])
+    steady = np.concatenate([loud, gap] * 4)
+    spoken = {"sad": 0.0, "angry": 0.0}
+    for segment in predictor.predict(Signal(changing, RATE), timeline=True).segments:
+        if segment.is_speech:
+            spoken[segment.emotion] += segment.end - segment.start
+    assert min(spoken.values()) > 0.25 * sum(spoken.values())
+    shares = [f"{emotion} {spoken[emotion] / sum(spoken.values()):.0%}" for emotion in spoken]
+    for timeline in (False, True):
+        found = predictor.predict(Signal(changing, RATE), timeline=timeline)
+        (said,) = (warning for warning in found.warnings if warning.startswith("mixed: "))
+        assert all(share in said for share in shares)
+        assert "mixed" not in keywords(predictor.predict(Signal(steady, RATE), timeline=timeline))

@@ -32,6 +32,8 @@ Each: TypeAlias = Callable[..., Iterable[Evidence]]
 UTTERANCE_SECONDS = 15.0
 """Longest recording that is judged as a whole; a longer one holds several utterances, and models
 are trained on single ones."""
+MIXED_SHARE = 0.75
+"""Of the speech of a recording; where no emotion has as much, it is called mixed."""
 WINDOW_SECONDS, HOP_SECONDS = 3.0, 1.0
 """Of longer ones and of timelines: as long as the utterances of the training corpora, and how far
 apart."""
@@ -152,7 +154,8 @@ class Judge:
         mean = mean_probabilities(segments, self.card.emotions)
         probabilities = evidence[0].probabilities if mean is None else mean
         kept = segments if timeline else ()
-        return self._conclude(name, probabilities, evidence, stream.quality, kept)
+        mixed = _mixed(segments)
+        return self._conclude(name, probabilities, evidence, stream.quality, kept, mixed)
 
     def _conclude(
         self,
@@ -161,8 +164,9 @@ class Judge:
         evidence: Sequence[Evidence],
         quality: Quality,
         segments: tuple[Segment, ...],
+        further: Sequence[str] = (),
     ) -> Heard:
-        warnings = quality.warnings()
+        warnings = [*quality.warnings(), *further]
         unheard = bool(warnings) and warnings[0].split(":")[0] in ("silent", "no speech")
         distance = float(np.median([piece.distance for piece in evidence]))
         if distance > 1.0:
@@ -208,6 +212,21 @@ class Judge:
         spectrum = Spectrum(resample(signal, self.card.input.rate or signal.rate))
         values = [feature.extract(spectrum) for feature in self._features]
         return np.concatenate(values, axis=-1)[None]
+
+
+def _mixed(segments: Iterable[Segment]) -> list[str]:
+    """A warning where one label for everything would say little."""
+    seconds: dict[str, float] = {}
+    for segment in segments:
+        if segment.is_speech:
+            length = segment.end - segment.start
+            seconds[segment.emotion] = seconds.get(segment.emotion, 0.0) + length
+    spoken = sum(seconds.values())
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    if not ordered or ordered[0][1] >= MIXED_SHARE * spoken:
+        return []
+    shares = ", ".join(f"{emotion} {length / spoken:.0%}" for emotion, length in ordered)
+    return [f"mixed: the label changes ({shares} of the speech); the timeline says where"]
 
 
 def _relabelled(segment: Segment, prediction: Prediction) -> Segment:
