@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -154,3 +158,23 @@ def test_logmel_equals_librosas_up_to_its_step() -> None:
     )
     expected = librosa.power_to_db(power, ref=np.max).T
     assert np.abs(logmel.logmel(Spectrum(signal)) - expected).max() <= 0.25 + 1e-3
+
+
+def test_chroma_does_not_depend_on_how_a_processor_divides_a_sum():
+    """Libraries of linear algebra divide long sums by cache, kernel and threads."""
+    code = (
+        "import hashlib, numpy as np; from emoscope.audio import Signal; "
+        "from emoscope.features import get; from emoscope.features.spectrum import Spectrum; "
+        "t = np.arange(96_000) / 48_000; n = np.random.default_rng(0).normal(0, 0.01, len(t)); "
+        "y = (0.3 * np.sin(2 * np.pi * (180 + 90 * t) * t) + n).astype(np.float32); "
+        "print(hashlib.sha256(get('chroma').extract(Spectrum(Signal(y, 48_000)))).hexdigest())"
+    )
+    kinds = ({}, {"OPENBLAS_CORETYPE": "HASWELL"}, {"OPENBLAS_NUM_THREADS": "1"})
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **kind},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for kind in kinds
+    }  # fmt: skip
+    assert len(found) == 1
