@@ -125,8 +125,8 @@ def compare(
     FeatureError
         When a model cannot take the features.
     """
-    known = [name for name in models or () if not isinstance(models, Mapping)]
-    for name, reason in unfit(known, features).items():
+    named_models = () if models is None or isinstance(models, Mapping) else models
+    for name, reason in unfit(named_models, features).items():
         raise FeatureError(f"{name}: {reason}; leave it out, or add features")
     estimators = _estimators(models, features, as_published=as_published, quick=quick, seed=seed)
     named = [protocol] if leak_protocol is None else [protocol, leak_protocol]
@@ -247,8 +247,9 @@ def _estimators(
     built: dict[str, tuple[Any, Features]] = {}
     known = chosen if isinstance(chosen, Mapping) else {}
     if chosen is None:
-        chosen = [name for name in models.names() if name not in unfit(models.names(), features)]
-        chosen = [name for name in chosen if models.get(name).input in features]
+        too_wide = unfit(models.names(), features)
+        fitting = (name for name in models.names() if name not in too_wide)
+        chosen = [name for name in fitting if models.get(name).input in features]
     for name in chosen:
         info = known[name] if name in known else models.get(name)
         if not isinstance(info, ModelInfo):
