@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -374,6 +375,8 @@ def main():
         replay(given.target[0], given.replay)
     elif given.fuzz:
         fuzz(given.target[0], given.inputs, given.seconds)
+    elif importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed: pip install -e '.[fuzz]'")
     else:
         for name in given.target or TARGETS:
             made = round_of(name, given.inputs.resolve(), given.seconds)
