@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..labels import EMOTIONS
 from .axes import own_axes
-from .names import LABEL_SIZE, label_points, spread
+from .labels import LABEL_SIZE, label_points, spread
 from .style import emotion_colour, theme
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ class ShelfInfo:
     spec : dict
         The feature's specification.
     clips : int
-        Number of recordings, those counted twice that two runs both computed.
+        Number of recordings.
     bytes : int
         Size on disk.
     used : float
@@ -46,10 +46,11 @@ class StoreInfo:
 
 def describe(folder: Path) -> ShelfInfo | None:
     """What the segments in a folder hold; None when not one of them can be read."""
-    spec, clips, size, used = None, 0, 0, 0.0
+    spec, clips, size, used = None, set[bytes](), 0, 0.0
     for path in files_of(folder):
         with contextlib.suppress(DamagedError, OSError):
-            header, status = segments.read_header(path), path.stat()
-            spec, clips = header.spec, clips + header.clips
+            (header, keys), status = segments.read_keys(path), path.stat()
+            spec = header.spec
+            clips.update(keys.tolist())  # two runs may have stored the same recording
             size, used = size + status.st_size, max(used, status.st_mtime)
-    return None if spec is None else ShelfInfo(spec, clips, size, used)
+    return None if spec is None else ShelfInfo(spec, len(clips), size, used)

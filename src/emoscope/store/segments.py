@@ -140,8 +140,8 @@ def _array(kind: pa.DataType, length: int, *buffers: bytes) -> pa.Array:
     return pa.Array.from_buffers(kind, length, [None, *(pa.py_buffer(b) for b in buffers)])
 
 
-def read_header(path: Path) -> Header:
-    """What a segment says of itself.
+def read_keys(path: Path) -> tuple[Header, Keys]:
+    """What a segment says of itself, and its recordings.
 
     Raises
     ------
@@ -150,16 +150,11 @@ def read_header(path: Path) -> Header:
     DamagedError
         When it is not a segment.
     """
-    return _parsed(path, _header)
-
-
-def read_keys(path: Path) -> tuple[Header, Keys]:
-    """What a segment says of itself, and its recordings; raises as :func:`read_header` does."""
     return _parsed(path, lambda file: _with_keys(file, ["key"])[:2])
 
 
 def read(path: Path) -> Segment:
-    """All of a segment; raises as :func:`read_header` does."""
+    """All of a segment; raises as :func:`read_keys` does."""
     return _parsed(path, _segment)
 
 
