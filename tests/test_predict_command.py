@@ -89,6 +89,38 @@ def test_an_output_is_continued(predict, folder: Path, tmp_path: Path) -> None: 
         assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("words", [("--format", "json"), ("--format", "csv"), ("--timeline",)])
+def test_an_output_is_not_continued_by_another_model(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, words: tuple[str, ...], capsys
+) -> None:
+    path = tmp_path / "held.csv"
+    given = [str(folder), *words, "--out", str(path)]
+    assert predict(*given)[0] == 0
+    whole = path.read_bytes()
+    status, _, err = predict(*given)
+    assert status == 0 and f"{path}: holds {2 if words == ('--timeline',) else 3} of 3" in err
+    assert path.read_bytes() == whole
+    other = tiny_model.write(tmp_path, temperature=3.0)
+    assert predict_command.main([*given, "--model", str(other)]) == 2
+    assert "says otherwise of" in capsys.readouterr().err
+    kept = path.read_bytes()
+    assert predict(*given)[0] == 0 and path.read_bytes() == whole and whole.startswith(kept)
+
+
+@pytest.mark.parametrize("cell", ["x", '"', "\xff"])
+def test_an_output_that_was_damaged_is_left_as_it_is(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, cell: str
+) -> None:
+    path = tmp_path / "held.csv"
+    assert predict(folder, "--out", path)[0] == 0
+    header, _, rest = path.read_bytes().partition(b"\n")
+    content = header + b"\n" + b"a.wav,sad,0.5," + cell.encode("latin-1") + b"\n" + rest
+    path.write_bytes(content)
+    status, _, err = predict(folder, "--out", path)
+    assert status == 2 and "does not hold predictions" in err and err.count("\n") == 1
+    assert path.read_bytes() == content
+
+
 def test_one_timeline_in_other_formats(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "a.TextGrid"
     status, out, _ = predict(folder / "2.wav", "--format", "textgrid", "--out", path)

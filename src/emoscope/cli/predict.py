@@ -129,7 +129,10 @@ def _run(given: argparse.Namespace) -> int:
         # The file goes on without it; the picture has to be drawn all the same.
         outcomes = predictor.predict_many(paths, timeline=True, jobs=given.jobs)
     adapted = 0
-    with writer, _progress(0 if given.quiet else len(paths)) as tick:
+    held = len({printable(path) for path in paths} & writer.output.done) if writer.output else 0
+    if held and not given.quiet:
+        print(f"{given.out}: holds {held} of {len(paths)} recordings already", file=sys.stderr)
+    with writer, _progress(0 if given.quiet else len(paths), held) as tick:
         for outcome in outcomes:
             tick()
             if isinstance(outcome, Prediction):
@@ -157,14 +160,13 @@ def _is_little(paths: Sequence[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _progress(count: int) -> Iterator[Callable[[], None]]:
+def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error for many recordings, when somebody is looking."""
-    if count < 10 or not sys.stderr.isatty():
+    if count - done < 10 or not sys.stderr.isatty():
         yield lambda: None
         return
     from .terminal import progress
 
-    done = 0
     with progress("judging recordings") as bar:
 
         def tick() -> None:

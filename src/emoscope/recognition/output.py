@@ -18,6 +18,9 @@ from .adapted import helps
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
 from .prediction import Prediction
 
+SAME = 0.01
+"""Difference in a probability between two runs of one model, on whatever machine, at most."""
+
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -46,6 +49,8 @@ class Output:
     ----------
     done : set of str
         Recordings that the file already holds, as :func:`~emoscope.files.printable` names.
+    last : str or None
+        The last of them, when it was judged by itself: see :meth:`check`.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class Output:
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
         self.done: set[str] = set()
+        self.last: str | None = None
+        self._last_probabilities: list[float] = []
         self.path = path = Path(path)
         kept = b""
         try:
@@ -98,6 +105,25 @@ class Output:
     ) -> None:
         self.close()
 
+    def check(self, prediction: Prediction) -> None:
+        """Compare :attr:`last`, judged once more, with what the file says of it.
+
+        Raises
+        ------
+        EmoscopeError
+            When it differs: going on would put predictions of two models into one file.
+        """
+        judged = [prediction.probabilities]
+        if self.format == "csv" and self.timeline:
+            judged = [segment.probabilities for segment in prediction.segments]
+        now = [p for found in judged if found for p in found.values()][: len(self.emotions)]
+        held = self._last_probabilities
+        if len(now) != len(held) or any(abs(a - b) > SAME for a, b in zip(now, held, strict=True)):
+            raise EmoscopeError(
+                f"{self.path}: exists and says otherwise of {self.last}: it was written by another "
+                "model, or the recording was another; give another name"
+            )
+
     def write(self, prediction: Prediction) -> None:
         """Add one recording.
 
@@ -130,7 +156,8 @@ class Output:
         """What may stay of a file that was perhaps cut off, noting what it holds."""
         content = content[: content.rfind(b"\n") + 1]
         if self.format == "json":
-            self.done = {self._fitting(line, name) for line in content.splitlines()}
+            for line in content.splitlines():
+                self._note(*self._fitting(line, name))
             return content
         lines = content.splitlines(keepends=True)
         header = self._lines([csv_columns(self.emotions, timeline=self.timeline)])
@@ -139,20 +166,33 @@ class Output:
                 f"{name}: exists with other columns than this output would have: of a model of "
                 "other emotions, or with a timeline where this has none; give another name"
             )
-        files = [row[0] for row in csv.reader(content.decode("utf-8").splitlines()[1:])]
-        if self.timeline and files:
-            # Rows of the last recording may be missing; it is done again.
-            last = files.index(files[-1])
-            lines, files = lines[: last + 1], files[:last]
-        self.done = set(files)
+        try:
+            rows = list(csv.DictReader(content.decode("utf-8").splitlines()))
+            if self.timeline and rows:
+                # Rows of the last recording may be missing; it is done again.
+                last = [row["file"] for row in rows].index(rows[-1]["file"])
+                lines, rows = lines[: last + 1], rows[:last]
+            for row in rows:
+                shares = [float(row[f"p_{name}"]) for name in self.emotions if row[f"p_{name}"]]
+                self._note(row["file"], shares, row["warnings"].split("; "))
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
         return b"".join(lines)
 
-    def _fitting(self, line: bytes, name: str) -> str:
+    def _note(self, file: str, probabilities: list[float], warnings: Sequence[str]) -> None:
+        """Take note of a recording that the file holds, or of the next part of one."""
+        self.done.add(file)
+        by_itself = not any(warning.startswith("adapted:") for warning in warnings)
+        if by_itself and probabilities and file != self.last:
+            self.last, self._last_probabilities = file, probabilities
+
+    def _fitting(self, line: bytes, name: str) -> tuple[str, list[float], list[str]]:
         """The recording of a line of JSON, when the line is as this output would write it."""
         try:
             found = json.loads(line)
             file, emotions = printable(found["file"]), tuple(found["probabilities"])
-            segments = bool(found["segments"])
+            shares = [float(share) for share in found["probabilities"].values()]
+            segments, warnings = bool(found["segments"]), [str(w) for w in found["warnings"]]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
         if emotions != self.emotions:
@@ -166,7 +206,7 @@ class Output:
                 f"{name}: exists and was written {held} a timeline, and goes on only so; "
                 f"{asked} one, give another name"
             )
-        return file
+        return file, shares, warnings
 
     @staticmethod
     def _lines(rows: Iterable[Sequence[object]]) -> bytes:
@@ -200,6 +240,11 @@ def predict_files(
     ------
     Prediction or EmoscopeError
         In the order of the files, each after it has been written.
+
+    Raises
+    ------
+    EmoscopeError
+        When another model wrote the output, as :meth:`Output.check` tells.
     """
     done = output.done if output else set()
     missing = [file for file in files if printable(file) not in done]
@@ -209,6 +254,11 @@ def predict_files(
             missing, reference=reference, cautious=adapt is None, jobs=jobs
         )
     else:
+        last = output.last if output else None
+        again = [file for file in files if printable(file) == last][:1]
+        for outcome in predictor.predict_many(again, timeline=timeline, jobs=1):
+            if output and isinstance(outcome, Prediction):
+                output.check(outcome)
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
     for outcome in outcomes:
         if output and isinstance(outcome, Prediction):
