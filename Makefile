@@ -37,7 +37,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,docs,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,mlflow,docs,test]'
 	@touch $(VENV)/.ready $@
 
 $(VENV)/.ready-dist: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -112,10 +112,10 @@ def compare(
         result.save(out)
         clips = recordings(data.corpus) if source is not None else None
         report.write(result, out / "report.html", clips=clips)
-    if mlflow:
-        tracking.to_mlflow(result, out)
     terminal.out.print(board.table())
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
+    if mlflow:
+        tracking.to_mlflow(result, out)
     end(data.corpus.rejected)
 
 

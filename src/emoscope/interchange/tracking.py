@@ -10,7 +10,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from ..errors import MissingExtraError
+from ..errors import EmoscopeError, MissingExtraError
 from ..result import Result
 
 SCORES = (
@@ -37,6 +37,8 @@ def mlflow() -> ModuleType:
     MissingExtraError
         When it is not installed.
     """
+    # MLflow reports its use to its maker unless told not to before it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         import mlflow
     except ImportError as error:
@@ -70,8 +72,20 @@ def to_mlflow(
     ------
     MissingExtraError
         When MLflow is not installed.
+    EmoscopeError
+        When MLflow cannot be written: its server does not answer, say.
     """
     client = mlflow()
+    try:
+        return _write(client, result, folder, experiment)
+    except Exception as error:  # each of MLflow's stores has errors of its own
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise EmoscopeError(f"MLflow could not be written: {reason}") from error
+
+
+def _write(
+    client: ModuleType, result: Result, folder: str | os.PathLike[str] | None, experiment: str
+) -> str:
     client.set_experiment(experiment)
     name = f"{result.corpus.get('name', 'corpus')}, {result.protocol}"
     with client.start_run(run_name=name) as upper:
