@@ -314,12 +314,12 @@ def test_runs_at_once_are_as_if_each_were_alone(clips: Path, model: Path, tmp_pa
 
 def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
-    with Output(path, "csv", ["happy"]):
+    with Output(path, "csv", ["happy"], model="m"):
         before = path.read_bytes()
         with pytest.raises(EmoscopeError, match="another run is writing it"):
-            Output(path, "csv", ["happy"])
+            Output(path, "csv", ["happy"], model="m")
         assert path.read_bytes() == before
-    Output(path, "csv", ["happy"]).close()
+    Output(path, "csv", ["happy"], model="m").close()
     assert path.read_bytes() == before
 
 

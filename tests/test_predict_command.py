@@ -16,6 +16,8 @@ import soundfile
 import tiny_model
 from emoscope.cli import predict as predict_command
 from emoscope.model_file.card import AdaptedHead
+from emoscope.recognition.output import Output
+from emoscope.recognition.prediction import Prediction
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -102,9 +104,35 @@ def test_an_output_is_not_continued_by_another_model(  # type: ignore[no-untyped
     assert path.read_bytes() == whole
     other = tiny_model.write(tmp_path, temperature=3.0)
     assert predict_command.main([*given, "--model", str(other)]) == 2
-    assert "says otherwise of" in capsys.readouterr().err
-    kept = path.read_bytes()
-    assert predict(*given)[0] == 0 and path.read_bytes() == whole and whole.startswith(kept)
+    assert "was written by another model, level " in capsys.readouterr().err
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["held.csv", "held.json"])
+def test_an_output_never_takes_the_place_of_something_else(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    for content in (b"precious", b'{"precious": 1}', b"file\nprecious"):
+        path.write_bytes(content)
+        for asked in (folder, tmp_path / "missing.wav"):
+            status, _, err = predict(asked, "--out", path)
+            assert status == 2 and "exists" in err and path.read_bytes() == content
+
+
+def test_an_output_that_vanishes_is_missed(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "held.csv"
+    write = Output.write
+
+    def remove_and_write(output: Output, prediction: Prediction) -> None:
+        path.unlink(missing_ok=True)
+        write(output, prediction)
+
+    monkeypatch.setattr(Output, "write", remove_and_write)
+    status, _, err = predict(folder, "--out", path)
+    assert status == 2 and f"{path}: was removed or replaced" in err
 
 
 @pytest.mark.parametrize("cell", ["x", '"', "\xff"])
@@ -117,7 +145,7 @@ def test_an_output_that_was_damaged_is_left_as_it_is(  # type: ignore[no-untyped
     content = header + b"\n" + b"a.wav,sad,0.5," + cell.encode("latin-1") + b"\n" + rest
     path.write_bytes(content)
     status, _, err = predict(folder, "--out", path)
-    assert status == 2 and "does not hold predictions" in err and err.count("\n") == 1
+    assert status == 2 and "exists and" in err and err.count("\n") == 1
     assert path.read_bytes() == content
 
 

@@ -114,7 +114,7 @@ def _run(given: argparse.Namespace) -> int:
     writer = Writer(
         given.format or format_of(given.out),
         given.out,
-        predictor.emotions,
+        predictor,
         timeline=given.timeline,
         n_files=len(paths),
     )

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ..audio import Signal, resample
 from ..errors import ModelError
-from ..files import write_atomically
+from ..files import printable, write_atomically
 from . import onnx_scan
 from .card import Card
 
@@ -66,11 +66,19 @@ class ModelFile:
     card : Card
     session : onnxruntime.InferenceSession
         May be run from several threads at once.
+    checksum : str
+        Of the members' content, in hexadecimal.
     """
 
     path: str
     card: Card
     session: onnxruntime.InferenceSession
+    checksum: str
+
+    @property
+    def identity(self) -> str:
+        """Its name and checksum, by which predictions tell which model they are of."""
+        return f"{printable(self.card.name)} {self.checksum}"
 
     def prepare(self, signal: Signal) -> Array:
         """What the graph of a ``samples`` model hears of a recording.
@@ -209,7 +217,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
 def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True) -> ModelFile:
     """The model in the bytes of a model file; see :func:`load`."""
     try:
-        members = _members(content)
+        members, checksum = _members(content)
         card = Card.from_json(members[CARD].decode("utf-8"))
         onnx_scan.check(members[GRAPH])
         session = _session(members[GRAPH], threads, optimise)
@@ -218,18 +226,21 @@ def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True
         raise ModelError(f"{name}: the card is not UTF-8 text") from error
     except (ModelError, onnx_scan.ScanError) as error:
         raise ModelError(f"{name}: not a usable model file: {error}") from error
-    return ModelFile(name, card, session)
+    return ModelFile(name, card, session, checksum)
 
 
-def _members(content: bytes) -> dict[str, bytes]:
-    """The two members, unpacked within their bounds."""
+def _members(content: bytes) -> tuple[dict[str, bytes], str]:
+    """The two members, unpacked within their bounds, and the checksum of both."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             found = archive.infolist()
             if sorted(info.filename for info in found) != sorted(LARGEST):
                 names = ", ".join(repr(info.filename[:60]) for info in found[:5]) or "nothing"
                 raise ModelError(f"a model file holds {CARD} and {GRAPH} only; found {names}")
-            return {info.filename: _read(archive, info) for info in found}
+            members = {info.filename: _read(archive, info) for info in found}
+            # What was read has been compared with these.
+            checksums = {info.filename: f"{info.CRC:08x}" for info in found}
+            return members, checksums[CARD] + checksums[GRAPH]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"not a whole zip archive ({_first_line(error)})") from error
 

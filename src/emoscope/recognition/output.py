@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,9 +18,6 @@ from . import Predictor
 from .adapted import helps
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
 from .prediction import Prediction
-
-SAME = 0.01
-"""Difference in a probability between two runs of one model, on whatever machine, at most."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -34,6 +32,8 @@ class Output:
     format : {"json", "csv"}
     emotions : sequence of str
         Of the model.
+    model : str
+        Which one, written with every prediction: :attr:`~emoscope.model_file.ModelFile.identity`.
     timeline : bool
         Whether segments are written: in CSV one row for each.
 
@@ -42,15 +42,13 @@ class Output:
     UnknownNameError
         When there is no such format.
     EmoscopeError
-        When the file cannot be written, holds something else, or was written by a model of other
-        emotions, with a timeline or without, other than now.
+        When the file cannot be written, holds something else, or was written by another model, or
+        with a timeline or without, other than now.
 
     Attributes
     ----------
     done : set of str
         Recordings that the file already holds, as :func:`~emoscope.files.printable` names.
-    last : str or None
-        The last of them, when it was judged by itself: see :meth:`check`.
     """
 
     def __init__(
@@ -59,19 +57,22 @@ class Output:
         format: str,
         emotions: Sequence[str],
         *,
+        model: str,
         timeline: bool = False,
     ) -> None:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
+        self.model = model
         self.done: set[str] = set()
-        self.last: str | None = None
-        self._last_probabilities: list[float] = []
+        self._in_place = False
         self.path = path = Path(path)
         kept = b""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(os.open(path, _FLAGS, 0o666), "r+b", buffering=0)  # noqa: SIM115
+            # A pipe that nobody reads must not take what is written: it is opened to write alone.
+            flags, mode = (os.O_WRONLY, "wb") if path.is_fifo() else (_FLAGS, "r+b")
+            self._file = open(os.open(path, flags, 0o666), mode, buffering=0)  # noqa: SIM115
             if path.is_file():  # and not a device, which may have no end
                 self._claim()
                 kept = self._whole(self._file.read(), str(path))
@@ -80,7 +81,7 @@ class Output:
         except OSError as error:
             raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
         if format == "csv" and not kept:
-            self._append(self._lines([csv_columns(emotions, timeline=timeline)]))
+            self._append(self._header)
 
     def _claim(self) -> None:
         """Keep other runs from writing the file as well; the claim ends with the process."""
@@ -104,25 +105,8 @@ class Output:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def check(self, prediction: Prediction) -> None:
-        """Compare :attr:`last`, judged once more, with what the file says of it.
-
-        Raises
-        ------
-        EmoscopeError
-            When it differs: going on would put predictions of two models into one file.
-        """
-        judged = [prediction.probabilities]
-        if self.format == "csv" and self.timeline:
-            judged = [segment.probabilities for segment in prediction.segments]
-        now = [p for found in judged if found for p in found.values()][: len(self.emotions)]
-        held = self._last_probabilities
-        if len(now) != len(held) or any(abs(a - b) > SAME for a, b in zip(now, held, strict=True)):
-            raise EmoscopeError(
-                f"{self.path}: exists and says otherwise of {self.last}: it was written by another "
-                "model, or the recording was another; give another name"
-            )
+        if kind is None and not self._in_place:
+            raise EmoscopeError(f"{self.path}: was removed or replaced while it was written")
 
     def write(self, prediction: Prediction) -> None:
         """Add one recording.
@@ -136,13 +120,20 @@ class Output:
 
     def close(self) -> None:
         """End writing."""
+        held = os.fstat(self._file.fileno())
         self._file.close()
+        with contextlib.suppress(OSError):
+            self._in_place = os.path.samestat(held, os.stat(self.path))
 
     def encode(self, prediction: Prediction) -> bytes:
         """One recording as it stands in the file."""
         if self.format == "json":
-            return json_line(prediction, timeline=self.timeline).encode()
-        return self._lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
+            return json_line(prediction, self.model, timeline=self.timeline).encode()
+        return csv_table(prediction, self.emotions, self.model, timeline=self.timeline).encode()
+
+    @property
+    def _header(self) -> bytes:
+        return csv_header(self.emotions, timeline=self.timeline).encode()
 
     def _append(self, content: bytes) -> None:
         rest = memoryview(content)
@@ -154,45 +145,46 @@ class Output:
 
     def _whole(self, content: bytes, name: str) -> bytes:
         """What may stay of a file that was perhaps cut off, noting what it holds."""
-        content = content[: content.rfind(b"\n") + 1]
+        content, cut = content[: content.rfind(b"\n") + 1], content[content.rfind(b"\n") + 1 :]
+        begin = b'{"file": ' if self.format == "json" else b"" if content else self._header
+        if not (cut.startswith(begin) or begin.startswith(cut)):  # the last line is not ours
+            raise EmoscopeError(f"{name}: exists and does not hold predictions")
         if self.format == "json":
-            for line in content.splitlines():
-                self._note(*self._fitting(line, name))
+            self.done = {self._fitting(line, name) for line in content.splitlines()}
             return content
         lines = content.splitlines(keepends=True)
-        header = self._lines([csv_columns(self.emotions, timeline=self.timeline)])
-        if lines and lines[0] != header:
+        if lines and lines[0] != self._header:
             raise EmoscopeError(
                 f"{name}: exists with other columns than this output would have: of a model of "
                 "other emotions, or with a timeline where this has none; give another name"
             )
         try:
-            rows = list(csv.DictReader(content.decode("utf-8").splitlines()))
-            if self.timeline and rows:
-                # Rows of the last recording may be missing; it is done again.
-                last = [row["file"] for row in rows].index(rows[-1]["file"])
-                lines, rows = lines[: last + 1], rows[:last]
-            for row in rows:
-                shares = [float(row[f"p_{name}"]) for name in self.emotions if row[f"p_{name}"]]
-                self._note(row["file"], shares, row["warnings"].split("; "))
-        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
+        except (ValueError, csv.Error) as error:
             raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
+        for row in rows:
+            self._check_model(row["model"], name)
+        files = [row["file"] for row in rows]
+        if self.timeline and files:
+            # Rows of the last recording may be missing; it is done again.
+            last = files.index(files[-1])
+            lines, files = lines[: last + 1], files[:last]
+        self.done = set(files)
         return b"".join(lines)
 
-    def _note(self, file: str, probabilities: list[float], warnings: Sequence[str]) -> None:
-        """Take note of a recording that the file holds, or of the next part of one."""
-        self.done.add(file)
-        by_itself = not any(warning.startswith("adapted:") for warning in warnings)
-        if by_itself and probabilities and file != self.last:
-            self.last, self._last_probabilities = file, probabilities
+    def _check_model(self, model: object, name: str) -> None:
+        if model != self.model:
+            raise EmoscopeError(
+                f"{name}: exists and was written by another model, {printable(str(model))}; this is "
+                f"{self.model}; give another name"
+            )
 
-    def _fitting(self, line: bytes, name: str) -> tuple[str, list[float], list[str]]:
+    def _fitting(self, line: bytes, name: str) -> str:
         """The recording of a line of JSON, when the line is as this output would write it."""
         try:
             found = json.loads(line)
             file, emotions = printable(found["file"]), tuple(found["probabilities"])
-            shares = [float(share) for share in found["probabilities"].values()]
-            segments, warnings = bool(found["segments"]), [str(w) for w in found["warnings"]]
+            segments = bool(found["segments"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EmoscopeError(f"{name}: exists and does not hold predictions") from error
         if emotions != self.emotions:
@@ -206,11 +198,8 @@ class Output:
                 f"{name}: exists and was written {held} a timeline, and goes on only so; "
                 f"{asked} one, give another name"
             )
-        return file, shares, warnings
-
-    @staticmethod
-    def _lines(rows: Iterable[Sequence[object]]) -> bytes:
-        return csv_lines(rows).encode()
+        self._check_model(found.get("model"), name)
+        return file
 
 
 def predict_files(
@@ -240,11 +229,6 @@ def predict_files(
     ------
     Prediction or EmoscopeError
         In the order of the files, each after it has been written.
-
-    Raises
-    ------
-    EmoscopeError
-        When another model wrote the output, as :meth:`Output.check` tells.
     """
     done = output.done if output else set()
     missing = [file for file in files if printable(file) not in done]
@@ -254,11 +238,6 @@ def predict_files(
             missing, reference=reference, cautious=adapt is None, jobs=jobs
         )
     else:
-        last = output.last if output else None
-        again = [file for file in files if printable(file) == last][:1]
-        for outcome in predictor.predict_many(again, timeline=timeline, jobs=1):
-            if output and isinstance(outcome, Prediction):
-                output.check(outcome)
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
     for outcome in outcomes:
         if output and isinstance(outcome, Prediction):
@@ -283,8 +262,8 @@ class Writer:
         ``table``, ``json``, ``csv``, or a name from :data:`TIMELINES`.
     path : path-like, optional
         Where to write; without it, standard output.
-    emotions : sequence of str
-        Of the model.
+    predictor : Predictor
+        Whose predictions they are.
     timeline : bool
         Whether segments are shown.
     n_files : int
@@ -309,7 +288,7 @@ class Writer:
         self,
         format: str,
         path: str | os.PathLike[str] | None,
-        emotions: Sequence[str],
+        predictor: Predictor,
         *,
         timeline: bool,
         n_files: int,
@@ -322,28 +301,33 @@ class Writer:
         if format == "table" and path is not None:
             raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
         self.format, self.path, self.timeline = format, path, timeline
-        self.emotions = tuple(emotions)
+        self.emotions, self.model = predictor.emotions, predictor.model.identity
         self.output: Output | None = None
         if path is not None and format in ("json", "csv"):
-            self.output = Output(path, format, emotions, timeline=timeline)
+            self.output = Output(path, format, self.emotions, model=self.model, timeline=timeline)
 
     def __enter__(self) -> Writer:
         if self.format == "csv" and self.output is None:
-            self._print(csv_lines([csv_columns(self.emotions, timeline=self.timeline)]))
+            self._print(csv_header(self.emotions, timeline=self.timeline))
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self.output is not None:
-            self.output.close()
+            self.output.__exit__(kind, error, traceback)
 
     def show(self, prediction: Prediction) -> None:
         """Give out one recording, unless :attr:`output` has it already."""
         if self.output is not None:
             return
         if self.format == "json":
-            text = json_line(prediction, timeline=self.timeline)
+            text = json_line(prediction, self.model, timeline=self.timeline)
         elif self.format == "csv":
-            text = csv_lines(csv_rows(prediction, self.emotions, timeline=self.timeline))
+            text = csv_table(prediction, self.emotions, self.model, timeline=self.timeline)
         elif self.needs_timeline:
             text = timeline_text(prediction, self.format)
         else:
@@ -361,10 +345,23 @@ class Writer:
                 raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
-def json_line(prediction: Prediction, *, timeline: bool) -> str:
+def json_line(prediction: Prediction, model: str, *, timeline: bool) -> str:
     """One recording as a line of JSON; without a timeline, its segments are left out."""
     kept = prediction if timeline else dataclasses.replace(prediction, segments=())
-    return f"{kept.to_json()}\n"
+    return f"{kept.to_json(model=model)}\n"
+
+
+def csv_header(emotions: Sequence[str], *, timeline: bool) -> str:
+    """The first line of a CSV table of predictions that name their model."""
+    return csv_lines([[*csv_columns(emotions, timeline=timeline), "model"]])
+
+
+def csv_table(
+    prediction: Prediction, emotions: Sequence[str], model: str, *, timeline: bool
+) -> str:
+    """The lines of one recording in such a table."""
+    rows = csv_rows(prediction, emotions, timeline=timeline)
+    return csv_lines([*row, model] for row in rows)
 
 
 def table_lines(prediction: Prediction, *, timeline: bool = False) -> str:

@@ -51,11 +51,12 @@ class Prediction:
             "segments": [segment.to_dict() for segment in self.segments],
         }
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False)
+    def to_json(self, **more: str) -> str:
+        """One line of JSON; `more` are entries at its end."""
+        found = {**self.to_dict(), **more}
+        text = json.dumps(found, ensure_ascii=False)
         # A file name may hold bytes that are no UTF-8; those can only be written escaped.
-        return text if _encodable(text) else json.dumps(self.to_dict())
+        return text if _encodable(text) else json.dumps(found)
 
 
 def _encodable(text: str) -> bool:
