@@ -132,7 +132,7 @@ def test_saved_files(small, tmp_path):
     assert {"model", "published", "reproduced", "training", "honest"} <= set(document["rows"][0])
     assert len(document["verdicts"]) == 4
     assert document["about"]["epochs"] == 10
-    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    predictions = pd.read_csv(tmp_path / "reproduction.csv")
     assert len(predictions) == 2 * (168 + 672)
     page = (tmp_path / "reproduction.html").read_text()
     assert "A quick run" in page

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from emoscope.errors import EmoscopeError, FeatureError
-from emoscope.store import Store, content, segments, shelf
+from emoscope.files import ABANDONED_SECONDS
+from emoscope.store import Store, content, segments
 from emoscope.store import store as store_module
 from emoscope.store.content import Content, KnownFiles, Stamp
 from small_corpus import Blocks, Levels
@@ -287,7 +288,7 @@ def test_abandoned_temporary_files_are_removed_and_never_read(store):
     young, old = (files(store)[0].with_name(f".{n}.parquet.0a") for n in ("young", "old"))
     young.write_bytes(b"PAR1")
     old.write_bytes(b"PAR1")
-    os.utime(old, (time.time() - 2 * shelf.ABANDONED_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * ABANDONED_SECONDS,) * 2)
     assert_holds(store, [0, 1, 2])
     store.tidy()
     assert young.exists() and not old.exists()

@@ -141,7 +141,7 @@ def test_parameters_that_do_not_fit(tmp_path, content, says):
 def test_what_was_chosen_survives_a_file(data, tmp_path):
     trials = [{"parameters": {"hidden": (300, 100), "alpha": 0.1}, "uar": 0.5, "uar_std": 0.1}]
     made = tuning.Tuning(None, "mlp", trials)
-    tuning.save(made, ["mfcc"], tmp_path / "x.json")
+    (tmp_path / "x.json").write_text(tuning.text(made, ["mfcc"]), encoding="utf-8")
     assert tuning.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}
 
 

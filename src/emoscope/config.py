@@ -21,44 +21,45 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, UnknownNameError
-from .files import write_atomically
 
 VERSION_KEY = "emoscope"
 FILE = "run.toml"
 """What the file is called in a folder of results."""
 
 
-def save(path: str | os.PathLike[str], command: str, options: Mapping[str, Any]) -> Path:
-    """Write the options of a run.
+def text(command: str, options: Mapping[str, Any], *, name: str = FILE) -> str:
+    """The options of a run as such a file.
 
     Parameters
     ----------
-    path : path-like
-        The file.
     command : str
         What was run, e.g. ``"compare"``.
     options : mapping of str to object
         Texts, numbers, paths, and lists of them; None is left out.
-
-    Returns
-    -------
-    Path
-        The file.
+    name : str
+        What the file will be called.
     """
     import tomlkit
 
     from . import __version__
 
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"Run it again: emoscope {command} --config {Path(path).name}"))
+    document.add(tomlkit.comment(f"Run it again: emoscope {command} --config {name}"))
     document.add(VERSION_KEY, tomlkit.item(__version__))
     table = tomlkit.table()
     for key, value in options.items():
         if value is not None:
             table.add(key, _plain(value))
     document.add(command, table)
-    write_atomically(path, tomlkit.dumps(document))
-    return Path(path)
+    return tomlkit.dumps(document)
+
+
+def is_one(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds the options of a run, of whatever command and version."""
+    try:
+        return f"{VERSION_KEY} = " in Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
     Parameters
     ----------
     path : path-like
-        A file as :func:`save` writes it; other commands' tables in it are left alone.
+        A file as :func:`text` gives it; other commands' tables in it are left alone.
     command : str
         Whose options are wanted.
     valid : iterable of str

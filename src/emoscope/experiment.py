@@ -23,7 +23,7 @@ from . import compute, models, protocols
 from .corpus import Corpus
 from .errors import FeatureError, UnknownNameError
 from .features.table import Features
-from .journal import Journal
+from .journal import Journal, spelled_out
 from .models import ModelInfo
 from .result import ABOUT_CLIP, KEYS, ROW, Result, add_leak_gaps, summarise
 
@@ -349,7 +349,7 @@ def _identity(task: Task, fold: int, corpus: Corpus, describe: Mapping[str, Any]
     f = task.folds[fold]
     return {
         "model": task.model,
-        "estimator": task.estimator.__repr__(N_CHAR_MAX=1_000_000),  # else shortened
+        "estimator": spelled_out(task.estimator),
         "data": task.data.fingerprint(),
         "emotions": corpus.table["emotion"].iloc[f.train].tolist(),
         "speakers": protocols.speaker_ids(corpus.table)[f.train].tolist(),

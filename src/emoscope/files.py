@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
+import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from .errors import EmoscopeError
+
 #: Folder of what the package ships: models, embedded features, published results.
 DATA = os.path.join(os.path.dirname(__file__), "data")
+
+
+ABANDONED_SECONDS = 3600.0
+"""A temporary file this old belongs to no run that is alive."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -18,7 +27,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     Parameters
     ----------
     path : path-like
-        The file; missing parent folders are made, an existing file is replaced.
+        The file; missing parent folders are made, an existing file is replaced and keeps its
+        permissions. A link is followed; a pipe or device is written to, not replaced.
     content : bytes or str
         Text is encoded as UTF-8.
 
@@ -27,15 +37,15 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     OSError
         When it cannot be written; an existing file is then as it was.
     """
-    write_together({path: content})
+    write_together({Path(path): content})
 
 
-def write_together(contents: Mapping[str | os.PathLike[str], bytes | str]) -> None:
+def write_together(contents: Mapping[Path, bytes | str]) -> None:
     """Write files that belong together: none takes its place before all of them are on the disk.
 
     Parameters
     ----------
-    contents : mapping of path-like to bytes or str
+    contents : mapping of Path to bytes or str
         As for :func:`write_atomically`.
 
     Raises
@@ -46,22 +56,76 @@ def write_together(contents: Mapping[str | os.PathLike[str], bytes | str]) -> No
     temporaries: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            target = Path(path)
+            data = content.encode("utf-8") if isinstance(content, str) else content
+            if _takes_a_stream(path):
+                path.write_bytes(data)
+                continue
+            target = Path(os.path.realpath(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporaries[target] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-            with open(temporaries[target], "xb") as file:
-                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            temporaries[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+            with open(temporaries[path], "xb") as file:
+                with contextlib.suppress(OSError):  # there is none yet
+                    shutil.copymode(target, temporaries[path])
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        for target, temporary in temporaries.items():
-            os.replace(temporary, target)
+        for path, temporary in temporaries.items():
+            os.replace(temporary, os.path.realpath(path))
     except BaseException as error:
         for temporary in temporaries.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename = os.fspath(target)  # the name that the user knows
+            error.filename, error.filename2 = os.fspath(path), None  # the name that the user knows
         raise
+
+
+def _takes_a_stream(path: Path) -> bool:
+    """Whether a path is a pipe or device, which is there to be written to."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed runs were writing in a folder that is ours alone."""
+    for path in folder.glob(".*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()
+
+
+def is_ours(opened: int) -> bool:
+    """Claim an open file or folder, unless another run has; the claim ends when it is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks on this file system
+        return True
+    return True
+
+
+def spare(out: str | os.PathLike[str], *inputs: object) -> None:
+    """Make sure that what is written does not take the place of what is read.
+
+    Raises
+    ------
+    EmoscopeError
+        When `out` is one of the inputs that are paths of files.
+    """
+    for given in inputs:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            if os.path.isfile(given) and os.path.samefile(out, given):  # type: ignore[arg-type]
+                raise EmoscopeError(
+                    f"{out}: is what is read; give another name for what is written"
+                )
 
 
 def encodable(name: str) -> str:

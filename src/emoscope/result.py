@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import metrics, statistics
+from . import config, metrics, statistics
 from .errors import CorpusError
 from .files import write_together
 from .protocols import shares_speakers
@@ -112,8 +112,23 @@ class Result:
             seed=int(self.config.get("seed", 0)),
         )
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``results.json`` and ``predictions.csv``; returns the folder."""
+    def save(
+        self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
+    ) -> Path:
+        """Write ``results.json`` and ``predictions.csv``, all files or none.
+
+        Parameters
+        ----------
+        folder : path-like
+        beside : mapping of Path to str, optional
+            Further files of this result, written together with it. The report and the options of
+            an older result in the folder do not stay.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
         from . import __version__
 
         out = Path(folder)
@@ -127,7 +142,11 @@ class Result:
         }
         text = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
         document_text = json.dumps(document, indent=1) + "\n"
-        write_together({out / "predictions.csv": text, out / "results.json": document_text})
+        own = {out / "predictions.csv": text, out / "results.json": document_text}
+        write_together({**own, **(beside or {})})
+        for old in (out / "report.html", out / config.FILE):
+            if old not in (beside or {}):
+                old.unlink(missing_ok=True)
         return out
 
     @classmethod

@@ -27,7 +27,6 @@ from .corpus import Corpus
 from .errors import ModelError
 from .experiment import OnRun, OnUnit
 from .features.table import Features
-from .files import write_atomically
 from .journal import Journal
 from .models import ModelInfo
 from .protocols import speaker_ids
@@ -215,15 +214,15 @@ def choose(
     return sorted(found, key=lambda trial: -trial["uar"])
 
 
-def save(tuning: Tuning, features: Sequence[str], path: str | os.PathLike[str]) -> None:
-    """Write what was chosen on all speakers, for ``emoscope train --parameters``."""
+def text(tuning: Tuning, features: Sequence[str]) -> str:
+    """What was chosen on all speakers, as a file for ``emoscope train --parameters``."""
     document = {
         "model": tuning.model,
         "features": list(features),
         "parameters": tuning.parameters,
         "trials": tuning.trials,
     }
-    write_atomically(path, json.dumps(document, indent=1) + "\n")
+    return json.dumps(document, indent=1) + "\n"
 
 
 def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import signal
 import sys
 
 from ..files import printable
@@ -14,13 +16,29 @@ from ..files import printable
 
 def main() -> None:
     """Run the command line."""
-    if sys.argv[1:2] == ["predict"]:
-        from .predict import main as predict
+    try:
+        _prepare()
+        if sys.argv[1:2] == ["predict"]:
+            from .predict import main as predict
 
-        sys.exit(predict(sys.argv[2:]))
-    from .app import main as run
+            sys.exit(predict(sys.argv[2:]))
+        from .app import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _prepare() -> None:
+    """Make the process one that can be ended at any time and has somewhere to write."""
+    # Asked to end, a run clears away its workers' sockets and shows the cursor again.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, so that the next file opened would take its place
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for what the terminal cannot show
 
 
 def os_reason(error: OSError) -> str:

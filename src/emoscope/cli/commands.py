@@ -7,8 +7,10 @@ also has ``--config``: a file of options (:mod:`emoscope.config`), over which th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import config
-from ..errors import AudioError
+from ..errors import AudioError, EmoscopeError
+from ..files import is_ours
 
 Function = Callable[..., Any]
 
@@ -30,6 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+#: What this command has claimed.
+_claimed = contextlib.ExitStack()
 
 #: Headings of the commands in ``emoscope --help``.
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
@@ -126,7 +132,8 @@ def command(
         def run(**given: Any) -> Any:
             _set_volume(quiet=given.pop("quiet"), verbose=given.pop("verbose"))
             given.pop("config", None)
-            return function(**given)
+            with _claimed:
+                return function(**given)
 
         parameters = [*signature.parameters.values(), *added]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -137,12 +144,30 @@ def command(
     return decorate
 
 
-def save_options(context: typer.Context, path: Path, **resolved: Any) -> None:
-    """Write the options of this run, with what the defaults stood for when it was run."""
+def options_of(context: typer.Context, path: Path, **resolved: Any) -> dict[Path, str]:
+    """The options of this run, with what the defaults stood for: what to write in which file."""
     known = {**context.params, **resolved}
     names = [parameter.name for parameter in context.command.params]
     own = {name: known[name] for name in names if name in known and name not in _MANNERS}
-    config.save(path, str(context.info_name), own)
+    return {path: config.text(str(context.info_name), own, name=path.name)}
+
+
+def claim(out: Path) -> None:
+    """Keep other runs from writing to a folder of results until this command ends.
+
+    Raises
+    ------
+    EmoscopeError
+        When another run is writing to it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = os.open(out, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    _claimed.callback(os.close, folder)
+    if not is_ours(folder):
+        raise EmoscopeError(f"--out {out}: another run is writing to it")
 
 
 def split(names: str | None) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
+from ..files import spare, write_together
 from .commands import (
     COMPARING,
     Cluster,
@@ -19,10 +20,11 @@ from .commands import (
     Out,
     Seed,
     Source,
+    claim,
     command,
     end,
+    options_of,
     recordings,
-    save_options,
     split,
     words,
 )
@@ -88,12 +90,11 @@ def compare(
             source, wanted, emotions=split(emotions), store=Store.default(), jobs=jobs,
             cluster=cluster, progress=tick,
         )  # fmt: skip
-    given = {"emotions": split(emotions) or None}
     if not split(models):
         for name, reason in experiment.unfit(chosen, data.features).items():
             terminal.status.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
             chosen.remove(name)
-    save_options(context, out / config.FILE, models=chosen, features=wanted, **given)
+    claim(out)
     twin = leak_gap and not shares_speakers(protocol) and "+" not in protocol
     leak_protocol = "random-75/25" if twin else None
     ablation = [name for name in ABLATION_MODELS if name in chosen]
@@ -109,9 +110,12 @@ def compare(
         if "vector" in data.features:
             result.map = maps.of_clips(data.features["vector"], seed=seed)
         result.config["command"] = words()
-        result.save(out)
+        options = options_of(
+            context, out / config.FILE, models=chosen, features=wanted,
+            emotions=split(emotions) or None,
+        )  # fmt: skip
         clips = recordings(data.corpus) if source is not None else None
-        report.write(result, out / "report.html", clips=clips)
+        result.save(out, {out / "report.html": report.render(result, clips=clips), **options})
     terminal.out.print(board.table())
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     if mlflow:
@@ -151,13 +155,13 @@ def reproduce(
     from .. import reproduction
     from . import terminal
 
-    save_options(context, out / config.FILE)
+    claim(out)
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
         made = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
             progress=tick,
         )  # fmt: skip
-    made.save(out)
+    made.save(out, options_of(context, out / "reproduction.toml"))
     terminal.say_reproduction(made.rows, made.verdicts, made.about)
     terminal.out.print(f"report: {out / 'reproduction.html'}", soft_wrap=True)
     end(made.rejected)
@@ -198,6 +202,8 @@ def audit(
     from .. import audit as audits
     from . import terminal
 
+    if out is not None:
+        spare(out, source, test)
     with terminal.progress("comparing recordings") as tick:
         found = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
@@ -250,6 +256,10 @@ def train(
 
     if out.suffix != model_file.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {model_file.SUFFIX}")
+    beside = out.with_suffix(".toml")
+    spare(out, source, parameters)
+    if beside.exists() and not config.is_one(beside):
+        raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
     info = model_registry.get(model)
     chosen = tuning.load(parameters, model) if parameters else {}
     names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
@@ -263,8 +273,7 @@ def train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
             parameters=chosen,
         )  # fmt: skip
-    given = {"emotions": split(emotions) or None}
-    save_options(context, out.with_suffix(".toml"), features=names, **given)
+    write_together(options_of(context, beside, features=names, emotions=split(emotions) or None))
     size = out.stat().st_size / 1e6
     terminal.out.print(f"{out}: {card.name}, {size:.1f} MB", soft_wrap=True)
     for measured in card.results:
@@ -302,11 +311,11 @@ def evaluate(
     loaded = corpus.load(source)
     if emotions:
         loaded = loaded.select(emotions=split(emotions))
+    claim(out)
     with terminal.step("judging recordings"):
         result = evaluation.evaluate(model_file.load(model), loaded, adapt=adapt, jobs=jobs)
     result.config["command"] = words()
-    result.save(out)
-    report.write(result, out / "report.html", clips=recordings(loaded))
+    result.save(out, {out / "report.html": report.render(result, clips=recordings(loaded))})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])

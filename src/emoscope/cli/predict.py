@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import AudioError, EmoscopeError
-from ..files import printable, write_atomically
+from ..files import printable, spare, write_atomically
 from ..recognition.prediction import Prediction
 from . import leave_standard_output, os_reason
 
@@ -67,10 +67,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     given = parser().parse_args(arguments)
-    # Names of files may hold what the terminal cannot show.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     begun = time.perf_counter()
     try:
         status = _run(given)
@@ -108,6 +104,8 @@ def _run(given: argparse.Namespace) -> int:
         except AudioError as error:
             errors.append(error)
     paths = list(dict.fromkeys(paths))
+    for made in filter(None, (given.out, given.picture)):
+        spare(made, *paths)
     predictor = Predictor(given.model, optimise=not _is_little(paths))
     if given.picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")

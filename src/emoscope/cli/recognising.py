@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import AudioError, EmoscopeError, UnknownNameError
-from ..files import write_atomically
+from ..files import spare, write_atomically
 from .commands import RECOGNISING, ModelFile, app, command, end, names_of, split
 
 
@@ -54,6 +54,8 @@ def listen(
             "may be wrong, and times after it are too early",
             soft_wrap=True,
         )
+    if session.unsaved is not None:
+        raise EmoscopeError(session.unsaved)
 
 
 @command(
@@ -125,6 +127,8 @@ def show(
     from ..audio import media
     from . import terminal
 
+    if out is not None:
+        spare(out, *files)
     signals, refused = [], []
     for file in files:
         try:
@@ -169,6 +173,7 @@ def export(
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = model_file.load(model)
     if onnx is not None:
+        spare(onnx, model)
         terminal.out.print(str(publishing.to_onnx(loaded, onnx)), soft_wrap=True)
     if hub is not None:
         terminal.out.print(str(publishing.to_hub(loaded, hub)), soft_wrap=True)

@@ -232,7 +232,8 @@ class Leaderboard:
         table.add_column("model", no_wrap=True)
         columns = [name for name in COLUMNS if self.leak_protocol or not name.startswith("leak")]
         for name in DISPENSABLE:
-            if sum(COLUMNS[column] + 2 for column in columns) + MODEL_WIDTH > out.width:
+            width = sum(COLUMNS[column] + 2 for column in columns) + MODEL_WIDTH
+            if name in columns and width > out.width:
                 columns.remove(name)
         for name in columns:
             table.add_column(name, justify="right", no_wrap=True)

@@ -17,10 +17,11 @@ from .commands import (
     Out,
     Seed,
     Source,
+    claim,
     command,
     end,
+    options_of,
     recordings,
-    save_options,
     split,
     words,
 )
@@ -74,7 +75,7 @@ def tune(
             source, names, emotions=split(emotions), store=Store.default(), jobs=jobs,
             cluster=cluster, progress=tick,
         )  # fmt: skip
-    save_options(context, out / config.FILE, features=names, emotions=split(emotions) or None)
+    claim(out)
     rejected = data.corpus.rejected
     with terminal.accounted(rejected), terminal.Leaderboard(protocol, None) as board:
         result = tuning.measure(
@@ -86,11 +87,13 @@ def tune(
         tried = tuning.choose(data.corpus, data.features, model, trials=trials, seed=seed)
     made = tuning.Tuning(result, model, tried)
     made.result.config["command"] = words()
-    made.result.save(out)
-    report.write(
-        made.result, out / "report.html", clips=recordings(data.corpus) if source else None
-    )
-    tuning.save(made, names, out / FILE)
+    clips = recordings(data.corpus) if source else None
+    beside = {
+        **options_of(context, out / config.FILE, features=names, emotions=split(emotions) or None),
+        out / "report.html": report.render(made.result, clips=clips),
+        out / FILE: tuning.text(made, names),
+    }
+    made.result.save(out, beside)
     terminal.out.print(board.table())
     terminal.say_tuning(made)
     terminal.out.print(f"for training: {out / FILE}", soft_wrap=True)

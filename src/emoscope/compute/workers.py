@@ -28,6 +28,7 @@ from typing import Any
 
 import joblib
 
+from ..errors import EmoscopeError
 from .tasks import Chunk, Defect, Reply, one_thread_for_good, perform
 
 READY = "ready"
@@ -47,7 +48,7 @@ class Worker:
         self.process = context.Process(
             target=_serve, args=(theirs, os.getcwd(), dict(os.environ)), daemon=True
         )
-        with _without_script():
+        with _without_script(), _undisturbed():
             self.process.start()
         theirs.close()
         self.ready = False
@@ -118,7 +119,9 @@ class LocalWorkers:
         Raises
         ------
         RuntimeError
-            When the function cannot be loaded by a worker, or workers die as soon as they start.
+            When the function cannot be loaded by a worker.
+        EmoscopeError
+            When workers die as soon as they start.
         """
         connections = [worker.connection for worker in self._workers]
         happened = set(wait(connections + [worker.process.sentinel for worker in self._workers]))
@@ -148,11 +151,14 @@ class LocalWorkers:
         dead = self._workers[place]
         self._failed_starts += not dead.ready
         if self._failed_starts >= FAILED_STARTS:
-            raise RuntimeError(
-                "worker processes die as soon as they start; is memory short? One job needs none"
+            raise EmoscopeError(
+                "worker processes die as soon as they start; is memory short? --jobs 1 needs none"
             )
         dead.stop()
-        self._workers[place] = Worker(self._context, self._function)
+        try:
+            self._workers[place] = Worker(self._context, self._function)
+        except (EOFError, OSError):  # the fork server was killed as well; there is a new one now
+            self._workers[place] = Worker(self._context, self._function)
 
 
 def _context() -> Any:
@@ -174,6 +180,19 @@ def _without_script() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = script
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C from what is started: it is ours to handle, and it would say so at length."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _by_value(message: Any) -> Any:

@@ -151,6 +151,11 @@ class Session:
         Hz, of the blocks.
     save : path-like, optional
         WAV or FLAC file that receives everything heard; by default nothing is kept.
+
+    Attributes
+    ----------
+    unsaved : str or None
+        Why the file did not receive everything; listening goes on without it.
     """
 
     def __init__(
@@ -159,6 +164,7 @@ class Session:
         self.predictor, self.rate, self.save = predictor, rate, save
         self.stream: Stream = predictor.stream(rate, hop=HOP_SECONDS, first=FIRST_SECONDS)
         self.latencies: list[float] = []
+        self.unsaved: str | None = None
         self._mean: NDArray[np.float64] | None = None
         self._last_label = 0.0
 
@@ -178,8 +184,8 @@ class Session:
             kept = stack.enter_context(self._recording()) if self.save else None
             for block in blocks:
                 given = block if isinstance(block, Block) else Block(block, time.perf_counter())
-                if kept is not None:
-                    kept.write(given.samples)
+                if kept is not None and self.unsaved is None:
+                    self._keep(kept, given.samples)
                 yield self._update(given)
 
     def finish(self) -> Prediction:
@@ -197,10 +203,18 @@ class Session:
         return self.predictor.judge.finished(self.stream, name).prediction
 
     def _recording(self) -> soundfile.SoundFile:
+        if self.save is not None and os.path.isfile(self.save) and os.path.getsize(self.save):
+            raise EmoscopeError(f"{self.save}: exists; give another name for what is heard")
         try:
             return soundfile.SoundFile(self.save, "w", self.rate, 1)
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             raise EmoscopeError(f"{self.save}: cannot be recorded to: {error}") from error
+
+    def _keep(self, kept: soundfile.SoundFile, samples: Samples) -> None:
+        try:
+            kept.write(samples)
+        except (soundfile.SoundFileError, OSError) as error:
+            self.unsaved = f"{self.save}: holds {self.stream.seconds:.1f} s and no more: {error}"
 
     def _update(self, block: Block) -> Update:
         windows = self.stream.feed(block.samples)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import EmoscopeError, UnknownNameError
-from ..files import printable, write_atomically
+from ..files import is_ours, printable, write_atomically
 from . import Predictor
 from .adapted import helps
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
@@ -74,7 +74,9 @@ class Output:
             flags, mode = (os.O_WRONLY, "wb") if path.is_fifo() else (_FLAGS, "r+b")
             self._file = open(os.open(path, flags, 0o666), mode, buffering=0)  # noqa: SIM115
             if path.is_file():  # and not a device, which may have no end
-                self._claim()
+                if not is_ours(self._file.fileno()):
+                    self._file.close()
+                    raise EmoscopeError(f"{self.path}: another run is writing it")
                 kept = self._whole(self._file.read(), str(path))
                 self._file.truncate(len(kept))
                 self._file.seek(len(kept))
@@ -82,18 +84,6 @@ class Output:
             raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
         if format == "csv" and not kept:
             self._append(self._header)
-
-    def _claim(self) -> None:
-        """Keep other runs from writing the file as well; the claim ends with the process."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise EmoscopeError(f"{self.path}: another run is writing it") from None
 
     def __enter__(self) -> Output:
         return self

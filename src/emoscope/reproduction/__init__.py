@@ -21,7 +21,7 @@ import pandas as pd
 
 from .. import dataset, metrics, statistics
 from ..errors import AudioError, CorpusError
-from ..files import write_atomically
+from ..files import write_together
 from ..journal import Journal
 from ..protocols import shares_speakers
 from ..store import Store
@@ -58,16 +58,25 @@ class Reproduction:
     about: dict[str, Any]
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
-    def save(self, out: str | os.PathLike[str]) -> Path:
-        """Write ``reproduction.json``, ``predictions.csv`` and ``reproduction.html``."""
+    def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] | None = None) -> Path:
+        """Write ``reproduction.json``, ``reproduction.csv`` and ``reproduction.html``.
+
+        All or none, together with the files `beside` them. No other result has files of these
+        names, so that a comparison in the same folder stays.
+        """
         from .report import render
 
         folder = Path(out)
         document = {"about": self.about, "rows": self.rows, "verdicts": self.verdicts}
         text = self.predictions.to_csv(index=False, lineterminator="\n")
-        write_atomically(folder / "predictions.csv", text)
-        write_atomically(folder / "reproduction.json", json.dumps(document, indent=1) + "\n")
-        write_atomically(folder / "reproduction.html", render(self))
+        write_together(
+            {
+                folder / "reproduction.csv": text,
+                folder / "reproduction.json": json.dumps(document, indent=1) + "\n",
+                folder / "reproduction.html": render(self),
+                **(beside or {}),
+            }
+        )
         return folder
 
 

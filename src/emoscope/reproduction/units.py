@@ -22,7 +22,7 @@ from sklearn.utils.validation import has_fit_parameter
 from .. import compute, metrics, models, protocols
 from ..dataset import Dataset
 from ..errors import CorpusError, ModelError
-from ..journal import Journal
+from ..journal import Journal, spelled_out
 
 #: Epochs of networks in a quick run, and seeds of the split for the mean.
 QUICK_EPOCHS, QUICK_SEEDS = 10, 3
@@ -183,7 +183,7 @@ def _units(
     table = data.corpus.table
     shared = {
         "row": row.name,
-        "estimator": repr(estimator),
+        "estimator": spelled_out(estimator),
         "data": digest,
         "emotions": table["emotion"].tolist(),
         "protocol": protocol,

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import FeatureError
 from ..features.base import Feature
+from ..files import remove_abandoned
 from . import segments
 from .segments import DamagedError, Header, Keys, Segment, Values
 
@@ -38,9 +38,6 @@ FEW = 4
 
 LARGEST_VALUES = 2**30
 """Bytes of one clip above which it is not stored: a segment addresses 2 GiB."""
-
-ABANDONED_SECONDS = 3600.0
-"""A temporary file this old belongs to no run that is alive."""
 
 
 class Shelf:
@@ -234,14 +231,6 @@ def files_of(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return [p for p in folder.iterdir() if p.suffix == segments.SUFFIX and p.name[0] != "."]
     return []
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove what killed runs were writing."""
-    for path in folder.glob(".*"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                path.unlink()
 
 
 def _size(path: Path) -> int:

@@ -64,7 +64,7 @@ class Store:
     Raises
     ------
     EmoscopeError
-        When the limit is not a positive number.
+        When the limit is not a positive number, or the user has no cache folder.
 
     Notes
     -----
@@ -75,8 +75,7 @@ class Store:
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
     ) -> None:
-        default = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("emoscope", False)
-        self.folder = Path(default if folder is None else folder)
+        self.folder = Path(folder or os.environ.get(FOLDER_VARIABLE) or _cache_folder())
         self.limit = _limit_from_environment() if limit is None else limit
         if self.limit <= 0:
             raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
@@ -159,7 +158,7 @@ class Store:
 
     def tidy(self) -> None:
         """Merge small segments and keep to the size limit, unless another run is at it."""
-        if self._features.exists():
+        if os.path.exists(self._features):
             self._unless_read_only(self._tidy)
 
     def _tidy(self) -> None:
@@ -222,6 +221,11 @@ class Store:
         -------
         int
             Bytes that were removed.
+
+        Raises
+        ------
+        EmoscopeError
+            When something cannot be removed.
         """
         if not self.folder.exists():
             return 0
@@ -231,8 +235,12 @@ class Store:
             for folder in self._folders():
                 known = describe(folder)
                 if chosen is None or (known is not None and known.spec["name"] in chosen):
-                    removed += sum(path.stat().st_size for path in files_of(folder))
-                    shutil.rmtree(folder, ignore_errors=True)
+                    size = sum(path.stat().st_size for path in files_of(folder))
+                    try:
+                        shutil.rmtree(folder)
+                    except OSError as error:
+                        raise EmoscopeError(f"{folder}: cannot be removed: {error}") from error
+                    removed += size
             if chosen is None:
                 self._known.forget()
         return removed
@@ -249,7 +257,7 @@ class Store:
         return self._by_identity[id(feature)][1]
 
     def _folders(self) -> list[Path]:
-        return sorted(self._features.glob("*/")) if self._features.exists() else []
+        return sorted(self._features.glob("*/"))
 
     def _segments(self) -> Iterator[Path]:
         for folder in self._folders():
@@ -270,6 +278,15 @@ class Store:
                 RuntimeWarning,
                 stacklevel=4,
             )
+
+
+def _cache_folder() -> str:
+    try:
+        return platformdirs.user_cache_dir("emoscope", False)
+    except RuntimeError:
+        raise EmoscopeError(
+            f"this user has no home; set {FOLDER_VARIABLE} to a folder for extracted features"
+        ) from None
 
 
 def _limit_from_environment() -> int:
