@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
 import soundfile
 
+from emoscope.recognition import DEFAULT_MODEL
 from emoscope.result import Result
 from recordings import RATE, voice
 
@@ -243,6 +246,12 @@ def test_a_narrow_terminal_keeps_the_main_figure(monkeypatch):
         text = printed.get()
         assert "svm-rbf" in text and "0.432" in text and shown in text and "+0.168" in text
         assert "…" not in text and max(map(len, text.splitlines())) <= width
+    for width in range(1, 40):
+        monkeypatch.setattr(terminal.out, "_width", width)
+        for twin in (None, "random-75/25"):
+            board = terminal.Leaderboard("loso", twin)
+            board.on_run(run)
+            assert board.table().columns
 
 
 def test_what_was_left_out_is_told_before_an_error_and_counted(emoscope, tmp_path):
@@ -264,3 +273,110 @@ def test_what_was_left_out_is_told_before_an_error_and_counted(emoscope, tmp_pat
     assert status == 2
     assert "12 x label 'Hunger' is not an emotion" in err and "15.wav: label 'Hunger'" in err
     assert err.index("12 x") < err.index("needs clips of at least two emotions; found: sad")
+
+
+def test_a_failed_run_leaves_an_older_result_as_it_was(emoscope, tmp_path):
+    words = ["--features", "chroma", "--models", "dummy", "--no-leak-gap", "--out", tmp_path]
+    assert emoscope("compare", *words)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert {"run.toml", "report.html"} <= {path.name for path in before}
+    status, _, err = emoscope("compare", *words, "--protocol", "nothing", "--seed", 3)
+    assert status == 2 and "nothing" in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+def test_two_runs_never_share_a_folder_of_results(emoscope, tmp_path):
+    import fcntl
+
+    words = ["--features", "chroma", "--models", "dummy", "--no-leak-gap", "--out", tmp_path]
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    status, _, err = emoscope("compare", *words)
+    assert status == 2 and "another run is writing to it" in err and not list(tmp_path.iterdir())
+    os.close(other)
+    assert emoscope("compare", *words)[0] == 0
+    assert emoscope("compare", *words)[0] == 0  # what was claimed has been let go
+
+
+def test_a_reproduction_leaves_a_comparison_beside_it_alone(emoscope, tmp_path):
+    words = ["--features", "chroma", "--models", "dummy", "--no-leak-gap", "--out", tmp_path]
+    assert emoscope("compare", *words)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    words = ["--quick", "--rows", "max_depth 2", "--jobs", 1, "--out", tmp_path]
+    assert emoscope("reproduce", *words)[0] == 0
+    after = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert {path: after[path] for path in before} == before
+    assert {f"reproduction.{ending}" for ending in ("csv", "json", "html", "toml")} == {
+        path.name for path in set(after) - set(before)
+    }
+
+
+def test_what_is_read_is_never_written_over(emoscope, tmp_path):
+    sound, table, model = tmp_path / "a.png", tmp_path / "t.csv", tmp_path / "m.emoscope"
+    soundfile.write(sound, voice(1.0), RATE, format="WAV")
+    table.write_text("file,emotion,speaker\na.png,sad,1\n")
+    shutil.copy(DEFAULT_MODEL, model)
+    (tmp_path / "mine.toml").write_text("precious = 1\n")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for words in (
+        ("show", sound, "--out", sound),
+        ("predict", sound, "--picture", sound),
+        ("extract", table, "--features", "mfcc", "--out", table),
+        ("convert", table, "--out", table),
+        ("export", model, "--onnx", model),
+        ("audit", table, "--out", table),
+        ("train", "lda", table, "--out", tmp_path / "mine.emoscope"),
+    ):
+        status, _, err = emoscope(*words)
+        assert status == 2 and "give another name" in err, words
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell like this")
+@pytest.mark.parametrize(
+    ("command", "encoding"),
+    [
+        ("compare --features chroma --models dummy --no-leak-gap --out OUT", "ascii"),
+        ("corpora >&-", "utf-8"),
+        ("predict VOICE >&-", "utf-8"),
+        ("predict VOICE <&- 2>&-", "utf-8"),
+    ],
+)
+def test_an_output_that_is_closed_or_knows_few_letters(tmp_path, command, encoding):
+    soundfile.write(tmp_path / "voice.wav", voice(1.0), RATE)
+    words = command.replace("OUT", str(tmp_path / "out")).replace(
+        "VOICE", str(tmp_path / "voice.wav")
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m emoscope {words}"],
+        env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
+
+
+STARTED = """
+import sys
+from emoscope.cli import main
+print("ready", flush=True)
+sys.argv = ["emoscope", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals like these")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_can_be_ended_from_its_first_moment_on(tmp_path, number):
+    soundfile.write(tmp_path / "voice.wav", voice(1.0), RATE)
+    endless = ["compare", "--models", "mlp", "--out", str(tmp_path)]
+    for words, delay in ((["predict", str(tmp_path)], 0.02), (endless, 0.1), (endless, 0.5)):
+        run = subprocess.Popen(
+            [sys.executable, "-c", STARTED, *words], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        run.send_signal(number)
+        _, said = run.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert run.returncode in (0, 128 + number, -number), said

@@ -152,6 +152,8 @@ commands = {
     "show": ["show", clip, "--panels", "waveform", "--out", f"{out}/clip.png"],
     "predict": ["predict", clip, "--model", model, "--format", "json", "--out", f"{out}/p.jsonl"],
     "picture": ["predict", clip, "--model", model, "--picture", f"{out}/t.png"],
+    "convert": ["convert", clips, "--out", f"{out}/clips.csv"],
+    "export": ["export", model, "--onnx", f"{out}/level.onnx"],
 }
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 found = {}
@@ -186,7 +188,7 @@ def test_what_cannot_be_written_is_said_in_one_line(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    kept = ["features.parquet", "mine.emoscope", "clip.png", "t.png"]
+    kept = ["features.parquet", "mine.emoscope", "clip.png", "t.png", "clips.csv", "level.onnx"]
     for name in kept:
         (out / name).write_text("of an earlier run")
     if fault == "no space":  # no file may grow beyond 100 bytes, as on a disk that is full
@@ -203,14 +205,31 @@ def test_what_cannot_be_written_is_said_in_one_line(
     for name in kept:
         assert (out / name).read_text() == "of an earlier run"
     left = {path.name for path in out.rglob("*") if path.is_file()} - set(kept)
-    assert left <= {"p.jsonl", "run.toml"}  # no temporary file, nothing that looks finished
+    assert left <= {"p.jsonl"}  # no temporary file, nothing that looks finished
+
+
+def test_a_store_that_may_not_be_entered_costs_no_work(
+    clips: Path, model: Path, tmp_path: Path
+) -> None:
+    out, store = tmp_path / "out", tmp_path / "store"
+    out.mkdir()
+    run_commands(out, clips, model, 10**9, "extract")
+    wanted = (out / "features.parquet").read_bytes()
+    for closed in (store, store / "features-1"):
+        closed.chmod(0)
+        ((status, said),) = run_commands(out, clips, model, 10**9, "extract").values()
+        closed.chmod(0o755)
+        assert status in (0, None) and "without storing" in said, said
+        assert (out / "features.parquet").read_bytes() == wanted
 
 
 OLDER = b"of an earlier run"
 WRITTEN = {
     "extract": "features.parquet", "compare": "result/predictions.csv", "train": "mine.emoscope",
-    "show": "clip.png", "predict": "p.jsonl", "picture": "t.png",
+    "show": "clip.png", "predict": "p.jsonl", "picture": "t.png", "convert": "clips.csv",
+    "export": "level.onnx",
 }  # fmt: skip
+RESULT = ("predictions.csv", "results.json", "report.html", "run.toml")
 
 
 def filled_disks(clips: Path, model: Path, folder: Path, limits: Sequence[int]) -> dict[str, int]:
@@ -228,7 +247,7 @@ def filled_disks(clips: Path, model: Path, folder: Path, limits: Sequence[int]) 
     for limit in limits:
         out = folder / f"limit-{limit}"
         (out / "result").mkdir(parents=True)
-        for file in (*WRITTEN.values(), "result/results.json"):
+        for file in (*WRITTEN.values(), *(f"result/{name}" for name in RESULT)):
             if file != "p.jsonl":  # which an older run would have to fit
                 (out / file).write_bytes(OLDER)
         for name, (status, said) in run_commands(out, clips, model, limit).items():
@@ -238,16 +257,15 @@ def filled_disks(clips: Path, model: Path, folder: Path, limits: Sequence[int]) 
                 kept = found == OLDER
                 if name == "predict":  # what was written of it is continued
                     kept = wanted[name].startswith(found)
-                elif name == "compare":  # the files of a result are of one run, whichever
-                    kept = ((out / "result" / "results.json").read_bytes() == OLDER) == kept
+                elif name == "compare":  # the files of a result are of one run
+                    kept = all((out / "result" / file).read_bytes() == OLDER for file in RESULT)
                 right = kept and said.strip().splitlines()[-1].startswith("error: ")
             else:
                 right = status in (0, None) and found == wanted[name]
             counts["runs"] += 1
             counts["refused"] += status == 2
             counts["losses"] += not right
-        left = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-        counts["losses"] += any("tmp" in name for name in left)
+        counts["losses"] += any(path.name.startswith(".") for path in out.rglob("*"))
     return counts
 
 

@@ -1,9 +1,15 @@
 """The journal gives back what was finished, and only that."""
 
-import pytest
+import json
+import os
+import time
 
-from emoscope.files import printable, write_atomically
-from emoscope.journal import Journal
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from emoscope import journal as journal_module
+from emoscope.files import ABANDONED_SECONDS
+from emoscope.journal import Journal, spelled_out
 
 
 def test_an_outcome_comes_back_for_the_same_unit_only(tmp_path):
@@ -13,23 +19,45 @@ def test_an_outcome_comes_back_for_the_same_unit_only(tmp_path):
     assert journal.get({"model": "svm", "fold": 2}) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"unit": {"fold": 9}, "outcome": 1}'])
-def test_a_damaged_file_counts_as_not_done(tmp_path, content):
-    journal = Journal(tmp_path)
-    unit = {"fold": 1}
-    journal.path(unit).write_bytes(content)
-    assert journal.get(unit) is None
+def damaged(whole):
+    """What may stand in a file in place of what was written."""
+    yield from (b"", b"{", b"[]", b"1", b"null", b'"x"', b"\xff", b"[" * 100_000, whole[:-1])
+    stored = json.loads(whole)
+    yield json.dumps({**stored, "unit": {"fold": 9}}).encode()
+    yield json.dumps({**stored, "outcome": {}}).encode()
+    yield json.dumps({"unit": stored["unit"], "outcome": stored["outcome"]}).encode()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    target = tmp_path / "kept.txt"
-    write_atomically(target, "old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(target, "new")
-    assert target.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]
+def test_a_damaged_file_counts_as_not_done(tmp_path):
+    journal, unit = Journal(tmp_path), {"fold": 1}
+    journal.put(unit, {"uar": 0.5})
+    whole = journal.path(unit).read_bytes()
+    for content in damaged(whole):
+        journal.path(unit).write_bytes(content)
+        assert journal.get(unit) is None, content[:60]
+    journal.path(unit).write_bytes(whole)
+    assert journal.get(unit) == {"uar": 0.5}
 
 
-def test_any_name_can_be_shown():
-    assert printable("a\nb\udcff'é") == "a\\nb\\udcff'é"
+def test_what_other_code_found_counts_as_not_done(tmp_path, monkeypatch):
+    journal, unit = Journal(tmp_path), {"fold": 1}
+    journal.put(unit, {"uar": 0.5})
+    with monkeypatch.context() as other:
+        other.setattr(journal_module, "_code", lambda: "of another version")
+        assert journal.get(unit) is None
+    assert journal.get(unit) == {"uar": 0.5}
+
+
+def test_a_default_that_changed_is_another_estimator():
+    told = spelled_out(make_pipeline(SVC(C=1.0)))
+    assert "C=1.0" in told and "kernel='rbf'" in told
+    assert told != spelled_out(make_pipeline(SVC(C=2.0)))
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    young, old = tmp_path / ".a.json.00", tmp_path / ".b.json.00"
+    for left in (young, old):
+        left.touch()
+    os.utime(old, (time.time() - 2 * ABANDONED_SECONDS,) * 2)
+    Journal(tmp_path)
+    assert young.exists() and not old.exists()

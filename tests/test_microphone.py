@@ -227,6 +227,35 @@ def test_without_the_package_the_message_names_the_extra(monkeypatch: pytest.Mon
         Microphone()
 
 
+def test_a_disk_that_fills_up_ends_the_recording_not_the_listening(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heard.wav"
+    session = Session(predictor, RATE, save=path)
+    write, calls = soundfile.SoundFile.write, []
+
+    def until_full(file: soundfile.SoundFile, samples: object) -> None:
+        calls.append(samples)
+        if len(calls) > 3:
+            raise soundfile.LibsndfileError(2, "no space: ")
+        write(file, samples)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", until_full)
+    heard = np.concatenate([silence(0.2), at_level(voice(3.0, 100.0), -15)])
+    for _ in session.updates(blocks(heard)):
+        pass
+    assert session.unsaved is not None and "heard.wav: holds 0." in session.unsaved
+    assert session.finish().emotion == "angry" and len(calls) == 4
+
+
+def test_an_older_recording_is_never_replaced(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "heard.wav"
+    path.write_bytes(b"of yesterday")
+    with pytest.raises(EmoscopeError, match="exists; give another name"):
+        next(Session(predictor, RATE, save=path).updates(blocks(silence(1.0))))
+    assert path.read_bytes() == b"of yesterday"
+
+
 @pytest.fixture
 def cable(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A virtual cable: what is played into it comes out of its microphone."""

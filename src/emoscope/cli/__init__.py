@@ -32,7 +32,8 @@ def main() -> None:
 def _prepare() -> None:
     """Make the process one that can be ended at any time and has somewhere to write."""
     # Asked to end, a run clears away its workers' sockets and shows the cursor again.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, so that the next file opened would take its place
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
