@@ -252,12 +252,16 @@ def test_a_mistake_on_a_cluster_names_its_item(cluster):
         outcomes(lambda x: 1 / x, [1, 0], cluster=cluster.address, name="clip {}".format)
 
 
-def test_a_lost_cluster_is_an_error_not_a_wait(cluster, monkeypatch):
-    results = compute.run(sleeper, range(100), cluster=cluster.address)
-    next(results)
-    cluster.scheduler.kill()
-    with pytest.raises(EmoscopeError, match="was lost"):
-        list(results)
+def test_a_lost_cluster_is_an_error_not_a_wait(tmp_path):
+    lost = Cluster(tmp_path, 1)
+    try:
+        results = compute.run(sleeper, range(100), cluster=lost.address)
+        next(results)
+        lost.scheduler.kill()
+        with pytest.raises(EmoscopeError, match="was lost"):
+            list(results)
+    finally:
+        lost.stop()
 
 
 def test_no_cluster_there(monkeypatch):

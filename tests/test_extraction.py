@@ -309,19 +309,22 @@ def test_killed_at_any_moment_a_run_goes_on_where_it_was(corpus, tmp_path):
     run, begun = start(corpus, tmp_path / "to-the-end", 2, tmp_path / "end.npz"), time.monotonic()
     run.join()
     duration = time.monotonic() - begun
-    kept = []
-    for trial in range(20):
+    partly = 0
+    for trial in range(100):
+        if trial >= 20 and partly >= 3:
+            break  # enough of the moments were neither too early nor too late
         store = Store(tmp_path / f"store-{trial}")
         run = start(corpus, store.folder, 2 if trial % 4 == 0 else 1, tmp_path / "killed.npz")
         time.sleep(rng.uniform(0, duration))
         run.kill()
         run.join()
         assert store.verify() == []
-        kept.append(max((shelf.clips for shelf in store.info().shelves), default=0))
+        kept = max((shelf.clips for shelf in store.info().shelves), default=0)
+        partly += 0 < kept < N_CLIPS
         extract_and_save(corpus, store.folder, 1, tmp_path / "after.npz")
         assert table_of(tmp_path / "after.npz") == whole
         assert {shelf.clips for shelf in store.info().shelves} == {N_CLIPS}
-    assert sum(0 < clips < N_CLIPS for clips in kept) >= 3  # the moments were not all too late
+    assert partly >= 3
 
 
 @needs_kill
