@@ -15,6 +15,7 @@ import threadpoolctl
 
 from dask_cluster import Cluster, wait_until
 from emoscope import compute
+from emoscope.compute import workers
 from emoscope.compute.tasks import WorkerDiedError
 from emoscope.errors import EmoscopeError, FeatureError, MissingExtraError
 
@@ -161,6 +162,39 @@ class Unloadable:
 def test_workers_that_cannot_start_end_the_run():
     with pytest.raises(RuntimeError, match="cannot load its task"):
         outcomes(Unloadable(), [1, 2], jobs=2)
+
+
+class Deadly:
+    """Kills whichever process unpacks it."""
+
+    def __reduce__(self):
+        return (exec, ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)",))
+
+    def __call__(self, x):
+        return x
+
+
+def test_workers_that_die_at_once_are_an_error_in_one_line():
+    with pytest.raises(EmoscopeError, match="die as soon as they start; is memory short"):
+        outcomes(Deadly(), [1, 2], jobs=2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is a fork server on Linux alone")
+def test_a_fork_server_that_was_killed_is_started_again(monkeypatch):
+    from multiprocessing import forkserver
+
+    start, stopped = workers.Worker.__init__, []
+
+    def kill_first(worker, *arguments):
+        if not stopped:
+            forkserver.ensure_running()
+            stopped.append(forkserver._forkserver._forkserver_pid)
+            os.kill(stopped[0], signal.SIGKILL)
+            raise EOFError  # what a start in that moment ends in
+        start(worker, *arguments)
+
+    monkeypatch.setattr(workers.Worker, "__init__", kill_first)
+    assert outcomes(abs, [-1, -2], jobs=2) == {0: 1, 1: 2} and stopped
 
 
 def sleeper(x):

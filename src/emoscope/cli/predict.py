@@ -51,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
         help="table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
         "default as the file of --out ends, else table",
     )
-    add("--out", metavar="PATH", help="a file; json and csv are continued when run again")
+    add(
+        "--out",
+        metavar="PATH",
+        help="a file; json and csv are continued when run again, by the same model; recordings are "
+        "known by their names",
+    )
     add("--picture", metavar="PATH", help="draw the timeline of one recording (.png, .svg, .pdf)")
     add(
         "--adapt",

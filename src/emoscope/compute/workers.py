@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -98,7 +99,7 @@ class LocalWorkers:
         self._context = _context()
         self._function = function
         self._failed_starts = 0
-        self._workers = [Worker(self._context, function) for _ in range(count)]
+        self._workers = [self._started() for _ in range(count)]
 
     @property
     def size(self) -> int:
@@ -155,10 +156,17 @@ class LocalWorkers:
                 "worker processes die as soon as they start; is memory short? --jobs 1 needs none"
             )
         dead.stop()
-        try:
-            self._workers[place] = Worker(self._context, self._function)
-        except (EOFError, OSError):  # the fork server was killed as well; there is a new one now
-            self._workers[place] = Worker(self._context, self._function)
+        self._workers[place] = self._started()
+
+    def _started(self) -> Worker:
+        for attempt in range(FAILED_STARTS):
+            try:
+                return Worker(self._context, self._function)
+            except (EOFError, OSError):  # the fork server has just been killed, say
+                time.sleep(0.1 * (attempt + 1))  # until it is known to be dead, and replaced
+        raise EmoscopeError(
+            "worker processes cannot be started; is memory short? --jobs 1 needs none"
+        )
 
 
 def _context() -> Any:
