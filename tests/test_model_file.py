@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from emoscope import model_file
 from emoscope.audio import Signal
 from emoscope.audio.preprocess import SpeechLevel
 from emoscope.errors import ModelError
-from emoscope.model_file import onnx_scan
+from emoscope.model_file import onnx_fields, onnx_scan
 from emoscope.model_file.card import AdaptedHead, Card, Input, Uncertain
 from emoscope.model_file.domain import Domain
 
@@ -224,13 +226,21 @@ def test_truncated_files_are_refused(keep: float) -> None:
 
 def test_every_flipped_byte_is_refused_or_harmless() -> None:
     content = packed()
+    x = np.random.default_rng(1).normal(size=(4, WIDTH)).astype(np.float32)
+    good = model_file.unpack(content, "good.emoscope")
+    expected, harmless = good.run(x), 0
     for at in range(0, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 0x55
         try:
-            model_file.unpack(bytes(changed), "flipped.emoscope")
+            found = model_file.unpack(bytes(changed), "flipped.emoscope")
         except ModelError:
             continue
+        harmless += 1
+        assert found.card.to_json() == good.card.to_json()
+        for ours, theirs in zip(found.run(x), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert 0 < harmless < len(content) / 7 / 2
 
 
 def test_missing_file_and_folder_are_model_errors(tmp_path: Path) -> None:
@@ -351,6 +361,321 @@ def test_a_graph_that_wants_all_memory_is_stopped() -> None:
         loaded = model_file.unpack(packed(model=model.SerializeToString()), "greedy.emoscope")
         with pytest.raises(ModelError, match="graph failed"):
             loaded.run(np.ones((1, WIDTH), np.float32))
+
+
+# --- bytes that two readers could read differently --------------------------------------------------
+
+
+def varint(number: int, *, longer: int = 0) -> bytes:
+    """A number in protobuf's form; ``longer`` bytes more than it needs."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    for _ in range(longer):
+        found[-1] |= 0x80
+        found.append(0)
+    return bytes(found)
+
+
+def part(number: int, content: bytes, *, beyond: int = 0) -> bytes:
+    """A field of bytes; ``beyond`` is added to its tag."""
+    return varint((number << 3 | 2) + beyond) + varint(len(content)) + content
+
+
+def whole(graph_fields: bytes = b"", model_fields: bytes = b"", *, matrix: bytes = b"") -> bytes:
+    """The good graph with further fields, its weight replaced by the fields of ``matrix``."""
+    model = graph()
+    if matrix:
+        model.graph.ClearField("initializer")
+        graph_fields += part(5, matrix)
+    content = model.graph.SerializeToString()
+    model.ClearField("graph")
+    return model.SerializeToString() + part(7, content + graph_fields) + model_fields
+
+
+NAN = np.full((WIDTH, len(EMOTIONS)), np.nan, np.float32).tobytes()
+ZEROS = bytes(len(NAN))
+SHAPED = b"".join(varint(1 << 3) + varint(n) for n in (WIDTH, len(EMOTIONS))) + part(8, b"matrix")
+FLOAT = varint(2 << 3) + varint(TensorProto.FLOAT)
+PLACE = part(1, b"location") + part(2, b"secret.bin")
+OUTSIDE = varint((14 << 3) + (1 << 32)) + varint(1)
+LOOP = helper.make_node("Loop", ["features"], ["embedding"]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        # A tag is cut to 32 bits by onnxruntime, so field 1 + 2**29 is field 1.
+        (whole(part(1, LOOP, beyond=1 << 32)), "field 536870913"),
+        (whole(model_fields=part(25, b"", beyond=1 << 32)), "field 536870937"),
+        (whole(matrix=SHAPED + FLOAT + part(13, PLACE, beyond=1 << 32) + OUTSIDE), "field 5368709"),
+        (whole(part(30, b"")), "field 30"),
+        (whole(part(0, b"")), "field 0"),
+        (whole(varint(2 << 3) + b"\1"), "field 2, type 0"),
+        (whole(varint(1 << 3 | 3) + varint(1 << 3 | 4)), "type 3"),
+        (whole(varint(10 << 3 | 2, longer=1) + b"\0"), "broken number"),
+        (whole(varint(10 << 3 | 2) + varint(0, longer=3)), "broken number"),
+        (whole(varint(10 << 3 | 2) + b"\x80" * 10 + b"\0"), "broken number"),
+        (whole(model_fields=varint(1 << 3) + b"\xff" * 9 + b"\x02"), "broken number"),
+        (whole(model_fields=part(7, b"")), "field 7 twice"),
+        (whole(matrix=SHAPED + FLOAT + part(9, NAN) + part(9, ZEROS)), "field 9 twice"),
+        (whole(matrix=SHAPED + FLOAT + FLOAT + part(9, ZEROS)), "field 2 twice"),
+        (whole(matrix=SHAPED + varint(16) + varint(1 << 32 | 1) + part(9, NAN)), "the type 42949"),
+        (whole(matrix=SHAPED + varint(16) + varint(17) + part(9, NAN)), "the type 17"),
+        (
+            whole(matrix=SHAPED + FLOAT + b"\x25\0\0\xc0\x7f" * (WIDTH * len(EMOTIONS))),
+            "not finite",
+        ),
+        (whole(matrix=SHAPED + FLOAT + part(10, 2 * ZEROS)), "another type than it states"),
+        (whole(matrix=SHAPED + FLOAT + part(4, ZEROS) + part(9, ZEROS)), "another type than it"),
+        (whole(matrix=SHAPED + varint(16) + varint(3) + part(5, varint(300) * 15)), "not fit"),
+        (whole(matrix=SHAPED + varint(8) + varint(2**64 - 1) + FLOAT + part(9, b"")), "its shape"),
+        (whole(matrix=SHAPED + varint(8) + varint(2**40) + FLOAT + part(9, b"")), "its shape"),
+        (whole(part(13, part(1, b"q") + part(2, part(4, b"")))), "more than tensors"),
+    ],
+)
+def test_what_could_be_read_differently_is_refused(content: bytes, why: str) -> None:
+    refused(packed(model=content), why)
+
+
+def test_a_file_of_two_formats_is_refused() -> None:
+    """With these letters at its fifth byte onnxruntime takes a file for one of its own format."""
+    content = part(2, b"\0\0ORTM") + graph().SerializeToString()
+    assert content[4:8] == b"ORTM"
+    refused(packed(model=content), "onnxruntime's own format")
+
+
+def test_shapes_and_lists_may_be_packed() -> None:
+    """Both forms are the same to protobuf; what is stored in either is found."""
+    shape = part(1, varint(WIDTH) + varint(len(EMOTIONS))) + part(8, b"matrix")
+    onnx_scan.check(whole(matrix=shape + FLOAT + part(4, ZEROS)))
+    refused(packed(model=whole(matrix=shape + FLOAT + part(4, NAN))), "not finite")
+    packed_floats = part(1, b"a") + varint(20 << 3) + varint(6) + part(7, NAN)
+    node = helper.make_node("Relu", ["embedding"], ["x"]).SerializeToString()
+    refused(packed(model=whole(part(1, node + part(5, packed_floats)))), "not finite")
+
+
+def test_an_attribute_is_what_it_states() -> None:
+    node = helper.make_node("Relu", ["embedding"], ["x"]).SerializeToString()
+    for kind, value in ((1, varint(3 << 3) + b"\0"), (5, b""), ((1 << 32) | 1, b"")):
+        stated = part(1, b"a") + varint(20 << 3) + varint(kind) + value
+        refused(packed(model=whole(part(1, node + part(5, stated)))), "than it states")
+
+
+def texts() -> dict[str, bytes]:
+    """Graphs that would compute with texts."""
+    stored = helper.make_tensor("s", TensorProto.STRING, [1], [b"x" * 12_000])
+    linear = helper.make_node(
+        "LinearClassifier", ["features"], ["label", "scores"], domain="ai.onnx.ml",
+        coefficients=[1.0] * 15, intercepts=[0.0] * 3, classlabels_strings=["a", "b", "c"],
+    )  # fmt: skip
+    shape = numpy_helper.from_array(np.array([1 << 20, 1], np.int64), "shape")
+    expand = helper.make_node("Expand", ["label", "shape"], ["large"])
+    return {
+        "stored": graph(extra_initialisers=[stored]).SerializeToString(),
+        "constant": with_node("Constant", value=stored),
+        "attribute": with_node("Constant", value_string="x"),
+        "list": with_node("Constant", value_strings=["x", "y"]),
+        "cast": with_node("Cast", to=TensorProto.STRING),
+        "labels": graph(
+            extra_nodes=[linear, expand], extra_initialisers=[shape], domains={"ai.onnx.ml": 1}
+        ).SerializeToString(),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(texts()))
+def test_texts_are_no_numbers(name: str) -> None:
+    """onnxruntime counts the memory of numbers alone; a kilobyte of texts could take ten gigabytes."""
+    refused(packed(model=texts()[name]), "stores texts|computes with texts")
+
+
+CHILDREN = {
+    "model": {7: onnx_fields.GRAPH},
+    "graph": {1: onnx_fields.NODE, 5: onnx_fields.TENSOR},
+    "node": {5: onnx_fields.ATTRIBUTE},
+    "attribute": {5: onnx_fields.TENSOR},
+}
+
+
+class Fields:
+    """A message taken apart, which can be changed anywhere and put together again."""
+
+    def __init__(self, content: bytes, kind: onnx_fields.Message) -> None:
+        self.fields: list[tuple[int, object]] = []
+        inner = {**kind.parts, **CHILDREN.get(kind.name, {})}
+        for number, wire, value in onnx_fields.fields(memoryview(content), kind):
+            if number in inner:
+                value = Fields(bytes(value), inner[number])
+            elif not isinstance(value, int):
+                value = bytes(value)
+            self.fields.append((number << 3 | wire, value))
+
+    def everywhere(self) -> list[Fields]:
+        inner = [value for _, value in self.fields if isinstance(value, Fields)]
+        return [self, *(part for value in inner for part in value.everywhere())]
+
+    def pack(self) -> bytes:
+        content = b""
+        for tag, value in self.fields:
+            value = value.pack() if isinstance(value, Fields) else value
+            content += varint(tag)
+            if isinstance(value, int):
+                content += varint(value)
+            else:
+                content += (varint(len(value)) if tag & 7 == 2 else b"") + value
+        return content
+
+
+DANGEROUS: list[tuple[int, object]] = [
+    (1 << 3 | 2, LOOP),
+    (5 << 3 | 2, SHAPED + FLOAT + part(9, NAN)),
+    (6 << 3 | 2, graph().graph.SerializeToString()),
+    (13 << 3 | 2, PLACE),
+    (14 << 3, 1),
+    (15 << 3 | 2, SHAPED),
+    (22 << 3 | 2, SHAPED),
+    (25 << 3 | 2, part(1, b"f")),
+    (2 << 3, 8),
+    (4 << 3 | 5, NAN[:4]),
+    (9 << 3 | 2, NAN),
+    (7 << 3 | 2, NAN),
+    (4 << 3 | 2, b"Loop"),
+    (7 << 3 | 2, b"my.domain"),
+]
+
+
+def change(message: Fields, rng: random.Random) -> None:
+    """One change somewhere in a message, of those that mislead readers."""
+    place = rng.choice([found for found in message.everywhere() if found.fields])
+    at = rng.randrange(len(place.fields))
+    tag, value = place.fields[at]
+    kind = rng.randrange(6)
+    if kind == 0:
+        place.fields.insert(rng.randrange(len(place.fields) + 1), (tag, value))
+    elif kind == 1:
+        del place.fields[at]
+    elif kind == 2:
+        place.fields[at] = (tag + rng.choice([0, 8, -8, 1 << 32, 1 << 31]) & ~7 | tag & 7, value)
+    elif kind == 3 and isinstance(value, int):
+        odd = [0, 1, 2, 8, 10, 11, 16, 1 << 31, 1 << 32 | 1, 1 << 63, (1 << 64) - 1]
+        place.fields[at] = (tag, rng.choice(odd))
+    elif kind == 3 and isinstance(value, bytes):
+        flipped = bytearray(value or b"x")
+        flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        place.fields[at] = (tag, bytes(flipped))
+    else:
+        new, content = rng.choice(DANGEROUS)
+        beyond = rng.choice([0, 0, 1 << 32])
+        place.fields.insert(rng.randrange(len(place.fields) + 1), (new + beyond, content))
+
+
+def check_what_onnx_reads(content: bytes) -> None:
+    """The package ``onnx``, another reader of the same bytes, finds nothing that is refused."""
+    model = onnx.load_from_string(content)
+    assert not model.functions and not model.training_info
+    assert not model.graph.sparse_initializer
+    tensors = list(model.graph.initializer)
+    for node in model.graph.node:
+        assert node.op_type in onnx_scan.ALLOWED[node.domain]
+        for attribute in node.attribute:
+            assert not attribute.HasField("g") and not attribute.graphs
+            assert not attribute.HasField("sparse_tensor") and not attribute.sparse_tensors
+            assert np.isfinite([attribute.f, *attribute.floats]).all()
+            tensors += [*attribute.tensors, *([attribute.t] if attribute.HasField("t") else [])]
+    for tensor in tensors:
+        assert tensor.data_location == TensorProto.DEFAULT and not tensor.external_data
+        assert tensor.data_type != TensorProto.STRING and not tensor.string_data
+        values = numpy_helper.to_array(tensor)
+        assert np.isfinite(values).all() or values.size == 1
+    known = model.SerializeToString()
+    model.DiscardUnknownFields()
+    assert model.SerializeToString() == known
+
+
+def test_what_is_let_through_is_read_the_same_by_another_reader() -> None:
+    node = helper.make_node("Elu", ["embedding"], ["x"], alpha=0.5)
+    value = numpy_helper.from_array(np.ones(3, np.float16), "half")
+    rich = graph(
+        extra_nodes=[node, helper.make_node("Constant", [], ["c"], value=value)],
+        extra_initialisers=[helper.make_tensor("typed", TensorProto.FLOAT, [2], [1.0, 2.0])],
+    ).SerializeToString()
+    onnx_scan.check(rich)
+    rng = random.Random(0)
+    passed = 0
+    for _ in range(3000):
+        message = Fields(rich, onnx_fields.MODEL)
+        for _ in range(rng.randint(1, 3)):
+            change(message, rng)
+        content = message.pack()
+        try:
+            onnx_scan.check(content)
+        except onnx_scan.ScanError as error:
+            assert str(error)
+            continue
+        passed += 1
+        check_what_onnx_reads(content)
+    assert 200 < passed < 1500
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def heavy(n_products: int) -> bytes:
+    """A graph of some hundred bytes that multiplies large matrices without any input."""
+    shape = numpy_helper.from_array(np.array([2048, 2048], np.int64), "shape")
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["a0"])]
+    nodes += [helper.make_node("MatMul", [f"a{n}", "a0"], [f"a{n + 1}"]) for n in range(n_products)]
+    nodes += [
+        helper.make_node("ReduceSum", [f"a{n_products}"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["product", "sum"], ["logits"]),
+    ]
+    model = graph(extra_nodes=nodes, extra_initialisers=[shape])
+    model.graph.node[1].output[0] = "product"
+    return model.SerializeToString()
+
+
+def test_a_graph_computes_little_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What depends on no input waits for the run, and the run has an end."""
+    monkeypatch.setattr(model_file, "LONGEST_RUN", 0.5)
+    started = time.process_time()
+    loaded = model_file.unpack(packed(model=heavy(400)), "heavy.emoscope")
+    assert time.process_time() - started < 5
+    with pytest.raises(ModelError, match="not done after 0.5 s"):
+        loaded.run(np.ones((1, WIDTH), np.float32))
+    assert time.process_time() - started < 20
+
+
+def test_a_shape_that_is_known_counts_as_no_input() -> None:
+    nodes = [
+        helper.make_node("Shape", ["features"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+    ]
+    assert not onnx_scan.check(graph(extra_nodes=nodes).SerializeToString()).quick
+    assert onnx_scan.check(graph(extra_nodes=nodes[:1]).SerializeToString()).quick
+
+
+def test_what_grows_while_loading_waits() -> None:
+    """Two small weights and one cheap operator make 256 MB."""
+    sides = [
+        numpy_helper.from_array(np.ones(shape, np.float32), name)
+        for name, shape in (("column", (8192, 1)), ("row", (1, 8192)))
+    ]
+    nodes = [helper.make_node("Mul", ["column", "row"], ["o0"])]
+    nodes += [helper.make_node("Exp", [f"o{n}"], [f"o{n + 1}"]) for n in range(100)]
+    content = graph(extra_nodes=nodes, extra_initialisers=sides).SerializeToString()
+    checked = onnx_scan.check(content)
+    assert checked.quick and checked.largest == 4 * 8192
+    started = time.process_time()
+    model_file.unpack(packed(model=content), "wide.emoscope")
+    assert time.process_time() - started < 5
+
+
+def test_operators_out_of_order_are_refused() -> None:
+    model = graph()
+    model.graph.node.reverse()
+    refused(packed(model=model.SerializeToString()), "order in which they run")
 
 
 # --- cards ----------------------------------------------------------------------------------------

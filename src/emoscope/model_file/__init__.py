@@ -23,6 +23,7 @@ import dataclasses
 import functools
 import io
 import os
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -51,6 +52,13 @@ LARGEST_RATIO = 200
 MOST_MEMORY = 1 << 32
 """Bytes that all graphs of a process may take together while they run: 4 GiB, some fifty times what
 30 s of speech need."""
+LARGEST_UNPACKED = 4
+"""Bytes of what is computed while loading by bytes of the largest weight: 8 bits become 32."""
+SMALLEST_FOLDED = 1 << 16
+"""Bytes of what may always be computed while loading."""
+LONGEST_RUN = 60.0
+"""Seconds after which a run of a graph is ended before its next operator. The shipped model takes
+0.2 s for the longest piece of sound that is judged as a whole."""
 OUTPUTS = ("logits", "embedding")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -116,14 +124,26 @@ class ModelFile:
         Raises
         ------
         ModelError
-            When the graph fails or gives anything but finite numbers of the promised shape.
+            When the graph fails, takes longer than :data:`LONGEST_RUN`, or gives anything but
+            finite numbers of the promised shape.
         """
+        import onnxruntime
+
         given = {self.card.input.kind: np.ascontiguousarray(array, dtype=np.float32)}
+        options = onnxruntime.RunOptions()
+        clock = threading.Timer(LONGEST_RUN, setattr, (options, "terminate", True))
+        clock.daemon = True
+        clock.start()
         try:
-            logits, embedding = self.session.run(OUTPUTS, given)
+            logits, embedding = self.session.run(OUTPUTS, given, options)
         # onnxruntime's exceptions share no base class of their own.
         except Exception as error:
-            raise ModelError(f"{self.path}: the graph failed: {_first_line(error)}") from error
+            reason = _first_line(error)
+            if options.terminate:
+                reason = f"it was not done after {LONGEST_RUN:g} s"
+            raise ModelError(f"{self.path}: the graph failed: {reason}") from error
+        finally:
+            clock.cancel()
         wanted = ((len(array), len(self.card.emotions)), (len(array), self.card.embedding_width))
         if (logits.shape, embedding.shape) != wanted:
             raise ModelError(
@@ -219,8 +239,8 @@ def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True
     try:
         members, checksum = _members(content)
         card = Card.from_json(members[CARD].decode("utf-8"))
-        onnx_scan.check(members[GRAPH])
-        session = _session(members[GRAPH], threads, optimise)
+        checked = onnx_scan.check(members[GRAPH])
+        session = _session(members[GRAPH], checked, threads, optimise)
         _check_signature(session, card)
     except UnicodeDecodeError as error:
         raise ModelError(f"{name}: the card is not UTF-8 text") from error
@@ -262,19 +282,30 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _session(graph: bytes, threads: int, optimise: bool) -> onnxruntime.InferenceSession:
+def _session(
+    graph: bytes, checked: onnx_scan.Checked, threads: int, optimise: bool
+) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     _bound_memory()
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry(
+        "optimization.constant_folding_max_output_size_in_bytes",
+        str(max(SMALLEST_FOLDED, LARGEST_UNPACKED * checked.largest)),
+    )
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Nothing ends what is computed while loading; it waits for the first run, which has an end.
+    slow = [] if checked.quick else ["ConstantFolding"]
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=slow
+        )
     # onnxruntime's exceptions share no base class of their own.
     except Exception as error:
         raise ModelError(f"onnxruntime refuses the graph: {_first_line(error)}") from error
