@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import audio
+from emoscope.audio import opening
 from emoscope.errors import AudioError
+from emoscope.store import content
 
 RATE = 16_000
 STEREO = (
@@ -154,7 +156,40 @@ def test_urls_through_fsspec(tmp_path):
     local.write_bytes(encoded(tone()))
     assert audio.load(f"file://{local}").duration == 1.0
     assert reason("memory://clips/none.wav") == "no such file"
-    assert "Protocol not known" in reason("nowhere://a.wav")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nowhere://a.wav", "'nowhere://' is not read; a URL may begin with file, memory, s3"),
+        ("webhdfs://127.0.0.1:9/a.wav", "'webhdfs://' is not read"),
+        ("reference://a.wav::/tmp/refs.json", "'reference://' is not read"),
+        ("memory://a.wav::s3://bucket/x", "a URL within another is not read"),
+        ("simplecache::memory://clips/b.flac", "no such file"),
+        ("file:///dev/zero", "not a regular file"),
+        ("FILE:///dev/zero", "not a regular file"),
+    ],
+)
+def test_urls_lead_to_few_places(url, says):
+    with fsspec.open("memory://clips/b.flac", "wb") as file:
+        file.write(encoded(tone(), form="FLAC"))
+    assert says in reason(url)
+    assert content.read(url) is None and content.stamp(url) is None
+
+
+def test_a_url_of_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert reason(f"file://{tmp_path}/pipe") == "not a regular file"
+    assert content.read(f"file://{tmp_path}/pipe") is None
+
+
+def test_what_a_url_sends_is_bounded(monkeypatch):
+    with fsspec.open("memory://clips/long.wav", "wb") as file:
+        file.write(bytes(3 * 2**20))
+    with pytest.raises(AudioError, match="larger than the limit of 2097152 bytes"):
+        opening.open_binary("memory://clips/long.wav", limit=2**21)
+    monkeypatch.setattr(content, "MAX_REMOTE", 2**21)
+    assert content.read("memory://clips/long.wav") is None
 
 
 def test_real_stereo_clips_mix_down_exactly(ravdess):

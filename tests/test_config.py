@@ -43,6 +43,11 @@ def test_mistakes_are_named(tmp_path, text, error, says):
         config.load(tmp_path / "run.toml", "compare", VALID)
 
 
+def test_a_byte_order_mark_is_not_a_key(tmp_path):
+    (tmp_path / "run.toml").write_text("[compare]\nseed = 1\n", encoding="utf-8-sig")
+    assert config.load(tmp_path / "run.toml", "compare", VALID) == {"seed": 1}
+
+
 def test_a_result_can_be_made_again_from_its_options(emoscope, manifest, tmp_path):
     words = [
         "compare", manifest, "--models", "tree,svm", "--features", "mel", "--protocol", "loso",

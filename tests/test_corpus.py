@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
@@ -376,6 +378,13 @@ def test_any_bytes_are_read_or_refused(tmp_path, suffix, content):
 cell = st.text(st.characters(), max_size=12)  # lone surrogates included
 
 
+def is_a_name(file):
+    try:
+        return b"\0" not in os.fsencode(file)
+    except UnicodeEncodeError:
+        return False
+
+
 @given(rows=st.lists(st.tuples(cell, cell | st.sampled_from(EMOTIONS), cell), max_size=8))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_is_used_or_refused(tmp_path, rows):
@@ -385,11 +394,109 @@ def test_every_row_is_used_or_refused(tmp_path, rows):
     try:
         loaded = corpus.load(path)
     except EmoscopeError:
-        used = [r for r in rows if r[0].strip() and labels.canonical(r[1].strip()) is not None]
-        assert not used
+        named = [r for r in rows if r[0].strip() and is_a_name(r[0])]
+        assert not [r for r in named if labels.canonical(r[1].strip()) is not None]
     else:
         assert len(loaded) + len(loaded.rejected) == len(rows)
         loaded.table.drop(columns="path").to_csv(tmp_path / "out.csv", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http://127.0.0.1/a.wav", "HTTPS://host/a.wav", "webhdfs://127.0.0.1:8765/a.wav",
+        "github://owner:repo@main/a.wav", "zip://a.wav::/tmp/bomb.zip",
+        "s3://bucket/a.zip::memory://x", "reference://a.wav::/tmp/refs.json", "nul\0.wav",
+        "\ud800.wav",
+    ],
+)  # fmt: skip
+def test_a_manifest_cannot_name_everything(tmp_path, name):
+    """It may be foreign: it must not choose whom this machine asks, nor unpack what it points at."""
+    rows = [{"file": file, "emotion": "sad"} for file in (name, "a.wav", "s3://bucket/b.wav")]
+    path = csv(tmp_path, "\n".join(map(json.dumps, rows)), "m.jsonl")
+    loaded = corpus.load(path)
+    assert loaded.table["clip"].tolist() == ["a.wav", "s3://bucket/b.wav"]
+    assert reasons(loaded)[0].startswith(("'", "a URL within", "no file can have this name"))
+    str(loaded.rejected[0]).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "m.csv",
+            "file,emotion,emotion\na,sad,happy\n",
+            "columns 'emotion' and 'emotion' have one",
+        ),
+        ("m.csv", "file;emotion ;Emotion\na;sad;happy\n", "columns 'emotion ' and 'Emotion'"),
+        ("m.jsonl", '{"file": "a", "emotion": "sad", "emotion": "happy"}', "line 1: the columns"),
+        ("m.jsonl", '{"file": "a", "emotion": "sad", "FILE": "b"}', "'file' and 'FILE' have one"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(tmp_path, name, content, message):
+    with pytest.raises(CorpusError, match=message):
+        corpus.load(csv(tmp_path, content, name))
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
+    names = ["file", "emotion", "emotion"]
+    table = pa.table([pa.array(["a.wav"]), pa.array(["sad"]), pa.array(["happy"])], names=names)
+    pa.parquet.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises(CorpusError, match="columns 'emotion' and 'emotion'"):
+        corpus.load(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("bomb", ["nothing", "rows", "text", "nested"])
+def test_small_parquet_files_cannot_unpack_without_bound(tmp_path, monkeypatch, bomb):
+    """What the file says of its size is not believed: packed, all of these are a few kB."""
+    monkeypatch.setattr(manifest_files, "MAX_BYTES", 2**24)
+    n = 10_000_000 if bomb in ("nothing", "rows") else 5_000
+    indices = pa.array(np.zeros(n, dtype=np.int32))
+    files = pa.DictionaryArray.from_arrays(indices, ["a.wav"])
+    sad = pa.DictionaryArray.from_arrays(indices, ["sad"])
+    long = pa.DictionaryArray.from_arrays(indices, ["x" * 100_000])
+    table = {
+        "nothing": lambda: {"file": pa.nulls(n), "emotion": pa.nulls(n)},
+        "rows": lambda: {"file": files, "emotion": sad},
+        "text": lambda: {"file": files, "emotion": sad, "text": long},
+        "nested": lambda: {"file": files, "emotion": pa.StructArray.from_arrays([long], ["x"])},
+    }[bomb]()
+    path = tmp_path / "m.parquet"
+    pa.parquet.write_table(pa.table(table), path, compression="zstd", row_group_size=n)
+    assert path.stat().st_size < 100_000
+    message = "does not pack so tightly" if n > 5_000 else "limit of 16777216 bytes when unpacked"
+    with pytest.raises(CorpusError, match=message):
+        corpus.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_manifests_have_a_limit_of_rows(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(manifest_files, "MAX_ROWS", 3)
+    frame = pd.DataFrame({"file": list("abcd"), "emotion": ["sad"] * 4})
+    path = tmp_path / f"m{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path) if suffix == ".csv" else frame.to_json(
+            path, orient="records", lines=True
+        )
+    with pytest.raises(CorpusError, match="more than the limit of 3 rows"):
+        corpus.load(path)
+
+
+def test_text_that_parquet_calls_bytes_is_text(tmp_path):
+    rows = {"file": ["a.wav", "b.wav"], "emotion": [b"sad", b"sad"], "speaker": [b"03", b"\xff"]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "m.parquet")
+    assert corpus.load(tmp_path / "m.parquet").speakers == ["03", "\\xff"]
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metadata.csv")
+    os.mkfifo(tmp_path / "x_train_1.jsonl")
+    with pytest.raises(CorpusError, match="no audio file"):
+        corpus.load(tmp_path)
+    with pytest.raises(CorpusError, match="not a regular file"):
+        manifest_files.read_rows(tmp_path / "metadata.csv")
 
 
 # --- EmoBox and Hugging Face ----------------------------------------------------------------------
@@ -553,7 +660,7 @@ def test_audformat_speakers_in_a_table(database):
         ("db.yaml", "!!python/object/apply:os.system ['true']", "not a readable YAML header"),
         ("db.yaml", "tables: {}", "no table of whole files.*tables: none"),
         ("db.yaml", "tables: {../../x: {type: filewise}}", "a table cannot be called"),
-        ("db.emotion.csv", "", "not a readable table"),
+        ("db.emotion.csv", "", "not a readable csv"),
         ("db.emotion.csv", "a,b\n1,2\n", "no column 'file'"),
     ],
 )
@@ -561,6 +668,64 @@ def test_audformat_refusals(database, name, content, message):
     csv(database, content, name)
     with pytest.raises(CorpusError, match=message):
         corpus.load(database)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 10}]\n" for n in range(9))
+            + "license: *a9\n",
+            "more than 200000 values",
+        ),
+        ("license: &x [*x]\n", "refers to itself"),
+        ("license: [CC0, 1.0]\n", "'license' is no text"),
+        ("name: {a: b}\n", "'name' is no text"),
+        ("x: '" + "y" * 2**21 + "'\n", "larger than the limit of 2097152 bytes"),
+    ],
+)  # fmt: skip
+def test_headers_that_unfold_into_more_are_refused(database, text, message):
+    header = HEADER.replace("name: tiny\n", "").replace("license: CC0-1.0\n", "")
+    csv(database, header + text, "db.yaml")
+    with pytest.raises(CorpusError, match=message):
+        corpus.load(database)
+
+
+def test_audformat_headers_may_refer_to_what_they_said(database):
+    """As audformat writes them when two schemes have the same list of labels."""
+    again = HEADER.replace("labels: {anger", "labels: &id001 {anger")
+    again = again.replace("  speaker:\n", "  mood: {labels: *id001}\n  speaker:\n", 1)
+    csv(database, again, "db.yaml")
+    assert len(corpus.load(database)) == 2
+
+
+def test_audformat_rows_that_contradict_are_named(database):
+    rows = "file,emotion\nwav/b.wav,anger\nwav/b.wav,anger\n"
+    csv(database, rows, "db.emotion.categories.test.csv")
+    loaded = corpus.load(database)
+    assert loaded.emotions == ["happy", "angry"]
+    told = [str(error).replace(str(database), "") for error in loaded.rejected]
+    assert [told[0], told[-1]] == [
+        "table 'emotion.categories.test': says emotion 'anger' of wav/b.wav, where an earlier table "
+        "says 'happiness', which is used; rows that contradict: 1",
+        "/wav/b.wav: listed more than once; its first row is used",
+    ]
+
+
+def test_audformat_files_in_two_splits_stay_in_both(database):
+    test = HEADER[HEADER.index("  emotion.categories.test:") : HEADER.index("  files:\n")]
+    csv(database, HEADER.replace(test, test.replace("test", "train") + test), "db.yaml")
+    csv(database, "file,emotion\nwav/b.wav,happiness\n", "db.emotion.categories.train.csv")
+    table = corpus.load(database).table
+    both = table[table["path"].str.endswith("b.wav")]
+    assert sorted(both["split"]) == ["test", "train"] and set(both["speaker"]) == {"8"}
+
+
+def test_audformat_tables_are_not_shifted_by_a_comma(database):
+    rows = "file,speaker,transcription\nwav/a.wav,3,Hallo,\nwav/b.wav,8,Na,\n"
+    csv(database, rows, "db.files.csv")
+    assert corpus.load(database).table["speaker"].tolist() == ["3", "8"]
 
 
 def test_audformat_pickles_are_refused(database):

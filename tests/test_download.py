@@ -442,11 +442,41 @@ def test_a_damaged_archive_is_fetched_again_next_time(server, tmp_path):
     damaged = bytearray(GOOD)
     damaged[100] ^= 1
     server.content = bytes(damaged)
-    with pytest.raises(CorpusError, match="damaged: wrong checksum of Actor_01.*It was deleted"):
+    with pytest.raises(CorpusError, match="damaged .* for file 'Actor_01.*It was deleted"):
         get(server, tmp_path, md5=None)
     server.content = GOOD
     get(server, tmp_path, md5=None)
     assert files(tmp_path) == CLIPS
+
+
+def test_a_damaged_archive_of_the_users_own_is_left_alone(server, tmp_path):
+    (tmp_path / "tiny.zip").write_bytes(GOOD[:-30])
+    with pytest.raises(CorpusError, match="damaged .*move it away"):
+        get(server, tmp_path, md5=None, size=None)
+    assert (tmp_path / "tiny.zip").read_bytes() == GOOD[:-30]
+
+
+@pytest.mark.parametrize("content", [{}, {"README.txt": b"moved"}, {"__MACOSX/._a.wav": b"x"}])
+def test_an_archive_without_a_recording_is_no_corpus(server, tmp_path, content):
+    server.content = archive(content)
+    with pytest.raises(CorpusError, match="the archive holds no recording. It was deleted"):
+        get(server, tmp_path, md5=None, size=None)
+    assert files(tmp_path) == {} and not (tmp_path / ".tiny.zip.done").exists()
+
+
+def test_a_bomb_is_refused_before_any_of_it_is_decompressed(server, tmp_path, monkeypatch):
+    """Also where the publisher states no checksum, so that the archive's own have to do."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros.wav", bytes(10**7))
+    server.content = content.getvalue()
+
+    def read(*arguments):
+        raise AssertionError("decompressed")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+    with pytest.raises(CorpusError, match="would unpack to 10000000 bytes"):
+        get(server, tmp_path, md5=None, size=None)
 
 
 def test_file_names_of_downloads():

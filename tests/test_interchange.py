@@ -1,5 +1,6 @@
 """What goes out in the forms of others comes back the same, and others can read it."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,8 +12,9 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from emoscope import corpus, interchange, model_file
+from emoscope import corpus, dataset, interchange, model_file
 from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
+from emoscope.features.table import Features
 from emoscope.files import DATA
 from emoscope.interchange import arff, publishing, tracking
 from emoscope.result import Result
@@ -331,3 +333,78 @@ def test_a_link_in_the_folder_is_read_before_its_place_is_taken(own, tmp_path):
     own.table["clip"] = [str((n + 1) % 8) for n in range(8)]
     written = interchange.write(own, tmp_path / "made", format="huggingface")
     assert [open(path, "rb").read() for path in written.table["path"]] == wanted  # noqa: SIM115
+
+
+@pytest.mark.parametrize("format", ["audformat", "huggingface"])
+def test_what_is_no_recording_is_not_published(own, tmp_path, format):
+    """A manifest of somebody else's may name any file of this machine."""
+    secret = tmp_path / "id_rsa.wav"
+    secret.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n" * 50)
+    own.table.loc[2, "path"] = str(secret)
+    written = interchange.write(own, tmp_path / "made", format=format)
+    assert [error.path for error in written.rejected] == [str(secret)]
+    assert "not audio" in written.rejected[0].reason
+    assert len(os.listdir(tmp_path / "made" / "audio")) == 7 and secret.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("format", ["audformat", "huggingface"])
+def test_two_corpora_do_not_become_one(own, tmp_path, format):
+    folder = tmp_path / "made"
+    interchange.write(own, folder, format=format)
+    before = {path.name: path.stat() for path in folder.iterdir()}
+    clips = [f"other {clip}" for clip in own.table["clip"]]
+    named = corpus.Corpus("another", own.table.assign(corpus="another"), licence="secret")
+    for other in (named, corpus.Corpus(own.name, own.table.assign(clip=clips))):
+        with pytest.raises(CorpusError, match="holds another corpus .*choose a new folder"):
+            interchange.write(other, folder, format=format)
+    assert {path.name: path.stat() for path in folder.iterdir()} == before
+    interchange.write(own, folder, format=format)  # the same again
+    assert_same(corpus.load(folder), own)
+
+
+def test_a_full_disk_leaves_no_half_recording(own, tmp_path, monkeypatch):
+    folder = tmp_path / "made"
+    interchange.write(own, folder, format="huggingface")
+    kept = {path: path.read_bytes() for path in (folder / "audio").iterdir()}
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(interchange, "_read", refuse)
+    with pytest.raises(CorpusError, match="No space left"):
+        interchange.write(own, folder, format="huggingface")
+    assert {path: path.read_bytes() for path in (folder / "audio").iterdir()} == kept
+    assert not (folder / "metadata.csv").exists()
+
+
+def refuse(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_column_that_could_name_files_is_not_taken_for_them(own, tmp_path):
+    own.table["file_name"] = "elsewhere"
+    own.table["wav"] = "nowhere"
+    interchange.write(own, tmp_path / "made", format="huggingface")
+    read = corpus.load(tmp_path / "made")
+    assert_same(read, own)
+    assert set(read.table["listed_wav"]) == {"nowhere"}
+    assert set(read.table["listed_file_name"]) == {"elsewhere"}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arff"])
+def test_a_column_of_the_corpus_takes_no_features_place(own, tmp_path, ending):
+    own.table["level"], own.table["n_frames"], own.table["corpus_level"] = "loud", "7", "x"
+    values = np.arange(8, dtype=np.float32)[:, None]
+    made = {"vector": Features(list(own.table["clip"]), [{"name": "level"}], ("level",), values)}
+    if ending == "parquet":
+        frames = [np.ones((n + 1, 2), np.float32) for n in range(8)]
+        made["frames"] = Features(list(own.table["clip"]), [{"name": "frames"}], frames=frames)
+    path = tmp_path / f"x.{ending}"
+    renamed = dataset.write(dataset.Dataset(own, made), path)
+    assert renamed["level"] == "corpus_corpus_level"
+    if ending == "arff":
+        assert path.read_text().count("@attribute 'level' numeric") == 1
+        return
+    table = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
+    assert table["level"].tolist() == values[:, 0].tolist() and table.columns.is_unique
+    assert set(table["corpus_corpus_level"]) == {"loud"}
+    if ending == "parquet":
+        assert table["n_frames"].tolist() == list(range(1, 9))
+        assert set(table["corpus_n_frames"]) == {"7"}

@@ -138,6 +138,30 @@ def test_parameters_that_do_not_fit(tmp_path, content, says):
         tuning.load(tmp_path / "x.json", "lda")
 
 
+@pytest.mark.parametrize(
+    "value", ['"x"', "-1", "null", "{}", "[1]", "NaN", "1e999", "true", "[{}]"]
+)
+def test_values_that_no_search_tries(tmp_path, value):
+    (tmp_path / "x.json").write_text(f'{{"model": "svm", "parameters": {{"svm__C": {value}}}}}')
+    with pytest.raises(ModelError, match=r"svm__C is .*, which no search tries; it tries 0\.001, "):
+        tuning.load(tmp_path / "x.json", "svm")
+
+
+def test_parameters_nested_too_deeply(tmp_path):
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="no parameters as emoscope tune writes them"):
+        tuning.load(tmp_path / "x.json", "svm")
+
+
+@pytest.mark.parametrize("model", [name for name in models.names() if models.get(name).search])
+def test_every_value_that_a_search_tries_is_read_back(tmp_path, model):
+    space = models.get(model).search
+    for n in range(max(map(len, space.values()))):
+        chosen = {name: values[n % len(values)] for name, values in space.items()}
+        tuning.save(tuning.Tuning(None, model, [{"parameters": chosen}]), [], tmp_path / "x.json")
+        assert tuning.load(tmp_path / "x.json", model) == chosen
+
+
 def test_what_was_chosen_survives_a_file(data, tmp_path):
     trials = [{"parameters": {"hidden": (300, 100), "alpha": 0.1}, "uar": 0.5, "uar_std": 0.1}]
     made = tuning.Tuning(None, "mlp", trials)

@@ -85,7 +85,7 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        document = tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
+        document = tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (TOMLKitError, ValueError, RecursionError) as error:

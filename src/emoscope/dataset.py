@@ -84,24 +84,50 @@ def load(
     return Dataset(extracted.corpus, extracted.features)
 
 
-def write(data: Dataset, path: str | os.PathLike[str]) -> None:
+def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     """Write corpus columns and features side by side, as Parquet or, by the ending, CSV or ARFF.
 
     Frames, whose number differs from clip to clip, go into Parquet alone: one column ``frames`` of
     float32 bytes, row after row, and one of their number, ``n_frames``.
+
+    Returns
+    -------
+    dict of str to str
+        Columns of the corpus that have the name of a feature's → what they are called instead.
 
     Raises
     ------
     FeatureError
         When frames are to go into CSV or ARFF.
     """
+    target = Path(path)
+    computed = _computed(data, target)
     about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
-    parts = [about]
+    names = {str(name) for name in [*about, *computed]}
+    renamed: dict[str, str] = {}
+    for name in about:
+        if name in computed:
+            renamed[name] = f"corpus_{name}"
+            while renamed[name] in names:
+                renamed[name] = f"corpus_{renamed[name]}"
+    table = pd.concat([about.rename(columns=renamed), computed], axis=1)
+    if target.suffix == ".csv":
+        write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
+    elif target.suffix == ".arff":
+        write_atomically(target, arff.text(table, relation=data.corpus.name))
+    else:
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        write_atomically(target, buffer.getvalue())
+    return renamed
+
+
+def _computed(data: Dataset, target: Path) -> pd.DataFrame:
+    """The columns of the features."""
+    table = pd.DataFrame(index=range(len(data.corpus)))
     if "vector" in data.features:
-        parts.append(data.features["vector"].to_pandas().reset_index(drop=True))
-    table = pd.concat(parts, axis=1)
-    target = Path(path)
+        table = data.features["vector"].to_pandas().reset_index(drop=True)
     if "frames" in data.features:
         if target.suffix != ".parquet":
             raise FeatureError(
@@ -111,15 +137,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> None:
         frames = data.features["frames"].frames or []
         table["n_frames"] = [len(f) for f in frames]
         table["frames"] = [f.astype("<f4").tobytes() for f in frames]
-    if target.suffix == ".csv":
-        write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
-        return
-    if target.suffix == ".arff":
-        write_atomically(target, arff.text(table, relation=data.corpus.name))
-        return
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomically(target, buffer.getvalue())
+    return table
 
 
 def _embedded(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:

@@ -231,12 +231,13 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        When it cannot be read, is of another model or names parameters that are not tuned.
+        When it cannot be read, is of another model, names parameters that are not tuned or gives one
+        a value that no search tries.
     """
     try:
         document = json.loads(Path(path).read_text("utf-8"))
         chosen, tuned = dict(document["parameters"]), document["model"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(
             f"{os.fspath(path)}: no parameters as emoscope tune writes them"
         ) from error
@@ -249,4 +250,14 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
             f"valid: {', '.join(search_space)}"
         )
     # JSON has no tuples; a choice that was one must be one again.
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+    for name, value in chosen.items():
+        tried = [
+            one for one in search_space[name] if isinstance(one, bool) == isinstance(value, bool)
+        ]
+        if value not in tried:
+            raise ModelError(
+                f"{os.fspath(path)}: {name} is {json.dumps(value)}, which no search tries; "
+                f"it tries {json.dumps(list(search_space[name]))[1:-1]}"
+            )
+    return chosen

@@ -90,7 +90,7 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
     Parameters
     ----------
     path : str, bytes or path-like
-        A file, or any URL that fsspec understands (``s3://…``, ``memory://…``).
+        A file, or a URL of :data:`emoscope.audio.opening.PROTOCOLS` (``s3://…``, ``https://…``).
     max_seconds : float, optional
         Refuse recordings longer than this. Without it the limit is :data:`MAX_SAMPLES`.
 
@@ -122,7 +122,7 @@ def blocks(
     Parameters
     ----------
     path : str, bytes or path-like
-        A file, or any URL that fsspec understands.
+        A file, or a URL as for :func:`load`.
     max_seconds : float, optional
         Refuse recordings longer than this; without it there is no limit.
 

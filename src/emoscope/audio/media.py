@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
     Parameters
     ----------
     path : str or path-like
-        A sound or video file, or a URL that fsspec understands.
+        A sound or video file, or a URL as for :func:`emoscope.audio.load`.
     max_seconds : float, optional
         Refuse recordings longer than this.
 
@@ -87,7 +87,7 @@ def blocks(path: str | os.PathLike[str], *, max_seconds: float | None = None) ->
     Parameters
     ----------
     path : str or path-like
-        A sound or video file, or a URL that fsspec understands.
+        A sound or video file, or a URL as for :func:`emoscope.audio.load`.
     max_seconds : float, optional
         Refuse recordings longer than this; without it there is no limit.
 

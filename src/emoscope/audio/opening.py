@@ -1,4 +1,4 @@
-"""Opens what a user names as a recording: a regular file, or a URL through fsspec.
+"""Opens what a user names as a recording: a regular file, or a URL of a few kinds through fsspec.
 
 Nothing else is opened, nothing is waited for, and every refusal is an
 :class:`~emoscope.errors.AudioError` in plain words.
@@ -10,12 +10,22 @@ import io
 import os
 import re
 import stat
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, Any
 
 from ..errors import AudioError
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 """How the name of something that is not a local file begins."""
+
+STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
+"""What a URL in a manifest may begin with: places that the user has set up."""
+
+PROTOCOLS = (*STORES, "http", "https")
+"""What a URL may begin with. fsspec knows many more, such as archives within archives, tables of
+references to other addresses and hosts of every kind; a name must not be able to reach those."""
+
+_BLOCK = 2**20
 
 
 def open_binary(name: str, *, limit: int) -> IO[bytes]:
@@ -24,7 +34,7 @@ def open_binary(name: str, *, limit: int) -> IO[bytes]:
     Parameters
     ----------
     name : str
-        A file name, or a URL that fsspec understands.
+        A file name, or a URL of one of :data:`PROTOCOLS`, for which fsspec knows a file system.
     limit : int
         Most bytes to fetch from elsewhere; local files are read as they are decoded.
 
@@ -66,25 +76,61 @@ def _open_file(path: str, name: str) -> IO[bytes]:
 
 def _open_url(url: str, limit: int) -> IO[bytes]:
     """Fetch what a URL names into memory."""
-    from fsspec.core import url_to_fs
-
+    if reason := refusal(url):
+        raise AudioError(url, reason)
+    local = local_path(url)
+    if local is not None:
+        return _open_file(local, url)
+    content = io.BytesIO()
     try:
-        system, path = url_to_fs(url)
-        if "file" in ([system.protocol] if isinstance(system.protocol, str) else system.protocol):
-            return _open_file(path, url)
-        with system.open(path, "rb") as remote:
-            content: bytes = remote.read(limit + 1)
-    except AudioError:
-        raise
+        system, path = remote(url)
+        with system.open(path, "rb") as source:
+            # A stream may give fewer bytes than asked for before it ends.
+            while content.tell() <= limit and (block := source.read(_BLOCK)):
+                content.write(block)
     except OSError as error:
         raise AudioError(url, os_reason(error)) from None
     except Exception as error:  # every protocol brings exceptions of its own
         raise AudioError(url, f"cannot be fetched: {error}") from None
-    if not content:
+    if not content.tell():
         raise AudioError(url, "empty file")
-    if len(content) > limit:
+    if content.tell() > limit:
         raise AudioError(url, f"larger than the limit of {limit} bytes")
-    return _Reader(io.BytesIO(content))
+    content.seek(0)
+    return _Reader(content)
+
+
+def refusal(url: str, protocols: Sequence[str] = PROTOCOLS) -> str:
+    """Why a URL is not opened; empty when it may be."""
+    protocol = url.partition("://")[0]
+    if protocol.lower() not in protocols:
+        return f"'{protocol}://' is not read; a URL may begin with {', '.join(protocols)}"
+    return "a URL within another is not read" if "::" in url else ""
+
+
+def remote(url: str) -> tuple[Any, str]:
+    """The file system of a URL that may be opened, and the path there; fsspec's file systems bound its time.
+
+    Raises
+    ------
+    AudioError
+        When it may not be opened.
+    """
+    from fsspec.core import url_to_fs
+
+    if reason := refusal(url):
+        raise AudioError(url, reason)
+    protocol, _, rest = url.partition("://")
+    found: tuple[Any, str] = url_to_fs(f"{protocol.lower()}://{rest}")
+    return found
+
+
+def local_path(name: str) -> str | None:
+    """The path on this machine that a name means; None for URLs of anything else."""
+    if not URL.match(name):
+        return name
+    is_file = name.lower().startswith("file://") and not refusal(name)
+    return str(remote(name)[1]) if is_file else None
 
 
 def os_reason(error: OSError) -> str:

@@ -125,7 +125,7 @@ def _manifest(source: Path) -> list[Split]:
             "another manifest"
         )
     if files[0].name == audformat.HEADER:
-        _, _, rows = audformat.read(files[0].parent)
+        rows = audformat.read(files[0].parent).rows
         return _by_column(files[0], _as_listed([_renamed(row) for row in rows], files[0]))
     parts = []
     for file in files:

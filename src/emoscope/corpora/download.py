@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import CorpusError, UnknownNameError
 from ..files import write_atomically
 from .base import CorpusInfo, Download
-from .unpack import damage, need_space, unpack
+from .unpack import DamageError, need_space, unpack
 
 if TYPE_CHECKING:
     import requests
@@ -132,7 +132,8 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
     if _complete(marker, folder):
         return
     archive = folder / item.file_name
-    if archive.exists():
+    by_hand = archive.exists()
+    if by_hand:
         fault = _fault(item, archive)
         if fault:
             raise CorpusError(f"{archive}: {fault}; move it away and run the command again")
@@ -147,7 +148,13 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
         os.replace(partial, archive)
         _origin_file(partial).unlink(missing_ok=True)
     what = f"unpacking {item.file_name}"
-    files = unpack(archive, folder, progress=lambda done, total: report(what, done, total))
+    try:
+        files = unpack(archive, folder, progress=lambda done, total: report(what, done, total))
+    except DamageError as error:
+        if by_hand or item.md5 is not None:  # not ours to delete, or what the publisher has
+            raise CorpusError(f"{error}; move it away and run the command again") from None
+        archive.unlink()
+        raise CorpusError(f"{error}. It was deleted; run the command again") from None
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in files}
     write_atomically(marker, json.dumps(sizes))
     archive.unlink()
@@ -279,13 +286,13 @@ def _origin(partial: Path) -> str:
 def _fault(item: Download, file: Path) -> str:
     """What differs from the size and checksum that the corpus file states; empty when nothing.
 
-    Where the publisher states no checksum, the archive's own have to do.
+    Where the publisher states no checksum, the archive's own have to do, when it is unpacked.
     """
     size = file.stat().st_size
     if item.size is not None and size != item.size:
         return f"the file has {size} bytes, {item.size} are expected"
     if item.md5 is None:
-        return damage(file)
+        return ""
     digest = hashlib.md5(usedforsecurity=False)
     with open(file, "rb") as content:
         while block := content.read(_BLOCK):

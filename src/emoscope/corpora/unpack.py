@@ -1,7 +1,8 @@
 """Unpacks a corpus archive, trusting nothing that it says.
 
 Members may not leave the target folder, be links, or grow beyond what the archive declares and what
-is sensible for audio. Each file appears whole or not at all.
+is sensible for audio; all of that is looked at before the first of them is decompressed. Each file
+appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from ..audio import media
 from ..errors import CorpusError
 
 MAX_RATIO = 100
@@ -21,19 +23,12 @@ MAX_RATIO = 100
 
 _BLOCK = 2**20
 
-
 _FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 # zipfile reports encryption as RuntimeError, unknown compression as NotImplementedError.
 
 
-def damage(archive: Path) -> str:
-    """Return what is wrong with a zip file by its own checksums; empty when nothing is."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            first = opened.testzip()
-    except _FAULTS as error:
-        return f"the archive is damaged: {error}"
-    return f"the archive is damaged: wrong checksum of {first}" if first else ""
+class DamageError(CorpusError):
+    """An archive cannot be what its publisher put there: damaged, or without a recording."""
 
 
 def unpack(
@@ -64,6 +59,8 @@ def unpack(
         with zipfile.ZipFile(archive) as opened:
             members = [(m, _destination(archive, m)) for m in opened.infolist() if not m.is_dir()]
             members = [(m, path) for m, path in members if path.parts[0] != "__MACOSX"]
+            if not any(_is_audio(path) for _, path in members):
+                raise DamageError(f"{archive}: the archive holds no recording")
             total = _checked_size(archive, members, target)
             done, written = 0, []
             for member, path in members:
@@ -76,7 +73,13 @@ def unpack(
                     progress(done, total)
             return written
     except _FAULTS as error:
-        raise CorpusError(f"{archive}: the archive cannot be unpacked: {error}") from None
+        raise DamageError(
+            f"{archive}: the archive is damaged and cannot be unpacked: {error}"
+        ) from None
+
+
+def _is_audio(path: PurePosixPath) -> bool:
+    return path.suffix.lower().lstrip(".") in media.ENDINGS
 
 
 def _destination(archive: Path, member: zipfile.ZipInfo) -> PurePosixPath:

@@ -3,7 +3,7 @@
 What is written here :func:`emoscope.corpus.load` reads back: the same clips, emotions and speakers.
 Databases and audio folders name their recordings relative to themselves; recordings that lie
 elsewhere are put into their folder ``audio``, as a second name of the same file where the file
-system can, else as a copy.
+system can, else as a copy. What cannot be decoded is not put there, whatever a manifest calls it.
 
 Formats: https://audeering.github.io/audformat/data-format.html and
 https://huggingface.co/docs/datasets/audio_dataset
@@ -11,8 +11,10 @@ https://huggingface.co/docs/datasets/audio_dataset
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -21,13 +23,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from ..audio import media
 from ..audio.opening import URL, open_binary, os_reason
 from ..corpora.base import COLUMNS
-from ..corpus import Corpus
-from ..errors import AudioError, CorpusError, UnknownNameError
+from ..corpus import Corpus, load
+from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
 from ..files import encodable, printable, write_atomically
+from ..manifests import ALIASES
 from ..manifests.audformat import HEADER
 
+METADATA = "metadata.csv"
 AUDIO = "audio"
 SPLITS = ("train", "dev", "test")
 ABOUT_SPEAKER = ("gender", "age")
@@ -56,16 +61,39 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     UnknownNameError
         When there is no such format.
     CorpusError
-        When no recording could be put there, or nothing can be written.
+        When no recording could be put there, the folder holds another corpus, or nothing can be
+        written.
     """
     path = Path(target)
     chosen = format or path.suffix.lstrip(".").lower()
     if chosen not in _WRITERS:
         raise UnknownNameError("format", chosen, _WRITERS)
     if chosen in _FOLDERS:
+        _make_free(corpus, path)
         corpus = _gathered(corpus, path)
     _WRITERS[chosen](corpus, path)
     return corpus
+
+
+def _make_free(corpus: Corpus, folder: Path) -> None:
+    """Let a folder describe no other recordings than it will hold, whenever the writing breaks off."""
+    root = folder.resolve()
+    there = [folder / name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
+    if not there or any(_lies_in(root, path) for path in corpus.table["path"]):
+        return
+    try:
+        old = load(folder)
+        clips = set(old.table["clip"]), set(corpus.table["clip"])
+        same = old.name == corpus.name and (clips[0] <= clips[1] or clips[1] <= clips[0])
+    except EmoscopeError:
+        same = False
+    if not same:
+        raise CorpusError(f"{folder}: holds another corpus ({there[0].name}); choose a new folder")
+    for path in there:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be replaced: {error.strerror}") from error
 
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
@@ -104,9 +132,13 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
 
 
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
-    table = _described(corpus, folder).rename(columns={"file": "file_name"})
-    text = table.to_csv(index=False, lineterminator="\n")
-    write_atomically(folder / "metadata.csv", text)
+    table = _described(corpus, folder)
+    # A reader takes the first column that may name files for theirs; none but ours may.
+    others = {name: f"listed_{name}" for name in ALIASES["path"] if name != "file"}
+    text = table.rename(columns={**others, "file": "file_name"}).to_csv(
+        index=False, lineterminator="\n"
+    )
+    write_atomically(folder / METADATA, text)
     about = folder / "README.md"
     if not about.exists():  # one that is there was written by somebody who knows more
         front = {"license": "other", "license_name": corpus.licence or "not stated"}
@@ -176,19 +208,35 @@ def _placed(path: str, target: Path) -> Path:
     """Put a recording into another folder."""
     if URL.match(path):
         raise AudioError(path, "is not on this machine; download it first")
+    _check_audio(path)
     with open_binary(path, limit=0) as source:
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
             try:
-                os.link(os.path.realpath(path), target)  # a link would lead elsewhere from there
+                os.link(os.path.realpath(path), temporary)  # a link would lead elsewhere from there
             except OSError:
-                with open(target, "wb") as copy:
+                with open(temporary, "xb") as copy:
                     while piece := _read(source, path):
                         copy.write(piece)
+            os.replace(temporary, target)
         except OSError as error:
             raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
+        finally:
+            with contextlib.suppress(OSError):  # also of two links to one file, which stay two
+                temporary.unlink(missing_ok=True)
     return target
+
+
+def _check_audio(path: str) -> None:
+    """Refuse a file that is no recording: whoever wrote a manifest may want others' files published.
+
+    Raises
+    ------
+    AudioError
+        When its beginning cannot be decoded.
+    """
+    media.rate_of(path)
 
 
 def _read(source: IO[bytes], path: str) -> bytes:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from .. import corpora
-from ..audio.opening import URL
+from ..audio.opening import STORES, URL, refusal
 from ..corpora.base import COLUMNS, Row, as_table
 from ..corpora.folders import SPLITS
 from ..errors import AudioError, CorpusError, UnknownNameError
@@ -71,7 +71,7 @@ class Contents:
     table : pandas.DataFrame
         The usable rows, with the columns of :class:`emoscope.corpus.Corpus`.
     rejected : list of AudioError
-        The other rows.
+        The other rows, and tables of a database that contradict each other.
     licence : str
         As far as the manifest states it.
     """
@@ -92,10 +92,10 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
     if (path / audformat.HEADER).is_file():
         return [path / audformat.HEADER]
     for pattern in ("metadata{}", "*/metadata{}"):
-        found = sorted(p for s in SUFFIXES for p in path.glob(pattern.format(s)))
+        found = sorted(p for s in SUFFIXES for p in path.glob(pattern.format(s)) if p.is_file())
         if found:
             return found
-    splits = sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem))
+    splits = sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file())
     return splits or None
 
 
@@ -117,9 +117,11 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, str] | None = None) -> C
         When every row has a label and none means an emotion.
     """
     own = _own_labels(paths[0], labels)
+    doubts: list[AudioError] = []
     if paths[0].name == audformat.HEADER:
-        name, licence, raw = audformat.read(paths[0].parent)
-        parts = [(paths[0], [_renamed(row, paths[0]) for row in raw])]
+        database = audformat.read(paths[0].parent)
+        name, licence, doubts = database.name, database.licence, database.doubts
+        parts = [(paths[0], [_renamed(row, paths[0]) for row in database.rows])]
     else:
         several = len(paths) > 1
         folder = os.path.commonpath([path.resolve().parent for path in paths])
@@ -131,7 +133,7 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, str] | None = None) -> C
             f"{paths[0]}: {named.count(False)} of {len(named)} rows name no corpus; with some rows "
             "named and others not, one speaker would count as two"
         )
-    reader = _Rows(printable(name), own)
+    reader = _Rows(printable(name), own, doubts)
     for path, rows in parts:
         base = _base(path.parent, rows)
         for row in rows:
@@ -142,11 +144,12 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, str] | None = None) -> C
 class _Rows:
     """Sorts rows into usable and rejected ones."""
 
-    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, name: str, labels: Mapping[str, str], doubts: list[AudioError]) -> None:
         self.name, self.labels = name, labels
         self.rows: dict[str, Row] = {}
         self.listed: dict[str, set[str]] = {}
         self.rejected: list[AudioError] = []
+        self.doubts = doubts
         self.unknown: list[str] = []
 
     def add(self, given: Row, base: Path) -> None:
@@ -159,6 +162,8 @@ class _Rows:
             emotion = known.label_map.get(label)
         if not file:
             self._reject(f"row {len(self.rows) + len(self.rejected) + 1}", "names no file")
+        elif reason := _unreachable(path):
+            self._reject(printable(path), reason)
         elif not label:
             self._reject(path, "unlabelled: the manifest gives no emotion")
         elif emotion is None:
@@ -197,7 +202,22 @@ class _Rows:
         table = as_table(self.rows.values()).astype(object)
         table = table.where(table.notna(), "")
         named = pd.unique(table["corpus"])
-        return Contents(named[0] if len(named) == 1 else self.name, table, self.rejected, licence)
+        name = named[0] if len(named) == 1 else self.name
+        return Contents(name, table, [*self.doubts, *self.rejected], licence)
+
+
+def _unreachable(path: str) -> str:
+    """Why a manifest may not name this file; empty when it may.
+
+    A manifest may come from anybody. What it names in an object store is asked of the host that the
+    user has set up; with an address on the web it would choose which hosts this machine asks.
+    """
+    if URL.match(path):
+        return refusal(path, STORES)
+    try:
+        return "no file can have this name" if b"\0" in os.fsencode(path) else ""
+    except UnicodeEncodeError:
+        return "no file can have this name"
 
 
 def _part(path: Path, *, named: bool) -> Iterator[Row]:
@@ -254,6 +274,8 @@ def as_text(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, bytes):  # text in a Parquet column that does not say so
+        return value.decode("utf-8", "backslashreplace").strip()
     return str(value).strip()
 
 

@@ -21,13 +21,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import fsspec
+from ..audio import opening
 
 KEY_BYTES = 16
 """128 bits: among 10 million recordings, two share a key with a probability of 1.5e-25."""
 
 SETTLED_SECONDS = 2.0
 """The coarsest clock of a file system in use, FAT's."""
+
+MAX_REMOTE = 2**31
+"""Most bytes to read of what a URL names, as many as :mod:`emoscope.audio` fetches: 2 GiB."""
 
 _BLOCK = 2**20
 _SECOND = 10**9  # nanoseconds
@@ -66,10 +69,11 @@ class Content:
 
 def stamp(path: str) -> Stamp | None:
     """The stamp of a file or URL; None where there is none that could be believed."""
-    if "://" in path:
+    local = opening.local_path(path)
+    if local is None:
         return _remote_stamp(path)
     try:
-        found = os.stat(path)
+        found = os.stat(local)
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(found.st_mode):
@@ -81,7 +85,7 @@ def stamp(path: str) -> Stamp | None:
 
 def _remote_stamp(url: str) -> Stamp | None:
     with contextlib.suppress(Exception):  # each file system has errors of its own
-        system, path = fsspec.core.url_to_fs(url)
+        system, path = opening.remote(url)
         about = system.info(path)
         vouched = [about[k] for k in ("ETag", "etag", "md5Hash", "content_md5") if about.get(k)]
         return Stamp((about.get("size"), *map(str, vouched)), 0) if vouched else None
@@ -96,19 +100,26 @@ def read(path: str) -> Content | None:
     Content or None
         None when it cannot be read, or is not a file: why is for the decoder to say.
     """
+    local = opening.local_path(path)
     before, moment = stamp(path), time.time_ns()
-    if before is None and "://" not in path:
+    if before is None and local is not None:
         return None
-    with contextlib.suppress(Exception), _open(path) as file:
-        digest = hashlib.blake2b(digest_size=KEY_BYTES)
+    with contextlib.suppress(Exception), _open(path, local) as file:
+        digest, count = hashlib.blake2b(digest_size=KEY_BYTES), 0
         while block := file.read(_BLOCK):
             digest.update(block)
+            count += len(block)
+            if local is None and count > MAX_REMOTE:
+                return None
         return Content(digest.digest(), before, moment)
     return None
 
 
-def _open(path: str) -> Any:
-    return fsspec.open(path, "rb") if "://" in path else open(path, "rb", buffering=0)
+def _open(path: str, local: str | None) -> Any:
+    if local is not None:
+        return open(local, "rb", buffering=0)
+    system, place = opening.remote(path)
+    return system.open(place, "rb")
 
 
 class KnownFiles:
@@ -191,7 +202,7 @@ class KnownFiles:
 
 def _name(path: str) -> bytes:
     """A path as the database knows it: short, and telling nothing of whose files they are."""
-    absolute = path if "://" in path else os.path.abspath(path)
+    absolute = path if opening.URL.match(path) else os.path.abspath(path)
     return hashlib.blake2b(os.fsencode(absolute), digest_size=KEY_BYTES).digest()
 
 
