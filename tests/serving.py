@@ -66,7 +66,7 @@ def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
     import uvicorn
 
     from emoscope import server
-    from emoscope.server.guard import Limits
+    from emoscope.server.limits import Limits
 
     bounds = Limits(**limits)
     app = server.create_app({"level": predictor}, limits=bounds)

@@ -13,7 +13,8 @@
 
 Nothing that is uploaded is kept or logged: a recording lives in a nameless temporary file that the
 operating system removes when the request ends, however it ends. Nothing is fetched from anywhere
-else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`.
+else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`
+and :mod:`emoscope.server.limits`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import AudioError, EmoscopeError, MissingExtraError
 from ..recognition import Predictor
-from .guard import Guard, Limits, RefusalError
+from .guard import Guard
+from .limits import Limits, RefusalError
 from .monitoring import Monitor
 
 try:
@@ -38,7 +40,7 @@ try:
     from fastapi.responses import JSONResponse, Response
     from starlette.exceptions import HTTPException
 
-    from . import api
+    from . import api, work
 except ImportError as error:
     raise MissingExtraError("the server", error.name or "fastapi", "serve") from error
 
@@ -76,12 +78,12 @@ def create_app(
         The application, guarded; give it to any ASGI server.
     """
     monitor, limits = Monitor(), limits or Limits()
-    service = api.Service(models or {"default": Predictor()}, limits, monitor)
+    service = work.Service(models or {"default": Predictor()}, limits, monitor)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.pool.shutdown(wait=False, cancel_futures=True)
+        service.turns.close()
 
     app = FastAPI(
         title="emoscope",
