@@ -8,9 +8,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emoscope.recognition import Predictor
+
+if TYPE_CHECKING:
+    from emoscope.server.guard import Guard
 
 BOUNDARY = "----emoscope"
 
@@ -26,9 +29,10 @@ class Answer(NamedTuple):
 
 
 class Running(NamedTuple):
-    """Address of a running server."""
+    """Address of a running server, and the application it runs in this process."""
 
     port: int
+    app: Guard | None = None
 
     @property
     def address(self) -> str:
@@ -63,19 +67,19 @@ def multipart(*files: tuple[str, bytes]) -> bytes:
 @contextlib.contextmanager
 def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
     """Serve one model until the block is left."""
-    import uvicorn
-
     from emoscope import server
-    from emoscope.server.guard import Limits
+    from emoscope.server.connection import Server
+    from emoscope.server.limits import Limits
 
     bounds = Limits(**limits)
     app = server.create_app({"level": predictor}, limits=bounds)
-    running = uvicorn.Server(server.configuration(app, host="127.0.0.1", port=0, limits=bounds))
+    running = Server(server.configuration(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
-    yield Running(running.servers[0].sockets[0].getsockname()[1])
+    yield Running(running.servers[0].sockets[0].getsockname()[1], app)
     running.should_exit = True
     thread.join(timeout=20)
+    assert not thread.is_alive(), "the server did not end"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import http.client
 import io
 import json
 import logging
@@ -30,7 +32,8 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
-from emoscope.server.guard import Guard, Limits
+from emoscope.server.guard import Guard
+from emoscope.server.limits import Limits
 from emoscope.server.monitoring import Monitor
 from serving import BOUNDARY, Running, multipart, serving
 
@@ -158,6 +161,24 @@ def test_other_errors_are_json_too(server: Running, method: str, path: str, stat
     assert list(answer.json) == ["error"]
 
 
+@pytest.mark.parametrize("path", ["/", "/?page=1", "/web/app.js?content=x&ending=y", "/api/health"])
+def test_get_and_head_take_any_query(server: Running, path: str) -> None:
+    got, head = server.ask("GET", path), server.ask("HEAD", path)
+    assert got.status == head.status == 200
+    assert head.body == b"" and head.headers["content-length"] == str(len(got.body))
+    assert head.headers.keys() == got.headers.keys()
+
+
+def test_a_fault_is_answered_as_everything_else(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Monitor, "text", lambda _: 1 / 0)
+    with serving(predictor) as running:
+        answer = running.ask("GET", "/metrics")
+    assert answer.status == 500 and list(answer.json) == ["error"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
@@ -266,8 +287,10 @@ def guarded(hosts: tuple[str, ...], **headers: str) -> int:
         sent.append(message)
 
     guard = Guard(app, limits=Limits(), monitor=Monitor(), hosts=hosts)
+    headers = {"content-length": "0", **headers}
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    asyncio.run(guard({"type": "http", "method": "POST", "headers": pairs}, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
+    asyncio.run(guard(scope, receive, send))
     return int(sent[0]["status"])
 
 
@@ -303,8 +326,9 @@ def test_the_own_page_is_not_refused(server: Running) -> None:
 def test_too_large_too_many_too_long(strict: Running) -> None:
     large = strict.upload("/api/predict", ("a.wav", b"x" * 400_000))
     assert large.status == 413 and "0.3 MB" in large.json["error"]
-    many = strict.upload("/api/predict", *[("a.wav", b"x")] * 4)
-    assert many.status == 413 and "at most 3" in many.json["error"]
+    for count in (4, 40):
+        many = strict.upload("/api/predict", *[("a.wav", b"x")] * count)
+        assert many.status == 413 and "at most 3" in many.json["error"]
     long = strict.upload("/api/predict", ("a.flac", encoded(np.tile(voice(3.0), 3), "FLAC")))
     assert long.status == 422 and "longer than the limit of 8 s" in long.json["error"]
 
@@ -313,23 +337,10 @@ def raw(server: Running) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     connection.sendall(
         f"POST /api/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: {FORM}\r\n"
-        "transfer-encoding: chunked\r\n\r\n".encode()
+        "content-length: 250000\r\n\r\n".encode()
     )
-    head = multipart(("a.wav", b""))[:-30]
-    connection.sendall(f"{len(head):x}\r\n".encode() + head + b"\r\n")
+    connection.sendall(multipart(("a.wav", b""))[:-30])
     return connection
-
-
-def test_an_endless_upload_is_cut_off(strict: Running) -> None:
-    with raw(strict) as connection:
-        chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-        sent = 0
-        with pytest.raises(OSError):
-            for _ in range(1000):
-                connection.sendall(chunk)
-                sent += len(chunk)
-                time.sleep(0.001)
-        assert sent < 5_000_000
 
 
 @pytest.mark.parametrize("wait", [10.0, 0.3])
@@ -339,12 +350,12 @@ def test_slow_uploads_are_cut_off(strict: Running, wait: float) -> None:
         connection.settimeout(wait)
         answer = b""
         while not answer and time.monotonic() - started < 8:
-            connection.sendall(b"1\r\nx\r\n")
+            connection.sendall(b"x")
             try:
                 answer = connection.recv(1000)
             except TimeoutError:
                 continue
-    assert b" 408 " in answer.split(b"\r\n")[0]
+    assert b" 408 " in answer.split(b"\r\n")[0], answer
     assert time.monotonic() - started < 4
 
 
@@ -352,12 +363,27 @@ def test_idle_connections_are_closed(predictor: Predictor, monkeypatch: pytest.M
     monkeypatch.setattr("emoscope.server.connection.PATIENCE", 0.2)
     with (
         serving(predictor) as running,
-        socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection,
     ):
         connection.sendall(b"GET / HTTP/1.1\r\nhost: loc")
-        started = time.monotonic()
-        assert connection.recv(100) in (b"",) or b"400" in connection.recv(100)
-        assert time.monotonic() - started < 2
+        assert connection.recv(100) == b""
+
+
+def test_a_connection_that_asks_again_and_again_stays(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoscope.server.connection.PATIENCE", 1.0)
+    with serving(predictor) as running:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.connect()
+            own = connection.sock.getsockname()
+            started = time.monotonic()
+            while time.monotonic() - started < 4:
+                connection.request("GET", "/api/health")
+                assert connection.getresponse().read()
+                assert connection.sock.getsockname() == own
+                time.sleep(0.1)
 
 
 def test_more_than_can_be_done_is_refused(strict: Running) -> None:

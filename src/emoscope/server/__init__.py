@@ -13,11 +13,14 @@
 
 Nothing that is uploaded is kept or logged: a recording lives in a nameless temporary file that the
 operating system removes when the request ends, however it ends. Nothing is fetched from anywhere
-else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`.
+else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`
+and :mod:`emoscope.server.limits`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.resources
 import logging
 import socket
@@ -29,7 +32,8 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import AudioError, EmoscopeError, MissingExtraError
 from ..recognition import Predictor
-from .guard import Guard, Limits, RefusalError
+from .guard import Guard
+from .limits import Limits, RefusalError
 from .monitoring import Monitor
 
 try:
@@ -38,7 +42,7 @@ try:
     from fastapi.responses import JSONResponse, Response
     from starlette.exceptions import HTTPException
 
-    from . import api
+    from . import api, work
 except ImportError as error:
     raise MissingExtraError("the server", error.name or "fastapi", "serve") from error
 
@@ -52,6 +56,11 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 PAGES = {"/": "index.html", "/docs": "docs.html"}
+BACKLOG = 128
+"""Connections that wait to be accepted; asyncio accepts so many at a time."""
+ENOUGH_FILES = 8192
+"""Open files that all uploads and connections need, with room to spare: 64 requests of 50 files,
+each open once more while it is read, and 256 connections."""
 
 
 def create_app(
@@ -76,12 +85,12 @@ def create_app(
         The application, guarded; give it to any ASGI server.
     """
     monitor, limits = Monitor(), limits or Limits()
-    service = api.Service(models or {"default": Predictor()}, limits, monitor)
+    service = work.Service(models or {"default": Predictor()}, limits, monitor)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.pool.shutdown(wait=False, cancel_futures=True)
+        service.turns.close()
 
     app = FastAPI(
         title="emoscope",
@@ -98,6 +107,7 @@ def create_app(
     app.add_exception_handler(EmoscopeError, _unusable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
     return Guard(app, limits=limits, monitor=monitor, hosts=hosts)
 
 
@@ -108,7 +118,9 @@ def run(
     port: int = 8765,
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
+    proxies: Iterable[str] = (),
     ready: Callable[[], object] | None = None,
+    ending: Callable[[], object] | None = None,
 ) -> None:
     """Serve until interrupted.
 
@@ -122,22 +134,28 @@ def run(
     limits : Limits, optional
     hosts : iterable of str
         Names under which it may be addressed beside `host` and those of this machine.
+    proxies : iterable of str
+        Addresses of web servers in front of this one, whose word on the address of a client
+        (``X-Forwarded-For``) is believed; by default nobody's.
     ready : callable, optional
         Called once the address is bound: from then on connections wait for their answer.
+    ending : callable, optional
+        Called when it has been told to end and waits for what is in work.
 
     Raises
     ------
     EmoscopeError
         When the address cannot be bound, as when another server has it.
     """
-    import uvicorn
+    from .connection import Server
 
     limits = limits or Limits()
+    limits = dataclasses.replace(limits, connections=min(limits.connections, _open_files() // 2))
     app = create_app(models, limits=limits, hosts=(host, *hosts))
-    server = uvicorn.Server(configuration(app, host=host, port=port, limits=limits))
+    server = Server(configuration(app, host=host, port=port, proxies=proxies), ending=ending)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         raise EmoscopeError(
@@ -148,16 +166,19 @@ def run(
     server.run(sockets=[listening])
 
 
-def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicorn.Config:
+def configuration(
+    app: Guard, *, host: str, port: int, proxies: Iterable[str] = ()
+) -> uvicorn.Config:
     """How uvicorn serves the application: no access log, no name of software, no idle clients.
 
     Nothing of what is sent is logged, nor how it was malformed: whoever sends could fill the log.
     """
     import uvicorn
 
-    from .connection import Connection
+    from .connection import GRACE, Connection
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    proxies = list(proxies)
 
     return uvicorn.Config(
         app,
@@ -168,8 +189,28 @@ def configuration(app: Guard, *, host: str, port: int, limits: Limits) -> uvicor
         access_log=False,
         server_header=False,
         log_level="error",
-        limit_concurrency=max(256, 4 * limits.at_once),
+        backlog=BACKLOG,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=int(GRACE + 2),
     )
+
+
+def _open_files() -> int:
+    """How many files this process may have open, after asking for as many as it can get."""
+    try:
+        import resource
+    except ImportError:  # Windows, where the number is not bounded
+        return ENOUGH_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return ENOUGH_FILES
+    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    if wanted > soft:
+        # Some systems name a limit that they do not grant.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -178,11 +219,14 @@ def _add_pages(app: FastAPI) -> None:
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     routes = {**PAGES, **{f"/web/{name}": name for name in files if Path(name).suffix in TYPES}}
     for route, name in routes.items():
+        app.add_api_route(route, _page(files[name], Path(name).suffix), include_in_schema=False)
 
-        def page(name: str = name) -> Response:
-            return Response(files[name], media_type=TYPES[Path(name).suffix])
 
-        app.add_api_route(route, lambda page=page: page(), include_in_schema=False)
+def _page(content: bytes, ending: str) -> Callable[[], Response]:
+    def page() -> Response:
+        return Response(content, media_type=TYPES[ending])
+
+    return page
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -204,3 +248,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "this server has a fault, which is in its log"}, 500)

@@ -1,43 +1,36 @@
-"""The routes under ``/api``, what they take and give, and the work behind them.
+"""The routes under ``/api``, what they take and give.
 
 The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
-from typing import IO, Annotated, Any, Literal, TypeVar
+import functools
+from typing import Annotated, Any, Literal
 
-import soundfile
-import soxr
 from fastapi import APIRouter, File, Query, Request, UploadFile
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from .. import __version__
-from ..audio import Signal, media
-from ..errors import AudioError, FeatureError, UnknownNameError
-from ..files import printable
-from ..recognition import Predictor, formats
+from ..recognition import formats
 from ..recognition.prediction import Prediction
 from ..recognition.timeline import Segment
-from .guard import Limits, RefusalError
-from .monitoring import CONTENT_TYPE, Monitor
-
-Outcome = TypeVar("Outcome")
+from .forms import BoundedRoute, SentFile
+from .guard import TICKET
+from .limits import RefusalError
+from .monitoring import CONTENT_TYPE
+from .work import NO_ROOM, Service, Unusable
 
 LONGEST = 1e7
 """Seconds; four months, longer than any recording."""
-LISTENING_RATE = 16_000
-"""Hz of what ``/api/listen`` gives back: enough for speech, and for what the model hears of it."""
+MOST_SEGMENTS = 50_000
+"""Twenty hours of speech have fewer."""
+MOST_FAULTS = 10
+"""Faults of an export's JSON that are named one by one."""
 
 
 class SegmentModel(BaseModel):
@@ -59,7 +52,9 @@ class PredictionModel(BaseModel):
     probabilities: dict[str, float]
     uncertain: bool = Field(description="Whether the label should not be relied on.")
     warnings: list[str] = Field(description="What makes the recording hard to judge.")
-    segments: list[SegmentModel] = Field(description="With timeline=true: no gaps, in order.")
+    segments: list[SegmentModel] = Field(
+        max_length=MOST_SEGMENTS, description="With timeline=true: no gaps, in order."
+    )
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,86 +100,21 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "The body cannot be read.",
         403: "Sent by another web site.",
         408: "The upload is too slow.",
-        413: "Too large, too long or too many files.",
+        411: "The length of the body is not given.",
+        413: "Too large or too many files.",
+        415: "Text in another character set than UTF-8.",
         421: "Addressed to another host.",
         422: "Not as described here, or no file could be used.",
-        429: "Too many requests of this address are waiting.",
-        503: "Too many requests are waiting; try again after Retry-After seconds.",
+        429: "Too much of this address is in work.",
+        503: "Too much is in work; try again after Retry-After seconds, if it is given.",
     }
     return {status: {"model": Failure, "description": reasons[status]} for status in statuses}
 
 
-REFUSALS = _failures(400, 403, 408, 413, 421, 422, 429, 503)
+REFUSALS = _failures(400, 403, 408, 411, 413, 415, 421, 422, 429, 503)
 
 
-class Service:
-    """The work behind the routes.
-
-    Parameters
-    ----------
-    models : mapping of str to Predictor
-        By public name; the first is the default.
-    limits : Limits
-    monitor : Monitor
-    """
-
-    def __init__(self, models: Mapping[str, Predictor], limits: Limits, monitor: Monitor) -> None:
-        self.models, self.limits, self.monitor = dict(models), limits, monitor
-        # Now, because the files may be moved while the server runs.
-        self.cards = [_card(name, predictor) for name, predictor in self.models.items()]
-        self.pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="emoscope")
-
-    def model(self, name: str | None) -> tuple[str, Predictor]:
-        """A model by name; the default for None."""
-        name = name or next(iter(self.models))
-        if name not in self.models:
-            raise UnknownNameError("model", name, self.models)
-        return name, self.models[name]
-
-    async def run(self, function: Callable[..., Outcome], *values: Any) -> Outcome:
-        """Run in the pool, in the order of arrival."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *values)
-
-    def predict(
-        self, predictor: Predictor, upload: UploadFile, timeline: bool, deadline: float
-    ) -> Prediction | Refused:
-        """Judge one upload."""
-        name = printable(upload.filename or "recording")[:255]
-        try:
-            with ExitStack() as stack:
-                pieces = self._pieces(_path(upload.file, stack), deadline)
-                found = predictor.predict(pieces, timeline=timeline)
-        except (AudioError, FeatureError) as error:
-            self.monitor.recording("refused")
-            reason = error.reason if isinstance(error, AudioError) else str(error)
-            return Refused(file=name, reason=reason)
-        self.monitor.recording("predicted")
-        return dataclasses.replace(found, file=name)
-
-    def listen(self, upload: UploadFile, deadline: float) -> IO[bytes]:
-        """Decode one upload to FLAC, mono, in a nameless file."""
-        encoded = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been sent
-        try:
-            with ExitStack() as stack:
-                pieces = self._pieces(_path(upload.file, stack), deadline)
-                _encode(pieces, encoded)
-        except BaseException:
-            encoded.close()
-            raise
-        encoded.seek(0)
-        return encoded
-
-    def _pieces(self, path: str, deadline: float) -> Iterator[Signal]:
-        """The recording piece by piece, as long as there is time."""
-        for piece in media.blocks(path, max_seconds=self.limits.seconds):
-            if time.monotonic() > deadline:
-                seconds = self.limits.request_seconds
-                raise RefusalError(503, f"not finished within {seconds:g} s", {"retry-after": "10"})
-            self.monitor.audio(piece.duration)
-            yield piece
-
-
-router = APIRouter(prefix="")
+router = APIRouter(route_class=BoundedRoute)
 
 
 def _service(request: Request) -> Service:
@@ -202,18 +132,16 @@ async def predict(
     """Recognise the emotion of one or more recordings."""
     service = _service(request)
     name, predictor = service.model(model)
-    if len(files) > service.limits.files:
-        raise RefusalError(413, f"{len(files)} files; at most {service.limits.files} in a request")
-    deadline = time.monotonic() + service.limits.request_seconds
-    outcomes = await asyncio.gather(
-        *(service.run(service.predict, predictor, file, timeline, deadline) for file in files)
-    )
+    judge = functools.partial(service.predict, predictor=predictor, timeline=timeline)
+    outcomes = await service.each(judge, files, request.scope[TICKET], request.receive)
     found = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
-    bad = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    bad = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
     if not found:
-        raise RefusalError(422, "; ".join(f"{error.file}: {error.reason}" for error in bad))
+        status = 503 if any(error.reason == NO_ROOM for error in bad) else 422
+        raise RefusalError(status, "; ".join(f"{error.file}: {error.reason}" for error in bad))
     predictions = [prediction.to_dict() for prediction in found]
-    return {"model": name, "predictions": predictions, "errors": bad}
+    errors = [dataclasses.asdict(error) for error in bad]
+    return {"model": name, "predictions": predictions, "errors": errors}
 
 
 @router.post(
@@ -227,29 +155,41 @@ async def listen(
         list[UploadFile],
         File(min_length=1, max_length=1, description="One recording of any format."),
     ],
-) -> StreamingResponse:
+) -> SentFile:
     """Decode a recording to mono FLAC of 16 kHz, for browsers that cannot play its format."""
     service = _service(request)
-    deadline = time.monotonic() + service.limits.request_seconds
-    encoded = await service.run(service.listen, files[0], deadline)
-
-    def chunks() -> Iterator[bytes]:
-        with encoded:
-            yield from iter(lambda: encoded.read(1 << 16), b"")
-
-    return StreamingResponse(chunks(), media_type="audio/flac")
+    (decoded,) = await service.each(service.listen, files, request.scope[TICKET], request.receive)
+    return SentFile(decoded, media_type="audio/flac")
 
 
 @router.post(
     "/api/export",
-    response_class=PlainTextResponse,
+    response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **REFUSALS},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/PredictionModel"}}
+            },
+        }
+    },
 )
 async def export(
-    prediction: PredictionModel,
+    request: Request,
     format: Annotated[Literal["csv", "textgrid", "eaf", "srt", "vtt"], Query()],
 ) -> PlainTextResponse:
     """Write a prediction as another program wants it."""
+    # Not through FastAPI: it would list every fault, of which there may be hundred thousands, and
+    # take text that cannot be written again.
+    try:
+        prediction = PredictionModel.model_validate(from_json(await request.body()))
+    except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:
+            raise RefusalError(422, f"body: no prediction, {error.error_count()} faults") from None
+        raise RequestValidationError(error.errors()) from None
+    except ValueError as error:
+        raise RefusalError(422, f"body: no JSON: {error}") from None
     found = prediction.prediction()
     if format != "csv":
         return PlainTextResponse(formats.timeline_text(found, format))
@@ -276,44 +216,11 @@ async def health(request: Request) -> Any:
     }
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=_failures(421))
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **_failures(421)},
+)
 async def metrics(request: Request) -> Response:
     """Counters for Prometheus."""
     return Response(_service(request).monitor.text(), media_type=CONTENT_TYPE)
-
-
-def _card(name: str, predictor: Predictor) -> dict[str, Any]:
-    """A model's card as JSON; ``bytes`` is None for a model that was not loaded from a file."""
-    card, path = predictor.card, predictor.model.path
-    kept = ("emotions", "temperature", "training", "results", "licence", "notices", "emoscope")
-    return {
-        "name": name,
-        "title": card.name,
-        **{key: getattr(card, key) for key in kept},
-        "uncertain": dataclasses.asdict(card.uncertain),
-        "bytes": os.path.getsize(path) if os.path.isfile(path) else None,
-    }
-
-
-def _path(file: IO[bytes], stack: ExitStack) -> str:
-    """A path to an upload, which has no name on disk.
-
-    Linux gives every open file a path of its own; elsewhere a copy with a name is made and removed.
-    """
-    file.seek(0)
-    if os.path.isdir("/proc/self/fd"):
-        return f"/proc/{os.getpid()}/fd/{file.fileno()}"
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    copy = Path(folder, "upload")
-    with open(copy, "wb") as target:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            target.write(chunk)
-    return str(copy)
-
-
-def _encode(pieces: Iterable[Signal], target: IO[bytes]) -> None:
-    resample: soxr.ResampleStream | None = None
-    with soundfile.SoundFile(target, "w", LISTENING_RATE, 1, "PCM_16", format="FLAC") as sound:
-        for piece in pieces:
-            resample = resample or soxr.ResampleStream(piece.rate, LISTENING_RATE, 1)
-            sound.write(resample.resample_chunk(piece.samples))
