@@ -158,7 +158,8 @@ def test_every_value_that_a_search_tries_is_read_back(tmp_path, model):
     space = models.get(model).search
     for n in range(max(map(len, space.values()))):
         chosen = {name: values[n % len(values)] for name, values in space.items()}
-        tuning.save(tuning.Tuning(None, model, [{"parameters": chosen}]), [], tmp_path / "x.json")
+        made = tuning.Tuning(None, model, [{"parameters": chosen}])
+        (tmp_path / "x.json").write_text(tuning.text(made, []), encoding="utf-8")
         assert tuning.load(tmp_path / "x.json", model) == chosen
 
 
