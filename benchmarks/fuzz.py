@@ -176,13 +176,14 @@ class Manifests:
 
 
 class Models:
-    """The first byte chooses whether archive, card or graph is foreign; what loads is also run."""
+    """The first byte chooses whether archive, card or graph is foreign; what loads is run and shown."""
 
     def __init__(self, folder):
         import tiny_model
         from emoscope import model_file
+        from emoscope.interchange import publishing
 
-        self.model_file = model_file
+        self.model_file, self.publishing = model_file, publishing
         self.graph, self.card = tiny_model.graph(), tiny_model.card().to_json()
 
     def seeds(self):
@@ -201,6 +202,7 @@ class Models:
         loaded = self.model_file.unpack(content, "fuzzed", optimise=bool(len(data) % 2))
         if loaded.card.input.kind == "samples":
             loaded.run(np.linspace(-1, 1, 4000, dtype=np.float32)[None])
+        self.publishing.model_card(loaded.card, "fuzzed").encode()
 
 
 class Http:

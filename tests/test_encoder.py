@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 
+import tiny_model
 from emoscope import features
 from emoscope.audio import Signal
-from emoscope.errors import FeatureError
+from emoscope.errors import FeatureError, ModelError
 from emoscope.features import pretrained, whisper_mel
 from emoscope.features.encoder import Encoder, EncoderFrames, pool
 from emoscope.features.spectrum import Spectrum
+from emoscope.model_file.card import Input
+from emoscope.recognition import Predictor
 
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")
@@ -188,6 +193,86 @@ def test_an_unknown_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pretrained.configuration("no/such-model")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{bad",
+        b"[1]",
+        b"{}",
+        b"\xff\xfe{\0",
+        b"[" * 100_000,
+        b'{"model_type": "wav2vec2", "hidden_size": "x", "num_hidden_layers": null}',
+        b'{"model_type": "wav2vec2", "hidden_size": 1000000000, "num_hidden_layers": 2}',
+        b'{"model_type": "whisper", "d_model": true, "encoder_layers": 2}',
+    ],
+)
+def test_a_damaged_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(FeatureError, match="config"):
+        _ = features.get(f"encoder:{tmp_path}").columns
+
+
+# --- encoders that a model file names -------------------------------------------------------------
+
+
+def of_encoder(tmp_path: Path, encoder: str, spec: dict | None = None) -> Path:
+    """A model file whose card names an encoder."""
+    if spec is None:
+        return tiny_model.write_linear(tmp_path, 128, input=tiny_model.of_feature(encoder))
+    given = Input(kind="features", features=({"name": encoder, "spec": spec},), width=128)
+    return tiny_model.write_linear(tmp_path, 128, input=given)
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Hosts that were asked for."""
+    asked: list = []
+
+    def refuse(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    return asked
+
+
+def test_a_model_file_makes_nobody_fetch_its_encoder(tmp_path: Path, connections: list) -> None:
+    path = of_encoder(tmp_path, "encoder:evil-user/evil-model", {})
+    with pytest.raises(ModelError, match="trust it: hf download evil-user/evil-model"):
+        Predictor(path)
+    path = of_encoder(tmp_path, "encoder:evil; rm -r x", {})
+    with pytest.raises(ModelError, match="names is fetched$"):
+        Predictor(path)
+    path = of_encoder(tmp_path, "encoder://evil.example/share", {})
+    with pytest.raises(ModelError, match="not a folder of this machine"):
+        Predictor(path)
+    assert not connections
+
+
+def test_a_model_of_an_encoder_in_a_folder_or_in_the_cache(
+    tmp_path: Path, hubert_folder: str, connections: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = tiny_model.expected_linear(
+        features.get(f"encoder:{hubert_folder}").extract(Spectrum(clip()))
+    )
+    commit = "0123456789" * 4
+    cached = tmp_path / "hub" / "models--someone--hubert"
+    shutil.copytree(hubert_folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    spec = features.get(f"encoder:{hubert_folder}").spec
+    in_cache = {**spec, "model": "hubert", "weights": commit}
+    for encoder, described in (
+        (f"encoder:{hubert_folder}", None),
+        ("encoder:someone/hubert", json.loads(json.dumps(in_cache))),
+    ):
+        heard = Predictor(of_encoder(tmp_path, encoder, described)).predict(clip())
+        np.testing.assert_allclose(list(heard.probabilities.values()), expected, atol=1e-4)
+    assert not connections
+
+
 def test_pool_closed_form() -> None:
     ramp = np.stack([np.arange(11.0), np.full(11, 4.0)], axis=1).astype(np.float32)
     expected = [5.0, 4.0, np.sqrt(10.0), 0.0, 5.0, 0.0]
@@ -250,6 +335,8 @@ def test_from_text(text: str, expected: Encoder) -> None:
     [
         "",
         "m@layers=x",
+        "m@layers=²",
+        "m@layers=" + "9" * 5000,
         "m@pool=max",
         "m@depth=3",
         "m@prepare=loud",

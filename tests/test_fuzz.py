@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import struct
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -14,13 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emoscope import audio, corpus
-from emoscope.errors import AudioError, EmoscopeError, ModelError
-from emoscope.model_file.card import Card
+from emoscope import audio, corpus, model_file
+from emoscope.errors import AudioError, EmoscopeError, FeatureError
+from emoscope.features.table import Features
+from emoscope.interchange import publishing
+from emoscope.recognition import Predictor
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 
+TONE = 0.1 * np.sin(np.arange(8000) / 10)
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 LIGHT = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -37,6 +44,13 @@ def load_script():
 fuzz = load_script()
 
 
+def peak_memory():
+    """MiB that this process has had at most."""
+    resource = pytest.importorskip("resource", reason="not a POSIX system")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 @pytest.mark.parametrize("name", ["audio", "manifests", "models", "http"])
 def test_damaged_files_are_used_or_refused(name, tmp_path):
     target = fuzz.TARGETS[name](tmp_path)
@@ -51,17 +65,21 @@ def test_damaged_files_are_used_or_refused(name, tmp_path):
             # The first two bytes choose what is fuzzed and stay as they are.
             at = 2 + at % max(1, len(content) - 2)
             content[at : at + dropped] = put
+        started = time.process_time()
         try:
             target.run(bytes(content))
         except EmoscopeError as error:
             assert str(error)
+        assert time.process_time() - started < fuzz.LONGEST_CPU
 
+    before = peak_memory()
     for seed in seeds:
         try:
             target.run(seed)  # whole files are used, or too short to be
         except AudioError as error:
             assert "too short" in error.reason
     check()
+    assert peak_memory() - before < fuzz.LARGEST_MEMORY
 
 
 chunk = st.tuples(
@@ -92,30 +110,74 @@ def test_any_chunks_are_a_recording_or_not(tmp_path, start, form, rate, chunks):
     assert caught.value.reason
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
 json_value = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
 
 
-@LIGHT
+@settings(LIGHT, max_examples=300)
 @given(data=st.data())
-def test_any_value_anywhere_in_a_card_is_checked(data):
+def test_any_value_anywhere_in_a_card_is_checked(data, tmp_path, monkeypatch):
+    """What is accepted can be published, and judges a recording."""
     import tiny_model
 
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # most of the time otherwise
     values = json.loads(tiny_model.card().to_json())
     place = values
     while True:
-        key = data.draw(st.sampled_from(sorted(place)))
-        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+        key = data.draw(
+            st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+        )
+        inner = place[key]
+        if not isinstance(inner, (dict, list)) or not inner or data.draw(st.booleans()):
             break
-        place = place[key]
+        place = inner
     place[key] = data.draw(json_value)
+    path = tmp_path / "any.emoscope"
+    path.write_bytes(model_file.pack(tiny_model.graph(), json.dumps(values)))
     try:
-        Card.from_json(json.dumps(values))
-    except ModelError as error:
-        assert str(error)
+        model = model_file.load(path)
+        prediction = Predictor(model).predict(TONE, 16_000)
+    except EmoscopeError as error:
+        str(error).encode()
+        return
+    assert set(prediction.probabilities) == set(model.card.emotions)
+    publishing.to_hub(model, tmp_path / "any")
+    names = {"README.md", "config.json", "model.onnx", f"{model.card.name}.emoscope"}
+    assert names <= {found.name for found in (tmp_path / "any").iterdir()}
+    assert {found.name for found in tmp_path.iterdir()} == {"any", "any.emoscope"}
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        b"no JSON",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"format": 1}',
+        b'{"format": 1, "specs": [], "columns": ["a"], "widths": [1.5]}',
+        b'{"format": 1, "specs": [1], "columns": ["a"], "widths": [1]}',
+        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["b"], "widths": [1]}',
+        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["a"], "widths": [2]}',
+        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": "a", "widths": [1]}',
+        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["clip"], "widths": [1]}',
+    ],
+)
+def test_a_table_of_features_that_describes_itself_wrongly_is_refused(tmp_path, notes):
+    table = pa.table({"clip": ["x"], "a": [0.5]})
+    path = tmp_path / "features.parquet"
+    parquet.write_table(table.replace_schema_metadata({b"emoscope": notes}), path)
+    with pytest.raises(FeatureError):
+        Features.load(path)
+    for missing in ("clip", "a"):
+        good = b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["a"], "widths": [1]}'
+        described = table.drop_columns([missing]).replace_schema_metadata({b"emoscope": good})
+        parquet.write_table(described, path)
+        with pytest.raises(FeatureError, match="damaged"):
+            Features.load(path)
 
 
 # --- found by fuzzing -----------------------------------------------------------------------------

@@ -707,12 +707,41 @@ def test_operators_out_of_order_are_refused() -> None:
         ({"training": []}, "not an object"),
         ({"notices": [1]}, "list of texts"),
         ({"results": [1]}, "list of objects"),
+        ({"results": [{"uar": "high"}]}, r"results\[0\].uar"),
+        ({"results": [{"uar": 0.5, "uar_low": []}]}, "uar_low"),
+        ({"results": [{"corpus": {}}]}, "corpus"),
+        ({"results": [{"n_clips": 0.5}]}, "n_clips"),
+        ({"name": ""}, "name"),
+        ({"name": "../../escaped/x"}, "name"),
+        ({"name": "/etc/x"}, "name"),
+        ({"name": "c:x"}, "name"),
+        ({"name": "a\\b"}, "name"),
+        ({"name": ".hidden"}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"name": "\x1b[31mred"}, "name"),
+        ({"name": "a" * 101}, "name"),
+        ({"emotions": ["happy", "sad", "\x1b[31mangry"]}, "visible"),
+        ({"emotions": ["happy", "sad", "  "]}, "visible"),
+        ({"emotions": ["happy", "sad", "a\nb"]}, "visible"),
+        ({"emotions": ["happy", "sad", "a" * 101]}, "visible"),
+        ({"emotions": ["happy", "sad", "\ud800"]}, "surrogates"),
+        ({"licence": "\udfff"}, "surrogates"),
+        ({"training": {"corpora": [], "note": "\ud800"}}, "surrogates"),
+        ({"training": {"corpora": [{"name": "x", "speakers": [], "n_clips": {}}]}}, "n_clips"),
+        ({"training": {"corpora": [{"name": "x", "speakers": []}] * 2}}, "name of another"),
         ({"licence": "x" * 30_000}, "at most"),
     ],
 )
 def test_bad_cards_are_refused(change: dict, why: str) -> None:
     values = {**json.loads(card().to_json()), **change}
     refused(packed(card=json.dumps(values).encode()), why)
+
+
+@pytest.mark.parametrize("name", ["emoscope-default", "Größe 2 (C=0.1)", "ü.é", "pair \U0001f600"])
+def test_names_that_can_be_shown_are_kept(name: str) -> None:
+    values = {**json.loads(card().to_json()), "name": name}
+    for text in (json.dumps(values), json.dumps(values, ensure_ascii=False)):
+        assert Card.from_json(text).name == name
 
 
 def test_a_deeply_nested_card_is_refused() -> None:

@@ -23,6 +23,7 @@ in every frame. Needs the extra ``deep``.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
@@ -101,6 +102,8 @@ class Encoder(Feature):
         What is done to the clip first.
     speed : float
         Factor by which tempo and pitch are raised.
+    local : bool
+        Never fetch the encoder: it is a folder, or in the hub's local cache.
     """
 
     name: ClassVar[str] = "encoder"
@@ -111,6 +114,7 @@ class Encoder(Feature):
     poolings: tuple[str, ...] = ("mean", "std")
     prepare: str = "none"
     speed: float = 1.0
+    local: bool = False
 
     @classmethod
     def from_text(cls, text: str) -> Encoder:
@@ -130,7 +134,7 @@ class Encoder(Feature):
                 "[@prepare=speech-level][@speed=0.9] with MODEL a Hugging Face name or a local folder"
             )
         layers = options.get("layers", "")
-        if layers and not all(part.isdigit() for part in layers.split("+")):
+        if layers and not all(re.fullmatch("[0-9]{1,4}", part) for part in layers.split("+")):
             raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
         poolings = tuple(options.get("pool", "mean+std").split("+"))
         prepare = options.get("prepare", "none")
@@ -156,7 +160,7 @@ class Encoder(Feature):
         FeatureError
             When the encoder has fewer.
         """
-        deepest = pretrained.depth(self.model)
+        deepest = pretrained.depth(self.model, local=self.local)
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
         if max(blocks) > deepest:
@@ -175,7 +179,7 @@ class Encoder(Feature):
     @property
     def columns(self) -> tuple[str, ...]:
         """Like ``encoder_whisper-tiny.en_b2_mean_0001``."""
-        stem, width = self.stem, pretrained.width(self.model)
+        stem, width = self.stem, pretrained.width(self.model, local=self.local)
         return tuple(
             f"{stem}_b{block}_{pooling}_{index:04d}"
             for block in self.blocks
@@ -190,7 +194,7 @@ class Encoder(Feature):
         samples = audio.resample(played, pretrained.RATE).samples
         if self.prepare != "none":
             samples = preprocess.SpeechLevel()(samples, pretrained.RATE)
-        encoder = pretrained.load(self.model, max(1, *self.blocks))
+        encoder = pretrained.load(self.model, max(1, *self.blocks), local=self.local)
         states = encoder.hidden_states(samples, self.blocks)
         return [states[block] for block in self.blocks]
 
@@ -205,7 +209,7 @@ class Encoder(Feature):
             "name": self.name,
             "version": self.version,
             "model": PurePath(self.model).name,
-            "weights": pretrained.fingerprint(self.model),
+            "weights": pretrained.fingerprint(self.model, local=self.local),
             "layers": list(self.blocks),
             "poolings": list(self.poolings),
             "prepare": None if self.prepare == "none" else preprocess.SpeechLevel().spec,
@@ -222,7 +226,7 @@ class EncoderFrames(Encoder):
     @property
     def columns(self) -> tuple[str, ...]:
         """Like ``encoder_whisper-tiny.en_b2_0001``."""
-        stem, width = self.stem, pretrained.width(self.model)
+        stem, width = self.stem, pretrained.width(self.model, local=self.local)
         return tuple(
             f"{stem}_b{block}_{index:04d}" for block in self.blocks for index in range(1, width + 1)
         )

@@ -19,6 +19,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FeatureError, MissingExtraError
+from ..files import printable
 from . import whisper_mel
 
 RATE = whisper_mel.RATE
 CHUNK = whisper_mel.CHUNK_SECONDS * RATE
 SHORTEST = RATE // 10
 """Samples; shorter pieces (0.1 s) give the convolutions of some encoders not one frame."""
+LARGEST_SIZE = 1 << 16
+"""Values per frame, or blocks, of an encoder; some ten times those of the largest."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 UNUSED_WEIGHTS = {"masked_spec_embed"}
 """Missing in some checkpoints and used while training only."""
 
@@ -46,51 +51,81 @@ def _transformers() -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def configuration(model: str) -> dict[str, Any]:
+def configuration(model: str, *, local: bool = False) -> dict[str, Any]:
     """The configuration of an encoder: its own ``config.json``.
 
     Parameters
     ----------
     model : str
         Hub name or local folder.
+    local : bool
+        Look for a hub name in the hub's local cache alone; open no connection.
 
     Raises
     ------
     FeatureError
-        When there is no such encoder, here or in the hub's local cache.
+        When there is no such encoder, here or in the hub's local cache, or its configuration is
+        damaged.
     """
-    local = Path(model) / "config.json"
-    if local.is_file():
-        return dict(json.loads(local.read_text(encoding="utf-8")))
+    if local and model.startswith(("//", "\\\\")):  # to Windows the name of another machine
+        raise FeatureError(f"encoder '{printable(model)}' is not a folder of this machine")
+    file = Path(model) / "config.json"
     try:
-        config = _transformers().AutoConfig.from_pretrained(model)
+        if file.is_file():
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it is not an object")
+            return found
+    except (OSError, ValueError, RecursionError) as error:
+        raise FeatureError(f"encoder '{printable(model)}': config.json: {error}") from error
+    try:
+        config = _transformers().AutoConfig.from_pretrained(model, local_files_only=local)
     except (OSError, ValueError) as error:
+        if local:
+            # Nothing that a file names is shown as a command unless it is harmless as one.
+            fetch = f"; if you trust it: hf download {model}" if _HUB_NAME.fullmatch(model) else ""
+            raise FeatureError(
+                f"encoder '{printable(model)}' is neither a folder nor in the local cache of the "
+                f"Hugging Face hub, and nothing that a model file names is fetched{fetch}"
+            ) from error
         raise FeatureError(
             f"no encoder '{model}': neither a folder with config.json nor a model that the "
             f"Hugging Face hub or its local cache has ({str(error).splitlines()[0]})"
         ) from error
-    return {**config.to_dict(), "_commit_hash": config._commit_hash}
+    # Not every version of transformers keeps the commit; the cache files what it holds under it.
+    cached = importlib.import_module("huggingface_hub").try_to_load_from_cache(model, "config.json")
+    commit = Path(cached).parent.name if isinstance(cached, str) else None
+    return {**config.to_dict(), "_commit_hash": commit}
 
 
-def width(model: str) -> int:
+def width(model: str, *, local: bool = False) -> int:
     """Number of values per frame of an encoder."""
-    config = configuration(model)
-    return int(config["d_model"] if is_whisper(model) else config["hidden_size"])
+    return _size(model, "d_model" if is_whisper(model, local=local) else "hidden_size", local)
 
 
-def depth(model: str) -> int:
+def depth(model: str, *, local: bool = False) -> int:
     """Number of blocks of an encoder."""
-    config = configuration(model)
-    return int(config["encoder_layers"] if is_whisper(model) else config["num_hidden_layers"])
+    whisper = is_whisper(model, local=local)
+    return _size(model, "encoder_layers" if whisper else "num_hidden_layers", local)
 
 
-def is_whisper(model: str) -> bool:
+def _size(model: str, key: str, local: bool) -> int:
+    value = configuration(model, local=local).get(key)
+    if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
+        raise FeatureError(
+            f"encoder '{model}': {key} in its configuration should be a whole number from 1 to "
+            f"{LARGEST_SIZE}; found {value!r:.80}"
+        )
+    return value
+
+
+def is_whisper(model: str, *, local: bool = False) -> bool:
     """Whether an encoder is Whisper's, which hears a log-mel spectrogram instead of samples."""
-    return configuration(model).get("model_type") == "whisper"
+    return configuration(model, local=local).get("model_type") == "whisper"
 
 
 @functools.lru_cache(maxsize=32)
-def fingerprint(model: str) -> str:
+def fingerprint(model: str, *, local: bool = False) -> str:
     """What identifies the weights of an encoder, wherever they lie.
 
     Returns
@@ -99,14 +134,18 @@ def fingerprint(model: str) -> str:
         For a folder the first 16 hexadecimal digits of SHA-256 over its weight files, for a model
         of the hub its commit.
     """
+    commit = configuration(model, local=local).get("_commit_hash")
     files = sorted(f for f in Path(model).glob("*") if f.suffix in (".safetensors", ".bin"))
     if not files:
-        return str(configuration(model).get("_commit_hash"))
+        return str(commit)
     digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+    try:
+        for file in files:
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise FeatureError(f"encoder '{model}' cannot be read: {error}") from error
     return digest.hexdigest()[:16]
 
 
@@ -145,8 +184,11 @@ class PretrainedEncoder:
         Its blocks.
     """
 
-    def __init__(self, model: str, module: Any, blocks: Any, normalise: bool) -> None:
-        self.model, self.module, self.blocks, self.normalise = model, module, blocks, normalise
+    def __init__(
+        self, model: str, module: Any, blocks: Any, *, whisper: bool, normalise: bool
+    ) -> None:
+        self.model, self.module, self.blocks = model, module, blocks
+        self.whisper, self.normalise = whisper, normalise
 
     def hidden_states(
         self, samples: NDArray[np.float32], layers: Sequence[int]
@@ -177,7 +219,7 @@ class PretrainedEncoder:
     def _run(self, piece: Any) -> list[Any]:
         """Hidden states 0 to the last block, each of shape (1, n_frames, width)."""
         states: list[Any] = []
-        if is_whisper(self.model):
+        if self.whisper:
             states.append(self._whisper_input(piece))
             for block in self.blocks:
                 result = block(states[-1], None)
@@ -224,7 +266,7 @@ def _pieces(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 
 @functools.lru_cache(maxsize=2)
-def load(model: str, n_blocks: int) -> PretrainedEncoder:
+def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
     """Load an encoder once per process, cut after a number of blocks.
 
     Parameters
@@ -233,6 +275,8 @@ def load(model: str, n_blocks: int) -> PretrainedEncoder:
         Hub name or local folder.
     n_blocks : int
         Blocks to keep, at least 1.
+    local : bool
+        Look for a hub name in the hub's local cache alone; open no connection.
 
     Raises
     ------
@@ -242,18 +286,19 @@ def load(model: str, n_blocks: int) -> PretrainedEncoder:
         When torch or transformers is not installed.
     """
     transformers = _transformers()
-    configuration(model)
-    options: dict[str, Any] = {"output_loading_info": True, "trust_remote_code": False}
+    config = configuration(model, local=local)
+    whisper = is_whisper(model, local=local)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
     silent = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
-        if is_whisper(model):
-            module, normalise = _load_whisper(model, n_blocks, options), False
+        if whisper:
+            module, normalise = _load_whisper(model, n_blocks, config, options), False
             blocks = module.layers = module.layers[:n_blocks]
         else:
-            module, normalise = _load_waveform_encoder(model, n_blocks, options)
+            module, normalise = _load_waveform_encoder(model, n_blocks, config, options)
             blocks = module.encoder.layers = module.encoder.layers[:n_blocks]
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
         raise FeatureError(f"encoder '{model}' cannot be loaded: {error}") from error
@@ -261,12 +306,16 @@ def load(model: str, n_blocks: int) -> PretrainedEncoder:
         transformers.utils.logging.set_verbosity(silent)
         if bars:
             transformers.utils.logging.enable_progress_bar()
-    return PretrainedEncoder(model, module.float().eval(), blocks, normalise)
+    module = module.float().eval()
+    return PretrainedEncoder(model, module, blocks, whisper=whisper, normalise=normalise)
 
 
-def _load_whisper(model: str, n_blocks: int, options: dict[str, Any]) -> Any:
+def _load_whisper(
+    model: str, n_blocks: int, config: dict[str, Any], options: dict[str, Any]
+) -> Any:
     whisper = importlib.import_module("transformers.models.whisper.modeling_whisper")
-    if "WhisperEncoder" in (configuration(model).get("architectures") or []):
+    options = {**options, "output_loading_info": True}
+    if "WhisperEncoder" in (config.get("architectures") or []):
         module, info = whisper.WhisperEncoder.from_pretrained(model, **options)
         # The closing normalisation is never reached here.
         _check_loaded(model, info, ("conv", "embed_positions", "layers"), n_blocks)
@@ -277,18 +326,21 @@ def _load_whisper(model: str, n_blocks: int, options: dict[str, Any]) -> Any:
     return whole.encoder
 
 
-def _load_waveform_encoder(model: str, n_blocks: int, options: dict[str, Any]) -> tuple[Any, bool]:
+def _load_waveform_encoder(
+    model: str, n_blocks: int, config: dict[str, Any], options: dict[str, Any]
+) -> tuple[Any, bool]:
     transformers = _transformers()
-    module, info = transformers.AutoModel.from_pretrained(model, **options)
+    found = transformers.AutoModel.from_pretrained(model, output_loading_info=True, **options)
+    module, info = found
     if not hasattr(getattr(module, "encoder", None), "layers") or not hasattr(
         module, "feature_extractor"
     ):
         raise FeatureError(
-            f"'{model}' is a {configuration(model).get('model_type')} model; an encoder of speech "
+            f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
             "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
         )
     _check_loaded(model, info, (), n_blocks)
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(model)
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
         raise FeatureError(
             f"encoder '{model}' wants {extractor.sampling_rate} Hz; only {RATE} Hz can be given"

@@ -22,6 +22,7 @@ from ..errors import FeatureError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 Matrix = NDArray[np.float32]
 
@@ -209,14 +210,34 @@ class Features:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise FeatureError(f"{path}: not a readable Parquet file ({error})") from error
-        about = json.loads((table.schema.metadata or {}).get(b"emoscope", b"{}"))
+        try:
+            about = json.loads((table.schema.metadata or {}).get(b"emoscope", b"{}"))
+        except (ValueError, RecursionError) as error:
+            raise FeatureError(f"{path}: its description is not valid JSON: {error}") from error
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise FeatureError(f"{path}: not a table of features, or of a newer emoscope")
+        try:
+            return cls._of(table, about)
+        except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+            raise FeatureError(f"{path}: a damaged table of features ({error})") from error
+
+    @classmethod
+    def _of(cls, table: pa.Table, about: dict[str, Any]) -> Features:
+        """The features in a table, which :meth:`load` has read, with what it says of itself."""
+        specs, columns, widths = (_list(about, key) for key in ("specs", "columns", "widths"))
+        if not all(isinstance(spec, dict) and isinstance(spec.get("name"), str) for spec in specs):
+            raise ValueError("specs are not objects with a name")
+        if not all(isinstance(column, str) for column in columns):
+            raise ValueError("columns are not names")
+        if not all(type(width) is int and width >= 0 for width in widths):
+            raise ValueError("widths are not whole numbers")
+        if "n_frames" not in table.column_names and sum(widths) != len(columns):
+            raise ValueError("widths are not those of the columns")
         known: dict[str, Any] = {
-            "clips": table["clip"].to_pylist(),
-            "specs": about["specs"],
-            "columns": tuple(about["columns"]),
-            "widths": tuple(about["widths"]),
+            "clips": table["clip"].cast("string").to_pylist(),
+            "specs": specs,
+            "columns": tuple(columns),
+            "widths": tuple(widths),
         }
         if "n_frames" not in table.column_names:
             values = [table[column].to_numpy() for column in known["columns"]]
@@ -228,3 +249,10 @@ class Features:
             for row, length in zip(table["values"], lengths, strict=True)
         ]
         return cls(**known, frames=frames)
+
+
+def _list(about: dict[str, Any], key: str) -> list[Any]:
+    value = about[key]
+    if not isinstance(value, list):
+        raise TypeError(f"{key} is not a list")
+    return value

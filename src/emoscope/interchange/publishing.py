@@ -150,8 +150,8 @@ def _results(card: Card) -> list[str]:
         cells = [
             str(run.get("corpus", "")),
             str(run.get("protocol", "")),
-            f"{run['uar']:.3f}{span}" if "uar" in run else "",
-            f"{run['accuracy']:.3f}" if "accuracy" in run else "",
+            "" if run.get("uar") is None else f"{run['uar']:.3f}{span}",
+            "" if run.get("accuracy") is None else f"{run['accuracy']:.3f}",
             str(run.get("n_clips", "")),
         ]
         rows.append(f"| {' | '.join(cells)} |")
@@ -200,7 +200,7 @@ def _front(card: Card) -> dict[str, Any]:
             ],
         }
         for run in card.results
-        if {"corpus", "protocol", "uar", "accuracy"} <= set(run)
+        if all(run.get(key) is not None for key in ("corpus", "protocol", "uar", "accuracy"))
     ]
     if results:
         front["model-index"] = [{"name": card.name, "results": results}]

@@ -12,6 +12,7 @@ import binascii
 import dataclasses
 import json
 import math
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,13 @@ FORMAT = 1
 MOST_VALUES = 1 << 22
 """Values of the largest array a card may hold: 16 MiB."""
 LONGEST_TEXT = 20_000
+LONGEST_NAME = 100
 MOST_EMOTIONS = 100
+NOT_IN_NAMES = frozenset("/\\:")
+"""Characters that would make a file name of a model's name lead elsewhere."""
+MOST_CLIPS = 1 << 40
+MEASURED = ("uar", "uar_low", "uar_high", "accuracy")
+"""Of results: shares, where they are known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,9 +173,20 @@ class Card:
         """
         try:
             values = json.loads(text, parse_constant=_refuse_constant)
+            if _SURROGATE.search(text):
+                # One half of a pair is no text: it could neither be written nor shown.
+                json.dumps(values, ensure_ascii=False).encode("utf-8")
         except (ValueError, RecursionError) as error:
             raise ModelError(f"the card is not valid JSON: {error}") from error
         return _Reader(values).card()
+
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+
+
+def _shows(text: str) -> bool:
+    """Whether a text can name something: short, not blank, and all of it visible."""
+    return bool(text.strip()) and len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def _refuse_constant(name: str) -> float:
@@ -220,6 +238,17 @@ class _Reader:
             raise self._bad(key, "a list of texts")
         return tuple(value)
 
+    def name(self, key: str) -> str:
+        """A text that can also name a file."""
+        value = self.text(key)
+        if not _shows(value) or not NOT_IN_NAMES.isdisjoint(value) or value.startswith("."):
+            raise self._bad(
+                key,
+                f"1 to {LONGEST_NAME} visible characters without '/', '\\' and ':' and not "
+                "beginning with '.'",
+            )
+        return value
+
     def objects(self, key: str) -> tuple[dict[str, Any], ...]:
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -258,9 +287,11 @@ class _Reader:
         emotions = self.texts("emotions")
         if not 2 <= len(emotions) <= MOST_EMOTIONS or len(set(emotions)) != len(emotions):
             raise self._bad("emotions", f"2 to {MOST_EMOTIONS} different names")
+        if not all(map(_shows, emotions)):
+            raise self._bad("emotions", f"names of 1 to {LONGEST_NAME} visible characters")
         width = self.integer("embedding_width", 1, MOST_VALUES)
         return Card(
-            name=self.text("name"),
+            name=self.name("name"),
             emotions=emotions,
             input=self.part("input").input(),
             embedding_width=width,
@@ -271,7 +302,7 @@ class _Reader:
             if self.values.get("adapted") is None
             else self.part("adapted").adapted(width, len(emotions)),
             training=self.part("training").training(),
-            results=self.objects("results"),
+            results=self.results(),
             licence=self.text("licence"),
             notices=self.texts("notices"),
             emoscope=self.text("emoscope"),
@@ -328,7 +359,21 @@ class _Reader:
             minimum_clips=self.integer("minimum_clips", 1, 1_000_000),
         )
 
+    def results(self) -> tuple[dict[str, Any], ...]:
+        found = self.objects("results")
+        for n, run in enumerate(found):
+            part = _Reader(run, f"{self.place}.results[{n}]")
+            for key in ("corpus", "protocol"):
+                part.text(key)
+            for key in MEASURED:
+                if run.get(key) is not None:
+                    part.number(key, 0.0, 1.0)
+            if run.get("n_clips") is not None:
+                part.integer("n_clips", 0, MOST_CLIPS)
+        return found
+
     def training(self) -> dict[str, Any]:
+        names = [corpus.get("name") for corpus in self.objects("corpora")]
         for n, corpus in enumerate(self.objects("corpora")):
             part = _Reader(corpus, f"{self.place}.corpora[{n}]")
             part.texts("speakers")
@@ -336,4 +381,8 @@ class _Reader:
                 part.text(key)
             if "speakers" not in corpus or "name" not in corpus:
                 raise ModelError(f"{part.place} lacks its name or speakers")
+            if corpus.get("n_clips") is not None:
+                part.integer("n_clips", 0, MOST_CLIPS)
+            if names.count(corpus["name"]) > 1:
+                raise ModelError(f"{part.place} has the name of another one")
         return dict(self.values)

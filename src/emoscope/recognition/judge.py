@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..audio import Signal, resample, voice
 from ..audio.quality import Quality
-from ..errors import ModelError
+from ..errors import FeatureError, ModelError
 from ..model_file import ModelFile
 from ..model_file.card import Card
 from .prediction import Prediction
@@ -246,13 +246,25 @@ def _features(card: Card) -> list[Feature]:
     if card.input.kind == "samples":
         return []
     from .. import features
+    from ..features.encoder import Encoder
 
-    found = [features.get(entry["name"]) for entry in card.input.features]
-    for feature, entry in zip(found, card.input.features, strict=True):
+    if not card.input.features:
+        raise ModelError("the model's card does not say which features it was trained on")
+    found = []
+    for entry in card.input.features:
+        try:
+            feature = features.get(entry["name"])
+            # The card may come from anybody: it must not decide what is fetched from where.
+            if isinstance(feature, Encoder):
+                feature = dataclasses.replace(feature, local=True)
+            spec = feature.spec
+        except FeatureError as error:
+            raise ModelError(f"the model's features cannot be computed here: {error}") from error
+        found.append(feature)
         # Through JSON, as the card was: tuples come back as lists.
-        if json.loads(json.dumps(feature.spec)) != entry["spec"]:
+        if json.loads(json.dumps(spec)) != entry["spec"]:
             raise ModelError(
                 f"the model was trained on '{entry['name']}' as {entry['spec']}; this version of "
-                f"emoscope computes it as {feature.spec}"
+                f"emoscope computes it as {spec}"
             )
     return found
