@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -435,3 +436,69 @@ def test_databases_and_audio_folders_are_audited_as_manifests_are(clean, tmp_pat
     assert (outcome.n_train, outcome.n_test, outcome.findings) == (18, 6, [])
     if form == "audformat":
         assert audit(made / "db.yaml", jobs=1).n_test == 6
+
+
+RUN = {"model": "svm", "features": "mfcc", "protocol": "speaker-6fold", "uar": 0.5}
+FOLDS = {"seed": 0, "folds": {"speaker-6fold": [{"fold": "1", "train_speakers": 5}]}}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "says"),
+    [
+        ("results.json", {"runs": []}, "it has no runs"),
+        ("results.json", {"runs": None}, "it has no runs"),
+        ("results.json", {"runs": {"a": 1}}, "it has no runs"),
+        ("results.json", {"runs": ["x"]}, "run 1 does not name its model, features, protocol"),
+        ("results.json", {"runs": [{**RUN, "protocol": 5}]}, "run 1 does not name its"),
+        ("results.json", {"runs": [RUN, {**RUN, "uar": None}]}, "run 2 has no UAR"),
+        ("results.json", {"runs": [{**RUN, "uar": "x"}]}, "run 1 has no UAR"),
+        ("results.json", {"runs": [{**RUN, "model": "b"}]}, "no row of b, mfcc, speaker-6fold"),
+        ("results.json", {"config": FOLDS}, "what it records of its folds"),
+        ("results.json", "[" * 100_000, "holds no saved result"),
+        ("predictions.csv", lambda text: text.split("\n")[0] + "\n", "no row of svm"),
+        ("predictions.csv", lambda text: text.replace("00\n", "00,\n"), "holds no saved result"),
+        ("predictions.csv", lambda text: text.replace("0.", "zero."), "holds more than numbers"),
+    ],
+)  # fmt: skip
+def test_damaged_results_are_refused(tmp_path, file, damage, says):
+    path = saved_result(tmp_path) / file
+    text = path.read_text()
+    if isinstance(damage, dict):
+        path.write_text(json.dumps({**json.loads(text), **damage}))
+    else:
+        path.write_text(damage if isinstance(damage, str) else damage(text))
+    with pytest.raises(CorpusError, match=says):
+        audit(tmp_path, jobs=1)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    for name in ("x_train_1.jsonl", "x_test_1.jsonl", "list.txt", "m.csv"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(CorpusError, match="holds neither"):
+        audit(tmp_path)
+    for name in ("list.txt", "m.csv"):
+        with pytest.raises(CorpusError, match="not a regular file"):
+            audit(tmp_path / name)
+    (saved_result(tmp_path / "saved") / "predictions.csv").unlink()
+    os.mkfifo(tmp_path / "saved" / "predictions.csv")
+    with pytest.raises(CorpusError, match="holds no saved result"):
+        audit(tmp_path / "saved")
+
+
+def test_an_empty_column_of_folds_is_named(tmp_path):
+    (tmp_path / "m.csv").write_text("file,fold\na.wav,\nb.wav,\n")
+    with pytest.raises(CorpusError, match="the column 'fold' is empty"):
+        audit(tmp_path / "m.csv")
+
+
+def test_text_that_no_encoding_has_is_escaped(emoscope, tmp_path):
+    rows = [
+        {"file": "\ud800.wav", "split": split, "speaker": "\udfff", "\ud801": "x"}
+        for split in ("train", "test")
+    ]
+    source, out = tmp_path / "m.jsonl", tmp_path / "audit.json"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    status, said, _ = emoscope("audit", source, "--out", out)
+    assert status == 1 and "It leaks" in said
+    found = {f["kind"]: f["evidence"] for f in json.loads(out.read_text())["findings"]}
+    assert found["shared-speakers"][0]["speaker"] == "\\udfff"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,11 +162,10 @@ class Result:
         out = Path(folder)
         try:
             document = json.loads((out / "results.json").read_text(encoding="utf-8"))
-            text_columns = dict.fromkeys((*ROW, *ABOUT_CLIP), str)
-            predictions = pd.read_csv(
-                out / "predictions.csv", dtype=text_columns, keep_default_na=False
-            )
-        except (OSError, ValueError) as error:
+            if not (out / "predictions.csv").is_file():
+                raise CorpusError(f"{out}: holds no saved result (no file predictions.csv)")
+            predictions = _read_predictions(out / "predictions.csv")
+        except (OSError, ValueError, RecursionError, pd.errors.ParserWarning) as error:
             raise CorpusError(f"{out}: holds no saved result ({error})") from error
         missing = [column for column in ROW if column not in predictions]
         if missing or not isinstance(document, dict) or "runs" not in document:
@@ -173,7 +173,36 @@ class Result:
         about = [document.get(part) or {} for part in ("corpus", "config", "map")]
         if not all(isinstance(part, dict) for part in about):
             raise CorpusError(f"{out}: not a saved result: corpus, config or map is no mapping")
+        fault = _fault(document["runs"], predictions)
+        if fault:
+            raise CorpusError(f"{out}: not a saved result: {fault}")
         return cls(predictions, document["runs"], *about)
+
+
+def _read_predictions(path: Path) -> pd.DataFrame:
+    text_columns = dict.fromkeys((*ROW, *ABOUT_CLIP), str)
+    with warnings.catch_warnings():  # rows longer than the header would lose their last field
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, dtype=text_columns, keep_default_na=False, index_col=False)
+
+
+def _fault(runs: Any, predictions: pd.DataFrame) -> str:
+    """What keeps runs and rows from being those of one result; empty when nothing."""
+    if not isinstance(runs, list) or not runs:
+        return "it has no runs"
+    for number, run in enumerate(runs, start=1):
+        named = isinstance(run, dict) and all(isinstance(run.get(key), str) for key in KEYS)
+        if not named:
+            return f"run {number} does not name its {', '.join(KEYS)}"
+        if isinstance(run.get("uar"), bool) or not isinstance(run.get("uar"), int | float):
+            return f"run {number} has no UAR"
+    told = {tuple(run[key] for key in KEYS) for run in runs}
+    absent = told - set(predictions[list(KEYS)].itertuples(index=False, name=None))
+    if absent:
+        return f"predictions.csv has no row of {', '.join(min(absent))}"
+    emotions = [column for column in predictions if column.startswith("p_")]
+    texts = [c for c in emotions if not pd.api.types.is_numeric_dtype(predictions[c])]
+    return f"column {texts[0]} of predictions.csv holds more than numbers" if texts else ""
 
 
 def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:

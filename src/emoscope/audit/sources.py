@@ -10,7 +10,7 @@ left out: a clip that is listed twice is what an audit looks for.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,9 +21,10 @@ from .. import corpora, manifests
 from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
 from ..errors import CorpusError
+from ..files import printable
 from ..labels import canonical
 from ..manifests import ALIASES, as_text, audformat, split_in
-from ..manifests.files import SUFFIXES, read_rows
+from ..manifests.files import SUFFIXES, read_rows, read_text
 from ..result import Result
 
 COLUMNS = (
@@ -109,7 +110,7 @@ def _folder(folder: Path) -> list[Split]:
     found: dict[Path, dict[str, Path]] = {}
     for file in sorted(folder.rglob("*.jsonl")):
         side = split_in(file.stem)
-        if side in ("train", "test"):
+        if side in ("train", "test") and file.is_file():
             found.setdefault(file.parent, {})[side] = file
     pairs = {place: sides for place, sides in found.items() if set(sides) == {"train", "test"}}
     several = len(pairs) > 1
@@ -152,11 +153,14 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
             f"{file}: no column that says what trains and what tests; it may be called "
             f"{', '.join(ALIASES['split'] + FOLD_NAMES)}"
         )
+    folds = sorted(set(clips[fold]) - {""})
+    if not folds:
+        raise CorpusError(f"{file}: the column '{fold}' is empty")
     return [
         _both_sides(
             file, Split(value, clips.assign(side=(clips[fold] == value).map(_TRAIN_OR_TEST)))
         )
-        for value in sorted(set(clips[fold]) - {""})
+        for value in folds
     ]
 
 
@@ -173,10 +177,7 @@ def _both_sides(file: Path, split: Split) -> Split:
 def _listed(file: Path) -> pd.DataFrame:
     """The rows of a list or a manifest, with the column names of an audit and values as text."""
     if file.suffix.lower() not in SUFFIXES:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CorpusError(f"{file}: cannot be read as a list of files: {error}") from None
+        lines = read_text(file).splitlines()
         rows = [{"path": text} for text in map(str.strip, lines) if text and text[0] != "#"]
     else:
         rows = [_renamed(row) for row in read_rows(file)]
@@ -187,20 +188,20 @@ def _as_listed(rows: Sequence[Mapping[str, str]], file: Path) -> pd.DataFrame:
     """Rows as a table whose paths are as seen from here."""
     if not rows:
         raise CorpusError(f"{file}: no clip")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, dtype=object)
     if "path" not in table:
         raise CorpusError(f"{file}: no column of files; it may be: {', '.join(ALIASES['path'])}")
-    table["path"] = [_placed(path, file) for path in table["path"]]
+    table["path"] = _texts(_placed(path, file) for path in table["path"])
     return table
 
 
 def _renamed(raw: Mapping[str, Any]) -> dict[str, str]:
-    row = {str(key).strip().lower(): as_text(value) for key, value in raw.items()}
+    row = {printable(str(key).strip().lower()): as_text(v) for key, v in raw.items()}
     for column, names in ALIASES.items():
         name = next((name for name in names if name in row), None)
         if name is not None:
             row["emotion" if column == "label" else column] = row[name]
-    return row
+    return {key: value if key == "path" else printable(value) for key, value in row.items()}
 
 
 def _placed(path: str, file: Path) -> str:
@@ -217,7 +218,7 @@ def _result(folder: Path) -> list[Split]:
     clips = rows[["clip", "speaker", "emotion"]].assign(path="")
     if "text" in rows:
         clips["text"] = rows["text"]
-    recorded = {str(f["fold"]): f for f in _fold_records(result, protocol)}
+    recorded = {str(f["fold"]): f for f in _fold_records(folder, result, protocol)}
     splits = []
     for fold in dict.fromkeys(rows["fold"]):
         tested = rows["fold"] == fold
@@ -235,10 +236,19 @@ def _result(folder: Path) -> list[Split]:
     return splits
 
 
-def _fold_records(result: Result, protocol: str) -> list[dict[str, Any]]:
+def _fold_records(folder: Path, result: Result, protocol: str) -> list[dict[str, Any]]:
     folds = result.config.get("folds", {})
     records: list[dict[str, Any]] = folds.get(protocol, []) if isinstance(folds, dict) else []
+    if not isinstance(records, list) or not all(map(_is_record, records)):
+        raise CorpusError(
+            f"{folder}: not a saved result: what it records of its folds names no speakers"
+        )
     return records
+
+
+def _is_record(record: Any) -> bool:
+    known = isinstance(record, dict) and "fold" in record
+    return known and isinstance(record.get("train_speakers", []), list)
 
 
 class _Places:
@@ -262,7 +272,7 @@ class _Places:
 
 def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
-    table = clips.reindex(columns=[*COLUMNS, "corpus"]).copy()
+    table = clips.reindex(columns=[*COLUMNS, "corpus"]).reset_index(drop=True)
     for column in ("clip", "path", "speaker", "emotion", "text", "corpus"):
         table[column] = table[column].astype(object).where(table[column].notna(), "")
     for column in ("start", "end"):
@@ -274,8 +284,9 @@ def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
     for column in ("clip", "speaker", "emotion", "text"):
         if told and (table[column] == "").any():
             fill = [row.get(column, "") for row in told]
-            table[column] = [have or new for have, new in zip(table[column], fill, strict=True)]
-    table["emotion"] = [canonical(label) or label for label in table["emotion"]]
+            pairs = zip(table[column], fill, strict=True)
+            table[column] = _texts(have or new for have, new in pairs)
+    table["emotion"] = _texts(canonical(label) or label for label in table["emotion"])
     table["identity"] = table["clip"]
     table["clip"] = table["clip"].where(table["clip"] != "", table["path"])
     if table["corpus"].nunique() > 1 and (table["corpus"] != "").all():
@@ -285,9 +296,16 @@ def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
         table["identity"] = (table["corpus"] + "/" + table["identity"]).where(own, "")
     found = [places.find(path, clip) for path, clip in table[["path", "clip"]].to_numpy()]
     named_as = zip(found, table["path"], table["clip"], strict=True)
-    table["listed"] = [os.path.realpath(at) if at else path or clip for at, path, clip in named_as]
-    table["path"] = found
-    return table[list(COLUMNS)].reset_index(drop=True)
+    table["listed"] = _texts(
+        os.path.realpath(at) if at else path or clip for at, path, clip in named_as
+    )
+    table["path"] = _texts(found)
+    return table[list(COLUMNS)]
+
+
+def _texts(values: Iterable[str]) -> pd.Series[str]:
+    """A column of Python's text: names of files may hold what Arrow's cannot."""
+    return pd.Series(list(values), dtype=object)
 
 
 def _told_by_names(paths: Sequence[PurePath]) -> list[Mapping[str, Any]]:
