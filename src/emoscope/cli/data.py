@@ -97,7 +97,11 @@ def extract(
             source, split(features) or DEFAULT, emotions=split(emotions),
             store=Store.default(), jobs=jobs, cluster=cluster, progress=tick,
         )  # fmt: skip
-    dataset.write(data, out)
+    for old, new in dataset.write(data, out).items():
+        terminal.status.print(
+            f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     terminal.out.print(f"{out}: {len(data.corpus.table)} clips", soft_wrap=True)
     end(data.corpus.rejected)
 
