@@ -2,7 +2,7 @@
 
 The scheduler hands a dead worker's tasks to the others by itself; a task that keeps killing its
 workers comes back as ``KilledWorker``. Every worker must have emoscope installed and see the
-recordings under the same names: a shared file system, or URLs that fsspec reads.
+recordings under the same names: a shared file system, or URLs of an object store.
 """
 
 from __future__ import annotations
