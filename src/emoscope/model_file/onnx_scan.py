@@ -98,6 +98,10 @@ QUICK = frozenset(
 MOST_QUICK = 2000
 """Of them in one graph; the largest Whisper in 8 bits has half as many."""
 
+DEEPEST_TREE = 1000
+"""Decisions from the root to a leaf; onnxruntime builds trees by recursion, and one of some ten
+thousand ends the process."""
+
 _HALF, _TEXT, _BRAIN = 10, 8, 16
 # Type of a tensor: what its bytes are, and the field that may hold its values instead of bytes.
 _TYPES: dict[int, tuple[np.dtype[Any], int]] = {
@@ -226,13 +230,20 @@ class _Scan:
         if operator not in ALLOWED.get(domain, frozenset()):
             name = f"{domain}:{operator}" if domain else operator
             raise ScanError(f"operator '{name}' is not among those emoscope runs")
-        labels = [self.attribute(attribute, operator) for attribute in attributes]
-        self.nodes.append(_Node(operator, inputs, outputs, any(labels)))
+        lists: dict[str, list[Any]] = {}
+        names = [self.attribute(attribute, operator, lists) for attribute in attributes]
+        if len(set(names)) != len(names):
+            raise ScanError(f"operator '{operator}' has an attribute twice")
+        if operator == "TreeEnsembleClassifier":
+            _check_trees(lists)
+        labels = "classlabels_strings" in lists
+        self.nodes.append(_Node(operator, inputs, outputs, labels))
 
-    def attribute(self, buffer: Buffer, operator: str) -> bool:
-        """Check one attribute; gives whether it holds labels that are texts."""
+    def attribute(self, buffer: Buffer, operator: str, lists: dict[str, list[Any]]) -> str:
+        """Check one attribute and give its name; the parts of integers or texts go to `lists`."""
         at = 0
         found: dict[int, Any] = {}
+        parts: list[Any] = []
         while at < len(buffer):
             # Lists of numbers are stored one field each, and a forest has millions of them.
             if run := _FLOATS.match(buffer, at):
@@ -242,6 +253,7 @@ class _Scan:
                 continue
             if run := _INTEGERS.match(buffer, at):
                 at, found[8] = run.end(), None
+                parts.append(run.group())
                 continue
             number, _, value, at = field(buffer, at, ATTRIBUTE)
             if number in found and not ATTRIBUTE.rules[number][1]:
@@ -250,18 +262,22 @@ class _Scan:
             if number == 5:
                 self.tensor(value)
             elif number in (3, 8):
-                self.dimensions(np.fromiter(integers(value), np.int64))
+                parts.append(np.fromiter(integers(value), np.int64))
+                self.dimensions(parts[-1])
+            elif number == 9:
+                parts.append(bytes(value))
             elif number in (2, 7):
                 self.finite(_raw(value, np.dtype("<f4")))
         kind, name = found.get(20, 0), _text(found.get(1, memoryview(b"")))
         if kind not in _HOLDS or not {1, 13, 20, _HOLDS[kind]}.issuperset(found):
             raise ScanError("not a valid ONNX file (an attribute of another type than it states)")
-        texts = _HOLDS[kind] in (4, 9)
-        if texts and operator == "Constant":
+        if operator == "Constant" and kind in (3, 8):
             raise ScanError("it stores texts")
         if operator == "Cast" and name == "to" and found.get(3) not in _NUMERIC:
             raise ScanError("it computes with texts")
-        return texts and name.startswith("classlabels")
+        if kind in (7, 8):
+            lists[name] = parts
+        return name
 
     def tensor(self, buffer: Buffer) -> bytes:
         """Check one tensor: inside the file, finite, as long as its shape says; gives its name."""
@@ -312,6 +328,58 @@ class _Scan:
         # value is taken), never a weight.
         if not np.isfinite(values).all() and not (values.size == 1 and np.isinf(values[0])):
             raise ScanError("a weight is not finite")
+
+
+def _check_trees(lists: dict[str, list[Any]]) -> None:
+    """Raise unless every path through trees comes to its end."""
+    names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
+    trees, nodes, *branches = (_whole(lists.get(name, [])) for name in names)
+    inner = np.array([mode != b"LEAF" for mode in lists.get("nodes_modes", [])], bool)
+    if any(len(found) != len(nodes) for found in (trees, *branches, inner)):
+        raise ScanError("its trees are not whole")
+    if not all(((found >= 0) & (found < 1 << 31)).all() for found in (trees, nodes, *branches)):
+        raise ScanError("its trees are numbered wrongly")
+    keys = trees << 31 | nodes
+    order = np.argsort(keys)
+    children = []
+    for branch in branches:
+        wanted = (trees << 31 | branch)[inner]
+        places = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+        if (keys[order[places]] != wanted).any():
+            raise ScanError("its trees lead nowhere")
+        targets = np.zeros(len(nodes), np.intp)
+        targets[inner] = order[places]
+        children.append(targets)
+    # Nodes that are reached by as many steps as were taken, from wherever.
+    reached = np.ones(len(nodes), bool)
+    for _ in range(DEEPEST_TREE):
+        start = np.flatnonzero(reached & inner)
+        if not len(start):
+            return
+        reached = np.zeros(len(nodes), bool)
+        for targets in children:
+            reached[targets[start]] = True
+    raise ScanError(f"it has trees of more than {DEEPEST_TREE} decisions one after another")
+
+
+def _whole(parts: list[Any]) -> NDArray[np.int64]:
+    """The integers of an attribute from its parts: runs as they are stored, and single ones."""
+    return np.concatenate(
+        [np.empty(0, np.int64), *(_run(p) if isinstance(p, bytes) else p for p in parts)]
+    )
+
+
+def _run(stored: bytes) -> NDArray[np.int64]:
+    """The integers of a run of single fields: a tag, then seven bits a byte, lowest first."""
+    content = np.frombuffer(stored, np.uint8).astype(np.int64)
+    # Tags and last bytes take turns; what lies between them has the highest bit.
+    short = np.flatnonzero(content < 0x80)
+    tags, ends = short[::2], short[1::2]
+    values = np.zeros(len(tags), np.int64)
+    for n in range(int((ends - tags).max())):
+        at = np.minimum(tags + 1 + n, ends)
+        values |= np.where(tags + 1 + n <= ends, (content[at] & 0x7F) << 7 * n, 0)
+    return values
 
 
 def _raw(content: Buffer | bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
