@@ -459,6 +459,8 @@ def test_shapes_and_lists_may_be_packed() -> None:
 
 def test_an_attribute_is_what_it_states() -> None:
     node = helper.make_node("Relu", ["embedding"], ["x"]).SerializeToString()
+    twice = 2 * part(5, part(1, b"a") + varint(20 << 3) + varint(2) + varint(3 << 3) + b"\0")
+    refused(packed(model=whole(part(1, node + twice))), "attribute twice")
     for kind, value in ((1, varint(3 << 3) + b"\0"), (5, b""), ((1 << 32) | 1, b"")):
         stated = part(1, b"a") + varint(20 << 3) + varint(kind) + value
         refused(packed(model=whole(part(1, node + part(5, stated)))), "than it states")
@@ -489,6 +491,29 @@ def texts() -> dict[str, bytes]:
 def test_texts_are_no_numbers(name: str) -> None:
     """onnxruntime counts the memory of numbers alone; a kilobyte of texts could take ten gigabytes."""
     refused(packed(model=texts()[name]), "stores texts|computes with texts")
+
+
+def trees(n: int, *, back: bool = False) -> bytes:
+    """A tree that asks `n` questions one after another; the last leads `back` to the first."""
+    at = list(range(1, n + 1))
+    node = helper.make_node(
+        "TreeEnsembleClassifier", ["features"], ["label", "scores"], domain="ai.onnx.ml",
+        nodes_treeids=[0] * (n + 1), nodes_nodeids=list(range(n + 1)),
+        nodes_featureids=[0] * (n + 1), nodes_values=[0.5] * (n + 1),
+        nodes_modes=["BRANCH_LEQ"] * n + ["BRANCH_LEQ" if back else "LEAF"],
+        nodes_truenodeids=[*at, 0], nodes_falsenodeids=[*at, 0],
+        class_treeids=[0], class_nodeids=[n], class_ids=[0], class_weights=[1.0],
+        classlabels_int64s=[0, 1, 2],
+    )  # fmt: skip
+    return graph(extra_nodes=[node], domains={"ai.onnx.ml": 3}).SerializeToString()
+
+
+def test_trees_come_to_an_end() -> None:
+    """onnxruntime follows them by recursion; one of 100,000 questions ended the process."""
+    model_file.unpack(packed(model=trees(900)), "tree.emoscope")
+    refused(packed(model=trees(1100)), "more than 1000 decisions")
+    refused(packed(model=trees(200_000)), "more than 1000 decisions")
+    refused(packed(model=trees(20, back=True)), "more than 1000 decisions")
 
 
 CHILDREN = {

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import onnx_trees
 from .onnx_fields import (
     ATTRIBUTE,
     GRAPH,
@@ -226,13 +227,20 @@ class _Scan:
         if operator not in ALLOWED.get(domain, frozenset()):
             name = f"{domain}:{operator}" if domain else operator
             raise ScanError(f"operator '{name}' is not among those emoscope runs")
-        labels = [self.attribute(attribute, operator) for attribute in attributes]
-        self.nodes.append(_Node(operator, inputs, outputs, any(labels)))
+        lists: dict[str, list[Any]] = {}
+        names = [self.attribute(attribute, operator, lists) for attribute in attributes]
+        if len(set(names)) != len(names):
+            raise ScanError(f"operator '{operator}' has an attribute twice")
+        if operator == "TreeEnsembleClassifier":
+            onnx_trees.check(lists)
+        labels = "classlabels_strings" in lists
+        self.nodes.append(_Node(operator, inputs, outputs, labels))
 
-    def attribute(self, buffer: Buffer, operator: str) -> bool:
-        """Check one attribute; gives whether it holds labels that are texts."""
+    def attribute(self, buffer: Buffer, operator: str, lists: dict[str, list[Any]]) -> str:
+        """Check one attribute and give its name; the parts of integers or texts go to `lists`."""
         at = 0
         found: dict[int, Any] = {}
+        parts: list[Any] = []
         while at < len(buffer):
             # Lists of numbers are stored one field each, and a forest has millions of them.
             if run := _FLOATS.match(buffer, at):
@@ -242,6 +250,7 @@ class _Scan:
                 continue
             if run := _INTEGERS.match(buffer, at):
                 at, found[8] = run.end(), None
+                parts.append(run.group())
                 continue
             number, _, value, at = field(buffer, at, ATTRIBUTE)
             if number in found and not ATTRIBUTE.rules[number][1]:
@@ -250,18 +259,22 @@ class _Scan:
             if number == 5:
                 self.tensor(value)
             elif number in (3, 8):
-                self.dimensions(np.fromiter(integers(value), np.int64))
+                parts.append(np.fromiter(integers(value), np.int64))
+                self.dimensions(parts[-1])
+            elif number == 9:
+                parts.append(bytes(value))
             elif number in (2, 7):
                 self.finite(_raw(value, np.dtype("<f4")))
         kind, name = found.get(20, 0), _text(found.get(1, memoryview(b"")))
         if kind not in _HOLDS or not {1, 13, 20, _HOLDS[kind]}.issuperset(found):
             raise ScanError("not a valid ONNX file (an attribute of another type than it states)")
-        texts = _HOLDS[kind] in (4, 9)
-        if texts and operator == "Constant":
+        if operator == "Constant" and kind in (3, 8):
             raise ScanError("it stores texts")
         if operator == "Cast" and name == "to" and found.get(3) not in _NUMERIC:
             raise ScanError("it computes with texts")
-        return texts and name.startswith("classlabels")
+        if kind in (7, 8):
+            lists[name] = parts
+        return name
 
     def tensor(self, buffer: Buffer) -> bytes:
         """Check one tensor: inside the file, finite, as long as its shape says; gives its name."""
