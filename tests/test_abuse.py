@@ -5,6 +5,7 @@ Endless and slow uploads, oversize bodies, foreign hosts and sites are in ``test
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import json
@@ -25,6 +26,7 @@ pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 import bad_audio
 import tiny_model
 from emoscope.recognition import Predictor
+from emoscope.server import _open_files
 from emoscope.server.guard import Guard
 from recordings import voice
 from serving import BOUNDARY, Running, multipart, serving
@@ -430,3 +432,26 @@ def test_a_name_reaches_nobody_as_code(server: Running, tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json["predictions"][0]["file"] == name  # data, which the page shows as text
+
+
+def test_running_out_of_open_files_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    from emoscope.server.connection import _Report
+
+    report, loop = _Report(), asyncio.new_event_loop()
+    for _ in range(1000):
+        error = OSError(errno.EMFILE, "Too many open files")
+        report(loop, {"message": "socket.accept() out of system resource", "exception": error})
+    report(loop, {"message": "another fault"})
+    loop.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and "Too many open files" in said[0] and said[1] == "another fault"
+
+
+def test_as_many_files_may_be_open_as_the_system_grants() -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+        assert _open_files() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 512
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
