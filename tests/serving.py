@@ -7,7 +7,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emoscope.recognition import Predictor
@@ -65,7 +65,9 @@ def multipart(*files: tuple[str, bytes]) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
+def serving(
+    predictor: Predictor, *, proxies: Sequence[str] = (), **limits: Any
+) -> Iterator[Running]:
     """Serve one model until the block is left."""
     from emoscope import server
     from emoscope.server.connection import Server
@@ -73,7 +75,7 @@ def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
 
     bounds = Limits(**limits)
     app = server.create_app({"level": predictor}, limits=bounds)
-    running = Server(server.configuration(app, host="127.0.0.1", port=0))
+    running = Server(server.configuration(app, host="127.0.0.1", port=0, proxies=proxies))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:

@@ -5,7 +5,9 @@ Endless and slow uploads, oversize bodies, foreign hosts and sites are in ``test
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -24,7 +26,9 @@ pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 import bad_audio
 import tiny_model
 from emoscope.recognition import Predictor
+from emoscope.server import _open_files
 from emoscope.server.guard import Guard
+from recordings import voice
 from serving import BOUNDARY, Running, multipart, serving
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -167,6 +171,123 @@ def test_whoever_does_not_read_the_answer_is_cut_off(
         wait_until(lambda: nameless_files() == before)
 
 
+def uploading(running: Running, content: bytes, address: str = "127.0.0.1") -> socket.socket:
+    """A client of its own address that has sent a recording and waits for what it is told."""
+    client = socket.create_connection(
+        ("127.0.0.1", running.port), timeout=30, source_address=(address, 0)
+    )
+    body = multipart(("long.flac", content))
+    head = HEAD + f"content-type: {FORM}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    client.sendall(head + body)
+    return client
+
+
+@pytest.fixture(scope="module")
+def long() -> bytes:
+    """20 minutes, which take longer to judge than these tests."""
+    return bad_audio.encoded(np.tile(voice(10.0), 120).astype(np.float32), "FLAC")
+
+
+def test_what_nobody_waits_for_is_not_judged(tmp_path: Path, long: bytes) -> None:
+    with serving(Predictor(tiny_model.write(tmp_path))) as running:
+        clients = [uploading(running, long) for _ in range(4)]
+        wait_until(lambda: seconds_decoded(running) > 0)
+        for client in clients:
+            client.close()
+        wait_until(lambda: in_flight(running.app) == 0)
+        assert seconds_decoded(running) < 4 * 1200
+
+
+def test_one_address_does_not_keep_the_others_waiting(tmp_path: Path, long: bytes) -> None:
+    with serving(Predictor(tiny_model.write(tmp_path)), workers=1) as running:
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(uploading(running, long))
+            wait_until(lambda: in_flight(running.app) == 3)
+            with uploading(running, GOOD, "127.0.0.2") as other:
+                assert other.recv(100).startswith(b"HTTP/1.1 200 ")
+            wait_until(lambda: in_flight(running.app) == 3)  # the others are not done yet
+        wait_until(lambda: in_flight(running.app) == 0)
+
+
+def test_what_is_in_work_has_some_time_when_the_server_ends(
+    tmp_path: Path, long: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoscope.server.connection.GRACE", 0.5)
+    with serving(Predictor(tiny_model.write(tmp_path))) as running:
+        client = uploading(running, long)
+        wait_until(lambda: seconds_decoded(running) > 0)
+    with client:
+        said = client.recv(10_000)
+    assert said.startswith(b"HTTP/1.1 503 ") and b"the server is being stopped" in said
+
+
+def test_uploads_together_have_a_bound(tmp_path: Path) -> None:
+    model = Predictor(tiny_model.write(tmp_path))
+    with serving(model, bytes_at_once=500_000, bytes_at_once_each=300_000) as running:
+        with contextlib.ExitStack() as stack:
+            for number in (1, 2):
+                client = uploading(running, b"x" * 200_000, f"127.0.0.{number}")
+                stack.enter_context(client).recv(10_000)  # judged: nothing of it is held
+            refused = running.upload("/api/predict", ("large", b"x" * 400_000))
+            assert refused.status == 429 and "0.3 MB from this address" in refused.json["error"]
+            half = HEAD + f"content-type: {FORM}\r\ncontent-length: 250000\r\n\r\n".encode()
+            for number in (2, 3):
+                held = socket.create_connection(
+                    ("127.0.0.1", running.port), source_address=(f"127.0.0.{number}", 0)
+                )
+                stack.enter_context(held).sendall(half + multipart(("a", b"x" * 230_000))[:-30])
+            wait_until(lambda: running.app.admission.bytes > 450_000)
+            refused = running.upload("/api/predict", ("good.wav", GOOD * 3))
+            assert refused.status == 503 and "0.5 MB are in work" in refused.json["error"]
+        wait_until(lambda: running.app.admission.bytes == 0)
+        assert running.upload("/api/predict", ("good.wav", GOOD)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/predict", "/api/listen"])
+@pytest.mark.parametrize("at", ["multipart", "work"])
+def test_a_full_disk_is_said(
+    server: Running, monkeypatch: pytest.MonkeyPatch, path: str, at: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if at == "multipart":
+        monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", full)
+    elif path == "/api/listen":
+        monkeypatch.setattr("tempfile.TemporaryFile", full)
+    else:
+        monkeypatch.setattr("emoscope.audio.media.blocks", full)
+    answer = server.upload(path, ("good.wav", GOOD))
+    assert answer.status == 503 and "no room" in answer.json["error"]
+
+
+def test_a_disk_that_fills_up_while_decoding_is_said(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
+        answer = server.upload("/api/listen", ("good.wav", GOOD))
+    assert answer.status == 503 and "no room" in answer.json["error"]
+
+
+def test_a_refusal_reaches_a_client_that_sends_first(server: Running) -> None:
+    answer = server.ask("POST", "/api/predict", b"x" * 20_000_000, content_type="text/plain")
+    assert answer.status == 413
+
+
+def test_nobody_is_believed_about_the_address_of_a_client(tmp_path: Path) -> None:
+    model = Predictor(tiny_model.write(tmp_path))
+    for proxies, status in ((), 429), (("127.0.0.1",), 422):
+        with serving(model, proxies=proxies, at_once_each=1) as running:
+            head = HEAD + f"content-type: {FORM}\r\ncontent-length: 1000\r\n\r\n".encode()
+            with socket.create_connection(("127.0.0.1", running.port)) as busy:
+                busy.sendall(head)
+                wait_until(lambda: in_flight(running.app) == 1)
+                answer = running.ask("POST", "/api/predict", x_forwarded_for="10.0.0.1")
+            assert answer.status == status
+
+
 def in_flight(app: Guard) -> int:
     return app.admission.requests
 
@@ -294,6 +415,12 @@ def test_whoever_sends_nonsense_cannot_fill_the_log(
         body = good[:at] + b"\xde\xad" + good[at + 2 :]
         assert server.ask("POST", "/api/predict", body, content_type=FORM).status in (400, 422)
     raw(server, b"no HTTP at all\r\n\r\n")
+    for kind, path in ((FORM, b"predict"), ("application/json", b"export?format=csv")):
+        head = HEAD.replace(b"predict", path) + f"content-type: {kind}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as broken_off:
+            broken_off.sendall(head + b"content-length: 1000\r\n\r\n" + good[:100])
+            wait_until(lambda: in_flight(server.app) == 1)
+        wait_until(lambda: in_flight(server.app) == 0)
     others = [r for r in caplog.records if not r.name.startswith(("asyncio", "emoscope"))]
     assert [record.getMessage() for record in others] == []
     assert "".join(capfd.readouterr()) == ""
@@ -305,3 +432,26 @@ def test_a_name_reaches_nobody_as_code(server: Running, tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json["predictions"][0]["file"] == name  # data, which the page shows as text
+
+
+def test_running_out_of_open_files_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    from emoscope.server.connection import _Report
+
+    report, loop = _Report(), asyncio.new_event_loop()
+    for _ in range(1000):
+        error = OSError(errno.EMFILE, "Too many open files")
+        report(loop, {"message": "socket.accept() out of system resource", "exception": error})
+    report(loop, {"message": "another fault"})
+    loop.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and "Too many open files" in said[0] and said[1] == "another fault"
+
+
+def test_as_many_files_may_be_open_as_the_system_grants() -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+        assert _open_files() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 512
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

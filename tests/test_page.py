@@ -320,6 +320,18 @@ def test_bad_files_are_named_and_the_others_shown(page, folder: Path) -> None:  
     playwright.expect(page.locator("#name")).to_have_text("apple.aiff")
 
 
+def test_a_card_that_cannot_be_shown_costs_nothing_else(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    def odd(route) -> None:  # type: ignore[no-untyped-def]
+        (model,) = route.fetch().json()
+        route.fulfill(json=[{**model, "name": "odd", "results": [{"uar": "x"}]}, model])
+
+    page.route("**/api/models", odd)
+    page.reload()
+    playwright.expect(page.locator(".problem")).to_have_text(re.compile("the model odd"))
+    playwright.expect(page.locator(".card")).to_have_count(1)
+    upload(page, folder / "two voices.wav")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_accessible_and_in_shape_everywhere(  # type: ignore[no-untyped-def]

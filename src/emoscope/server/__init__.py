@@ -41,6 +41,7 @@ try:
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse, Response
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 
     from . import api, work
 except ImportError as error:
@@ -107,6 +108,7 @@ def create_app(
     app.add_exception_handler(EmoscopeError, _unusable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _broken_off)
     app.add_exception_handler(Exception, _failed)
     return Guard(app, limits=limits, monitor=monitor, hosts=hosts)
 
@@ -248,6 +250,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _broken_off(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "the upload broke off"}, 400)  # for the counters alone
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:

@@ -170,7 +170,9 @@ class Server(uvicorn.Server):
         """End at the first signal, and wait for nothing at the second."""
         if self.should_exit:
             self._admission.end(0.0)
-        super().handle_exit(sig, frame)
+            self._abort()
+        else:
+            super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -179,7 +181,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for what is in work, but not for ever."""
-        self._admission.end(0.0 if self.force_exit else GRACE)
+        self._admission.end(GRACE)
         if self._admission.requests and self._ending:
             self._ending()
         asyncio.get_running_loop().call_later(GRACE + 1, self._abort)

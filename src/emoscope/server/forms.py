@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.types import Receive, Scope, Send
 
 from .limits import RefusalError
-from .work import NO_ROOM, lacking
+from .work import room
 
 FIELD_BYTES = 10_000
 """Most bytes of one field that is no file; no route asks for any."""
@@ -56,12 +56,9 @@ class SentFile(StreamingResponse):
 async def _read(request: Request) -> None:
     files = request.app.state.service.limits.files
     try:
-        await request.form(max_files=files, max_fields=FIELDS, max_part_size=FIELD_BYTES)
+        with room():
+            await request.form(max_files=files, max_fields=FIELDS, max_part_size=FIELD_BYTES)
     except HTTPException as error:
         if error.detail.startswith("Too many"):
             raise RefusalError(413, f"too many parts; at most {files} files in a request") from None
         raise
-    except OSError as error:
-        if not lacking(error):
-            raise
-        raise RefusalError(503, NO_ROOM, {"retry-after": "10"}) from None

@@ -10,6 +10,7 @@ Every refusal is JSON: ``{"error": "what was found, what is allowed"}``.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -78,6 +79,11 @@ class Guard:
             await self.app(scope, receive, answer.send)
         except RefusalError as refusal:
             await answer.refuse(refusal)
+        except asyncio.CancelledError:
+            if not self.admission.ended:
+                raise
+            answer.heard_all = True  # no time for that now
+            await answer.refuse(RefusalError(503, "the server is being stopped"))
         finally:
             if ticket:
                 ticket.leave()

@@ -89,6 +89,11 @@ class Admission:
         """Requests in work or waiting."""
         return self._requests.total()
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of their recordings."""
+        return self._bytes.total()
+
     def enter(self, client: str) -> Ticket:
         """Let a request of this address in, until its ticket is given back."""
         limits = self._limits
@@ -123,7 +128,7 @@ class Admission:
 
     def end(self, seconds: float) -> None:
         """Give what is in work so long to be done, because the server ends."""
-        self._end = time.monotonic() + seconds
+        self._end = min(self._end, time.monotonic() + seconds)
 
     @property
     def ended(self) -> bool:

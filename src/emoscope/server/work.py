@@ -156,7 +156,7 @@ class Service:
             self.monitor.recording("refused")
             return Unusable(name, error.reason if isinstance(error, AudioError) else str(error))
         except OSError as error:
-            if not lacking(error):
+            if error.errno not in _LACKING:
                 raise
             self.monitor.recording("refused")
             return Unusable(name, NO_ROOM)
@@ -165,15 +165,13 @@ class Service:
 
     def listen(self, upload: UploadFile, ticket: Ticket, deadline: float) -> IO[bytes]:
         """Decode one upload to FLAC, mono, in a nameless file."""
-        decoded = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed when it has been sent
-        try:
+        with room(), contextlib.ExitStack() as stack:
+            decoded = stack.enter_context(tempfile.TemporaryFile(buffering=0))
             with _path(upload, ticket) as path:
                 _encode(self._pieces(path, ticket, deadline), _Target(decoded, ticket))
             decoded.seek(0)
-        except BaseException:
-            decoded.close()
-            raise
-        return decoded
+            stack.pop_all()  # open until it has been sent
+            return decoded
 
     def _pieces(self, path: str, ticket: Ticket, deadline: float) -> Iterator[Signal]:
         """The recording piece by piece, as long as there is time and somebody waits for it."""
@@ -186,9 +184,15 @@ class Service:
             yield piece
 
 
-def lacking(error: OSError) -> bool:
-    """Whether the disk is full, or files or memory have run out."""
-    return error.errno in _LACKING
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Refuse what fails because the disk is full, or files or memory have run out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
+        raise RefusalError(503, NO_ROOM, {"retry-after": "10"}) from None
 
 
 async def _notice_end(receive: Receive, ticket: Ticket) -> None:

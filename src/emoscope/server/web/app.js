@@ -282,9 +282,15 @@ async function begin() {
   try {
     uploadBytes = (await (await ask("/api/health")).json()).upload_bytes;
     models = await (await ask("/api/models")).json();
-    element("cards").replaceChildren(...models.map(modelCard));
   } catch (error) {
     problem(`The server does not answer: ${error.message}`);
+  }
+  for (const model of models) {
+    try {
+      element("cards").append(modelCard(model));
+    } catch {
+      problem(`What the model ${model.name} says about itself cannot be shown; it can be used all the same.`);
+    }
   }
 }
 
