@@ -241,6 +241,7 @@ class Http:
         kind = TYPES[data[1] % len(TYPES)] if len(data) > 1 else TYPES[0]
         path, _, query = route.partition("?")
         headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+        headers += [(b"content-length", str(len(data[2:])).encode())]
         scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "path": path,
                  "method": "POST", "scheme": "http", "raw_path": path.encode(), "root_path": "",
                  "query_string": query.encode(), "headers": headers,
@@ -249,7 +250,9 @@ class Http:
         sent = []
 
         async def receive():
-            return next(messages, {"type": "http.disconnect"})
+            for message in messages:
+                return message
+            await asyncio.Event().wait()  # for the answer, and not leave before it
 
         async def send(message):
             sent.append(message)
