@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 
 import bad_audio
 import tiny_model
+from emoscope.errors import EmoscopeError
 from emoscope.recognition import Predictor
 from emoscope.server import _open_files
 from emoscope.server.guard import Guard
@@ -169,6 +171,75 @@ def test_whoever_does_not_read_the_answer_is_cut_off(
         wait_until(lambda: in_flight(running.app) == 1)
         wait_until(lambda: in_flight(running.app) == 0)
         wait_until(lambda: nameless_files() == before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what was taken")
+def test_a_client_that_reads_slowly_gets_all_of_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoscope.server.connection.PATIENCE", 0.5)
+    monkeypatch.setattr("emoscope.server.connection.LEAST_TAKEN", 1000)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 300 * 16_000).astype(np.float32)
+    body = multipart(("noise", bad_audio.encoded(noise, "FLAC")))
+    with serving(Predictor(tiny_model.write(tmp_path))) as running, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        slow.settimeout(20)
+        slow.connect(("127.0.0.1", running.port))
+        head = HEAD.replace(b"predict", b"listen") + f"content-type: {FORM}\r\n".encode()
+        slow.sendall(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        answer = b""
+        while block := slow.recv(1 << 18):
+            answer += block
+            time.sleep(0.02)
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"0\r\n\r\n")
+    assert len(answer) > 8e6
+
+
+def test_an_export_that_would_unfold_is_refused(server: Running) -> None:
+    part = {"start": 0.0, "end": 1.0, "emotion": "sad", "confidence": 0.5, "probabilities": {}}
+    for prediction in (
+        {"file": "f" * 20_000, "probabilities": {"sad": 1.0}},
+        {"file": "f", "probabilities": {f"e{n}": 0.0 for n in range(4000)}},
+    ):
+        given = {"emotion": "sad", "confidence": 0.5, "uncertain": False, "warnings": []}
+        body = json.dumps({**given, **prediction, "segments": [part] * 5000}).encode()
+        answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
+        assert answer.status == 422 and "too many segments" in answer.json["error"]
+
+
+def test_a_refused_head_is_no_fault(server: Running, capfd: pytest.CaptureFixture[str]) -> None:
+    for more in (b"transfer-encoding: chunked\r\n", b""):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(b"HEAD / HTTP/1.1\r\nhost: localhost\r\n" + more + b"\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 411" if more else b"HTTP/1.1 200")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_no_form_is_named_as_such(server: Running) -> None:
+    answer = server.ask("POST", "/api/predict", b"RIFF=1&a", content_type="audio/wav")
+    assert answer.status == 422 and "multipart/form-data" in answer.json["error"]
+
+
+def test_character_sets_that_cost_nothing_are_taken(server: Running) -> None:
+    for charset, status in (("utf-8", 200), ("ISO-8859-1", 200), ("punycode", 415)):
+        kind = f"multipart/form-data; charset={charset}; boundary={BOUNDARY}"
+        body = multipart(("a.wav", bad_audio.encoded()))
+        assert server.ask("POST", "/api/predict", body, content_type=kind).status == status
+
+
+def test_a_household_is_one_client() -> None:
+    from emoscope.server.guard import _network
+
+    assert _network("2001:db8::1") == _network("2001:db8::ffff") != _network("2001:db8:0:1::1")
+    assert _network("192.0.2.1") == "192.0.2.1" and _network("") == ""
+
+
+def test_a_proxy_is_named_by_its_address(tmp_path: Path) -> None:
+    from emoscope.server import run
+
+    models = {"level": Predictor(tiny_model.write(tmp_path))}
+    with pytest.raises(EmoscopeError, match="proxy 'localhost': give its address"):
+        run(models, port=0, proxies=["localhost"])
 
 
 def uploading(running: Running, content: bytes, address: str = "127.0.0.1") -> socket.socket:

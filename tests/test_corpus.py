@@ -365,6 +365,18 @@ def test_a_known_corpus_in_a_manifest_brings_what_its_names_tell(tmp_path):
 manifest_text = st.text(st.characters(codec="utf-8"), max_size=200)
 
 
+def test_columns_of_any_kind_may_stand_beside_those_that_are_read(tmp_path):
+    kinds = {
+        "map": pa.array([[("a", "b")], None, [], [("c", "d")]], pa.map_(pa.string(), pa.string())),
+        "list": pa.array([[1, 2], None, [], [3]]),
+        "struct": pa.array([{"x": 1}, None, {"x": 2}, {"x": 3}]),
+        "category": pa.array(["u", "v", "u", None]).dictionary_encode(),
+    }  # fmt: skip
+    read = {"file": [f"{n}.wav" for n in range(4)], "emotion": ["sad"] * 4, "speaker": list("abab")}
+    pa.parquet.write_table(pa.table({**read, **kinds}), tmp_path / "m.parquet")
+    assert corpus.load(tmp_path / "m.parquet").table["emotion"].tolist() == ["sad"] * 4
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 @given(content=manifest_text | st.binary(max_size=200))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -516,6 +516,41 @@ def test_trees_come_to_an_end() -> None:
     refused(packed(model=trees(20, back=True)), "more than 1000 decisions")
 
 
+def divided(operator: str, integers: np.ndarray, by: np.ndarray | str) -> bytes:
+    """A graph that divides integers by a constant, or by what was computed."""
+    constants = [numpy_helper.from_array(integers, "divided")]
+    if isinstance(by, str):
+        last = [helper.make_node("Neg", ["divided"], [by])]
+    else:
+        last = [
+            helper.make_node("Constant", [], ["by"], value=numpy_helper.from_array(by, "divided"))
+        ]
+        by = "by"
+    nodes = [*last, helper.make_node(operator, ["divided", by], ["quotient"])]
+    return graph(extra_nodes=nodes, extra_initialisers=constants).SerializeToString()
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_no_integer_is_divided_by_what_ends_the_process(operator: str, kind: type) -> None:
+    """A processor stops programs that divide integers by 0, and the smallest of them by -1."""
+    smallest = np.array([np.iinfo(kind).min], kind)
+    model_file.unpack(packed(model=divided(operator, smallest, np.array([2], kind))), "m.emoscope")
+    for deadly in (np.array([-1], kind), np.array([5, 0], kind), "computed"):
+        refused(packed(model=divided(operator, smallest, deadly)), "may be 0 or -1")
+    real = np.array([-1.0, 0.0], np.float32)
+    model_file.unpack(packed(model=divided("Div", real, "computed")), "m.emoscope")
+
+
+def test_types_of_attributes_of_trees_are_checked() -> None:
+    made = helper.make_node(
+        "TreeEnsembleClassifier", ["features"], ["label", "scores"], domain="ai.onnx.ml",
+        nodes_treeids=[""], nodes_modes=["LEAF"],
+    )  # fmt: skip
+    content = graph(extra_nodes=[made], domains={"ai.onnx.ml": 3}).SerializeToString()
+    refused(packed(model=content), "its trees are not whole")
+
+
 CHILDREN = {
     "model": {7: onnx_fields.GRAPH},
     "graph": {1: onnx_fields.NODE, 5: onnx_fields.TENSOR},

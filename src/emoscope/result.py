@@ -123,7 +123,7 @@ class Result:
         folder : path-like
         beside : mapping of Path to str, optional
             Further files of this result, written together with it. The report and the options of
-            an older result in the folder do not stay.
+            an older result of emoscope's in the folder do not stay.
 
         Returns
         -------
@@ -146,8 +146,8 @@ class Result:
         own = {out / "predictions.csv": text, out / "results.json": document_text}
         write_together({**own, **(beside or {})})
         for old in (out / "report.html", out / config.FILE):
-            if old not in (beside or {}):
-                old.unlink(missing_ok=True)
+            if old not in (beside or {}) and old.is_file() and b"emoscope" in old.read_bytes():
+                old.unlink()
         return out
 
     @classmethod

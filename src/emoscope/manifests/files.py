@@ -209,6 +209,10 @@ def _bytes(values: pa.Array) -> int:
     """Bytes of the values when each stands for itself, however often it occurs."""
     if isinstance(values, pa.StructArray):
         return sum(map(_bytes, values.flatten()))
+    if isinstance(values, pa.MapArray):  # has no `flatten` of its own
+        start, end = values.offsets[0].as_py(), values.offsets[-1].as_py()
+        parts = (values.keys, values.items)
+        return 8 * len(values) + sum(_bytes(part.slice(start, end - start)) for part in parts)
     if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         return 8 * len(values) + _bytes(values.flatten())
     if isinstance(values, pa.DictionaryArray):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Buffer: TypeAlias = memoryview
 Rule: TypeAlias = tuple[tuple[int, ...], bool]
@@ -30,6 +30,18 @@ PARTS: Rule = ((LENGTH,), True)
 NUMBERS: Rule = ((VARINT, LENGTH), True)
 FLOATS: Rule = ((FOUR_BYTES, LENGTH), True)
 DOUBLES: Rule = ((EIGHT_BYTES, LENGTH), True)
+
+
+class Node(NamedTuple):
+    """One step of a graph."""
+
+    operator: str
+    inputs: list[bytes]
+    outputs: list[bytes]
+    labels: bool
+    """Whether its first output is texts."""
+    target: int
+    """Type that a ``Cast`` gives; else 0."""
 
 
 class ScanError(ValueError):

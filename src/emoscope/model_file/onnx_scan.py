@@ -13,12 +13,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import onnx_trees
+from . import onnx_divisions, onnx_trees
 from .onnx_fields import (
     ATTRIBUTE,
     GRAPH,
@@ -27,6 +27,7 @@ from .onnx_fields import (
     TENSOR,
     VALUE,
     Buffer,
+    Node,
     ScanError,
     field,
     fields,
@@ -41,9 +42,9 @@ STANDARD_OPERATORS = frozenset(
         """
         Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip
         Concat Constant ConstantOfShape Conv Cos CumSum DequantizeLinear Div
-        DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand Flatten Floor GRU Gather
+        DynamicQuantizeLinear Elu Equal Erf Exp Expand Flatten Floor Gather
         GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
-        GreaterOrEqual HardSigmoid HardSwish Identity InstanceNormalization LSTM
+        GreaterOrEqual HardSigmoid HardSwish Identity InstanceNormalization
         LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul
         MatMulInteger Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow QLinearConv
         QLinearMatMul QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp
@@ -139,14 +140,6 @@ class Checked:
     largest: int
 
 
-class _Node(NamedTuple):
-    operator: str
-    inputs: list[bytes]
-    outputs: list[bytes]
-    labels: bool
-    """Whether its first output is texts."""
-
-
 def _text(value: Buffer) -> str:
     return bytes(value[:200]).decode("utf-8", "replace")
 
@@ -155,9 +148,10 @@ class _Scan:
     """One pass over a model; collects what :func:`check` reports."""
 
     def __init__(self) -> None:
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self.stored: set[bytes] = set()
         self.given: set[bytes] = set()
+        self.integers = onnx_divisions.Stored()
         self.largest_integer = 0
         self.largest = 0
 
@@ -176,6 +170,7 @@ class _Scan:
                 f"{LARGEST_DIMENSION}"
             )
         self.texts()
+        onnx_divisions.check(self.nodes, self.integers)
         return Checked(self.quick(), self.largest)
 
     def texts(self) -> None:
@@ -204,7 +199,9 @@ class _Scan:
             if number == 1:
                 self.node(value)
             elif number == 5:
-                self.stored.add(self.tensor(value))
+                name = self.tensor(value)
+                self.stored.add(name)
+                self.integers.add(name, *self.constant)
             elif number == 11:
                 self.given |= {bytes(name) for n, _, name in fields(value, VALUE) if n == 1}
 
@@ -228,13 +225,17 @@ class _Scan:
             name = f"{domain}:{operator}" if domain else operator
             raise ScanError(f"operator '{name}' is not among those emoscope runs")
         lists: dict[str, list[Any]] = {}
+        self.target, self.constant = 0, (False, False)
         names = [self.attribute(attribute, operator, lists) for attribute in attributes]
         if len(set(names)) != len(names):
             raise ScanError(f"operator '{operator}' has an attribute twice")
         if operator == "TreeEnsembleClassifier":
             onnx_trees.check(lists)
         labels = "classlabels_strings" in lists
-        self.nodes.append(_Node(operator, inputs, outputs, labels))
+        if operator == "Constant":
+            for output in outputs:
+                self.integers.add(output, *self.constant)
+        self.nodes.append(Node(operator, inputs, outputs, labels, self.target))
 
     def attribute(self, buffer: Buffer, operator: str, lists: dict[str, list[Any]]) -> str:
         """Check one attribute and give its name; the parts of integers or texts go to `lists`."""
@@ -272,7 +273,13 @@ class _Scan:
             raise ScanError("it stores texts")
         if operator == "Cast" and name == "to" and found.get(3) not in _NUMERIC:
             raise ScanError("it computes with texts")
+        if operator == "Cast" and name == "to":
+            self.target = found[3]
+        if kind in (2, 7):
+            self.constant = True, onnx_divisions.is_deadly(onnx_trees.whole(parts))
         if kind in (7, 8):
+            if name.startswith("nodes_") and (kind == 8) != (name == "nodes_modes"):
+                raise ScanError("its trees are not whole")
             lists[name] = parts
         return name
 
@@ -310,6 +317,8 @@ class _Scan:
             self.finite(values)
         elif dtype.itemsize >= 4:
             self.dimensions(values)
+        whole = dtype.kind in "iu" and kind != _BRAIN
+        self.constant = whole, bool(whole and onnx_divisions.is_deadly(values))
         return name
 
     def dimensions(self, values: NDArray[Any]) -> None:

@@ -32,7 +32,7 @@ def check(lists: dict[str, list[Any]]) -> None:
         With the reason.
     """
     names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
-    trees, nodes, *branches = (_whole(lists.get(name, [])) for name in names)
+    trees, nodes, *branches = (whole(lists.get(name, [])) for name in names)
     inner = np.array([mode != b"LEAF" for mode in lists.get("nodes_modes", [])], bool)
     if any(len(found) != len(nodes) for found in (trees, *branches, inner)):
         raise ScanError("its trees are not whole")
@@ -61,7 +61,7 @@ def check(lists: dict[str, list[Any]]) -> None:
     raise ScanError(f"it has trees of more than {DEEPEST} decisions one after another")
 
 
-def _whole(parts: list[Any]) -> NDArray[np.int64]:
+def whole(parts: list[Any]) -> NDArray[np.int64]:
     """The integers of an attribute from its parts: runs as they are stored, and single ones."""
     return np.concatenate(
         [np.empty(0, np.int64), *(_run(p) if isinstance(p, bytes) else p for p in parts)]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.resources
+import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -147,7 +148,8 @@ def run(
     Raises
     ------
     EmoscopeError
-        When the address cannot be bound, as when another server has it.
+        When the address cannot be bound, as when another server has it, or a proxy is named by
+        anything but its address.
     """
     from .connection import Server
 
@@ -181,6 +183,11 @@ def configuration(
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     proxies = list(proxies)
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise EmoscopeError(f"proxy '{proxy}': give its address or network") from None
 
     return uvicorn.Config(
         app,

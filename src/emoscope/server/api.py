@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from typing import Annotated, Any, Literal
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
@@ -29,6 +30,8 @@ LONGEST = 1e7
 """Seconds; four months, longer than any recording."""
 MOST_SEGMENTS = 50_000
 """Twenty hours of speech have fewer."""
+MOST_EXPORTED = 50_000_000
+"""Characters of an export, about: each segment is written with all that is said of the whole."""
 MOST_FAULTS = 10
 """Faults of an export's JSON that are named one by one."""
 
@@ -190,12 +193,20 @@ async def export(
         raise RequestValidationError(error.errors()) from None
     except ValueError as error:
         raise RefusalError(422, f"body: no JSON: {error}") from None
+    shared = len(prediction.file) + sum(map(len, prediction.warnings))
+    shared += 20 * len(prediction.probabilities) + 100
+    if shared * len(prediction.segments) > MOST_EXPORTED:
+        raise RefusalError(422, "body: too many segments for so many emotions and so long texts")
+    # In a thread: the event loop has the other clients to serve. One at a time, for the memory.
+    text = await run_sync(_exported, prediction, format, limiter=_service(request).exports)
+    return PlainTextResponse(text)
+
+
+def _exported(prediction: PredictionModel, format: str) -> str:
     found = prediction.prediction()
     if format != "csv":
-        return PlainTextResponse(formats.timeline_text(found, format))
-    timeline = bool(found.segments)
-    emotions = list(found.probabilities)
-    return PlainTextResponse(formats.csv_text([found], emotions, timeline=timeline))
+        return formats.timeline_text(found, format)
+    return formats.csv_text([found], list(found.probabilities), timeline=bool(found.segments))
 
 
 @router.get("/api/models", responses=_failures(421))

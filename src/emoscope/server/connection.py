@@ -7,7 +7,9 @@ these bounds, connections cost an attacker nothing.
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
 import errno
 import http
 import logging
@@ -15,6 +17,12 @@ from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]
 
 import h11
 import uvicorn
@@ -30,7 +38,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds; a connection without a request in work is closed after one to two times as long, and one
-whose client takes nothing of its answer after one."""
+whose client takes next to nothing of its answer after one."""
+LEAST_TAKEN = 20_000
+"""Bytes of its answer that a client has to take in that time while it is waited for."""
 GRACE = 8.0
 """Seconds that what is in work has to be done when the server is told to end."""
 
@@ -41,7 +51,8 @@ class Connection(H11Protocol):
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__(*values, **named)
         self.conn = self._parser = _Parser(h11.SERVER)
-        self._refused = self._was_closing = False
+        self._refused = False
+        self._left_closing: int | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -67,7 +78,31 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """Give the client some time to take what was sent."""
         super().pause_writing()
-        self._stuck = self.loop.call_later(PATIENCE, self.transport.abort)
+        self._wait_for_reader(self._left())
+
+    def _wait_for_reader(self, left: int) -> None:
+        self._stuck = self.loop.call_later(PATIENCE, self._look_at_reader, left)
+
+    def _look_at_reader(self, before: int) -> None:
+        left = self._left()
+        if before - left < LEAST_TAKEN:
+            self.transport.abort()
+        else:
+            self._wait_for_reader(left)
+
+    def _left(self) -> int:
+        """Bytes of answers that the client has not taken yet, those that the system holds included.
+
+        The system holds megabytes, and takes more only when a third of them has gone: its buffer
+        says for minutes that nothing moves, whereas the client reads all the time.
+        """
+        held = array.array("i", [0])
+        if fcntl:
+            with contextlib.suppress(OSError, ValueError):
+                fcntl.ioctl(
+                    self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held
+                )
+        return self.transport.get_write_buffer_size() + held[0]
 
     def resume_writing(self) -> None:
         """Go on sending."""
@@ -90,6 +125,7 @@ class Connection(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return
+        bodiless = self._parser.bodiless and self.conn.our_state is h11.SEND_RESPONSE
         body, headers = refusal_as_json(refusal)
         pairs = (headers | HEADERS | {"connection": "close"}).items()
         start = h11.Response(
@@ -97,7 +133,9 @@ class Connection(H11Protocol):
             headers=[(name.encode(), value.encode()) for name, value in pairs],
             reason=http.HTTPStatus(refusal.status).phrase.encode(),
         )
-        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+        # h11 lets an answer to HEAD have no content, and raises if it has.
+        content = b"" if bodiless else body
+        for event in (start, h11.Data(data=content), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.loop.call_later(LINGER, self.transport.close)
 
@@ -106,11 +144,13 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _look(self) -> None:
-        if self.transport.is_closing() and self._was_closing:
-            self.transport.abort()  # the client does not take the end of its answer
-            return
-        self._was_closing = self.transport.is_closing()
-        if self._idle and self.loop.time() - self._idle_since > PATIENCE:
+        if self.transport.is_closing():
+            left = self._left()
+            if self._left_closing is not None and self._left_closing - left < LEAST_TAKEN:
+                self.transport.abort()  # the client does not take the end of its answer
+                return
+            self._left_closing = left
+        elif self._idle and self.loop.time() - self._idle_since > PATIENCE:
             self.transport.close()
         self._watch = self.loop.call_later(PATIENCE, self._look)
 
@@ -138,10 +178,12 @@ class _Parser(h11.Connection):
     """Takes no bodies in chunks: they cost by the chunk, and a chunk may be of one byte."""
 
     refusal: RefusalError | None = None
+    bodiless = False
 
     def next_event(self) -> Any:
         event = super().next_event()
         if isinstance(event, h11.Request):
+            self.bodiless = event.method == b"HEAD"
             names = [name for name, _ in event.headers]
             if b"transfer-encoding" in names:
                 self.refusal = RefusalError(411, "a body in chunks; send it with content-length")

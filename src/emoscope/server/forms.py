@@ -55,6 +55,8 @@ class SentFile(StreamingResponse):
 
 async def _read(request: Request) -> None:
     files = request.app.state.service.limits.files
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise RefusalError(422, "recordings are sent as multipart/form-data, in the field 'files'")
     try:
         with room():
             await request.form(max_files=files, max_fields=FIELDS, max_part_size=FIELD_BYTES)

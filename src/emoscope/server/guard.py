@@ -11,6 +11,7 @@ Every refusal is JSON: ``{"error": "what was found, what is allowed"}``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import time
@@ -27,7 +28,8 @@ TICKET = "emoscope.ticket"
 """Where the application finds the ticket of a request in its scope."""
 
 _UPLOADS = ("/api/predict", "/api/listen")
-_UTF8 = re.compile(rb'charset\s*=\s*("?)utf-?8\1\s*(?:;|$)')
+# Decoded at once, however much there is.
+_QUICK = re.compile(rb'charset\s*=\s*("?)(?:utf-?8|us-ascii|iso-8859-1)\1\s*(?:;|$)')
 
 
 class Guard:
@@ -72,7 +74,7 @@ class Guard:
             self._check_origin(scope)
             if works:
                 most = self._check_body(scope)
-                ticket = self.admission.enter((scope.get("client") or ("",))[0])
+                ticket = self.admission.enter(_network((scope.get("client") or ("",))[0]))
                 self.monitor.in_flight = self.admission.requests
                 scope[TICKET] = ticket
                 receive = Body(receive, self.limits, most, ticket, answer).receive
@@ -107,7 +109,7 @@ class Guard:
         types = [value.lower() for name, value in scope["headers"] if name == b"content-type"]
         # The form would be decoded with any codec of Python that the client names, and some take
         # minutes for a megabyte.
-        if any(kind.count(b"charset") != len(_UTF8.findall(kind)) for kind in types):
+        if any(kind.count(b"charset") != len(_QUICK.findall(kind)) for kind in types):
             raise RefusalError(415, "text in another character set than UTF-8")
         recordings = scope["path"] in _UPLOADS and types[:1] and b"multipart" in types[0]
         most = self.limits.bytes if recordings else self.limits.text_bytes
@@ -145,3 +147,12 @@ def _without_port(host: str) -> str:
     """The name alone, without the dot that may end it."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).removesuffix(".")
+
+
+def _network(address: str) -> str:
+    """What counts as one client: an address, or of IPv6 the 64 bits that a household is given."""
+    with contextlib.suppress(ValueError):
+        found = ipaddress.ip_address(address)
+        if found.version == 6 and found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+    return address

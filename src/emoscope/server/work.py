@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import anyio
 import numpy as np
 import soundfile
 import soxr
@@ -112,6 +113,7 @@ class Service:
         # Now, because the files may be moved while the server runs.
         self.cards = [_card(name, predictor) for name, predictor in self.models.items()]
         self.turns = Turns(limits.workers)
+        self.exports = anyio.CapacityLimiter(1)
 
     def model(self, name: str | None) -> tuple[str, Predictor]:
         """A model by name; the default for None."""
