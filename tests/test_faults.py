@@ -73,7 +73,7 @@ PREDICT = "import sys; from emoscope.cli.predict import main; sys.exit(main(sys.
 def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> dict[str, int]:
     """Kill ``predict --out`` at random moments, go on, and count what is not as if undisturbed."""
     rng = random.Random(7)
-    words = [str(clips), "--model", str(model), "--format", "json", "--jobs", "1", "--out"]
+    words = [str(clips), "--model", str(model), "--format", "json", "--jobs", "1", "-q", "--out"]
     assert predict_command.main([*words, str(folder / "whole.jsonl")]) == 0
     whole = (folder / "whole.jsonl").read_bytes()
     cut, lost = 0, 0
