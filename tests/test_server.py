@@ -482,10 +482,12 @@ def test_metrics_count_what_was_done(predictor: Predictor) -> None:
         server.upload("/api/predict", ("a.wav", SPEECH), ("b.wav", b"x"))
         server.upload("/api/predict", ("b.wav", b"x"))
         server.ask("GET", "/nothing")
-        # A request is counted when its answer has been sent, so perhaps after it was read.
-        for _ in range(100):
+        # A request is counted when its answer has been sent, so perhaps after it was read, and after
+        # the next one.
+        counted = (b'path="/api/predict",status="200"', b'status="422"', b'path="other"')
+        for _ in range(1000):
             answer = server.ask("GET", "/metrics")
-            if b'path="other"' in answer.body:
+            if all(part in answer.body for part in counted):
                 break
             time.sleep(0.01)
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import is_ours, printable, write_atomically
@@ -301,14 +302,9 @@ class Writer:
             self._print(csv_header(self.emotions, timeline=self.timeline))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self.output is not None:
-            self.output.__exit__(kind, error, traceback)
+            self.output.__exit__(*error)
 
     def show(self, prediction: Prediction) -> None:
         """Give out one recording, unless :attr:`output` has it already."""

@@ -105,7 +105,7 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
         408: "The upload is too slow.",
         411: "The length of the body is not given.",
         413: "Too large or too many files.",
-        415: "Text in another character set than UTF-8.",
+        415: "Text in a character set that is not read; UTF-8 is.",
         421: "Addressed to another host.",
         422: "Not as described here, or no file could be used.",
         429: "Too much of this address is in work.",

@@ -110,7 +110,7 @@ class Guard:
         # The form would be decoded with any codec of Python that the client names, and some take
         # minutes for a megabyte.
         if any(kind.count(b"charset") != len(_QUICK.findall(kind)) for kind in types):
-            raise RefusalError(415, "text in another character set than UTF-8")
+            raise RefusalError(415, "text in a character set that is not read; send UTF-8")
         recordings = scope["path"] in _UPLOADS and types[:1] and b"multipart" in types[0]
         most = self.limits.bytes if recordings else self.limits.text_bytes
         headers = dict(scope["headers"])
