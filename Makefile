@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROSE := src tests benchmarks scripts examples docs README.md CONTRIBUTING.md CHANGELOG.md
+PROSE := src research tests benchmarks scripts examples docs README.md CONTRIBUTING.md CHANGELOG.md
 export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 
 .PHONY: help compare test lint docs dist clean

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emoscope import metrics
+from emoscope.evaluation import metrics
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "results" / "accuracy", ROOT / "docs" / "accuracy.md"

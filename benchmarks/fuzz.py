@@ -146,7 +146,7 @@ class Manifests:
     """The first byte chooses the kind of table."""
 
     def __init__(self, folder):
-        from emoscope import manifests
+        from emoscope.corpus import manifests
 
         self.manifests, self.folder = manifests, folder
 
@@ -180,10 +180,10 @@ class Models:
 
     def __init__(self, folder):
         import tiny_model
-        from emoscope import model_file
-        from emoscope.interchange import publishing
+        from emoscope import modelfile
+        from emoscope.training import publishing
 
-        self.model_file, self.publishing = model_file, publishing
+        self.model_file, self.publishing = modelfile, publishing
         self.graph, self.card = tiny_model.graph(), tiny_model.card().to_json()
 
     def seeds(self):
@@ -211,7 +211,7 @@ class Http:
     def __init__(self, folder):
         import tiny_model
         from emoscope import server
-        from emoscope.recognition import Predictor
+        from emoscope.prediction import Predictor
 
         tempfile.tempdir = str(folder)
         model = Predictor(tiny_model.write(folder))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emoscope import statistics
+from emoscope.evaluation import statistics
 
 RUNS = 1000
 EMOTIONS = np.array(["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"])

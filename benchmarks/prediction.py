@@ -33,7 +33,7 @@ import numpy as np
 import soundfile
 
 from emoscope import audio
-from emoscope.audio.preprocess import frame_levels
+from emoscope.audio.level import frame_levels
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "benchmarks" / "prediction.json"
@@ -76,7 +76,7 @@ def start(model: list[str]) -> dict[str, Any]:
 def throughput(model: list[str]) -> dict[str, Any]:
     """Seconds of sound judged in a second: one core, model loaded."""
     program = (
-        "import sys, time; from emoscope.recognition import Predictor; "
+        "import sys, time; from emoscope.prediction import Predictor; "
         "p = Predictor(*sys.argv[1:2] if sys.argv[1] else ()); files = sys.argv[2:]; "
         "p.predict(files[0]); t = time.process_time(); w = time.perf_counter(); "
         "n = sum(1 for _ in p.predict_many(files, jobs=1)); "

@@ -34,8 +34,8 @@ import scaling_report
 from emoscope import corpus as corpora
 from emoscope import features
 from emoscope.corpus import Corpus
-from emoscope.extraction import extract
-from emoscope.store import Store
+from emoscope.dataset.extraction import extract
+from emoscope.dataset.store import Store
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "benchmarks" / "scaling.json"
@@ -129,7 +129,7 @@ class Watch:
         self._begin, self._spent = time.perf_counter(), spent()
 
     def __call__(self, done: int, total: int) -> None:
-        """The callback that :func:`emoscope.extraction.extract` reports to."""
+        """The callback that :func:`emoscope.dataset.extraction.extract` reports to."""
         if done * CHECKPOINTS // total >= len(self.points):
             own, worker = resident()
             point = {"clips": done, "seconds": time.perf_counter() - self._begin}

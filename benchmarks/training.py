@@ -25,7 +25,7 @@ import skorch
 import torch
 from sklearn.model_selection import train_test_split
 
-from emoscope import embedded
+from emoscope.dataset import bundled
 from emoscope.models import cnn1d
 from emoscope.models.architecture import Conv, Dropout, output_sizes
 from emoscope.models.deep import training
@@ -36,7 +36,7 @@ N_OUTPUTS, N_COLUMNS = 8, 180
 
 def clips(seed):
     """Training and test clips, drawn at random as published: speakers on both sides."""
-    corpus, vector, _ = embedded.load()
+    corpus, vector, _ = bundled.load()
     X = vector.select(["mfcc", "chroma", "mel"]).X
     y = np.unique(corpus.table["emotion"].to_numpy(dtype=str), return_inverse=True)[1]
     parts = train_test_split(

@@ -9,12 +9,13 @@ extractor gives.
 import sys
 from pathlib import Path
 
-from emoscope import corpus, dataset, embedded
+from emoscope import corpus, dataset
 from emoscope.cli.terminal import progress
+from emoscope.dataset import bundled
+from emoscope.dataset.store import Store
 from emoscope.features import DEFAULT
-from emoscope.store import Store
 
-TARGET = Path(__file__).parents[1] / "src" / "emoscope" / "data" / embedded.FILE
+TARGET = Path(__file__).parents[1] / "src" / "emoscope" / "data" / bundled.FILE
 
 
 def main(source: str) -> None:
@@ -22,9 +23,9 @@ def main(source: str) -> None:
         sys.exit(f"{source} is not RAVDESS")
     with progress("extracting features") as tick:
         data = dataset.load(
-            source, [*DEFAULT, embedded.FRAMES], store=Store.default(), progress=tick
+            source, [*DEFAULT, bundled.FRAMES], store=Store.default(), progress=tick
         )
-    path = embedded.save(data.corpus, data.features["vector"], data.features["frames"], TARGET)
+    path = bundled.save(data.corpus, data.features["vector"], data.features["frames"], TARGET)
     print(f"{path}: {len(data.corpus.table)} clips, {path.stat().st_size / 1e6:.1f} MB")
 
 

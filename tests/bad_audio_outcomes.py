@@ -19,7 +19,7 @@ import pandas as pd
 import serving
 from bad_audio import PERMISSION, Case, fits
 from emoscope.files import printable
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
 
 LIMIT = 240.0
 """Seconds after which a command counts as hanging; all of them need a tenth of it."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
 
 if TYPE_CHECKING:
     from emoscope.server.guard import Guard

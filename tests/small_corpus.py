@@ -19,9 +19,9 @@ from emoscope import compute
 from emoscope.compute import tasks
 from emoscope.compute.workers import _without_script
 from emoscope.corpus import Corpus
-from emoscope.extraction import extract
+from emoscope.dataset.extraction import extract
+from emoscope.dataset.store import Store, store
 from emoscope.features.base import Feature
-from emoscope.store import Store, store
 
 RATE = 8000
 
@@ -136,7 +136,7 @@ def write_busily(begun: Any, *arguments: Any) -> None:
 def start(*arguments: Any) -> multiprocessing.Process:
     """Begin :func:`write_busily`; the fork server has the imports that take long behind it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["emoscope.extraction", "small_corpus"])
+    context.set_forkserver_preload(["emoscope.dataset.extraction", "small_corpus"])
     begun = context.Event()
     process = context.Process(target=write_busily, args=(begun, *arguments))
     with _without_script():

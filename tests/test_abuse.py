@@ -27,7 +27,7 @@ pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 import bad_audio
 import tiny_model
 from emoscope.errors import EmoscopeError
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
 from emoscope.server import _open_files
 from emoscope.server.guard import Guard
 from recordings import voice

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emoscope.adaptation import BatchStandardiser, adapt, standardise
 from emoscope.errors import ProtocolError, UnknownNameError
 from emoscope.features.table import Features
+from emoscope.models.adaptation import BatchStandardiser, adapt, standardise
 
 TABLE = pd.DataFrame(
     {

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from emoscope import audio
 from emoscope.audio import opening
+from emoscope.dataset.store import content
 from emoscope.errors import AudioError
-from emoscope.store import content
 
 RATE = 16_000
 STEREO = (

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emoscope import audio, corpus, interchange
+from emoscope import audio, corpus
 from emoscope.audit import audit, fingerprint, inflation
 from emoscope.audit import sources as audit_sources
+from emoscope.corpus import writing
 from emoscope.errors import CorpusError
+from emoscope.evaluation.result import Result
 from emoscope.protocols import EMOBOX_RAVDESS
-from emoscope.result import Result
 
 RATE = 16_000
 EMOTIONS = ["01", "02", "03", "04", "05", "06", "07", "08"]
@@ -431,7 +432,7 @@ def test_databases_and_audio_folders_are_audited_as_manifests_are(clean, tmp_pat
     table["file"] = [str(folder / file) for file in table["file"]]
     table.to_csv(tmp_path / "m.csv", index=False)
     made = tmp_path / "made"
-    interchange.write(corpus.load(tmp_path / "m.csv"), made, format=form)
+    writing.write(corpus.load(tmp_path / "m.csv"), made, format=form)
     outcome = audit(made, jobs=1, inflation=False)
     assert (outcome.n_train, outcome.n_test, outcome.findings) == (18, 6, [])
     if form == "audformat":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoscope.audio import augment
-from emoscope.audio.augment import RATE
+from research import augment
+from research.augment import RATE
 
 
 def tone(hertz: float = 400.0, seconds: float = 1.0) -> np.ndarray:

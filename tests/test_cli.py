@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emoscope.recognition import DEFAULT_MODEL
-from emoscope.result import Result
+from emoscope.evaluation.result import Result
+from emoscope.prediction import DEFAULT_MODEL
 from recordings import RATE, voice
 from small_corpus import make_corpus
 
@@ -85,11 +85,12 @@ def test_five_broken_files_among_sixty_are_named_and_the_rest_is_used(emoscope, 
 def test_embedded_features_are_what_the_extractor_gives(ravdess):
     import numpy as np
 
-    from emoscope import embedded, features
+    from emoscope import features
     from emoscope.audio import load
+    from emoscope.dataset import bundled
     from emoscope.features.spectrum import Spectrum
 
-    corpus, vector, frames = embedded.load()
+    corpus, vector, frames = bundled.load()
     for row in range(0, 1440, 180):
         actor = corpus.table["speaker"].iloc[row]
         clip = ravdess / f"Actor_{actor}" / f"{corpus.table['clip'].iloc[row]}.flac"
@@ -100,9 +101,10 @@ def test_embedded_features_are_what_the_extractor_gives(ravdess):
 
 
 def test_a_corpus_folder_gives_the_embedded_rows(ravdess):
-    from emoscope import corpus, embedded
+    from emoscope import corpus
+    from emoscope.dataset import bundled
 
-    shipped, loaded = embedded.load()[0].table, corpus.load(ravdess).table
+    shipped, loaded = bundled.load()[0].table, corpus.load(ravdess).table
     for column in ("clip", "emotion", "speaker", "gender", "intensity", "statement"):
         assert shipped[column].tolist() == loaded[column].tolist()
 

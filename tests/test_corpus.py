@@ -13,10 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import corpus, labels
-from emoscope.corpus import COLUMNS, EMOTIONS, Corpus
+from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat
+from emoscope.corpus import references as manifest_files
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
-from emoscope.manifests import audformat
-from emoscope.manifests import files as manifest_files
 
 
 def touch(root, *names):

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emoscope.audio.preprocess import SpeechLevel
+from emoscope.audio.level import SpeechLevel
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from emoscope.training import default_model
-from emoscope.training.default_model import Heard
-from emoscope.training.moments import logits
+from research import recipe as default_model
+from research.recipe import Heard
+from research.sufficient_statistics import logits
 
 WIDTH, TAKES = 24, 8
 KNOWN = {"one": ("neutral", "happy", "sad", "surprised"), "two": ("happy", "sad", "bored")}

@@ -253,8 +253,8 @@ def public_names():
 
 def test_the_gallery_shows_every_picture(site):
     text = (site / "generated" / "gallery" / "index.html").read_text("utf-8")
-    from emoscope.plots import results
+    from emoscope.report.plots import results
 
     for name in set(results.__all__) - {"dumbbell", "learning_curves"}:
-        assert f"#emoscope.plots.results.{name}" in text, name
+        assert f"#emoscope.report.plots.results.{name}" in text, name
     assert text.count("<svg") >= len(results.__all__) - 2

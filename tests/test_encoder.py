@@ -19,8 +19,8 @@ from emoscope.errors import FeatureError, ModelError
 from emoscope.features import pretrained, whisper_mel
 from emoscope.features.encoder import Encoder, EncoderFrames, pool
 from emoscope.features.spectrum import Spectrum
-from emoscope.model_file.card import Input
-from emoscope.recognition import Predictor
+from emoscope.modelfile.card import Input
+from emoscope.prediction import Predictor
 
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")

@@ -9,12 +9,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
 from dask_cluster import Cluster
-from emoscope import experiment, findings, report
+from emoscope import report
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
+from emoscope.evaluation import comparison
+from emoscope.evaluation.checkpoint import Journal
+from emoscope.evaluation.result import Result
 from emoscope.features.table import Features
-from emoscope.journal import Journal
-from emoscope.result import Result
+from emoscope.report import summary
 
 EMOTIONS = ("happy", "sad", "angry")
 
@@ -55,7 +57,7 @@ def small():
 def run(small, **options):
     corpus, features = small
     options = {"models": ["dummy", "svm", "tree"], "jobs": 1, **options}
-    return experiment.compare(corpus, features, **options)
+    return comparison.compare(corpus, features, **options)
 
 
 def test_rows_hold_every_clip_once_per_model_and_scores_follow_from_them(small):
@@ -163,7 +165,7 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
     assert f"{best['uar']:.3f}" in page
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    texts = " ".join(f["text"] for f in findings.sentences(result))
+    texts = " ".join(f["text"] for f in summary.sentences(result))
     assert best["model"] in texts and "Random folds would have claimed" in texts
 
 
@@ -243,11 +245,11 @@ def test_findings_speak_of_the_emotions_that_were_tested(small):
         (Corpus(name="two", table=table), features), models=["svm"], protocol="cross-corpus",
         leak_protocol=None,
     )  # fmt: skip
-    assert len(result.emotions) == 4 and len(findings.tested(result)) == 2
-    (chance,) = findings.reference_lines(result)
+    assert len(result.emotions) == 4 and len(summary.tested(result)) == 2
+    (chance,) = summary.reference_lines(result)
     assert chance["value"] == 0.5
     best = result.leaderboard()[0]["uar"]
-    texts = [f["text"] for f in findings.sentences(result)]
+    texts = [f["text"] for f in summary.sentences(result)]
     said = "No model beats chance" if best <= 0.5 else f"{best / 0.5:.1f} times chance"
     assert said in texts[0]
     easiest = next(text for text in texts if text.startswith("Easiest"))
@@ -259,8 +261,8 @@ def test_random_folds_are_never_headed_unseen_speakers(small):
     page = report.render(result)
     assert "unseen speakers" not in page and "UAR on random folds, where voices leak" in page
     assert "would have claimed" not in page
-    result.corpus["name"], human = "ravdess", findings.HUMAN_RAVDESS
-    assert str(human) not in " ".join(f["text"] for f in findings.sentences(result))
+    result.corpus["name"], human = "ravdess", summary.HUMAN_RAVDESS
+    assert str(human) not in " ".join(f["text"] for f in summary.sentences(result))
 
 
 def test_an_older_result_without_a_map_is_read(small, tmp_path):
@@ -284,7 +286,7 @@ def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
 
 
 def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_trained(small):
-    assert experiment.unfit(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
+    assert comparison.unfit(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
         "cnn1d-b": "it needs at least 64 columns of features, and there are 10"
     }
     with pytest.raises(FeatureError, match="cnn1d-b: it needs at least 64 columns"):
@@ -297,7 +299,7 @@ def test_an_evaluation_does_not_claim_unheard_speakers(small):
         run_["protocol"] = "evaluate"
     result.predictions["protocol"] = "evaluate"
     result.config = {"notes": ["3 speakers were in this model's training"]}
-    texts = findings.sentences(result)
+    texts = summary.sentences(result)
     assert texts[0] == {"text": "3 speakers were in this model's training.", "warn": True}
     page = report.render(result)
     assert "never heard" not in page and "unseen speakers" not in page

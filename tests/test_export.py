@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoscope import model_file, models
+from emoscope import modelfile, models
 from emoscope.errors import ModelError
-from emoscope.model_file import onnx_scan
-from emoscope.model_file.card import Card, Input, Uncertain
+from emoscope.modelfile import onnx_scan
+from emoscope.modelfile.card import Card, Input, Uncertain
 from emoscope.training.linear import LinearForm
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
@@ -48,7 +48,7 @@ def loaded(
     estimator: object,
     given: Input = Input(kind="features", width=WIDTH),  # noqa: B008
     embedding_width: int = WIDTH,
-) -> model_file.ModelFile:
+) -> modelfile.ModelFile:
     card = Card(
         name="test",
         emotions=tuple(str(c) for c in estimator.classes_),
@@ -58,7 +58,7 @@ def loaded(
         uncertain=Uncertain(threshold=0.0, coverage=1.0, risk=0.0),
         training={"corpora": []},
     )
-    return model_file.unpack(model_file.pack(graph, card.to_json()), "test")
+    return modelfile.unpack(modelfile.pack(graph, card.to_json()), "test")
 
 
 VECTOR_MODELS = [name for name in models.names() if models.get(name).input == "vector"]

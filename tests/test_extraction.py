@@ -16,9 +16,9 @@ from dask_cluster import Cluster
 from emoscope import corpus as corpora
 from emoscope import features
 from emoscope.audio import media
+from emoscope.dataset.extraction import extract
+from emoscope.dataset.store import Store
 from emoscope.errors import AudioError, CorpusError, FeatureError, MissingExtraError
-from emoscope.extraction import extract
-from emoscope.store import Store
 from small_corpus import (
     RATE,
     Blocks,

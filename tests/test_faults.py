@@ -27,11 +27,11 @@ import bad_audio
 import bad_audio_outcomes as outcomes
 from emoscope import corpus as corpora
 from emoscope.cli import predict as predict_command
+from emoscope.dataset.extraction import extract
+from emoscope.dataset.store import Store
 from emoscope.errors import EmoscopeError
-from emoscope.extraction import extract
-from emoscope.journal import Journal
-from emoscope.recognition.output import Output
-from emoscope.store import Store
+from emoscope.evaluation.checkpoint import Journal
+from emoscope.prediction.output import Output
 from serving import Running
 from small_corpus import Levels, make_corpus
 
@@ -93,7 +93,7 @@ def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> d
 
 WRITER = """
 import sys
-from emoscope.journal import Journal
+from emoscope.evaluation.checkpoint import Journal
 journal = Journal(sys.argv[1])
 for number in range(100_000):
     journal.put({"unit": number}, {"outcome": [number] * 2000})

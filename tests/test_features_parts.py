@@ -13,7 +13,8 @@ import scipy.ndimage
 import scipy.signal
 
 from emoscope.audio import Signal
-from emoscope.features import constant_q, contrast, filters, harmonic, logmel, pitch
+from emoscope.features import constant_q, contrast, filters, harmonic, logmel
+from emoscope.features import tuning as pitch
 from emoscope.features.decibels import decibels
 from emoscope.features.median import running_median
 from emoscope.features.spectrum import Spectrum

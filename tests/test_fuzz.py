@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emoscope import audio, corpus, model_file
+from emoscope import audio, corpus, modelfile
 from emoscope.errors import AudioError, EmoscopeError, FeatureError
 from emoscope.features.table import Features
-from emoscope.interchange import publishing
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
+from emoscope.training import publishing
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
@@ -137,9 +137,9 @@ def test_any_value_anywhere_in_a_card_is_checked(data, tmp_path, monkeypatch):
         place = inner
     place[key] = data.draw(json_value)
     path = tmp_path / "any.emoscope"
-    path.write_bytes(model_file.pack(tiny_model.graph(), json.dumps(values)))
+    path.write_bytes(modelfile.pack(tiny_model.graph(), json.dumps(values)))
     try:
-        model = model_file.load(path)
+        model = modelfile.load(path)
         prediction = Predictor(model).predict(TONE, 16_000)
     except EmoscopeError as error:
         str(error).encode()

@@ -12,12 +12,15 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from emoscope import corpus, dataset, interchange, model_file
+from emoscope import corpus, dataset, modelfile
+from emoscope.corpus import writing
+from emoscope.dataset import arff
 from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
+from emoscope.evaluation import tracking
+from emoscope.evaluation.result import Result
 from emoscope.features.table import Features
 from emoscope.files import DATA
-from emoscope.interchange import arff, publishing, tracking
-from emoscope.result import Result
+from emoscope.training import publishing
 from small_corpus import make_corpus
 
 KEPT = ["clip", "emotion", "speaker", "corpus", "gender", "age", "text"]
@@ -49,7 +52,7 @@ def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
     if splits:
         own.table["split"] = ["train"] * 5 + ["test"] * 3
     folder = tmp_path / "made"
-    written = interchange.write(own, folder, format=format)
+    written = writing.write(own, folder, format=format)
     assert written.table["path"].str.startswith(str(folder)).all()
     moved = folder.rename(tmp_path / "moved")
     read = corpus.load(moved)
@@ -64,7 +67,7 @@ def test_folders_come_back_and_can_be_moved(own, tmp_path, format, splits):
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_manifests_come_back(own, tmp_path, ending):
     for path in (tmp_path / f"clips.{ending}", tmp_path / "else" / f"x.{ending}"):
-        interchange.write(own, path)
+        writing.write(own, path)
         assert_same(corpus.load(path), own)
 
 
@@ -72,7 +75,7 @@ def test_audformat_reads_its_database(own, tmp_path):
     audformat = pytest.importorskip("audformat")
     own.table["split"] = ["train"] * 5 + ["test"] * 3
     folder = tmp_path / "made"
-    interchange.write(own, folder, format="audformat")
+    writing.write(own, folder, format="audformat")
     database = audformat.Database.load(str(folder))
     assert database.is_portable and set(database.tables) == {
         "files", "emotion.train", "emotion.test",
@@ -87,10 +90,10 @@ def test_audformat_reads_its_database(own, tmp_path):
 
 def test_interchange_refuses(own, tmp_path):
     with pytest.raises(UnknownNameError, match="audformat"):
-        interchange.write(own, tmp_path / "x", format="audformatt")
+        writing.write(own, tmp_path / "x", format="audformatt")
     own.table["path"] = str(tmp_path / "gone.wav")
     with pytest.raises(CorpusError, match="no recording could be put there: .*gone.wav: no such"):
-        interchange.write(own, tmp_path / "x", format="huggingface")
+        writing.write(own, tmp_path / "x", format="huggingface")
 
 
 @pytest.mark.parametrize("format", ["audformat", "huggingface"])
@@ -100,7 +103,7 @@ def test_what_cannot_be_copied_is_named_and_the_rest_delivered(emoscope, own, tm
         str(tmp_path / "gone.wav"), str(tmp_path / "fifo.wav"), "s3://nobody/a.wav",
     ]  # fmt: skip
     manifest, folder = tmp_path / "clips.csv", tmp_path / "made"
-    interchange.write(own, manifest)
+    writing.write(own, manifest)
     status, out, err = emoscope("convert", manifest, "--format", format, "--out", folder)
     assert status == 1 and "5 clips" in out
     for reason in (
@@ -114,7 +117,7 @@ def test_what_cannot_be_copied_is_named_and_the_rest_delivered(emoscope, own, tm
 
 def test_convert_and_extract_from_the_command_line(emoscope, own, tmp_path):
     manifest = tmp_path / "clips.csv"
-    interchange.write(own, manifest)
+    writing.write(own, manifest)
     folder, table = tmp_path / "database", tmp_path / "features.arff"
     status, out, _ = emoscope("convert", manifest, "--format", "audformat", "--out", folder)
     assert status == 0 and "8 clips" in out and (folder / "db.yaml").is_file()
@@ -146,7 +149,7 @@ def test_arff_is_what_another_reader_reads(own):
 
 
 def test_onnx_explains_itself_and_computes_the_same(tmp_path):
-    model = model_file.load(f"{DATA}/free.emoscope", optimise=False)
+    model = modelfile.load(f"{DATA}/free.emoscope", optimise=False)
     path = publishing.to_onnx(model, tmp_path / "free.onnx")
     session = onnxruntime.InferenceSession(path.read_bytes())
     told = session.get_modelmeta().custom_metadata_map
@@ -160,7 +163,7 @@ def test_onnx_explains_itself_and_computes_the_same(tmp_path):
 
 def test_onnx_library_accepts_the_file(tmp_path):
     onnx = pytest.importorskip("onnx")
-    model = model_file.load(f"{DATA}/free.emoscope", optimise=False)
+    model = modelfile.load(f"{DATA}/free.emoscope", optimise=False)
     graph = onnx.load(publishing.to_onnx(model, tmp_path / "free.onnx"))
     found = {pair.key: pair.value for pair in graph.metadata_props}
     assert found["licence"] == model.card.licence
@@ -172,7 +175,7 @@ def test_hub_repository(emoscope, tmp_path):
     status, _, _ = emoscope("export", f"{DATA}/default.emoscope", "--hub", tmp_path / "repository")
     folder = tmp_path / "repository"
     assert status == 0
-    card = model_file.load(f"{DATA}/default.emoscope", optimise=False).card
+    card = modelfile.load(f"{DATA}/default.emoscope", optimise=False).card
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "config.json", "model.onnx", f"{card.name}.emoscope",
     }  # fmt: skip
@@ -185,7 +188,7 @@ def test_hub_repository(emoscope, tmp_path):
     assert f"{first['uar']:.3f}" in told.text and "Copyright (c) 2022 OpenAI" in told.text
     config = json.loads((folder / "config.json").read_text())
     assert [config["id2label"][str(n)] for n in range(len(card.emotions))] == list(card.emotions)
-    assert model_file.load(folder / f"{card.name}.emoscope", optimise=False).card.name == card.name
+    assert modelfile.load(folder / f"{card.name}.emoscope", optimise=False).card.name == card.name
 
 
 def test_export_wants_to_know_what(emoscope):
@@ -234,7 +237,7 @@ def watch(event, arguments):
         raise OSError("no network here")
 
 sys.addaudithook(watch)
-from emoscope.interchange import tracking
+from emoscope.evaluation import tracking
 from test_interchange import a_result
 
 tracking.mlflow().set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")
@@ -278,7 +281,7 @@ def test_without_mlflow_the_extra_is_named_before_the_work(emoscope, monkeypatch
 def test_a_real_corpus_becomes_a_database_and_comes_back(emodb, tmp_path):
     """EMO-DB knows the age of its speakers, as a number."""
     loaded = corpus.load(emodb)
-    interchange.write(loaded.select(speaker=["03", "08"]), tmp_path / "made", format="audformat")
+    writing.write(loaded.select(speaker=["03", "08"]), tmp_path / "made", format="audformat")
     read = corpus.load(tmp_path / "made").table
     ages = loaded.table.astype(str).groupby("speaker")["age"].first()
     assert read.groupby("speaker")["age"].first().to_dict() == ages[["03", "08"]].to_dict()
@@ -291,7 +294,7 @@ def test_linked_recordings_are_put_there_themselves(own, tmp_path):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(path, link.parent))
     linked = corpus.load(tmp_path / "links")
-    interchange.write(linked, tmp_path / "deep" / "down" / "made", format="huggingface")
+    writing.write(linked, tmp_path / "deep" / "down" / "made", format="huggingface")
     moved = (tmp_path / "deep" / "down" / "made").rename(tmp_path / "moved")
     read = corpus.load(moved)
     assert len(read) == 8 and not any(os.path.islink(path) for path in read.table["path"])
@@ -302,8 +305,8 @@ def test_no_recording_is_put_over_another(own, tmp_path):
     own.table.loc[7, "path"] = own.table.loc[6, "path"]
     own.table["split"] = ["train"] * 7 + ["test"]
     folder = tmp_path / "made"
-    interchange.write(own, folder, format="huggingface")
-    interchange.write(corpus.load(folder), folder, format="huggingface")  # nothing is to be moved
+    writing.write(own, folder, format="huggingface")
+    writing.write(corpus.load(folder), folder, format="huggingface")  # nothing is to be moved
     assert sorted(os.listdir(folder / "audio")) == [
         "A_b#3.wav", "a_b#2.wav", "a_b.wav", "c.wav", "d.wav", "e.wav", "f.wav",
     ]  # fmt: skip
@@ -317,7 +320,7 @@ def test_no_recording_is_put_over_another(own, tmp_path):
 
 def test_splits_of_the_users_own_are_kept(own, tmp_path):
     own.table["split"] = ["train"] * 4 + ["", "odd", "test", "test"]
-    interchange.write(own, tmp_path / "made", format="audformat")
+    writing.write(own, tmp_path / "made", format="audformat")
     read = corpus.load(tmp_path / "made").table.sort_values("clip")
     assert read["split"].tolist() == own.table["split"].tolist()
 
@@ -331,7 +334,7 @@ def test_a_link_in_the_folder_is_read_before_its_place_is_taken(own, tmp_path):
     wanted = [open(path, "rb").read() for path in own.table["path"]]  # noqa: SIM115
     own.table["path"] = [str(link) for link in links]
     own.table["clip"] = [str((n + 1) % 8) for n in range(8)]
-    written = interchange.write(own, tmp_path / "made", format="huggingface")
+    written = writing.write(own, tmp_path / "made", format="huggingface")
     assert [open(path, "rb").read() for path in written.table["path"]] == wanted  # noqa: SIM115
 
 
@@ -341,7 +344,7 @@ def test_what_is_no_recording_is_not_published(own, tmp_path, format):
     secret = tmp_path / "id_rsa.wav"
     secret.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n" * 50)
     own.table.loc[2, "path"] = str(secret)
-    written = interchange.write(own, tmp_path / "made", format=format)
+    written = writing.write(own, tmp_path / "made", format=format)
     assert [error.path for error in written.rejected] == [str(secret)]
     assert "not audio" in written.rejected[0].reason
     assert len(os.listdir(tmp_path / "made" / "audio")) == 7 and secret.stat().st_nlink == 1
@@ -350,26 +353,26 @@ def test_what_is_no_recording_is_not_published(own, tmp_path, format):
 @pytest.mark.parametrize("format", ["audformat", "huggingface"])
 def test_two_corpora_do_not_become_one(own, tmp_path, format):
     folder = tmp_path / "made"
-    interchange.write(own, folder, format=format)
+    writing.write(own, folder, format=format)
     before = {path.name: path.stat() for path in folder.iterdir()}
     clips = [f"other {clip}" for clip in own.table["clip"]]
     named = corpus.Corpus("another", own.table.assign(corpus="another"), licence="secret")
     for other in (named, corpus.Corpus(own.name, own.table.assign(clip=clips))):
         with pytest.raises(CorpusError, match="holds another corpus .*choose a new folder"):
-            interchange.write(other, folder, format=format)
+            writing.write(other, folder, format=format)
     assert {path.name: path.stat() for path in folder.iterdir()} == before
-    interchange.write(own, folder, format=format)  # the same again
+    writing.write(own, folder, format=format)  # the same again
     assert_same(corpus.load(folder), own)
 
 
 def test_a_full_disk_leaves_no_half_recording(own, tmp_path, monkeypatch):
     folder = tmp_path / "made"
-    interchange.write(own, folder, format="huggingface")
+    writing.write(own, folder, format="huggingface")
     kept = {path: path.read_bytes() for path in (folder / "audio").iterdir()}
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(interchange, "_read", refuse)
+    monkeypatch.setattr(writing, "_read", refuse)
     with pytest.raises(CorpusError, match="No space left"):
-        interchange.write(own, folder, format="huggingface")
+        writing.write(own, folder, format="huggingface")
     assert {path: path.read_bytes() for path in (folder / "audio").iterdir()} == kept
     assert not (folder / "metadata.csv").exists()
 
@@ -381,7 +384,7 @@ def refuse(*arguments):
 def test_a_column_that_could_name_files_is_not_taken_for_them(own, tmp_path):
     own.table["file_name"] = "elsewhere"
     own.table["wav"] = "nowhere"
-    interchange.write(own, tmp_path / "made", format="huggingface")
+    writing.write(own, tmp_path / "made", format="huggingface")
     read = corpus.load(tmp_path / "made")
     assert_same(read, own)
     assert set(read.table["listed_wav"]) == {"nowhere"}

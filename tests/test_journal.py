@@ -7,9 +7,9 @@ import time
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from emoscope import journal as journal_module
+from emoscope.evaluation import checkpoint as journal_module
+from emoscope.evaluation.checkpoint import Journal, spelled_out
 from emoscope.files import ABANDONED_SECONDS
-from emoscope.journal import Journal, spelled_out
 
 
 def test_an_outcome_comes_back_for_the_same_unit_only(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from emoscope import metrics
+from emoscope.evaluation import metrics
 
 EMOTIONS = ["neutral", "happy", "sad", "angry"]
 

@@ -24,8 +24,8 @@ import tiny_model
 from emoscope import server
 from emoscope.cli import live
 from emoscope.errors import AudioError, EmoscopeError, MissingExtraError
-from emoscope.recognition import Predictor
-from emoscope.recognition.microphone import Block, Microphone, Session
+from emoscope.prediction import Predictor
+from emoscope.prediction.microphone import Block, Microphone, Session
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -147,7 +147,7 @@ def test_lost_sound_is_said_at_the_end(
             yield from blocks(sound)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("emoscope.recognition.microphone.Microphone", Overloaded)
+    monkeypatch.setattr("emoscope.prediction.microphone.Microphone", Overloaded)
     status, out, err = emoscope("listen", "--model", predictor.model.path)
     assert status == 0 and "angry" in out
     wanted = {0: "", 1: "sound was lost once, because", 3: "sound was lost 3 times, because"}
@@ -178,7 +178,7 @@ def test_the_live_view_shows_label_level_and_latency(
 
 
 def test_the_colours_are_those_of_the_pictures_and_the_page() -> None:
-    from emoscope.plots.style import EMOTION_COLOURS
+    from emoscope.report.plots.style import EMOTION_COLOURS
 
     assert {name: dark for name, (_, dark) in EMOTION_COLOURS.items()} == live.COLOURS
     page = Path(server.__file__).with_name("web") / "style.css"
@@ -259,7 +259,9 @@ def test_an_older_recording_is_never_replaced(predictor: Predictor, tmp_path: Pa
 @pytest.fixture
 def cable(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A virtual cable: what is played into it comes out of its microphone."""
-    pytest.importorskip("sounddevice", reason="the extra 'listen' is not installed")
+    pytest.importorskip(
+        "sounddevice", reason="the PortAudio library is not installed", exc_type=OSError
+    )
     if not all(map(shutil.which, ("pulseaudio", "pactl", "paplay"))):
         pytest.skip("pulseaudio is not installed")
     (tmp_path / ".asoundrc").write_text(
@@ -289,8 +291,8 @@ def cable(tmp_path: Path) -> Iterator[dict[str, str]]:
 LISTENER = """
 import json, sys
 from emoscope.errors import EmoscopeError
-from emoscope.recognition.microphone import Microphone, Session
-from emoscope.recognition import Predictor
+from emoscope.prediction.microphone import Microphone, Session
+from emoscope.prediction import Predictor
 try:
     microphone = Microphone()
 except EmoscopeError as error:

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoscope import model_file
+from emoscope import modelfile
 from emoscope.audio import Signal
-from emoscope.audio.preprocess import SpeechLevel
+from emoscope.audio.level import SpeechLevel
 from emoscope.errors import ModelError
-from emoscope.model_file import onnx_fields, onnx_scan
-from emoscope.model_file.card import AdaptedHead, Card, Input, Uncertain
-from emoscope.model_file.domain import Domain
+from emoscope.modelfile import onnx_fields, onnx_scan
+from emoscope.modelfile.card import AdaptedHead, Card, Input, Uncertain
+from emoscope.modelfile.domain import Domain
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -95,7 +95,7 @@ def packed(**members: bytes) -> bytes:
 
 def refused(content: bytes, why: str) -> None:
     with pytest.raises(ModelError, match=why) as caught:
-        model_file.unpack(content, "evil.emoscope")
+        modelfile.unpack(content, "evil.emoscope")
     assert str(caught.value).startswith("evil.emoscope: ")
 
 
@@ -107,8 +107,8 @@ def test_round_trip(tmp_path: Path) -> None:
         weights=weights(), bias=np.zeros(3, np.float32), temperature=1.5, minimum_clips=20
     )
     wanted = card(domain=domain, adapted=adapted)
-    path = model_file.save(tmp_path / "m.emoscope", graph().SerializeToString(), wanted)
-    loaded = model_file.load(path)
+    path = modelfile.save(tmp_path / "m.emoscope", graph().SerializeToString(), wanted)
+    loaded = modelfile.load(path)
     logits, embedding = loaded.run(x)
     np.testing.assert_allclose(logits, x @ weights(), atol=1e-5)
     np.testing.assert_array_equal(embedding, x)
@@ -142,7 +142,7 @@ def test_samples_are_resampled_prepared_and_padded(tmp_path: Path) -> None:
     content = helper.make_model(
         made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
     ).SerializeToString()
-    loaded = model_file.load(model_file.save(tmp_path / "s.emoscope", content, samples))
+    loaded = modelfile.load(modelfile.save(tmp_path / "s.emoscope", content, samples))
     tone = np.sin(np.arange(4800) / 10).astype(np.float32)
     heard = loaded.prepare(Signal(tone, 48_000))
     assert heard.shape == (1, 8000)  # 0.1 s, padded by the level to 0.2 s and here to 0.5 s
@@ -151,14 +151,14 @@ def test_samples_are_resampled_prepared_and_padded(tmp_path: Path) -> None:
 
 
 def test_packing_is_deterministic() -> None:
-    one, two = (model_file.pack(b"graph", "{}") for _ in range(2))
+    one, two = (modelfile.pack(b"graph", "{}") for _ in range(2))
     assert one == two
 
 
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
-    path = model_file.save(tmp_path / "m.emoscope", graph().SerializeToString(), card())
+    path = modelfile.save(tmp_path / "m.emoscope", graph().SerializeToString(), card())
     code = (
-        "import sys; from emoscope import model_file; model_file.load(sys.argv[1]);"
+        "import sys; from emoscope import modelfile; modelfile.load(sys.argv[1]);"
         "print(sorted({'torch', 'onnx', 'pandas', 'sklearn', 'transformers'} & set(sys.modules)))"
     )
     found = subprocess.run(
@@ -227,13 +227,13 @@ def test_truncated_files_are_refused(keep: float) -> None:
 def test_every_flipped_byte_is_refused_or_harmless() -> None:
     content = packed()
     x = np.random.default_rng(1).normal(size=(4, WIDTH)).astype(np.float32)
-    good = model_file.unpack(content, "good.emoscope")
+    good = modelfile.unpack(content, "good.emoscope")
     expected, harmless = good.run(x), 0
     for at in range(0, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 0x55
         try:
-            found = model_file.unpack(bytes(changed), "flipped.emoscope")
+            found = modelfile.unpack(bytes(changed), "flipped.emoscope")
         except ModelError:
             continue
         harmless += 1
@@ -245,9 +245,9 @@ def test_every_flipped_byte_is_refused_or_harmless() -> None:
 
 def test_missing_file_and_folder_are_model_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
-        model_file.load(tmp_path / "none.emoscope")
+        modelfile.load(tmp_path / "none.emoscope")
     with pytest.raises(ModelError, match="not a model file"):
-        model_file.load(tmp_path)
+        modelfile.load(tmp_path)
 
 
 # --- graphs ---------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def test_half_precision_and_typed_weights_are_checked() -> None:
 
 def test_a_graph_that_breaks_its_promise_when_run() -> None:
     overflow = graph(matrix=np.full((WIDTH, 3), 3e38, np.float32)).SerializeToString()
-    loaded = model_file.unpack(packed(model=overflow), "m.emoscope")
+    loaded = modelfile.unpack(packed(model=overflow), "m.emoscope")
     with pytest.raises(ModelError, match="not finite"):
         loaded.run(np.ones((1, WIDTH), np.float32))
     with pytest.raises(ModelError, match="graph failed"):
@@ -358,7 +358,7 @@ def test_a_graph_that_wants_all_memory_is_stopped() -> None:
         model = graph(extra_initialisers=[shape, factor])
         del model.graph.node[:]
         model.graph.node.extend(nodes)
-        loaded = model_file.unpack(packed(model=model.SerializeToString()), "greedy.emoscope")
+        loaded = modelfile.unpack(packed(model=model.SerializeToString()), "greedy.emoscope")
         with pytest.raises(ModelError, match="graph failed"):
             loaded.run(np.ones((1, WIDTH), np.float32))
 
@@ -510,7 +510,7 @@ def trees(n: int, *, back: bool = False) -> bytes:
 
 def test_trees_come_to_an_end() -> None:
     """onnxruntime follows them by recursion; one of 100,000 questions ended the process."""
-    model_file.unpack(packed(model=trees(900)), "tree.emoscope")
+    modelfile.unpack(packed(model=trees(900)), "tree.emoscope")
     refused(packed(model=trees(1100)), "more than 1000 decisions")
     refused(packed(model=trees(200_000)), "more than 1000 decisions")
     refused(packed(model=trees(20, back=True)), "more than 1000 decisions")
@@ -535,11 +535,11 @@ def divided(operator: str, integers: np.ndarray, by: np.ndarray | str) -> bytes:
 def test_no_integer_is_divided_by_what_ends_the_process(operator: str, kind: type) -> None:
     """A processor stops programs that divide integers by 0, and the smallest of them by -1."""
     smallest = np.array([np.iinfo(kind).min], kind)
-    model_file.unpack(packed(model=divided(operator, smallest, np.array([2], kind))), "m.emoscope")
+    modelfile.unpack(packed(model=divided(operator, smallest, np.array([2], kind))), "m.emoscope")
     for deadly in (np.array([-1], kind), np.array([5, 0], kind), "computed"):
         refused(packed(model=divided(operator, smallest, deadly)), "may be 0 or -1")
     real = np.array([-1.0, 0.0], np.float32)
-    model_file.unpack(packed(model=divided("Div", real, "computed")), "m.emoscope")
+    modelfile.unpack(packed(model=divided("Div", real, "computed")), "m.emoscope")
 
 
 def test_types_of_attributes_of_trees_are_checked() -> None:
@@ -698,9 +698,9 @@ def heavy(n_products: int) -> bytes:
 
 def test_a_graph_computes_little_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What depends on no input waits for the run, and the run has an end."""
-    monkeypatch.setattr(model_file, "LONGEST_RUN", 0.5)
+    monkeypatch.setattr(modelfile, "LONGEST_RUN", 0.5)
     started = time.process_time()
-    loaded = model_file.unpack(packed(model=heavy(400)), "heavy.emoscope")
+    loaded = modelfile.unpack(packed(model=heavy(400)), "heavy.emoscope")
     assert time.process_time() - started < 5
     with pytest.raises(ModelError, match="not done after 0.5 s"):
         loaded.run(np.ones((1, WIDTH), np.float32))
@@ -728,7 +728,7 @@ def test_what_grows_while_loading_waits() -> None:
     checked = onnx_scan.check(content)
     assert checked.quick and checked.largest == 4 * 8192
     started = time.process_time()
-    model_file.unpack(packed(model=content), "wide.emoscope")
+    modelfile.unpack(packed(model=content), "wide.emoscope")
     assert time.process_time() - started < 5
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from emoscope.training.calibration import log_softmax
-from emoscope.training.moments import IMPOSSIBLE, Moments, logits
+from emoscope.modelfile.calibration import log_softmax
+from research.sufficient_statistics import IMPOSSIBLE, Moments, logits
 
 N_COLUMNS = 12
 

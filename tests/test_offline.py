@@ -160,7 +160,7 @@ SERVER = """
 import subprocess, sys
 sys.path.insert(0, {here!r})
 import bad_audio, serving
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
 with serving.serving(Predictor({model!r})) as server:
     answer = server.upload("/api/predict", ("a.wav", bad_audio.encoded()))
     assert answer.status == 200 and answer.json["predictions"][0]["file"] == "a.wav"

@@ -13,7 +13,7 @@ import soundfile
 
 import tiny_model
 from chromium import DESKTOP, PHONE, launched, playwright
-from emoscope.recognition import Predictor
+from emoscope.prediction import Predictor
 from recordings import RATE, silence, voice
 from test_predict import at_level
 

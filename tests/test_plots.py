@@ -10,12 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from emoscope import metrics, plots
 from emoscope.audio import Signal
 from emoscope.errors import AudioError, UnknownNameError
+from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
-from emoscope.plots import results, sound
-from emoscope.plots.style import DARK, EMOTION_COLOURS, LIGHT
+from emoscope.report import plots
+from emoscope.report.plots import results, sound
+from emoscope.report.plots.style import DARK, EMOTION_COLOURS, LIGHT
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.choice(EMOTIONS[:8], 200)

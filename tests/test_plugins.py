@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from emoscope import corpora, features, models, plots
+from emoscope import corpora, features, models
 from emoscope.errors import PluginError, UnknownNameError
 from emoscope.registry import Registry
+from emoscope.report import plots
 from small_corpus import make_corpus
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "plugin"

@@ -16,15 +16,15 @@ import soundfile
 
 import emoscope
 import tiny_model
-from emoscope import model_file
-from emoscope import recognition as predict
+from emoscope import modelfile
+from emoscope import prediction as predict
 from emoscope.audio import Signal, media, resample
-from emoscope.audio.preprocess import SpeechLevel
+from emoscope.audio.level import SpeechLevel
 from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
-from emoscope.model_file.card import AdaptedHead, Input
-from emoscope.recognition import Predictor, adapted, formats, output
-from emoscope.recognition.prediction import Prediction
+from emoscope.modelfile.card import AdaptedHead, Input
+from emoscope.prediction import Predictor, adapted, formats, output
+from emoscope.prediction.prediction import Prediction
 from recordings import RATE, silence, voice
 
 
@@ -124,7 +124,7 @@ def test_warnings(predictor: Predictor, samples: np.ndarray, keyword: str) -> No
 
 @pytest.mark.parametrize("ratio", [0.0, 5.0, 10.0, 20.0, 30.0])
 def test_signal_to_noise_ratio_is_measured(ratio: float) -> None:
-    from emoscope.audio import voice as detector
+    from emoscope.audio import voice_activity as detector
 
     clean = np.concatenate([silence(1.0), voice(3.0), silence(1.0)])
     speech = detector.hear(clean).speech >= 0.5
@@ -312,7 +312,7 @@ def test_a_model_of_features_predicts_too(tmp_path: Path) -> None:
 def of_features(folder: Path, rate: int) -> Predictor:
     """A model of ``mfcc`` whose card knows the rate of its training clips; 0: it does not."""
     hears = tiny_model.of_feature()
-    model = model_file.load(tiny_model.write_linear(folder, hears.width, input=hears))
+    model = modelfile.load(tiny_model.write_linear(folder, hears.width, input=hears))
     card = dataclasses.replace(model.card, input=dataclasses.replace(hears, rate=rate))
     return Predictor(dataclasses.replace(model, card=card))
 
@@ -447,7 +447,7 @@ def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) 
     path = tmp_path / "voice.wav"
     soundfile.write(path, voice(1.0), RATE)
     program = (
-        "import sys; from emoscope.recognition import Predictor; "
+        "import sys; from emoscope.prediction import Predictor; "
         f"Predictor({predictor.model.path!r}).predict({str(path)!r}, timeline=True); "
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoscope.audio import preprocess
-from emoscope.audio.preprocess import SpeechLevel
+from emoscope.audio import level
+from emoscope.audio.level import SpeechLevel
 
 RATE = 16_000
 
@@ -21,7 +21,7 @@ def voice(seconds: float, *, amplitude: float, seed: int = 0) -> np.ndarray:
 
 def test_frame_levels_of_a_full_scale_sine_are_minus_three_decibels() -> None:
     sine = np.sin(2 * np.pi * 400 * np.arange(RATE) / RATE).astype(np.float32)
-    levels = preprocess.frame_levels(sine, RATE)
+    levels = level.frame_levels(sine, RATE)
     # 1 s in frames of 25 ms every 10 ms: (1000 - 25) // 10 + 1
     assert len(levels) == 98
     np.testing.assert_allclose(levels, 10 * np.log10(0.5), atol=0.05)
@@ -57,8 +57,8 @@ def test_silence_stays_finite() -> None:
 
 def test_specification_round_trip() -> None:
     wanted = SpeechLevel(below_loud=30.0, margin=0.2)
-    assert preprocess.from_spec(wanted.spec) == wanted
-    assert preprocess.from_spec(None) is None
+    assert level.from_spec(wanted.spec) == wanted
+    assert level.from_spec(None) is None
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_specification_round_trip() -> None:
 )
 def test_wrong_specification_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="preprocessing"):
-        preprocess.from_spec({**SpeechLevel().spec, **change})
+        level.from_spec({**SpeechLevel().spec, **change})

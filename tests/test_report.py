@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chromium import DESKTOP, PHONE, launched
-from emoscope import dataset, experiment, maps, report
+from emoscope import dataset, report
+from emoscope.evaluation import comparison, projection
 
 LARGEST = 10_000_000  # bytes
 
@@ -14,10 +15,10 @@ LARGEST = 10_000_000  # bytes
 def page(ravdess, tmp_path_factory):
     """A comparison on the embedded features, its hardest clips playable from the corpus."""
     data = dataset.load(None, ["mfcc", "contrast"], emotions=["calm", "happy", "angry"])
-    result = experiment.compare(
+    result = comparison.compare(
         data.corpus, data.features, models=["dummy", "svm", "tree"], ablation=["tree"], jobs=1
     )
-    result.map = maps.of_clips(data.features["vector"], seed=0)
+    result.map = projection.of_clips(data.features["vector"], seed=0)
     found = {path.stem: str(path) for path in ravdess.glob("Actor_*/*.flac")}
     clips = {clip: found[clip.rpartition("/")[2]] for clip in data.corpus.table["clip"]}
     return report.write(result, tmp_path_factory.mktemp("report") / "report.html", clips=clips)

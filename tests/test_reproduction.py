@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
-from emoscope import dataset, embedded, metrics, reproduction
+from emoscope import dataset, reproduction
+from emoscope.dataset import bundled
 from emoscope.errors import CorpusError, ModelError
-from emoscope.reproduction import claims
-from emoscope.reproduction import units as units
+from emoscope.evaluation import metrics
+from emoscope.reproduction import claims, units
 
 TREES = ["max_depth 2", "max_depth 6"]
 
@@ -19,7 +20,7 @@ TREES = ["max_depth 2", "max_depth 6"]
 @pytest.fixture
 def small(monkeypatch):
     """The embedded features without the spectrograms, which most tests here do not need."""
-    corpus, vector, frames = embedded.load()
+    corpus, vector, frames = bundled.load()
     chosen = corpus.select(emotions=["angry", "happy", "neutral", "sad"])
     rows = corpus.table.index.get_indexer(chosen.table.index)
     features = {

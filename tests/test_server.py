@@ -24,8 +24,8 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope import model_file
-from emoscope.recognition import Predictor
+from emoscope import modelfile
+from emoscope.prediction import Predictor
 from recordings import RATE, silence, voice
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
@@ -547,7 +547,7 @@ def test_a_model_may_be_moved_while_it_is_served(tmp_path: Path) -> None:
         assert running.ask("GET", "/api/models").json[0]["bytes"] == size
     with serving(Predictor(path.with_name("moved.emoscope"))) as running:
         assert running.ask("GET", "/api/models").json[0]["bytes"] == size
-    loaded = model_file.unpack((tmp_path / "moved.emoscope").read_bytes(), "in memory")
+    loaded = modelfile.unpack((tmp_path / "moved.emoscope").read_bytes(), "in memory")
     with serving(Predictor(loaded)) as running:
         assert running.ask("GET", "/api/models").json[0]["bytes"] is None
 

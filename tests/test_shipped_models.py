@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emoscope import audio, metrics, model_file
+from emoscope import audio, modelfile
 from emoscope.audio import Signal
-from emoscope.model_file import ModelFile
+from emoscope.evaluation import metrics
+from emoscope.modelfile import ModelFile
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EMOSCOPE_DATA", ROOT.parent / "shared" / "data"))
@@ -29,7 +30,7 @@ def path(name: str) -> Path:
 
 @pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request: pytest.FixtureRequest) -> ModelFile:
-    return model_file.load(path(request.param))
+    return modelfile.load(path(request.param))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -55,7 +56,7 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
 
 
 def test_licences() -> None:
-    default, free = (model_file.load(path(name)).card for name in SHIPPED)
+    default, free = (modelfile.load(path(name)).card for name in SHIPPED)
     assert set(default.speakers) == {"ravdess", "emodb"}
     assert "NC" in default.licence
     assert set(free.speakers) == {"emodb"}

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from emoscope import features, models
 from emoscope.audio import load
+from emoscope.dataset.transformer import FeatureTransformer
 from emoscope.errors import AudioError, FeatureError, UnknownNameError
 from emoscope.features.spectrum import Spectrum
 from emoscope.models.architecture import Conv, Pool
@@ -20,7 +21,6 @@ from emoscope.models.cnn2d import FrameNetwork
 from emoscope.models.lda import ShrinkageLDA
 from emoscope.models.stack import StackedLDA
 from emoscope.models.svm import VotingSVC
-from emoscope.transformers import FeatureTransformer
 from small_corpus import RATE, make_corpus
 
 #: What benchmarks/estimator_checks.py explains.

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from emoscope import metrics, statistics
+from emoscope.evaluation import metrics, statistics
 
 EMOTIONS = np.array(["neutral", "happy", "sad", "angry"])
 

@@ -12,11 +12,11 @@ import filelock
 import numpy as np
 import pytest
 
+from emoscope.dataset.store import Store, content, segments
+from emoscope.dataset.store import store as store_module
+from emoscope.dataset.store.content import Content, KnownFiles, Stamp
 from emoscope.errors import EmoscopeError, FeatureError
 from emoscope.files import ABANDONED_SECONDS
-from emoscope.store import Store, content, segments
-from emoscope.store import store as store_module
-from emoscope.store.content import Content, KnownFiles, Stamp
 from small_corpus import Blocks, Levels
 
 rng = np.random.default_rng(4)

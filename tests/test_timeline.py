@@ -16,12 +16,12 @@ import soundfile
 
 import tiny_model
 from emoscope import audio
-from emoscope.audio.preprocess import frame_levels
-from emoscope.audio.voice import Frames, Hysteresis, stretches
+from emoscope.audio.level import frame_levels
+from emoscope.audio.voice_activity import Frames, Hysteresis, stretches
 from emoscope.errors import UnknownNameError
-from emoscope.recognition import Predictor, formats, timeline
-from emoscope.recognition.prediction import Prediction
-from emoscope.recognition.timeline import Evidence, Segment, Window
+from emoscope.prediction import Predictor, formats, timeline
+from emoscope.prediction.prediction import Prediction
+from emoscope.prediction.timeline import Evidence, Segment, Window
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -133,7 +133,7 @@ def test_an_hour_fits_into_bounded_memory(
         for _ in range(30):  # 10 minutes
             file.write(joined)
     program = (
-        "import resource, sys; from emoscope.recognition import Predictor; "
+        "import resource, sys; from emoscope.prediction import Predictor; "
         f"p = Predictor({predictor.model.path!r}); start = resource.getrusage(0).ru_maxrss; "
         f"print(len(p.predict({str(path)!r}, timeline=True).segments), "
         "resource.getrusage(0).ru_maxrss - start)"

@@ -13,18 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import embedded, extraction, features, model_file, training
+from emoscope import features, modelfile, training
 from emoscope.audio import media
 from emoscope.corpus import Corpus
-from emoscope.errors import (
-    CorpusError,
-    FeatureError,
-    ModelError,
-    ProtocolError,
-    UnknownNameError,
-)
+from emoscope.dataset import bundled, extraction
+from emoscope.errors import CorpusError, FeatureError, ModelError, ProtocolError, UnknownNameError
+from emoscope.evaluation import saved_model
 from emoscope.features.table import Features
-from emoscope.training import calibration, enrolment, evaluation
+from emoscope.modelfile import calibration
+from emoscope.training import enrolment
 from emoscope.training.linear import linear_form
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
@@ -73,7 +70,7 @@ def trained(corpus: Corpus, table: Features, tmp_path_factory: pytest.TempPathFa
 
 
 def test_the_card(trained: Path) -> None:
-    card = model_file.load(trained).card
+    card = modelfile.load(trained).card
     assert card.emotions == EMOTIONS
     assert card.input.kind == "features"
     assert [f["name"] for f in card.input.features] == ["mfcc", "contrast"]
@@ -94,7 +91,7 @@ def test_the_file_says_what_the_fitted_model_says(
     from emoscope import models
 
     fitted = models.get("lda").build(3).fit(table.X, corpus.table["emotion"])
-    model = model_file.load(trained)
+    model = modelfile.load(trained)
     logits, embedding = model.run(table.X)
     expected = calibration.log_softmax(np.log(fitted.predict_proba(table.X)))
     found = calibration.log_softmax(logits.astype(float))
@@ -103,14 +100,14 @@ def test_the_file_says_what_the_fitted_model_says(
 
 
 def test_evaluation_says_that_the_speakers_are_known(trained: Path, corpus: Corpus) -> None:
-    model = model_file.load(trained)
-    result = evaluation.evaluate(model, corpus, jobs=1)
+    model = modelfile.load(trained)
+    result = saved_model.evaluate(model, corpus, jobs=1)
     assert result.runs[0]["n_clips"] == len(corpus)
     assert result.runs[0]["uar"] > 0.95  # it remembers
     assert any("were in this model's training" in note for note in result.config["notes"])
     columns = [c for c in result.predictions if c.startswith("p_")]
     np.testing.assert_allclose(result.predictions[columns].sum(axis=1), 1, atol=1e-6)
-    adapted = evaluation.evaluate(model, corpus, adapt="speaker", jobs=1)
+    adapted = saved_model.evaluate(model, corpus, adapt="speaker", jobs=1)
     assert adapted.protocol == "evaluate+speaker-adapted"
     assert adapted.runs[0]["uar"] > 0.95
 
@@ -119,18 +116,18 @@ def test_evaluation_on_other_emotions_and_speakers(trained: Path, corpus: Corpus
     table = corpus.table.assign(speaker="new-" + corpus.table["speaker"], corpus="other")
     table["emotion"] = table["emotion"].replace({"happy": "bored"})
     other = Corpus("other", table)
-    model = model_file.load(trained)
-    result = evaluation.evaluate(model, other, jobs=1)
+    model = modelfile.load(trained)
+    result = saved_model.evaluate(model, other, jobs=1)
     notes = " | ".join(result.config["notes"])
     assert "24 clips left out: the model does not know bored" in notes
     assert "the corpus has no happy" in notes
     assert "training" not in notes
     assert set(result.predictions["predicted"]) <= {"angry", "sad"}
-    free = evaluation.evaluate(model, other, shared_only=False, jobs=1)
+    free = saved_model.evaluate(model, other, shared_only=False, jobs=1)
     assert "p_happy" in free.predictions
     strange = Corpus("strange", table.assign(emotion="bored"))
     with pytest.raises(CorpusError, match="at least two must be shared"):
-        evaluation.evaluate(model, strange, jobs=1)
+        saved_model.evaluate(model, strange, jobs=1)
 
 
 def test_unusable_clips_are_named(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
@@ -138,7 +135,7 @@ def test_unusable_clips_are_named(trained: Path, corpus: Corpus, tmp_path: Path)
     soundfile.write(silent, np.zeros(RATE), RATE)
     extra = corpus.table.iloc[:1].assign(clip="x", path=str(silent))
     more = Corpus("toy", pd.concat([corpus.table, extra], ignore_index=True))
-    result = evaluation.evaluate(model_file.load(trained), more, jobs=1)
+    result = saved_model.evaluate(modelfile.load(trained), more, jobs=1)
     assert [bad["file"] for bad in result.corpus["rejected"]] == [str(silent)]
     assert len(result.predictions) == len(corpus)
 
@@ -149,7 +146,7 @@ def test_a_model_without_a_second_head_refuses_adaptation(
     out = tmp_path / "tree.emoscope"
     training.train("tree", corpus, table, names=["mfcc", "contrast"], out=out)
     with pytest.raises(ModelError, match="no head for adapted"):
-        evaluation.evaluate(model_file.load(out), corpus, adapt="speaker")
+        saved_model.evaluate(modelfile.load(out), corpus, adapt="speaker")
 
 
 def test_whisper_embeddings_and_a_linear_head_become_one_graph(
@@ -169,14 +166,14 @@ def test_whisper_embeddings_and_a_linear_head_become_one_graph(
     out = tmp_path / "m.emoscope"
     estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
     training.train(estimator, corpus, found, names=names, out=out, title="small")
-    model = model_file.load(out)
+    model = modelfile.load(out)
     assert model.card.input.kind == "samples"
     assert model.card.name == "small"
     fitted = estimator.fit(found.X, corpus.table["emotion"])
-    judged = evaluation.judge(model, corpus, jobs=1)
+    judged = saved_model.judge(model, corpus, jobs=1)
     expected = fitted.predict_proba(found.X)
     np.testing.assert_allclose(
-        model_file.softmax(judged.logits.astype(np.float32)), expected, atol=5e-3
+        modelfile.softmax(judged.logits.astype(np.float32)), expected, atol=5e-3
     )
 
 
@@ -281,30 +278,30 @@ def test_few_clips_of_each_emotion_are_enough(corpus: Corpus, tmp_path: Path) ->
     values = extraction.extract(small, [features.get("mel")]).features["vector"]
     out = tmp_path / "few.emoscope"
     training.train("lda", small, values, names=["mel"], out=out)
-    assert model_file.load(out).card.emotions == tuple(sorted(set(few["emotion"])))
+    assert modelfile.load(out).card.emotions == tuple(sorted(set(few["emotion"])))
 
 
 def test_adaptations_that_do_not_exist_or_cannot_be(trained: Path, corpus: Corpus) -> None:
-    model = model_file.load(trained)
+    model = modelfile.load(trained)
     with pytest.raises(UnknownNameError, match="speaker, corpus"):
-        evaluation.evaluate(model, corpus, adapt="bogus")
+        saved_model.evaluate(model, corpus, adapt="bogus")
     nobody = Corpus("nobody", corpus.table.assign(speaker=""))
     with pytest.raises(ProtocolError, match="needs the speaker of every clip"):
-        evaluation.evaluate(model, nobody, adapt="speaker")
+        saved_model.evaluate(model, nobody, adapt="speaker")
 
 
 def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: Corpus) -> None:
     """Whichever of the model's emotions a corpus has."""
-    model = model_file.load(trained)
+    model = modelfile.load(trained)
     some = corpus.select(emotions=sorted(set(corpus.table["emotion"]))[:2])
-    judged = evaluation.judge(model, some)
+    judged = saved_model.judge(model, some)
     sure = calibration.log_softmax(judged.logits / model.card.temperature).max(axis=1)
     threshold = float(np.exp(np.median(sure)))  # so that about half are uncertain
     card = dataclasses.replace(
         model.card, uncertain=dataclasses.replace(model.card.uncertain, threshold=threshold)
     )
     for answers in (None, some.emotions):
-        run = evaluation.score(card, judged, answers=answers).runs[0]
+        run = saved_model.score(card, judged, answers=answers).runs[0]
         assert run["uncertain"] == pytest.approx((np.exp(sure) < threshold).mean())
 
 
@@ -312,8 +309,8 @@ def test_the_card_knows_the_rate_of_the_training_clips(
     trained: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
     rates = {soundfile.info(path).samplerate for path in corpus.table["path"]}
-    assert {model_file.load(trained).card.input.rate} == rates
-    assert training.common_rate(embedded.load()[0]) == 48_000
+    assert {modelfile.load(trained).card.input.rate} == rates
+    assert training.common_rate(bundled.load()[0]) == 48_000
     samples, rate = soundfile.read(corpus.table["path"][0])
     soundfile.write(tmp_path / "other.wav", samples, 2 * rate)
     mixed = Corpus("mixed", corpus.table.copy())
@@ -323,4 +320,4 @@ def test_the_card_knows_the_rate_of_the_training_clips(
 
 def test_the_embedded_features_are_of_that_rate(ravdess: Path) -> None:
     paths = sorted(ravdess.glob("Actor_*/*"))
-    assert {media.rate_of(path) for path in paths[::20]} == {embedded.RATE}
+    assert {media.rate_of(path) for path in paths[::20]} == {bundled.RATE}

@@ -11,9 +11,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import dataset, model_file, models, tuning
+from emoscope import dataset, modelfile, models
 from emoscope.corpus import Corpus
 from emoscope.errors import ModelError
+from emoscope.evaluation import search
 from emoscope.features.table import Features
 from emoscope.models.lda import ShrinkageLDA
 
@@ -26,7 +27,7 @@ def data():
 def test_the_choice_is_that_of_a_search_by_hand(data):
     X, table = data.features["vector"].values, data.corpus.table
     y, speakers = table["emotion"].to_numpy(str), table["speaker"].to_numpy(str)
-    found = tuning.search(models.get("lda"), trials=20, seed=1).fit(X, y, speakers)
+    found = search.search(models.get("lda"), trials=20, seed=1).fit(X, y, speakers)
 
     def uar(shrinkage):
         scores = []
@@ -47,7 +48,7 @@ def test_the_choice_is_that_of_a_search_by_hand(data):
 
 def test_each_fold_chooses_without_its_test_speakers(data):
     """With the emotions of the test speakers shuffled, a fold chooses and predicts the same."""
-    made = tuning.tune(data.corpus, data.features, "tree", trials=3, seed=0, jobs=1)
+    made = search.tune(data.corpus, data.features, "tree", trials=3, seed=0, jobs=1)
     runs = {run["model"]: run for run in made.result.runs}
     assert set(runs) == {"tree", "tree-tuned"}
     assert len(runs["tree-tuned"]["chosen"]) == 6
@@ -64,7 +65,7 @@ def test_each_fold_chooses_without_its_test_speakers(data):
     import dataclasses
 
     shuffled = dataclasses.replace(data.corpus, table=table)
-    again = tuning.tune(shuffled, data.features, "tree", trials=3, seed=0, jobs=1)
+    again = search.tune(shuffled, data.features, "tree", trials=3, seed=0, jobs=1)
     other = {run["model"]: run for run in again.result.runs}
     assert other["tree-tuned"]["chosen"][0] == runs["tree-tuned"]["chosen"][0]
 
@@ -92,14 +93,14 @@ def test_a_network_is_told_who_speaks():
     info = dataclasses.replace(
         models.get("mlp"), build=lambda seed: Spy(epochs=2), search={"alpha": [0.1, 1.0]}
     )
-    tuning.search(info, trials=2, seed=0).fit(X, y, speakers)
-    assert len(seen) == 2 * tuning.N_INNER + 1
+    search.search(info, trials=2, seed=0).fit(X, y, speakers)
+    assert len(seen) == 2 * search.N_INNER + 1
     assert all(groups is not None and len(set(groups)) >= 6 for groups in seen)
 
 
 def test_what_cannot_be_tuned(data):
     with pytest.raises(ModelError, match="'dummy' has nothing to tune; these have: .*svm"):
-        tuning.search(models.get("dummy"), trials=2, seed=0)
+        search.search(models.get("dummy"), trials=2, seed=0)
 
 
 def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
@@ -116,7 +117,7 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
     file = tmp_path / "mine.emoscope"
     status, _, _ = emoscope("train", *words, "--parameters", chosen, "--out", file)
     assert status == 0
-    recipe = model_file.load(file).card.training
+    recipe = modelfile.load(file).card.training
     shrinkage = document["parameters"]["lda__shrinkage"]
     assert f"ShrinkageLDA(shrinkage={shrinkage})" in recipe["parameters"]
 
@@ -135,7 +136,7 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
 def test_parameters_that_do_not_fit(tmp_path, content, says):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ModelError, match=says):
-        tuning.load(tmp_path / "x.json", "lda")
+        search.load(tmp_path / "x.json", "lda")
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,13 @@ def test_parameters_that_do_not_fit(tmp_path, content, says):
 def test_values_that_no_search_tries(tmp_path, value):
     (tmp_path / "x.json").write_text(f'{{"model": "svm", "parameters": {{"svm__C": {value}}}}}')
     with pytest.raises(ModelError, match=r"svm__C is .*, which no search tries; it tries 0\.001, "):
-        tuning.load(tmp_path / "x.json", "svm")
+        search.load(tmp_path / "x.json", "svm")
 
 
 def test_parameters_nested_too_deeply(tmp_path):
     (tmp_path / "x.json").write_text("[" * 100_000)
     with pytest.raises(ModelError, match="no parameters as emoscope tune writes them"):
-        tuning.load(tmp_path / "x.json", "svm")
+        search.load(tmp_path / "x.json", "svm")
 
 
 @pytest.mark.parametrize("model", [name for name in models.names() if models.get(name).search])
@@ -158,16 +159,16 @@ def test_every_value_that_a_search_tries_is_read_back(tmp_path, model):
     space = models.get(model).search
     for n in range(max(map(len, space.values()))):
         chosen = {name: values[n % len(values)] for name, values in space.items()}
-        made = tuning.Tuning(None, model, [{"parameters": chosen}])
-        (tmp_path / "x.json").write_text(tuning.text(made, []), encoding="utf-8")
-        assert tuning.load(tmp_path / "x.json", model) == chosen
+        made = search.Tuning(None, model, [{"parameters": chosen}])
+        (tmp_path / "x.json").write_text(search.text(made, []), encoding="utf-8")
+        assert search.load(tmp_path / "x.json", model) == chosen
 
 
 def test_what_was_chosen_survives_a_file(data, tmp_path):
     trials = [{"parameters": {"hidden": (300, 100), "alpha": 0.1}, "uar": 0.5, "uar_std": 0.1}]
-    made = tuning.Tuning(None, "mlp", trials)
-    (tmp_path / "x.json").write_text(tuning.text(made, ["mfcc"]), encoding="utf-8")
-    assert tuning.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}
+    made = search.Tuning(None, "mlp", trials)
+    (tmp_path / "x.json").write_text(search.text(made, ["mfcc"]), encoding="utf-8")
+    assert search.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}
 
 
 def test_a_fold_with_too_few_speakers_to_tune_on_is_refused():
@@ -176,7 +177,7 @@ def test_a_fold_with_too_few_speakers_to_tune_on_is_refused():
     with pytest.raises(
         ModelError, match="leaves out 4 parts of the training speakers; there are 3"
     ):
-        tuning.measure(corpus[0], corpus[1], "lda", trials=2, seed=0, protocol="own-split", jobs=1)
+        search.measure(corpus[0], corpus[1], "lda", trials=2, seed=0, protocol="own-split", jobs=1)
 
 
 def make_corpus_of(n_speakers):

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from emoscope import features, model_file
-from emoscope.model_file.card import Card, Input, Uncertain
-from emoscope.model_file.domain import Domain
+from emoscope import features, modelfile
+from emoscope.modelfile.card import Card, Input, Uncertain
+from emoscope.modelfile.domain import Domain
 
 EMOTIONS = ("neutral", "sad", "angry")
 CENTRES = np.array([-2.5, -3.5, -1.5], np.float32)  # -25, -35 and -15 dBFS
@@ -118,7 +118,7 @@ def card(**changes: object) -> Card:
 
 def write(folder: Path, **changes: object) -> Path:
     """Save the model in a folder."""
-    return model_file.save(folder / "level.emoscope", graph(), card(**changes))
+    return modelfile.save(folder / "level.emoscope", graph(), card(**changes))
 
 
 def expected(samples: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def write_linear(folder: Path, width: int, **changes: object) -> Path:
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path = folder / "linear.emoscope"
-    return model_file.save(path, model.SerializeToString(), card(**changes))
+    return modelfile.save(path, model.SerializeToString(), card(**changes))
 
 
 def of_feature(name: str = "mfcc") -> Input:

@@ -9,29 +9,19 @@ import emoscope
 #: Pages in the order of the table of contents, with the modules that each is about.
 SUBJECTS = {
     "sound": ("audio",),
-    "corpora": ("corpus", "corpora", "manifests", "interchange", "labels"),
+    "corpora": ("corpus", "corpora", "labels"),
     "features": (
         "features",
-        "extraction",
-        "store",
-        "transformers",
-        "adaptation",
-        "embedded",
         "dataset",
-        "maps",
     ),  # fmt: skip
     "models": ("models",),
     "comparing": (
         "protocols",
-        "experiment",
-        "tuning",
-        "result",
-        "metrics",
-        "statistics",
+        "evaluation",
     ),  # fmt: skip
-    "reporting": ("findings", "report", "audit", "reproduction", "plots"),
-    "recognising": ("recognition", "model_file", "training", "server"),
-    "around": ("compute", "config", "journal", "registry", "files", "errors"),
+    "reporting": ("report", "audit", "reproduction"),
+    "recognising": ("prediction", "modelfile", "training", "server"),
+    "around": ("compute", "config", "registry", "files", "errors"),
 }
 TITLES = {
     "sound": "Sound",

@@ -1,6 +1,6 @@
 """The colours of the pictures as CSS variables, light and dark, as furo switches them."""
 
-from emoscope.plots.style import DARK, EMOTION_COLOURS, LIGHT
+from emoscope.report.plots.style import DARK, EMOTION_COLOURS, LIGHT
 
 NAMES = ("paper", "ink", "soft", "line", "accent", "warn")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import emoscope
-from emoscope import findings, metrics, plots, statistics
+from emoscope.evaluation import metrics, statistics
+from emoscope.report import plots, summary
 
 from . import pictures
 
@@ -61,7 +62,7 @@ def _of_results() -> list[str]:
     board = result.leaderboard()
     rows = result.rows(board[0]["model"])
     found = statistics.groups({r["model"]: r["uar"] for r in board}, result.comparisons())
-    lines = {line["name"]: line["value"] for line in findings.reference_lines(result)}
+    lines = {line["name"]: line["value"] for line in summary.reference_lines(result)}
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     curve = metrics.reliability(
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions
@@ -105,7 +106,7 @@ def _of_recordings() -> list[str]:
 
 def _shown(name: str, caption: str, draw: Callable, height: float) -> str:
     picture = pictures.svg(draw, caption, size=(8.0, height))
-    return f"### {{py:func}}`~emoscope.plots.results.{name}`\n{picture}"
+    return f"### {{py:func}}`~emoscope.report.plots.results.{name}`\n{picture}"
 
 
 HEAD = f"""# Gallery
@@ -115,7 +116,7 @@ shows and an `ax`, and returns the `ax`; `with plots.style(dark=True):` is for d
 
 ## Of sound
 
-{{py:func}}`~emoscope.plots.sound.show` stacks panels over a common time axis; on the command line it
+{{py:func}}`~emoscope.report.plots.sound.show` stacks panels over a common time axis; on the command line it
 is `emoscope show`. The voice is synthetic.
 {pictures.pair("one", "One clip and every panel, from the waveform to its energy.")}
 {pictures.pair("two", "Two clips side by side have one scale.")}

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from emoscope import metrics, plots
-from emoscope.result import Result
+from emoscope.evaluation import metrics
+from emoscope.evaluation.result import Result
+from emoscope.report import plots
 
 from .pictures import svg
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from emoscope import plots
+from emoscope.report import plots
 
 
 def svg(draw: Callable, caption: str, *, size: tuple[float, float] = (8.0, 4.0)) -> str:

@@ -15,25 +15,25 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__ as __version__
+
 # onnxruntime (from 1.29 on also outside Windows) reports to its maker unless told not to before it
 # starts. Nothing that emoscope does is told to anybody; who wants to can set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.1.0"
-
 _WHERE = {
     "Corpus": "corpus",
     "EmoscopeError": "errors",
-    "FeatureTransformer": "transformers",
-    "Predictor": "recognition",
-    "Result": "result",
+    "FeatureTransformer": "dataset.transformer",
+    "Predictor": "prediction",
+    "Result": "evaluation.result",
     "Signal": "audio",
-    "compare": "experiment",
+    "compare": "evaluation.comparison",
     "extract_feature": "features",
     "load_audio": "audio",
     "load_corpus": "corpus",
     "load_dataset": "dataset",
-    "predict": "recognition",
+    "predict": "prediction",
 }
 _RENAMED = {"load_audio": "load", "load_corpus": "load", "load_dataset": "load"}
 
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from .corpus import Corpus as Corpus
     from .corpus import load as load_corpus
     from .dataset import load as load_dataset
+    from .dataset.transformer import FeatureTransformer as FeatureTransformer
     from .errors import EmoscopeError as EmoscopeError
-    from .experiment import compare as compare
+    from .evaluation.comparison import compare as compare
+    from .evaluation.result import Result as Result
     from .features import extract_feature as extract_feature
-    from .recognition import Predictor as Predictor
-    from .recognition import predict as predict
-    from .result import Result as Result
-    from .transformers import FeatureTransformer as FeatureTransformer
+    from .prediction import Predictor as Predictor
+    from .prediction import predict as predict
 
     __all__ += ["load_audio", "load_corpus", "load_dataset"]
 

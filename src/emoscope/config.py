@@ -41,7 +41,7 @@ def text(command: str, options: Mapping[str, Any], *, name: str = FILE) -> str:
     """
     import tomlkit
 
-    from . import __version__
+    from ._version import __version__
 
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Run it again: emoscope {command} --config {name}"))

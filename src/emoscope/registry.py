@@ -1,9 +1,10 @@
 """Finds the members of a family: corpora, features, models, panels of pictures.
 
 A member module of ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` or
-``emoscope.plots`` declares what it offers in one module constant, ``MEMBERS``: a mapping from public
+``emoscope.report.plots`` declares what it offers in one module constant, ``MEMBERS``: a mapping from public
 name to member. Nothing else has to be edited to add one. Packages outside emoscope add members
-through entry points of the groups of the same names (the entry point's name is the public name, its
+through entry points of the groups ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` and
+``emoscope.plots`` (the entry point's name is the public name, its
 object the member), and a session through :meth:`Registry.register`.
 
 Entry points are listed when a name is asked for that is not emoscope's own, and imported when used:
@@ -32,7 +33,9 @@ class Registry(Generic[Member]):
     kind : str
         What a member is called in messages, e.g. ``"model"``.
     package : str
-        The package whose modules are searched, e.g. ``"emoscope.models"``; also the entry-point group.
+        The package whose modules are searched, e.g. ``"emoscope.models"``.
+    group : str, optional
+        The entry-point group of other packages' members; the package's name if not given.
     fits : callable
         Whether an object can be a member; asked of what entry points give.
     wanted : str
@@ -40,9 +43,16 @@ class Registry(Generic[Member]):
     """
 
     def __init__(
-        self, kind: str, package: str, *, fits: Callable[[object], bool], wanted: str
+        self,
+        kind: str,
+        package: str,
+        *,
+        fits: Callable[[object], bool],
+        wanted: str,
+        group: str | None = None,
     ) -> None:
         self.kind, self.package, self.fits, self.wanted = kind, package, fits, wanted
+        self.group = group or package
         self._registered: dict[str, Member] = {}
         self._own: dict[str, Member] | None = None
         self._entries: dict[str, importlib.metadata.EntryPoint] | None = None
@@ -97,7 +107,7 @@ class Registry(Generic[Member]):
 
     def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._entries is None:
-            found = importlib.metadata.entry_points(group=self.package)
+            found = importlib.metadata.entry_points(group=self.group)
             self._entries = self._unclaimed(sorted(found, key=lambda entry: entry.name))
         return self._entries
 

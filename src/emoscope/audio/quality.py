@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .voice import FRAME_SECONDS, Frames
+from .voice_activity import FRAME_SECONDS, Frames
 
 SHORTEST_SPEECH = 0.5
 """Seconds of speech below which a label is a guess: two or three syllables."""

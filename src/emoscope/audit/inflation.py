@@ -14,11 +14,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .. import extraction, features, metrics, models
+from .. import features, models
 from ..corpus import Corpus
+from ..dataset import extraction
+from ..dataset.store import Store
 from ..errors import CorpusError
+from ..evaluation import metrics
 from ..labels import EMOTIONS
-from ..store import Store
 from .sources import Split
 
 MODEL = "svm"

@@ -17,15 +17,16 @@ from typing import Any
 
 import pandas as pd
 
-from .. import corpora, manifests
+from .. import corpora
 from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
+from ..corpus import audformat, manifests
+from ..corpus.manifests import ALIASES, as_text, split_in
+from ..corpus.references import SUFFIXES, read_rows, read_text
 from ..errors import CorpusError
+from ..evaluation.result import Result
 from ..files import printable
 from ..labels import canonical
-from ..manifests import ALIASES, as_text, audformat, split_in
-from ..manifests.files import SUFFIXES, read_rows, read_text
-from ..result import Result
 
 COLUMNS = (
     "clip", "identity", "path", "listed", "side", "speaker", "emotion", "text", "start", "end",

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from ..errors import EmoscopeError
 
 # In the order in which ``emoscope --help`` lists them.

@@ -69,13 +69,13 @@ def compare(
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
-    from .. import dataset, experiment, maps, report
+    from .. import dataset, report
     from .. import models as model_registry
+    from ..dataset.store import Store
+    from ..evaluation import comparison, projection, tracking
+    from ..evaluation.checkpoint import Journal
     from ..features import DEFAULT
-    from ..interchange import tracking
-    from ..journal import Journal
     from ..protocols import shares_speakers
-    from ..store import Store
     from . import terminal
 
     if mlflow:
@@ -91,7 +91,7 @@ def compare(
             cluster=cluster, progress=tick,
         )  # fmt: skip
     if not split(models):
-        for name, reason in experiment.unfit(chosen, data.features).items():
+        for name, reason in comparison.unfit(chosen, data.features).items():
             terminal.status.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
             chosen.remove(name)
     claim(out)
@@ -100,7 +100,7 @@ def compare(
     ablation = [name for name in ABLATION_MODELS if name in chosen]
     rejected = data.corpus.rejected
     with terminal.accounted(rejected), terminal.Leaderboard(protocol, leak_protocol) as board:
-        result = experiment.compare(
+        result = comparison.compare(
             data.corpus, data.features, models=chosen, protocol=protocol,
             leak_protocol=leak_protocol, ablation=ablation, as_published=as_published, quick=quick, seed=seed,
             jobs=jobs, cluster=cluster, journal=Journal(out / "finished"),
@@ -108,7 +108,7 @@ def compare(
         )  # fmt: skip
     with terminal.step("writing the report"):
         if "vector" in data.features:
-            result.map = maps.of_clips(data.features["vector"], seed=seed)
+            result.map = projection.of_clips(data.features["vector"], seed=seed)
         result.config["command"] = words()
         options = options_of(
             context, out / config.FILE, models=chosen, features=wanted,
@@ -248,20 +248,21 @@ def train(
 
     The options are saved beside it, with the ending .toml.
     """
-    from .. import dataset, model_file, training, tuning
+    from .. import dataset, modelfile, training
     from .. import models as model_registry
+    from ..dataset.store import Store
+    from ..evaluation import search
     from ..features import DEFAULT
-    from ..store import Store
     from . import terminal
 
-    if out.suffix != model_file.SUFFIX:  # its options get the ending .toml
-        raise EmoscopeError(f"--out {out}: the file must end in {model_file.SUFFIX}")
+    if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
+        raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
     beside = out.with_suffix(".toml")
     spare(out, source, parameters)
     if beside.exists() and not config.is_one(beside):
         raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
     info = model_registry.get(model)
-    chosen = tuning.load(parameters, model) if parameters else {}
+    chosen = search.load(parameters, model) if parameters else {}
     names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
     with terminal.progress("extracting features") as tick:
         data = dataset.load(
@@ -304,8 +305,8 @@ def evaluate(
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Score a saved model on any labelled source."""
-    from .. import corpus, model_file, report
-    from ..training import evaluation
+    from .. import corpus, modelfile, report
+    from ..evaluation import saved_model
     from . import terminal
 
     loaded = corpus.load(source)
@@ -313,7 +314,7 @@ def evaluate(
         loaded = loaded.select(emotions=split(emotions))
     claim(out)
     with terminal.step("judging recordings"):
-        result = evaluation.evaluate(model_file.load(model), loaded, adapt=adapt, jobs=jobs)
+        result = saved_model.evaluate(modelfile.load(model), loaded, adapt=adapt, jobs=jobs)
     result.config["command"] = words()
     result.save(out, {out / "report.html": report.render(result, clips=recordings(loaded))})
     terminal.say_scores(result.leaderboard(), result.config["notes"])

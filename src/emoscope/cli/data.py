@@ -85,8 +85,8 @@ def extract(
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
+    from ..dataset.store import Store
     from ..features import DEFAULT
-    from ..store import Store
     from . import terminal
 
     if out.suffix not in TABLES:
@@ -131,13 +131,14 @@ def convert(
 
     Recordings outside such a folder are linked or copied into it.
     """
-    from .. import corpus, interchange
+    from .. import corpus
+    from ..corpus import writing
     from . import terminal
 
     spare(out, source)
     loaded = corpus.load(source)
     if emotions:
         loaded = loaded.select(emotions=split(emotions))
-    written = interchange.write(loaded, out, format=format)
+    written = writing.write(loaded, out, format=format)
     terminal.out.print(f"{out}: {len(written)} clips", soft_wrap=True)
     end(written.rejected)

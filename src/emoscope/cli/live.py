@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..recognition.microphone import Session, Update
-from ..recognition.timeline import SILENCE
+from ..prediction.microphone import Session, Update
+from ..prediction.timeline import SILENCE
 
 COLOURS = {
     "neutral": "#b3bac2",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import AudioError, EmoscopeError
 from ..files import printable, spare, write_atomically
-from ..recognition.prediction import Prediction
+from ..prediction.prediction import Prediction
 from . import leave_standard_output, os_reason
 
 LITTLE = 1_000_000
@@ -98,8 +98,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     from ..audio import media
-    from ..recognition import Predictor
-    from ..recognition.output import Writer, format_of, predict_files
+    from ..prediction import Predictor
+    from ..prediction.output import Writer, format_of, predict_files
 
     paths: list[str] = []
     errors: list[EmoscopeError] = []
@@ -184,7 +184,7 @@ def _draw(prediction: Prediction, path: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from .. import plots
+    from ..report import plots
 
     with plots.style():
         figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)

@@ -40,7 +40,7 @@ def listen(
     ] = None,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
-    from ..recognition import Predictor, microphone, output
+    from ..prediction import Predictor, microphone, output
     from . import live, terminal
 
     with microphone.Microphone(device) as source:
@@ -86,7 +86,7 @@ def serve(
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
     from .. import server
-    from ..recognition import Predictor
+    from ..prediction import Predictor
     from . import terminal
 
     paths: dict[str, str] = {}
@@ -123,7 +123,7 @@ def show(
         typer.Option(
             metavar="NAMES",
             help="What to draw, comma-separated, from top to bottom.",
-            autocompletion=names_of("plots"),
+            autocompletion=names_of("report.plots"),
         ),
     ] = None,
     out: Annotated[
@@ -133,8 +133,8 @@ def show(
     dark: Annotated[bool, typer.Option("--dark", help="For dark paper.")] = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
-    from .. import plots
     from ..audio import media
+    from ..report import plots
     from . import terminal
 
     if out is not None:
@@ -175,13 +175,13 @@ def export(
     ] = None,
 ) -> None:
     """Write a model for use elsewhere; nothing is sent anywhere."""
-    from .. import model_file
-    from ..interchange import publishing
+    from .. import modelfile
+    from ..training import publishing
     from . import terminal
 
     if onnx is None and hub is None:
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
-    loaded = model_file.load(model)
+    loaded = modelfile.load(model)
     if onnx is not None:
         spare(onnx, model)
         terminal.out.print(str(publishing.to_onnx(loaded, onnx)), soft_wrap=True)

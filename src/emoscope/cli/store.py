@@ -16,7 +16,7 @@ app.add_typer(store_app, name="store", rich_help_panel=DATA)
 @command(examples=("emoscope store info",), panel="Commands", of=store_app)
 def info() -> None:
     """Say where the store is, how large, and what it holds."""
-    from ..store import Store
+    from ..dataset.store import Store
     from . import terminal
 
     found = Store.default().info()
@@ -39,7 +39,7 @@ def verify(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is damaged.")] = False,
 ) -> None:
     """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
-    from ..store import Store
+    from ..dataset.store import Store
     from . import terminal
 
     damaged = Store.default().verify(remove=remove)
@@ -61,8 +61,8 @@ def clear(
     ] = None,
 ) -> None:
     """Remove extracted features; they are computed again when needed."""
+    from ..dataset.store import Store
     from ..features import names as registered
-    from ..store import Store
     from . import terminal
 
     store, names = Store.default(), split(features) or None

@@ -61,15 +61,16 @@ def tune(
 
     The choice for other voices, made on all speakers, is written to tuned.json.
     """
-    from .. import dataset, models, report, tuning
+    from .. import dataset, models, report
+    from ..dataset.store import Store
+    from ..evaluation import search
+    from ..evaluation.checkpoint import Journal
     from ..features import DEFAULT
-    from ..journal import Journal
-    from ..store import Store
     from . import terminal
 
     info = models.get(model)
     names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
-    tuning.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
+    search.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
     with terminal.progress("extracting features") as tick:
         data = dataset.load(
             source, names, emotions=split(emotions), store=Store.default(), jobs=jobs,
@@ -78,20 +79,20 @@ def tune(
     claim(out)
     rejected = data.corpus.rejected
     with terminal.accounted(rejected), terminal.Leaderboard(protocol, None) as board:
-        result = tuning.measure(
+        result = search.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
             jobs=jobs, cluster=cluster, journal=Journal(out / "finished"), on_run=board.on_run,
             on_unit=board.on_unit,
         )  # fmt: skip
     with terminal.step("choosing on all speakers"):
-        tried = tuning.choose(data.corpus, data.features, model, trials=trials, seed=seed)
-    made = tuning.Tuning(result, model, tried)
+        tried = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
+    made = search.Tuning(result, model, tried)
     made.result.config["command"] = words()
     clips = recordings(data.corpus) if source else None
     beside = {
         **options_of(context, out / config.FILE, features=names, emotions=split(emotions) or None),
         out / "report.html": report.render(made.result, clips=clips),
-        out / FILE: tuning.text(made, names),
+        out / FILE: search.text(made, names),
     }
     made.result.save(out, beside)
     terminal.out.print(board.table())

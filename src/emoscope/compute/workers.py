@@ -175,7 +175,7 @@ def _context() -> Any:
     if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["emoscope.extraction"])
+    context.set_forkserver_preload(["emoscope.dataset.extraction"])
     return context
 
 

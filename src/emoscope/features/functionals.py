@@ -1,7 +1,7 @@
 """Statistics of a whole utterance: how mel levels and cepstra lie, spread, move and sway together.
 
 The classic 193 values are means over frames, silence included, and say nothing of movement. These
-are computed on speech alone and at one level (:class:`emoscope.audio.preprocess.SpeechLevel`), 16
+are computed on speech alone and at one level (:class:`emoscope.audio.level.SpeechLevel`), 16
 kHz, 80 mel bands every 10 ms (:mod:`.whisper_mel`), and need no pretrained weights:
 
 =========================  ===============================================================
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from .. import audio
-from ..audio.preprocess import SpeechLevel
+from ..audio.level import SpeechLevel
 from ..errors import FeatureError
 from . import whisper_mel
 from .base import Feature

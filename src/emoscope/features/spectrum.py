@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import filters, pitch
+from . import filters, tuning
 
 if TYPE_CHECKING:
     from ..audio import Signal
@@ -115,10 +115,10 @@ class Spectrum:
     @functools.cached_property
     def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frequencies in Hz and magnitudes of the spectral peaks of all frames."""
-        found = [pitch.spectral_peaks(m, self.rate) for _, m in self.magnitudes()]
+        found = [tuning.spectral_peaks(m, self.rate) for _, m in self.magnitudes()]
         frequencies, magnitudes = zip(*found, strict=True)
         return np.concatenate(frequencies), np.concatenate(magnitudes)
 
     def tuning(self, bins_per_octave: int = 12) -> float:
         """Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.49."""
-        return pitch.tuning(*self.peaks, bins_per_octave=bins_per_octave)
+        return tuning.tuning(*self.peaks, bins_per_octave=bins_per_octave)

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import dataset, metrics, statistics
+from .. import dataset
+from ..dataset.store import Store
 from ..errors import AudioError, CorpusError
+from ..evaluation import metrics, statistics
+from ..evaluation.checkpoint import Journal
 from ..files import write_together
-from ..journal import Journal
 from ..protocols import shares_speakers
-from ..store import Store
 from . import claims
 from . import units as units_of
 from .units import QUICK_EPOCHS, Row, Unit, published

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import metrics, statistics
+from ..evaluation import metrics, statistics
 from ..protocols import shares_speakers
 
 Line = Mapping[str, Any]

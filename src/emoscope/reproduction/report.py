@@ -31,7 +31,8 @@ def render(reproduction: Reproduction) -> str:
     -------
     str
     """
-    from .. import __version__, plots
+    from .._version import __version__
+    from ..report import plots
 
     rows = reproduction.rows
     names = [short(row["model"]) for row in rows]
@@ -43,9 +44,9 @@ def render(reproduction: Reproduction) -> str:
         },
         index=names,
     )
-    templates = importlib.resources.files("emoscope") / "templates"
+    templates = importlib.resources.files("emoscope.report") / "templates"
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("emoscope"),
+        loader=jinja2.PackageLoader("emoscope.report"),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,

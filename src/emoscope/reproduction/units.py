@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from .. import compute, metrics, models, protocols
+from .. import compute, models, protocols
 from ..dataset import Dataset
 from ..errors import CorpusError, ModelError
-from ..journal import Journal, spelled_out
+from ..evaluation import metrics
+from ..evaluation.checkpoint import Journal, spelled_out
 
 #: Epochs of networks in a quick run, and seeds of the split for the mean.
 QUICK_EPOCHS, QUICK_SEEDS = 10, 3

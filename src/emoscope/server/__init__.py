@@ -30,9 +30,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from .._version import __version__
 from ..errors import AudioError, EmoscopeError, MissingExtraError
-from ..recognition import Predictor
+from ..prediction import Predictor
 from .guard import Guard
 from .limits import Limits, RefusalError
 from .monitoring import Monitor

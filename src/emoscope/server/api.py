@@ -16,10 +16,10 @@ from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from .. import __version__
-from ..recognition import formats
-from ..recognition.prediction import Prediction
-from ..recognition.timeline import Segment
+from .._version import __version__
+from ..prediction import formats
+from ..prediction.prediction import Prediction
+from ..prediction.timeline import Segment
 from .forms import BoundedRoute, SentFile
 from .guard import TICKET
 from .limits import RefusalError

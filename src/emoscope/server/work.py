@@ -25,8 +25,8 @@ from starlette.datastructures import UploadFile
 from ..audio import Signal, media
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
-from ..recognition import Predictor
-from ..recognition.prediction import Prediction
+from ..prediction import Predictor
+from ..prediction.prediction import Prediction
 from .exchange import Receive
 from .limits import Limits, RefusalError, Ticket
 from .monitoring import Monitor

@@ -25,19 +25,24 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
-from .. import __version__, embedded, metrics, model_file, models
-from .. import statistics as speaker_statistics
-from ..audio import media, preprocess
+from .. import modelfile, models
+from .._version import __version__
+from ..audio import level as preprocess
+from ..audio import media
 from ..corpus import Corpus
+from ..dataset import bundled
 from ..errors import AudioError, CorpusError, FeatureError
-from ..experiment import suited
+from ..evaluation import metrics
+from ..evaluation import statistics as speaker_statistics
+from ..evaluation.comparison import suited
 from ..features import get as get_feature
 from ..features.encoder import Encoder
 from ..features.table import Features
-from ..model_file.card import AdaptedHead, Card, Input
-from ..model_file.domain import Domain
+from ..modelfile import calibration
+from ..modelfile.card import AdaptedHead, Card, Input
+from ..modelfile.domain import Domain
 from ..protocols import speaker_ids
-from . import calibration, enrolment
+from . import enrolment
 from .linear import LinearForm, linear_form
 
 if TYPE_CHECKING:
@@ -106,7 +111,7 @@ def train(
     title : str, optional
         Name of the model on its card; by default the model's own.
     parameters : mapping, optional
-        Of the model, in place of its own; see :func:`emoscope.tuning.tune`.
+        Of the model, in place of its own; see :func:`emoscope.evaluation.search.tune`.
 
     Returns
     -------
@@ -159,7 +164,7 @@ def train(
             "adaptation": curve,
         },
     )
-    model_file.save(out, graph, card)
+    modelfile.save(out, graph, card)
     return card
 
 
@@ -264,7 +269,7 @@ def common_rate(corpus: Corpus) -> int:
         try:
             rates.add(media.rate_of(str(path)))
         except AudioError:  # the embedded features come without recordings
-            rates.add(embedded.RATE if corpus.name == "ravdess" else 0)
+            rates.add(bundled.RATE if corpus.name == "ravdess" else 0)
         if len(rates) > 1:
             return 0
     return rates.pop()

@@ -1,6 +1,6 @@
 """A second head for recordings that come several at a time, and how many it takes.
 
-Embeddings standardised on the clips of one speaker (:mod:`emoscope.adaptation`) want a classifier
+Embeddings standardised on the clips of one speaker (:mod:`emoscope.models.adaptation`) want a classifier
 trained on embeddings standardised in the same way. :func:`fit_head` trains it and measures, on
 training speakers that the head had not heard, from how many clips on it is better than the plain
 model; ``predict`` uses it by itself only from there.
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from .. import metrics
-from ..adaptation import BatchStandardiser, standardise
-from ..model_file.card import AdaptedHead
-from . import calibration
+from ..evaluation import metrics
+from ..modelfile import calibration
+from ..modelfile.card import AdaptedHead
+from ..models.adaptation import BatchStandardiser, standardise
 from .linear import linear_form
 
 Array = NDArray[np.float32]

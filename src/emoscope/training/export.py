@@ -1,4 +1,4 @@
-"""Fitted models as ONNX graphs of the form that :mod:`emoscope.model_file` describes.
+"""Fitted models as ONNX graphs of the form that :mod:`emoscope.modelfile` describes.
 
 A fitted scikit-learn estimator or one of our networks goes through :func:`from_estimator`, a network
 that hears samples through :func:`emoscope.training.network_export.from_waveform` and

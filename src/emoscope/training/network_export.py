@@ -1,4 +1,4 @@
-"""Networks as ONNX graphs of the form that :mod:`emoscope.model_file` describes, by PyTorch.
+"""Networks as ONNX graphs of the form that :mod:`emoscope.modelfile` describes, by PyTorch.
 
 Needs the extra ``deep`` (``torch``, ``onnx``, ``onnxscript``).
 """

@@ -1,0 +1,324 @@
+"""A corpus: one row per clip, what is known about it, its origin, and what was refused.
+
+Columns that every table has, all text: ``clip`` (identifies the clip, unique), ``path``,
+``emotion`` (one of :data:`EMOTIONS`), ``label`` (the corpus's own word or code), ``speaker`` (empty
+when unknown) and ``corpus``. Where the source tells: ``gender`` ("female" or "male"), ``age``,
+``text``, ``intensity``, ``statement``, ``repetition``, ``channel``, ``modality``, ``split``.
+
+A path may hold bytes that are not UTF-8 (as Python's surrogate escapes); every other column can be
+printed and written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from .. import audio, corpora
+from ..audio import media
+from ..corpora import CorpusInfo, folders
+from ..corpora.base import COLUMNS, list_audio
+from ..errors import AudioError, CorpusError, UnknownNameError
+from ..labels import EMOTIONS, canonical, in_order
+from . import manifests
+
+_BEGINNING = 2**14  # samples: a third of a second at 48 kHz
+
+__all__ = ["COLUMNS", "EMOTIONS", "Corpus", "combine", "load"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """Clips with their emotions and speakers.
+
+    Attributes
+    ----------
+    name : str
+        Name of the corpus.
+    table : pandas.DataFrame
+        One row per clip; the columns are described in the module's docstring.
+    licence, citation : str
+        How the corpus may be used and must be cited, where known.
+    rejected : list of AudioError
+        Files that are not in the table, each with the reason.
+
+    Raises
+    ------
+    CorpusError
+        When the table lacks a column, names a clip twice, or holds no clip.
+    UnknownNameError
+        When an emotion is not one of :data:`EMOTIONS`.
+    """
+
+    name: str
+    table: pd.DataFrame
+    licence: str = ""
+    citation: str = ""
+    rejected: list[AudioError] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        missing = [column for column in COLUMNS if column not in self.table]
+        if missing:
+            raise CorpusError(
+                f"corpus '{self.name}': the table lacks {', '.join(missing)}; "
+                f"it needs the columns {', '.join(COLUMNS)}"
+            )
+        if self.table.empty:
+            raise CorpusError(f"corpus '{self.name}': no clip")
+        empty = [column for column in COLUMNS if self.table[column].isna().any()]
+        if empty:
+            raise CorpusError(f"corpus '{self.name}': missing values in {', '.join(empty)}")
+        for emotion in pd.unique(self.table["emotion"]):
+            if emotion not in EMOTIONS:
+                raise UnknownNameError("emotion", str(emotion), EMOTIONS)
+        twice = self.table["clip"][self.table["clip"].duplicated()]
+        if len(twice):
+            raise CorpusError(f"corpus '{self.name}': clip '{twice.iloc[0]}' occurs twice")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def emotions(self) -> list[str]:
+        """The emotions that occur, in the order of :data:`EMOTIONS`."""
+        return in_order(self.table["emotion"])
+
+    @property
+    def speakers(self) -> list[str]:
+        """The speakers that occur, sorted; the empty name of unknown speakers is not one."""
+        return sorted(set(self.table["speaker"]) - {""})
+
+    def select(
+        self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
+    ) -> Corpus:
+        """Return the corpus with those clips only that have the given values.
+
+        Parameters
+        ----------
+        emotions : iterable of str, optional
+            Emotions to keep; other words for them are understood.
+        **columns
+            Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``.
+
+        Returns
+        -------
+        Corpus
+            The rows keep their order and their index.
+
+        Raises
+        ------
+        UnknownNameError
+            When an emotion or a column does not exist.
+        CorpusError
+            When no clip is left.
+        """
+        keep = pd.Series(True, index=self.table.index)
+        if emotions is not None:
+            wanted = [canonical(emotion) or emotion for emotion in emotions]
+            for emotion in wanted:
+                if emotion not in EMOTIONS:
+                    raise UnknownNameError("emotion", emotion, EMOTIONS)
+                if emotion not in self.emotions:
+                    raise CorpusError(
+                        f"corpus '{self.name}' has no clip of '{emotion}'; "
+                        f"it has {', '.join(self.emotions)}"
+                    )
+            keep &= self.table["emotion"].isin(wanted)
+        for column, value in columns.items():
+            if column not in self.table:
+                raise UnknownNameError("column", column, [str(c) for c in self.table])
+            values = [value] if isinstance(value, str | int) else list(value)
+            keep &= self.table[column].isin(values)
+        if not keep.any():
+            raise CorpusError(f"corpus '{self.name}': no clip is left by this selection")
+        return dataclasses.replace(self, table=self.table[keep])
+
+    def duplicates(self) -> list[tuple[str, ...]]:
+        """Find clips whose decoded samples are identical, bit by bit.
+
+        Returns
+        -------
+        list of tuple of str
+            The clips of each group, in the order of the table. Recordings that cannot be read are
+            in none.
+        """
+        rows = list(zip(self.table["clip"], self.table["path"], strict=True))
+        # Most clips differ in their first third of a second: only the others are decoded in full.
+        similar = _alike(rows, _beginning)
+        groups = [group for rows in similar for group in _alike(rows, media.load)]
+        return [tuple(clip for clip, _ in group) for group in groups]
+
+
+def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = None) -> Corpus:
+    """Load a corpus from a folder or a manifest.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
+        manifest as :mod:`emoscope.corpus.manifests` reads it.
+    labels : mapping of str to str, optional
+        Words of the manifest or names of the folders → emotions, for words emoscope does not know.
+
+    Returns
+    -------
+    Corpus
+        Everything that has a label; every file that has none is in its ``rejected``.
+
+    Raises
+    ------
+    CorpusError
+        When there is no such source, no clip in it, or nothing that tells a label.
+    UnknownNameError
+        When no label of a manifest means an emotion; the message lists the emotions.
+    """
+    for emotion in (labels or {}).values():
+        if emotion not in EMOTIONS:
+            raise UnknownNameError("emotion", emotion, EMOTIONS)
+    found = manifests.find(source)
+    if found is not None:
+        contents = manifests.read(found, labels=labels)
+        known = corpora.registry.members().get(contents.name)
+        return Corpus(
+            name=contents.name,
+            table=contents.table,
+            licence=contents.licence or (known.licence if known else ""),
+            citation=known.citation if known else "",
+            rejected=contents.rejected,
+        )
+    root = Path(source)
+    if root.is_dir():
+        return _load_folder(root, labels)
+    if str(source) in corpora.names():
+        info = corpora.get(str(source))
+        fetch = f", or fetch it: emoscope get {source}" if info.downloads else ""
+        raise CorpusError(
+            f"'{source}' is the name of a corpus; give the folder that holds it{fetch}"
+        )
+    if root.exists():
+        raise CorpusError(f"{source}: {_LAYOUTS}")
+    raise CorpusError(f"{source}: no such folder or manifest")
+
+
+def combine(parts: Sequence[Corpus]) -> Corpus:
+    """Put several corpora into one, e.g. to train on some and test on another.
+
+    Clips and speakers are prefixed with the name of their corpus, so that they stay distinct.
+
+    Raises
+    ------
+    CorpusError
+        When there is nothing to combine, or two corpora have the same name.
+    """
+    names = [part.name for part in parts]
+    if not parts or len(set(names)) < len(names):
+        raise CorpusError(f"corpora to combine need different names; found: {', '.join(names)}")
+    tables = []
+    for part in parts:
+        table = part.table.assign(
+            clip=[f"{part.name}/{clip}" for clip in part.table["clip"]],
+            speaker=[f"{part.name}/{s}" if s else "" for s in part.table["speaker"]],
+            corpus=part.name,
+        )
+        tables.append(table.astype(object))
+    return Corpus(
+        name="+".join(names),
+        table=pd.concat(tables, ignore_index=True).astype(object),
+        licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
+        citation="\n".join(part.citation for part in parts if part.citation),
+        rejected=[error for part in parts for error in part.rejected],
+    )
+
+
+def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
+    """The corpus whose file names most of a folder's clips follow, else emotions by folder."""
+    paths, rejected = list_audio(root)
+    if not paths:
+        raise CorpusError(f"{root}: no audio file in this folder{_first(rejected)}. {_LAYOUTS}")
+    matches = {i.name: sum(i.row(p) is not None for p in paths) for i in _known()}
+    info = corpora.get(max(matches, key=lambda name: matches[name]))
+    sorted_by_emotion = folders.scan(root, paths, labels)
+    if matches[info.name] >= max(1, len(sorted_by_emotion)):
+        table = info.table(root, paths)
+        rejected += _refused(paths, table, info)
+        return Corpus(info.name, table, info.licence, info.citation, rejected)
+    if sorted_by_emotion.empty:
+        raise CorpusError(
+            f"{root}: {len(paths)} audio files, and none has a label that can be read. {_LAYOUTS}"
+        )
+    rejected += _refused(paths, sorted_by_emotion, None)
+    return Corpus(sorted_by_emotion["corpus"].iloc[0], sorted_by_emotion, rejected=rejected)
+
+
+def _known() -> list[CorpusInfo]:
+    return list(corpora.registry.members().values())
+
+
+def _refused(
+    paths: Iterable[Path], table: pd.DataFrame, info: CorpusInfo | None
+) -> list[AudioError]:
+    """A reason for every file that is not in the table."""
+    used = set(table["path"])
+    errors = []
+    for path in paths:
+        if str(path) in used:
+            continue
+        row = info.row(path) if info else None
+        if row is not None:
+            reason = f"another copy of the clip {row['clip']}, which is used once"
+        elif info:
+            reason = (
+                f"unlabelled: in {info.name} a file is named by {info.file_names}, "
+                f"such as {info.example}"
+            )
+        else:
+            reason = "unlabelled: it lies in no folder named after an emotion"
+        errors.append(AudioError(path, reason))
+    return errors
+
+
+def _beginning(path: str) -> audio.Signal:
+    try:
+        return audio.beginning(path, _BEGINNING)
+    except AudioError:
+        whole = media.load(path)
+        return dataclasses.replace(whole, samples=whole.samples[:_BEGINNING])
+
+
+def _alike(
+    rows: Sequence[tuple[str, str]], read: Callable[[str], audio.Signal]
+) -> list[list[tuple[str, str]]]:
+    """Groups of two or more (clip, path) whose recordings `read` finds to be the same."""
+
+    def digest(path: str) -> bytes:
+        try:
+            signal = read(path)
+        except AudioError:
+            return b""
+        samples = hashlib.blake2b(signal.samples.tobytes(), digest_size=16)
+        return samples.digest() + signal.rate.to_bytes(8, "big")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter
+        digests = list(pool.map(digest, [path for _, path in rows]))
+    groups: dict[bytes, list[tuple[str, str]]] = {}
+    for row, found in zip(rows, digests, strict=True):
+        if found:
+            groups.setdefault(found, []).append(row)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _first(errors: Sequence[AudioError]) -> str:
+    return f" ({errors[0]})" if errors else ""
+
+
+_LAYOUTS = (
+    "emoscope understands: a folder of one of the corpora it knows (emoscope corpora lists them); "
+    "one folder per emotion (happy/…, sad/…); a manifest .csv, .parquet or .jsonl with the columns "
+    "file, emotion and speaker; a folder with metadata.csv (Hugging Face) or db.yaml (audformat)"
+)

@@ -1,0 +1,294 @@
+"""Corpora in the forms of others: audformat databases, Hugging Face audio folders, plain manifests.
+
+What is written here :func:`emoscope.corpus.load` reads back: the same clips, emotions and speakers.
+Databases and audio folders name their recordings relative to themselves; recordings that lie
+elsewhere are put into their folder ``audio``, as a second name of the same file where the file
+system can, else as a copy. What cannot be decoded is not put there, whatever a manifest calls it.
+
+Formats: https://audeering.github.io/audformat/data-format.html and
+https://huggingface.co/docs/datasets/audio_dataset
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ..audio import media
+from ..audio.opening import URL, open_binary, os_reason
+from ..corpora.base import COLUMNS
+from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
+from ..files import encodable, printable, write_atomically
+from . import Corpus, load
+from .audformat import HEADER
+from .manifests import ALIASES
+
+METADATA = "metadata.csv"
+AUDIO = "audio"
+SPLITS = ("train", "dev", "test")
+ABOUT_SPEAKER = ("gender", "age")
+
+
+def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Corpus:
+    """Write what is known of a corpus in another form.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Its clips.
+    target : path-like
+        A folder, or a file that ends in .csv, .parquet or .jsonl.
+    format : {"audformat", "huggingface", "csv", "parquet", "jsonl"}, optional
+        By default told by the ending of a file.
+
+    Returns
+    -------
+    Corpus
+        The clips that were written, with the paths of their recordings there; a recording that could
+        not be put where the format wants it is in its ``rejected``.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    CorpusError
+        When no recording could be put there, the folder holds another corpus, or nothing can be
+        written.
+    """
+    path = Path(target)
+    chosen = format or path.suffix.lstrip(".").lower()
+    if chosen not in _WRITERS:
+        raise UnknownNameError("format", chosen, _WRITERS)
+    if chosen in _FOLDERS:
+        _make_free(corpus, path)
+        corpus = _gathered(corpus, path)
+    _WRITERS[chosen](corpus, path)
+    return corpus
+
+
+def _make_free(corpus: Corpus, folder: Path) -> None:
+    """Let a folder describe no other recordings than it will hold, whenever the writing breaks off."""
+    root = folder.resolve()
+    there = [folder / name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
+    if not there or any(_lies_in(root, path) for path in corpus.table["path"]):
+        return
+    try:
+        old = load(folder)
+        clips = set(old.table["clip"]), set(corpus.table["clip"])
+        same = old.name == corpus.name and (clips[0] <= clips[1] or clips[1] <= clips[0])
+    except EmoscopeError:
+        same = False
+    if not same:
+        raise CorpusError(f"{folder}: holds another corpus ({there[0].name}); choose a new folder")
+    for path in there:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be replaced: {error.strerror}") from error
+
+
+def _audformat(corpus: Corpus, folder: Path) -> None:
+    table = _described(corpus, folder)
+    speakers = _speakers(table)
+    parts = _by_split(table)
+    elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if parts[0][0] else [])]
+    about_files = [column for column in table if column not in elsewhere]
+    columns: dict[str, Any] = {
+        name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files
+    }
+    header: dict[str, Any] = {
+        "name": corpus.name,
+        "source": corpus.citation or corpus.name,
+        "usage": "other",
+        "license": corpus.licence,
+        "schemes": {
+            "emotion": {"dtype": "str", "labels": corpus.emotions},
+            "speaker": {"dtype": "str", "labels": speakers},
+        },
+        "tables": {"files": {"type": "filewise", "columns": columns}},
+    }
+    tables = {"files": table[["file", *about_files]]}
+    for name, rows in parts:
+        split = {"split_id": name} if name else {}
+        key = f"emotion.{name}" if name else "emotion"
+        column = {"emotion": {"scheme_id": "emotion"}}
+        header["tables"][key] = {"type": "filewise", **split, "columns": column}
+        if name:
+            header.setdefault("splits", {})[name] = {"type": name}
+        tables[key] = rows[["file", "emotion"]]
+    for name, rows in tables.items():
+        write_atomically(folder / f"db.{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    write_atomically(folder / HEADER, text)
+
+
+def _hugging_face(corpus: Corpus, folder: Path) -> None:
+    table = _described(corpus, folder)
+    # A reader takes the first column that may name files for theirs; none but ours may.
+    others = {name: f"listed_{name}" for name in ALIASES["path"] if name != "file"}
+    text = table.rename(columns={**others, "file": "file_name"}).to_csv(
+        index=False, lineterminator="\n"
+    )
+    write_atomically(folder / METADATA, text)
+    about = folder / "README.md"
+    if not about.exists():  # one that is there was written by somebody who knows more
+        front = {"license": "other", "license_name": corpus.licence or "not stated"}
+        head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+        write_atomically(about, f"---\n{head}---\n\n# {corpus.name}\n\n{corpus.citation}\n")
+
+
+def _manifest(corpus: Corpus, path: Path) -> None:
+    """Paths are relative to the manifest where they lie below it, else absolute."""
+    table = _described(corpus, path.parent)
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        write_atomically(path, table.to_parquet(index=False))
+    elif ending == ".jsonl":
+        write_atomically(path, table.to_json(orient="records", lines=True, force_ascii=False))
+    else:
+        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _gathered(corpus: Corpus, folder: Path) -> Corpus:
+    """The clips with recordings that lie in `folder`; those from elsewhere are placed there."""
+    root = folder.resolve()
+    listed = corpus.table["path"]
+    there: dict[str, str | None] = {p: p if _lies_in(root, p) else None for p in listed}
+    names = {Path(os.path.realpath(p)).name.casefold() for p in there.values() if p}
+    # Links in the folder that lead elsewhere are read until they are placed.
+    names |= {Path(p).name.casefold() for p in listed if _lies_in(root, os.path.dirname(p) or ".")}
+    refused: dict[str, AudioError] = {}
+    for clip, path in zip(corpus.table["clip"], listed, strict=True):
+        if there[path] is None and path not in refused:
+            name = _free_name(_safe(str(clip)), Path(path).suffix, names)
+            try:
+                there[path] = str(_placed(path, root / AUDIO / name))
+            except AudioError as error:
+                refused[path] = error
+    table = corpus.table.assign(path=[there[path] for path in listed]).dropna(subset="path")
+    if table.empty:
+        first = next(iter(refused.values()))
+        raise CorpusError(f"{folder}: no recording could be put there: {first}")
+    rejected = [*corpus.rejected, *refused.values()]
+    return dataclasses.replace(corpus, table=table, rejected=rejected)
+
+
+def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
+    """The table of the corpus with files as `folder` names them, without what a reader finds out."""
+    root = folder.resolve()
+    further = [c for c in corpus.table if c not in COLUMNS]
+    kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
+    table = corpus.table[kept].reset_index(drop=True)
+    table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])
+    return table
+
+
+def _beside(path: str, folder: Path) -> str:
+    """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
+    if URL.match(path):
+        return path
+    absolute = Path(os.path.realpath(path))  # which takes links that lead nowhere as they are
+    return absolute.relative_to(folder).as_posix() if _lies_in(folder, path) else str(absolute)
+
+
+def _lies_in(folder: Path, path: str) -> bool:
+    return not URL.match(path) and Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+def _placed(path: str, target: Path) -> Path:
+    """Put a recording into another folder."""
+    if URL.match(path):
+        raise AudioError(path, "is not on this machine; download it first")
+    _check_audio(path)
+    with open_binary(path, limit=0) as source:
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(os.path.realpath(path), temporary)  # a link would lead elsewhere from there
+            except OSError:
+                with open(temporary, "xb") as copy:
+                    while piece := _read(source, path):
+                        copy.write(piece)
+            os.replace(temporary, target)
+        except OSError as error:
+            raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
+        finally:
+            with contextlib.suppress(OSError):  # also of two links to one file, which stay two
+                temporary.unlink(missing_ok=True)
+    return target
+
+
+def _check_audio(path: str) -> None:
+    """Refuse a file that is no recording: whoever wrote a manifest may want others' files published.
+
+    Raises
+    ------
+    AudioError
+        When its beginning cannot be decoded.
+    """
+    media.rate_of(path)
+
+
+def _read(source: IO[bytes], path: str) -> bytes:
+    try:
+        return source.read(2**20)
+    except OSError as error:
+        raise AudioError(path, os_reason(error)) from None
+
+
+def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
+    """A file name that is not taken yet, on file systems that ignore case either; now it is."""
+    name, count = f"{stem}{suffix}", 1
+    while name.casefold() in taken:
+        count += 1
+        name = f"{stem}#{count}{suffix}"
+    taken.add(name.casefold())
+    return name
+
+
+def _safe(clip: str) -> str:
+    """The name of a clip as the name of a file anywhere."""
+    return "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(clip))
+
+
+def _speakers(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What is known of each speaker."""
+    facts = [column for column in ABOUT_SPEAKER if column in table]
+    return {
+        speaker: {c: _plain(rows[c].iloc[0]) for c in facts if str(rows[c].iloc[0])}
+        for speaker, rows in table.groupby("speaker")
+        if speaker
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python's, which YAML can write."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The clips of each split; all of them under no name where there are none."""
+    splits = table["split"] if "split" in table else pd.Series("", index=table.index)
+    if not splits.isin(SPLITS).all():
+        return [("", table)]
+    return [(name, table[splits == name]) for name in SPLITS if (splits == name).any()]
+
+
+_WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
+    "audformat": _audformat,
+    "huggingface": _hugging_face,
+    "csv": _manifest,
+    "parquet": _manifest,
+    "jsonl": _manifest,
+}
+_FOLDERS = ("audformat", "huggingface")

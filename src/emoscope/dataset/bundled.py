@@ -1,0 +1,97 @@
+"""The RAVDESS features that ship inside the package: 1440 speech clips, features only, no audio.
+
+One Parquet file holds, per clip, what the corpus says of it, the 193 named values (float32) and the
+compact log-mel spectrogram (uint8 steps of half a decibel, as the feature ``logmel`` defines them,
+so nothing is lost). ``scripts/embed_ravdess.py`` makes the file from the recordings. The file is
+under the corpus's own licence, CC BY-NC-SA 4.0.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from ..corpora import get as get_corpus
+from ..corpus import Corpus
+from ..errors import CorpusError
+from ..features.logmel import from_bytes, to_bytes
+from ..features.table import Features
+
+FILE = "ravdess.parquet"
+ABOUT_CLIP = (
+    "clip",
+    "path",
+    "emotion",
+    "label",
+    "speaker",
+    "corpus",
+    "gender",
+    "text",
+    "intensity",
+    "statement",
+    "repetition",
+    "channel",
+)
+FRAMES = "logmel"
+RATE = 48_000
+"""Hz, of the recordings that the features are of."""
+
+
+def load() -> tuple[Corpus, Features, Features]:
+    """The corpus, its 193 values per clip, and its log-mel spectrograms.
+
+    Returns
+    -------
+    corpus : Corpus
+        1440 clips; ``path`` is the name in the original corpus, no recording stands there.
+    vector : Features
+        Float32 ``X`` of shape (1440, 193).
+    frames : Features
+        1440 matrices of shape (n_frames, 64), decibels.
+    """
+    source = importlib.resources.files("emoscope") / "data" / FILE
+    with importlib.resources.as_file(source) as path:
+        if not path.exists():
+            raise CorpusError(f"{path}: the embedded features are missing; install emoscope again")
+        table = pa.parquet.read_table(path)
+    specs = json.loads(table.schema.metadata[b"emoscope"])
+    frame = table.select([c for c in table.column_names if c != FRAMES]).to_pandas()
+    info = get_corpus("ravdess")
+    about = frame[list(ABOUT_CLIP)].astype(object)
+    corpus = Corpus(
+        name="ravdess", table=about, licence=info.licence, citation=info.citation, rejected=[]
+    )
+    values = frame.drop(columns=list(ABOUT_CLIP))
+    clips = frame["clip"].tolist()
+    n_bins = specs["frames"][0]["n_mels"]
+    frames = [
+        from_bytes(np.frombuffer(steps.as_py(), dtype=np.uint8).reshape(-1, n_bins))
+        for steps in table[FRAMES]
+    ]
+    vector = Features(
+        clips=clips,
+        specs=specs["vector"],
+        columns=tuple(values.columns),
+        X=np.ascontiguousarray(values.to_numpy(dtype=np.float32)),
+    )
+    return corpus, vector, Features(clips=clips, specs=specs["frames"], frames=frames)
+
+
+def save(corpus: Corpus, vector: Features, frames: Features, path: str | os.PathLike[str]) -> Path:
+    """Write the embedded file; the arguments are what :func:`load` gives back."""
+    about = corpus.table[list(ABOUT_CLIP)].reset_index(drop=True)
+    values = pd.DataFrame(vector.X, columns=list(vector.columns))
+    table = pa.Table.from_pandas(pd.concat([about, values], axis=1), preserve_index=False)
+    steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]
+    table = table.append_column(FRAMES, pa.array(steps, type=pa.binary()))
+    specs = {"vector": vector.specs, "frames": frames.specs}
+    table = table.replace_schema_metadata({b"emoscope": json.dumps(specs).encode()})
+    pa.parquet.write_table(table, path, compression="zstd", compression_level=19)
+    return Path(path)

@@ -1,0 +1,168 @@
+"""Features as a scikit-learn transformer: recordings in, columns out.
+
+>>> from sklearn.pipeline import make_pipeline
+>>> from sklearn.preprocessing import StandardScaler
+>>> from sklearn.svm import SVC
+>>> model = make_pipeline(FeatureTransformer(["mfcc", "mel"]), StandardScaler(), SVC())
+>>> model.fit(paths, emotions)  # doctest: +SKIP
+
+Nothing is learned from recordings, so ``fit`` only checks what it is given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from .. import features
+from ..audio import Signal
+from ..errors import FeatureError
+from . import extraction
+from .store import Store
+
+if TYPE_CHECKING:
+    from ..features.base import Feature
+
+
+class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Turns recordings into features.
+
+    Parameters
+    ----------
+    features : str or sequence of str
+        Names, as :func:`emoscope.features.get` reads them; or one text with commas between them.
+    rate : int
+        Sample rate in Hz of recordings that are given as samples.
+    store : path-like, optional
+        A folder in which the features of files are kept and looked for; None computes them anew.
+        In a grid search every fold asks for the same clips: a store answers at once.
+    jobs : int or None
+        Processes; None takes all cores.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns that ``fit`` saw: 1 for a column of paths, else the samples of a row. It is not
+        held against later recordings, whose lengths may differ.
+    """
+
+    def __init__(
+        self,
+        features: str | Sequence[str] = features.DEFAULT,
+        *,
+        rate: int = 16_000,
+        store: str | os.PathLike[str] | None = None,
+        jobs: int | None = 1,
+    ) -> None:
+        self.features = features
+        self.rate = rate
+        self.store = store
+        self.jobs = jobs
+
+    def fit(self, X: Any, y: Any = None) -> FeatureTransformer:
+        """Check the names of the features and the form of the recordings.
+
+        Parameters
+        ----------
+        X : as for :meth:`transform`
+        y : ignored
+
+        Raises
+        ------
+        UnknownNameError, FeatureError
+            When a feature does not exist, or the features do not go together.
+        ValueError
+            When `X` is not made of recordings.
+        """
+        self._chosen()
+        self._recordings(X)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Compute the features of recordings, or read them from the store.
+
+        Parameters
+        ----------
+        X : sequence or array
+            One of: paths, or a table or array with one column of them; :class:`~emoscope.audio.Signal`
+            objects; arrays of samples at ``rate``; an array of shape (n_clips, n_samples) with
+            samples at ``rate``.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clips, n_columns)
+            Or, for a feature that gives frames, an object array of n_clips matrices
+            (n_frames, n_bins), as the 2-D networks take them.
+
+        Raises
+        ------
+        AudioError
+            When a recording cannot be used.
+        ValueError
+            When `X` is not made of recordings.
+        """
+        store = None if self.store is None else Store(self.store)
+        made = extraction.extract_recordings(
+            self._recordings(X), self._chosen(), store=store, jobs=self.jobs
+        )
+        if "frames" not in made:
+            return made["vector"].X
+        matrices = made["frames"].frames or []
+        rows = np.empty(len(matrices), dtype=object)
+        rows[:] = matrices
+        return rows
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the columns, e.g. ``mfcc_01``; `input_features` is ignored."""
+        names = [column for feature in self._chosen() for column in feature.columns]
+        return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _chosen(self) -> list[Feature]:
+        names = self.features.split(",") if isinstance(self.features, str) else self.features
+        chosen = [features.get(name.strip()) for name in names]
+        if len({feature.kind for feature in chosen}) != 1:
+            raise FeatureError(
+                "a transformer gives vectors or frames: one or more features that give vectors, or "
+                f"one that gives frames; found {', '.join(f.name for f in chosen) or 'none'}"
+            )
+        return chosen
+
+    def _recordings(self, X: Any) -> list[Any]:
+        """The recordings one by one: paths, or signals."""
+        if hasattr(X, "__array__") and not hasattr(X, "__iter__"):
+            X = np.asarray(X)
+        if getattr(X, "ndim", 1) == 2:
+            table = validate_data(self, X, dtype=None, ensure_all_finite=False)
+            if table.dtype.kind in "OUS" and table.shape[1] == 1:
+                return list(map(str, table[:, 0]))
+            return [self._signal(row) for row in check_array(table, dtype=np.float32)]
+        if isinstance(X, (str, os.PathLike, Signal)):
+            raise ValueError(f"found a single recording, {X!r}; give a list: [{X!r}]")
+        listed = list(X)
+        if all(isinstance(each, (str, os.PathLike, Signal)) for each in listed) and listed:
+            return listed
+        if listed and all(np.ndim(each) == 1 for each in listed):
+            return [self._signal(np.asarray(each, dtype=np.float32)) for each in listed]
+        # Sparse matrices, numbers without a second axis, nothing at all: scikit-learn says it best.
+        check_array(X)
+        raise ValueError("X holds neither paths nor signals nor arrays of samples")
+
+    def _signal(self, samples: NDArray[np.float32]) -> Signal:
+        return Signal(samples, self.rate)

@@ -1,0 +1,1 @@
+"""Metrics, intervals and tests over speakers; comparison and search of models; results."""

@@ -1,0 +1,109 @@
+"""Results in MLflow, for those who keep all their experiments there.
+
+One MLflow run per comparison, named after the corpus and the protocol, and below it one per model
+with its scores. The files of the result become artifacts of the upper run.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+from ..errors import EmoscopeError, MissingExtraError
+from .result import Result
+
+SCORES = (
+    "uar",
+    "uar_low",
+    "uar_high",
+    "uar_folds",
+    "accuracy",
+    "macro_f1",
+    "calibration_error",
+    "leak_gap",
+    "fit_seconds",
+    "predict_seconds",
+)
+LONGEST = 500
+"""Characters of a parameter that every MLflow server takes."""
+
+
+def mlflow() -> ModuleType:
+    """The package, told where to write by its own variables, e.g. ``MLFLOW_TRACKING_URI``.
+
+    Raises
+    ------
+    MissingExtraError
+        When it is not installed.
+    """
+    # MLflow reports its use to its maker unless told not to before it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        import mlflow
+    except ImportError as error:
+        raise MissingExtraError("writing to MLflow", "mlflow-skinny", "mlflow") from error
+    found: ModuleType = mlflow
+    return found
+
+
+def to_mlflow(
+    result: Result,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    experiment: str = "emoscope",
+) -> str:
+    """Write a result to MLflow.
+
+    Parameters
+    ----------
+    result : Result
+    folder : path-like, optional
+        Where the result was saved; its files are kept as artifacts.
+    experiment : str
+        The MLflow experiment; made when there is none of that name.
+
+    Returns
+    -------
+    str
+        Identifier of the upper run.
+
+    Raises
+    ------
+    MissingExtraError
+        When MLflow is not installed.
+    EmoscopeError
+        When MLflow cannot be written: its server does not answer, say.
+    """
+    client = mlflow()
+    try:
+        return _write(client, result, folder, experiment)
+    except Exception as error:  # each of MLflow's stores has errors of its own
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise EmoscopeError(f"MLflow could not be written: {reason}") from error
+
+
+def _write(
+    client: ModuleType, result: Result, folder: str | os.PathLike[str] | None, experiment: str
+) -> str:
+    client.set_experiment(experiment)
+    name = f"{result.corpus.get('name', 'corpus')}, {result.protocol}"
+    with client.start_run(run_name=name) as upper:
+        described = {k: v for k, v in result.config.items() if k != "folds"}
+        client.log_params(_parameters({**described, "n_clips": result.corpus.get("n_clips")}))
+        for run in result.runs:
+            with client.start_run(run_name=f"{run['model']}, {run['protocol']}", nested=True):
+                keys = ("model", "features", "protocol", "parameters")
+                client.log_params(_parameters({key: run.get(key) for key in keys}))
+                scores = {key: run[key] for key in SCORES if run.get(key) is not None}
+                client.log_metrics({key: float(value) for key, value in scores.items()})
+        if folder is not None:
+            for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
+                path = os.path.join(folder, file)
+                if os.path.isfile(path):
+                    client.log_artifact(path)
+    return str(upper.info.run_id)
+
+
+def _parameters(values: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value)[:LONGEST] for key, value in values.items() if value is not None}

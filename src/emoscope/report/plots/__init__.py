@@ -1,0 +1,43 @@
+"""Every picture that emoscope draws; the only place that knows matplotlib.
+
+A function takes what it shows and an ``ax`` to draw into, returns the ``ax`` and never saves.
+Without an ``ax`` it draws into pyplot's current one. ``with style(dark=True):`` sets colours and
+fonts. Pictures of clips are in :mod:`.sound`, pictures of results in :mod:`.results`; a function
+that their ``__all__`` names is public here.
+
+The pictures that :func:`show` stacks for a clip are called panels: functions of a
+:class:`~emoscope.audio.Signal` and an ``ax``. ``names()`` lists them, ``register`` adds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...registry import Registry
+from .axes import display as display
+from .results import *  # noqa: F403
+from .sound import *  # noqa: F403
+from .sound import SHOWN as SHOWN
+from .style import emotion_colour as emotion_colour
+from .style import emotion_css as emotion_css
+from .style import style as style
+from .style import to_svg as to_svg
+
+registry: Registry[Callable[..., Any]] = Registry(
+    "panel",
+    __name__,
+    group="emoscope.plots",
+    fits=callable,
+    wanted="a function of a signal and an ax",
+)
+
+
+def names() -> list[str]:
+    """Names of all panels."""
+    return registry.names()
+
+
+def register(name: str, panel: Callable[..., Any]) -> None:
+    """Add a panel for the life of this process; one of the same name is replaced."""
+    registry.register(name, panel)

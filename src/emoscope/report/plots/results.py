@@ -1,0 +1,396 @@
+"""Pictures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
+
+Every function takes plain data (runs of a :class:`~emoscope.evaluation.result.Result`, tables of
+:mod:`emoscope.evaluation.metrics`) and an axes to draw into, and returns the axes. Scores are fractions in
+[0, 1] and shown in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ...labels import EMOTIONS
+from .axes import own_axes
+from .labels import LABEL_SIZE, label_points, spread
+from .style import emotion_colour, theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "confusion",
+    "cost",
+    "dumbbell",
+    "embedding_map",
+    "leaderboard",
+    "leak_gap",
+    "learning_curves",
+    "reliability",
+    "slices",
+    "timeline",
+]
+
+#: Markers of the ends of a dumbbell, in their order; shape tells them apart without colour.
+ENDS = ("D", "s", "o", "^")
+#: A cell of a confusion matrix is never darker than this, so that its number stays readable.
+DARKEST_CELL = 0.75
+
+
+def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw a confusion matrix: shade is the share of a true emotion's clips, numbers are percent.
+
+    Parameters
+    ----------
+    counts : DataFrame of int, shape (n_emotions, n_emotions)
+        As :func:`emoscope.evaluation.metrics.confusion` gives: rows true, columns predicted.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from matplotlib.patches import Rectangle
+
+    ax = own_axes(ax)
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    for (i, j), share in np.ndenumerate(shares):
+        cell = Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, lw=1.2 if i == j else 0)
+        cell.set(facecolor=theme().accent, alpha=DARKEST_CELL * share, edgecolor="none")
+        ax.add_patch(cell)
+        weight = "bold" if i == j else "normal"
+        colour = theme().ink if share >= 0.005 else theme().soft
+        ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", weight=weight, color=colour)
+    ax.set_xticks(range(len(counts.columns)), list(counts.columns), rotation=35, ha="right")
+    ax.set_yticks(range(len(counts)), [f"{e}  ({n})" for e, n in counts.sum(axis=1).items()])
+    ax.set(xlim=(-0.5, len(counts.columns) - 0.5), ylim=(len(counts) - 0.5, -0.5), aspect="equal")
+    ax.set(xlabel="predicted", ylabel="true (clips)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def leaderboard(
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    letters: Mapping[str, str] | None = None,
+    lines: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the UAR of each model with its interval, best on top.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+        With ``model, uar, uar_low, uar_high``; the ends may be None.
+    letters : mapping of str to str, optional
+        Groups that cannot be told apart (:func:`emoscope.evaluation.statistics.letters`), by model.
+    lines : mapping of str to float, optional
+        Scores to hold the models against, by what they are called.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    ordered = sorted(runs, key=lambda run: run["uar"])
+    for y, run in enumerate(ordered):
+        if run.get("uar_low") is not None:
+            ends = [100 * run["uar_low"], 100 * run["uar_high"]]
+            ax.plot(ends, [y, y], color=theme().accent, alpha=0.3, linewidth=7)
+        ax.plot(100 * run["uar"], y, "o", color=theme().accent, markersize=6)
+        label = f"{100 * run['uar']:.1f}"
+        if letters and run["model"] in letters:
+            label += f"  {letters[run['model']]}"
+        ax.annotate(
+            label,
+            (100 * run["uar"], y),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    for name, value in (lines or {}).items():
+        ax.axvline(100 * value, color=theme().soft, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
+        ax.text(100 * value, len(ordered) - 0.35, name, color=theme().soft, ha="center", fontsize=8)
+    ax.set_yticks(range(len(ordered)), [run["model"] for run in ordered])
+    ax.set(xlabel="UAR, %", ylim=(-0.6, len(ordered) - 0.1))
+    return _rows(ax)
+
+
+def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw several scores of each row on one line, joined: what was claimed and what is true.
+
+    Parameters
+    ----------
+    table : DataFrame of float
+        One row per line of the picture, first on top; one column per end, at most four; fractions.
+        NaN draws nothing.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    if table.shape[1] > len(ENDS):
+        raise ValueError(f"a dumbbell has at most {len(ENDS)} ends; found {table.shape[1]}")
+    ax = own_axes(ax)
+    values = 100.0 * table.to_numpy(dtype=np.float64)
+    rows = np.arange(len(table))[::-1]
+    low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+    ax.hlines(rows, low, high, color=theme().line, linewidth=3, zorder=1)
+    colours = [theme().soft, theme().warn, theme().accent, theme().ink]
+    if table.shape[1] == 2:
+        colours = colours[1:]
+    for name, column, marker, colour in zip(table, values.T, ENDS, colours, strict=False):
+        ax.plot(column, rows, marker, color=colour, markersize=6, label=str(name), zorder=2)
+    ax.set_yticks(rows, [str(name) for name in table.index])
+    ax.set(xlabel="%", ylim=(-0.6, len(table) - 0.4))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(table.columns), borderaxespad=0.2)
+    return _rows(ax)
+
+
+def leak_gap(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+    """Draw what random folds claim for each model beside its UAR on unheard speakers.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+        With ``model, uar, leak_gap``; runs without a leak gap are left out.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    known = sorted((r for r in runs if r.get("leak_gap") is not None), key=lambda r: -r["uar"])
+    table = pd.DataFrame(
+        {
+            "random folds: voices leak": [r["uar"] + r["leak_gap"] for r in known],
+            "unheard speakers": [r["uar"] for r in known],
+        },
+        index=[r["model"] for r in known],
+    )
+    ax = dumbbell(table, ax=ax)
+    ax.set(xlabel="UAR, %")
+    return ax
+
+
+def learning_curves(
+    histories: Sequence[Sequence[Mapping[str, float]]], *, ax: Axes | None = None
+) -> Axes:
+    """Draw scores over epochs: one thin line per fold, and their median.
+
+    Parameters
+    ----------
+    histories : sequence of sequence of mapping
+        One history per fold, one row per epoch with ``epoch, train_accuracy`` and, where speakers
+        were held out, ``valid_uar``.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    curves = (
+        ("train_accuracy", "training accuracy", theme().warn),
+        ("valid_uar", "UAR on held-out training speakers", theme().accent),
+    )
+    for key, name, colour in curves:
+        table = pd.DataFrame(
+            {
+                fold: pd.Series({row["epoch"]: row[key] for row in history if key in row})
+                for fold, history in enumerate(histories)
+            }
+        )
+        if table.dropna(how="all").empty:
+            continue
+        ax.plot(table.index, 100 * table, color=colour, alpha=0.25, linewidth=0.8)
+        # Folds that stopped early would make the end of the median jump: at least half must go on.
+        enough = table.notna().sum(axis=1) >= table.shape[1] / 2
+        ax.plot(100 * table[enough].median(axis=1), color=colour, linewidth=2, label=name)
+    ax.set(xlabel="epoch", ylabel="%", ylim=(0, 102))
+    ax.legend(loc="lower right")
+    ax.grid(axis="y")
+    return ax
+
+
+def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw confidence against how often it is right; on the diagonal a model knows what it knows.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        As :func:`emoscope.evaluation.metrics.reliability` gives.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    ax.plot([0, 100], [0, 100], color=theme().soft, linewidth=1, linestyle=(0, (3, 3)))
+    confidence, right = 100 * curve["confidence"], 100 * curve["accuracy"]
+    ax.vlines(confidence, confidence, right, color=theme().warn, alpha=0.5, linewidth=3)
+    ax.plot(confidence, right, color=theme().accent)
+    area = 8 + 150 * curve["clips"] / curve["clips"].max()
+    ax.scatter(confidence, right, area, color=theme().accent, zorder=3)
+    ax.set(xlim=(0, 102), ylim=(0, 102), xlabel="confidence, %", ylabel="right, %", aspect="equal")
+    ax.grid()
+    return ax
+
+
+def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+    """Draw UAR against the time that a prediction takes; top left is best.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+        With ``model, uar, predict_seconds, n_clips``.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from matplotlib import ticker
+
+    ax = own_axes(ax)
+    milliseconds = np.array([1000 * run["predict_seconds"] / run["n_clips"] for run in runs])
+    scores = np.array([100 * run["uar"] for run in runs])
+    order = np.argsort(milliseconds, kind="stable")
+    best = np.maximum.accumulate(scores[order])
+    front = order[np.r_[True, best[1:] > best[:-1]]]
+    ax.plot(milliseconds[front], scores[front], color=theme().line, linewidth=2, zorder=1)
+    ax.plot(milliseconds, scores, "o", color=theme().accent, markersize=6)
+    ax.set(xscale="log", xlabel="prediction per clip, ms (after the features)", ylabel="UAR, %")
+    ax.margins(x=0.15, y=0.12)
+    low, high = ax.get_xlim()
+    plain = ticker.FuncFormatter(lambda value, _: f"{value:.3g}")
+    ax.xaxis.set_major_locator(
+        ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
+    )
+    ax.xaxis.set_major_formatter(plain)
+    ax.xaxis.set_minor_formatter(plain if high < 3 * low else ticker.NullFormatter())
+    ax.grid(axis="y")
+    label_points(ax, milliseconds, scores, [run["model"] for run in runs])
+    return ax
+
+
+def slices(rows: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+    """Draw the UAR of parts of the clips, e.g. of each gender or actor.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With ``value`` (what the part is called), ``n`` (clips) and ``uar``.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    rows = list(rows)[::-1]
+    scores = [100 * row["uar"] for row in rows]
+    ax.barh(range(len(rows)), scores, color=theme().accent, alpha=0.75, height=0.65)
+    for y, (row, score) in enumerate(zip(rows, scores, strict=True)):
+        ax.annotate(
+            f"{score:.1f}  ({row['n']})", (score, y), (4, 0), textcoords="offset points",
+            va="center", fontsize=8, color=theme().soft,
+        )  # fmt: skip
+    ax.set_yticks(range(len(rows)), [str(row["value"]) for row in rows])
+    ax.set(xlim=(0, 112), xlabel="UAR, % (clips)")
+    return _rows(ax)
+
+
+def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Draw clips as points of a plane, each in the colour of its emotion.
+
+    Parameters
+    ----------
+    points : array-like of float, shape (n_clips, 2)
+        E.g. from PCA or t-SNE.
+    emotions : sequence of str, shape (n_clips,)
+        The emotion of each clip.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
+    names = np.asarray(emotions)
+    present = [emotion for emotion in EMOTIONS if emotion in names]
+    for emotion in present:
+        of_emotion = at[names == emotion]
+        ax.scatter(
+            of_emotion[:, 0], of_emotion[:, 1], s=9, color=emotion_colour(emotion), alpha=0.65,
+            linewidth=0, label=emotion,
+        )  # fmt: skip
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    # A label stands at the median of its points: colour is never the only key.
+    medians = np.array([np.median(at[names == emotion], axis=0) for emotion in present])
+    for emotion, place in zip(present, spread(ax, medians, present), strict=True):
+        ax.annotate(
+            emotion, tuple(place), ha="center", va="center", weight="bold", fontsize=LABEL_SIZE,
+            color=theme().ink,
+            bbox={
+                "boxstyle": "round,pad=0.25", "fc": theme().paper, "ec": emotion_colour(emotion),
+                "alpha": 0.9,
+            },
+        )  # fmt: skip
+    return ax
+
+
+def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+    """Draw the emotions of a long recording: one bar per segment, as high as the confidence.
+
+    Parameters
+    ----------
+    segments : sequence of mapping
+        With ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = own_axes(ax)
+    seen: set[str] = set()
+    for segment in segments:
+        emotion, height = segment["emotion"], 100 * segment["confidence"]
+        start, width = segment["start"], segment["end"] - segment["start"]
+        colour = emotion_colour(emotion)
+        label = None if emotion in seen else emotion
+        ax.bar(start, height, width, align="edge", color=colour, alpha=0.85, label=label)
+        seen.add(emotion)
+    ax.set(ylim=(0, 100), ylabel="confidence, %", xlabel="time, s")
+    if segments:
+        ax.set(xlim=(0, max(segment["end"] for segment in segments)))
+        handles, names = ax.get_legend_handles_labels()
+        order = sorted(range(len(names)), key=lambda i: EMOTIONS.index(names[i]))
+        ax.legend(
+            [handles[i] for i in order], [names[i] for i in order], ncols=5,
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
+        )  # fmt: skip
+    ax.grid(axis="y")
+    return ax
+
+
+def _rows(ax: Axes) -> Axes:
+    """The frame of a picture with one named row per model."""
+    ax.tick_params(axis="y", length=0)
+    for label in ax.get_yticklabels():
+        label.set_color(theme().ink)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    return ax

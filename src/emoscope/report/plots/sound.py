@@ -1,0 +1,271 @@
+"""Pictures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
+
+Every function takes the clip and an axes to draw into, and returns the axes. Time runs to the right
+in seconds; magnitudes are in dB below the clip's loudest point.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...audio import Signal, f0_energy, media
+from ...features import filters
+from ...features.spectrum import Spectrum
+from ...files import printable
+from .axes import own_axes
+from .style import heat_map, signed_map, style, theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "PANELS",
+    "chroma",
+    "energy",
+    "log_spectrogram",
+    "logmel",
+    "mfcc",
+    "pitch",
+    "show",
+    "spectrogram",
+    "waveform",
+]
+
+#: What is shown of loudness below a clip's loudest point, in dB.
+RANGE_DB = 80.0
+#: Lowest frequency of the logarithmic spectrogram in Hz, below the lowest voice.
+LOWEST_HZ = 62.5
+#: Columns of a waveform's outline: more than a screen has pixels for one clip.
+OUTLINE = 1200
+#: Pitches further apart than this from frame to frame, in octaves, are not joined by a line.
+LARGEST_STEP = 0.25
+PITCH_TICKS = (60, 80, 100, 150, 200, 300, 400, 600, 800)
+#: Moments this far below the loudest have no pitch class, only noise.
+SILENT_DB = 50.0
+PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+
+
+def waveform(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw the samples' outline: lowest and highest value of each moment."""
+    ax = own_axes(ax)
+    step = max(1, len(signal.samples) // OUTLINE)
+    starts = np.arange(0, len(signal.samples), step)
+    low = np.minimum.reduceat(signal.samples, starts)
+    high = np.maximum.reduceat(signal.samples, starts)
+    ax.fill_between(starts / signal.rate, low, high, color=theme().accent, linewidth=0.4)
+    reach = 1.05 * max(float(np.abs(signal.samples).max()), 1e-6)
+    ax.set(ylim=(-reach, reach), ylabel="amplitude")
+    return _time_axis(ax, signal)
+
+
+def energy(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw loudness over time in dB re full scale."""
+    ax = own_axes(ax)
+    loudness, times = f0_energy.energy(signal), f0_energy.times(signal)
+    floor = max(float(loudness.max()) - RANGE_DB, f0_energy.FLOOR_DB)
+    ax.fill_between(
+        times, floor, np.maximum(loudness, floor), color=theme().accent, alpha=0.2, lw=0
+    )
+    ax.plot(times, np.maximum(loudness, floor), color=theme().accent)
+    ax.set(ylim=(floor, float(loudness.max()) + 3.0), ylabel="energy, dB")
+    ax.grid(axis="y")
+    return _time_axis(ax, signal)
+
+
+def pitch(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw the fundamental frequency over time, in Hz, where there is one."""
+    ax = own_axes(ax)
+    hertz, times = f0_energy.pitch(signal), f0_energy.times(signal)
+    line = hertz.copy()
+    with np.errstate(invalid="ignore"):
+        line[1:][np.abs(np.diff(np.log2(hertz))) > LARGEST_STEP] = np.nan
+    ax.plot(times, hertz, ".", color=theme().warn, markersize=3)
+    ax.plot(times, line, color=theme().warn)
+    found = hertz[np.isfinite(hertz)]
+    low, high = (found.min() / 1.2, found.max() * 1.2) if len(found) else (75.0, 500.0)
+    ax.set(yscale="log", ylim=(low, high), ylabel="pitch, Hz")
+    ax.set_yticks(PITCH_TICKS, [str(f) for f in PITCH_TICKS])
+    ax.set_yticks([], minor=True)
+    ax.set(ylim=(low, high))
+    ax.grid(axis="y")
+    return _time_axis(ax, signal)
+
+
+def spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw magnitudes over time and frequency, the frequency linear in kHz."""
+    ax = own_axes(ax)
+    decibels = _decibels(Spectrum(signal).magnitude)
+    _image(ax, signal, decibels, (0.0, signal.rate / 2000.0))
+    ax.set(ylabel="frequency, kHz")
+    return ax
+
+
+def log_spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw magnitudes over time and frequency, the frequency logarithmic: octaves are alike."""
+    ax = own_axes(ax)
+    # A long window, so that the harmonics of a low voice stay apart.
+    spectrum = Spectrum(signal, n_fft=4096)
+    octaves = np.linspace(np.log2(LOWEST_HZ), np.log2(signal.rate / 2.0), 400)
+    bins = 2.0**octaves * spectrum.n_fft / signal.rate
+    below = np.minimum(bins.astype(np.intp), spectrum.n_bins - 2)
+    share = (bins - below).astype(np.float32)
+    magnitude = spectrum.magnitude
+    between = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
+    _image(ax, signal, _decibels(between), (float(octaves[0]), float(octaves[-1])))
+    ticks = [f for f in (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000) if f < signal.rate / 2]
+    ax.set_yticks(np.log2(ticks), [f"{f / 1000:g}k" if f >= 1000 else f"{f:g}" for f in ticks])
+    ax.set(ylabel="frequency, Hz")
+    return ax
+
+
+def logmel(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw the log-mel spectrogram: 128 bands as wide as hearing resolves them."""
+    ax = own_axes(ax)
+    power = Spectrum(signal).mel_power(128)
+    _image(ax, signal, _decibels(np.sqrt(power)), (0.5, 128.5))
+    ax.set(ylabel="mel band")
+    return ax
+
+
+def mfcc(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw the mel-frequency cepstral coefficients 2 to 40; the first is loudness and left out."""
+    ax = own_axes(ax)
+    decibels = _decibels(np.sqrt(Spectrum(signal).mel_power(128)))
+    coefficients = (decibels @ filters.dct_filters(128, 40))[:, 1:]
+    reach = float(np.quantile(np.abs(coefficients), 0.995)) or 1.0
+    _image(ax, signal, coefficients, (1.5, 40.5), cmap=signed_map(), vmin=-reach, vmax=reach)
+    ax.set(ylabel="MFCC")
+    return ax
+
+
+def chroma(signal: Signal, *, ax: Axes | None = None) -> Axes:
+    """Draw how much each pitch class sounds, relative to the loudest of its moment.
+
+    Silence is left blank.
+    """
+    ax = own_axes(ax)
+    spectrum = Spectrum(signal)
+    weights = filters.chroma_filters(signal.rate, spectrum.n_fft, spectrum.tuning())
+    classes = spectrum.magnitude**2 @ weights
+    loudest = classes.max(axis=1, keepdims=True)
+    heard = loudest > loudest.max() * 10.0 ** (-SILENT_DB / 10.0)
+    classes = np.where(heard, classes / np.where(heard, loudest, 1.0), 0.0)
+    _image(ax, signal, classes, (-0.5, 11.5), vmin=0.0, vmax=1.0)
+    ax.set_yticks(range(0, 12, 2), PITCH_CLASSES[::2])
+    ax.set(ylabel="pitch class")
+    return ax
+
+
+#: The pictures of a clip by name, in the order in which :func:`show` stacks them.
+PANELS: Mapping[str, Callable[..., Axes]] = {
+    "waveform": waveform,
+    "spectrogram": spectrogram,
+    "log-spectrogram": log_spectrogram,
+    "logmel": logmel,
+    "mfcc": mfcc,
+    "chroma": chroma,
+    "pitch": pitch,
+    "energy": energy,
+}
+MEMBERS = PANELS
+SHOWN = ("waveform", "spectrogram", "log-spectrogram", "logmel", "pitch", "energy")
+
+
+def show(
+    paths: str | os.PathLike[str] | Signal | Sequence[str | os.PathLike[str] | Signal],
+    *,
+    panels: Sequence[str] = SHOWN,
+    titles: Sequence[str] | None = None,
+    dark: bool = False,
+) -> Figure:
+    """Draw one or several clips side by side, each a column of panels over a common time axis.
+
+    Parameters
+    ----------
+    paths : path, Signal, or a sequence of them
+        The clips.
+    panels : sequence of str
+        Names of panels, as :func:`emoscope.plots.names` lists them.
+    titles : sequence of str, optional
+        What to call each clip; by default its file name.
+    dark : bool
+        For dark paper.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``figure.savefig("clips.png")``; a notebook shows it by itself.
+
+    Raises
+    ------
+    UnknownNameError
+        For a panel that does not exist.
+    AudioError
+        For a clip that cannot be used.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from . import registry
+
+    listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
+    drawn = [registry.get(name) for name in panels]
+    signals = [clip if isinstance(clip, Signal) else media.load(clip) for clip in listed]
+    called = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
+    longest = max(signal.duration for signal in signals)
+    with style(dark):
+        size = (1.6 + 5.4 * len(signals), 0.5 + 1.55 * len(panels))
+        figure = Figure(figsize=size, layout="constrained", dpi=150)
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(
+            len(panels), len(signals), sharex=True, squeeze=False,
+            height_ratios=_heights(panels),
+        )  # fmt: skip
+        for column, (signal, title) in enumerate(zip(signals, called, strict=True)):
+            for row, draw in enumerate(drawn):
+                ax = draw(signal, ax=grid[row, column])
+                ax.set_xlim(0, longest)
+            grid[0, column].set_title(title)
+        # What is compared side by side has one scale.
+        for row in grid:
+            lows, highs = zip(*(ax.get_ylim() for ax in row), strict=True)
+            for ax in row:
+                ax.set_ylim(min(lows), max(highs))
+                ax.label_outer()
+    return figure
+
+
+def _heights(panels: Sequence[str]) -> list[float]:
+    return [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
+
+
+def _decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Magnitudes in dB below the largest, at least ``-RANGE_DB``."""
+    largest = max(float(magnitude.max()), 1e-10)
+    floor = 10.0 ** (-RANGE_DB / 20.0)
+    decibels = 20.0 * np.log10(np.maximum(magnitude / largest, floor))
+    return np.asarray(decibels, dtype=np.float32)
+
+
+def _image(
+    ax: Axes, signal: Signal, frames: NDArray[np.float32], y: tuple[float, float], **options: Any
+) -> None:
+    """Draw ``(n_frames, n_bins)`` with time to the right and bins upwards."""
+    extent = (0.0, signal.duration, *y)
+    options.setdefault("cmap", heat_map())
+    ax.imshow(frames.T, origin="lower", aspect="auto", extent=extent, **options)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    _time_axis(ax, signal)
+
+
+def _time_axis(ax: Axes, signal: Signal) -> Axes:
+    ax.set(xlim=(0.0, signal.duration), xlabel="time, s")
+    return ax

@@ -1,0 +1,237 @@
+"""A trained model for others: an ONNX file that explains itself, and a Hugging Face repository.
+
+The ONNX file is the graph of the ``.emoscope`` file with what its card says as metadata: JSON under
+the keys of :func:`metadata`, which any ONNX runtime hands out. The repository holds that file, the
+``.emoscope`` file, ``config.json`` and a model card that is made from the card alone, so that it
+cannot claim what was not measured.
+
+Layout of a model card: https://huggingface.co/docs/hub/model-cards
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import modelfile
+from ..files import write_atomically
+from ..modelfile import GRAPH, ModelFile
+from ..modelfile.card import Card
+
+#: Field of an ONNX ModelProto that holds pairs of key and value (onnx.proto3: metadata_props).
+_METADATA_FIELD = 14
+#: Words of a licence → its name on the hub; the strictest first.
+LICENCES = {
+    "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
+    "CC BY-NC 4.0": "cc-by-nc-4.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+    "CC BY 4.0": "cc-by-4.0",
+    "CC0 1.0": "cc0-1.0",
+}
+INPUTS = {
+    "samples": "float32 (1, n_samples): mono speech in [-1, 1] at {rate} Hz, prepared as "
+    "`preprocess` says",
+    "features": "float32 (n_clips, {width}): the columns of `features` in their order",
+    "frames": "float32 (1, n_frames, {width}): one clip, rows of `features`",
+}
+
+
+def metadata(card: Card) -> dict[str, str]:
+    """What the ONNX file says of itself, by key.
+
+    Parameters
+    ----------
+    card : Card
+
+    Returns
+    -------
+    dict of str to str
+        ``emoscope`` (version), ``name``, ``signature`` (what goes in and what comes out),
+        ``emotions``, ``input`` and ``training`` (JSON), ``temperature``, ``licence``, ``notices``.
+    """
+    values = json.loads(card.to_json())
+    corpora = [
+        {key: corpus[key] for key in ("name", "n_clips", "licence") if key in corpus}
+        for corpus in card.training.get("corpora", [])
+    ]
+    return {
+        "emoscope": card.emoscope,
+        "name": card.name,
+        "signature": _signature(card),
+        "emotions": json.dumps(list(card.emotions)),
+        "temperature": repr(card.temperature),
+        "input": json.dumps(values["input"]),
+        "training": json.dumps(corpora),
+        "licence": card.licence,
+        "notices": "\n\n".join(card.notices),
+    }
+
+
+def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
+    """Write the graph of a model with its metadata.
+
+    Parameters
+    ----------
+    model : ModelFile
+        As :func:`emoscope.modelfile.load` gives it.
+    path : path-like
+        The ``.onnx`` file.
+    """
+    # Protocol buffers add up: fields behind the end of a message belong to it.
+    with zipfile.ZipFile(model.path) as archive:
+        graph = archive.read(GRAPH)
+    write_atomically(path, graph + b"".join(_pair(*pair) for pair in metadata(model.card).items()))
+    return Path(path)
+
+
+def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
+    """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere.
+
+    Parameters
+    ----------
+    model : ModelFile
+    folder : path-like
+        Gets ``README.md``, ``config.json``, ``model.onnx`` and the ``.emoscope`` file.
+    """
+    root = Path(folder)
+    name = f"{model.card.name}{modelfile.SUFFIX}"
+    write_atomically(root / name, Path(model.path).read_bytes())
+    to_onnx(model, root / "model.onnx")
+    write_atomically(root / "config.json", json.dumps(_config(model.card), indent=1) + "\n")
+    write_atomically(root / "README.md", model_card(model.card, name))
+    return root
+
+
+def model_card(card: Card, file_name: str) -> str:
+    """The card of a model as Markdown with the hub's metadata in front."""
+    corpora = card.training.get("corpora", [])
+    lines = [f"# {card.name}", ""]
+    lines += [f"Recognises emotion in speech: {', '.join(card.emotions)}.", "", "## Use", ""]
+    lines += ["```sh", "pip install emoscope", f"emoscope predict speech.wav --model {file_name}"]
+    lines += ["```", "", "`model.onnx` runs without emoscope; its metadata hold its signature:", ""]
+    lines += [f"- {line}" for line in _signature(card).split("\n")]
+    lines += ["", "## Trained on", ""]
+    for corpus in corpora:
+        count = f", {corpus['n_clips']} clips" if "n_clips" in corpus else ""
+        lines.append(
+            f"- {corpus['name']}{count} of {len(corpus['speakers'])} speakers. "
+            f"Licence: {corpus.get('licence') or 'not stated'}. {corpus.get('citation', '')}".strip()
+        )
+    lines += ["", "## Measured on speakers it had not heard", ""]
+    lines += _results(card) or ["Nothing was measured."]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        _limits(card),
+        "",
+        "## Licence",
+        "",
+        card.licence or "Not stated.",
+    ]
+    lines += [part for notice in card.notices for part in ("", notice)]
+    front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n" + "\n".join(lines) + "\n"
+
+
+def _results(card: Card) -> list[str]:
+    if not card.results:
+        return []
+    rows = ["| corpus | protocol | UAR (95 % interval over speakers) | accuracy | clips |"]
+    rows.append("|---|---|---|---|---|")
+    for run in card.results:
+        low, high = run.get("uar_low"), run.get("uar_high")
+        span = "" if low is None or high is None else f" ({low:.3f}–{high:.3f})"
+        cells = [
+            str(run.get("corpus", "")),
+            str(run.get("protocol", "")),
+            "" if run.get("uar") is None else f"{run['uar']:.3f}{span}",
+            "" if run.get("accuracy") is None else f"{run['accuracy']:.3f}",
+            str(run.get("n_clips", "")),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _limits(card: Card) -> str:
+    return (
+        "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
+        "will score lower. It judges how speech sounds, not what anybody feels, and is no ground for "
+        f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f} a label should "
+        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong on unheard speakers of the "
+        "training corpora."
+    )
+
+
+def _signature(card: Card) -> str:
+    given = INPUTS[card.input.kind].format(rate=card.input.rate, width=card.input.width)
+    return (
+        f"input `{card.input.kind}`: {given}\n"
+        f"output `logits`: float32 (n, {len(card.emotions)}); probabilities of the emotions are "
+        f"softmax(logits / {card.temperature:.6g})\n"
+        f"output `embedding`: float32 (n, {card.embedding_width}), standardised on the training data"
+    )
+
+
+def _front(card: Card) -> dict[str, Any]:
+    """The hub's metadata."""
+    known = [name for words, name in LICENCES.items() if words in card.licence]
+    front: dict[str, Any] = {"license": known[0] if known else "other"}
+    if not known:
+        front["license_name"] = card.licence or "not stated"
+    front |= {
+        "library_name": "emoscope",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition", "onnx", "emoscope"],
+        "metrics": ["recall", "accuracy"],
+    }
+    results = [
+        {
+            "task": {"type": "audio-classification", "name": "Speech emotion recognition"},
+            "dataset": {"type": run["corpus"], "name": f"{run['corpus']}, {run['protocol']}"},
+            "metrics": [
+                {"type": "recall", "name": "UAR", "value": round(run["uar"], 4)},
+                {"type": "accuracy", "name": "accuracy", "value": round(run["accuracy"], 4)},
+            ],
+        }
+        for run in card.results
+        if all(run.get(key) is not None for key in ("corpus", "protocol", "uar", "accuracy"))
+    ]
+    if results:
+        front["model-index"] = [{"name": card.name, "results": results}]
+    return front
+
+
+def _config(card: Card) -> dict[str, Any]:
+    values = json.loads(card.to_json())
+    return {
+        "model_type": "emoscope",
+        "id2label": {str(n): emotion for n, emotion in enumerate(card.emotions)},
+        "label2id": {emotion: n for n, emotion in enumerate(card.emotions)},
+        **{key: values[key] for key in ("input", "temperature", "uncertain", "emoscope")},
+    }
+
+
+def _pair(key: str, value: str) -> bytes:
+    """One metadata entry: field 14 of the model, with field 1 the key and field 2 the value."""
+    entry = _text(1, key) + _text(2, value)
+    return _varint(_METADATA_FIELD << 3 | 2) + _varint(len(entry)) + entry
+
+
+def _text(field: int, value: str) -> bytes:
+    content = value.encode("utf-8")
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, lowest first; the highest bit says that more follow."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
