@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from emoscope.errors import EmoscopeError
-from emoscope.files import printable, spare, write_atomically, write_together
+from emoscope.files import printable, refuse_overwrite, write_atomically, write_together
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="no such files")
 
@@ -55,10 +55,10 @@ def test_standard_output_by_its_name():
 def test_what_is_read_is_spared(tmp_path):
     file, other = tmp_path / "a.csv", tmp_path / "b.csv"
     file.touch()
-    spare(other, file, None, tmp_path)
-    spare(tmp_path, tmp_path)  # a folder is written into
-    with pytest.raises(EmoscopeError, match=r"a\.csv: is what is read"):
-        spare(tmp_path / "." / "a.csv", other, str(file))
+    refuse_overwrite(other, file, None, tmp_path)
+    refuse_overwrite(tmp_path, tmp_path)  # a folder is written into
+    with pytest.raises(EmoscopeError, match=r"a\.csv: is an input of this command"):
+        refuse_overwrite(tmp_path / "." / "a.csv", other, str(file))
 
 
 def test_any_name_can_be_shown():

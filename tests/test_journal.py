@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 
 from emoscope.evaluation import checkpoint as journal_module
 from emoscope.evaluation.checkpoint import Journal, spelled_out
-from emoscope.files import ABANDONED_SECONDS
+from emoscope.files import _ABANDONED_SECONDS
 
 
 def test_an_outcome_comes_back_for_the_same_unit_only(tmp_path):
@@ -58,6 +58,6 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
     young, old = tmp_path / ".a.json.00", tmp_path / ".b.json.00"
     for left in (young, old):
         left.touch()
-    os.utime(old, (time.time() - 2 * ABANDONED_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * _ABANDONED_SECONDS,) * 2)
     Journal(tmp_path)
     assert young.exists() and not old.exists()

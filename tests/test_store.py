@@ -16,7 +16,7 @@ from emoscope.dataset.store import Store, content, segments
 from emoscope.dataset.store import store as store_module
 from emoscope.dataset.store.content import Content, KnownFiles, Stamp
 from emoscope.errors import EmoscopeError, FeatureError
-from emoscope.files import ABANDONED_SECONDS
+from emoscope.files import _ABANDONED_SECONDS
 from small_corpus import Blocks, Levels
 
 rng = np.random.default_rng(4)
@@ -288,7 +288,7 @@ def test_abandoned_temporary_files_are_removed_and_never_read(store):
     young, old = (files(store)[0].with_name(f".{n}.parquet.0a") for n in ("young", "old"))
     young.write_bytes(b"PAR1")
     old.write_bytes(b"PAR1")
-    os.utime(old, (time.time() - 2 * ABANDONED_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * _ABANDONED_SECONDS,) * 2)
     assert_holds(store, [0, 1, 2])
     store.tidy()
     assert young.exists() and not old.exists()

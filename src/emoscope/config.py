@@ -1,4 +1,4 @@
-"""The options of a run as a TOML file: written beside its result, read back to do it again.
+"""The options of a run as a TOML file: written beside its result, read back to run it again.
 
 One table per command, one key per option, named as in Python (``as_published``, not
 ``--as-published``)::
@@ -10,7 +10,7 @@ One table per command, one key per option, named as in Python (``as_published``,
     protocol = "speaker-6fold"
     seed = 0
 
-Options that were not given and have no value are left out, because TOML has no word for nothing.
+Options without a value are left out, because TOML has no null.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ._version import __version__
 from .errors import ConfigError, UnknownNameError
 
-VERSION_KEY = "emoscope"
 FILE = "run.toml"
-"""What the file is called in a folder of results."""
+"""The file's name in a folder of results."""
+
+_VERSION_KEY = "emoscope"
 
 
 def text(command: str, options: Mapping[str, Any], *, name: str = FILE) -> str:
-    """The options of a run as such a file.
+    """Return the options of a run as TOML.
 
     Parameters
     ----------
     command : str
-        What was run, e.g. ``"compare"``.
+        The command, e.g. ``"compare"``.
     options : mapping of str to object
-        Texts, numbers, paths, and lists of them; None is left out.
+        Strings, numbers, paths, and lists of them; options that are None are left out.
     name : str
-        What the file will be called.
+        Name of the file, for the comment that says how to run it again.
     """
     import tomlkit
 
-    from ._version import __version__
-
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Run it again: emoscope {command} --config {name}"))
-    document.add(VERSION_KEY, tomlkit.item(__version__))
+    document.add(_VERSION_KEY, tomlkit.item(__version__))
     table = tomlkit.table()
     for key, value in options.items():
         if value is not None:
@@ -55,29 +55,29 @@ def text(command: str, options: Mapping[str, Any], *, name: str = FILE) -> str:
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:
-    """Whether a file holds the options of a run, of whatever command and version."""
+    """Whether a file holds the options of a run, of any command and version."""
     try:
-        return f"{VERSION_KEY} = " in Path(path).read_text(encoding="utf-8")
+        return f"{_VERSION_KEY} = " in Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> dict[str, Any]:
-    """Read the options of a command.
+    """Read the options of one command; tables of other commands are ignored.
 
     Parameters
     ----------
     path : path-like
-        A file as :func:`text` gives it; other commands' tables in it are left alone.
+        A file as :func:`text` writes it.
     command : str
-        Whose options are wanted.
+        The command whose options are read.
     valid : iterable of str
         The options that the command has.
 
     Raises
     ------
     ConfigError
-        When the file cannot be read or holds no options of that command.
+        When the file cannot be read or has no table for the command.
     UnknownNameError
         When it names an option that does not exist; the message lists those that do.
     """
@@ -90,18 +90,18 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (TOMLKitError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
-    loose = [key for key, value in document.items() if not isinstance(value, dict)]
-    for key in loose:
-        if key != VERSION_KEY:
-            raise ConfigError(f"{path}: '{key}' stands in no table; put it below [{command}]")
-    if command not in document:
-        tables = ", ".join(f"[{key}]" for key in document if key not in loose) or "none"
-        raise ConfigError(f"{path}: no table [{command}]; tables: {tables}")
-    known = list(valid)
-    options: dict[str, Any] = document[command]
+    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    for key in document:
+        if key not in tables and key != _VERSION_KEY:
+            raise ConfigError(f"{path}: '{key}' is outside any table; put it below [{command}]")
+    if command not in tables:
+        names = ", ".join(f"[{key}]" for key in tables) or "none"
+        raise ConfigError(f"{path}: no table [{command}]; tables: {names}")
+    options: dict[str, Any] = tables[command]
+    names_of_options = list(valid)
     for key, value in options.items():
-        if key not in known:
-            raise UnknownNameError(f"option in {path}", key, known)
+        if key not in names_of_options:
+            raise UnknownNameError(f"option in {path}", key, names_of_options)
         if isinstance(value, dict):
             raise ConfigError(f"{path}: '{key}' is a table; it should be a value or a list")
     return options

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from .errors import EmoscopeError
 
-#: Folder of what the package ships: models, embedded features, published results.
 DATA = os.path.join(os.path.dirname(__file__), "data")
+"""Folder of what the package ships: models, bundled features, published results."""
 
-
-ABANDONED_SECONDS = 3600.0
-"""A temporary file this old belongs to no run that is alive."""
+_ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that is alive
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -93,12 +91,12 @@ def remove_abandoned(folder: Path) -> None:
     """Remove what killed runs were writing in a folder that is ours alone."""
     for path in folder.glob(".*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+            if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                 path.unlink()
 
 
-def is_ours(opened: int) -> bool:
-    """Claim an open file or folder, unless another run has; the claim ends when it is closed."""
+def try_lock(opened: int) -> bool:
+    """Lock an open file or folder unless another run has; closing it ends the lock."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -112,20 +110,12 @@ def is_ours(opened: int) -> bool:
     return True
 
 
-def spare(out: str | os.PathLike[str], *inputs: object) -> None:
-    """Make sure that what is written does not take the place of what is read.
-
-    Raises
-    ------
-    EmoscopeError
-        When `out` is one of the inputs that are paths of files.
-    """
-    for given in inputs:
+def refuse_overwrite(out: str | os.PathLike[str], *inputs: object) -> None:
+    """Raise an error when an output file is also one of the inputs."""
+    for path in inputs:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            if os.path.isfile(given) and os.path.samefile(out, given):  # type: ignore[arg-type]
-                raise EmoscopeError(
-                    f"{out}: is what is read; give another name for what is written"
-                )
+            if os.path.isfile(path) and os.path.samefile(out, path):  # type: ignore[arg-type]
+                raise EmoscopeError(f"{out}: is an input of this command; write to another file")
 
 
 def encodable(name: str) -> str:

@@ -1,14 +1,11 @@
-"""Finds the members of a family: corpora, features, models, panels of pictures.
+"""Finds the members of a family: corpora, features, models, panels of figures.
 
-A member module of ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` or
-``emoscope.report.plots`` declares what it offers in one module constant, ``MEMBERS``: a mapping from public
-name to member. Nothing else has to be edited to add one. Packages outside emoscope add members
-through entry points of the groups ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` and
-``emoscope.plots`` (the entry point's name is the public name, its
-object the member), and a session through :meth:`Registry.register`.
-
-Entry points are listed when a name is asked for that is not emoscope's own, and imported when used:
-what is installed beside emoscope costs nothing until then.
+A module of ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` or
+``emoscope.report.plots`` declares its members in one constant, ``MEMBERS``: a mapping from public
+name to member. Nothing else has to be edited to add one. Other packages add members through entry
+points of the groups ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` and
+``emoscope.plots`` (the entry point's name is the public name, its object the member), and a session
+through :meth:`Registry.register`. Entry points are imported when they are used.
 """
 
 from __future__ import annotations
@@ -17,12 +14,13 @@ import importlib
 import importlib.metadata
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from .errors import PluginError, UnknownNameError
 
 Member = TypeVar("Member")
+EntryPoints = dict[str, importlib.metadata.EntryPoint]
 
 
 class Registry(Generic[Member]):
@@ -34,12 +32,12 @@ class Registry(Generic[Member]):
         What a member is called in messages, e.g. ``"model"``.
     package : str
         The package whose modules are searched, e.g. ``"emoscope.models"``.
-    group : str, optional
-        The entry-point group of other packages' members; the package's name if not given.
     fits : callable
-        Whether an object can be a member; asked of what entry points give.
+        Whether an object can be a member; applied to what entry points give.
     wanted : str
         What such an object is, for messages, e.g. ``"a ModelInfo"``.
+    group : str, optional
+        The entry-point group of other packages' members; by default the package's name.
     """
 
     def __init__(
@@ -55,22 +53,22 @@ class Registry(Generic[Member]):
         self.group = group or package
         self._registered: dict[str, Member] = {}
         self._own: dict[str, Member] | None = None
-        self._entries: dict[str, importlib.metadata.EntryPoint] | None = None
+        self._entries: EntryPoints | None = None
         self._loaded: dict[str, Member] = {}
 
     def register(self, name: str, member: Member) -> None:
-        """Add a member for the life of this process; a member of the same name is replaced."""
+        """Add a member for the life of this process, or replace the one of that name."""
         self._registered[name] = member
 
     def own(self) -> dict[str, Member]:
         """The members that emoscope brings, in alphabetical order of their modules."""
         if self._own is None:
-            found: dict[str, Member] = {}
             package = importlib.import_module(self.package)
-            for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-                imported = importlib.import_module(f"{self.package}.{module}")
-                found.update(getattr(imported, "MEMBERS", {}))
-            self._own = found
+            modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+            self._own = {}
+            for name in modules:
+                module = importlib.import_module(f"{self.package}.{name}")
+                self._own.update(getattr(module, "MEMBERS", {}))
         return self._own
 
     def names(self) -> list[str]:
@@ -78,7 +76,7 @@ class Registry(Generic[Member]):
         return list(dict.fromkeys([*self.own(), *self._plugins(), *self._registered]))
 
     def get(self, name: str) -> Member:
-        """The member of that name.
+        """Return the member of that name.
 
         Raises
         ------
@@ -96,49 +94,43 @@ class Registry(Generic[Member]):
         raise UnknownNameError(self.kind, name, self.names())
 
     def members(self) -> dict[str, Member]:
-        """All members by public name; what other packages offer and cannot be used is left out."""
-        found = dict(self.own())
+        """All members by public name; plugins that cannot be used are left out with a warning."""
+        members = dict(self.own())
         for name in self._plugins():
             try:
-                found[name] = self._load(name)
+                members[name] = self._load(name)
             except PluginError as error:
                 warnings.warn(f"left out: {error}", stacklevel=2)
-        return {**found, **self._registered}
+        return {**members, **self._registered}
 
-    def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
-        if self._entries is None:
-            found = importlib.metadata.entry_points(group=self.group)
-            self._entries = self._unclaimed(sorted(found, key=lambda entry: entry.name))
-        return self._entries
-
-    def _unclaimed(
-        self, entries: Iterable[importlib.metadata.EntryPoint]
-    ) -> dict[str, importlib.metadata.EntryPoint]:
+    def _plugins(self) -> EntryPoints:
         """Entry points by name, less those whose name is taken: a result must mean one thing."""
-        free: dict[str, importlib.metadata.EntryPoint] = {}
-        for entry in entries:
-            if entry.name in self.own() or entry.name in free:
-                warnings.warn(
-                    f"left out: the {self.kind} '{entry.name}' of {_origin(entry)}; another "
-                    f"{self.kind} has that name",
-                    stacklevel=4,
-                )
-            else:
-                free[entry.name] = entry
-        return free
+        if self._entries is None:
+            self._entries = {}
+            entries = importlib.metadata.entry_points(group=self.group)
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name in self.own() or entry.name in self._entries:
+                    warnings.warn(
+                        f"left out: the {self.kind} '{entry.name}' of {_origin(entry)}; another "
+                        f"{self.kind} has that name",
+                        stacklevel=3,
+                    )
+                else:
+                    self._entries[entry.name] = entry
+        return self._entries
 
     def _load(self, name: str) -> Member:
         if name not in self._loaded:
             entry = self._plugins()[name]
             try:
                 member = entry.load()
-            # Code of other people may fail in any way.
+            # Other people's code may fail in any way.
             except Exception as error:
-                why = f"{type(error).__name__}: {error}"
-                raise PluginError(self.kind, name, _origin(entry), why) from error
+                reason = f"{type(error).__name__}: {error}"
+                raise PluginError(self.kind, name, _origin(entry), reason) from error
             if not self.fits(member):
-                why = f"'{entry.value}' is {type(member).__name__}, not {self.wanted}"
-                raise PluginError(self.kind, name, _origin(entry), why)
+                reason = f"'{entry.value}' is {type(member).__name__}, not {self.wanted}"
+                raise PluginError(self.kind, name, _origin(entry), reason)
             self._loaded[name] = member
         return self._loaded[name]
 

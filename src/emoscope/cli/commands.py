@@ -21,7 +21,7 @@ import typer
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
-from ..files import is_ours
+from ..files import try_lock
 
 Function = Callable[..., Any]
 
@@ -166,7 +166,7 @@ def claim(out: Path) -> None:
     except PermissionError:  # Windows opens no folders
         return
     _claimed.callback(os.close, folder)
-    if not is_ours(folder):
+    if not try_lock(folder):
         raise EmoscopeError(f"--out {out}: another run is writing to it")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
-from ..files import spare, write_together
+from ..files import refuse_overwrite, write_together
 from .commands import (
     COMPARING,
     Cluster,
@@ -203,7 +203,7 @@ def audit(
     from . import terminal
 
     if out is not None:
-        spare(out, source, test)
+        refuse_overwrite(out, source, test)
     with terminal.progress("comparing recordings") as tick:
         found = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
@@ -258,7 +258,7 @@ def train(
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
     beside = out.with_suffix(".toml")
-    spare(out, source, parameters)
+    refuse_overwrite(out, source, parameters)
     if beside.exists() and not config.is_one(beside):
         raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
     info = model_registry.get(model)

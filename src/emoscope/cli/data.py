@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import EmoscopeError
-from ..files import spare
+from ..files import refuse_overwrite
 from .commands import DATA, Cluster, Emotions, FeatureNames, Jobs, command, end, split
 
 TABLES = (".parquet", ".csv", ".arff")
@@ -91,7 +91,7 @@ def extract(
 
     if out.suffix not in TABLES:
         raise EmoscopeError(f"--out {out}: the file must end in {' or '.join(TABLES)}")
-    spare(out, source)
+    refuse_overwrite(out, source)
     with terminal.progress("extracting features") as tick:
         data = dataset.load(
             source, split(features) or DEFAULT, emotions=split(emotions),
@@ -135,7 +135,7 @@ def convert(
     from ..corpus import writing
     from . import terminal
 
-    spare(out, source)
+    refuse_overwrite(out, source)
     loaded = corpus.load(source)
     if emotions:
         loaded = loaded.select(emotions=split(emotions))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import AudioError, EmoscopeError
-from ..files import printable, spare, write_atomically
+from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction.prediction import Prediction
 from . import leave_standard_output, os_reason
 
@@ -110,7 +110,7 @@ def _run(given: argparse.Namespace) -> int:
             errors.append(error)
     paths = list(dict.fromkeys(paths))
     for made in filter(None, (given.out, given.picture)):
-        spare(made, *paths)
+        refuse_overwrite(made, *paths)
     predictor = Predictor(given.model, optimise=not _is_little(paths))
     if given.picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")

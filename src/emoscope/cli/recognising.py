@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import AudioError, EmoscopeError, UnknownNameError
-from ..files import spare, write_atomically
+from ..files import refuse_overwrite, write_atomically
 from .commands import RECOGNISING, ModelFile, app, command, end, names_of, split
 
 
@@ -138,7 +138,7 @@ def show(
     from . import terminal
 
     if out is not None:
-        spare(out, *files)
+        refuse_overwrite(out, *files)
     signals, refused = [], []
     for file in files:
         try:
@@ -183,7 +183,7 @@ def export(
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = modelfile.load(model)
     if onnx is not None:
-        spare(onnx, model)
+        refuse_overwrite(onnx, model)
         terminal.out.print(str(publishing.to_onnx(loaded, onnx)), soft_wrap=True)
     if hub is not None:
         terminal.out.print(str(publishing.to_hub(loaded, hub)), soft_wrap=True)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import EmoscopeError, UnknownNameError
-from ..files import is_ours, printable, write_atomically
+from ..files import printable, try_lock, write_atomically
 from . import Predictor
 from .adapted import helps
 from .formats import TIMELINES, csv_columns, csv_lines, csv_rows, timeline_text
@@ -75,7 +75,7 @@ class Output:
             flags, mode = (os.O_WRONLY, "wb") if path.is_fifo() else (_FLAGS, "r+b")
             self._file = open(os.open(path, flags, 0o666), mode, buffering=0)  # noqa: SIM115
             if path.is_file():  # and not a device, which may have no end
-                if not is_ours(self._file.fileno()):
+                if not try_lock(self._file.fileno()):
                     self._file.close()
                     raise EmoscopeError(f"{self.path}: another run is writing it")
                 kept = self._whole(self._file.read(), str(path))
