@@ -34,7 +34,6 @@ from emoscope.labels import EMOTIONS
 from emoscope.modelfile import calibration
 from emoscope.modelfile.card import AdaptedHead, Input
 from emoscope.models.adaptation import BatchStandardiser
-from emoscope.protocols import speaker_ids
 from emoscope.training import Inner, inner_folds
 from emoscope.training.linear import LinearForm
 
@@ -177,7 +176,7 @@ class Heard:
         """From a corpus and the embeddings of its clips, row for row."""
         emotions = corpus.table["emotion"]
         labels = np.array([EMOTIONS.index(emotion) for emotion in emotions])
-        speakers = speaker_ids(corpus.table)
+        speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
         corpora = corpus.table["corpus"].to_numpy(dtype=str)
         moments = Moments(copies, labels, speakers, corpora, len(EMOTIONS))
         return cls(corpus, list(copies), labels, speakers, corpora, moments)

@@ -230,6 +230,7 @@ def report(
     here = np.flatnonzero(heard.corpora == name)
     table = heard.corpus.table.iloc[here].reset_index(drop=True)
     table["speaker"] = [speaker.removeprefix(f"{name}/") for speaker in table["speaker"]]
+    table["unique_speaker"] = table["speaker"]
     rows, before = [], []
     for fold in protocols.folds(table, protocol):
         if only and fold.name != only:

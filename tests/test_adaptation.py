@@ -15,6 +15,7 @@ TABLE = pd.DataFrame(
         "clip": list("abcdefgh"),
         "speaker": ["1", "1", "2", "2", "1", "1", "2", "2"],
         "corpus": ["x"] * 4 + ["y"] * 4,
+        "unique_speaker": ["x1", "x1", "x2", "x2", "y1", "y1", "y2", "y2"],
     }
 )
 

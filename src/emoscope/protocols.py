@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,21 +45,14 @@ LUNA_RAVDESS = (
     (1, 4, 9, 22),
 )
 AUDEERING_RAVDESS = ((21, 22, 23, 24),)
+RAVDESS_ACTORS = 24
 
 ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of a corpus.
-
-    Attributes
-    ----------
-    name : str
-        What the fold is called in a result, e.g. ``"1"`` or the speaker left out.
-    train, test : ndarray of int
-        Row positions in the corpus table, ascending.
-    """
+    """One division of a corpus: its name in results, and ascending rows of the corpus table."""
 
     name: str
     train: Indices
@@ -71,16 +65,12 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     Parameters
     ----------
     table : DataFrame
-        Corpus table with the columns ``clip, emotion, speaker, corpus``.
+        The table of a :class:`~emoscope.corpus.Corpus`.
     protocol : str
         One of :data:`PROTOCOLS`; a suffix such as ``+speaker-adapted`` does not change the folds.
     seed : int
         Decides the folds of the random protocols, and of ``speaker-6fold`` on a corpus without
         published folds.
-
-    Returns
-    -------
-    list of Fold
 
     Raises
     ------
@@ -97,22 +87,22 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
             "use a protocol that does not start with 'random-'"
         )
     if table["emotion"].nunique() < 2:
-        found = ", ".join(sorted(table["emotion"].unique())) or "none"
+        present = ", ".join(sorted(table["emotion"].unique())) or "none"
         raise ProtocolError(
-            f"protocol '{protocol}' needs clips of at least two emotions; found: {found}"
+            f"protocol '{protocol}' needs clips of at least two emotions; found: {present}"
         )
-    made = PROTOCOLS[base](table, seed)
-    check(made, table, protocol=base)
-    return made
+    divisions = PROTOCOLS[base](table, seed)
+    check(divisions, table, protocol=base)
+    return divisions
 
 
 def shares_speakers(protocol: str) -> bool:
-    """Whether a protocol lets speakers stand on both sides, as all do that are named ``random-…``."""
+    """Whether a protocol lets speakers stand on both sides."""
     return protocol.startswith("random-")
 
 
 def split_name(protocol: str) -> tuple[str, str]:
-    """Split ``"loso+speaker-adapted"`` into ``("loso", "speaker-adapted")``, both checked."""
+    """Split ``"loso+speaker-adapted"`` into its checked parts ``("loso", "speaker-adapted")``."""
     base, _, adaptation = protocol.partition("+")
     if base not in PROTOCOLS:
         raise UnknownNameError("protocol", base, PROTOCOLS)
@@ -121,57 +111,50 @@ def split_name(protocol: str) -> tuple[str, str]:
     return base, adaptation
 
 
-def check(made: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
+def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
     """Refuse folds with nothing to learn or test, or with a speaker or a clip on both sides.
 
-    Raises
-    ------
-    ProtocolError
-        Naming the fold and the speakers; a protocol named ``random-…`` may share speakers, never
-        clips. Training clips of one emotion alone are nothing to learn.
+    Raises :class:`ProtocolError`; a protocol named ``random-…`` may share speakers, never clips.
     """
-    speakers, emotions = speaker_ids(table), table["emotion"].to_numpy(dtype=str)
-    for fold in made:
+    speakers, emotions = _text(table, "unique_speaker"), _text(table, "emotion")
+    for fold in divisions:
+        where = f"protocol '{protocol}', fold {fold.name}"
         if len(fold.train) == 0 or len(fold.test) == 0:
             side = "training" if len(fold.train) == 0 else "test"
-            raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: no {side} clip")
+            raise ProtocolError(f"{where}: no {side} clip")
         if len(learned := np.unique(emotions[fold.train])) < 2:
             raise ProtocolError(
-                f"protocol '{protocol}', fold {fold.name}: all training clips are {learned[0]}; "
+                f"{where}: all training clips are {learned[0]}; "
                 "a model needs at least two emotions to learn"
             )
         if np.intersect1d(fold.train, fold.test).size:
-            raise ProtocolError(f"protocol '{protocol}', fold {fold.name}: a clip is on both sides")
+            raise ProtocolError(f"{where}: a clip is on both sides")
         shared = np.intersect1d(speakers[fold.train], speakers[fold.test])
         if shared.size and not shares_speakers(protocol):
             raise ProtocolError(
-                f"protocol '{protocol}', fold {fold.name}: these speakers are in training and test: "
+                f"{where}: these speakers are in training and test: "
                 f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
             )
 
 
-def published(test_actors: Sequence[Sequence[int]]) -> Callable[[pd.DataFrame, int], list[Fold]]:
-    """Make a protocol of published RAVDESS folds from the test actors of each."""
-
-    def make(table: pd.DataFrame, seed: int) -> list[Fold]:
-        if not is_ravdess(table):
-            raise ProtocolError(
-                "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
-                "use 'speaker-6fold' or 'loso'"
-            )
-        actors = _actors(table)
-        masks = [np.isin(actors, group) for group in test_actors]
-        return [_fold(str(n), mask) for n, mask in enumerate(masks, 1) if mask.any()]
-
-    return make
+def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: int) -> list[Fold]:
+    """Published RAVDESS folds, given the test actors of each."""
+    if not _is_ravdess(table):
+        raise ProtocolError(
+            "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
+            "use 'speaker-6fold' or 'loso'"
+        )
+    actors = _actors(table)
+    masks = [np.isin(actors, group) for group in test_actors]
+    return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
 
 def _actors(table: pd.DataFrame) -> Indices:
     """The numbers of RAVDESS's actors, whatever a manifest puts before them (``Actor_01``)."""
-    found = [re.search(r"\d+$", str(speaker)) for speaker in table["speaker"]]
-    numbers = [int(match[0]) if match else 0 for match in found]
+    trailing = [re.search(r"\d+$", str(speaker)) for speaker in table["speaker"]]
+    numbers = [int(digits[0]) if digits else 0 for digits in trailing]
     for number, speaker in zip(numbers, table["speaker"], strict=True):
-        if not 1 <= number <= 24:
+        if not 1 <= number <= RAVDESS_ACTORS:
             raise ProtocolError(
                 "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
                 f"found: '{printable(str(speaker))}'. Another protocol, such as 'loso', takes any"
@@ -179,10 +162,10 @@ def _actors(table: pd.DataFrame) -> Indices:
     return np.array(numbers, dtype=np.intp)
 
 
-def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
+def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     """EmoBox's folds for RAVDESS; elsewhere six speaker-disjoint folds, balanced over emotions."""
-    if is_ravdess(table):
-        return published(EMOBOX_RAVDESS)(table, seed)
+    if _is_ravdess(table):
+        return _published(EMOBOX_RAVDESS, table, seed)
     _need_speakers(table, 6, "speaker-6fold")
     most = int(table["emotion"].value_counts().max())
     if most < 6:
@@ -193,80 +176,63 @@ def speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=6, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups=speaker_ids(table))
-    return [Fold(str(n), train, test) for n, (train, test) in enumerate(parts, 1)]
+    parts = splitter.split(np.zeros(len(table)), table["emotion"], _text(table, "unique_speaker"))
+    return [Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)]
 
 
-def loso(table: pd.DataFrame, seed: int) -> list[Fold]:
+def _loso(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Leave one speaker out: as many folds as there are speakers."""
     _need_speakers(table, 2, "loso")
-    speakers = speaker_ids(table)
+    speakers = _text(table, "unique_speaker")
     return [_fold(speaker, speakers == speaker) for speaker in np.unique(speakers)]
 
 
-def random_split(test_share: float) -> Callable[[pd.DataFrame, int], list[Fold]]:
-    """Make a protocol that shuffles the clips whoever speaks: one fold, not stratified."""
+def _random_split(test_share: float, table: pd.DataFrame, seed: int) -> list[Fold]:
+    """Shuffle the clips whoever speaks: one fold, not stratified."""
+    from sklearn.model_selection import train_test_split
 
-    def make(table: pd.DataFrame, seed: int) -> list[Fold]:
-        from sklearn.model_selection import train_test_split
-
-        train, test = train_test_split(
-            np.arange(len(table)), test_size=test_share, random_state=seed
-        )
-        return [Fold("1", np.sort(train), np.sort(test))]
-
-    return make
+    train, test = train_test_split(np.arange(len(table)), test_size=test_share, random_state=seed)
+    return [Fold("1", np.sort(train), np.sort(test))]
 
 
-def cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
+def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Leave one corpus out; only the emotions that both sides have take part."""
-    corpora = table["corpus"].to_numpy(dtype=str)
-    emotions = table["emotion"].to_numpy(dtype=str)
-    if len(np.unique(corpora)) < 2:
+    corpora, emotions = _text(table, "corpus"), _text(table, "emotion")
+    names = np.unique(corpora)
+    if len(names) < 2:
         raise ProtocolError(
             f"protocol 'cross-corpus' needs clips of at least two corpora; found: {corpora[0]}"
         )
-    made = []
-    for corpus in np.unique(corpora):
+    divisions = []
+    for corpus in names:
         held_out = corpora == corpus
-        shared = np.intersect1d(emotions[held_out], emotions[~held_out])
-        takes_part = np.isin(emotions, shared)
-        made.append(
-            Fold(
-                corpus,
-                np.flatnonzero(~held_out & takes_part),
-                np.flatnonzero(held_out & takes_part),
-            )
-        )
-    return made
+        shared = np.isin(emotions, np.intersect1d(emotions[held_out], emotions[~held_out]))
+        train, test = np.flatnonzero(~held_out & shared), np.flatnonzero(held_out & shared)
+        divisions.append(Fold(corpus, train, test))
+    return divisions
 
 
-def own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
+def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
     """The manifest's own ``split`` column: ``train`` and ``dev`` train, ``test`` tests."""
     if "split" not in table:
         raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
     _need_speakers(table, 2, "own-split")
-    strange = table.loc[~table["split"].isin(("train", "dev", "test")), "split"]
-    if len(strange):
+    unknown = table.loc[~table["split"].isin(("train", "dev", "test")), "split"]
+    if len(unknown):
         raise ProtocolError(
-            f"protocol 'own-split': the split of {len(strange)} of {len(table)} clips is none of "
-            f"train, dev and test, the first is '{printable(str(strange.iloc[0]))}'; give them one, "
+            f"protocol 'own-split': the split of {len(unknown)} of {len(table)} clips is none of "
+            f"train, dev and test, the first is '{printable(str(unknown.iloc[0]))}'; give them one, "
             "or take them out of the manifest"
         )
     return [_fold("1", (table["split"] == "test").to_numpy())]
 
 
-def speaker_ids(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Who speaks in each clip; where corpora are joined, their names tell equal speakers apart."""
-    speakers: NDArray[np.str_] = table["speaker"].to_numpy(dtype=str)
-    if table["corpus"].nunique() < 2:
-        return speakers
-    return np.char.add(np.char.add(table["corpus"].to_numpy(dtype=str), "/"), speakers)
-
-
-def is_ravdess(table: pd.DataFrame) -> bool:
-    """Whether every clip is from RAVDESS."""
+def _is_ravdess(table: pd.DataFrame) -> bool:
     return bool((table["corpus"] == "ravdess").all())
+
+
+def _text(table: pd.DataFrame, column: str) -> NDArray[np.str_]:
+    return np.asarray(table[column], dtype=str)
 
 
 def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
@@ -274,27 +240,27 @@ def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
 
 
 def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
-    if (table["speaker"] == "").any():
+    if unknown := int((table["speaker"] == "").sum()):
         raise ProtocolError(
-            f"protocol '{protocol}' needs the speaker of every clip, and "
-            f"{int((table['speaker'] == '').sum())} of {len(table)} clips have none; add a column "
-            "'speaker' to a manifest (emoscope convert writes one)"
+            f"protocol '{protocol}' needs the speaker of every clip, and {unknown} of {len(table)} "
+            "clips have none; add a column 'speaker' to a manifest (emoscope convert writes one)"
         )
-    known = sorted(set(speaker_ids(table)))
-    if len(known) < needed:
+    speakers = np.unique(_text(table, "unique_speaker"))
+    if len(speakers) < needed:
         raise ProtocolError(
-            f"protocol '{protocol}' needs at least {needed} speakers; found {len(known)}: "
-            f"{', '.join(known)}{'. Protocol loso needs 2' if len(known) > 1 else ''}"
+            f"protocol '{protocol}' needs at least {needed} speakers; found {len(speakers)}: "
+            f"{', '.join(speakers)}{'. Protocol loso needs 2' if len(speakers) > 1 else ''}"
         )
 
 
 PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
-    "speaker-6fold": speaker_6fold,
-    "luna-5fold": published(LUNA_RAVDESS),
-    "audeering-1.1": published(AUDEERING_RAVDESS),
-    "loso": loso,
-    "random-75/25": random_split(0.25),
-    "random-80/20": random_split(0.20),
-    "cross-corpus": cross_corpus,
-    "own-split": own_split,
+    "speaker-6fold": _speaker_6fold,
+    "luna-5fold": partial(_published, LUNA_RAVDESS),
+    "audeering-1.1": partial(_published, AUDEERING_RAVDESS),
+    "loso": _loso,
+    "random-75/25": partial(_random_split, 0.25),
+    "random-80/20": partial(_random_split, 0.20),
+    "cross-corpus": _cross_corpus,
+    "own-split": _own_split,
 }
+"""Every protocol by name, as a function of the corpus table and the seed."""

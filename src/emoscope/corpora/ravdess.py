@@ -11,8 +11,8 @@ repetition, actor; for example ``03-01-06-01-02-01-12.wav`` is audio only, speec
 Neutral has no strong intensity.
 
 Quirks of the original: five speech clips are stereo with identical channels, and actor 7's two
-repetitions of happy, normal, "Kids are talking by the door" are the same recording
-(:meth:`emoscope.corpus.Corpus.duplicates` finds them).
+repetitions of happy, normal, "Dogs are sitting by the door" are the same recording
+(:mod:`emoscope.audit` finds them).
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 Columns that every table has, all text: ``clip`` (identifies the clip, unique), ``path``,
 ``emotion`` (one of :data:`EMOTIONS`), ``label`` (the corpus's own word or code), ``speaker`` (empty
 when unknown) and ``corpus``. Where the source tells: ``gender`` ("female" or "male"), ``age``,
-``text``, ``intensity``, ``statement``, ``repetition``, ``channel``, ``modality``, ``split``.
+``text``, ``intensity``, ``statement``, ``repetition``, ``channel``, ``modality``, ``split``. A
+:class:`Corpus` adds ``unique_speaker``: the speaker, after the name of the corpus where the table
+has clips of several, so that equal names in two corpora are two speakers.
 
 A path may hold bytes that are not UTF-8 (as Python's surrogate escapes); every other column can be
 printed and written.
@@ -12,23 +14,18 @@ printed and written.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from .. import audio, corpora
-from ..audio import media
+from .. import corpora
 from ..corpora import CorpusInfo, folders
 from ..corpora.base import COLUMNS, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
 from . import manifests
-
-_BEGINNING = 2**14  # samples: a third of a second at 48 kHz
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "combine", "load"]
 
@@ -80,6 +77,11 @@ class Corpus:
         twice = self.table["clip"][self.table["clip"].duplicated()]
         if len(twice):
             raise CorpusError(f"corpus '{self.name}': clip '{twice.iloc[0]}' occurs twice")
+        speakers = self.table["speaker"].astype(str)
+        if self.table["corpus"].nunique() > 1:
+            speakers = self.table["corpus"].astype(str) + "/" + speakers
+        table = self.table.assign(unique_speaker=speakers.astype(object))
+        object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -138,21 +140,6 @@ class Corpus:
         if not keep.any():
             raise CorpusError(f"corpus '{self.name}': no clip is left by this selection")
         return dataclasses.replace(self, table=self.table[keep])
-
-    def duplicates(self) -> list[tuple[str, ...]]:
-        """Find clips whose decoded samples are identical, bit by bit.
-
-        Returns
-        -------
-        list of tuple of str
-            The clips of each group, in the order of the table. Recordings that cannot be read are
-            in none.
-        """
-        rows = list(zip(self.table["clip"], self.table["path"], strict=True))
-        # Most clips differ in their first third of a second: only the others are decoded in full.
-        similar = _alike(rows, _beginning)
-        groups = [group for rows in similar for group in _alike(rows, media.load)]
-        return [tuple(clip for clip, _ in group) for group in groups]
 
 
 def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = None) -> Corpus:
@@ -281,36 +268,6 @@ def _refused(
             reason = "unlabelled: it lies in no folder named after an emotion"
         errors.append(AudioError(path, reason))
     return errors
-
-
-def _beginning(path: str) -> audio.Signal:
-    try:
-        return audio.beginning(path, _BEGINNING)
-    except AudioError:
-        whole = media.load(path)
-        return dataclasses.replace(whole, samples=whole.samples[:_BEGINNING])
-
-
-def _alike(
-    rows: Sequence[tuple[str, str]], read: Callable[[str], audio.Signal]
-) -> list[list[tuple[str, str]]]:
-    """Groups of two or more (clip, path) whose recordings `read` finds to be the same."""
-
-    def digest(path: str) -> bytes:
-        try:
-            signal = read(path)
-        except AudioError:
-            return b""
-        samples = hashlib.blake2b(signal.samples.tobytes(), digest_size=16)
-        return samples.digest() + signal.rate.to_bytes(8, "big")
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter
-        digests = list(pool.map(digest, [path for _, path in rows]))
-    groups: dict[bytes, list[tuple[str, str]]] = {}
-    for row, found in zip(rows, digests, strict=True):
-        if found:
-            groups.setdefault(found, []).append(row)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _first(errors: Sequence[AudioError]) -> str:

@@ -185,7 +185,7 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
 def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
     """The table of the corpus with files as `folder` names them, without what a reader finds out."""
     root = folder.resolve()
-    further = [c for c in corpus.table if c not in COLUMNS]
+    further = [c for c in corpus.table if c not in (*COLUMNS, "unique_speaker")]
     kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
     table = corpus.table[kept].reset_index(drop=True)
     table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])

@@ -102,7 +102,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     """
     target = Path(path)
     computed = _computed(data, target)
-    about = data.corpus.table.reset_index(drop=True)
+    about = data.corpus.table.drop(columns="unique_speaker").reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
     names = {str(name) for name in [*about, *computed]}
     renamed: dict[str, str] = {}

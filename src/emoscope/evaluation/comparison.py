@@ -339,7 +339,7 @@ def _unit(task: Task, fold: int, corpus: Corpus) -> Unit:
         estimator=task.estimator,
         train=task.data.rows(train).values,
         train_emotions=corpus.table["emotion"].to_numpy(dtype=str)[train],
-        train_speakers=protocols.speaker_ids(corpus.table)[train],
+        train_speakers=corpus.table["unique_speaker"].to_numpy(dtype=str)[train],
         test=task.data.rows(test).values,
     )
 
@@ -352,7 +352,7 @@ def _identity(task: Task, fold: int, corpus: Corpus, describe: Mapping[str, Any]
         "estimator": spelled_out(task.estimator),
         "data": task.data.fingerprint(),
         "emotions": corpus.table["emotion"].iloc[f.train].tolist(),
-        "speakers": protocols.speaker_ids(corpus.table)[f.train].tolist(),
+        "speakers": corpus.table["unique_speaker"].iloc[f.train].tolist(),
         "protocol": task.protocol,
         "train": f.train.tolist(),
         "test": f.test.tolist(),
@@ -364,7 +364,7 @@ def _rows(task: Task, corpus: Corpus, outcomes: Sequence[dict[str, Any]]) -> pd.
     """The rows of one task, fold after fold."""
     tables = []
     about = [column for column in ABOUT_CLIP if column in corpus.table]
-    speakers = protocols.speaker_ids(corpus.table)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     for fold, outcome in zip(task.folds, outcomes, strict=True):
         clips = corpus.table.iloc[fold.test]
         rows = clips[["clip", "emotion"]].reset_index(drop=True)
@@ -396,7 +396,7 @@ def _summary(
 
 def _fold_record(made: Sequence[protocols.Fold], corpus: Corpus) -> list[dict[str, Any]]:
     """Sizes and test speakers of each fold, so that a saved result can be audited."""
-    speakers = protocols.speaker_ids(corpus.table)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     return [
         {
             "fold": fold.name,

@@ -28,7 +28,6 @@ from ..modelfile.calibration import log_softmax
 from ..modelfile.card import Card
 from ..models.adaptation import BatchStandardiser
 from ..prediction import Predictor
-from ..protocols import speaker_ids
 from .comparison import describe_corpus
 from .result import ABOUT_CLIP, ROW, Result, summarise
 
@@ -128,7 +127,11 @@ def score(
     columns = [card.emotions.index(emotion) for emotion in allowed]
     table, logits, temperature = judged.corpus.table, judged.logits, card.temperature
     if adapt is not None:
-        groups = speaker_ids(table) if adapt == "speaker" else np.zeros(len(table))
+        groups = (
+            table["unique_speaker"].to_numpy(dtype=str)
+            if adapt == "speaker"
+            else np.zeros(len(table))
+        )
         logits, temperature = _adapted(card, judged.embeddings, groups)
     probabilities = np.exp(log_softmax(logits[:, columns] / temperature))
     sure = np.exp(log_softmax(logits / temperature)).max(axis=1)  # as a prediction shows it
@@ -212,7 +215,7 @@ def _rows(
 ) -> pd.DataFrame:
     """The predictions in the form of a result."""
     rows = table[["clip", "emotion"]].reset_index(drop=True)
-    rows["speaker"] = speaker_ids(table)
+    rows["speaker"] = table["unique_speaker"].to_numpy()
     rows["predicted"] = np.array(answers)[probabilities.argmax(axis=1)]
     rows["model"], rows["protocol"], rows["fold"] = card.name, protocol, "1"
     rows["features"] = "+".join(entry["name"] for entry in card.input.features) or "waveform"

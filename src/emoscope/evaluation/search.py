@@ -27,7 +27,6 @@ from ..corpus import Corpus
 from ..errors import ModelError
 from ..features.table import Features
 from ..models import ModelInfo
-from ..protocols import speaker_ids
 from . import comparison
 from .checkpoint import Journal
 from .comparison import OnRun, OnUnit
@@ -205,7 +204,8 @@ def choose(
     info = models.get(model)
     final = search(info, trials=trials, seed=seed).set_params(refit=False)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    final.fit(features[info.input].values, emotions, speaker_ids(corpus.table))
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    final.fit(features[info.input].values, emotions, speakers)
     table = final.cv_results_
     columns = (table["params"], table["mean_test_score"], table["std_test_score"])
     found: list[dict[str, Any]] = [

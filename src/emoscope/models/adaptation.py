@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ..errors import ProtocolError, UnknownNameError
-from ..protocols import ADAPTATIONS, speaker_ids
+from ..protocols import ADAPTATIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
                 f"'+speaker-adapted' needs the speaker of every clip; {unknown} of {len(table)} "
                 "have none"
             )
-        groups = speaker_ids(table)
+        groups = table["unique_speaker"].to_numpy(dtype=str)
     else:
         groups = table["corpus"].to_numpy(dtype=str)
     if features.X is not None:

@@ -41,7 +41,6 @@ from ..features.table import Features
 from ..modelfile import calibration
 from ..modelfile.card import AdaptedHead, Card, Input
 from ..modelfile.domain import Domain
-from ..protocols import speaker_ids
 from . import enrolment
 from .linear import LinearForm, linear_form
 
@@ -132,7 +131,7 @@ def train(
     estimator, name = _build(model, features, seed)
     estimator = suited(clone(estimator).set_params(**(parameters or {})), features)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = speaker_ids(corpus.table)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     inner = judge_unheard(estimator, features.values, emotions, speakers, seed=seed)
     fitted = fit(clone(estimator), features.values, emotions, speakers)
     linear = linear_form(fitted)
@@ -389,7 +388,7 @@ def expected(corpus: Corpus, inner: Inner, honest: NDArray[np.float64]) -> dict[
     """Figures on unheard training speakers, with 95 % intervals over speakers."""
     names = np.array(inner.emotions)
     true, predicted = names[inner.labels], names[inner.logits.argmax(axis=1)]
-    speakers = speaker_ids(corpus.table)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     interval = speaker_statistics.speaker_interval(true, predicted, speakers)
     before, after = (
         metrics.expected_calibration_error(true, np.exp(found), emotions=inner.emotions)
