@@ -123,10 +123,11 @@ class Video:
     """What libsndfile does not know goes through the package ``av``."""
 
     def __init__(self, folder):
-        from emoscope.audio import media
+        from emoscope import audio
+        from emoscope.audio import ffmpeg
 
-        media.shutil.which = lambda name: None
-        self.media, self.path = media, folder / "clip"
+        ffmpeg.shutil.which = lambda name: None
+        self.audio, self.path = audio, folder / "clip"
 
     def seeds(self):
         for ending, codec in (("mp4", "aac"), ("webm", "libopus"), ("matroska", "pcm_s16le"),
@@ -139,7 +140,7 @@ class Video:
 
     def run(self, data):
         self.path.write_bytes(data)
-        self.media.load(self.path, max_seconds=600)
+        self.audio.load(self.path, max_seconds=600)
 
 
 class Manifests:
@@ -271,7 +272,7 @@ def fuzz(name, inputs, seconds):
     import atheris
 
     with atheris.instrument_imports(include=["emoscope"]):
-        import emoscope.audio.media
+        import emoscope.audio
         import emoscope.corpus
         import emoscope.server  # noqa: F401
     from emoscope.errors import EmoscopeError

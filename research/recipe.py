@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoscope import audio
-from emoscope.audio import media
 from emoscope.audio.level import SpeechLevel
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
@@ -124,7 +123,7 @@ def hear(
 
     def embed(clip: tuple[str, str]) -> Array:
         name, path = clip
-        samples = audio.resample(media.load(path), RATE).samples
+        samples = audio.resample(audio.load(path), RATE).samples
         changed = as_heard(
             samples, np.random.default_rng([seed, copy, zlib.crc32(name.encode())]), copy
         )

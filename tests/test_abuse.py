@@ -328,7 +328,7 @@ def test_a_full_disk_is_said(
     elif path == "/api/listen":
         monkeypatch.setattr("tempfile.TemporaryFile", full)
     else:
-        monkeypatch.setattr("emoscope.audio.media.blocks", full)
+        monkeypatch.setattr("emoscope.audio.blocks", full)
     answer = server.upload(path, ("good.wav", GOOD))
     assert answer.status == 503 and "no room" in answer.json["error"]
 

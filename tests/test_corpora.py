@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
-from emoscope.audio import media
+from emoscope.audio.opening import SOUND_ENDINGS
 from emoscope.corpora import base, cremad, emodb, emovo, ravdess, savee, tess
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
@@ -64,9 +64,7 @@ def test_facts_are_complete(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "suffix", sorted(f".{ending}" for ending in media.SOUND_ENDINGS) + [".WAV"]
-)
+@pytest.mark.parametrize("suffix", sorted(f".{ending}" for ending in SOUND_ENDINGS) + [".WAV"])
 def test_a_clip_is_found_whatever_its_format(name, suffix, tmp_path):
     info = corpora.get(name)
     file = PurePath(info.example).with_suffix(suffix)

@@ -13,9 +13,8 @@ import pytest
 import soundfile
 
 from dask_cluster import Cluster
+from emoscope import audio, features
 from emoscope import corpus as corpora
-from emoscope import features
-from emoscope.audio import media
 from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store
 from emoscope.errors import AudioError, CorpusError, FeatureError, MissingExtraError
@@ -62,7 +61,7 @@ def nothing_decoded(monkeypatch):
     def load(path):
         raise AssertionError(f"{path} was decoded")
 
-    return lambda: monkeypatch.setattr(media, "load", load)
+    return lambda: monkeypatch.setattr(audio, "load", load)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -91,8 +90,8 @@ def test_a_second_run_decodes_nothing(corpus, store, nothing_decoded):
 
 def test_a_clip_is_decoded_once_for_all_features(corpus, monkeypatch):
     decoded = []
-    load = media.load
-    monkeypatch.setattr(media, "load", lambda path: decoded.append(path) or load(path))
+    load = audio.load
+    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
     seen = []
     extract(
         corpus, [Levels(), Blocks(), Encoder()], jobs=1,

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from emoscope import audio
-from emoscope.audio import media
+from emoscope.audio import ffmpeg, opening
 from emoscope.errors import AudioError
 from recordings import RATE, voice
 
@@ -34,7 +34,7 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("the program ffmpeg is not installed")
     if request.param == "pyav":
         pytest.importorskip("av", reason="the package 'av' is not installed")
-        monkeypatch.setattr(media.shutil, "which", lambda name: None)
+        monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
     return str(request.param)
 
 
@@ -50,14 +50,14 @@ def converted(recording: Path, ending: str, *options: str) -> Path:
 
 def test_lossless_sound_of_a_video_file_is_the_same(recording: Path, decoder: str) -> None:
     path = converted(recording, ".mkv", "-c:a", "pcm_f32le")
-    wanted, found = audio.load(recording), media.load(path)
+    wanted, found = audio.load(recording), audio.load(path)
     assert found.rate == wanted.rate
     np.testing.assert_allclose(found.samples, wanted.samples, atol=1e-6)
 
 
 @pytest.mark.parametrize("ending", [".m4a", ".mp4", ".webm", ".wma"])
 def test_lossy_formats(recording: Path, decoder: str, ending: str) -> None:
-    found = media.load(converted(recording, ending))
+    found = audio.load(converted(recording, ending))
     assert found.duration == pytest.approx(2.0, abs=0.15)
     assert np.abs(found.samples).max() == pytest.approx(0.3, abs=0.15)
 
@@ -67,7 +67,7 @@ def test_truncated_files_are_refused(recording: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.m4a"
     short.write_bytes(content[: 2 * len(content) // 3])
     with pytest.raises(AudioError, match="ffmpeg says"):
-        media.load(short)
+        audio.load(short)
 
 
 def test_playlists_open_no_other_file(recording: Path, decoder: str, tmp_path: Path) -> None:
@@ -78,24 +78,25 @@ def test_playlists_open_no_other_file(recording: Path, decoder: str, tmp_path: P
     concatenation.write_text(f"ffconcat version 1.0\nfile {target}\n")
     for path in (playlist, concatenation):
         with pytest.raises(AudioError, match="not audio"):
-            media.load(path)
+            audio.load(path)
 
 
 def test_text_is_not_audio(decoder: str, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no sound in here\n" * 100)
-    with pytest.raises(AudioError, match="not audio"):
-        media.load(path)
+    with pytest.raises(AudioError, match="not audio") as caught:
+        audio.load(path)
+    assert str(tmp_path) not in caught.value.reason  # it may be a path that nobody gave
 
 
 def test_without_a_decoder_the_message_names_one(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = converted(recording, ".m4a")
-    monkeypatch.setattr(media.shutil, "which", lambda name: None)
+    monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(AudioError, match="ffmpeg or the package 'av'"):
-        media.load(path)
+        audio.load(path)
 
 
 def test_video_without_sound(recording: Path, decoder: str, tmp_path: Path) -> None:
@@ -105,13 +106,13 @@ def test_video_without_sound(recording: Path, decoder: str, tmp_path: Path) -> N
     source = ["-f", "lavfi", "-i", "testsrc=duration=1:size=64x64"]
     subprocess.run(["ffmpeg", "-v", "error", *source, "-an", str(path)], check=True)
     with pytest.raises(AudioError, match="holds no sound"):
-        media.load(path)
+        audio.load(path)
 
 
 def test_longer_than_the_limit(recording: Path) -> None:
     for path in (recording, converted(recording, ".mkv", "-c:a", "pcm_f32le")):
         with pytest.raises(AudioError, match="longer than the limit of 1 s"):
-            media.load(path, max_seconds=1.0)
+            audio.load(path, max_seconds=1.0)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_longer_than_the_limit(recording: Path) -> None:
     ],
 )
 def test_arrays(samples: np.ndarray, wanted: list[float]) -> None:
-    signal = media.from_array(samples, 16_000)
+    signal = audio.from_array(samples, 16_000)
     assert signal.samples.dtype == np.float32
     np.testing.assert_allclose(signal.samples[:2], wanted)
 
@@ -147,7 +148,7 @@ def test_arrays(samples: np.ndarray, wanted: list[float]) -> None:
 )
 def test_arrays_that_are_no_recording(samples: np.ndarray, rate: int | None, why: str) -> None:
     with pytest.raises(AudioError, match=why):
-        media.from_array(samples, rate)
+        audio.from_array(samples, rate)
 
 
 def test_find_expands_folders_and_patterns(tmp_path: Path) -> None:
@@ -156,23 +157,23 @@ def test_find_expands_folders_and_patterns(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     inside = [str(tmp_path / name) for name in ("a.FLAC", "b.wav", "deep/c.mp4")]
-    assert media.find([str(tmp_path)]) == inside
-    assert media.find([str(tmp_path / "*.wav")]) == [inside[1]]
-    assert media.find([str(tmp_path / "**/*.mp4")]) == [inside[2]]
-    assert media.find([inside[1], str(tmp_path)]) == [inside[1], inside[0], inside[2]]
-    assert media.find(["missing.wav"]) == ["missing.wav"]
+    assert opening.find([str(tmp_path)]) == inside
+    assert opening.find([str(tmp_path / "*.wav")]) == [inside[1]]
+    assert opening.find([str(tmp_path / "**/*.mp4")]) == [inside[2]]
+    assert opening.find([inside[1], str(tmp_path)]) == [inside[1], inside[0], inside[2]]
+    assert opening.find(["missing.wav"]) == ["missing.wav"]
 
 
 def test_find_takes_brackets_in_a_name_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "take [1].wav"
     path.touch()
-    assert media.find([str(path)]) == [str(path)]
+    assert opening.find([str(path)]) == [str(path)]
 
 
 def test_find_says_what_stands_for_nothing(tmp_path: Path) -> None:
     for name, why in ((str(tmp_path), "folder without"), (str(tmp_path / "*.wav"), "matches no")):
         with pytest.raises(AudioError, match=why):
-            media.find([name])
+            opening.find([name])
 
 
 def test_tags_that_are_not_utf8_cost_nothing(
@@ -190,8 +191,8 @@ def test_tags_that_are_not_utf8_cost_nothing(
     content = path.read_bytes()
     assert content.count(b"a readable title") == 1
     path.write_bytes(content.replace(b"a readable title", b"\xff\xfe\x80eadable title"))
-    monkeypatch.setattr(media.shutil, "which", lambda name: None)
-    np.testing.assert_allclose(media.load(path).samples, samples / 32768, atol=1e-6)
+    monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
+    np.testing.assert_allclose(audio.load(path).samples, samples / 32768, atol=1e-6)
 
 
 def test_a_file_that_crashes_its_decoder_costs_itself_alone(
@@ -199,13 +200,13 @@ def test_a_file_that_crashes_its_decoder_costs_itself_alone(
 ) -> None:
     crash = tmp_path / "crash.py"
     crash.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setattr(media.shutil, "which", lambda name: None)
-    monkeypatch.setattr(media.av_stream, "__file__", str(crash))
+    monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
+    monkeypatch.setattr(ffmpeg, "__file__", str(crash))
     path = tmp_path / "film.mp4"
     path.write_bytes(b"no sound in here")
     with pytest.raises(AudioError, match="its decoder crashed"):
-        media.load(path)
-    assert media.load(recording).duration == 2.0
+        audio.load(path)
+    assert audio.load(recording).duration == 2.0
 
 
 def test_a_file_that_keeps_its_decoder_busy_for_ever_is_given_up(
@@ -213,16 +214,16 @@ def test_a_file_that_keeps_its_decoder_busy_for_ever_is_given_up(
 ) -> None:
     busy = tmp_path / "busy.py"
     busy.write_text("while True: pass\n")
-    monkeypatch.setattr(media.shutil, "which", lambda name: None)
-    monkeypatch.setattr(media.av_stream, "__file__", str(busy))
-    monkeypatch.setattr(media, "PATIENCE", 0.3)
+    monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
+    monkeypatch.setattr(ffmpeg, "__file__", str(busy))
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.3)
     path = tmp_path / "film.mp4"
     path.write_bytes(b"no sound in here")
     with pytest.raises(AudioError, match=r"found nothing within 0\.3 s"):
-        media.load(path)
+        audio.load(path)
 
 
 def test_a_reader_that_has_heard_enough_ends_the_decoder(recording: Path, decoder: str) -> None:
-    pieces = media.blocks(converted(recording, ".mkv", "-c:a", "pcm_f32le"))
+    pieces = audio.blocks(converted(recording, ".mkv", "-c:a", "pcm_f32le"))
     assert next(pieces).rate == RATE
     pieces.close()

@@ -18,7 +18,7 @@ import emoscope
 import tiny_model
 from emoscope import modelfile
 from emoscope import prediction as predict
-from emoscope.audio import Signal, media, resample
+from emoscope.audio import Signal, opening, resample
 from emoscope.audio.level import SpeechLevel
 from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
@@ -163,7 +163,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_many_files_come_in_order_and_errors_stay_where_they_are(
     predictor: Predictor, folder: Path
 ) -> None:
-    files = media.find([str(folder)])
+    files = opening.find([str(folder)])
     found = list(predictor.predict_many(files, jobs=3))
     assert len(found) == len(files) == 13
     for file, outcome in zip(files, found, strict=True):
@@ -200,7 +200,7 @@ def test_threads_share_one_predictor(predictor: Predictor) -> None:
 def test_output_resumes_wherever_it_was_cut(
     predictor: Predictor, folder: Path, tmp_path: Path, kind: str, timeline: bool
 ) -> None:
-    files = [file for file in media.find([str(folder)]) if "broken" not in file][:4]
+    files = [file for file in opening.find([str(folder)]) if "broken" not in file][:4]
 
     def run(path: Path) -> int:
         with output.Output(path, kind, predictor.emotions, model="m", timeline=timeline) as target:
@@ -236,7 +236,7 @@ def test_output_refuses_a_file_that_holds_something_else(
 def test_output_refuses_what_does_not_fit(
     predictor: Predictor, folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    files = media.find([str(folder)])[:2]
+    files = opening.find([str(folder)])[:2]
 
     def run(path: Path, emotions: tuple[str, ...], timeline: bool) -> None:
         with output.Output(path, kind, emotions, model="m", timeline=timeline) as target:
@@ -409,7 +409,7 @@ def test_adaptation_is_offered_only_where_it_was_measured_to_help(
 def test_adapted_output_resumes_to_the_same(
     adapting: Predictor, folder: Path, tmp_path: Path
 ) -> None:
-    files = [file for file in media.find([str(folder)]) if "broken" not in file]
+    files = [file for file in opening.find([str(folder)]) if "broken" not in file]
     contents = []
     for name, cut in (("whole", None), ("cut", 1500)):
         path = tmp_path / name

@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import features, modelfile, training
-from emoscope.audio import media
+from emoscope import audio, features, modelfile, training
 from emoscope.corpus import Corpus
 from emoscope.dataset import bundled, extraction
 from emoscope.errors import CorpusError, FeatureError, ModelError, ProtocolError, UnknownNameError
@@ -320,4 +319,4 @@ def test_the_card_knows_the_rate_of_the_training_clips(
 
 def test_the_embedded_features_are_of_that_rate(ravdess: Path) -> None:
     paths = sorted(ravdess.glob("Actor_*/*"))
-    assert {media.rate_of(path) for path in paths[::20]} == {bundled.RATE}
+    assert {audio.rate_of(path) for path in paths[::20]} == {bundled.RATE}

@@ -1,10 +1,11 @@
-"""Reads recordings: decode, check, mix down, resample.
+"""Reads recordings of any format: decode, check, mix down to mono, resample.
 
 Conventions: samples are mono float32 in [-1, 1] at the recording's own rate in Hz; durations are in
-seconds. Everything that libsndfile reads is accepted (WAV, FLAC, OGG, MP3, AIFF …), told by its
-content and never by its file name. What cannot be trusted is refused with an
-:class:`~emoscope.errors.AudioError` that says why; no other exception leaves :func:`load`, and a
-header is never believed: memory grows only with samples that were really decoded.
+seconds. libsndfile decodes what it knows (WAV, FLAC, OGG, MP3, AIFF …) and FFmpeg, where there is
+one, everything else (:mod:`.ffmpeg`). Formats are told by their content, never by the file's name.
+What cannot be trusted is refused with an :class:`~emoscope.errors.AudioError` that says why; no
+other exception leaves this package, and a header is never believed: memory grows only with samples
+that were really decoded.
 
 Truncation cannot be seen in an MP3 without a length header and in NIST SPHERE files.
 """
@@ -22,16 +23,22 @@ from typing import TypeAlias
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
-from .opening import open_binary, os_reason
+from . import ffmpeg
+from .opening import URL, open_binary, os_reason
+
+__all__ = [
+    "MAX_RATE", "MIN_RATE", "Samples", "Signal", "blocks", "from_array", "load", "rate_of",
+    "resample",
+]  # fmt: skip
 
 Samples: TypeAlias = NDArray[np.float32]
 
 MIN_SECONDS = 0.1
-"""Shortest clip that is accepted: below it there is no syllable to judge, and fewer than ten frames
-of the usual 10 ms hop."""
+"""Shortest clip that is accepted: below it there is no syllable to classify, and fewer than ten
+frames of the usual 10 ms hop."""
 
 MIN_RATE, MAX_RATE = 4_000, 384_000
 """Sample rates in Hz that are accepted; anything outside is a damaged header, not speech."""
@@ -39,15 +46,15 @@ MIN_RATE, MAX_RATE = 4_000, 384_000
 MAX_SAMPLES = 2**29
 """Longest recording after mixing down: 2**29 samples * 4 bytes = 2 GiB, 3.1 hours at 48 kHz."""
 
+MAX_CHANNELS = 64
+"""Most channels of an array: more are a matrix given the wrong way round."""
+
 MAX_PEAK = 10.0
 """Largest magnitude that is accepted: 20 dB over full scale. Lossy decoders overshoot by a few per
 cent; integers stored as floats exceed it a thousandfold."""
 
 SILENCE = 2.0**-15
 """A recording whose samples span no more than one 16-bit step is silent."""
-
-UNKNOWN_FORMAT = "not audio that libsndfile can read"
-"""The reason given for formats that another decoder may know."""
 
 _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
@@ -90,7 +97,8 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
     Parameters
     ----------
     path : str, bytes or path-like
-        A file, or a URL of :data:`emoscope.audio.opening.PROTOCOLS` (``s3://…``, ``https://…``).
+        A sound or video file, or a URL of :data:`emoscope.audio.opening.PROTOCOLS` (``s3://…``,
+        ``https://…``), behind which must be a format that libsndfile knows.
     max_seconds : float, optional
         Refuse recordings longer than this. Without it the limit is :data:`MAX_SAMPLES`.
 
@@ -106,12 +114,8 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
         truncated, too long, too short, silent, or holds values that are not samples.
     """
     name = os.fsdecode(path)
-    with _opened(name) as source:
-        limit = MAX_SAMPLES / source.samplerate if max_seconds is None else max_seconds
-        pieces = list(_decode(source, name, min(limit, MAX_SAMPLES / source.samplerate)))
-        samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-        check(samples, source.samplerate, source.channels, name)
-        return Signal(samples, source.samplerate, name)
+    pieces = list(_checked(name, max_seconds, max_samples=MAX_SAMPLES))
+    return Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate, name)
 
 
 def blocks(
@@ -122,14 +126,14 @@ def blocks(
     Parameters
     ----------
     path : str, bytes or path-like
-        A file, or a URL as for :func:`load`.
+        As for :func:`load`.
     max_seconds : float, optional
         Refuse recordings longer than this; without it there is no limit.
 
     Yields
     ------
     Signal
-        Consecutive pieces, mixed down as by :func:`load`, at the recording's own rate.
+        Consecutive pieces of at most a few seconds, mixed down as by :func:`load`.
 
     Raises
     ------
@@ -137,43 +141,67 @@ def blocks(
         As :func:`load`; what only the whole recording can tell (truncated, too short, silent) is
         raised after its last piece.
     """
-    name = os.fsdecode(path)
-    with _opened(name) as source:
-        limit = math.inf if max_seconds is None else max_seconds
-        count, low, high = 0, math.inf, -math.inf
-        for piece in _decode(source, name, limit):
-            lowest, highest = float(piece.min()), float(piece.max())
-            check_range(lowest, highest, name)
-            low, high, count = min(low, lowest), max(high, highest), count + len(piece)
-            yield Signal(piece, source.samplerate, name)
-        check_whole(count, low, high, source.samplerate, source.channels, name)
+    yield from _checked(os.fsdecode(path), max_seconds)
 
 
-def beginning(path: str | bytes | os.PathLike[str], n_samples: int) -> Signal:
-    """Decode no more than the first samples of a recording, without the checks of :func:`load`.
+def rate_of(path: str | bytes | os.PathLike[str]) -> int:
+    """The sample rate of a recording in Hz, from no more than its beginning.
 
     Raises
     ------
     AudioError
-        When the recording cannot be opened or its beginning not be decoded.
+        When its beginning cannot be decoded.
     """
     name = os.fsdecode(path)
-    with _opened(name) as source:
-        samples = source.read(n_samples, dtype="float32", always_2d=True).mean(axis=1)
-        return Signal(samples, source.samplerate, name)
+    with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
+        source.read(1)  # a header alone may belong to anything
+        return int(source.samplerate)
+    for _, rate in _ffmpeg(name):
+        return rate
+    raise AudioError(name, "holds no sound")
 
 
-@contextlib.contextmanager
-def _opened(name: str) -> Iterator[_Sequential]:
-    """The decoder of a recording; whatever it or the system refuses becomes an AudioError."""
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
-        try:
-            yield stack.enter_context(_Sequential(raw))
-        except soundfile.SoundFileError as error:
-            raise AudioError(name, _unreadable(error)) from None
-        except OSError as error:
-            raise AudioError(name, os_reason(error)) from None
+def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
+    """Take samples that are already in memory.
+
+    Parameters
+    ----------
+    samples : array-like, shape (n_samples,) or (n_samples, n_channels)
+        Floats in [-1, 1], or integers of 16 or 32 bits, which are scaled to that range.
+    rate : int
+        Sample rate in Hz.
+    name : str, optional
+        What the recording is called in messages.
+
+    Returns
+    -------
+    Signal
+
+    Raises
+    ------
+    AudioError
+        When there is no rate, or the values, shape or length cannot be a recording.
+    """
+    label = name or "array"
+    if rate is None:
+        raise AudioError(label, "samples without a sample rate: give rate= in Hz")
+    _check_rate(rate, label)
+    values = np.asarray(samples)
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > MAX_CHANNELS):
+        raise AudioError(
+            label, f"an array of shape {values.shape}; (n_samples,) or (n_samples, n_channels) fits"
+        )
+    if values.dtype in (np.int16, np.int32):
+        values = values / np.float32(-int(np.iinfo(values.dtype).min))
+    elif values.dtype.kind != "f":
+        raise AudioError(label, f"samples of type {values.dtype}; floats, int16 or int32 fit")
+    channels = values.shape[1] if values.ndim == 2 else 1
+    mono = values.mean(axis=1) if values.ndim == 2 else values
+    signal = Signal(np.ascontiguousarray(mono, dtype=np.float32), int(rate), name)
+    low, high = (float(mono.min()), float(mono.max())) if len(mono) else (0.0, 0.0)
+    _check_range(low, high, label)
+    _check_whole(len(mono), low, high, signal.rate, channels, label)
+    return signal
 
 
 def resample(signal: Signal, rate: int) -> Signal:
@@ -184,7 +212,7 @@ def resample(signal: Signal, rate: int) -> Signal:
     signal : Signal
         The recording.
     rate : int
-        Wanted rate in Hz.
+        Target rate in Hz.
 
     Returns
     -------
@@ -195,9 +223,52 @@ def resample(signal: Signal, rate: int) -> Signal:
     if rate == signal.rate:
         return signal
     samples = soxr.resample(signal.samples, signal.rate, rate, quality="HQ")
-    wanted = math.ceil(len(signal.samples) * rate / signal.rate)
-    samples = np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
+    length = math.ceil(len(signal.samples) * rate / signal.rate)
+    samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
     return Signal(samples.astype(np.float32, copy=False), rate, signal.path)
+
+
+def _checked(
+    name: str, max_seconds: float | None, *, max_samples: float = math.inf
+) -> Iterator[Signal]:
+    """Mono pieces of a recording, each checked; what only the whole can tell follows the last."""
+    count, low, high, rate, channels = 0, math.inf, -math.inf, MIN_RATE, 1
+    for block, rate in _decode(name):
+        _check_rate(rate, name)
+        count, channels = count + len(block), block.shape[1]
+        limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
+        if count > limit * rate:
+            raise AudioError(name, f"longer than the limit of {limit:g} s")
+        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
+        mono = block.mean(axis=1) if channels > 1 else block[:, 0]
+        lowest, highest = float(mono.min()), float(mono.max())
+        _check_range(lowest, highest, name)
+        low, high = min(low, lowest), max(high, highest)
+        yield Signal(mono, rate, name)
+    _check_whole(count, low, high, rate, channels, name)
+
+
+def _decode(name: str) -> Iterator[tuple[Samples, int]]:
+    """Blocks of samples [shape=(n_samples, n_channels)] with their rate in Hz."""
+    with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
+        _check_sizes(source, name)
+        n_frames = max(1, _BLOCK // source.channels)
+        count = 0
+        while len(block := source.read(n_frames, dtype="float32", always_2d=True)):
+            count += len(block)
+            yield block, source.samplerate
+        if count < source.frames != _UNKNOWN_LENGTH:
+            raise AudioError(
+                name,
+                f"truncated: its header promises {source.frames / source.samplerate:.2f} s, "
+                f"the file holds {count / source.samplerate:.2f} s",
+            )
+        return
+    yield from _ffmpeg(name)
+
+
+class _UnknownFormat(Exception):
+    """libsndfile does not know a local file's format; FFmpeg may."""
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
@@ -208,28 +279,33 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _decode(source: soundfile.SoundFile, name: str, max_seconds: float) -> Iterator[Samples]:
-    """Mono samples piece by piece, never more than the limit and one block."""
-    if not MIN_RATE <= source.samplerate <= MAX_RATE:
-        raise AudioError(
-            name, f"sample rate {source.samplerate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz"
-        )
-    _check_sizes(source, name)
-    frames = max(1, _BLOCK // source.channels)
-    count = 0
-    while len(block := source.read(frames, dtype="float32", always_2d=True)):
-        count += len(block)
-        if count > max_seconds * source.samplerate:
-            raise AudioError(name, f"longer than the limit of {max_seconds:g} s")
-        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
-        yield block.mean(axis=1) if source.channels > 1 else block[:, 0]
-    promised = source.frames
-    if count < promised != _UNKNOWN_LENGTH:
-        raise AudioError(
-            name,
-            f"truncated: its header promises {promised / source.samplerate:.2f} s, "
-            f"the file holds {count / source.samplerate:.2f} s",
-        )
+@contextlib.contextmanager
+def _libsndfile(name: str) -> Iterator[_Sequential]:
+    """libsndfile's decoder of a recording; whatever it or the system refuses is an AudioError."""
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
+        try:
+            yield stack.enter_context(_Sequential(raw))
+        except OSError as error:
+            raise AudioError(name, os_reason(error)) from None
+        except soundfile.SoundFileError as error:
+            detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").rstrip(".")
+            if "Format not recognised" in detail or "unimplemented" in detail:
+                if URL.match(name):
+                    raise AudioError(name, "not audio that libsndfile can read") from None
+                raise _UnknownFormat from None
+            if "does not exist" in detail:  # an MP3 stream without a whole frame
+                detail = "no complete frame of audio"
+            reason = f"damaged or truncated, the decoder says: {detail}"
+            raise AudioError(name, reason) from None
+
+
+def _ffmpeg(name: str) -> Iterator[tuple[Samples, int]]:
+    """Blocks from FFmpeg's decoders."""
+    try:
+        yield from ffmpeg.decode(name)
+    except ffmpeg.DecodingError as error:
+        raise AudioError(name, str(error)) from None
 
 
 def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
@@ -237,43 +313,24 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
 
     libsndfile quietly corrects such sizes, and says so only in its log.
     """
-    for what, stated, found in _WRONG_SIZE.findall(source.extra_info):
+    for what, stated, actual in _WRONG_SIZE.findall(source.extra_info):
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
-        excess = int(stated) - int(found)
+        excess = int(stated) - int(actual)
         if excess > _HEADER_BYTES and int(stated) not in _STREAMING_SIZES:
             raise AudioError(
-                name, f"truncated: its header promises {stated} bytes, the file holds {found}"
+                name, f"truncated: its header promises {stated} bytes, the file holds {actual}"
             )
     if _UNFINISHED_OGG.search(source.extra_info):
         raise AudioError(name, "truncated: the stream does not end with a whole last page")
 
 
-def check(samples: Samples, rate: int, channels: int, name: str) -> None:
-    """Refuse samples that no feature can be computed from.
-
-    Parameters
-    ----------
-    samples : ndarray of float32 [shape=(n_samples,)]
-        A whole recording, mixed down.
-    rate : int
-        Sample rate in Hz.
-    channels : int
-        How many channels were mixed down.
-    name : str
-        What the recording is called in messages.
-
-    Raises
-    ------
-    AudioError
-        As :func:`load` does for the recording as a whole.
-    """
-    low, high = (float(samples.min()), float(samples.max())) if len(samples) else (0.0, 0.0)
-    check_range(low, high, name)
-    check_whole(len(samples), low, high, rate, channels, name)
+def _check_rate(rate: int, name: str) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(name, f"sample rate {rate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz")
 
 
-def check_range(low: float, high: float, name: str) -> None:
+def _check_range(low: float, high: float, name: str) -> None:
     """Refuse values that are not samples."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
@@ -283,7 +340,7 @@ def check_range(low: float, high: float, name: str) -> None:
         )
 
 
-def check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
+def _check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
     """Refuse recordings that hold too little, or nothing that changes."""
     if not count:
         raise AudioError(name, "empty: a header without samples")
@@ -294,13 +351,3 @@ def check_whole(count: int, low: float, high: float, rate: int, channels: int, n
     if high - low <= SILENCE:
         why = " (or its channels cancel each other)" if channels > 1 else ""
         raise AudioError(name, f"silent: all samples have the same value{why}")
-
-
-def _unreadable(error: soundfile.SoundFileError) -> str:
-    """Tell what libsndfile does not know from what it knows and finds damaged."""
-    detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").rstrip(".")
-    if "Format not recognised" in detail or "unimplemented" in detail:
-        return UNKNOWN_FORMAT
-    if "does not exist" in detail:  # how libsndfile reports an MP3 stream without a whole frame
-        detail = "no complete frame of audio"
-    return f"damaged or truncated, the decoder says: {detail}"

@@ -1,16 +1,17 @@
-"""Opens what a user names as a recording: a regular file, or a URL of a few kinds through fsspec.
+"""Finds and opens what a user names as recordings: files, folders, patterns, and a few kinds of URL.
 
-Nothing else is opened, nothing is waited for, and every refusal is an
-:class:`~emoscope.errors.AudioError` in plain words.
+Nothing but regular files and URLs through fsspec is opened, nothing is waited for, and every
+refusal is an :class:`~emoscope.errors.AudioError` in plain words.
 """
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from ..errors import AudioError
@@ -25,24 +26,62 @@ PROTOCOLS = (*STORES, "http", "https")
 """What a URL may begin with. fsspec knows many more, such as archives within archives, tables of
 references to other addresses and hosts of every kind; a name must not be able to reach those."""
 
+SOUND_ENDINGS = frozenset([
+    "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
+    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mka", "wma", "amr", "ac3",
+])  # fmt: skip
+"""Endings of the names of sound files, which are clips when a corpus is searched."""
+
+ENDINGS = SOUND_ENDINGS | {
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "asf", "3gp", "3g2", "mpg", "mpeg",
+}  # fmt: skip
+"""Endings of the names of sound and video files, which are recordings when a folder is searched."""
+
 _BLOCK = 2**20
 
 
-def open_binary(name: str, *, limit: int) -> IO[bytes]:
-    """Open a recording for a decoder.
+def find(names: Iterable[str]) -> list[str]:
+    """Recordings that files, folders and patterns stand for.
 
     Parameters
     ----------
-    name : str
-        A file name, or a URL of one of :data:`PROTOCOLS`, for which fsspec knows a file system.
-    limit : int
-        Most bytes to fetch from elsewhere; local files are read as they are decoded.
+    names : iterable of str
+        A folder stands for every recording in it at any depth, told by the ending of its name; a
+        pattern (``*``, ``?``, ``**``) for every file it matches; anything else for itself.
+
+    Returns
+    -------
+    list of str
+        In the order given, each folder and pattern in alphabetical order, without repetitions.
 
     Raises
     ------
     AudioError
-        When there is nothing to read under that name, or it may not be read.
+        When a folder or pattern stands for nothing.
     """
+    recordings: dict[str, None] = {}
+    for name in names:
+        matches = [name]
+        if os.path.isdir(name):
+            matches = sorted(_recordings(name))
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            matches = sorted(p for p in glob.glob(name, recursive=True) if not os.path.isdir(p))
+        if not matches:
+            kind = "a folder without recordings" if os.path.isdir(name) else "matches no file"
+            raise AudioError(name, kind)
+        recordings.update(dict.fromkeys(matches))
+    return list(recordings)
+
+
+def _recordings(folder: str) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if os.path.splitext(name)[1].lower().lstrip(".") in ENDINGS:
+                yield os.path.join(place, name)
+
+
+def open_binary(name: str, *, limit: int) -> IO[bytes]:
+    """Open a file or URL for a decoder; of a URL at most `limit` bytes are fetched."""
     return _open_url(name, limit) if URL.match(name) else _open_file(name, name)
 
 
@@ -109,20 +148,14 @@ def refusal(url: str, protocols: Sequence[str] = PROTOCOLS) -> str:
 
 
 def remote(url: str) -> tuple[Any, str]:
-    """The file system of a URL that may be opened, and the path there; fsspec's file systems bound its time.
-
-    Raises
-    ------
-    AudioError
-        When it may not be opened.
-    """
+    """The file system of a URL that may be opened, and the path there."""
     from fsspec.core import url_to_fs
 
     if reason := refusal(url):
         raise AudioError(url, reason)
     protocol, _, rest = url.partition("://")
-    found: tuple[Any, str] = url_to_fs(f"{protocol.lower()}://{rest}")
-    return found
+    system, path = url_to_fs(f"{protocol.lower()}://{rest}")
+    return system, str(path)
 
 
 def local_path(name: str) -> str | None:
@@ -130,7 +163,7 @@ def local_path(name: str) -> str | None:
     if not URL.match(name):
         return name
     is_file = name.lower().startswith("file://") and not refusal(name)
-    return str(remote(name)[1]) if is_file else None
+    return remote(name)[1] if is_file else None
 
 
 def os_reason(error: OSError) -> str:

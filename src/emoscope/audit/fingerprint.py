@@ -21,7 +21,6 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from .. import audio
-from ..audio import media
 
 RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
@@ -100,7 +99,7 @@ def fingerprint(path: str) -> Fingerprint:
     AudioError
         When it cannot be read.
     """
-    signal = media.load(path)
+    signal = audio.load(path)
     steps = np.rint(signal.samples * 32768.0).astype("<i4")
     heard = np.flatnonzero(steps)
     steps = steps[heard[0] : heard[-1] + 1] if len(heard) else steps[:0]

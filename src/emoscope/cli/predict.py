@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from ..audio import media
+    from ..audio import opening
     from ..prediction import Predictor
     from ..prediction.output import Writer, format_of, predict_files
 
@@ -105,7 +105,7 @@ def _run(given: argparse.Namespace) -> int:
     errors: list[EmoscopeError] = []
     for name in given.files:
         try:
-            paths += media.find([name])
+            paths += opening.find([name])
         except AudioError as error:
             errors.append(error)
     paths = list(dict.fromkeys(paths))

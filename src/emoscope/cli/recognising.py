@@ -133,7 +133,7 @@ def show(
     dark: Annotated[bool, typer.Option("--dark", help="For dark paper.")] = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
-    from ..audio import media
+    from .. import audio
     from ..report import plots
     from . import terminal
 
@@ -142,7 +142,7 @@ def show(
     signals, refused = [], []
     for file in files:
         try:
-            signals.append(media.load(file))
+            signals.append(audio.load(file))
         except AudioError as error:
             refused.append(error)
     if signals:

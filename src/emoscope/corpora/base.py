@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from ..audio import media
+from ..audio.opening import SOUND_ENDINGS
 from ..errors import AudioError
 
 Row: TypeAlias = dict[str, Any]
@@ -156,6 +156,6 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
         subfolders[:] = sorted(s for s in subfolders if s != "__MACOSX" and not s.startswith("."))
         for file in files:
             ending = os.path.splitext(file)[1].lower().lstrip(".")
-            if ending in media.SOUND_ENDINGS and not file.startswith("."):
+            if ending in SOUND_ENDINGS and not file.startswith("."):
                 found.append(Path(folder, file))
     return sorted(found), errors

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from ..audio import media
+from ..audio.opening import ENDINGS
 from ..errors import CorpusError
 
 MAX_RATIO = 100
@@ -79,7 +79,7 @@ def unpack(
 
 
 def _is_audio(path: PurePosixPath) -> bool:
-    return path.suffix.lower().lstrip(".") in media.ENDINGS
+    return path.suffix.lower().lstrip(".") in ENDINGS
 
 
 def _destination(archive: Path, member: zipfile.ZipInfo) -> PurePosixPath:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ..audio import media
+from .. import audio
 from ..audio.opening import URL, open_binary, os_reason
 from ..corpora.base import COLUMNS
 from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
@@ -236,7 +236,7 @@ def _check_audio(path: str) -> None:
     AudioError
         When its beginning cannot be decoded.
     """
-    media.rate_of(path)
+    audio.rate_of(path)
 
 
 def _read(source: IO[bytes], path: str) -> bytes:

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import compute
-from ..audio import Signal, media
+from .. import audio, compute
+from ..audio import Signal
 from ..compute.tasks import WorkerDiedError
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
@@ -327,7 +327,7 @@ def _take(rows: _Rows, index: int, clip: _Clip, extracted: _Extracted, store: St
 def _extract_clip(clip: _Clip, *, features: Sequence[Feature], identify: bool) -> _Extracted:
     """Decode a clip once and compute the features it lacks; runs in a worker."""
     found = content.read(clip.path) if identify else None
-    spectrum = Spectrum(media.load(clip.path))
+    spectrum = Spectrum(audio.load(clip.path))
     values = [_computed(features[number], spectrum, clip.path) for number in clip.lacking]
     if found is not None and content.stamp(clip.path) != found.stamp:
         found = None  # the file was changed meanwhile: nobody knows which content these belong to

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..audio import Signal, media
+from .. import audio
+from ..audio import Signal
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
 from ..labels import in_order
@@ -164,7 +165,7 @@ def judge(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Judge
 
     def hear(path: str) -> tuple[NDArray[Any], NDArray[Any]] | AudioError:
         try:
-            found = [predictor.judge(piece) for piece in _pieces(media.load(path), model.card)]
+            found = [predictor.judge(piece) for piece in _pieces(audio.load(path), model.card)]
         except AudioError as error:
             return error
         logits = np.mean([piece.logits for piece in found], axis=0)

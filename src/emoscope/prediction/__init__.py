@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import modelfile
-from ..audio import Signal, media
+from .. import audio, modelfile
+from ..audio import Signal
 from ..errors import EmoscopeError, ModelError
 from ..files import DATA
 from ..modelfile import ModelFile
@@ -142,7 +142,7 @@ class Predictor:
         ----------
         source : str, path-like, Signal, array or iterator of Signal
             A file of any format; samples of shape (n_samples,) or (n_samples, n_channels): floats
-            in [-1, 1], int16 or int32; or pieces as :func:`emoscope.audio.media.blocks` gives them.
+            in [-1, 1], int16 or int32; or pieces as :func:`emoscope.audio.blocks` gives them.
         rate : int, optional
             Sample rate of an array in Hz.
         timeline : bool
@@ -311,12 +311,12 @@ def _pieces(
 ) -> tuple[Iterator[Signal], str]:
     """The recording piece by piece, and its name."""
     if isinstance(source, Signal):
-        return iter((media.from_array(source.samples, source.rate, source.path),)), source.path
+        return iter((audio.from_array(source.samples, source.rate, source.path),)), source.path
     if isinstance(source, (str, os.PathLike)):
-        return media.blocks(source, max_seconds=max_seconds), os.fspath(source)
+        return audio.blocks(source, max_seconds=max_seconds), os.fspath(source)
     if isinstance(source, Iterator):
         return source, ""
-    return iter((media.from_array(source, rate),)), ""
+    return iter((audio.from_array(source, rate),)), ""
 
 
 def _cores() -> int:

@@ -208,7 +208,7 @@ def predict_files(
     ----------
     predictor : Predictor
     files : sequence of str
-        As given by :func:`emoscope.audio.media.find`.
+        As given by :func:`emoscope.audio.opening.find`.
     timeline, jobs
         As for :meth:`~emoscope.prediction.Predictor.predict_many`.
     adapt : bool or None

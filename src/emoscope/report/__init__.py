@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from .. import audio
-from ..audio import media
 from ..errors import AudioError
 from ..evaluation import metrics, significance
 from ..evaluation.result import Result
@@ -158,7 +157,7 @@ def _playable(path: str | None) -> str | None:
     import soundfile
 
     try:
-        signal = audio.resample(media.load(path), PLAY_RATE)
+        signal = audio.resample(audio.load(path), PLAY_RATE)
     except AudioError:
         return None
     samples = signal.samples * (PLAY_PEAK / max(float(np.abs(signal.samples).max()), 1e-9))

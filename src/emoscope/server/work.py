@@ -22,7 +22,8 @@ import soundfile
 import soxr
 from starlette.datastructures import UploadFile
 
-from ..audio import Signal, media
+from .. import audio
+from ..audio import Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
 from ..prediction import Predictor
@@ -177,7 +178,7 @@ class Service:
 
     def _pieces(self, path: str, ticket: Ticket, deadline: float) -> Iterator[Signal]:
         """The recording piece by piece, as long as there is time and somebody waits for it."""
-        for piece in media.blocks(path, max_seconds=self.limits.seconds):
+        for piece in audio.blocks(path, max_seconds=self.limits.seconds):
             ticket.check()
             if time.monotonic() > deadline:
                 seconds = self.limits.request_seconds

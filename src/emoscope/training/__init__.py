@@ -25,10 +25,9 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
-from .. import modelfile, models
+from .. import audio, modelfile, models
 from .._version import __version__
 from ..audio import level as preprocess
-from ..audio import media
 from ..corpus import Corpus
 from ..dataset import bundled
 from ..errors import AudioError, CorpusError, FeatureError
@@ -266,7 +265,7 @@ def common_rate(corpus: Corpus) -> int:
     rates: set[int] = set()
     for path in corpus.table["path"]:
         try:
-            rates.add(media.rate_of(str(path)))
+            rates.add(audio.rate_of(str(path)))
         except AudioError:  # the embedded features come without recordings
             rates.add(bundled.RATE if corpus.name == "ravdess" else 0)
         if len(rates) > 1:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...audio import Signal, f0_energy, media
+from ...audio import Signal, f0_energy, load
 from ...features import filters
 from ...features.spectrum import Spectrum
 from ...files import printable
@@ -217,7 +217,7 @@ def show(
 
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
     drawn = [registry.get(name) for name in panels]
-    signals = [clip if isinstance(clip, Signal) else media.load(clip) for clip in listed]
+    signals = [clip if isinstance(clip, Signal) else load(clip) for clip in listed]
     called = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     longest = max(signal.duration for signal in signals)
     with style(dark):

@@ -1,0 +1,201 @@
+"""Decodes with FFmpeg what libsndfile cannot: the sound of video files, M4A, WebM, WMA, AMR …
+
+The program ``ffmpeg`` is used where it is installed, else the package ``av`` (PyAV); neither is
+required. PyAV runs in a process of its own, which is this very file run as a program: a damaged
+file can crash FFmpeg's decoders, and a crash must cost that file alone. Only containers of one
+recording are accepted: playlists and other formats that can point at further files or addresses
+are refused. Either way the sound arrives through a pipe as a Sun AU stream of big-endian 32-bit
+floats, channels interleaved.
+
+As the program, it starts in a twentieth of a second because it imports nothing of emoscope, nor
+NumPy.
+"""
+
+from __future__ import annotations
+
+import array
+import importlib.util
+import itertools
+import os
+import shutil
+import struct
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,live_flv,matroska,webm,"
+    "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tak,tta,w64,wav,wv"
+)
+"""FFmpeg's demuxers of containers that hold their recording inside the file itself."""
+
+PATIENCE = 120.0
+"""Seconds that FFmpeg may take for the next block of sound."""
+
+_AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the samples, size, encoding, rate, channels
+_AU_FLOATS, _AU_UNKNOWN_SIZE = 6, 0xFFFFFFFF
+_BLOCK_BYTES = 2**20
+_NO_SOUND = "holds no sound"
+
+
+class DecodingError(Exception):
+    """FFmpeg cannot decode a file; the message says why, without naming the file."""
+
+
+def decode(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Decode the first sound stream of a local file.
+
+    Yields
+    ------
+    (ndarray of float32, shape (n_samples, n_channels); int)
+        Consecutive samples, and the sample rate in Hz.
+
+    Raises
+    ------
+    DecodingError
+        When there is no FFmpeg here, or it cannot decode the file.
+    """
+    url = f"file:{os.path.abspath(path)}"
+    program = shutil.which("ffmpeg")
+    if program:
+        command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"]
+        command += ["-format_whitelist", CONTAINERS, "-i", url]
+        command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    elif importlib.util.find_spec("av"):
+        command = [sys.executable, "-I", __file__, url]
+    else:
+        raise DecodingError(
+            "not audio that libsndfile can read; video files and further formats are read when the "
+            "program ffmpeg or the package 'av' is installed"
+        )
+    yield from _run(command, url)
+
+
+def _run(command: Sequence[str], url: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """The sound that a program writes to its standard output."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
+        )
+        assert process.stdout is not None
+        is_begun = False
+        try:
+            for block in _in_time(_au_blocks(process.stdout), process):
+                is_begun = True
+                yield block
+            status = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise DecodingError(f"damaged: its decoder did not end in {PATIENCE:g} s") from None
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        messages.seek(0)
+        said = messages.read(100_000).decode(errors="replace")
+    if status < 0:
+        raise DecodingError("damaged: its decoder crashed")
+    # A Matroska file that breaks off is no error to FFmpeg, only a remark.
+    if status or "ended prematurely" in said:
+        lines = [
+            line.strip() for line in said.replace(url, "the file").splitlines() if line.strip()
+        ]
+        reason = lines[-1] if lines else "nothing"
+        if reason == _NO_SOUND or "matches no streams" in said:
+            raise DecodingError(_NO_SOUND)
+        kind = "not audio that libsndfile or ffmpeg can read, or damaged"
+        raise DecodingError(
+            f"{'damaged or truncated' if is_begun else kind}; ffmpeg says: {reason}"
+        )
+
+
+def _in_time(
+    pieces: Iterator[tuple[NDArray[np.float32], int]], process: subprocess.Popen[bytes]
+) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """The pieces while each comes in time: a damaged file can keep a decoder busy for ever."""
+    is_late = threading.Event()
+
+    def give_up() -> None:
+        is_late.set()
+        process.kill()
+
+    while True:
+        timer = threading.Timer(PATIENCE, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            piece = next(pieces, None)
+        finally:
+            timer.cancel()
+        if is_late.is_set():
+            raise DecodingError(f"damaged: its decoder found nothing within {PATIENCE:g} s")
+        if piece is None:
+            return
+        yield piece
+
+
+def _au_blocks(stream: IO[bytes]) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Samples and rate of an AU stream of big-endian 32-bit floats."""
+    import numpy as np
+
+    header = stream.read(_AU_HEADER.size)
+    if len(header) < _AU_HEADER.size:
+        return
+    _, offset, _, _, rate, channels = _AU_HEADER.unpack(header)
+    stream.read(offset - _AU_HEADER.size)
+    frame_bytes = 4 * channels
+    while content := stream.read(max(1, _BLOCK_BYTES // frame_bytes) * frame_bytes):
+        whole = content[: len(content) - len(content) % frame_bytes]
+        if whole:
+            yield np.frombuffer(whole, ">f4").astype(np.float32).reshape(-1, channels), rate
+
+
+def _write_au(url: str) -> None:
+    """Decode with PyAV to standard output."""
+    import av
+
+    out = sys.stdout.buffer
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    with av.open(url, options=options, metadata_errors="replace") as container:
+        if not container.streams.audio:
+            raise ValueError(_NO_SOUND)
+        packed = av.AudioResampler(format="flt")
+        is_begun = False
+        for decoded in itertools.chain(container.decode(audio=0), [None]):
+            for frame in packed.resample(decoded):
+                channels = frame.layout.nb_channels
+                if not is_begun:
+                    about = (_AU_UNKNOWN_SIZE, _AU_FLOATS, frame.sample_rate, channels)
+                    out.write(_AU_HEADER.pack(b".snd", _AU_HEADER.size, *about))
+                    is_begun = True
+                samples = array.array("f", bytes(frame.planes[0])[: 4 * channels * frame.samples])
+                if sys.byteorder == "little":
+                    samples.byteswap()
+                out.write(samples)
+
+
+def _main() -> int:
+    """Decode the file named on the command line; 1 and the reason in one line when it cannot be."""
+    try:
+        _write_au(sys.argv[1])
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader needs no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except Exception as error:  # every decoder brings exceptions of its own
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        print(" ".join(reason.split())[:300], file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
