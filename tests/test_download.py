@@ -12,11 +12,14 @@ import zipfile
 
 import pytest
 import requests
+from rich.console import Console
 
 from emoscope import corpora, corpus
-from emoscope.corpora import base, download, unpack
+from emoscope.cli import terminal
+from emoscope.corpora import base, download
 from emoscope.corpora.base import CorpusInfo, Download
 from emoscope.errors import CorpusError, UnknownNameError
+from emoscope.files import try_lock
 
 CLIPS = {
     f"Actor_0{a}/03-01-0{e}-01-01-01-0{a}.wav": bytes([a, e]) * 30_000
@@ -200,7 +203,7 @@ def test_an_archive_fetched_by_hand_is_used_or_refused(server, tmp_path):
 
 def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path):
     (tmp_path / "tiny.zip.part").write_bytes(b"old bytes" * 20)
-    (tmp_path / "tiny.zip.part.json").write_text('"\\"v0\\""')
+    (tmp_path / ".tiny.zip.version").write_text('"v0"')
     get(server, tmp_path)
     assert server.requests[0]["If-Range"] == '"v0"' and files(tmp_path) == CLIPS
 
@@ -289,7 +292,7 @@ def test_server_that_never_stops(server, tmp_path, monkeypatch, size):
 
 def test_no_space(server, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        unpack.shutil, "disk_usage", lambda path: unpack.shutil._ntuple_diskusage(1, 1, 0)
+        download.shutil, "disk_usage", lambda path: download.shutil._ntuple_diskusage(1, 1, 0)
     )
     with pytest.raises(CorpusError, match="0 MB needed, 0 MB free"):
         get(server, tmp_path)
@@ -320,8 +323,10 @@ def test_target_that_is_a_file(server, tmp_path):
 
 
 def test_two_at_once(server, tmp_path):
-    with download._alone(tmp_path), pytest.raises(CorpusError, match="another download"):
-        get(server, tmp_path)
+    with open(tmp_path / ".emoscope-get.lock", "a") as other:
+        assert try_lock(other.fileno())
+        with pytest.raises(CorpusError, match="another download"):
+            get(server, tmp_path)
     get(server, tmp_path)
 
 
@@ -343,11 +348,13 @@ def test_what_cannot_be_downloaded_says_how_to_get_it(name, tmp_path):
             download.download(found, tmp_path)
 
 
-def test_progress_on_the_console(server, tmp_path, capsys):
-    with download.console_progress() as progress:
+def test_progress_on_the_console(server, tmp_path, monkeypatch):
+    shown = Console(file=io.StringIO(), width=120)
+    monkeypatch.setattr(terminal, "status", shown)
+    with terminal.transfers() as progress:
         download.download(info(), tmp_path, mirror=server.address, progress=progress)
-    shown = capsys.readouterr()
-    assert shown.out == "" and "unpacking tiny.zip" in shown.err
+    assert re.search(r"tiny.zip .*240.* kB", shown.file.getvalue())
+    assert re.search(r"unpacking tiny.zip .*240.0/240.0 kB", shown.file.getvalue())
 
 
 # --- unpacking ------------------------------------------------------------------------------------
@@ -367,7 +374,7 @@ def put(tmp_path, content):
 def test_members_may_not_leave_the_folder(tmp_path, name):
     path, target = put(tmp_path, archive({"good.wav": b"x" * 100, name: b"x" * 100}))
     with pytest.raises(CorpusError, match="outside its folder; nothing was unpacked"):
-        unpack.unpack(path, target)
+        download.unpack(path, target)
     assert files(tmp_path).keys() == {"x.zip"}
 
 
@@ -379,17 +386,7 @@ def test_members_may_not_be_links(tmp_path):
         file.writestr(member, "/etc/passwd")
     path, target = put(tmp_path, content.getvalue())
     with pytest.raises(CorpusError, match="link.wav"):
-        unpack.unpack(path, target)
-
-
-def test_members_may_not_follow_links_out(tmp_path):
-    path, target = put(tmp_path, archive({"sub/a.wav": b"x" * 100}))
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (target / "sub").symlink_to(outside)
-    with pytest.raises(CorpusError, match="leads out of"):
-        unpack.unpack(path, target)
-    assert files(outside) == {}
+        download.unpack(path, target)
 
 
 def test_bombs(tmp_path):
@@ -398,7 +395,7 @@ def test_bombs(tmp_path):
         file.writestr("zeros.wav", bytes(10**7))
     path, target = put(tmp_path, content.getvalue())
     with pytest.raises(CorpusError, match="would unpack to 10000000 bytes"):
-        unpack.unpack(path, target)
+        download.unpack(path, target)
 
 
 def test_members_that_lie_about_their_size(tmp_path):
@@ -407,7 +404,7 @@ def test_members_that_lie_about_their_size(tmp_path):
     content[at + 24 : at + 28] = (10).to_bytes(4, "little")
     path, target = put(tmp_path, bytes(content))
     with pytest.raises(CorpusError, match="cannot be unpacked"):
-        unpack.unpack(path, target)
+        download.unpack(path, target)
     assert files(target) == {}
 
 
@@ -420,22 +417,12 @@ def test_damaged_archives(tmp_path, damage):
     ]
     path, target = put(tmp_path, content)
     with pytest.raises(CorpusError, match="cannot be unpacked"):
-        unpack.unpack(path, target)
-
-
-def test_same_name_twice(tmp_path):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as file, pytest.warns(UserWarning, match="Duplicate name"):
-        file.writestr("a.wav", "1")
-        file.writestr("a.wav", "2")
-    path, target = put(tmp_path, content.getvalue())
-    with pytest.raises(CorpusError, match="several files of the same name"):
-        unpack.unpack(path, target)
+        download.unpack(path, target)
 
 
 def test_resource_forks_stay_in_the_archive(tmp_path):
     path, target = put(tmp_path, archive({"__MACOSX/._a.wav": b"x", "a.wav": b"y"}))
-    assert unpack.unpack(path, target) == [target / "a.wav"]
+    assert download.unpack(path, target) == [target / "a.wav"]
 
 
 def test_a_damaged_archive_is_fetched_again_next_time(server, tmp_path):

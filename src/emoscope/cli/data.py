@@ -58,7 +58,7 @@ def get(
 
     info = info_of(name)
     terminal.status.print(f"{info.title}. Licence: {info.licence}", soft_wrap=True)
-    with download.console_progress() as report:
+    with terminal.transfers() as report:
         folder = download.download(
             info, to or Path(name), parts=part, mirror=mirror, progress=report
         )

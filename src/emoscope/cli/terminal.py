@@ -17,7 +17,16 @@ from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from ..errors import AudioError, EmoscopeError
@@ -62,6 +71,24 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar of bytes for each file on standard error; yields what a download reports to."""
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(), console=status, disable=status.quiet,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with bars:
+
+        def report(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield report
 
 
 @contextmanager

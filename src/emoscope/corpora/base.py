@@ -27,16 +27,8 @@ COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
 class Download:
     """One file of a corpus on its publisher's server.
 
-    Attributes
-    ----------
-    url : str
-        Where it is.
-    size : int, optional
-        Its length in bytes, where the publisher states it.
-    md5 : str, optional
-        Its MD5 checksum in hexadecimal, where the publisher states it.
-    part : str, optional
-        What it holds, where a corpus comes in parts: ``"speech"``, ``"song"``.
+    ``size`` (bytes) and ``md5`` (hexadecimal) are None where the publisher does not state them;
+    ``part`` names what the file holds where a corpus comes in parts: ``"speech"``, ``"song"``.
     """
 
     url: str
@@ -99,25 +91,24 @@ class CorpusInfo:
         clip = {"clip": path.stem, "path": str(path), "emotion": emotion, "corpus": self.name}
         return {**clip, **parsed}
 
-    def scan(self, root: str | os.PathLike[str]) -> pd.DataFrame:
-        """Return the table of this corpus's clips below a folder, sorted by clip.
+    def rows(self, paths: Iterable[Path]) -> dict[Path, Row]:
+        """The row of each path that is a clip of this corpus; see :meth:`row`."""
+        parsed = ((path, self.row(path)) for path in paths)
+        return {path: row for path, row in parsed if row is not None}
+
+    def table(self, root: Path, rows: Mapping[Path, Row]) -> pd.DataFrame:
+        """The table of the clips below `root`, sorted by clip.
 
         Of several copies of one clip, as in the archives on Kaggle, the one nearest to `root`
         counts.
         """
-        return self.table(Path(root), list_audio(root)[0])
-
-    def table(self, root: Path, paths: Iterable[Path]) -> pd.DataFrame:
-        """Return the table of those `paths` that are clips of this corpus; see :meth:`scan`."""
-        rows: dict[str, Row] = {}
-        for path in sorted(paths, key=lambda p: (len(p.parts), str(p))):
-            row = self.row(path)
-            if row is not None:
-                rows.setdefault(row["clip"], row)
-        if rows and self.speaker_facts is not None:
-            facts = self.speaker_facts(root)
-            rows = {clip: {**row, **facts.get(row["speaker"], {})} for clip, row in rows.items()}
-        return as_table(rows[clip] for clip in sorted(rows))
+        clips: dict[str, Row] = {}
+        for path in sorted(rows, key=lambda path: (len(path.parts), str(path))):
+            clips.setdefault(rows[path]["clip"], rows[path])
+        facts = self.speaker_facts(root) if clips and self.speaker_facts is not None else {}
+        return as_table(
+            {**clips[clip], **facts.get(clips[clip]["speaker"], {})} for clip in sorted(clips)
+        )
 
 
 def as_table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -140,7 +131,7 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
     Films are left alone, for many corpora hold each clip as a film too; so are hidden files and the
     resource forks that macOS puts into archives. Links to folders are followed, each folder once.
     """
-    found: list[Path] = []
+    recordings: list[Path] = []
     errors: list[AudioError] = []
     seen: set[tuple[int, int]] = set()
 
@@ -157,5 +148,5 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
         for file in files:
             ending = os.path.splitext(file)[1].lower().lstrip(".")
             if ending in SOUND_ENDINGS and not file.startswith("."):
-                found.append(Path(folder, file))
-    return sorted(found), errors
+                recordings.append(Path(folder, file))
+    return sorted(recordings), errors

@@ -1,28 +1,34 @@
-"""Fetches a corpus from its publisher: resume, checksum, progress, unpacking.
+"""Fetches a corpus from its publisher: resume, checksum, unpacking.
 
 What was received of a file stays in ``<file>.part``. The next attempt asks for the rest only
 (HTTP ``Range``, guarded by ``If-Range`` so that a file that has changed meanwhile starts anew). A
 file counts as received when its size and checksum are those that the corpus file states; then it is
 unpacked, and a marker keeps it from being fetched again.
+
+An archive is not trusted: where its members would go and how large they say they are is looked at
+before the first of them is decompressed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
+import shutil
+import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..audio.opening import ENDINGS
 from ..errors import CorpusError, UnknownNameError
-from ..files import write_atomically
+from ..files import try_lock, write_atomically
 from .base import CorpusInfo, Download
-from .unpack import DamageError, need_space, unpack
 
 if TYPE_CHECKING:
     import requests
@@ -30,20 +36,20 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with what is being done, bytes done, and bytes in all where known."""
 
-ATTEMPTS = 5
-"""How often in a row a transfer may break without a single byte gained."""
-
-PAUSE = 0.5
-"""Seconds before the second attempt; each further pause is twice as long."""
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and for the next bytes."""
-
-MAX_BYTES = 20 * 2**30
-"""Largest file that is accepted when its publisher states no size: 20 GiB."""
+ATTEMPTS = 5  # how often in a row a transfer may break without a single byte gained
+PAUSE = 0.5  # seconds before the second attempt; each further pause is twice as long
+TIMEOUT = (10.0, 60.0)  # seconds to wait for a connection, and for the next bytes
+MAX_BYTES = 20 * 2**30  # of a file whose publisher states no size
+MAX_RATIO = 100  # of unpacked to packed bytes; speech reaches about 3 : 1, a bomb 1000 : 1
 
 _BLOCK = 2**14  # bytes received at a time, of which a broken transfer loses the last
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# zipfile reports encryption as RuntimeError, unknown compression as NotImplementedError.
+
+
+class DamageError(CorpusError):
+    """An archive cannot be what its publisher put there: damaged, or without a recording."""
 
 
 def download(
@@ -85,45 +91,22 @@ def download(
     """
     if not info.downloads:
         raise CorpusError(f"{info.title} cannot be downloaded by a program; {info.obtain}")
-    known = [d.part for d in info.downloads]
+    names = [item.part for item in info.downloads]
     for part in parts or ():
-        if part not in known:
-            raise UnknownNameError(f"part of {info.name}", part, known)
+        if part not in names:
+            raise UnknownNameError(f"part of {info.name}", part, names)
     folder = Path(target)
-    report: Progress = progress or (lambda what, done, total: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with open(folder / ".emoscope-get.lock", "a") as lock:
+            if not try_lock(lock.fileno()):
+                raise CorpusError(f"{folder}: another download into this folder is running")
             for item in info.downloads:
                 if parts is None or item.part in parts:
-                    _get(item, folder, mirror, report)
+                    _get(item, folder, mirror, progress or (lambda what, done, total: None))
     except OSError as error:
         raise CorpusError(f"{folder}: {_os_reason(error)}") from None
     return folder
-
-
-@contextlib.contextmanager
-def console_progress() -> Iterator[Progress]:
-    """A progress bar on standard error for :func:`download`: bytes, speed and time left."""
-    from rich import progress as bars
-    from rich.console import Console
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=Console(stderr=True)) as display:
-        tasks: dict[str, bars.TaskID] = {}
-
-        def report(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = display.add_task(what, total=total)
-            display.update(tasks[what], completed=done, total=total)
-
-        yield report
 
 
 def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> None:
@@ -134,22 +117,18 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
     archive = folder / item.file_name
     by_hand = archive.exists()
     if by_hand:
-        fault = _fault(item, archive)
-        if fault:
+        if fault := _fault(item, archive):
             raise CorpusError(f"{archive}: {fault}; move it away and run the command again")
     else:
         partial = folder / f"{item.file_name}.part"
         url = f"{mirror.rstrip('/')}/{item.file_name}" if mirror else item.url
         _fetch(url, item, partial, report)
-        fault = _fault(item, partial)
-        if fault:
-            _discard(partial)
+        if fault := _fault(item, partial):
+            partial.unlink()
             raise CorpusError(f"{url}: {fault}. It was deleted; run the command again")
         os.replace(partial, archive)
-        _origin_file(partial).unlink(missing_ok=True)
-    what = f"unpacking {item.file_name}"
     try:
-        files = unpack(archive, folder, progress=lambda done, total: report(what, done, total))
+        files = unpack(archive, folder, progress=report)
     except DamageError as error:
         if by_hand or item.md5 is not None:  # not ours to delete, or what the publisher has
             raise CorpusError(f"{error}; move it away and run the command again") from None
@@ -173,24 +152,19 @@ def _fetch(url: str, item: Download, partial: Path, report: Progress) -> None:
     """Receive the whole file into `partial`, asking again for the rest when a transfer breaks."""
     import requests
 
+    breaks = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     failures = 0
     with requests.Session() as session:
-        while True:
-            before = partial.stat().st_size if partial.exists() else 0
-            if item.size is not None and before == item.size:
-                return
+        while (before := _size(partial)) != item.size:
             try:
-                if _transfer(session, url, item, partial, report):
+                if _receive(session, url, item, partial, report):
                     return
                 reason = "the server is busy or closed the connection early"
-            except (requests.ConnectionError, requests.Timeout):
-                reason = "the server cannot be reached or does not answer"
-            except requests.exceptions.ChunkedEncodingError:
-                reason = "the transfer broke"
+            except breaks:
+                reason = "the server cannot be reached, or the transfer broke"
             except requests.RequestException as error:
                 raise CorpusError(f"{url}: {error}") from None
-            gained = partial.exists() and partial.stat().st_size > before
-            failures = 1 if gained else failures + 1
+            failures = 1 if _size(partial) > before else failures + 1
             if failures >= ATTEMPTS:
                 raise CorpusError(
                     f"{url}: {reason}; what was received is kept, run the command again to continue"
@@ -198,34 +172,35 @@ def _fetch(url: str, item: Download, partial: Path, report: Progress) -> None:
             time.sleep(PAUSE * 2**failures)
 
 
-def _transfer(
+def _receive(
     session: requests.Session, url: str, item: Download, partial: Path, report: Progress
 ) -> bool:
-    """One request; True when the file is complete."""
-    have = partial.stat().st_size if partial.exists() else 0
-    origin = _origin(partial)
+    """Ask once for what `partial` lacks; True when the file is complete."""
+    have, version_file = _size(partial), partial.with_name(f".{item.file_name}.version")
+    version = version_file.read_text(encoding="utf-8") if version_file.exists() else ""
     # Bytes as they are stored: positions in a compressed transfer would mean nothing.
     headers = {"Accept-Encoding": "identity"}
-    if have and (origin or item.md5):  # either proves that both parts are of one file
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": origin} if origin else {})
+    if have and (version or item.md5):  # either proves that both parts are of one file
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code in (408, 429) or response.status_code >= 500:
+        status = response.status_code
+        if status in (408, 429) or status >= 500:
             return False
-        if response.status_code == 416:  # nothing left to send, or a part that does not fit
-            _discard(partial)
+        if status not in (200, 206, 416):
+            raise CorpusError(f"{url}: the server answers {status} {response.reason}")
+        done, total = _extent(response)
+        if done != (0 if status == 200 else have):  # another part than was asked for, or none
+            partial.unlink(missing_ok=True)
             return False
-        if response.status_code not in (200, 206):
-            raise CorpusError(f"{url}: the server answers {response.status_code} {response.reason}")
-        start, total = _extent(response)
-        if start != (have if response.status_code == 206 else 0):
-            _discard(partial)
-            return False
-        limit = _limit(url, item, total)
-        need_space(partial.parent, (total or 0) - start)
-        write_atomically(_origin_file(partial), json.dumps(_validator(response)))
-        done = start
-        with open(partial, "r+b" if start else "wb") as file:
-            file.seek(start)
+        if item.size is not None and total not in (None, item.size):
+            raise CorpusError(
+                f"{url}: the server offers {total} bytes, but {item.file_name} has {item.size}; "
+                "the file was replaced or the address is wrong"
+            )
+        limit = item.size or min(total or MAX_BYTES, MAX_BYTES)
+        _need_space(partial.parent, (total or 0) - done)
+        write_atomically(version_file, _version(response))
+        with open(partial, "ab" if done else "wb") as file:
             for block in response.iter_content(_BLOCK):
                 done += len(block)
                 if done > limit:
@@ -233,54 +208,30 @@ def _transfer(
                 file.write(block)
                 report(item.file_name, done, total)
     if done > limit:
-        _discard(partial)
+        partial.unlink()
         raise CorpusError(f"{url}: the server sends more than the {limit} bytes expected")
     return total is None or done == total
 
 
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
 def _extent(response: requests.Response) -> tuple[int, int | None]:
-    """Position of the first byte of a response in the file, and the file's length."""
-    if response.status_code == 206:
-        match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None:
-            return -1, None
-        return int(match[1]), None if match[2] == "*" else int(match[2])
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    """Position of the first byte of a response in the file (-1: none), and the file's length."""
+    if response.status_code == 200:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdigit() else None
+    match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None:
+        return -1, None
+    return int(match[1]), None if match[2] == "*" else int(match[2])
 
 
-def _limit(url: str, item: Download, total: int | None) -> int:
-    """Most bytes to accept; refuses at once a file of another size than the corpus states."""
-    if item.size is not None and total is not None and total != item.size:
-        raise CorpusError(
-            f"{url}: the server offers {total} bytes, but {item.file_name} has {item.size}; "
-            "the file was replaced or the address is wrong"
-        )
-    if total is not None and total > MAX_BYTES:
-        raise CorpusError(f"{url}: {total} bytes is beyond the limit of {MAX_BYTES}")
-    return item.size or total or MAX_BYTES
-
-
-def _validator(response: requests.Response) -> str:
+def _version(response: requests.Response) -> str:
     """What tells this version of the file from others; weak tags cannot guard a range."""
     tag: str = response.headers.get("ETag", "")
-    if tag and not tag.startswith("W/"):
-        return tag
-    modified: str = response.headers.get("Last-Modified", "")
-    return modified
-
-
-def _origin_file(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.json")
-
-
-def _origin(partial: Path) -> str:
-    """The validator of the version that `partial` holds the beginning of."""
-    try:
-        origin = json.loads(_origin_file(partial).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return ""
-    return origin if isinstance(origin, str) else ""
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _fault(item: Download, file: Path) -> str:
@@ -288,41 +239,18 @@ def _fault(item: Download, file: Path) -> str:
 
     Where the publisher states no checksum, the archive's own have to do, when it is unpacked.
     """
-    size = file.stat().st_size
+    size = _size(file)
     if item.size is not None and size != item.size:
         return f"the file has {size} bytes, {item.size} are expected"
     if item.md5 is None:
         return ""
-    digest = hashlib.md5(usedforsecurity=False)
+    md5 = hashlib.md5(usedforsecurity=False)
     with open(file, "rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() == item.md5:
+        while block := content.read(2**20):
+            md5.update(block)
+    if md5.hexdigest() == item.md5:
         return ""
-    return (
-        f"checksum {digest.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
-    )
-
-
-def _discard(partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-    _origin_file(partial).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep two downloads from writing into one folder; released when the process ends, however."""
-    with open(folder / ".emoscope-get.lock", "a") as file:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: a second download there is the user's to avoid
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CorpusError(f"{folder}: another download into this folder is running") from None
-        yield
+    return f"checksum {md5.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
 
 
 def _os_reason(error: OSError) -> str:
@@ -331,3 +259,68 @@ def _os_reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return f"no permission to write {error.filename or 'here'}"
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+
+
+def unpack(archive: Path, target: Path, *, progress: Progress | None = None) -> list[Path]:
+    """Unpack a zip file into an existing folder, replacing files; returns the files written.
+
+    Raises :class:`CorpusError` when the archive is damaged (then a :class:`DamageError`) or hostile,
+    or does not fit on the disk.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            files = _checked(archive, opened.infolist())
+            total, done = sum(member.file_size for member in files.values()), 0
+            _need_space(target, total)
+            for path, member in files.items():
+                _extract(opened, member, target / path)
+                done += member.file_size
+                if progress is not None:
+                    progress(f"unpacking {archive.name}", done, total)
+            return [target / path for path in files]
+    except _DAMAGE as error:
+        raise DamageError(
+            f"{archive}: the archive is damaged and cannot be unpacked: {error}"
+        ) from None
+
+
+def _checked(
+    archive: Path, members: Sequence[zipfile.ZipInfo]
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The files of an archive by where they go, relative to the target folder."""
+    files = {}
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        inside = path.parts and not path.is_absolute() and ".." not in path.parts
+        if not inside or ":" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
+            raise CorpusError(
+                f"{archive}: the archive holds '{member.filename}', which would be written outside "
+                "its folder; nothing was unpacked"
+            )
+        if not member.is_dir() and path.parts[0] != "__MACOSX":
+            files[path] = member
+    if not any(path.suffix.lower().lstrip(".") in ENDINGS for path in files):
+        raise DamageError(f"{archive}: the archive holds no recording")
+    total = sum(member.file_size for member in files.values())
+    if total > MAX_RATIO * archive.stat().st_size:
+        raise CorpusError(f"{archive}: would unpack to {total} bytes, which no audio archive does")
+    return files
+
+
+def _need_space(folder: Path, needed: int) -> None:
+    """Refuse to begin what cannot be finished on this disk."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CorpusError(f"{folder}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+
+
+def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> None:
+    """Write one member; zipfile reads no more than it declares, and checks its CRC at the end."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.part")
+    try:
+        with opened.open(member) as source, open(temporary, "wb") as sink:
+            shutil.copyfileobj(source, sink)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

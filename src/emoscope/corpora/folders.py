@@ -10,6 +10,7 @@ emotions. Otherwise the speaker stays empty, and protocols that need it say so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,27 +36,22 @@ SPLITS = {
 def scan(
     root: Path, paths: Sequence[Path], labels: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Return the table of those `paths` that lie in a folder named after an emotion.
+    """The table of those `paths` below `root` that lie in a folder named after an emotion.
 
-    Parameters
-    ----------
-    root : Path
-        The corpus folder; names above it mean nothing.
-    paths : sequence of Path
-        The audio files below it.
-    labels : mapping of str to str, optional
-        The caller's own folder names → emotions.
+    `labels` are the caller's own folder names → emotions.
     """
     rows: list[Row] = []
-    others: list[tuple[str, ...]] = []
+    other_folders: list[tuple[str, ...]] = []
     for path in paths:
         relative = path.relative_to(root)
         folders = relative.parts[:-1]
         named = [folder for folder in folders if canonical(folder, labels)]
         if not named:
             continue
-        split = next((SPLITS[f.lower()] for f in folders if f.lower() in SPLITS), "")
-        others.append(tuple(f for f in folders if f != named[-1] and f.lower() not in SPLITS))
+        splits = [SPLITS[folder.lower()] for folder in folders if folder.lower() in SPLITS]
+        other_folders.append(
+            tuple(f for f in folders if f != named[-1] and f.lower() not in SPLITS)
+        )
         rows.append(
             {
                 "clip": printable(str(relative.with_suffix(""))),
@@ -64,11 +60,11 @@ def scan(
                 "label": printable(named[-1]),
                 "speaker": "",
                 "corpus": printable(root.resolve().name),
-                **({"split": split} if split else {}),
+                **({"split": splits[0]} if splits else {}),
             }
         )
     stems = [Path(row["path"]).stem for row in rows]
-    for names in (_varying_folder(others), _prefixes(stems)):
+    for names in (_varying_folder(other_folders), _prefixes(stems)):
         if _may_be_speakers(names, rows):
             for row, name in zip(rows, names, strict=True):
                 row["speaker"] = printable(name)
@@ -76,11 +72,11 @@ def scan(
     return as_table(_distinct(rows))
 
 
-def _varying_folder(others: Sequence[tuple[str, ...]]) -> list[str]:
+def _varying_folder(folders: Sequence[tuple[str, ...]]) -> list[str]:
     """The one level of folders besides the emotion that varies, if there is exactly one."""
-    if len({len(names) for names in others}) != 1:
+    if len({len(names) for names in folders}) != 1:
         return []
-    varying = [level for level in zip(*others, strict=True) if len(set(level)) > 1]
+    varying = [level for level in zip(*folders, strict=True) if len(set(level)) > 1]
     return list(varying[0]) if len(varying) == 1 else []
 
 
@@ -94,14 +90,12 @@ def _may_be_speakers(names: Sequence[str], rows: Sequence[Row]) -> bool:
     emotions: dict[str, set[str]] = {}
     for name, row in zip(names, rows, strict=False):
         emotions.setdefault(name, set()).add(row["emotion"])
-    return len(emotions) > 1 and all(len(found) > 1 for found in emotions.values())
+    return len(emotions) > 1 and all(len(spoken) > 1 for spoken in emotions.values())
 
 
 def _distinct(rows: list[Row]) -> list[Row]:
     """Give clips that differ in their ending alone a name with the ending."""
-    count: dict[str, int] = {}
-    for row in rows:
-        count[row["clip"]] = count.get(row["clip"], 0) + 1
+    count = Counter(row["clip"] for row in rows)
     for row in rows:
         if count[row["clip"]] > 1:
             row["clip"] += printable(Path(row["path"]).suffix)

@@ -22,7 +22,7 @@ import pandas as pd
 
 from .. import corpora
 from ..corpora import CorpusInfo, folders
-from ..corpora.base import COLUMNS, list_audio
+from ..corpora.base import COLUMNS, Row, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
 from . import manifests
@@ -228,27 +228,28 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
     paths, rejected = list_audio(root)
     if not paths:
         raise CorpusError(f"{root}: no audio file in this folder{_first(rejected)}. {_LAYOUTS}")
-    matches = {i.name: sum(i.row(p) is not None for p in paths) for i in _known()}
-    info = corpora.get(max(matches, key=lambda name: matches[name]))
-    sorted_by_emotion = folders.scan(root, paths, labels)
-    if matches[info.name] >= max(1, len(sorted_by_emotion)):
-        table = info.table(root, paths)
-        rejected += _refused(paths, table, info)
+    known = corpora.registry.members()
+    parsed = {name: info.rows(paths) for name, info in known.items()}
+    name, rows = max(parsed.items(), key=lambda item: len(item[1]))
+    by_emotion = folders.scan(root, paths, labels)
+    if len(rows) >= max(1, len(by_emotion)):
+        info = known[name]
+        table = info.table(root, rows)
+        rejected += _refused(paths, table, info, rows)
         return Corpus(info.name, table, info.licence, info.citation, rejected)
-    if sorted_by_emotion.empty:
+    if by_emotion.empty:
         raise CorpusError(
             f"{root}: {len(paths)} audio files, and none has a label that can be read. {_LAYOUTS}"
         )
-    rejected += _refused(paths, sorted_by_emotion, None)
-    return Corpus(sorted_by_emotion["corpus"].iloc[0], sorted_by_emotion, rejected=rejected)
-
-
-def _known() -> list[CorpusInfo]:
-    return list(corpora.registry.members().values())
+    rejected += _refused(paths, by_emotion, None, {})
+    return Corpus(by_emotion["corpus"].iloc[0], by_emotion, rejected=rejected)
 
 
 def _refused(
-    paths: Iterable[Path], table: pd.DataFrame, info: CorpusInfo | None
+    paths: Iterable[Path],
+    table: pd.DataFrame,
+    info: CorpusInfo | None,
+    parsed: Mapping[Path, Row],
 ) -> list[AudioError]:
     """A reason for every file that is not in the table."""
     used = set(table["path"])
@@ -256,9 +257,8 @@ def _refused(
     for path in paths:
         if str(path) in used:
             continue
-        row = info.row(path) if info else None
-        if row is not None:
-            reason = f"another copy of the clip {row['clip']}, which is used once"
+        if path in parsed:
+            reason = f"another copy of the clip {parsed[path]['clip']}, which is used once"
         elif info:
             reason = (
                 f"unlabelled: in {info.name} a file is named by {info.file_names}, "
