@@ -16,8 +16,8 @@ import soundfile
 import tiny_model
 from emoscope.cli import predict as predict_command
 from emoscope.modelfile.card import AdaptedHead
+from emoscope.prediction import Prediction
 from emoscope.prediction.output import Output
-from emoscope.prediction.prediction import Prediction
 from recordings import RATE, silence, voice
 from test_predict import at_level
 

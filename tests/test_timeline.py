@@ -19,9 +19,8 @@ from emoscope import audio
 from emoscope.audio.level import frame_levels
 from emoscope.audio.voice_activity import Frames, Hysteresis, stretches
 from emoscope.errors import UnknownNameError
-from emoscope.prediction import Predictor, formats, timeline
-from emoscope.prediction.prediction import Prediction
-from emoscope.prediction.timeline import Evidence, Segment, Window
+from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
+from emoscope.prediction.timeline import Inference, Window
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -90,7 +89,7 @@ def test_the_size_of_the_pieces_does_not_matter(
 
 
 def test_a_stream_judges_soon_when_asked(predictor: Predictor) -> None:
-    stream = predictor.stream(RATE, hop=0.5, first=0.5)
+    stream = predictor.stream(RATE, Windows(hop=0.5, first=0.5))
     samples = np.concatenate([silence(1.0), voice(4.0)])
     heard = 0.0
     for start in range(0, len(samples), 800):
@@ -198,14 +197,14 @@ def test_viterbi_against_every_path() -> None:
 
 def window(start: float, end: float, probabilities: list[float]) -> Window:
     values = np.array(probabilities, np.float32)
-    return Window(start, end, 0, Evidence(np.log(values), values, values, 0.0))
+    return Window(start, end, 0, Inference(np.log(values), values, values, 0.0))
 
 
 def test_smoothing_removes_a_single_outlier() -> None:
     sad, angry = [0.8, 0.2], [0.2, 0.8]
     windows = [window(t, t + 3.0, angry if t == 4 else sad) for t in range(9)]
     frames = Frames(np.ones(344, np.float32), np.full(344, -20.0, np.float32))
-    found = timeline.segments(
+    found = timeline.divide(
         windows, [(0.0, 11.0)], frames, seconds=11.0, hop=1.0, emotions=("sad", "angry")
     )
     assert [segment.emotion for segment in found] == ["sad"]
@@ -216,7 +215,7 @@ def test_a_lasting_change_is_kept() -> None:
     sad, angry = [0.8, 0.2], [0.2, 0.8]
     windows = [window(t, t + 3.0, sad if t < 5 else angry) for t in range(11)]
     frames = Frames(np.ones(407, np.float32), np.full(407, -20.0, np.float32))
-    found = timeline.segments(
+    found = timeline.divide(
         windows, [(0.0, 13.0)], frames, seconds=13.0, hop=1.0, emotions=("sad", "angry")
     )
     assert [segment.emotion for segment in found] == ["sad", "angry"]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..prediction.microphone import Session, Update
-from ..prediction.timeline import SILENCE
+from ..prediction.prediction import SILENCE
 
 COLOURS = {
     "neutral": "#b3bac2",

@@ -14,10 +14,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..errors import AudioError, EmoscopeError
+from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import printable, refuse_overwrite, write_atomically
-from ..prediction.prediction import Prediction
+from ..prediction import Prediction, Predictor
+from ..prediction.formats import (
+    TIMELINES,
+    csv_text,
+    format_of,
+    json_text,
+    table_text,
+    timeline_text,
+)
+from ..prediction.output import Output, predict_files
 from . import leave_standard_output, os_reason
 
 LITTLE = 1_000_000
@@ -98,8 +108,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     from ..audio import opening
-    from ..prediction import Predictor
-    from ..prediction.output import Writer, format_of, predict_files
 
     paths: list[str] = []
     errors: list[EmoscopeError] = []
@@ -154,6 +162,98 @@ def _run(given: argparse.Namespace) -> int:
     for left_out in errors:
         print(f"left out: {printable(str(left_out))}", file=sys.stderr)
     return 1 if errors else 0
+
+
+class Writer:
+    """What the command ``predict`` gives out: lines on standard output, or a file.
+
+    Parameters
+    ----------
+    format : str
+        ``table``, ``json``, ``csv``, or a name from :data:`TIMELINES`.
+    path : path-like, optional
+        Where to write; without it, standard output.
+    predictor : Predictor
+        Whose predictions they are.
+    timeline : bool
+        Whether segments are shown.
+    n_files : int
+        How many recordings there are; a format of one timeline takes one.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such format.
+    EmoscopeError
+        When a format of one timeline is to hold several.
+
+    Attributes
+    ----------
+    needs_timeline : bool
+        Whether the format cannot do without segments.
+    output : Output or None
+        The file that grows and can be continued, for json and csv.
+    """
+
+    def __init__(
+        self,
+        format: str,
+        path: str | os.PathLike[str] | None,
+        predictor: Predictor,
+        *,
+        timeline: bool,
+        n_files: int,
+    ) -> None:
+        if format not in ("table", "json", "csv", *TIMELINES):
+            raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
+        self.needs_timeline = format in TIMELINES
+        if self.needs_timeline and n_files > 1:
+            raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
+        if format == "table" and path is not None:
+            raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
+        self.format, self.path, self.timeline = format, path, timeline
+        self.emotions, self.model = predictor.emotions, predictor.model.identity
+        self.output: Output | None = None
+        if path is not None and format in ("json", "csv"):
+            self.output = Output(path, format, self.emotions, model=self.model, timeline=timeline)
+
+    def __enter__(self) -> Writer:
+        if self.format == "csv" and self.output is None:
+            self._print(self._csv([], header=True))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.output is not None:
+            self.output.__exit__(*error)
+
+    def show(self, prediction: Prediction) -> None:
+        """Give out one recording, unless :attr:`output` has it already."""
+        if self.output is not None:
+            return
+        if self.format == "json":
+            text = json_text(prediction, self.model, timeline=self.timeline)
+        elif self.format == "csv":
+            text = self._csv([prediction], header=False)
+        elif self.needs_timeline:
+            text = timeline_text(prediction, self.format)
+        else:
+            text = table_text(prediction, timeline=self.timeline)
+        self._print(text)
+
+    def _csv(self, predictions: Sequence[Prediction], *, header: bool) -> str:
+        return csv_text(
+            predictions, self.emotions, timeline=self.timeline, model=self.model, header=header
+        )
+
+    def _print(self, text: str) -> None:
+        if self.path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            try:
+                write_atomically(self.path, text)
+            except OSError as error:
+                raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
 def _is_little(paths: Sequence[str]) -> bool:

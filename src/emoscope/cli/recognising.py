@@ -40,13 +40,13 @@ def listen(
     ] = None,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
-    from ..prediction import Predictor, microphone, output
+    from ..prediction import Predictor, formats, microphone
     from . import live, terminal
 
     with microphone.Microphone(device) as source:
         session = microphone.Session(Predictor(model), source.rate, save=save)
         live.show(session.updates(source), session)
-    typer.echo(output.table_lines(session.finish(), timeline=True), nl=False)
+    typer.echo(formats.table_text(session.finish(), timeline=True), nl=False)
     if source.lost:
         often = "once" if source.lost == 1 else f"{source.lost} times"
         terminal.err.print(

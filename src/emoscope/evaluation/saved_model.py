@@ -165,7 +165,7 @@ def judge(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Judge
 
     def hear(path: str) -> tuple[NDArray[Any], NDArray[Any]] | AudioError:
         try:
-            found = [predictor.judge(piece) for piece in _pieces(audio.load(path), model.card)]
+            found = [predictor.infer(piece) for piece in _pieces(audio.load(path), model.card)]
         except AudioError as error:
             return error
         logits = np.mean([piece.logits for piece in found], axis=0)

@@ -1,8 +1,9 @@
-"""Predictions as files that other programs read.
+"""Predictions as text that other programs read, or people.
 
 ======== ==================================================== =====================
 name     what                                                 of
 ======== ==================================================== =====================
+table    lines for people                                     any number of files
 json     one object per line                                  any number of files
 csv      one row per file, or per segment with a timeline     any number of files
 textgrid Praat TextGrid: tiers ``emotion`` and ``confidence`` one timeline
@@ -16,47 +17,84 @@ Times are seconds from the start of the recording; text is UTF-8.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape, quoteattr
+from pathlib import Path
 
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import Prediction
-from .timeline import SILENCE, Segment
+from .prediction import SILENCE, Prediction, Segment
 
 
-def csv_columns(emotions: Sequence[str], *, timeline: bool) -> list[str]:
-    """Names of the columns of :func:`csv_rows`."""
-    shared = ["emotion", "confidence", *(f"p_{name}" for name in emotions)]
-    return ["file", *(["start", "end"] if timeline else []), *shared, "uncertain", "warnings"]
+def format_of(path: str | os.PathLike[str] | None) -> str:
+    """The format that the ending of a file's name means; ``table`` where it means none."""
+    ending = Path(path).suffix.lower().lstrip(".") if path is not None else ""
+    if ending == "jsonl":
+        return "json"
+    return ending if ending in ("json", "csv", *TIMELINES) else "table"
 
 
-def csv_rows(
-    prediction: Prediction, emotions: Sequence[str], *, timeline: bool
-) -> list[list[object]]:
-    """One row for the recording, or one for each of its segments.
+def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
+    """One recording for people to read: label, confidence, the next likely, warnings."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
+    doubt = "  uncertain" if prediction.uncertain else ""
+    name = printable(prediction.file) or "recording"
+    lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
+    lines += [f"    {warning}" for warning in prediction.warnings]
+    for part in prediction.segments if timeline else ():
+        label = f"{part.emotion} {part.confidence:.0%}"
+        lines.append(f"    {part.start:8.2f} – {part.end:8.2f} s  {label}")
+    return "\n".join(lines) + "\n"
 
-    Probabilities of segments without speech are empty; warnings are joined by ``"; "``.
+
+def json_text(prediction: Prediction, model: str, *, timeline: bool) -> str:
+    """One recording as a line of JSON that names the model; segments only with a timeline."""
+    shown = prediction if timeline else dataclasses.replace(prediction, segments=())
+    return f"{shown.to_json(model=model)}\n"
+
+
+def csv_text(
+    predictions: Iterable[Prediction],
+    emotions: Sequence[str],
+    *,
+    timeline: bool,
+    model: str | None = None,
+    header: bool = True,
+) -> str:
+    """A CSV table: one row for each recording or, with a timeline, for each of its segments.
+
+    Parameters
+    ----------
+    predictions : iterable of Prediction
+    emotions : sequence of str
+        Of the columns ``p_<emotion>``.
+    timeline : bool
+        Rows of segments, with their times; those without speech have no probabilities.
+    model : str, optional
+        What the column ``model`` holds; without it there is none.
+    header : bool
+        Whether the names of the columns come first.
     """
-    found = prediction.to_dict()
+    last = [] if model is None else [model]
     rows: list[list[object]] = []
-    for part in found["segments"] if timeline else [found]:
-        times = [part["start"], part["end"]] if timeline else []
-        probabilities = [part["probabilities"].get(name, "") for name in emotions]
-        label = [part["emotion"], part["confidence"], *probabilities]
-        judged = [str(found["uncertain"]).lower(), "; ".join(found["warnings"])]
-        rows.append([printable(prediction.file), *times, *label, *judged])
-    return rows
-
-
-def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
-    """A whole CSV table with its header."""
-    rows: list[Sequence[object]] = [csv_columns(emotions, timeline=timeline)]
+    if header:
+        times = ["start", "end"] if timeline else []
+        label = ["emotion", "confidence", *(f"p_{name}" for name in emotions)]
+        rows.append(["file", *times, *label, "uncertain", "warnings", *(["model"] if last else [])])
     for prediction in predictions:
-        rows += csv_rows(prediction, emotions, timeline=timeline)
-    return csv_lines(rows)
+        whole = prediction.to_dict()
+        judgement = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
+        for part in whole["segments"] if timeline else [whole]:
+            times = [part["start"], part["end"]] if timeline else []
+            by_emotion = [part["probabilities"].get(name, "") for name in emotions]
+            label = [part["emotion"], part["confidence"], *by_emotion]
+            rows.append([printable(prediction.file), *times, *label, *judgement, *last])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def textgrid(prediction: Prediction) -> str:
@@ -98,6 +136,9 @@ def eaf(prediction: Prediction) -> str:
 
     Source: Max Planck Institute for Psycholinguistics, "EAF format" 3.0.
     """
+    # It imports a client of HTTP, which takes longer than a label.
+    from xml.sax.saxutils import escape, quoteattr
+
     speech = _audible(prediction)
     times = [round(1000 * time) for segment in speech for time in (segment.start, segment.end)]
     slots = "".join(
@@ -156,13 +197,6 @@ def timeline_text(prediction: Prediction, name: str) -> str:
     if name not in TIMELINES:
         raise UnknownNameError("timeline format", name, TIMELINES)
     return TIMELINES[name](prediction)
-
-
-def csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as CSV text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _audible(prediction: Prediction) -> list[Segment]:

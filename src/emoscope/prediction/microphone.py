@@ -2,21 +2,17 @@
 
 Sound comes in blocks, from the microphone (:class:`Microphone`, through the package sounddevice) or
 from anything else that gives arrays. A :class:`Session` feeds it to the model and yields an
-:class:`Update` after every block; :mod:`emoscope.cli.live` draws them in the terminal.
-
-The first label comes after :data:`FIRST_SECONDS` of speech, later ones every :data:`HOP_SECONDS`.
-:attr:`Update.latency` is the time from the arrival of the last sample a label needs to the label.
+:class:`Update` after every block; the command line draws them in the terminal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import queue
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,15 +20,15 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..errors import AudioError, EmoscopeError, MissingExtraError
-from . import Predictor
 from .prediction import Prediction
-from .stream import Stream
-
-Samples = NDArray[np.float32]
+from .predictor import Predictor
+from .timeline import Samples, Windows
 
 BLOCK_SECONDS = 0.1
-FIRST_SECONDS = 1.0
-HOP_SECONDS = 0.5
+WINDOWS = Windows(hop=0.5, first=1.0)
+"""The first label comes after 1 s of speech, later ones every half second."""
+PAUSE_SECONDS = 2.0
+"""After so long without speech, whoever speaks next may sound otherwise."""
 SMOOTHING = 0.5
 """Weight of the newest window in the displayed probabilities, against all before it."""
 
@@ -71,8 +67,8 @@ class Microphone:
     def __init__(self, device: int | str | None = None) -> None:
         sounddevice = _sounddevice()
         try:
-            found = sounddevice.query_devices(device, "input")
-            self.name, self.rate = str(found["name"]), int(found["default_samplerate"])
+            about = sounddevice.query_devices(device, "input")
+            self.name, self.rate = str(about["name"]), int(about["default_samplerate"])
             self.lost = 0
             self._blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
             self._stream = sounddevice.InputStream(
@@ -90,12 +86,7 @@ class Microphone:
         self._stream.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stream.close()
 
     def __iter__(self) -> Iterator[Block]:
@@ -130,7 +121,8 @@ class Update:
     probabilities : dict of str to float
         Smoothed over time; empty as long as there is no emotion.
     latency : float or None
-        Seconds from the arrival of the newest sample to the newest label; None without a new one.
+        Seconds from the arrival of the last sample that the newest label needs to that label; None
+        without a new one.
     """
 
     seconds: float
@@ -162,31 +154,21 @@ class Session:
         self, predictor: Predictor, rate: int, *, save: str | os.PathLike[str] | None = None
     ) -> None:
         self.predictor, self.rate, self.save = predictor, rate, save
-        self.stream: Stream = predictor.stream(rate, hop=HOP_SECONDS, first=FIRST_SECONDS)
+        self.stream = predictor.stream(rate, WINDOWS)
         self.latencies: list[float] = []
         self.unsaved: str | None = None
         self._mean: NDArray[np.float64] | None = None
         self._last_label = 0.0
 
     def updates(self, blocks: Iterable[Block | Samples]) -> Iterator[Update]:
-        """Listen to blocks until they end, or the iterator is closed.
-
-        Parameters
-        ----------
-        blocks : iterable of Block or ndarray of float32, shape (n_samples,)
-
-        Yields
-        ------
-        Update
-            One for each block.
-        """
-        with ExitStack() as stack:
-            kept = stack.enter_context(self._recording()) if self.save else None
+        """Listen to blocks until they end, or the iterator is closed; one update for each."""
+        with self._recording() if self.save else contextlib.nullcontext() as file:
             for block in blocks:
-                given = block if isinstance(block, Block) else Block(block, time.perf_counter())
-                if kept is not None and self.unsaved is None:
-                    self._keep(kept, given.samples)
-                yield self._update(given)
+                if not isinstance(block, Block):
+                    block = Block(block, time.perf_counter())
+                if file is not None and self.unsaved is None:
+                    self._keep(file, block.samples)
+                yield self._update(block)
 
     def finish(self) -> Prediction:
         """What was heard in all, with its timeline.
@@ -200,7 +182,7 @@ class Session:
         if not self.stream.seconds:
             raise AudioError("microphone", "nothing was heard")
         name = os.fspath(self.save) if self.save else "microphone"
-        return self.predictor.judge.finished(self.stream, name).prediction
+        return self.predictor.predict_stream(self.stream, name)
 
     def _recording(self) -> soundfile.SoundFile:
         if self.save is not None and os.path.isfile(self.save) and os.path.getsize(self.save):
@@ -210,23 +192,22 @@ class Session:
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             raise EmoscopeError(f"{self.save}: cannot be recorded to: {error}") from error
 
-    def _keep(self, kept: soundfile.SoundFile, samples: Samples) -> None:
+    def _keep(self, file: soundfile.SoundFile, samples: Samples) -> None:
         try:
-            kept.write(samples)
+            file.write(samples)
         except (soundfile.SoundFileError, OSError) as error:
             self.unsaved = f"{self.save}: holds {self.stream.seconds:.1f} s and no more: {error}"
 
     def _update(self, block: Block) -> Update:
-        windows = self.stream.feed(block.samples)
         latency = None
-        for window in windows:
-            new = window.evidence.probabilities.astype(np.float64)
+        for window in self.stream.feed(block.samples):
+            new = window.inference.probabilities.astype(np.float64)
             self._mean = new if self._mean is None else self._mean + SMOOTHING * (new - self._mean)
             latency = time.perf_counter() - block.arrived
             self.latencies.append(latency)
             self._last_label = self.stream.seconds
-        if self.stream.seconds - self._last_label > 2 * FIRST_SECONDS and not self.stream.speaking:
-            self._mean = None  # whoever speaks next may sound otherwise
+        if self.stream.seconds - self._last_label > PAUSE_SECONDS and not self.stream.speaking:
+            self._mean = None
         power = float(np.mean(np.square(block.samples, dtype=np.float64))) + 1e-12
         probabilities: dict[str, float] = {}
         if self._mean is not None:
@@ -258,5 +239,5 @@ def _no_microphone(sounddevice: Any, device: int | str | None, error: Exception)
     inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
     if not inputs:
         return "this machine has no microphone; connect one, or use: emoscope predict FILE"
-    wanted = "the microphone" if device is None else f"the microphone '{device}'"
-    return f"{wanted} cannot be opened ({error}); there are: {', '.join(inputs)}"
+    microphone = "the microphone" if device is None else f"the microphone '{device}'"
+    return f"{microphone} cannot be opened ({error}); there are: {', '.join(inputs)}"

@@ -1,8 +1,14 @@
-"""Emotion over time: from judged windows to labelled segments.
+"""Emotion over time, of sound as it arrives: speech, windows over it, labelled segments.
 
-Overlapping windows are averaged on a grid of cells; a sticky chain (Viterbi) over the cells of one
-stretch of speech keeps the label from flickering. What lies between the stretches is ``silence``,
-or ``non-speech`` where something else sounds.
+A :class:`Stream` takes in samples piece by piece. Voice activity detection finds the speech; a
+window slides over it and the model infers its emotion; :func:`divide` makes segments of the
+windows. Memory holds a few seconds of samples and some numbers per frame, however long the
+recording. Voice activity is found in the sound at 16 kHz; the model takes it at a rate of its own,
+because most features depend on the rate.
+
+Overlapping windows are averaged on a grid of cells; a sticky chain (Viterbi) over the cells keeps
+the label from flickering. What lies between is ``silence``, or ``non-speech`` where something else
+sounds.
 
 Conventions: times are seconds from the start; probabilities follow the order of ``emotions``.
 """
@@ -11,30 +17,52 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-from ..audio.voice_activity import FRAME_SECONDS, Frames
+from ..audio import Signal, voice_activity
+from ..audio.quality import Quality
+from ..audio.voice_activity import FRAME_SECONDS, RATE, Frames
+from .prediction import NON_SPEECH, SILENCE, Segment
 
-SILENCE, NON_SPEECH = "silence", "non-speech"
-
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Samples: TypeAlias = NDArray[np.float32]
 
 STAY = 0.8
 """Probability that the emotion of a speaker does not change from one cell (1 s) to the next."""
-SHORTEST_SOUND = 0.5
+MIN_SOUND = 0.5
 """Seconds; shorter sounds (clicks, breaths) do not interrupt silence, nor short gaps music."""
-SHORTEST_EDGE = 0.1
+MIN_EDGE = 0.1
 """Seconds; a shorter gap before the first or after the last word is part of the speech."""
 _LOUD, _FAINT, _OVER_FLOOR = -40.0, -60.0, 15.0  # dBFS, dBFS, dB: see _is_sound
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a model moves over speech.
+
+    Attributes
+    ----------
+    length, hop : float
+        Seconds: how much the model is given at a time, and how often. The default is as long as
+        the utterances of the training corpora.
+    first : float, optional
+        Seconds of speech after which the first label is given, of a window that is still growing:
+        for live display. By default the window has to be full.
+    """
+
+    length: float = 3.0
+    hop: float = 1.0
+    first: float | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a model found in one piece of sound.
+class Inference:
+    """What a model infers from one piece of sound.
 
     Attributes
     ----------
@@ -54,55 +82,165 @@ class Evidence:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Window:
-    """One judged window: `start` and `end` in seconds, the stretch it belongs to, the evidence."""
+    """`start` and `end` in seconds, the number of the speech it lies in, the inference."""
 
     start: float
     end: float
-    stretch: int
-    evidence: Evidence
+    speech: int
+    inference: Inference
 
 
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """A part of a recording with one label.
+class Stream:
+    """Infers emotion from sound as it arrives.
 
-    Attributes
+    Parameters
     ----------
-    start, end : float
-        Seconds.
-    emotion : str
-        An emotion, ``"silence"`` or ``"non-speech"``.
-    confidence : float
-        In [0, 1]: of the emotion, or of there being no speech.
-    probabilities : dict of str to float
-        Of every emotion, summing to 1; empty where nobody speaks.
+    infer : callable
+        Takes a :class:`~emoscope.audio.Signal`, gives an :class:`Inference`.
+    emotions : sequence of str
+    rate : int
+        Hz, of the samples that will be fed.
+    options : Windows
+    model_rate : int, optional
+        Hz, of the sound that `infer` takes; by default as it is fed.
+    map : callable
+        Like the built-in ``map``: applies `infer` to the windows of one piece, in order; an
+        executor's ``map`` runs them side by side.
     """
 
-    start: float
-    end: float
-    emotion: str
-    confidence: float
-    probabilities: dict[str, float]
+    def __init__(
+        self,
+        infer: Callable[[Signal], Inference],
+        emotions: Sequence[str],
+        rate: int,
+        options: Windows,
+        *,
+        model_rate: int | None = None,
+        map: Callable[..., Iterable[Inference]] = map,
+    ) -> None:
+        self.emotions, self.rate, self.options = tuple(emotions), rate, options
+        self.quality = Quality()
+        self.windows: list[Window] = []
+        self.speech: list[tuple[float, float]] = []
+        self._infer, self._map, self._model_rate = infer, map, model_rate or rate
+        self._to_model, self._to_detector = (
+            soxr.ResampleStream(rate, target, 1, quality="HQ") if rate != target else None
+            for target in (self._model_rate, RATE)
+        )
+        self._detector = voice_activity.VoiceActivity()
+        self._tracker = voice_activity.SpeechTracker()
+        self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the model's rate
+        self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
+        self._covered: float | None = None  # end of the last window of this speech
 
     @property
-    def is_speech(self) -> bool:
-        """Whether somebody speaks in it."""
-        return bool(self.probabilities)
+    def seconds(self) -> float:
+        """How much has been fed."""
+        return self.quality.seconds
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in the JSON output."""
-        return {
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-            "emotion": self.emotion,
-            "confidence": round(self.confidence, 6),
-            "probabilities": {name: round(p, 6) for name, p in self.probabilities.items()},
-        }
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody is speaking now."""
+        return self._tracker.start is not None
+
+    def feed(self, samples: Samples) -> list[Window]:
+        """Take in the next samples, float32 of shape (n_samples,); gives the windows now complete."""
+        self.quality.feed(samples, self.rate)
+        return self._feed(samples, last=False)
+
+    def finish(self) -> list[Window]:
+        """Tell that nothing follows; gives the last windows."""
+        return self._feed(np.zeros(0, np.float32), last=True)
+
+    def infer_newest(self) -> Inference:
+        """The inference from the last window of sound, whether or not anybody speaks in it."""
+        n_samples = round(self.options.length * self._model_rate)
+        return self._infer(Signal(self._samples[-n_samples:], self._model_rate))
+
+    def segments(self) -> tuple[Segment, ...]:
+        """The recording so far, divided without gaps; complete after :meth:`finish`."""
+        return divide(
+            self.windows,
+            self.speech,
+            self.quality.frames,
+            seconds=self.seconds,
+            hop=self.options.hop,
+            emotions=self.emotions,
+        )
+
+    def _feed(self, samples: Samples, *, last: bool) -> list[Window]:
+        for_model = _resampled(self._to_model, samples, last=last)
+        self._samples = np.concatenate([self._samples, for_model])
+        same = self._model_rate == RATE
+        to_search = for_model if same else _resampled(self._to_detector, samples, last=last)
+        frames = self._detector.feed(self._searchable(to_search, last=last), last=last)
+        self.quality.feed_frames(frames)
+        spans: list[tuple[float, float, int]] = []
+        for probability in frames.speech.tolist():
+            spans += self._advance(self._tracker.feed(probability))
+        if last:
+            spans += self._advance(self._tracker.finish())
+        pieces = [self._piece(start, end) for start, end, _ in spans]
+        inferences = self._map(self._infer, pieces)
+        new = [Window(*span, one) for span, one in zip(spans, inferences, strict=True)]
+        self.windows += new
+        self._forget()
+        return new
+
+    def _searchable(self, samples: Samples, *, last: bool) -> Samples:
+        """What the detector may have now: no more than the model could be given.
+
+        Resampling holds samples back, up to 0.2 s of them, and not as many at every rate.
+        """
+        self._waiting = np.concatenate([self._waiting, samples])
+        known = (self._dropped + len(self._samples)) * RATE // self._model_rate
+        count = len(self._waiting) if last else max(0, known - self._searched)
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._searched += len(ready)
+        return ready
+
+    def _advance(self, ended: tuple[int, int] | None) -> Iterator[tuple[float, float, int]]:
+        """Windows that the newest frame completed: start, end, number of the speech."""
+        length, hop, first = self.options.length, self.options.hop, self.options.first
+        number = len(self.speech)
+        if ended is not None:
+            start, end = (frame * FRAME_SECONDS for frame in ended)
+            self.speech.append((start, end))
+            if self._covered is None or end - self._covered > hop / 2:
+                yield max(start, end - length), end, number
+        if self._tracker.start is None:
+            self._covered = None
+            return
+        start = self._tracker.start * FRAME_SECONDS
+        due = start + (first or length) if self._covered is None else self._covered + hop
+        if self._tracker.voiced * FRAME_SECONDS >= due:
+            self._covered = due
+            yield max(start, due - length), due, number
+
+    def _piece(self, start: float, end: float) -> Signal:
+        first, stop = (round(time * self._model_rate) - self._dropped for time in (start, end))
+        return Signal(self._samples[max(0, first) : stop], self._model_rate)
+
+    def _forget(self) -> None:
+        """Drop samples that no window can ask for any more."""
+        rule = self._tracker.rule
+        needed = self.options.length + self.options.hop + rule.pause + 2 * rule.margin
+        searched = self._tracker.heard * FRAME_SECONDS
+        surplus = round((searched - needed) * self._model_rate) - self._dropped
+        if surplus > 0:
+            self._samples = self._samples[surplus:].copy()
+            self._dropped += surplus
 
 
-def segments(
+def _resampled(resampler: soxr.ResampleStream | None, samples: Samples, *, last: bool) -> Samples:
+    if resampler is None:
+        return samples
+    return np.asarray(resampler.resample_chunk(samples, last=last))
+
+
+def divide(
     windows: Sequence[Window],
-    stretches: Sequence[tuple[float, float]],
+    speech: Sequence[tuple[float, float]],
     frames: Frames,
     *,
     seconds: float,
@@ -111,47 +249,32 @@ def segments(
 ) -> tuple[Segment, ...]:
     """Divide a recording into labelled segments, without gaps.
 
-    Parameters
-    ----------
-    windows : sequence of Window
-        Every stretch has at least one.
-    stretches : sequence of (float, float)
-        Start and end of each stretch of speech in seconds, in order, not overlapping.
-    frames : Frames
-        Of the whole recording.
-    seconds : float
-        Length of the recording.
-    hop : float
-        Length of a cell in seconds.
-    emotions : sequence of str
+    `speech` has start and end of each stretch in seconds, in order, not overlapping, with at least
+    one window in each; `frames` and `seconds` are of the whole recording; `hop` is the length of a
+    cell in seconds.
     """
-    by_stretch: dict[int, list[Window]] = {}
+    by_speech: dict[int, list[Window]] = {}
     for window in windows:
-        by_stretch.setdefault(window.stretch, []).append(window)
+        by_speech.setdefault(window.speech, []).append(window)
     sound = _is_sound(frames)
-    found: list[Segment] = []
+    segments: list[Segment] = []
     position = 0.0
-    for number, (start, stop) in enumerate(stretches):
-        start = 0.0 if start < SHORTEST_EDGE else start
-        stop = seconds if seconds - stop < SHORTEST_EDGE else stop
-        found += _gap(position, start, frames.speech, sound)
-        found += _speech(by_stretch[number], start, stop, hop, emotions)
+    for number, (start, stop) in enumerate(speech):
+        start = 0.0 if start < MIN_EDGE else start
+        stop = seconds if seconds - stop < MIN_EDGE else stop
+        segments += _gap(position, start, frames.speech, sound)
+        segments += _spoken(by_speech[number], start, stop, hop, emotions)
         position = stop
-    return (*found, *_gap(position, seconds, frames.speech, sound))
+    return (*segments, *_gap(position, seconds, frames.speech, sound))
 
 
-def mean_probabilities(found: Sequence[Segment], emotions: Sequence[str]) -> Array | None:
-    """Probabilities of all speech together, each segment weighted by its length.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_emotions,), or None when nobody speaks
-    """
-    speech = [segment for segment in found if segment.is_speech]
-    if not speech:
+def mean_probabilities(segments: Sequence[Segment], emotions: Sequence[str]) -> Array | None:
+    """Probabilities of all speech together, segments weighted by length; None without speech."""
+    spoken = [segment for segment in segments if segment.is_speech]
+    if not spoken:
         return None
-    values = [[segment.probabilities[name] for name in emotions] for segment in speech]
-    return np.average(values, axis=0, weights=[s.end - s.start for s in speech])
+    values = [[segment.probabilities[name] for name in emotions] for segment in spoken]
+    return np.average(values, axis=0, weights=[segment.seconds for segment in spoken])
 
 
 def _gap(
@@ -189,9 +312,9 @@ def _is_sound(frames: Frames) -> NDArray[np.bool_]:
 
 
 def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Let runs shorter than :data:`SHORTEST_SOUND` take the value of what precedes them."""
+    """Let runs shorter than :data:`MIN_SOUND` take the value of what precedes them."""
     values = values.copy()
-    shortest = round(SHORTEST_SOUND / FRAME_SECONDS)
+    shortest = round(MIN_SOUND / FRAME_SECONDS)
     runs = _runs(values)
     # The first run has nothing before it and takes the value of the first long one.
     current = next((values[a] for a, b in runs if b - a >= shortest), np.False_)
@@ -202,7 +325,7 @@ def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return values
 
 
-def _speech(
+def _spoken(
     windows: Sequence[Window], start: float, end: float, hop: float, emotions: Sequence[str]
 ) -> Iterator[Segment]:
     """Label one stretch of speech."""
@@ -212,22 +335,19 @@ def _speech(
     for a, b in _runs(path):
         mean = np.average(cells[a:b], axis=0, weights=np.diff(edges)[a:b])
         best = int(mean.argmax())
+        by_emotion = dict(zip(emotions, mean.tolist(), strict=True))
         yield Segment(
-            float(edges[a]),
-            float(edges[b]),
-            emotions[best],
-            float(mean[best]),
-            dict(zip(emotions, mean.tolist(), strict=True)),
+            float(edges[a]), float(edges[b]), emotions[best], mean[best].item(), by_emotion
         )
 
 
 def _cells(windows: Sequence[Window], edges: Array) -> Array:
     """Mean probabilities of the windows over each cell, those centred on it counting most."""
     starts, ends = (np.array([getattr(w, key) for w in windows]) for key in ("start", "end"))
-    probabilities = np.array([window.evidence.probabilities for window in windows], np.float64)
+    probabilities = np.array([window.inference.probabilities for window in windows], np.float64)
     centres = (edges[:-1] + edges[1:])[:, None] / 2
     nearness = 1.0 - np.abs(2.0 * (centres - starts) / (ends - starts) - 1.0)
-    # Beyond the outermost windows every one of them still has a say.
+    # Beyond the outermost windows every one of them still counts.
     weights = np.maximum(nearness, 1e-3)
     return np.asarray(weights @ probabilities / weights.sum(axis=1, keepdims=True))
 
@@ -235,17 +355,9 @@ def _cells(windows: Sequence[Window], edges: Array) -> Array:
 def viterbi(scores: Array, stay: float) -> NDArray[np.intp]:
     """Most probable path of a chain that prefers to stay where it is.
 
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n_steps, n_states)
-        Logarithms of the probability of each state at each step.
-    stay : float
-        Probability of staying, in (1 / n_states, 1); the rest is shared by the other states.
-
-    Returns
-    -------
-    ndarray of int, shape (n_steps,)
-        Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
+    `scores` are logarithms of the probability of each state at each step, of shape (n_steps,
+    n_states); `stay` is the probability of staying, in (1 / n_states, 1), the rest is shared by the
+    other states. Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
     """
     n_steps, n_states = scores.shape
     switch = np.log((1.0 - stay) / (n_states - 1))

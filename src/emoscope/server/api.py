@@ -17,9 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from .._version import __version__
-from ..prediction import formats
-from ..prediction.prediction import Prediction
-from ..prediction.timeline import Segment
+from ..prediction import Prediction, Segment, formats
 from .forms import BoundedRoute, SentFile
 from .guard import TICKET
 from .limits import RefusalError

@@ -26,8 +26,7 @@ from .. import audio
 from ..audio import Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
-from ..prediction import Predictor
-from ..prediction.prediction import Prediction
+from ..prediction import Prediction, Predictor
 from .exchange import Receive
 from .limits import Limits, RefusalError, Ticket
 from .monitoring import Monitor

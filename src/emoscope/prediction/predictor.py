@@ -1,0 +1,401 @@
+"""The way of a recording to its label, from top to bottom.
+
+:meth:`Predictor.predict` reads a recording piece by piece; up to 15 s it is one utterance and
+classified as a whole (detect speech → prepare → run the model → calibrate → measure how far out of
+domain it is → decide), a longer one in sliding windows over its speech
+(:class:`~emoscope.prediction.timeline.Stream`), whose mean decides.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import audio, modelfile
+from ..audio import Signal, resample, voice_activity
+from ..audio.quality import Quality
+from ..errors import EmoscopeError, FeatureError, ModelError
+from ..files import DATA
+from ..modelfile import ModelFile, softmax
+from ..modelfile.card import Card
+from .prediction import Prediction, decide, mixed_warning, out_of_domain_warning
+from .timeline import Inference, Stream, Windows, mean_probabilities
+
+if TYPE_CHECKING:
+    from ..features.base import Feature
+
+Source: TypeAlias = (
+    "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
+)
+Map: TypeAlias = Callable[..., Iterable[Inference]]
+
+DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
+UTTERANCE_SECONDS = 15.0
+"""Longest recording that is classified as a whole; a longer one holds several utterances, and
+models are trained on single ones."""
+MAX_REFERENCES = 256
+"""Recordings that adaptation learns from: more would hardly move a mean and a variance."""
+MAX_ALIKE = 0.5
+"""Share of a batch that one emotion may have; of more, adaptation takes the emotion itself away."""
+
+
+class Recognition(NamedTuple):
+    """One recording: its prediction, and the mean embedding, from which adaptation goes on."""
+
+    prediction: Prediction
+    embedding: NDArray[np.float32]
+
+
+def default_model() -> str:
+    """Path of the shipped model file; a ModelError when this installation has none."""
+    if not os.path.isfile(DEFAULT_MODEL):
+        raise ModelError("this installation holds no model; name a .emoscope file")
+    return DEFAULT_MODEL
+
+
+class Predictor:
+    """A model, loaded once, for any number of predictions from any number of threads.
+
+    Parameters
+    ----------
+    model : str, path-like or ModelFile, optional
+        A ``.emoscope`` file; by default the shipped model. A ModelError when it cannot be used.
+    optimise : bool
+        Whether to spend time on loading to save time on every recording; False suits one or two
+        short ones.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | ModelFile | None = None, *, optimise: bool = True
+    ) -> None:
+        if not isinstance(model, ModelFile):
+            path = default_model() if model is None else model
+            model = modelfile.load(path, optimise=optimise)
+        self.model, self._features = model, _features(model.card)
+
+    @property
+    def card(self) -> Card:
+        """What the model says about itself."""
+        return self.model.card
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions the model knows, in the order of its probabilities."""
+        return self.card.emotions
+
+    def predict(
+        self, source: Source, rate: int | None = None, *, timeline: bool = False
+    ) -> Prediction:
+        """Recognise the emotion of one recording.
+
+        Parameters
+        ----------
+        source : str, path-like, Signal, array or iterator of Signal
+            A file of any format; samples of shape (n_samples,) or (n_samples, n_channels): floats
+            in [-1, 1], int16 or int32; or pieces as :func:`emoscope.audio.blocks` gives them.
+        rate : int, optional
+            Sample rate of an array in Hz.
+        timeline : bool
+            Also divide the recording into labelled segments.
+
+        Raises
+        ------
+        AudioError
+            When the recording cannot be used, with the reason.
+        """
+        return self._recognise(*_blocks(source, rate), timeline=timeline).prediction
+
+    def _recognise(
+        self, blocks: Iterator[Signal], name: str, *, timeline: bool, map: Map = map
+    ) -> Recognition:
+        """Classify a recording as a whole or, when it holds several utterances, in windows.
+
+        The label of a recording that is short enough to be classified as a whole is the same with
+        a timeline as without; a single stretch of speech in it has that label too.
+        """
+        beginning, seconds = [], 0.0
+        limit = min(UTTERANCE_SECONDS, self.card.input.longest)
+        for block in blocks:
+            beginning.append(block)
+            seconds += block.duration
+            if seconds > limit:
+                windows = self._windows(itertools.chain(beginning, blocks), map)
+                return self._recognise_stream(windows, name, timeline=timeline)
+        samples = np.concatenate([block.samples for block in beginning])
+        whole = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
+        if not timeline:
+            return whole
+        segments = self._windows(beginning, map).segments()
+        if sum(segment.is_speech for segment in segments) == 1:
+            segments = tuple(whole.prediction.label(segment) for segment in segments)
+        prediction = dataclasses.replace(whole.prediction, segments=segments)
+        return whole._replace(prediction=prediction)
+
+    def _recognise_utterance(self, signal: Signal) -> Recognition:
+        """Detect speech, run the model on the whole, decide."""
+        quality = Quality()
+        quality.feed(signal.samples, signal.rate)
+        for_model = self._at_model_rate(signal)
+        same = for_model.rate == voice_activity.RATE
+        for_detector = for_model if same else resample(signal, voice_activity.RATE)
+        quality.feed_frames(voice_activity.hear(for_detector.samples))
+        inference = self.infer(for_model)
+        warnings = [*quality.warnings(), *out_of_domain_warning(inference.distance)]
+        prediction = decide(self.card, signal.path, inference.probabilities, warnings)
+        return Recognition(prediction, inference.embedding)
+
+    def infer(self, signal: Signal) -> Inference:
+        """Run the model on one piece of sound as it is, of any rate, without any check.
+
+        It has at most ``card.input.longest`` seconds.
+        """
+        logits, embedding = self.model.run(self._prepared(self._at_model_rate(signal)))
+        detector = self.card.domain
+        distance = detector.distance(embedding)[0] / detector.threshold if detector else 0.0
+        probabilities = self.model.probabilities(logits)
+        return Inference(logits[0], probabilities[0], embedding[0], float(distance))
+
+    def _at_model_rate(self, signal: Signal) -> Signal:
+        """The sound at the rate of the training clips; as it is when the card says 0, unknown."""
+        return resample(signal, self.card.input.rate or signal.rate)
+
+    def _prepared(self, signal: Signal) -> NDArray[np.float32]:
+        """What the graph takes of a piece of sound: samples, or features of them."""
+        if self.card.input.kind == "samples":
+            return self.model.prepare(signal)
+        from ..features.spectrum import Spectrum
+
+        spectrum = Spectrum(signal)
+        return np.concatenate([f.extract(spectrum) for f in self._features], axis=-1)[None]
+
+    def stream(self, rate: int, options: Windows = Windows(), *, map: Map = map) -> Stream:  # noqa: B008
+        """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows.
+
+        The options say how much the model is given at a time, and how often; `map` is as for
+        :class:`~emoscope.prediction.timeline.Stream`.
+        """
+        length = min(options.length, self.card.input.longest)
+        return Stream(
+            self.infer,
+            self.emotions,
+            rate,
+            dataclasses.replace(options, length=length),
+            model_rate=self.card.input.rate or None,
+            map=map,
+        )
+
+    def predict_stream(self, stream: Stream, name: str) -> Prediction:
+        """The prediction, with its timeline, of a stream that has ended."""
+        return self._recognise_stream(stream, name, timeline=True).prediction
+
+    def _windows(self, blocks: Iterable[Signal], map: Map) -> Stream:
+        """The windows of a whole recording."""
+        stream: Stream | None = None
+        for block in blocks:
+            stream = stream or self.stream(block.rate, map=map)
+            stream.feed(block.samples)
+        assert stream is not None  # a recording without samples has been refused by now
+        stream.finish()
+        return stream
+
+    def _recognise_stream(self, stream: Stream, name: str, *, timeline: bool) -> Recognition:
+        """Decide by the mean over the speech; without speech, by the last window of sound."""
+        segments = stream.segments()
+        inferences = [window.inference for window in stream.windows] or [stream.infer_newest()]
+        mean = mean_probabilities(segments, self.emotions)
+        probabilities = inferences[0].probabilities if mean is None else mean
+        distance = float(np.median([one.distance for one in inferences]))
+        warnings = [*stream.quality.warnings(), *mixed_warning(segments)]
+        warnings += out_of_domain_warning(distance)
+        shown = segments if timeline else ()
+        prediction = decide(self.card, name, probabilities, warnings, shown)
+        return Recognition(prediction, np.mean([one.embedding for one in inferences], axis=0))
+
+    def predict_many(
+        self,
+        sources: Iterable[Source],
+        rate: int | None = None,
+        *,
+        timeline: bool = False,
+        jobs: int | None = None,
+    ) -> Iterator[Prediction | EmoscopeError]:
+        """Recognise the emotion of many recordings, several at a time.
+
+        Parameters
+        ----------
+        sources, rate, timeline
+            As for :meth:`predict`; sources are taken a few at a time, so they may be endless.
+        jobs : int, optional
+            How many to work on at once; by default one for each core.
+
+        Yields
+        ------
+        Prediction or EmoscopeError
+            In the order of the sources; an error for a recording that could not be used.
+        """
+        for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
+            yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
+
+    def _recognise_many(
+        self, sources: Iterable[Source], rate: int | None, *, timeline: bool, jobs: int | None
+    ) -> Iterator[Recognition | EmoscopeError]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        jobs = jobs or _cores()
+        remaining = iter(sources)
+
+        def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
+            try:
+                return self._recognise(*_blocks(source, rate), timeline=timeline, map=map)
+            except EmoscopeError as error:
+                return error
+
+        with ThreadPoolExecutor(jobs) as pool:
+            # A few more than there are threads, so that none waits for a slow neighbour's turn.
+            first = list(itertools.islice(remaining, 4 * jobs))
+            if len(first) == 1:  # its windows are shared out instead
+                yield outcome(first[0], pool.map)
+                return
+            running = collections.deque(pool.submit(outcome, source) for source in first)
+            try:
+                while running:
+                    yield running.popleft().result()
+                    running += [pool.submit(outcome, s) for s in itertools.islice(remaining, 1)]
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def predict_adapted(
+        self,
+        sources: Sequence[Source],
+        rate: int | None = None,
+        *,
+        reference: Sequence[Source] | None = None,
+        cautious: bool = False,
+        jobs: int | None = None,
+    ) -> Iterator[Prediction | EmoscopeError]:
+        """Recognise the emotions of recordings relative to each other.
+
+        What recordings of one speaker, or of one room and microphone, have in common is learned
+        from them without any label, and taken away. They should hold different emotions.
+
+        Parameters
+        ----------
+        sources, rate, jobs
+            As for :meth:`predict_many`.
+        reference : sequence, optional
+            Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
+        cautious : bool
+            Classify each recording by itself after all when most of those learned from sound alike.
+
+        Yields
+        ------
+        Prediction or EmoscopeError
+            In the order of the sources; each prediction says in its warnings that it is adapted.
+            A ModelError is raised by a model not trained for it, and for a single recording.
+        """
+        if self.card.adapted is None:
+            raise ModelError(f"{self.model.path}: this model was not trained to adapt")
+        references = sources if reference is None else reference
+        if len(references) == 1:
+            raise ModelError("one recording cannot be judged relative to others; give several")
+        places = np.linspace(0, len(references) - 1, min(MAX_REFERENCES, len(references)))
+        sample = [int(place) for place in places]
+        chosen = (references[place] for place in sample)
+        outcomes = self._recognise_many(chosen, rate, timeline=False, jobs=jobs)
+        known = dict(zip(sample, outcomes, strict=True))
+        adapt = self._adaptation(known.values(), cautious=cautious)
+        if reference is not None:
+            known = {}
+        others = (source for place, source in enumerate(sources) if place not in known)
+        rest = self._recognise_many(others, rate, timeline=False, jobs=jobs)
+        for place in range(len(sources)):
+            outcome = known[place] if place in known else next(rest)
+            yield outcome if isinstance(outcome, EmoscopeError) else adapt(outcome)
+
+    def _adaptation(
+        self, outcomes: Iterable[Recognition | EmoscopeError], *, cautious: bool
+    ) -> Callable[[Recognition], Prediction]:
+        """What the second head of the model makes of embeddings standardised on a batch."""
+        batch = [outcome for outcome in outcomes if isinstance(outcome, Recognition)]
+        counts = collections.Counter(one.prediction.emotion for one in batch).most_common(1)
+        alike = [emotion for emotion, count in counts if count > MAX_ALIKE * len(batch)]
+        if not batch or (cautious and alike):
+            return lambda recognition: recognition.prediction
+        # scikit-learn takes longer to import than a label takes, and only batches need it.
+        from ..models.adaptation import BatchStandardiser
+
+        standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
+        said = f"adapted: judged relative to {len(batch)} recordings given together"
+        for emotion in alike:
+            said += (
+                f"; by themselves most sound {emotion}, and what most have in common is taken away"
+            )
+
+        def adapt(recognition: Recognition) -> Prediction:
+            head, plain = self.card.adapted, recognition.prediction
+            assert head is not None
+            standardised = standardiser.transform(recognition.embedding[None])
+            logits = standardised @ head.weights + head.bias
+            probabilities = softmax(logits / head.temperature)[0]
+            return decide(self.card, plain.file, probabilities, (*plain.warnings, said))
+
+        return adapt
+
+
+def adaptation_helps(card: Card, n_recordings: int) -> bool:
+    """Whether a batch is large enough that adaptation was measured to help."""
+    return card.adapted is not None and n_recordings >= card.adapted.minimum_clips
+
+
+def _blocks(source: Source, rate: int | None) -> tuple[Iterator[Signal], str]:
+    """The recording piece by piece, and its name."""
+    if isinstance(source, Signal):
+        return iter((audio.from_array(source.samples, source.rate, source.path),)), source.path
+    if isinstance(source, (str, os.PathLike)):
+        return audio.blocks(source), os.fspath(source)
+    if isinstance(source, Iterator):
+        return source, ""
+    return iter((audio.from_array(source, rate),)), ""
+
+
+def _cores() -> int:
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
+def _features(card: Card) -> list[Feature]:
+    """The features a model was trained on; none for a model that takes samples."""
+    if card.input.kind == "samples":
+        return []
+    from .. import features
+    from ..features.encoder import Encoder
+
+    if not card.input.features:
+        raise ModelError("the model's card does not say which features it was trained on")
+    chosen = []
+    for entry in card.input.features:
+        try:
+            feature = features.get(entry["name"])
+            # The card may come from anybody: it must not decide what is fetched from where.
+            if isinstance(feature, Encoder):
+                feature = dataclasses.replace(feature, local=True)
+            spec = feature.spec
+        except FeatureError as error:
+            raise ModelError(f"the model's features cannot be computed here: {error}") from error
+        chosen.append(feature)
+        # Through JSON, as the card was: tuples come back as lists.
+        if json.loads(json.dumps(spec)) != entry["spec"]:
+            raise ModelError(
+                f"the model was trained on '{entry['name']}' as {entry['spec']}; this version of "
+                f"emoscope computes it as {spec}"
+            )
+    return chosen
