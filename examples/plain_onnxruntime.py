@@ -14,7 +14,7 @@ import soxr
 
 
 def speech_level(x, rate, below_loud, above_floor, margin, level, shortest, name):
-    """Remove the offset, cut outer silence, bring speech to one level (emoscope/audio/preprocess.py)."""
+    """Remove the offset, cut outer silence, bring speech to one level (emoscope/audio/level.py)."""
     x = x - x.mean()
     size, hop = round(0.025 * rate), round(0.010 * rate)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, (0, max(0, size - len(x)))), size)

@@ -4,7 +4,7 @@ The first three blocks of Whisper's base encoder, frozen and stored in 8 and 16 
 time; on them one linear discriminant for all emotions of all corpora
 (:mod:`research.sufficient_statistics`). Training clips are heard as recorded and through random rooms,
 microphones, lines and voices (:mod:`research.augment`), always after
-:class:`~emoscope.audio.level.SpeechLevel`, and always through the very graph that is shipped:
+:class:`~emoscope.audio.level.TrimAndNormalise`, and always through the very graph that is shipped:
 rounding its weights is part of what the head learns from.
 
 The one number that is chosen, the shrinkage, is chosen inside the training speakers: half the
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoscope import audio
-from emoscope.audio.level import SpeechLevel
+from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
@@ -63,7 +63,7 @@ BATCHES = (2, 4, 8, 16, 32, 64)
 GAIN = 0.01
 """UAR that standardising a batch must bring in every left-out corpus before it is done unasked."""
 
-GIVEN = Input(kind="samples", rate=RATE, preprocess=SpeechLevel(), shortest=0.2, longest=30.0)
+GIVEN = Input(kind="samples", rate=RATE, preprocess=TrimAndNormalise(), shortest=0.2, longest=30.0)
 
 
 def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
@@ -143,9 +143,9 @@ def hear(
 def as_heard(samples: Array, rng: np.random.Generator, copy: int) -> Array:
     """A clip as a copy hears it: preprocessed, and changed unless `copy` is 0."""
     if copy == 0:
-        return SpeechLevel()(samples, RATE)
-    changed = augment(SpeechLevel(margin=WIDE_MARGIN)(samples, RATE), rng)
-    return SpeechLevel(margin=float(rng.uniform(*MARGINS)))(changed, RATE)
+        return TrimAndNormalise()(samples, RATE)
+    changed = augment(TrimAndNormalise(margin=WIDE_MARGIN)(samples, RATE), rng)
+    return TrimAndNormalise(margin=float(rng.uniform(*MARGINS)))(changed, RATE)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import pytest
 
 from emoscope import modelfile
 from emoscope.audio import Signal
-from emoscope.audio.level import SpeechLevel
+from emoscope.audio.level import TrimAndNormalise
 from emoscope.errors import ModelError
 from emoscope.modelfile import onnx_fields, onnx_scan
 from emoscope.modelfile.card import AdaptedHead, Card, Input, Uncertain
@@ -123,7 +123,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_samples_are_resampled_prepared_and_padded(tmp_path: Path) -> None:
     samples = card(
-        input=Input(kind="samples", rate=16_000, preprocess=SpeechLevel(), shortest=0.5),
+        input=Input(kind="samples", rate=16_000, preprocess=TrimAndNormalise(), shortest=0.5),
         embedding_width=1,
     )
     nodes = [

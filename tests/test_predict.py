@@ -18,7 +18,7 @@ import emoscope
 import tiny_model
 from emoscope import modelfile
 from emoscope.audio import Signal, opening, resample
-from emoscope.audio.level import SpeechLevel
+from emoscope.audio.level import TrimAndNormalise
 from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
 from emoscope.modelfile.card import AdaptedHead, Input
@@ -126,12 +126,12 @@ def test_signal_to_noise_ratio_is_measured(ratio: float) -> None:
     from emoscope.audio import voice_activity as detector
 
     clean = np.concatenate([silence(1.0), voice(3.0), silence(1.0)])
-    speech = detector.hear(clean).speech >= 0.5
+    speech = detector.speech_probabilities(clean).speech >= 0.5
     frames = clean[: len(clean) // 512 * 512].reshape(-1, 512)
     power = np.square(frames, dtype=np.float64).mean(axis=1)[speech[: len(frames)]].mean()
     noise = np.random.default_rng(2).normal(size=len(clean)) * np.sqrt(power / 10 ** (ratio / 10))
     quality = Quality()
-    quality.feed_frames(detector.hear((clean + noise).astype(np.float32)))
+    quality.feed_frames(detector.speech_probabilities((clean + noise).astype(np.float32)))
     assert quality.snr == pytest.approx(ratio, abs=2.0)
 
 
@@ -423,8 +423,10 @@ def test_adapted_output_resumes_to_the_same(
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("preprocess", [None, SpeechLevel(), SpeechLevel(shortest=3.0)])
-def test_the_file_runs_without_emoscope(tmp_path: Path, preprocess: SpeechLevel | None) -> None:
+@pytest.mark.parametrize("preprocess", [None, TrimAndNormalise(), TrimAndNormalise(shortest=3.0)])
+def test_the_file_runs_without_emoscope(
+    tmp_path: Path, preprocess: TrimAndNormalise | None
+) -> None:
     hears = Input(kind="samples", rate=RATE, preprocess=preprocess)
     predictor = Predictor(tiny_model.write(tmp_path, input=hears))
     path = tmp_path / "speech.wav"

@@ -17,7 +17,7 @@ import soundfile
 import tiny_model
 from emoscope import audio
 from emoscope.audio.level import frame_levels
-from emoscope.audio.voice_activity import Frames, Hysteresis, stretches
+from emoscope.audio.voice_activity import Frames, SpeechTracker, VadOptions
 from emoscope.errors import UnknownNameError
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
@@ -172,14 +172,17 @@ def test_real_clips_joined_with_silence_are_found(predictor: Predictor, ravdess:
 
 
 def test_hysteresis_bridges_pauses_and_drops_clicks() -> None:
-    frame = 0.032
-    rule = Hysteresis(margin=2 * frame)
+    def segments(probabilities: list[float]) -> list[tuple[int, int]]:
+        tracker = SpeechTracker(VadOptions(speech_pad_ms=2 * 32))
+        ended = [*map(tracker.feed, probabilities), tracker.finish()]
+        return [segment for segment in ended if segment]
+
     quiet, loud, between = [0.0], [0.9], [0.4]
     probabilities = quiet * 20 + loud * 10 + quiet * 5 + between * 3 + quiet * 30 + loud * 2
     probabilities += quiet * 20 + loud * 20
-    assert stretches(probabilities, rule) == [(18, 40), (88, 110)]
-    assert stretches([0.4] * 100) == []
-    assert stretches([]) == []
+    assert segments(probabilities) == [(18, 40), (88, 110)]
+    assert segments([0.4] * 100) == []
+    assert segments([]) == []
 
 
 def test_viterbi_against_every_path() -> None:

@@ -36,26 +36,15 @@ __all__ = [
 
 Samples: TypeAlias = NDArray[np.float32]
 
-MIN_SECONDS = 0.1
-"""Shortest clip that is accepted: below it there is no syllable to classify, and fewer than ten
-frames of the usual 10 ms hop."""
-
 MIN_RATE, MAX_RATE = 4_000, 384_000
 """Sample rates in Hz that are accepted; anything outside is a damaged header, not speech."""
-
 MAX_SAMPLES = 2**29
-"""Longest recording after mixing down: 2**29 samples * 4 bytes = 2 GiB, 3.1 hours at 48 kHz."""
+"""Longest recording that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz."""
 
-MAX_CHANNELS = 64
-"""Most channels of an array: more are a matrix given the wrong way round."""
-
-MAX_PEAK = 10.0
-"""Largest magnitude that is accepted: 20 dB over full scale. Lossy decoders overshoot by a few per
-cent; integers stored as floats exceed it a thousandfold."""
-
-SILENCE = 2.0**-15
-"""A recording whose samples span no more than one 16-bit step is silent."""
-
+_MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop
+_MAX_CHANNELS = 64  # of an array: more are a matrix given the wrong way round
+_MAX_PEAK = 10.0  # lossy decoders overshoot 1 by a few per cent, integers stored as floats by far
+_SILENCE = 2.0**-15  # samples that span no more than one 16-bit step are silent
 _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
 # What encoders that write into a pipe leave as the size of the data they cannot know yet.
@@ -138,20 +127,13 @@ def blocks(
     Raises
     ------
     AudioError
-        As :func:`load`; what only the whole recording can tell (truncated, too short, silent) is
-        raised after its last piece.
+        As :func:`load`; what only the whole tells (truncated, too short, silent) comes last.
     """
     yield from _checked(os.fsdecode(path), max_seconds)
 
 
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:
-    """The sample rate of a recording in Hz, from no more than its beginning.
-
-    Raises
-    ------
-    AudioError
-        When its beginning cannot be decoded.
-    """
+    """The sample rate of a recording in Hz; an AudioError when its beginning cannot be decoded."""
     name = os.fsdecode(path)
     with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
         source.read(1)  # a header alone may belong to anything
@@ -162,7 +144,7 @@ def rate_of(path: str | bytes | os.PathLike[str]) -> int:
 
 
 def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
-    """Take samples that are already in memory.
+    """Take samples that are already in memory, and check them as :func:`load` does.
 
     Parameters
     ----------
@@ -172,10 +154,6 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
         Sample rate in Hz.
     name : str, optional
         What the recording is called in messages.
-
-    Returns
-    -------
-    Signal
 
     Raises
     ------
@@ -187,7 +165,7 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
         raise AudioError(label, "samples without a sample rate: give rate= in Hz")
     _check_rate(rate, label)
     values = np.asarray(samples)
-    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > MAX_CHANNELS):
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > _MAX_CHANNELS):
         raise AudioError(
             label, f"an array of shape {values.shape}; (n_samples,) or (n_samples, n_channels) fits"
         )
@@ -205,14 +183,7 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
 
 
 def resample(signal: Signal, rate: int) -> Signal:
-    """Change the sample rate, with soxr's high-quality filter.
-
-    Parameters
-    ----------
-    signal : Signal
-        The recording.
-    rate : int
-        Target rate in Hz.
+    """Change the sample rate to `rate` Hz, with soxr's high-quality filter.
 
     Returns
     -------
@@ -309,10 +280,7 @@ def _ffmpeg(name: str) -> Iterator[tuple[Samples, int]]:
 
 
 def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
-    """Refuse a file whose header speaks of more bytes than there are.
-
-    libsndfile quietly corrects such sizes, and says so only in its log.
-    """
+    """Refuse a header that speaks of more bytes than there are, which libsndfile only logs."""
     for what, stated, actual in _WRONG_SIZE.findall(source.extra_info):
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
@@ -334,7 +302,7 @@ def _check_range(low: float, high: float, name: str) -> None:
     """Refuse values that are not samples."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
-    if max(-low, high) > MAX_PEAK:
+    if max(-low, high) > _MAX_PEAK:
         raise AudioError(
             name, f"samples reach {max(-low, high):.3g}, but float samples must lie within -1 and 1"
         )
@@ -344,10 +312,10 @@ def _check_whole(count: int, low: float, high: float, rate: int, channels: int, 
     """Refuse recordings that hold too little, or nothing that changes."""
     if not count:
         raise AudioError(name, "empty: a header without samples")
-    if count < MIN_SECONDS * rate:
+    if count < _MIN_SECONDS * rate:
         raise AudioError(
             name, f"too short: {1000 * count / rate:.0f} ms, at least 100 ms are needed"
         )
-    if high - low <= SILENCE:
+    if high - low <= _SILENCE:
         why = " (or its channels cancel each other)" if channels > 1 else ""
         raise AudioError(name, f"silent: all samples have the same value{why}")

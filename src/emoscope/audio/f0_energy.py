@@ -1,7 +1,7 @@
-"""Pitch and loudness of a clip over time.
+"""Fundamental frequency (F0) and energy of a clip over time.
 
-Conventions: one value per frame; frame ``t`` is centred on ``t * HOP_SECONDS``; pitch is the
-fundamental frequency in Hz, NaN where the voice has none; energy is in dB re full scale.
+Conventions: one value per frame; frame ``t`` is centred on ``t * HOP_SECONDS``; F0 is in Hz, NaN
+where there is none; energy is in dB re full scale.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from . import Signal, resample
 Vector = NDArray[np.float64]
 
 HOP_SECONDS = 0.01
-#: Lowest and highest pitch looked for, in Hz: from a low male voice to a scream.
-LOWEST, HIGHEST = 55.0, 900.0
-#: The pitch search runs at this rate: the period of the highest pitch is still 17.8 samples long.
+#: Lowest and highest F0 looked for, in Hz: from a low male voice to a scream.
+MIN_F0, MAX_F0 = 55.0, 900.0
+#: The search for F0 runs at this rate: the period of the highest is still 17.8 samples long.
 RATE = 16_000
 #: Difference to the next period, as a share of the mean, below which a frame is periodic.
 THRESHOLD = 0.25
@@ -34,19 +34,9 @@ def times(signal: Signal) -> Vector:
 
 
 def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
-    """Loudness as root mean square of each frame.
+    """Mean square of each frame in dB re full scale, at least :data:`FLOOR_DB`.
 
-    Parameters
-    ----------
-    signal : Signal
-        The clip.
-    window_seconds : float
-        Length of a frame.
-
-    Returns
-    -------
-    ndarray of float, shape (n_frames,)
-        dB re full scale, at least :data:`FLOOR_DB`; a full-scale sine has -3.01 dB.
+    A full-scale sine has -3.01 dB.
     """
     half = max(1, round(window_seconds * signal.rate / 2))
     power = np.concatenate([[0.0], np.cumsum(signal.samples.astype(np.float64) ** 2)])
@@ -56,42 +46,31 @@ def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
     return np.asarray(10.0 * np.log10(np.maximum(mean, 10.0 ** (FLOOR_DB / 10.0))))
 
 
-def pitch(signal: Signal) -> Vector:
-    """Fundamental frequency by YIN.
+def f0(signal: Signal) -> Vector:
+    """Fundamental frequency of each frame in Hz, by YIN.
 
     The first lag at which a frame, shifted by it, differs from itself by less than
     :data:`THRESHOLD` of the mean difference, refined by a parabola; then a median over five frames,
-    which removes single jumps by an octave.
+    which removes single jumps by an octave. NaN where there is none from :data:`MIN_F0`
+    to :data:`MAX_F0`.
 
-    Parameters
-    ----------
-    signal : Signal
-        The clip.
-
-    Returns
-    -------
-    ndarray of float, shape (n_frames,)
-        Hz, within :data:`LOWEST` and :data:`HIGHEST`; NaN where no pitch was found.
-
-    References
-    ----------
     A. de Cheveigné, H. Kawahara. YIN, a fundamental frequency estimator for speech and music.
     Journal of the Acoustical Society of America 111(4), 2002.
     """
     samples = resample(signal, RATE).samples.astype(np.float64)
-    longest = int(np.ceil(RATE / LOWEST))  # 16000 / 55 = 291 samples
+    longest = int(np.ceil(RATE / MIN_F0))  # 16000 / 55 = 291 samples
     span = 2 * longest
     centre = np.round(times(signal) * RATE).astype(np.intp)
     padded = np.pad(samples, (longest, 2 * longest + RATE // 50))
     starts = np.minimum(centre, len(padded) - span - 1)
     frames = np.lib.stride_tricks.sliding_window_view(padded, span)[starts]
     difference = _normalised_difference(frames, longest)
-    found = np.array([_first_period(d) for d in difference])
+    periods = np.array([_first_period(d) for d in difference])
     loud = energy(signal)
-    found[loud < loud.max() - VOICED_DB] = np.nan
+    periods[loud < loud.max() - VOICED_DB] = np.nan
     with np.errstate(invalid="ignore"):
-        hertz = RATE / found
-        hertz[(hertz < LOWEST) | (hertz > HIGHEST)] = np.nan
+        hertz = RATE / periods
+        hertz[(hertz < MIN_F0) | (hertz > MAX_F0)] = np.nan
         return _steady(hertz)
 
 
@@ -113,7 +92,7 @@ def _normalised_difference(frames: Vector, longest: int) -> Vector:
 
 def _first_period(difference: Vector) -> float:
     """The first dip below the threshold, in samples with fractions; NaN when there is none."""
-    shortest = int(RATE / HIGHEST)
+    shortest = int(RATE / MAX_F0)
     below = np.flatnonzero(difference[shortest:] < THRESHOLD)
     if not len(below):
         return float("nan")
@@ -128,10 +107,10 @@ def _first_period(difference: Vector) -> float:
 
 
 def _steady(hertz: Vector) -> Vector:
-    """Median over five frames of the pitched ones; a frame among mostly pitchless ones loses it."""
+    """Median over five frames of the voiced ones; a frame among mostly unvoiced ones becomes NaN."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(hertz, 2, constant_values=np.nan), 5)
-    pitched = np.isfinite(windows).sum(axis=1)
+    n_voiced = np.isfinite(windows).sum(axis=1)
     steady = np.full(len(hertz), np.nan)
-    kept = np.isfinite(hertz) & (pitched >= 3)
-    steady[kept] = np.nanmedian(windows[kept], axis=1)
+    is_voiced = np.isfinite(hertz) & (n_voiced >= 3)
+    steady[is_voiced] = np.nanmedian(windows[is_voiced], axis=1)
     return steady

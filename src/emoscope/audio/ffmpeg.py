@@ -5,10 +5,8 @@ required. PyAV runs in a process of its own, which is this very file run as a pr
 file can crash FFmpeg's decoders, and a crash must cost that file alone. Only containers of one
 recording are accepted: playlists and other formats that can point at further files or addresses
 are refused. Either way the sound arrives through a pipe as a Sun AU stream of big-endian 32-bit
-floats, channels interleaved.
-
-As the program, it starts in a twentieth of a second because it imports nothing of emoscope, nor
-NumPy.
+floats, channels interleaved. As the program it starts quickly, because it
+imports nothing of emoscope, nor NumPy.
 """
 
 from __future__ import annotations
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Blocks = Iterator[tuple[NDArray[np.float32], int]]
+
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,live_flv,matroska,webm,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tak,tta,w64,wav,wv"
@@ -49,18 +49,10 @@ class DecodingError(Exception):
     """FFmpeg cannot decode a file; the message says why, without naming the file."""
 
 
-def decode(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+def decode(path: str) -> Blocks:
     """Decode the first sound stream of a local file.
 
-    Yields
-    ------
-    (ndarray of float32, shape (n_samples, n_channels); int)
-        Consecutive samples, and the sample rate in Hz.
-
-    Raises
-    ------
-    DecodingError
-        When there is no FFmpeg here, or it cannot decode the file.
+    Yields consecutive samples [shape=(n_samples, n_channels)] with their rate in Hz.
     """
     url = f"file:{os.path.abspath(path)}"
     program = shutil.which("ffmpeg")
@@ -78,7 +70,7 @@ def decode(path: str) -> Iterator[tuple[NDArray[np.float32], int]]:
     yield from _run(command, url)
 
 
-def _run(command: Sequence[str], url: str) -> Iterator[tuple[NDArray[np.float32], int]]:
+def _run(command: Sequence[str], url: str) -> Blocks:
     """The sound that a program writes to its standard output."""
     import subprocess
     import tempfile
@@ -93,35 +85,26 @@ def _run(command: Sequence[str], url: str) -> Iterator[tuple[NDArray[np.float32]
             for block in _in_time(_au_blocks(process.stdout), process):
                 is_begun = True
                 yield block
-            status = process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise DecodingError(f"damaged: its decoder did not end in {PATIENCE:g} s") from None
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
         messages.seek(0)
         said = messages.read(100_000).decode(errors="replace")
-    if status < 0:
+    if process.returncode < 0:
         raise DecodingError("damaged: its decoder crashed")
     # A Matroska file that breaks off is no error to FFmpeg, only a remark.
-    if status or "ended prematurely" in said:
-        lines = [
-            line.strip() for line in said.replace(url, "the file").splitlines() if line.strip()
-        ]
-        reason = lines[-1] if lines else "nothing"
-        if reason == _NO_SOUND or "matches no streams" in said:
+    if process.returncode or "ended prematurely" in said:
+        reason = said.replace(url, "the file").strip().splitlines()[-1:] or ["nothing"]
+        if reason[0] == _NO_SOUND or "matches no streams" in said:
             raise DecodingError(_NO_SOUND)
         kind = "not audio that libsndfile or ffmpeg can read, or damaged"
-        raise DecodingError(
-            f"{'damaged or truncated' if is_begun else kind}; ffmpeg says: {reason}"
-        )
+        kind = "damaged or truncated" if is_begun else kind
+        raise DecodingError(f"{kind}; ffmpeg says: {reason[0]}")
 
 
-def _in_time(
-    pieces: Iterator[tuple[NDArray[np.float32], int]], process: subprocess.Popen[bytes]
-) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """The pieces while each comes in time: a damaged file can keep a decoder busy for ever."""
+def _in_time(blocks: Blocks, process: subprocess.Popen[bytes]) -> Blocks:
+    """The blocks, then the end, each in time: a damaged file can keep a decoder busy for ever."""
     is_late = threading.Event()
 
     def give_up() -> None:
@@ -133,17 +116,19 @@ def _in_time(
         timer.daemon = True
         timer.start()
         try:
-            piece = next(pieces, None)
+            block = next(blocks, None)
+            if block is None:
+                process.wait()
         finally:
             timer.cancel()
         if is_late.is_set():
             raise DecodingError(f"damaged: its decoder found nothing within {PATIENCE:g} s")
-        if piece is None:
+        if block is None:
             return
-        yield piece
+        yield block
 
 
-def _au_blocks(stream: IO[bytes]) -> Iterator[tuple[NDArray[np.float32], int]]:
+def _au_blocks(stream: IO[bytes]) -> Blocks:
     """Samples and rate of an AU stream of big-endian 32-bit floats."""
     import numpy as np
 

@@ -1,7 +1,7 @@
-"""What is done to a recording before a model hears it: offset, outer silence, level.
+"""Trims a recording to its speech and normalises the level of it.
 
 Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has
-seen one corpus learns both by heart. :class:`SpeechLevel` takes them away. It is named, with its
+seen one corpus learns both by heart. :class:`TrimAndNormalise` takes them away. It stands, with its
 parameters, in the specification of every feature and in the card of every model that uses it, so
 that training and prediction cannot drift apart.
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +24,7 @@ FLOOR = 1e-12
 
 
 def frame_levels(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
-    """Level of every 25 ms frame, every 10 ms.
-
-    Parameters
-    ----------
-    samples : ndarray of float32, shape (n_samples,)
-    rate : int
-        Hz.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_frames,)
-        dBFS, at least -120; a recording shorter than one frame gives one value.
-    """
+    """Level in dBFS of every 25 ms frame, every 10 ms, at least -120; never empty."""
     length, hop = round(FRAME_SECONDS * rate), round(HOP_SECONDS * rate)
     if len(samples) < length:
         samples = np.pad(samples, (0, length - len(samples)))
@@ -49,7 +36,7 @@ def frame_levels(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SpeechLevel:
+class TrimAndNormalise:
     """Removes the offset, cuts outer silence and brings speech to one level.
 
     A frame counts as speech when it lies above ``max(loud - below_loud, min(floor + above_floor,
@@ -76,22 +63,12 @@ class SpeechLevel:
     level: float = -26.0
     shortest: float = 0.2
 
-    name = "speech-level"
+    name = "speech-level"  # as specifications and model cards call it
 
     def __call__(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """Apply to one recording.
+        """Apply to one recording of at least one sample.
 
-        Parameters
-        ----------
-        samples : ndarray of float32, shape (n_samples,)
-            At least one sample.
-        rate : int
-            Hz.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_kept,)
-            May exceed [-1, 1] where the recording is much more dynamic than speech.
+        The result may exceed [-1, 1] where the recording is much more dynamic than speech.
         """
         samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
         levels = frame_levels(samples, rate)
@@ -100,9 +77,9 @@ class SpeechLevel:
         start = max(0, first * hop - margin)
         stop = min(len(samples), last * hop + round(FRAME_SECONDS * rate) + margin)
         gain = 10.0 ** ((self.level - self._speech_level(levels)) / 20.0)
-        kept = (samples[start:stop] * gain).astype(np.float32)
-        missing = round(self.shortest * rate) - len(kept)
-        return np.pad(kept, (0, missing)) if missing > 0 else kept
+        speech = (samples[start:stop] * gain).astype(np.float32)
+        missing = round(self.shortest * rate) - len(speech)
+        return np.pad(speech, (0, missing)) if missing > 0 else speech
 
     def _speech_frames(self, levels: NDArray[np.float64]) -> tuple[int, int]:
         loud, floor = np.percentile(levels, (97, 5))
@@ -116,18 +93,13 @@ class SpeechLevel:
         return float(10.0 * np.log10(np.mean(10.0 ** (loud / 10.0))))
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, str | float]:
         """Name and parameters, JSON-serialisable."""
         return {"name": self.name, **dataclasses.asdict(self)}
 
 
-def from_spec(spec: Mapping[str, Any] | None) -> SpeechLevel | None:
-    """The preprocessing that a specification names; None for None.
-
-    Parameters
-    ----------
-    spec : mapping or None
-        As given by :attr:`SpeechLevel.spec`.
+def from_spec(spec: Mapping[str, object] | None) -> TrimAndNormalise | None:
+    """The preprocessing of a specification (:attr:`TrimAndNormalise.spec`); None for None.
 
     Raises
     ------
@@ -136,14 +108,16 @@ def from_spec(spec: Mapping[str, Any] | None) -> SpeechLevel | None:
     """
     if spec is None:
         return None
-    values = dict(spec)
-    name = values.pop("name", None)
-    if name != SpeechLevel.name:
-        raise ValueError(f"unknown preprocessing {name!r}; valid: '{SpeechLevel.name}'")
-    unknown = set(values) - {field.name for field in dataclasses.fields(SpeechLevel)}
+    name = TrimAndNormalise.name
+    if spec.get("name") != name:
+        raise ValueError(f"unknown preprocessing {spec.get('name')!r}; valid: '{name}'")
+    values = {key: value for key, value in spec.items() if key != "name"}
+    unknown = set(values) - {field.name for field in dataclasses.fields(TrimAndNormalise)}
     if unknown:
         raise ValueError(f"preprocessing '{name}' has no parameter {sorted(unknown)}")
+    numbers: dict[str, float] = {}
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1e3:
             raise ValueError(f"preprocessing '{name}': {key} = {value!r} is not a number in ±1000")
-    return SpeechLevel(**{key: float(value) for key, value in values.items()})
+        numbers[key] = float(value)
+    return TrimAndNormalise(**numbers)

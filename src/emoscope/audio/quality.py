@@ -1,8 +1,8 @@
-"""What makes a recording hard to judge: too short, silent, without speech, clipped, noisy.
+"""What makes a recording hard to classify: too short, silent, without speech, clipped, noisy.
 
-Each finding is one warning, a keyword followed by the measured value and what it means, such as
-``"noisy: the speech is 8 dB above the background; labels are unreliable below 12 dB"``. Levels are
-in dB relative to full scale (dBFS), times in seconds.
+Each warning is a keyword followed by the measured value and what it means, such as ``"noisy: the
+speech is 8 dB above the background; labels are unreliable below 12 dB"``. Levels are in dB relative
+to full scale (dBFS), times in seconds.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .voice_activity import FRAME_SECONDS, Frames
+from .voice_activity import FRAME_SECONDS, NO_FRAMES, Frames
 
-SHORTEST_SPEECH = 0.5
-"""Seconds of speech below which a label is a guess: two or three syllables."""
+MIN_SPEECH_SECONDS = 0.5
+"""Speech shorter than this, two or three syllables, makes a label a guess."""
 QUIET = -60.0
 """dBFS of the loudest frame below which a recording is called silent."""
 CLIPPED = 1e-4
-"""Share of samples in flat tops from which a recording is called clipped. 66 clips of RAVDESS and
-EMO-DB stay below 2.5e-5 as they are; with 6 dB of clipping all of them exceed 3e-4."""
+"""Share of clipped samples from which a recording is called clipped. 66 clips of RAVDESS and EMO-DB
+stay below 2.5e-5 as they are; with 6 dB of clipping all of them exceed 3e-4."""
 NOISY = 12.0
 """Signal-to-noise ratio in dB below which a recording is called noisy."""
-_FLAT = 0.99  # of the peak: how near to it three samples in a row must be to count as a flat top
-_QUIETEST = 0.1  # share of the frames that are taken for the background
+_CEILING = 0.99  # of the peak: three samples in a row above it count as clipped
+_BACKGROUND = 0.1  # share of the frames, the quietest, that are taken for the background
 _SPEECH = 0.5  # probability from which a frame counts as speech
 
 
@@ -31,46 +31,36 @@ class Quality:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._peak, self._flat, self._samples = 0.0, 0, 0
-        self._frames: list[Frames] = []
+        self._peak, self._n_clipped, self._n_samples = 0.0, 0, 0
+        self._frames = [NO_FRAMES]
 
     def feed(self, samples: NDArray[np.float32], rate: int) -> None:
-        """Take in samples as they were recorded.
-
-        Parameters
-        ----------
-        samples : ndarray of float32, shape (n_samples,)
-            At the recording's own rate: resampling rounds flat tops off.
-        rate : int
-            Hz.
-        """
+        """Take in samples at the recording's own rate in Hz: resampling would hide clipping."""
         magnitude = np.abs(samples)
         peak = float(magnitude.max(initial=0.0))
-        if peak * _FLAT > self._peak:
-            self._flat = 0  # what looked like the ceiling so far was not
+        if peak * _CEILING > self._peak:
+            self._n_clipped = 0  # what looked like the ceiling so far was not
         self._peak = max(self._peak, peak)
-        high = magnitude >= _FLAT * self._peak
-        self._flat += int(np.count_nonzero(high[2:] & high[1:-1] & high[:-2]))
-        self._samples += len(samples)
+        high = magnitude >= _CEILING * self._peak
+        self._n_clipped += int(np.count_nonzero(high[2:] & high[1:-1] & high[:-2]))
+        self._n_samples += len(samples)
         self.seconds += len(samples) / rate
 
     def feed_frames(self, frames: Frames) -> None:
-        """Take in what the voice activity detector heard."""
+        """Take in frames of the voice activity detector."""
         self._frames.append(frames)
 
     @property
     def frames(self) -> Frames:
         """All frames so far."""
-        if not self._frames:
-            return Frames(np.zeros(0, np.float32), np.zeros(0, np.float32))
         whole = Frames(*(np.concatenate(part) for part in zip(*self._frames, strict=True)))
         self._frames = [whole]
         return whole
 
     @property
     def clipped(self) -> float:
-        """Share of the samples that lie in flat tops, in [0, 1]."""
-        return self._flat / max(1, self._samples)
+        """Share of the samples that are clipped, in [0, 1]."""
+        return self._n_clipped / max(1, self._n_samples)
 
     @property
     def speech_seconds(self) -> float:
@@ -87,32 +77,32 @@ class Quality:
         power = 10.0 ** (level.astype(np.float64) / 10.0)
         if not (speech >= _SPEECH).any():
             return float("nan")
-        quietest = max(1, round(_QUIETEST * len(power)))
-        noise = float(np.sort(power)[:quietest].mean())
+        n_quietest = max(1, round(_BACKGROUND * len(power)))
+        noise = float(np.sort(power)[:n_quietest].mean())
         signal = float(power[speech >= _SPEECH].mean()) - noise
         return float(10.0 * np.log10(max(signal, 1e-12) / noise))
 
     def warnings(self) -> list[str]:
-        """The findings, most serious first; empty for a good recording."""
+        """The warnings, most serious first; empty for a good recording."""
         if not len(self.frames.level) or self.frames.level.max() < QUIET:
             return [f"silent: nothing is louder than {QUIET:g} dBFS"]
-        found = []
+        warnings = []
         speech, snr = self.speech_seconds, self.snr
         if speech == 0.0:
-            found.append("no speech: no voice was found; the label describes some other sound")
-        elif speech < SHORTEST_SPEECH:
-            found.append(
+            warnings.append("no speech: no voice was found; the label describes some other sound")
+        elif speech < MIN_SPEECH_SECONDS:
+            warnings.append(
                 f"too short: {speech:.2f} s of speech; labels are guesses below "
-                f"{SHORTEST_SPEECH:g} s"
+                f"{MIN_SPEECH_SECONDS:g} s"
             )
         if self._peak > 10 ** (QUIET / 20) and self.clipped > CLIPPED:
-            found.append(
+            warnings.append(
                 f"clipped: {self.clipped:.2%} of the samples are cut off at full scale; "
                 "record at a lower level"
             )
         if snr < NOISY:
-            found.append(
+            warnings.append(
                 f"noisy: the speech is {snr:.0f} dB above the background; labels are unreliable "
                 f"below {NOISY:g} dB"
             )
-        return found
+        return warnings

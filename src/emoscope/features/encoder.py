@@ -10,7 +10,7 @@ where MODEL is a Hugging Face hub name or a local folder, and the options are, i
 ``pool=mean+std``         per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
                           difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
-                          (:class:`emoscope.audio.level.SpeechLevel`); ``none`` is the default
+                          (:class:`emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
 ``speed=0.9``             the clip played slower and deeper, or faster and higher, by that factor,
                           from 0.5 to 2: another voice saying the same; several of them, stacked,
                           are worth more than one
@@ -138,7 +138,7 @@ class Encoder(Feature):
             raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
         poolings = tuple(options.get("pool", "mean+std").split("+"))
         prepare = options.get("prepare", "none")
-        if prepare not in ("none", level.SpeechLevel.name):
+        if prepare not in ("none", level.TrimAndNormalise.name):
             raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
         speed = _speed(text, options.get("speed", "1"))
         numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
@@ -193,7 +193,7 @@ class Encoder(Feature):
         played = audio.Signal(signal.samples, round(signal.rate * self.speed), signal.path)
         samples = audio.resample(played, pretrained.RATE).samples
         if self.prepare != "none":
-            samples = level.SpeechLevel()(samples, pretrained.RATE)
+            samples = level.TrimAndNormalise()(samples, pretrained.RATE)
         encoder = pretrained.load(self.model, max(1, *self.blocks), local=self.local)
         states = encoder.hidden_states(samples, self.blocks)
         return [states[block] for block in self.blocks]
@@ -212,7 +212,7 @@ class Encoder(Feature):
             "weights": pretrained.fingerprint(self.model, local=self.local),
             "layers": list(self.blocks),
             "poolings": list(self.poolings),
-            "prepare": None if self.prepare == "none" else level.SpeechLevel().spec,
+            "prepare": None if self.prepare == "none" else level.TrimAndNormalise().spec,
             **({} if self.speed == 1 else {"speed": self.speed}),
         }
 

@@ -1,7 +1,7 @@
 """Statistics of a whole utterance: how mel levels and cepstra lie, spread, move and sway together.
 
 The classic 193 values are means over frames, silence included, and say nothing of movement. These
-are computed on speech alone and at one level (:class:`emoscope.audio.level.SpeechLevel`), 16
+are computed on speech alone and at one level (:class:`emoscope.audio.level.TrimAndNormalise`), 16
 kHz, 80 mel bands every 10 ms (:mod:`.whisper_mel`), and need no pretrained weights:
 
 =========================  ===============================================================
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from .. import audio
-from ..audio.level import SpeechLevel
+from ..audio.level import TrimAndNormalise
 from ..errors import FeatureError
 from . import whisper_mel
 from .base import Feature
@@ -80,7 +80,7 @@ class Functionals(Feature):
             When a value is not a finite number.
         """
         samples = audio.resample(spectrum.signal, whisper_mel.RATE).samples
-        prepared = SpeechLevel()(samples, whisper_mel.RATE)
+        prepared = TrimAndNormalise()(samples, whisper_mel.RATE)
         values = functionals(whisper_mel.log_mel(prepared, n_mels=N_BANDS).T)
         if not np.isfinite(values).all():
             raise FeatureError(

@@ -48,7 +48,7 @@ class Input:
     rate : int
         Hz, of ``samples``, and of the clips whose features were learned from; 0 where it is not
         known or not the same for all.
-    preprocess : SpeechLevel or None
+    preprocess : TrimAndNormalise or None
         Done to samples first.
     features : tuple of dict
         For the other kinds the features in their order, each ``{"name": text, "spec": …}``.
@@ -60,7 +60,7 @@ class Input:
 
     kind: Literal["samples", "features", "frames"]
     rate: int = 0
-    preprocess: preprocess.SpeechLevel | None = None
+    preprocess: preprocess.TrimAndNormalise | None = None
     features: tuple[dict[str, Any], ...] = ()
     width: int = 0
     shortest: float = 0.2

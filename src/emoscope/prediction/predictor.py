@@ -146,7 +146,7 @@ class Predictor:
         for_model = self._at_model_rate(signal)
         same = for_model.rate == voice_activity.RATE
         for_detector = for_model if same else resample(signal, voice_activity.RATE)
-        quality.feed_frames(voice_activity.hear(for_detector.samples))
+        quality.feed_frames(voice_activity.speech_probabilities(for_detector.samples))
         inference = self.infer(for_model)
         warnings = [*quality.warnings(), *out_of_domain_warning(inference.distance)]
         prediction = decide(self.card, signal.path, inference.probabilities, warnings)

@@ -213,7 +213,7 @@ class Stream:
             return
         start = self._tracker.start * FRAME_SECONDS
         due = start + (first or length) if self._covered is None else self._covered + hop
-        if self._tracker.voiced * FRAME_SECONDS >= due:
+        if self._tracker.speech_end * FRAME_SECONDS >= due:
             self._covered = due
             yield max(start, due - length), due, number
 
@@ -223,9 +223,10 @@ class Stream:
 
     def _forget(self) -> None:
         """Drop samples that no window can ask for any more."""
-        rule = self._tracker.rule
-        needed = self.options.length + self.options.hop + rule.pause + 2 * rule.margin
-        searched = self._tracker.heard * FRAME_SECONDS
+        vad = self._tracker.options
+        around_speech = (vad.min_silence_duration_ms + 2 * vad.speech_pad_ms) / 1000
+        needed = self.options.length + self.options.hop + around_speech
+        searched = self._tracker.n_frames * FRAME_SECONDS
         surplus = round((searched - needed) * self._model_rate) - self._dropped
         if surplus > 0:
             self._samples = self._samples[surplus:].copy()

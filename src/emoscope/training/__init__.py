@@ -325,7 +325,9 @@ def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input] | None:
     from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
     trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
-    level = preprocess.SpeechLevel() if prepared == {preprocess.SpeechLevel.name} else None
+    level = (
+        preprocess.TrimAndNormalise() if prepared == {preprocess.TrimAndNormalise.name} else None
+    )
     given = Input(
         kind="samples",
         rate=pretrained.RATE,

@@ -82,7 +82,7 @@ def energy(signal: Signal, *, ax: Axes | None = None) -> Axes:
 def pitch(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw the fundamental frequency over time, in Hz, where there is one."""
     ax = own_axes(ax)
-    hertz, times = f0_energy.pitch(signal), f0_energy.times(signal)
+    hertz, times = f0_energy.f0(signal), f0_energy.times(signal)
     line = hertz.copy()
     with np.errstate(invalid="ignore"):
         line[1:][np.abs(np.diff(np.log2(hertz))) > LARGEST_STEP] = np.nan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emoscope.audio import level
-from emoscope.audio.level import SpeechLevel
+from emoscope.audio.level import TrimAndNormalise
 
 RATE = 16_000
 
@@ -29,8 +29,8 @@ def test_frame_levels_of_a_full_scale_sine_are_minus_three_decibels() -> None:
 
 @pytest.mark.parametrize("amplitude", [0.003, 0.1, 0.9])
 def test_level_and_offset_do_not_matter(amplitude: float) -> None:
-    reference = SpeechLevel()(voice(1.0, amplitude=0.3), RATE)
-    other = SpeechLevel()(voice(1.0, amplitude=amplitude) + np.float32(0.01), RATE)
+    reference = TrimAndNormalise()(voice(1.0, amplitude=0.3), RATE)
+    other = TrimAndNormalise()(voice(1.0, amplitude=amplitude) + np.float32(0.01), RATE)
     np.testing.assert_allclose(other, reference, atol=2e-4)
     assert 10 * np.log10(np.mean(reference**2)) == pytest.approx(-26.0, abs=1.0)
 
@@ -39,24 +39,24 @@ def test_outer_silence_goes_and_inner_silence_stays() -> None:
     silence = voice(0.7, amplitude=1e-5, seed=1)
     word, pause = voice(0.5, amplitude=0.2), voice(0.4, amplitude=1e-5, seed=2)
     clip = np.concatenate([silence, word, pause, word, silence])
-    kept = SpeechLevel()(clip, RATE)
+    kept = TrimAndNormalise()(clip, RATE)
     # two words, the pause, and a margin of 0.1 s at each end; frames are 25 ms long
     assert len(kept) / RATE == pytest.approx(1.4 + 0.2, abs=0.06)
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 1600, 3199])
 def test_short_recordings_are_padded(n_samples: int) -> None:
-    kept = SpeechLevel()(voice(1.0, amplitude=0.1)[:n_samples], RATE)
+    kept = TrimAndNormalise()(voice(1.0, amplitude=0.1)[:n_samples], RATE)
     assert len(kept) >= 3200
     assert np.isfinite(kept).all()
 
 
 def test_silence_stays_finite() -> None:
-    assert np.isfinite(SpeechLevel()(np.zeros(8000, np.float32), RATE)).all()
+    assert np.isfinite(TrimAndNormalise()(np.zeros(8000, np.float32), RATE)).all()
 
 
 def test_specification_round_trip() -> None:
-    wanted = SpeechLevel(below_loud=30.0, margin=0.2)
+    wanted = TrimAndNormalise(below_loud=30.0, margin=0.2)
     assert level.from_spec(wanted.spec) == wanted
     assert level.from_spec(None) is None
 
@@ -67,4 +67,4 @@ def test_specification_round_trip() -> None:
 )
 def test_wrong_specification_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="preprocessing"):
-        level.from_spec({**SpeechLevel().spec, **change})
+        level.from_spec({**TrimAndNormalise().spec, **change})
