@@ -177,14 +177,20 @@ class Manifests:
 
 
 class Models:
-    """The first byte chooses whether archive, card or graph is foreign; what loads is run and shown."""
+    """The first byte chooses whether archive, card or graph is foreign; what loads is run and shown.
+
+    A foreign graph is checked here as well, where the fuzzer sees it, and then loaded in a child.
+    """
 
     def __init__(self, folder):
         import tiny_model
         from emoscope import modelfile
+        from emoscope.modelfile import safety
+        from emoscope.modelfile.card import Card
         from emoscope.training import publishing
 
-        self.model_file, self.publishing = modelfile, publishing
+        self.model_file, self.safety, self.publishing = modelfile, safety, publishing
+        self.read_card = Card.from_json
         self.graph, self.card = tiny_model.graph(), tiny_model.card().to_json()
 
     def seeds(self):
@@ -197,8 +203,11 @@ class Models:
 
         kind, content = (data[0] % 3, data[1:]) if data else (0, b"")
         if kind == 1:
-            content = self.model_file.pack(self.graph, content.decode("utf-8", "replace"))
+            text = content.decode("utf-8", "replace")
+            self.read_card(text)
+            content = self.model_file.pack(self.graph, text)
         elif kind == 2:
+            self.safety.check(content)
             content = self.model_file.pack(content, self.card)
         loaded = self.model_file.unpack(content, "fuzzed", optimise=bool(len(data) % 2))
         if loaded.card.input.kind == "samples":

@@ -9,7 +9,7 @@ import pytest
 
 from emoscope import modelfile, models
 from emoscope.errors import ModelError
-from emoscope.modelfile import onnx_scan
+from emoscope.modelfile import safety
 from emoscope.modelfile.card import Card, Input, Uncertain
 from emoscope.training.linear import LinearForm
 
@@ -179,7 +179,7 @@ def graph(network: tuple, trunk: bytes) -> bytes:
 def run(graph: bytes, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     import onnxruntime
 
-    onnx_scan.check(graph)
+    graph = safety.check(graph)
     return onnxruntime.InferenceSession(graph).run(["logits", "embedding"], {"samples": samples})
 
 

@@ -1,0 +1,201 @@
+"""Checks the graph of a foreign model file before onnxruntime sees it.
+
+onnxruntime executes whatever graph it is given: it follows references to other files and runs loops
+without end. :func:`check` lets through only graphs made of a fixed list of operators, without
+control flow, with every weight inside the file and finite, and serialises what it has checked anew.
+What is not understood is left out, so what was checked is what runs.
+
+A graph that passes can still ask for more memory or time than there is, or crash onnxruntime;
+:mod:`emoscope.modelfile.sandbox` therefore calls this, and runs the graph, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from ..errors import ModelError
+
+STANDARD_OPERATORS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip
+        Concat Constant ConstantOfShape Conv ConvInteger Cos CumSum DequantizeLinear Div
+        DynamicQuantizeLinear Elu Equal Erf Exp Expand Flatten Floor Gather
+        GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
+        GreaterOrEqual HardSigmoid HardSwish Identity InstanceNormalization
+        LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul
+        MatMulInteger Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow QLinearConv
+        QLinearMatMul QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp
+        ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape
+        Round Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign Split Sqrt
+        Squeeze Sub Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where
+        """,
+    )
+)
+LEARNING_OPERATORS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer
+        SVMClassifier Scaler TreeEnsembleClassifier
+        """,
+    )
+)
+ALLOWED = {
+    "": STANDARD_OPERATORS,
+    "ai.onnx": STANDARD_OPERATORS,
+    "ai.onnx.ml": LEARNING_OPERATORS,
+}
+"""Operators by their domain."""
+EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Tile"})
+"""Operators whose result can be far larger than their inputs."""
+MAX_DIMENSION = 1 << 24
+"""Largest absolute value of a stored integer in a graph that contains such operators."""
+MAX_NODES = 20_000
+NUMERIC_TYPES = frozenset(
+    {
+        TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BOOL,
+        TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32, TensorProto.INT64,
+    }
+)  # fmt: skip
+"""Element types of stored tensors."""
+
+
+def check(content: bytes) -> bytes:
+    """Check a graph and serialise it anew.
+
+    Parameters
+    ----------
+    content : bytes
+        A serialised ONNX ``ModelProto``.
+
+    Returns
+    -------
+    bytes
+        The same graph without anything that was not checked.
+
+    Raises
+    ------
+    ModelError
+        With the reason: not ONNX, weights in other files, sparse or not finite, an operator outside
+        :data:`ALLOWED`, control flow, functions, texts, or absurd shapes.
+    """
+    try:
+        model = ModelProto.FromString(content)
+        model.DiscardUnknownFields()
+        return _checked(model)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ModelError("not a valid ONNX file") from error
+
+
+def _checked(model: ModelProto) -> bytes:
+    if model.functions:
+        raise ModelError("it defines functions of its own")
+    if model.training_info:
+        raise ModelError("it contains training information")
+    if not model.graph.node:
+        raise ModelError("not a valid ONNX file (no graph)")
+    _Check().graph(model.graph)
+    checked = ModelProto(
+        ir_version=model.ir_version, opset_import=model.opset_import, graph=model.graph
+    )
+    return bytes(checked.SerializeToString())
+
+
+class _Check:
+    """One pass over a graph; replaces its tensors by what was read of them."""
+
+    def __init__(self) -> None:
+        self.max_integer = 0
+
+    def graph(self, graph: GraphProto) -> None:
+        if len(graph.node) > MAX_NODES:
+            raise ModelError(f"it has {len(graph.node)} operators; at most {MAX_NODES} are run")
+        if graph.sparse_initializer:
+            raise ModelError("it contains sparse weights")
+        del graph.value_info[:], graph.quantization_annotation[:]
+        for value in (*graph.input, *graph.output):
+            if value.type.WhichOneof("value") != "tensor_type":
+                raise ModelError("it works on more than tensors")
+        for node in graph.node:
+            self.node(node)
+        for tensor in graph.initializer:
+            self.tensor(tensor)
+        expands = any(node.op_type in EXPANDING for node in graph.node)
+        if expands and self.max_integer > MAX_DIMENSION:
+            raise ModelError(
+                f"it contains the integer {self.max_integer}; shapes may reach {MAX_DIMENSION}"
+            )
+
+    def node(self, node: NodeProto) -> None:
+        if node.op_type not in ALLOWED.get(node.domain, frozenset()):
+            name = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
+            raise ModelError(f"operator '{name[:200]}' is not among those emoscope runs")
+        for attribute in node.attribute:
+            self.attribute(attribute)
+            if node.op_type == "Constant" and (attribute.s or attribute.strings):
+                raise ModelError("it stores texts")
+            if (node.op_type, attribute.name) == ("Cast", "to") and (
+                attribute.i == TensorProto.STRING
+            ):
+                raise ModelError("it computes with texts")
+
+    def attribute(self, attribute: AttributeProto) -> None:
+        if attribute.HasField("g") or attribute.graphs:
+            raise ModelError("it contains a graph inside an operator (control flow)")
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+            raise ModelError("it contains sparse weights")
+        if attribute.HasField("tp") or attribute.type_protos:
+            raise ModelError("it works on more than tensors")
+        if attribute.ref_attr_name:
+            raise ModelError("it defines functions of its own")
+        _check_finite(np.array([attribute.f]))
+        _check_finite(np.array(attribute.floats, np.float32))
+        self.integers(np.array([attribute.i, *attribute.ints], np.int64))
+        if attribute.HasField("t"):
+            self.tensor(attribute.t)
+        for tensor in attribute.tensors:
+            self.tensor(tensor)
+
+    def tensor(self, tensor: TensorProto) -> None:
+        if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
+            raise ModelError("its weights lie in another file")
+        if tensor.data_type == TensorProto.STRING or tensor.string_data:
+            raise ModelError("it stores texts")
+        if tensor.data_type not in NUMERIC_TYPES:
+            raise ModelError(
+                f"a weight has the type {tensor.data_type}, which emoscope does not run"
+            )
+        if any(length < 0 for length in tensor.dims):
+            raise ModelError("a weight has another size than its shape")
+        try:
+            values = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ModelError("a weight has another size than its shape") from error
+        if values.dtype.kind == "f":
+            _check_finite(values)
+        elif values.dtype.itemsize >= 4:
+            self.integers(values)
+        # A tensor can hold its values in several fields; what was read is what stays.
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    def integers(self, values: NDArray[Any]) -> None:
+        """Note the largest of integers that may be dimensions."""
+        for value in (int(values.max()), int(values.min())) if values.size else ():
+            # The two ends of int64 stand for 'to the end' in slices and are harmless as shapes.
+            if abs(value) < (1 << 63) - 1:
+                self.max_integer = max(self.max_integer, abs(value))
+
+
+def _check_finite(values: NDArray[Any]) -> None:
+    # A single infinity is an operator's constant (what lies outside a picture whose largest value is
+    # taken), never a weight.
+    if not np.isfinite(values).all() and not (values.size == 1 and np.isinf(values).all()):
+        raise ModelError("a weight is not finite")
