@@ -29,7 +29,9 @@ class Cluster:
         self.environment = {
             **os.environ,
             **settings,
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join(
+                [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
             "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error",
         }
         file = folder / "scheduler.json"

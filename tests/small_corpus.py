@@ -16,8 +16,7 @@ import pandas as pd
 import soundfile
 
 from emoscope import compute
-from emoscope.compute import tasks
-from emoscope.compute.workers import _without_script
+from emoscope.compute.local import undisturbed_start
 from emoscope.corpus import Corpus
 from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store, store
@@ -127,7 +126,7 @@ def extract_and_save(corpus: Corpus, folder: Path, jobs: int, table: Path) -> No
 
 def write_busily(begun: Any, *arguments: Any) -> None:
     """Extract in a process of its own that hands over and stores a few clips at a time."""
-    compute.CHUNK_SECONDS = tasks.CHUNK_SECONDS = 0.01
+    compute.CHUNK_SECONDS = 0.01
     store.FLUSH_SECONDS = 0.04
     begun.set()
     extract_and_save(*arguments)
@@ -139,7 +138,7 @@ def start(*arguments: Any) -> multiprocessing.Process:
     context.set_forkserver_preload(["emoscope.dataset.extraction", "small_corpus"])
     begun = context.Event()
     process = context.Process(target=write_busily, args=(begun, *arguments))
-    with _without_script():
+    with undisturbed_start():
         process.start()
     begun.wait(30)
     return process

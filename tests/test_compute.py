@@ -15,8 +15,7 @@ import threadpoolctl
 
 from dask_cluster import Cluster, wait_until
 from emoscope import compute
-from emoscope.compute import workers
-from emoscope.compute.tasks import WorkerDiedError
+from emoscope.compute import WorkerDiedError, local
 from emoscope.errors import EmoscopeError, FeatureError, MissingExtraError
 
 
@@ -79,7 +78,7 @@ def test_items_are_taken_only_as_fast_as_they_are_worked_on(jobs):
 
     results = compute.run(np.sum, source(), jobs=jobs)
     for done, _ in enumerate(results, start=1):
-        assert taken - done <= 2 * jobs * compute.CHUNK_ITEMS  # at work, and just finished
+        assert taken - done <= 2 * jobs * compute.MAX_CHUNK_ITEMS  # at work, and just finished
         if done == 20_000:
             break
     results.close()
@@ -183,7 +182,7 @@ def test_workers_that_die_at_once_are_an_error_in_one_line():
 def test_a_fork_server_that_was_killed_is_started_again(monkeypatch):
     from multiprocessing import forkserver
 
-    start, stopped = workers.Worker.__init__, []
+    start, stopped = local.Worker.__init__, []
 
     def kill_first(worker, *arguments):
         if not stopped:
@@ -193,7 +192,7 @@ def test_a_fork_server_that_was_killed_is_started_again(monkeypatch):
             raise EOFError  # what a start in that moment ends in
         start(worker, *arguments)
 
-    monkeypatch.setattr(workers.Worker, "__init__", kill_first)
+    monkeypatch.setattr(local.Worker, "__init__", kill_first)
     assert outcomes(abs, [-1, -2], jobs=2) == {0: 1, 1: 2} and stopped
 
 

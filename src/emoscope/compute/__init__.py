@@ -3,46 +3,84 @@
 One function, :func:`run`, applies a function to items and yields outcomes as they complete. The
 outcomes are the same wherever the work runs; only their order differs. A worker that dies costs
 time, not results; memory does not grow with the number of items, which may be a generator.
+
+Items travel in chunks, so that handing them over costs little beside the work.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
+import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import threadpoolctl
 
 from ..errors import EmoscopeError
-from .tasks import CHUNK_SECONDS, Chunk, Defect, Reply, WorkerDiedError, one_thread, perform
+
+if TYPE_CHECKING:
+    from .cluster import ClusterWorkers
+    from .local import LocalWorkers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Function = Callable[[Any], Any]
 
-CHUNK_ITEMS = 512
-"""Most items per chunk, however quick they are."""
+CHUNK_SECONDS = 0.25
+"""Work per chunk: a hundred times what handing it over costs, and soon enough for progress."""
+
+MAX_CHUNK_ITEMS = 512
 
 DEATHS_ALLOWED = 1
 """A worker that dies on a lone item may be an accident; the second is the item's fault."""
 
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-class Workers(Protocol):
-    """What :func:`run` needs of a place where work runs."""
 
-    @property
-    def size(self) -> int:
-        """How many chunks are worked on at the same time."""
+class WorkerDiedError(EmoscopeError):
+    """The process that worked on an item died, twice, with nothing else in its hands."""
 
-    def free(self) -> int:
-        """How many chunks can be handed over now."""
+    reason = (
+        "the worker process died on it twice: killed from outside, out of memory, or crashed in "
+        "compiled code"
+    )
 
-    def submit(self, chunk: Chunk) -> None:
-        """Hand over a chunk."""
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
-    def collect(self) -> list[tuple[Chunk, Reply | None]]:
-        """Wait until something happens; the chunks that ended, with None where the worker died."""
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
 
-    def stop(self) -> None:
-        """End at once, whatever is under way."""
+
+@dataclasses.dataclass
+class Chunk:
+    """Items with their positions; ``deaths`` counts the workers that died with these alone."""
+
+    items: list[tuple[int, Any]]
+    deaths: int = 0
+
+
+class Defect(str):
+    """An unforeseen exception as text: not every exception survives the way back."""
+
+    @classmethod
+    def of(cls, error: Exception) -> Defect:
+        """Describe an exception that is being handled."""
+        return cls(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """Outcomes of a chunk's first items, at least one, and the seconds that they took."""
+
+    outcomes: list[Any]
+    seconds: float
 
 
 def run(
@@ -75,7 +113,7 @@ def run(
         Position of the item.
     outcome : result or EmoscopeError
         An error of that kind which the function raised comes back as a value; so does a
-        :class:`~emoscope.compute.tasks.WorkerDiedError`, for an item that killed its worker twice.
+        :class:`WorkerDiedError`, for an item that killed its worker twice.
 
     Raises
     ------
@@ -91,44 +129,49 @@ def run(
 
 
 def _run(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
+    function: Function,
+    items: Iterable[Any],
     jobs: int | None,
     cluster: str | None,
-    name: Callable[[Item], str],
-) -> Generator[tuple[int, Result | EmoscopeError], None, None]:
-    # The places where work runs bring joblib or Dask along, so each is imported when it is used.
-    workers: Workers
+    name: Callable[[Any], str],
+) -> Generator[tuple[int, Any], None, None]:
     if isinstance(items, Sized) and not len(items):
         return
+    chunks = _Chunks(items)
+    workers: LocalWorkers | ClusterWorkers
     if cluster is not None:
         from .cluster import ClusterWorkers
 
         workers = ClusterWorkers(function, cluster)
-    elif (count := _count(jobs, items)) == 1:
-        workers = ThisProcess(function)
-    else:
-        from .workers import LocalWorkers
+    elif (count := _process_count(jobs, items)) > 1:
+        from .local import LocalWorkers
 
         workers = LocalWorkers(function, count)
+    else:
+        while (chunk := chunks.take(1)) is not None:
+            with one_thread():  # as everywhere else, so that sums come out alike
+                reply = perform(function, chunk.items)
+            chunks.learn(chunk, reply)
+            yield from _outcomes(chunk, reply, name)
+        return
     try:
-        yield from _dispatch(workers, items, name)
+        yield from _dispatch(workers, chunks, name)
     finally:
         workers.stop()
 
 
-def _count(jobs: int | None, items: Iterable[Any]) -> int:
+def _process_count(jobs: int | None, items: Iterable[Any]) -> int:
     if jobs is None:
-        import joblib
+        import joblib  # imported late, for it takes long
 
         jobs = int(joblib.cpu_count())  # knows of affinity and of a container's limits
     return min(jobs, len(items)) if isinstance(items, Sized) else jobs
 
 
 def _dispatch(
-    workers: Workers, items: Iterable[Any], name: Callable[[Any], str]
+    workers: LocalWorkers | ClusterWorkers, fresh: _Chunks, name: Callable[[Any], str]
 ) -> Iterator[tuple[int, Any]]:
-    fresh, again = _Chunks(items), deque[Chunk]()
+    again = deque[Chunk]()
     busy = 0
     ready: list[tuple[int, Any]] = []
     while True:
@@ -146,27 +189,22 @@ def _dispatch(
         for chunk, reply in workers.collect():
             busy -= 1
             if reply is not None:
-                fresh.learn(chunk.items, reply)
-                ready.extend(_checked(chunk, reply, name))
+                fresh.learn(chunk, reply)
+                ready.extend(_outcomes(chunk, reply, name))
             elif len(chunk.items) > 1:
                 again.extend(Chunk([item]) for item in chunk.items)
             elif chunk.deaths < DEATHS_ALLOWED:
                 again.append(Chunk(chunk.items, chunk.deaths + 1))
             else:
                 index, item = chunk.items[0]
-                ready.append((index, WorkerDiedError(_called(index, item, name))))
+                ready.append((index, WorkerDiedError(name(item) or f"item {index}")))
 
 
-def _checked(chunk: Chunk, reply: Reply, name: Callable[[Any], str]) -> Iterator[tuple[int, Any]]:
+def _outcomes(chunk: Chunk, reply: Reply, name: Callable[[Any], str]) -> Iterator[tuple[int, Any]]:
     for (index, item), outcome in zip(chunk.items, reply.outcomes, strict=False):
         if isinstance(outcome, Defect):
-            called = _called(index, item, name)
-            raise RuntimeError(f"{called}: {outcome.summary}\n\n{outcome.trace}")
+            raise RuntimeError(f"{name(item) or f'item {index}'}: {outcome}")
         yield index, outcome
-
-
-def _called(index: int, item: Any, name: Callable[[Any], str]) -> str:
-    return name(item) or f"item {index}"
 
 
 class _Chunks:
@@ -184,50 +222,60 @@ class _Chunks:
         """Whether every item has been begun."""
         return self._exhausted and not self._returned
 
-    def learn(self, items: Sequence[tuple[int, Any]], reply: Reply) -> None:
+    def learn(self, chunk: Chunk, reply: Reply) -> None:
         """Take back what a worker did not begin, and note what it took for the others."""
         done = len(reply.outcomes)
-        self._returned.extend(items[done:])
+        self._returned.extend(chunk.items[done:])
         fitting = int(CHUNK_SECONDS * done / max(reply.seconds, 1e-9))
-        self._size = max(1, min(fitting, 2 * self._size, CHUNK_ITEMS))
+        self._size = max(1, min(fitting, 2 * self._size, MAX_CHUNK_ITEMS))
 
     def take(self, workers: int) -> Chunk | None:
         """The next chunk, or None when there is nothing left to begin."""
         size = self._size
         if self._left is not None:  # towards the end, so little that all finish together
             size = max(1, min(size, self._left // (2 * workers)))
-        taken = [self._returned.popleft() for _ in range(min(size, len(self._returned)))]
-        fresh = list(islice(self._source, size - len(taken)))
-        self._exhausted = len(taken) + len(fresh) < size
+        items = [self._returned.popleft() for _ in range(min(size, len(self._returned)))]
+        fresh = list(islice(self._source, size - len(items)))
+        self._exhausted = len(items) + len(fresh) < size
         if self._left is not None:
             self._left -= len(fresh)
-        return Chunk(taken + fresh) if taken or fresh else None
+        return Chunk(items + fresh) if items or fresh else None
 
 
-class ThisProcess:
-    """Work in this process: nothing to start, nothing to send."""
+def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
+    """Work on a chunk's items until :data:`CHUNK_SECONDS` have passed; the others go back."""
+    start, seconds, outcomes = time.perf_counter(), 0.0, []
+    for _, item in items:
+        try:
+            outcomes.append(function(item))
+        except EmoscopeError as error:
+            outcomes.append(error)
+        except Exception as error:
+            outcomes.append(Defect.of(error))
+        seconds = time.perf_counter() - start
+        if seconds > CHUNK_SECONDS:
+            break
+    return Reply(outcomes, seconds)
 
-    size = 1
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-        self._chunk: Chunk | None = None
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold BLAS and OpenMP to one thread: parallelism is over items, and sums add up in one order.
 
-    def free(self) -> int:
-        """One chunk, when there is none."""
-        return int(self._chunk is None)
+    The environment is for libraries that are loaded meanwhile, as torch is by the first clip.
+    """
+    before = {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    try:
+        with threadpoolctl.threadpool_limits(limits=1):
+            yield
+    finally:
+        for name in THREAD_SETTINGS:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
-    def submit(self, chunk: Chunk) -> None:
-        """Take a chunk; it is worked on when its outcome is asked for."""
-        self._chunk = chunk
 
-    def collect(self) -> list[tuple[Chunk, Reply | None]]:
-        """Work on the chunk, with one thread as everywhere else, so that sums come out alike."""
-        chunk, self._chunk = self._chunk, None
-        if chunk is None:
-            return []
-        with one_thread():
-            return [(chunk, perform(self._function, chunk.items))]
-
-    def stop(self) -> None:
-        """Nothing to end."""
+def one_thread_for_good() -> None:
+    """As :func:`one_thread`, for the rest of this process's life."""
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    threadpoolctl.threadpool_limits(limits=1)

@@ -9,41 +9,25 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ..errors import EmoscopeError, MissingExtraError
-from .tasks import Chunk, Reply, one_thread_for_good, perform
+from . import Chunk, Function, Reply, one_thread_for_good, perform
 
-WAITING_PER_THREAD = 2
-"""Chunks in flight per thread of the cluster: one at work, one on its way."""
+CHUNKS_PER_THREAD = 2
+"""One at work, one on its way."""
 
 START_SECONDS = 30
 """How long to wait for the scheduler, and for its first worker."""
 
 SIZE_SECONDS = 5.0
-"""How long a look at the cluster's size is believed: workers may come and go."""
+"""How long the cluster's size is believed: workers may come and go."""
 
 
 class ClusterWorkers:
-    """The workers of a running Dask cluster, applying one function.
+    """The workers of a running Dask cluster, applying one function."""
 
-    Parameters
-    ----------
-    function : callable
-        Sent along with each chunk.
-    address : str
-        The scheduler's, e.g. ``"tcp://10.0.0.1:8786"``.
-
-    Raises
-    ------
-    MissingExtraError
-        When ``dask.distributed`` is not installed.
-    EmoscopeError
-        When no scheduler answers there, or it has no workers.
-    """
-
-    def __init__(self, function: Callable[[Any], Any], address: str) -> None:
+    def __init__(self, function: Function, address: str) -> None:
         try:
             distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
@@ -75,7 +59,7 @@ class ClusterWorkers:
 
     def free(self) -> int:
         """How many chunks can be handed over now."""
-        return WAITING_PER_THREAD * self.size - len(self._chunks)
+        return CHUNKS_PER_THREAD * self.size - len(self._chunks)
 
     def submit(self, chunk: Chunk) -> None:
         """Hand a chunk to the scheduler."""
@@ -84,18 +68,9 @@ class ClusterWorkers:
         self._done.add(future)
 
     def collect(self) -> list[tuple[Chunk, Reply | None]]:
-        """Wait until something happens; the chunks that ended, with None where workers died.
-
-        Raises
-        ------
-        EmoscopeError
-            When the connection to the scheduler is lost.
-        RuntimeError
-            When the workers cannot run emoscope.
-        """
-        return [
-            (self._chunks.pop(future), self._reply(future)) for future in self._done.next_batch()
-        ]
+        """Wait until something happens; the chunks that ended, with None where workers died."""
+        ended = self._done.next_batch()
+        return [(self._chunks.pop(future), self._reply(future)) for future in ended]
 
     def _reply(self, future: Any) -> Reply | None:
         if future.cancelled() or future.status == "lost":
@@ -118,7 +93,7 @@ class ClusterWorkers:
         self._client.close()
 
 
-def _work(function: Callable[[Any], Any], items: list[tuple[int, Any]]) -> Reply:
+def _work(function: Function, items: list[tuple[int, Any]]) -> Reply:
     """Work on a chunk; runs on a worker of the cluster."""
     one_thread_for_good()
     return perform(function, items)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import audio, compute
 from ..audio import Signal
-from ..compute.tasks import WorkerDiedError
+from ..compute import WorkerDiedError
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from ..features.base import Feature

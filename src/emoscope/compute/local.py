@@ -1,20 +1,15 @@
 """Local worker processes that may die without taking results with them.
 
-Each worker has a pipe of its own and one chunk at a time, so that when one dies it is known
-exactly which items it had. That is why this is not a ``ProcessPoolExecutor`` (nor loky): there a
-single death breaks the whole pool, nobody can tell which of the running items caused it, and
-running work cannot be stopped at once.
-
-Processes come from a fork server, which has the package's imports done and no threads, or are
-spawned where there is none; a plain fork of a process with BLAS or torch threads can hang. What a
-script or notebook defines travels by value, so the user's script is not imported again and needs
-no ``if __name__ == "__main__":``.
+Each worker has a pipe of its own and one chunk at a time: when one dies, it is known which items it
+had, and no other worker is affected (``docs/decisions.md`` compares the pools of other packages).
+Processes come from a fork server, which has the imports done and no threads, or are spawned where
+there is none; a plain fork of a process with BLAS or torch threads can hang. What a script or
+notebook defines travels by value, so the user's script is not imported again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import multiprocessing
 import os
 import signal
@@ -23,48 +18,43 @@ import tempfile
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import joblib
 
 from ..errors import EmoscopeError
-from .tasks import Chunk, Defect, Reply, one_thread_for_good, perform
+from . import Chunk, Defect, Function, Reply, one_thread_for_good, perform
 
 READY = "ready"
 
-FAILED_STARTS = 3
+MAX_FAILED_STARTS = 3
 """So many workers in a row that die before they are ready are not an accident."""
 
-LONGEST_TEMPORARY = 70
+MAX_SOCKET_FOLDER = 70
 """Bytes: a socket's path has 107 at most, and multiprocessing adds 32 to the folder's."""
 
 
 class Worker:
     """One process with its pipe, and the chunk it is working on."""
 
-    def __init__(self, context: Any, function: Callable[[Any], Any]) -> None:
+    def __init__(self, context: Any, function: Function) -> None:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(theirs, os.getcwd(), dict(os.environ)), daemon=True
         )
-        with _without_script(), _undisturbed():
+        with undisturbed_start():
             self.process.start()
         theirs.close()
         self.ready = False
         self.chunk: Chunk | None = None
-        self._send(function)
+        self.send(function)
 
-    @property
-    def free(self) -> bool:
-        """Whether it can be given a chunk."""
-        return self.ready and self.chunk is None
-
-    def give(self, chunk: Chunk) -> None:
-        """Hand over a chunk."""
-        self.chunk = chunk
-        self._send(chunk.items)
+    def send(self, message: Any) -> None:
+        """Send a message; a process that is dead is noticed when its reply is awaited."""
+        with contextlib.suppress(OSError):
+            self.connection.send(_by_value(message))
 
     def receive(self) -> Any:
         """The message that has arrived; None when there is none, because the process died."""
@@ -79,62 +69,40 @@ class Worker:
         self.process.kill()
         self.process.join()
 
-    def _send(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # dead already: receive() will say so
-            self.connection.send(_by_value(message))
-
 
 class LocalWorkers:
-    """A fixed number of local processes that apply one function.
+    """A fixed number of local processes that apply one function."""
 
-    Parameters
-    ----------
-    function : callable
-        Sent to each process once.
-    count : int
-        How many processes.
-    """
-
-    def __init__(self, function: Callable[[Any], Any], count: int) -> None:
+    def __init__(self, function: Function, count: int) -> None:
         self._context = _context()
         self._function = function
         self._failed_starts = 0
-        self._workers = [self._started() for _ in range(count)]
-
-    @property
-    def size(self) -> int:
-        """How many chunks are worked on at the same time."""
-        return len(self._workers)
+        self.size = count
+        self._workers = [self._start() for _ in range(count)]
 
     def free(self) -> int:
         """How many chunks can be handed over now."""
-        return sum(worker.free for worker in self._workers)
+        return sum(worker.ready and worker.chunk is None for worker in self._workers)
 
     def submit(self, chunk: Chunk) -> None:
         """Hand a chunk to a free worker."""
-        next(worker for worker in self._workers if worker.free).give(chunk)
+        worker = next(each for each in self._workers if each.ready and each.chunk is None)
+        worker.chunk = chunk
+        worker.send(chunk.items)
 
     def collect(self) -> list[tuple[Chunk, Reply | None]]:
-        """Wait until something happens; the chunks that ended, with None where the worker died.
-
-        Raises
-        ------
-        RuntimeError
-            When the function cannot be loaded by a worker.
-        EmoscopeError
-            When workers die as soon as they start.
-        """
-        connections = [worker.connection for worker in self._workers]
-        happened = set(wait(connections + [worker.process.sentinel for worker in self._workers]))
+        """Wait until something happens; the chunks that ended, with None where the worker died."""
+        handles = [(worker.connection, worker.process.sentinel) for worker in self._workers]
+        happened = set(wait([handle for pair in handles for handle in pair]))
         ended: list[tuple[Chunk, Reply | None]] = []
         for place, worker in enumerate(self._workers):
-            if not happened & {worker.connection, worker.process.sentinel}:
+            if not happened & set(handles[place]):
                 continue
             message, chunk = worker.receive(), worker.chunk
             if message is None:
                 self._replace(place)
             elif isinstance(message, Defect):
-                raise RuntimeError(f"a worker process cannot load its task:\n{message.trace}")
+                raise RuntimeError(f"a worker process cannot load its task:\n{message}")
             elif isinstance(message, Reply):
                 worker.chunk = None
             elif message == READY:
@@ -151,15 +119,15 @@ class LocalWorkers:
     def _replace(self, place: int) -> None:
         dead = self._workers[place]
         self._failed_starts += not dead.ready
-        if self._failed_starts >= FAILED_STARTS:
+        if self._failed_starts >= MAX_FAILED_STARTS:
             raise EmoscopeError(
                 "worker processes die as soon as they start; is memory short? --jobs 1 needs none"
             )
         dead.stop()
-        self._workers[place] = self._started()
+        self._workers[place] = self._start()
 
-    def _started(self) -> Worker:
-        for attempt in range(FAILED_STARTS):
+    def _start(self) -> Worker:
+        for attempt in range(MAX_FAILED_STARTS):
             try:
                 return Worker(self._context, self._function)
             except (EOFError, OSError):  # the fork server has just been killed, say
@@ -172,7 +140,7 @@ class LocalWorkers:
 def _context() -> Any:
     # macOS forbids a fork after its frameworks are loaded; a fork server's socket lies in the folder
     # for temporary files, and the path of a socket must be short.
-    if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
+    if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > MAX_SOCKET_FOLDER:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["emoscope.dataset.extraction"])
@@ -180,27 +148,18 @@ def _context() -> Any:
 
 
 @contextlib.contextmanager
-def _without_script() -> Iterator[None]:
-    """Hide the user's script, which a new process would otherwise import before anything else."""
+def undisturbed_start() -> Iterator[None]:
+    """Start a process that neither imports the user's script nor ends with a message on Ctrl-C."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    has_masks = hasattr(signal, "pthread_sigmask")  # Windows has none
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_masks else None
     try:
         yield
     finally:
         sys.modules["__main__"] = script
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep Ctrl-C from what is started: it is ours to handle, and it would say so at length."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _by_value(message: Any) -> Any:
@@ -233,8 +192,8 @@ def _answer(connection: Connection, reply: Reply) -> None:
     except OSError:
         raise
     except Exception as error:  # a result that cannot be pickled
-        defects = [Defect.of(error)] * len(reply.outcomes)
-        connection.send(dataclasses.replace(reply, outcomes=defects))
+        defects: list[Any] = [Defect.of(error)] * len(reply.outcomes)
+        connection.send(Reply(defects, reply.seconds))
 
 
 def _leave_with_parent() -> None:
