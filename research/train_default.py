@@ -32,7 +32,8 @@ from emoscope import corpus as corpora
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.evaluation.comparison import describe_corpus
-from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result, summarise
+from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result
+from emoscope.evaluation.run import summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile import calibration
 from emoscope.modelfile.card import Card
@@ -248,7 +249,7 @@ def report(
             flush=True,
         )
     if not only:
-        uncalibrated = summarise(pd.concat(before, ignore_index=True))["calibration_error"]
+        uncalibrated = summarise(pd.concat(before, ignore_index=True)).calibration_error
         together = pd.concat(rows, ignore_index=True)
         extra = {"calibration_error_uncalibrated": uncalibrated}
         save(heard, name, together, options.out / folder, options, **extra)
@@ -309,17 +310,16 @@ def save(
     tested = Corpus(name, heard.corpus.table[heard.corpora == name])
     runs = []
     for _, part in rows.groupby("protocol", sort=False):
-        about = {key: part[key].iloc[0] for key in ("model", "features", "protocol")}
-        run = {**about, **summarise(part), "leak_gap": None, **extra}
+        run = summarise(part, extra=extra)
         runs.append(run)
         print(
-            f"{folder.name} {run['protocol']}: UAR {run['uar']:.4f} [{run['uar_low']:.3f}, "
-            f"{run['uar_high']:.3f}], accuracy {run['accuracy']:.4f}, "
-            f"ECE {run['calibration_error']:.3f} {extra or ''}",
+            f"{folder.name} {run.protocol}: UAR {run.uar:.4f} [{run.uar_low:.3f}, "
+            f"{run.uar_high:.3f}], accuracy {run.accuracy:.4f}, "
+            f"ECE {run.calibration_error:.3f} {extra or ''}",
             flush=True,
         )
     config = {
-        "protocol": runs[0]["protocol"],
+        "protocol": runs[0].protocol,
         "recipe": default_model.__doc__,
         "command": "python -m research.train_default measure --data DATA --encoder ENCODER "
         f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)} "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -14,6 +15,7 @@ from emoscope.audit import sources as audit_sources
 from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result
+from emoscope.evaluation.run import Run
 from emoscope.protocols import EMOBOX_RAVDESS
 
 RATE = 16_000
@@ -266,7 +268,7 @@ def saved_result(folder, *, protocol="speaker-6fold", shared=False, **config):
     ]
     runs = [{"model": "svm", "features": "mfcc", "protocol": protocol, "uar": 0.5}]
     config = {"folds": {protocol: folds}, "seed": 0, **config}
-    return Result(rows, runs, {"name": "toy"}, config).save(folder)
+    return Result(rows, [Run(**run) for run in runs], {"name": "toy"}, config).save(folder)
 
 
 def test_saved_result_without_leak(tmp_path):
@@ -420,7 +422,7 @@ def test_counts_of_a_saved_result_are_of_one_model_on_one_set_of_features(tmp_pa
     result = Result.load(folder)
     more = result.predictions.assign(features="chroma")
     result.predictions = pd.concat([result.predictions, more], ignore_index=True)
-    result.runs.append({**result.runs[0], "features": "chroma"})
+    result.runs.append(dataclasses.replace(result.runs[0], features="chroma"))
     result.save(folder)
     outcome = audit(folder, jobs=1)
     assert (outcome.n_train, outcome.n_test) == (8, 8)

@@ -32,8 +32,8 @@ def test_compare_without_arguments_runs_on_the_embedded_features(emoscope, tmp_p
     again = Result.load(tmp_path)
     svm = again.rows("svm")
     recalls = (svm["emotion"] == svm["predicted"]).groupby(svm["emotion"]).mean()
-    line = next(r for r in again.leaderboard() if r["model"] == "svm")
-    assert line["uar"] == pytest.approx(recalls.mean())
+    line = next(r for r in again.leaderboard() if r.model == "svm")
+    assert line.uar == pytest.approx(recalls.mean())
     assert line["leak_gap"] > 0.05
     page = (tmp_path / "report.html").read_text()
     assert "<audio" not in page and f"{line['uar']:.3f}" in page

@@ -30,7 +30,7 @@ from emoscope.cli import predict as predict_command
 from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store
 from emoscope.errors import EmoscopeError
-from emoscope.evaluation.checkpoint import Journal
+from emoscope.evaluation.engine import Checkpoint
 from emoscope.prediction.output import Output
 from serving import Running
 from small_corpus import Levels, make_corpus
@@ -93,10 +93,10 @@ def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> d
 
 WRITER = """
 import sys
-from emoscope.evaluation.checkpoint import Journal
-journal = Journal(sys.argv[1])
+from emoscope.evaluation.engine import Checkpoint
+checkpoint = Checkpoint(sys.argv[1])
 for number in range(100_000):
-    journal.put({"unit": number}, {"outcome": [number] * 2000})
+    checkpoint.put({"unit": number}, {"outcome": [number] * 2000})
     print(number, flush=True)
 """
 
@@ -106,7 +106,7 @@ def killed_journals(folder: Path, trials: int) -> dict[str, int]:
     rng = random.Random(8)
     lost = noted = 0
     for trial in range(trials):
-        place = folder / f"journal-{trial}"
+        place = folder / f"checkpoint-{trial}"
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE, text=True
         )
@@ -116,8 +116,8 @@ def killed_journals(folder: Path, trials: int) -> dict[str, int]:
         finished = 1 + len((first and process.stdout.read()).splitlines()) if first else 0
         process.wait()
         process.stdout.close()
-        journal = Journal(place)
-        outcomes = [journal.get({"unit": number}) for number in range(finished + 1)]
+        checkpoint = Checkpoint(place)
+        outcomes = [checkpoint.get({"unit": number}) for number in range(finished + 1)]
         wanted = [{"outcome": [number] * 2000} for number in range(finished + 1)]
         lost += sum(a != b for a, b in zip(outcomes[:-1], wanted[:-1], strict=True))
         lost += outcomes[-1] not in (None, wanted[-1])  # the unit that was being noted

@@ -16,10 +16,11 @@ from emoscope import corpus, dataset, modelfile
 from emoscope.corpus import writing
 from emoscope.dataset import arff
 from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
-from emoscope.evaluation import tracking
 from emoscope.evaluation.result import Result
+from emoscope.evaluation.run import Run
 from emoscope.features.table import Features
 from emoscope.files import DATA
+from emoscope.report import tracking
 from emoscope.training import publishing
 from small_corpus import make_corpus
 
@@ -206,7 +207,9 @@ def a_result():
     )  # fmt: skip
     run = {"model": "tree", "features": "mel", "protocol": "loso", "uar": 0.5, "uar_low": None}
     run |= {"uar_high": None, "accuracy": 0.5, "macro_f1": 1 / 3, "n_clips": 2, "n_speakers": 2}
-    return Result(rows, [run], {"name": "synthetic", "n_clips": 2}, {"seed": 3, "folds": {}})
+    return Result(
+        rows, [Run.from_json(run)], {"name": "synthetic", "n_clips": 2}, {"seed": 3, "folds": {}}
+    )
 
 
 def test_mlflow_keeps_scores_and_files(tmp_path, monkeypatch):
@@ -237,7 +240,7 @@ def watch(event, arguments):
         raise OSError("no network here")
 
 sys.addaudithook(watch)
-from emoscope.evaluation import tracking
+from emoscope.report import tracking
 from test_interchange import a_result
 
 tracking.mlflow().set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from emoscope.audio import Signal
 from emoscope.errors import AudioError, UnknownNameError
 from emoscope.evaluation import metrics
+from emoscope.evaluation.run import Run
 from emoscope.labels import EMOTIONS
 from emoscope.report import plots
 from emoscope.report.plots import results, sound
@@ -22,15 +23,17 @@ RNG = np.random.default_rng(0)
 TRUE = RNG.choice(EMOTIONS[:8], 200)
 PREDICTED = np.where(RNG.random(200) < 0.6, TRUE, RNG.choice(EMOTIONS[:8], 200))
 RUNS = [
-    {
-        "model": model,
-        "uar": uar,
-        "uar_low": uar - 0.05,
-        "uar_high": uar + 0.05,
-        "leak_gap": gap,
-        "predict_seconds": seconds,
-        "n_clips": 200,
-    }
+    Run(
+        model,
+        "mfcc",
+        "loso",
+        uar=uar,
+        uar_low=uar - 0.05,
+        uar_high=uar + 0.05,
+        leak_gap=gap,
+        predict_seconds=seconds,
+        n_clips=200,
+    )  # fmt: skip
     for model, uar, gap, seconds in (("svm", 0.5, 0.2, 0.1), ("dummy", 0.125, 0.0, 0.001))
 ]
 HISTORY = [{"epoch": e, "train_accuracy": 1 - 0.8**e, "valid_uar": 0.4} for e in range(1, 9)]
@@ -224,7 +227,7 @@ def test_the_axis_of_cost_always_has_numbers_and_any_axes_serve():
 
     for times in ([1.2, 2.0, 3.0], [1.1, 1.9], [0.004, 0.9, 40.0], [2.0]):
         runs = [
-            {"model": f"m{n}", "uar": 0.3 + n / 10, "predict_seconds": t, "n_clips": 1000}
+            Run(f"m{n}", "mfcc", "loso", 0.3 + n / 10, predict_seconds=t, n_clips=1000)
             for n, t in enumerate(times)
         ]
         figure = Figure()

@@ -6,7 +6,7 @@ import pytest
 
 from chromium import DESKTOP, PHONE, launched
 from emoscope import dataset, report
-from emoscope.evaluation import comparison, projection
+from emoscope.evaluation import comparison
 
 LARGEST = 10_000_000  # bytes
 
@@ -16,9 +16,9 @@ def page(ravdess, tmp_path_factory):
     """A comparison on the embedded features, its hardest clips playable from the corpus."""
     data = dataset.load(None, ["mfcc", "contrast"], emotions=["calm", "happy", "angry"])
     result = comparison.compare(
-        data.corpus, data.features, models=["dummy", "svm", "tree"], ablation=["tree"], jobs=1
-    )
-    result.map = projection.of_clips(data.features["vector"], seed=0)
+        data.corpus, data.features, models=["dummy", "svm", "tree"], ablation=["tree"], jobs=1,
+        project_clips=True,
+    )  # fmt: skip
     found = {path.stem: str(path) for path in ravdess.glob("Actor_*/*.flac")}
     clips = {clip: found[clip.rpartition("/")[2]] for clip in data.corpus.table["clip"]}
     return report.write(result, tmp_path_factory.mktemp("report") / "report.html", clips=clips)

@@ -11,8 +11,8 @@ from sklearn.model_selection import train_test_split
 from emoscope import dataset, reproduction
 from emoscope.dataset import bundled
 from emoscope.errors import CorpusError, ModelError
-from emoscope.evaluation import metrics
-from emoscope.reproduction import claims, units
+from emoscope.evaluation import engine, metrics
+from emoscope.reproduction import claims
 
 TREES = ["max_depth 2", "max_depth 6"]
 
@@ -33,45 +33,45 @@ def small(monkeypatch):
 
 
 def test_every_published_result_has_its_model():
-    facts = units.published()
-    rows = units.published_rows(facts)
+    facts = reproduction.published()
+    rows = reproduction.published_results(facts)
     assert len(rows) == 20
     assert [row.name for row in rows] == [fact["model"] for fact in facts["rows"]]
     families = pd.Series([row.family for row in rows]).value_counts().to_dict()
     assert families == {"classical": 7, "CNN-2D": 5, "MLP": 4, "CNN-1D": 4}
     assert {row.input for row in rows if row.family == "CNN-2D"} == {"frames"}
     with pytest.raises(CorpusError, match="no published result is called tre!"):
-        units.published_rows(facts, ["tre!"])
+        reproduction.published_results(facts, ["tre!"])
 
 
-def test_published_split_and_unheard_speakers(small):
-    rows = units.published_rows(units.published())
-    planned = units.plan(rows, small, 7, quick=False, seed=0)
+def test_published_split_and_unseen_speakers(small):
+    rows = reproduction.published_results(reproduction.published())
+    planned = reproduction.plan(rows, small, 7, quick=False, seed=0)
     table = small.corpus.table
-    first = next(u for u in planned if u.row.family == "MLP")
+    first = next(u for u in planned if u.published.family == "MLP")
     train, test = train_test_split(np.arange(len(table)), test_size=0.25, random_state=7)
-    assert set(first.fold.test) == set(test)
-    assert set(first.fold.train) == set(train)
+    assert set(first.unit.fold.test) == set(test)
+    assert set(first.unit.fold.train) == set(train)
     assert first.epochs == 500
     for unit in planned:
         if not unit.protocol.startswith("random-"):
             speakers = table["speaker"].to_numpy()
-            assert not set(speakers[unit.fold.train]) & set(speakers[unit.fold.test])
-    counts = pd.Series([(u.row.family, u.protocol) for u in planned]).value_counts()
+            assert not set(speakers[unit.unit.fold.train]) & set(speakers[unit.unit.fold.test])
+    counts = pd.Series([(u.published.family, u.protocol) for u in planned]).value_counts()
     # 20 published splits, 9 more seeds of 11 rows, six folds of 15 rows, one fold of 5.
     assert counts["classical", "random-75/25"] == 70
     assert counts["MLP", "speaker-6fold"] == 24
     assert counts["CNN-2D", "random-80/20"] == counts["CNN-2D", "audeering-1.1"] == 5
     assert len(planned) == 20 + 9 * 11 + 6 * 15 + 5
     assert [u.protocol.startswith("random-") for u in planned[:21]] == [True] * 20 + [False]
-    quick = units.plan(rows, small, 7, quick=True, seed=0)
-    assert {u.epochs for u in quick} == {None, units.QUICK_EPOCHS}
+    quick = reproduction.plan(rows, small, 7, quick=True, seed=0)
+    assert {u.epochs for u in quick} == {None, reproduction.QUICK_EPOCHS}
 
 
 def test_reproduction_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
     trained = []
-    real = units.train_and_test
-    monkeypatch.setattr(units, "train_and_test", lambda w: trained.append(1) or real(w))
+    real = engine.fit_and_predict
+    monkeypatch.setattr(engine, "fit_and_predict", lambda w: trained.append(1) or real(w))
 
     def stop(done, total):
         if done == 9:
@@ -95,28 +95,28 @@ def test_reproduction_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch)
 
 def test_rows_hold_what_the_predictions_say(small, tmp_path):
     result = reproduction.reproduce(out=tmp_path, rows=TREES, jobs=1)
-    assert [row["model"] for row in result.rows] == [
+    assert [row.model for row in result.rows] == [
         "decision tree, max_depth 2",
         "decision tree, max_depth 6",
     ]
     for row in result.rows:
-        mine = result.predictions[result.predictions["model"] == row["model"]]
+        mine = result.predictions[result.predictions["model"] == row.model]
         for protocol, key in (("random-75/25", "reproduced"), ("speaker-6fold", "honest")):
             rows = mine[mine["protocol"] == protocol]
             score = 100 * metrics.accuracy(rows["emotion"], rows["predicted"])
-            assert row[key] == pytest.approx(score, abs=0.01)
-        assert row["reproduced_low"] <= row["reproduced"] <= row["reproduced_high"]
-        assert row["honest_low"] < row["honest"] < row["honest_high"]
-        assert row["n_splits"] == 10
+            assert getattr(row, key) == pytest.approx(score, abs=0.01)
+        assert row.reproduced_low <= row.reproduced <= row.reproduced_high
+        assert row.honest_low < row.honest < row.honest_high
+        assert row.n_splits == 10
     assert len(mine[mine["protocol"] == "speaker-6fold"]) == 672
-    assert result.about["part"] == "speech alone"
-    assert result.about["n_clips"] == 672
+    assert result.about.part == "speech alone"
+    assert result.about.n_clips == 672
 
 
 def test_song_is_said_where_it_is_there(small, tmp_path):
     small.corpus.table.loc[small.corpus.table.index[:300], "channel"] = "song"
     result = reproduction.reproduce(out=tmp_path, rows=["max_depth 2"], jobs=1)
-    assert result.about["part"] == "speech and song"
+    assert result.about.part == "speech and song"
 
 
 def test_missing_emotion_is_refused(small, tmp_path):
@@ -151,20 +151,23 @@ class Stubborn:
     def fit(self, X, y, *, checkpoint=None):
         if self.path.exists():
             raise ModelError("belongs to another training")
-        self.fitted = True
+        self.classes_ = np.unique(y)
         return self
+
+    def predict_proba(self, X):
+        return np.eye(2)[[1] * len(X)]
 
     def predict(self, X):
         return np.array(["sad"] * len(X))
 
 
 def test_checkpoint_of_an_older_version_is_thrown_away(tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "clone", lambda estimator: estimator)
+    monkeypatch.setattr(engine, "clone", lambda estimator: estimator)
     old = tmp_path / "old.checkpoint"
     old.write_bytes(b"")
     y = np.array(["sad", "happy"])
-    work = units.Work(Stubborn(old), [0, 1], y, [0, 1], y, str(old))
-    assert units.train_and_test(work)["accuracy"] == 0.5
+    work = engine.Work(Stubborn(old), [0, 1], y, None, [0, 1], score_training=True, state=old)
+    assert engine.fit_and_predict(work).training_accuracy == 0.5
     assert not old.exists()
 
 
@@ -186,19 +189,21 @@ def lines_and_predictions(scores):
             )
         )  # fmt: skip
         lines.append(
-            {
-                "model": f"{family} {n}", "family": family, "published": 100 * reproduced,
-                "reproduced": 100 * reproduced, "honest": 100 * right.mean(), "n_test": 168,
-                "training": training, "honest_training": training,
-                "honest_protocol": "speaker-6fold",
-            }
+            claims.Row(
+                model=f"{family} {n}", family=family, published=100 * reproduced,
+                reproduced=100 * reproduced, reproduced_mean=None, reproduced_low=None,
+                reproduced_high=None, n_splits=1, training=training, honest=100 * right.mean(),
+                honest_low=0, honest_high=100, honest_training=training,
+                honest_protocol="speaker-6fold", random_protocol="random-75/25", n_test=168,
+                epochs=None, seconds=0,
+            )
         )  # fmt: skip
     return lines, pd.concat(tables, ignore_index=True)
 
 
 def judged(*scores):
-    facts = units.published()
-    return claims.judge(facts["claims"], *lines_and_predictions(scores))
+    facts = reproduction.published()
+    return claims.assess(facts["claims"], *lines_and_predictions(scores))
 
 
 def test_claims_that_hold_everywhere():
@@ -206,11 +211,11 @@ def test_claims_that_hold_everywhere():
         ("classical", 0.6, 0.50, 80), ("MLP", 0.8, 0.65, 99), ("CNN-1D", 0.9, 0.80, 99),
         ("CNN-1D", 0.7, 0.68, 97), ("CNN-2D", 0.8, 0.7, 99),
     )  # fmt: skip
-    assert networks["verdict"] == "holds, also on unheard speakers"
-    assert overfit["verdict"] == "holds, also on unheard speakers"
-    assert cnn["holds_honest"] is True
-    assert differ["holds_honest"] is True
-    assert "p below 0.001" in networks["evidence"][1]
+    assert networks.verdict == "holds, also on unseen speakers"
+    assert overfit.verdict == "holds, also on unseen speakers"
+    assert cnn.holds_honest is True
+    assert differ.holds_honest is True
+    assert "p below 0.001" in networks.evidence[1]
 
 
 def test_claim_that_holds_only_where_voices_leak():
@@ -218,11 +223,9 @@ def test_claim_that_holds_only_where_voices_leak():
         ("classical", 0.6, 0.6, 99), ("classical", 0.6, 0.62, 99), ("MLP", 0.8, 0.5, 99),
         ("CNN-1D", 0.85, 0.5, 60), ("CNN-1D", 0.85, 0.5, 60),
     )  # fmt: skip
-    assert (
-        networks["verdict"] == "holds on the published split, cannot be shown on unheard speakers"
-    )
-    assert cnn["holds_reproduced"] is True
-    assert cnn["holds_honest"] is False
+    assert networks.verdict == "holds on the published split, cannot be shown on unseen speakers"
+    assert cnn.holds_reproduced is True
+    assert cnn.holds_honest is False
 
 
 def test_claims_that_do_not_hold():
@@ -230,11 +233,11 @@ def test_claims_that_do_not_hold():
         ("classical", 0.9, 0.8, 99), ("MLP", 0.5, 0.4, 60), ("CNN-1D", 0.5, 0.5, 60),
         ("CNN-1D", 0.5, 0.5, 60),
     )  # fmt: skip
-    assert {networks["verdict"], overfit["verdict"], differ["verdict"]} == {"does not hold"}
-    assert "Not above 95 %" in " ".join(overfit["evidence"])
+    assert {networks.verdict, overfit.verdict, differ.verdict} == {"does not hold"}
+    assert "Not above 95 %" in " ".join(overfit.evidence)
 
 
 def test_claims_without_their_models_are_not_judged():
-    assert {verdict["verdict"] for verdict in judged(("classical", 0.9, 0.8, 99))} == {
+    assert {verdict.verdict for verdict in judged(("classical", 0.9, 0.8, 99))} == {
         "cannot be judged"
     }

@@ -101,14 +101,14 @@ def test_the_file_says_what_the_fitted_model_says(
 def test_evaluation_says_that_the_speakers_are_known(trained: Path, corpus: Corpus) -> None:
     model = modelfile.load(trained)
     result = saved_model.evaluate(model, corpus, jobs=1)
-    assert result.runs[0]["n_clips"] == len(corpus)
-    assert result.runs[0]["uar"] > 0.95  # it remembers
+    assert result.runs[0].n_clips == len(corpus)
+    assert result.runs[0].uar > 0.95  # it remembers
     assert any("were in this model's training" in note for note in result.config["notes"])
     columns = [c for c in result.predictions if c.startswith("p_")]
     np.testing.assert_allclose(result.predictions[columns].sum(axis=1), 1, atol=1e-6)
     adapted = saved_model.evaluate(model, corpus, adapt="speaker", jobs=1)
     assert adapted.protocol == "evaluate+speaker-adapted"
-    assert adapted.runs[0]["uar"] > 0.95
+    assert adapted.runs[0].uar > 0.95
 
 
 def test_evaluation_on_other_emotions_and_speakers(trained: Path, corpus: Corpus) -> None:
@@ -301,7 +301,7 @@ def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: C
     )
     for answers in (None, some.emotions):
         run = saved_model.score(card, judged, answers=answers).runs[0]
-        assert run["uncertain"] == pytest.approx((np.exp(sure) < threshold).mean())
+        assert run.uncertain == pytest.approx((np.exp(sure) < threshold).mean())
 
 
 def test_the_card_knows_the_rate_of_the_training_clips(

@@ -60,8 +60,8 @@ def page() -> str:
 def _of_results() -> list[str]:
     result = comparison()
     board = result.leaderboard()
-    rows = result.rows(board[0]["model"])
-    found = statistics.groups({r["model"]: r["uar"] for r in board}, result.comparisons())
+    rows = result.rows(board[0].model)
+    found = statistics.groups({r.model: r.uar for r in board}, result.comparisons())
     lines = {line["name"]: line["value"] for line in summary.reference_lines(result)}
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     curve = metrics.reliability(

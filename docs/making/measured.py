@@ -97,7 +97,7 @@ def _shipped() -> str:
     if not (RESULTS / "accuracy" / "ravdess-shipped").is_dir():
         return ""
     result = Result.load(RESULTS / "accuracy" / "ravdess-shipped")
-    rows = result.rows(result.leaderboard()[0]["model"])
+    rows = result.rows(result.leaderboard()[0].model)
     emotions = [e for e in result.emotions if (rows["emotion"] == e).any()]
     counts = metrics.confusion(rows["emotion"], rows["predicted"]).loc[emotions]
     curve = metrics.reliability(

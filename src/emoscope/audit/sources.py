@@ -215,7 +215,7 @@ def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
     protocol = result.protocol
-    rows = result.rows(result.leaderboard()[0]["model"])
+    rows = result.rows(result.leaderboard()[0].model)
     clips = rows[["clip", "speaker", "emotion"]].assign(path="")
     if "text" in rows:
         clips["text"] = rows["text"]
@@ -232,7 +232,11 @@ def _result(folder: Path) -> list[Split]:
             unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
-        whole = {**result.config, "runs": result.runs, "protocol": protocol}
+        whole = {
+            **result.config,
+            "runs": [run.to_json() for run in result.runs],
+            "protocol": protocol,
+        }
         splits.append(Split(str(fold), table, whole))
     return splits
 

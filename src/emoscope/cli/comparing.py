@@ -72,10 +72,11 @@ def compare(
     from .. import dataset, report
     from .. import models as model_registry
     from ..dataset.store import Store
-    from ..evaluation import comparison, projection, tracking
-    from ..evaluation.checkpoint import Journal
+    from ..evaluation import comparison
+    from ..evaluation.engine import Checkpoint
     from ..features import DEFAULT
     from ..protocols import shares_speakers
+    from ..report import tracking
     from . import terminal
 
     if mlflow:
@@ -91,7 +92,7 @@ def compare(
             cluster=cluster, progress=tick,
         )  # fmt: skip
     if not split(models):
-        for name, reason in comparison.unfit(chosen, data.features).items():
+        for name, reason in comparison.incompatible_models(chosen, data.features).items():
             terminal.status.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
             chosen.remove(name)
     claim(out)
@@ -103,13 +104,11 @@ def compare(
         result = comparison.compare(
             data.corpus, data.features, models=chosen, protocol=protocol,
             leak_protocol=leak_protocol, ablation=ablation, as_published=as_published, quick=quick, seed=seed,
-            jobs=jobs, cluster=cluster, journal=Journal(out / "finished"),
-            on_run=board.on_run, on_unit=board.on_unit,
+            jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"),
+            on_run=board.on_run, on_unit=board.on_unit, project_clips="vector" in data.features,
+            command=words(),
         )  # fmt: skip
     with terminal.step("writing the report"):
-        if "vector" in data.features:
-            result.map = projection.of_clips(data.features["vector"], seed=seed)
-        result.config["command"] = words()
         options = options_of(
             context, out / config.FILE, models=chosen, features=wanted,
             emotions=split(emotions) or None,
@@ -162,7 +161,7 @@ def reproduce(
             progress=tick,
         )  # fmt: skip
     made.save(out, options_of(context, out / "reproduction.toml"))
-    terminal.say_reproduction(made.rows, made.verdicts, made.about)
+    terminal.say_reproduction(made)
     terminal.out.print(f"report: {out / 'reproduction.html'}", soft_wrap=True)
     end(made.rejected)
 
@@ -314,8 +313,9 @@ def evaluate(
         loaded = loaded.select(emotions=split(emotions))
     claim(out)
     with terminal.step("judging recordings"):
-        result = saved_model.evaluate(modelfile.load(model), loaded, adapt=adapt, jobs=jobs)
-    result.config["command"] = words()
+        result = saved_model.evaluate(
+            modelfile.load(model), loaded, adapt=adapt, jobs=jobs, command=words()
+        )
     result.save(out, {out / "report.html": report.render(result, clips=recordings(loaded))})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -31,6 +31,12 @@ from rich.table import Table
 
 from ..errors import AudioError, EmoscopeError
 from ..files import printable
+
+if TYPE_CHECKING:
+    from ..evaluation.result import Result
+    from ..evaluation.run import Run
+    from ..evaluation.search import Trial
+    from ..reproduction import Reproduction
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -147,56 +153,55 @@ def say_findings(verdict: str, findings: Sequence[Any]) -> None:
         out.print(f"{finding.kind}: {printable(finding.text)}", markup=False, soft_wrap=True)
 
 
-def say_scores(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     """The scores of an evaluation, and what must be said with them."""
     for run in runs:
-        low, high = run["uar_low"], run["uar_high"]
+        low, high = run.uar_low, run.uar_high
         span = "" if low is None else f" ({low:.3f}–{high:.3f})"
         out.print(
-            f"UAR {run['uar']:.3f}{span}, accuracy {run['accuracy']:.3f}, macro F1 "
-            f"{run['macro_f1']:.3f}, {run['n_clips']} clips of {run['n_speakers']} speakers, "
-            f"protocol {run['protocol']}",
+            f"UAR {run.uar:.3f}{span}, accuracy {run.accuracy:.3f}, macro F1 "
+            f"{run.macro_f1:.3f}, {run.n_clips} clips of {run.n_speakers} speakers, "
+            f"protocol {run.protocol}",
             soft_wrap=True,
         )
     for note in notes:
         status.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
 
 
-def say_reproduction(
-    rows: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]], about: dict[str, Any]
-) -> None:
+def say_reproduction(outcome: Reproduction) -> None:
     """Published, reproduced, training and honest accuracy of every row, then the verdicts."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
-    for heading in ("published", "reproduced", "training", "unheard"):
+    for heading in ("published", "reproduced", "training", "unseen"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        cells = (row[k] for k in ("published", "reproduced", "training", "honest"))
-        table.add_row(row["model"], *("—" if c is None else f"{c:.1f}" for c in cells))
+    for row in outcome.rows:
+        cells = (row.published, row.reproduced, row.training, row.honest)
+        table.add_row(row.model, *(f"{accuracy:.1f}" for accuracy in cells))
     out.print(table)
-    quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
-    out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
-    for verdict in verdicts:
-        out.print(f"[bold]{escape(verdict['claim'])}[/]: {verdict['verdict']}", soft_wrap=True)
-        for sentence in verdict["evidence"]:
+    about = outcome.about
+    quick = f" Quick run: {about.epochs} epochs." if about.quick else ""
+    out.print(f"Accuracy in percent on RAVDESS {about.part}.{quick}", soft_wrap=True)
+    for verdict in outcome.verdicts:
+        out.print(f"[bold]{escape(verdict.claim)}[/]: {verdict.verdict}", soft_wrap=True)
+        for sentence in verdict.evidence:
             out.print(f"  {sentence}", markup=False, soft_wrap=True)
 
 
-def say_tuning(made: Any) -> None:
+def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     """What each fold chose, and what was chosen on all speakers."""
-    run = next(run for run in made.result.runs if any(run["chosen"]))
-    for fold, chosen in enumerate(run["chosen"], start=1):
-        out.print(f"  fold {fold}: {_parameters(chosen)}", markup=False, soft_wrap=True)
-    best = made.trials[0]
-    out.print(f"[bold]on all speakers:[/] {escape(_parameters(made.parameters))}", soft_wrap=True)
+    tuned = next(run.chosen for run in result.runs if any(run.chosen or []))
+    for fold, chosen in enumerate(tuned or [], start=1):
+        out.print(f"  fold {fold}: {_parameters(chosen or {})}", markup=False, soft_wrap=True)
+    best = trials[0]
+    out.print(f"[bold]on all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
     out.print(
-        f"  UAR {best['uar']:.3f} there, over parts of them ±{best['uar_std']:.3f}: the best of "
-        f"{len(made.trials)} tried, so it flatters; what to expect is in the table",
+        f"  UAR {best.uar:.3f} there, over parts of them ±{best.uar_std:.3f}: the best of "
+        f"{len(trials)} tried, so it flatters; what to expect is in the table",
         soft_wrap=True,
     )
 
 
-def _parameters(chosen: dict[str, Any]) -> str:
+def _parameters(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.rpartition('__')[2]} {value}" for name, value in chosen.items())
 
 
@@ -209,7 +214,7 @@ class Leaderboard:
 
     def __init__(self, protocol: str, leak_protocol: str | None) -> None:
         self.protocol, self.leak_protocol = protocol, leak_protocol
-        self.runs: dict[str, dict[str, dict[str, Any]]] = {}
+        self.runs: dict[str, dict[str, Run]] = {}
         self.done, self.total = 0, 0
 
     def __enter__(self) -> Leaderboard:
@@ -228,13 +233,13 @@ class Leaderboard:
         if status.is_terminal:
             self._live.stop()
 
-    def on_run(self, run: dict[str, Any]) -> None:
+    def on_run(self, run: Run) -> None:
         """Take in one finished run."""
-        self.runs.setdefault(run["model"], {})[run["protocol"]] = run
+        self.runs.setdefault(run.model, {})[run.protocol] = run
         if not status.is_terminal:
             status.print(
-                f"{run['model']:<10} {run['protocol']:<16} UAR {run['uar']:.3f}  "
-                f"accuracy {run['accuracy']:.3f}  trained in {run['fit_seconds']:.1f} s",
+                f"{run.model:<10} {run.protocol:<16} UAR {run.uar:.3f}  "
+                f"accuracy {run.accuracy:.3f}  trained in {run.fit_seconds:.1f} s",
                 soft_wrap=True,
             )
 
@@ -273,24 +278,24 @@ class Leaderboard:
             table.add_row(model, *(cells[name] for name in columns))
         return table
 
-    def _cells(self, by_protocol: dict[str, dict[str, Any]]) -> dict[str, str]:
+    def _cells(self, by_protocol: dict[str, Run]) -> dict[str, str]:
         run = by_protocol.get(self.protocol)
         leak = by_protocol.get(self.leak_protocol or "")
         cells = dict.fromkeys(COLUMNS, "…")
         if run is not None:
-            low, high = run["uar_low"], run["uar_high"]
-            cells["UAR"] = f"[bold]{run['uar']:.3f}[/]"
+            low, high = run.uar_low, run.uar_high
+            cells["UAR"] = f"[bold]{run.uar:.3f}[/]"
             cells["95 % interval"] = "—" if low is None else f"{low:.3f}–{high:.3f}"
-            cells["accuracy"] = f"{run['accuracy']:.3f}"
-            cells["F1"] = f"{run['macro_f1']:.3f}"
+            cells["accuracy"] = f"{run.accuracy:.3f}"
+            cells["F1"] = f"{run.macro_f1:.3f}"
         if leak is not None:
-            cells["leaky UAR"] = f"{leak['uar']:.3f}"
+            cells["leaky UAR"] = f"{leak.uar:.3f}"
         if run is not None and leak is not None:
-            cells["leak gap"] = f"[yellow]{leak['uar'] - run['uar']:+.3f}[/]"
-        seconds = sum(r["fit_seconds"] for r in by_protocol.values())
+            cells["leak gap"] = f"[yellow]{leak.uar - run.uar:+.3f}[/]"
+        seconds = sum(r.fit_seconds for r in by_protocol.values())
         cells["training"] = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
         return cells
 
     @staticmethod
-    def _uar(by_protocol: dict[str, dict[str, Any]], protocol: str) -> float:
-        return float(by_protocol[protocol]["uar"]) if protocol in by_protocol else -1.0
+    def _uar(by_protocol: dict[str, Run], protocol: str) -> float:
+        return by_protocol[protocol].uar if protocol in by_protocol else -1.0

@@ -64,7 +64,7 @@ def tune(
     from .. import dataset, models, report
     from ..dataset.store import Store
     from ..evaluation import search
-    from ..evaluation.checkpoint import Journal
+    from ..evaluation.engine import Checkpoint
     from ..features import DEFAULT
     from . import terminal
 
@@ -81,21 +81,19 @@ def tune(
     with terminal.accounted(rejected), terminal.Leaderboard(protocol, None) as board:
         result = search.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
-            jobs=jobs, cluster=cluster, journal=Journal(out / "finished"), on_run=board.on_run,
-            on_unit=board.on_unit,
+            jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"), on_run=board.on_run,
+            on_unit=board.on_unit, command=words(),
         )  # fmt: skip
     with terminal.step("choosing on all speakers"):
-        tried = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
-    made = search.Tuning(result, model, tried)
-    made.result.config["command"] = words()
+        trials_on_all = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
     clips = recordings(data.corpus) if source else None
     beside = {
         **options_of(context, out / config.FILE, features=names, emotions=split(emotions) or None),
-        out / "report.html": report.render(made.result, clips=clips),
-        out / FILE: search.text(made, names),
+        out / "report.html": report.render(result, clips=clips),
+        out / FILE: search.to_json(model, trials_on_all, names),
     }
-    made.result.save(out, beside)
+    result.save(out, beside)
     terminal.out.print(board.table())
-    terminal.say_tuning(made)
+    terminal.say_tuning(result, trials_on_all)
     terminal.out.print(f"for training: {out / FILE}", soft_wrap=True)
     end(data.corpus.rejected)

@@ -8,12 +8,11 @@ be computed again from the saved ``predictions.csv`` by anyone.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,75 @@ import numpy as np
 import pandas as pd
 
 from .. import config
+from .._version import __version__
 from ..errors import CorpusError
+from ..features.table import Features
 from ..files import write_together
 from ..protocols import shares_speakers
-from . import metrics, statistics
+from . import statistics
+from .run import KEYS, Run
 
-KEYS = ("model", "features", "protocol")
 ROW = (*KEYS, "fold", "clip", "speaker", "emotion", "predicted")
 ABOUT_CLIP = ("gender", "intensity", "statement", "text", "channel")
+#: t-SNE's usual perplexity, lowered for corpora too small for it.
+PERPLEXITY = 30
 
 
-@dataclass
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """Every clip of a corpus as a point in the plane, twice: by PCA, which keeps distances, and by
+    t-SNE, which keeps neighbours.
+
+    Attributes
+    ----------
+    clips : list of str
+    pca, tsne : list of [x, y]
+        In the order of the clips.
+    pca_variance : float
+        Share of the variance that the plane of the PCA shows.
+    """
+
+    clips: list[str]
+    pca: list[list[float]]
+    tsne: list[list[float]]
+    pca_variance: float
+
+
+def project(features: Features, *, seed: int = 0) -> Projection:
+    """Project clips onto a plane by their features; takes no part in training or testing.
+
+    Columns are standardised first; t-SNE starts from the first fifty principal components.
+
+    Parameters
+    ----------
+    features : Features
+        Vectors, one row per clip.
+    seed : int
+        Of t-SNE.
+
+    References
+    ----------
+    L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9, 2008.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.preprocessing import StandardScaler
+
+    standardised = StandardScaler().fit_transform(features.X)
+    n_components = min(50, *standardised.shape)
+    pca = PCA(n_components, random_state=seed).fit(standardised)
+    components = pca.transform(standardised)
+    perplexity = min(PERPLEXITY, max(2, (len(features) - 1) // 3))
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components)
+    return Projection(
+        clips=features.clips,
+        pca=np.round(components[:, :2], 3).tolist(),
+        tsne=np.round(tsne.astype(float), 3).tolist(),
+        pca_variance=float(pca.explained_variance_ratio_[:2].sum()),
+    )
+
+
+@dataclasses.dataclass
 class Result:
     """Predictions of several models under one or more protocols, with how they came about.
 
@@ -39,23 +96,22 @@ class Result:
     ----------
     predictions : DataFrame
         One row per model, protocol and test clip; see the module for the columns.
-    runs : list of dict
-        One per model, features and protocol: ``uar, uar_low, uar_high, accuracy, macro_f1,
-        calibration_error`` (fractions), ``n_clips, n_speakers, fit_seconds, predict_seconds,
-        leak_gap`` (UAR on random folds less UAR here, or None), ``history`` (learning curves).
+    runs : list of Run
+        One per model, features and protocol.
     corpus : dict
         Name, size, licence, citation and the recordings that were left out, with reasons.
     config : dict
         Every option of the run; given again, it gives the same result.
-    map : dict
-        Two maps of the clips, as :func:`emoscope.evaluation.projection.of_clips` makes them; may be empty.
+    map : Projection, optional
+        The clips as points in the plane.
     """
 
     predictions: pd.DataFrame
-    runs: list[dict[str, Any]]
-    corpus: dict[str, Any] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
-    map: dict[str, Any] = field(default_factory=dict)
+    runs: list[Run]
+    corpus: dict[str, Any] = dataclasses.field(default_factory=dict)
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    map: Projection | None = None
+    _comparisons: pd.DataFrame | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
     def emotions(self) -> list[str]:
@@ -65,54 +121,56 @@ class Result:
     @property
     def protocol(self) -> str:
         """The protocol that the result is about: the first that is not random."""
-        names = list(dict.fromkeys(str(run["protocol"]) for run in self.runs))
+        names = list(dict.fromkeys(run.protocol for run in self.runs))
         return next((name for name in names if not shares_speakers(name)), names[0])
 
     def rows(
         self, model: str, protocol: str | None = None, features: str | None = None
     ) -> pd.DataFrame:
         """The predictions of one run: by default under :attr:`protocol`, on the main features."""
-        wanted = {
-            "model": model,
-            "protocol": protocol or self.protocol,
-            "features": features or next(r["features"] for r in self.runs if r["model"] == model),
-        }
-        p = self.predictions
-        return p[np.logical_and.reduce([p[column] == value for column, value in wanted.items()])]
+        features = features or next(run.features for run in self.runs if run.model == model)
+        table = self.predictions
+        return table[
+            (table["model"] == model)
+            & (table["protocol"] == (protocol or self.protocol))
+            & (table["features"] == features)
+        ]
 
-    def leaderboard(self) -> list[dict[str, Any]]:
+    def leaderboard(self) -> list[Run]:
         """The run of each model on its main features under :attr:`protocol`, best UAR first.
 
         The main features of a model are those of its first run; what follows is ablation.
         """
-        first: dict[str, dict[str, Any]] = {}
+        first: dict[str, Run] = {}
         for run in self.runs:
-            if run["protocol"] == self.protocol:
-                first.setdefault(run["model"], run)
-        return sorted(first.values(), key=lambda run: -run["uar"])
+            if run.protocol == self.protocol:
+                first.setdefault(run.model, run)
+        return sorted(first.values(), key=lambda run: -run.uar)
 
-    def ablations(self) -> list[dict[str, Any]]:
+    def ablations(self) -> list[Run]:
         """The runs under :attr:`protocol` of the models that were run on several feature sets."""
-        of_protocol = [run for run in self.runs if run["protocol"] == self.protocol]
-        names = [run["model"] for run in of_protocol]
-        return [run for run in of_protocol if names.count(run["model"]) > 1]
+        of_protocol = [run for run in self.runs if run.protocol == self.protocol]
+        names = [run.model for run in of_protocol]
+        return [run for run in of_protocol if names.count(run.model) > 1]
 
     def comparisons(self) -> pd.DataFrame:
         """Every pair of models under :attr:`protocol`: difference, interval, p, Holm's p.
 
-        Empty where there is one model or one speaker; see
+        Empty where there is one model or one speaker; computed when first asked for. See
         :func:`emoscope.evaluation.statistics.compare_models`.
         """
-        rows = {r["model"]: self.rows(r["model"]).sort_values("clip") for r in self.leaderboard()}
-        first = next(iter(rows.values()))
-        if first["speaker"].nunique() < 2:
-            rows = {}
-        return statistics.compare_models(
-            first["emotion"].to_numpy(),
-            {model: table["predicted"].to_numpy() for model, table in rows.items()},
-            first["speaker"].to_numpy(),
-            seed=int(self.config.get("seed", 0)),
-        )
+        if self._comparisons is None:
+            rows = {r.model: self.rows(r.model).sort_values("clip") for r in self.leaderboard()}
+            first = next(iter(rows.values()))
+            if first["speaker"].nunique() < 2:
+                rows = {}
+            self._comparisons = statistics.compare_models(
+                first["emotion"].to_numpy(),
+                {model: table["predicted"].to_numpy() for model, table in rows.items()},
+                first["speaker"].to_numpy(),
+                seed=int(self.config.get("seed", 0)),
+            )
+        return self._comparisons
 
     def save(
         self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
@@ -131,23 +189,21 @@ class Result:
         Path
             The folder.
         """
-        from .._version import __version__
-
-        out = Path(folder)
+        out, beside = Path(folder), beside or {}
         document = {
             "emoscope": __version__,
             "corpus": self.corpus,
             "config": self.config,
-            "runs": self.runs,
-            "map": self.map,
+            "runs": [run.to_json() for run in self.runs],
+            "map": dataclasses.asdict(self.map) if self.map is not None else {},
             "comparisons": self.comparisons().to_dict("records"),
         }
         text = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
         document_text = json.dumps(document, indent=1) + "\n"
         own = {out / "predictions.csv": text, out / "results.json": document_text}
-        write_together({**own, **(beside or {})})
+        write_together({**own, **beside})
         for old in (out / "report.html", out / config.FILE):
-            if old not in (beside or {}) and old.is_file() and b"emoscope" in old.read_bytes():
+            if old not in beside and old.is_file() and b"emoscope" in old.read_bytes():
                 old.unlink()
         return out
 
@@ -171,13 +227,16 @@ class Result:
         missing = [column for column in ROW if column not in predictions]
         if missing or not isinstance(document, dict) or "runs" not in document:
             raise CorpusError(f"{out}: not a saved result; missing: {', '.join(missing) or 'runs'}")
-        about = [document.get(part) or {} for part in ("corpus", "config", "map")]
-        if not all(isinstance(part, dict) for part in about):
+        corpus, options, points = (document.get(part) or {} for part in ("corpus", "config", "map"))
+        if not all(isinstance(part, dict) for part in (corpus, options, points)):
             raise CorpusError(f"{out}: not a saved result: corpus, config or map is no mapping")
         fault = _fault(document["runs"], predictions)
         if fault:
             raise CorpusError(f"{out}: not a saved result: {fault}")
-        return cls(predictions, document["runs"], *about)
+        names = [f.name for f in dataclasses.fields(Projection)]
+        projection = Projection(*(points[n] for n in names)) if set(names) <= set(points) else None
+        runs = [Run.from_json(entry) for entry in document["runs"]]
+        return cls(predictions, runs, corpus, options, projection)
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
@@ -197,8 +256,8 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
             return f"run {number} does not name its {', '.join(KEYS)}"
         if isinstance(run.get("uar"), bool) or not isinstance(run.get("uar"), int | float):
             return f"run {number} has no UAR"
-    told = {tuple(run[key] for key in KEYS) for run in runs}
-    absent = told - set(predictions[list(KEYS)].itertuples(index=False, name=None))
+    keys = {tuple(run[key] for key in KEYS) for run in runs}
+    absent = keys - set(predictions[list(KEYS)].itertuples(index=False, name=None))
     if absent:
         return f"predictions.csv has no row of {', '.join(min(absent))}"
     emotions = [column for column in predictions if column.startswith("p_")]
@@ -206,58 +265,16 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
     return f"column {texts[0]} of predictions.csv holds more than numbers" if texts else ""
 
 
-def summarise(rows: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
-    """Score the rows of one model under one protocol.
+def result_rows(clips: pd.DataFrame, probabilities: pd.DataFrame) -> pd.DataFrame:
+    """Predictions in the form of :attr:`Result.predictions`.
 
     Parameters
     ----------
-    rows : DataFrame
-        Predictions with ``emotion, predicted, speaker, fold`` and the ``p_`` columns.
-    seed : int
-        Of the resampling behind the interval.
-
-    Returns
-    -------
-    dict
-        ``uar, uar_low, uar_high`` (95 % interval over speakers; None with a single speaker),
-        ``uar_folds`` (mean over folds), ``accuracy, macro_f1, calibration_error``, ``n_clips,
-        n_speakers``.
+    clips : DataFrame
+        Rows of a corpus with the columns ``model, features, protocol, fold, predicted`` added.
+    probabilities : DataFrame of float, shape (n_clips, n_emotions)
+        One column per emotion, in the order of the clips.
     """
-    true, predicted = rows["emotion"].to_numpy(), rows["predicted"].to_numpy()
-    emotions = [c[2:] for c in rows.columns if c.startswith("p_")]
-    probabilities = rows[[f"p_{e}" for e in emotions]].to_numpy()
-    speakers = rows["speaker"].to_numpy()
-    low = high = None
-    if len(np.unique(speakers)) > 1:
-        interval = statistics.speaker_interval(true, predicted, speakers, seed=seed)
-        low, high = interval.low, interval.high
-    by_fold = [metrics.uar(f["emotion"], f["predicted"]) for _, f in rows.groupby("fold")]
-    return {
-        "uar": metrics.uar(true, predicted),
-        "uar_low": low,
-        "uar_high": high,
-        "uar_folds": math.fsum(by_fold) / len(by_fold),
-        "accuracy": metrics.accuracy(true, predicted),
-        "macro_f1": metrics.macro_f1(true, predicted),
-        "calibration_error": metrics.expected_calibration_error(
-            true, probabilities, emotions=emotions
-        ),
-        "n_clips": len(rows),
-        "n_speakers": len(np.unique(speakers)),
-    }
-
-
-def add_leak_gaps(runs: Sequence[dict[str, Any]]) -> None:
-    """Set ``leak_gap`` of every speaker-disjoint run that has a random twin; None elsewhere.
-
-    A run that is adapted to its test speakers has none: its twin is not adapted.
-    """
-    random_uar = {
-        (run["model"], run["features"]): run["uar"]
-        for run in runs
-        if shares_speakers(run["protocol"])
-    }
-    for run in runs:
-        twin = random_uar.get((run["model"], run["features"]))
-        alone = shares_speakers(run["protocol"]) or "+" in run["protocol"]
-        run["leak_gap"] = None if alone or twin is None else twin - run["uar"]
+    clips = clips.reset_index(drop=True).assign(speaker=clips["unique_speaker"].to_numpy())
+    about = [column for column in ABOUT_CLIP if column in clips]
+    return pd.concat([clips[list(ROW)], probabilities.add_prefix("p_"), clips[about]], axis=1)

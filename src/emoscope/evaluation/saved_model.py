@@ -30,7 +30,8 @@ from ..modelfile.card import Card
 from ..models.adaptation import BatchStandardiser
 from ..prediction import Predictor
 from .comparison import describe_corpus
-from .result import ABOUT_CLIP, ROW, Result, summarise
+from .result import Result, result_rows
+from .run import Run, summarise
 
 PROTOCOL = "evaluate"
 
@@ -42,6 +43,7 @@ def evaluate(
     adapt: str | None = None,
     shared_only: bool = True,
     jobs: int | None = None,
+    command: str | None = None,
 ) -> Result:
     """Predict every clip of a corpus with a model file.
 
@@ -56,6 +58,8 @@ def evaluate(
         See the module.
     jobs : int, optional
         Processes; by default all cores.
+    command : str, optional
+        The command line to record.
 
     Returns
     -------
@@ -90,6 +94,8 @@ def evaluate(
     result = score(card, judged, adapt=adapt, answers=shared if shared_only else None)
     result.config["notes"] = list(remarks(card, corpus, shared, result.runs[0]))
     result.config["file"] = model.path
+    if command is not None:
+        result.config["command"] = command
     return result
 
 
@@ -141,15 +147,11 @@ def score(
     far = np.zeros(len(table), bool)
     if card.domain is not None:
         far = card.domain.distance(judged.embeddings) > card.domain.threshold
-    run = {
-        "model": card.name,
-        "features": rows["features"].iloc[0],
-        "protocol": protocol,
-        **summarise(rows),
-        "uncertain": float((sure < card.uncertain.threshold).mean()),
-        "unfamiliar": float(far.mean()),
-        "leak_gap": None,
-    }
+    run = summarise(
+        rows,
+        uncertain=float((sure < card.uncertain.threshold).mean()),
+        unfamiliar=float(far.mean()),
+    )
     return Result(rows, [run], describe_corpus(judged.corpus), {"protocol": protocol})
 
 
@@ -215,19 +217,17 @@ def _rows(
     probabilities: NDArray[np.float64],
 ) -> pd.DataFrame:
     """The predictions in the form of a result."""
-    rows = table[["clip", "emotion"]].reset_index(drop=True)
-    rows["speaker"] = table["unique_speaker"].to_numpy()
-    rows["predicted"] = np.array(answers)[probabilities.argmax(axis=1)]
-    rows["model"], rows["protocol"], rows["fold"] = card.name, protocol, "1"
-    rows["features"] = "+".join(entry["name"] for entry in card.input.features) or "waveform"
-    about = [column for column in ABOUT_CLIP if column in table]
-    by_emotion = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in answers])
-    return pd.concat([rows[list(ROW)], by_emotion, table[about].reset_index(drop=True)], axis=1)
+    clips = table.assign(
+        model=card.name,
+        features="+".join(entry["name"] for entry in card.input.features) or "waveform",
+        protocol=protocol,
+        fold="1",
+        predicted=np.array(answers)[probabilities.argmax(axis=1)],
+    )
+    return result_rows(clips, pd.DataFrame(probabilities, columns=list(answers)))
 
 
-def remarks(
-    card: Card, corpus: Corpus, shared: Sequence[str], run: dict[str, Any]
-) -> Iterator[str]:
+def remarks(card: Card, corpus: Corpus, shared: Sequence[str], run: Run) -> Iterator[str]:
     """What must be said with a score, one sentence each."""
     for name, table in corpus.table.groupby("corpus", sort=True):
         heard = sorted(card.speakers.get(str(name), set()) & set(table["speaker"]) - {""})
@@ -244,6 +244,6 @@ def remarks(
     unasked = [emotion for emotion in in_order(card.emotions) if emotion not in shared]
     if unasked:
         yield f"the corpus has no {', '.join(unasked)}, which the model knows"
-    if run["unfamiliar"]:
-        yield f"{100 * run['unfamiliar']:.0f} % of the clips lie far from the training data"
-    yield f"{100 * run['uncertain']:.0f} % of the labels are uncertain by the card's rule"
+    if run.unfamiliar:
+        yield f"{100 * run.unfamiliar:.0f} % of the clips lie far from the training data"
+    yield f"{100 * run.uncertain:.0f} % of the labels are uncertain by the card's rule"

@@ -1,9 +1,9 @@
-"""Parameters chosen on speakers that the result is not judged on.
+"""Parameters chosen on speakers that the result is not measured on.
 
 A search is itself a model: inside every fold of a protocol it tries parameters on training speakers
 left out, keeps the best and learns from all training speakers. Its score on the test speakers is
-therefore what tuning is worth on voices that nobody has heard, and stands beside the same model
-untuned. What each fold chose is recorded; folds that disagree say that the choice hardly matters.
+therefore what tuning is worth on unseen speakers, and stands beside the same model untuned. What
+each fold chose is recorded; folds that disagree say that the choice hardly matters.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from ..errors import ModelError
 from ..features.table import Features
 from ..models import ModelInfo
 from . import comparison
-from .checkpoint import Journal
-from .comparison import OnRun, OnUnit
 from .result import Result
 
 #: Parts that the training speakers are divided into.
@@ -53,10 +51,10 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
         ModelError
             When there are fewer speakers than parts of them to leave out.
         """
-        known = len(np.unique(np.asarray(groups))) if groups is not None else 0
-        if groups is not None and known < N_INNER:
+        n_speakers = len(np.unique(np.asarray(groups))) if groups is not None else 0
+        if groups is not None and n_speakers < N_INNER:
             raise ModelError(
-                f"tuning leaves out {N_INNER} parts of the training speakers; there are {known}"
+                f"tuning leaves out {N_INNER} parts of the training speakers; there are {n_speakers}"
             )
         with config_context(enable_metadata_routing=True), warnings.catch_warnings():
             # An emotion that none of the speakers left out shows has no recall to average.
@@ -79,29 +77,12 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
 
 
 @dataclasses.dataclass(frozen=True)
-class Tuning:
-    """The outcome of :func:`tune`.
+class Trial:
+    """Parameters that were tried: mean and standard deviation of UAR over parts of the speakers."""
 
-    Attributes
-    ----------
-    result : Result
-        The model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold; the
-        run of the latter has ``chosen``, a dict per fold.
-    model : str
-    trials : list of dict
-        Everything tried on all speakers: ``parameters``, ``uar`` and its standard deviation over
-        parts ``uar_std``; best first.
-    """
-
-    result: Result
-    model: str
-    trials: list[dict[str, Any]]
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The best on all speakers: what to train with for use on other voices."""
-        chosen: dict[str, Any] = self.trials[0]["parameters"]
-        return chosen
+    parameters: Mapping[str, Any]
+    uar: float
+    uar_std: float
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
@@ -133,49 +114,6 @@ def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
     )
 
 
-def tune(
-    corpus: Corpus,
-    features: Mapping[str, Features],
-    model: str,
-    *,
-    protocol: str = "speaker-6fold",
-    trials: int = 20,
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    journal: Journal | None = None,
-    on_run: OnRun | None = None,
-    on_unit: OnUnit | None = None,
-) -> Tuning:
-    """Measure what tuning a model is worth, then choose parameters on all speakers.
-
-    :func:`measure` and :func:`choose`, one after the other.
-
-    Parameters
-    ----------
-    corpus, features, protocol, seed, jobs, cluster, journal, on_run, on_unit
-        As for :func:`emoscope.evaluation.comparison.compare`.
-    model : str
-        Public name.
-    trials : int
-        See :func:`search`.
-
-    Returns
-    -------
-    Tuning
-
-    Raises
-    ------
-    ModelError
-        When the model has nothing to tune, or there are fewer speakers than parts.
-    """
-    result = measure(
-        corpus, features, model, protocol=protocol, trials=trials, seed=seed, jobs=jobs,
-        cluster=cluster, journal=journal, on_run=on_run, on_unit=on_unit,
-    )  # fmt: skip
-    return Tuning(result, model, choose(corpus, features, model, trials=trials, seed=seed))
-
-
 def measure(
     corpus: Corpus,
     features: Mapping[str, Features],
@@ -185,11 +123,26 @@ def measure(
     seed: int,
     **options: Any,
 ) -> Result:
-    """The model as it is, and tuned inside each fold; parameters as for :func:`tune`."""
+    """Run a model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold.
+
+    Parameters
+    ----------
+    corpus, features, seed, **options
+        As for :func:`emoscope.evaluation.comparison.compare`.
+    model : str
+        Public name.
+    trials : int
+        As for :func:`search`.
+
+    Raises
+    ------
+    ModelError
+        When the model has nothing to tune, or there are fewer speakers than parts.
+    """
     info = models.get(model)
-    wanted = search(info, trials=trials, seed=seed)
+    tuned_search = search(info, trials=trials, seed=seed)
     tuned = dataclasses.replace(
-        info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: wanted
+        info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: tuned_search
     )
     return comparison.compare(
         corpus, features, models={model: info, tuned.name: tuned}, leak_protocol=None, seed=seed,
@@ -199,8 +152,8 @@ def measure(
 
 def choose(
     corpus: Corpus, features: Mapping[str, Features], model: str, *, trials: int, seed: int
-) -> list[dict[str, Any]]:
-    """Try parameters on all speakers; see :attr:`Tuning.trials` for what is given."""
+) -> list[Trial]:
+    """Try parameters on all speakers, best first; the parameters as for :func:`measure`."""
     info = models.get(model)
     final = search(info, trials=trials, seed=seed).set_params(refit=False)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
@@ -208,26 +161,23 @@ def choose(
     final.fit(features[info.input].values, emotions, speakers)
     table = final.cv_results_
     columns = (table["params"], table["mean_test_score"], table["std_test_score"])
-    found: list[dict[str, Any]] = [
-        {"parameters": dict(parameters), "uar": float(mean), "uar_std": float(spread)}
-        for parameters, mean, spread in zip(*columns, strict=True)
-    ]
-    return sorted(found, key=lambda trial: -trial["uar"])
+    tried = [Trial(dict(p), float(mean), float(std)) for p, mean, std in zip(*columns, strict=True)]
+    return sorted(tried, key=lambda trial: -trial.uar)
 
 
-def text(tuning: Tuning, features: Sequence[str]) -> str:
+def to_json(model: str, trials: Sequence[Trial], features: Sequence[str]) -> str:
     """What was chosen on all speakers, as a file for ``emoscope train --parameters``."""
     document = {
-        "model": tuning.model,
+        "model": model,
         "features": list(features),
-        "parameters": tuning.parameters,
-        "trials": tuning.trials,
+        "parameters": dict(trials[0].parameters),
+        "trials": [vars(trial) for trial in trials],
     }
     return json.dumps(document, indent=1) + "\n"
 
 
 def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
-    """The parameters in a file that :func:`save` wrote.
+    """The parameters in a file that ``emoscope tune`` wrote.
 
     Raises
     ------
@@ -235,30 +185,28 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
         When it cannot be read, is of another model, names parameters that are not tuned or gives one
         a value that no search tries.
     """
+    name_of_file = os.fspath(path)
     try:
         document = json.loads(Path(path).read_text("utf-8"))
         chosen, tuned = dict(document["parameters"]), document["model"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelError(
-            f"{os.fspath(path)}: no parameters as emoscope tune writes them"
-        ) from error
+        raise ModelError(f"{name_of_file}: no parameters as emoscope tune writes them") from error
     if tuned != model:
-        raise ModelError(f"{os.fspath(path)}: parameters of '{tuned}', not of '{model}'")
+        raise ModelError(f"{name_of_file}: parameters of '{tuned}', not of '{model}'")
     search_space = models.get(model).search
     if unknown := sorted(set(chosen) - set(search_space)):
         raise ModelError(
-            f"{os.fspath(path)}: '{model}' has no parameter {', '.join(unknown)} to tune; "
+            f"{name_of_file}: '{model}' has no parameter {', '.join(unknown)} to tune; "
             f"valid: {', '.join(search_space)}"
         )
     # JSON has no tuples; a choice that was one must be one again.
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
     for name, value in chosen.items():
-        tried = [
-            one for one in search_space[name] if isinstance(one, bool) == isinstance(value, bool)
-        ]
+        # True is not the number 1 that a search may try.
+        tried = [v for v in search_space[name] if isinstance(v, bool) == isinstance(value, bool)]
         if value not in tried:
             raise ModelError(
-                f"{os.fspath(path)}: {name} is {json.dumps(value)}, which no search tries; "
+                f"{name_of_file}: {name} is {json.dumps(value)}, which no search tries; "
                 f"it tries {json.dumps(list(search_space[name]))[1:-1]}"
             )
     return chosen

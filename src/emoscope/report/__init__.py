@@ -19,8 +19,9 @@ import pandas as pd
 
 from .. import audio
 from ..errors import AudioError
-from ..evaluation import metrics, significance
+from ..evaluation import metrics, statistics
 from ..evaluation.result import Result
+from ..evaluation.run import Run
 from ..files import printable, write_atomically
 from ..protocols import shares_speakers
 from . import summary
@@ -73,8 +74,8 @@ def render(result: Result, *, clips: dict[str, str] | None = None) -> str:
     from . import plots
 
     board = result.leaderboard()
-    models = [run["model"] for run in board]
-    others = [run["protocol"] for run in result.runs if run["protocol"] != result.protocol]
+    models = [run.model for run in board]
+    others = [run.protocol for run in result.runs if run.protocol != result.protocol]
     base, _, adaptation = result.protocol.partition("+")
     words = PROTOCOL_WORDS.get(base, base)
     n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
@@ -122,7 +123,7 @@ def hardest_clips(result: Result, clips: dict[str, str]) -> list[dict[str, Any]]
         ``clip, emotion, heard`` (the commonest wrong prediction), ``wrong, models`` and ``audio``, a
         data URL or None.
     """
-    models = [run["model"] for run in result.leaderboard() if run["model"] != "dummy"]
+    models = [run.model for run in result.leaderboard() if run.model != "dummy"]
     if len(models) < 2:
         return []
     rows = pd.concat([result.rows(model) for model in models])
@@ -166,9 +167,9 @@ def _playable(path: str | None) -> str | None:
     return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _details(result: Result, run: dict[str, Any]) -> dict[str, Any]:
+def _details(result: Result, run: Run) -> dict[str, Any]:
     """Confusion, per-emotion scores and learning curve of one model."""
-    rows = result.rows(run["model"])
+    rows = result.rows(run.model)
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     confusion = [
@@ -189,7 +190,7 @@ def _details(result: Result, run: dict[str, Any]) -> dict[str, Any]:
     ]
     table = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     return {
-        "name": run["model"],
+        "name": run.model,
         "run": run,
         "n_folds": rows["fold"].nunique(),
         "confusion": confusion,
@@ -224,9 +225,9 @@ def _ablation(result: Result) -> dict[str, Any] | None:
     runs = result.ablations()
     if not runs:
         return None
-    models = list(dict.fromkeys(run["model"] for run in runs))
-    sets = list(dict.fromkeys(run["features"] for run in runs))
-    uar = {(run["features"], run["model"]): run["uar"] for run in runs}
+    models = list(dict.fromkeys(run.model for run in runs))
+    sets = list(dict.fromkeys(run.features for run in runs))
+    uar = {(run.features, run.model): run.uar for run in runs}
     everything = sets[0].split("+")
 
     def words(label: str) -> str:
@@ -260,12 +261,12 @@ def _groups(result: Result) -> dict[str, str]:
     comparisons = result.comparisons()
     if comparisons.empty:
         return {}
-    scores = {run["model"]: run["uar"] for run in result.leaderboard()}
-    return significance.letters(significance.groups(scores, comparisons))
+    scores = {run.model: run.uar for run in result.leaderboard()}
+    return statistics.letters(statistics.groups(scores, comparisons))
 
 
-def _curve(run: dict[str, Any]) -> str | None:
-    histories = [history for history in run.get("history") or [] if history]
+def _curve(run: Run) -> str | None:
+    histories = [history for history in run.history or [] if history]
     if not histories:
         return None
     from . import plots
@@ -277,7 +278,7 @@ def _figures(result: Result) -> list[dict[str, str]]:
     from . import plots
 
     board = result.leaderboard()
-    best = board[0]["model"]
+    best = board[0].model
     rows = result.rows(best)
     figures = []
     if rows["speaker"].nunique() > 1:
@@ -309,9 +310,9 @@ def _figures(result: Result) -> list[dict[str, str]]:
             )
         )
     if result.map:
-        emotions = rows.set_index("clip")["emotion"].reindex(result.map["clips"])
+        emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
-        points = np.asarray(result.map["tsne"])[known]
+        points = np.asarray(result.map.tsne)[known]
         figures.append(
             (
                 lambda ax: plots.embedding_map(points, emotions[known].tolist(), ax=ax),
@@ -331,10 +332,10 @@ def _shown(corpus: dict[str, Any]) -> dict[str, Any]:
     return {**corpus, "rejected": rejected}
 
 
-def _interval_words(run: dict[str, Any]) -> str:
-    if run["uar_low"] is None:
-        return f"UAR {run['uar']:.3f}"
-    return f"UAR {run['uar']:.3f}, 95 % interval {run['uar_low']:.3f} to {run['uar_high']:.3f}"
+def _interval_words(run: Run) -> str:
+    if run.uar_low is None:
+        return f"UAR {run.uar:.3f}"
+    return f"UAR {run.uar:.3f}, 95 % interval {run.uar_low:.3f} to {run.uar_high:.3f}"
 
 
 def _seconds(seconds: float) -> str:

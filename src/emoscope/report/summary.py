@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..evaluation import metrics
 from ..evaluation.result import Result
+from ..evaluation.run import Run
 from ..labels import in_order
 from ..protocols import shares_speakers
 
@@ -54,7 +55,7 @@ def sentences(result: Result) -> list[dict[str, Any]]:
     list of dict
         ``text``, and ``warn``: whether it speaks of a trap rather than of a success.
     """
-    board = [run for run in result.leaderboard() if run["model"] != "dummy"]
+    board = [run for run in result.leaderboard() if run.model != "dummy"]
     if not board:
         return []
     makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
@@ -77,69 +78,69 @@ def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
     )
 
 
-def _best(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _best(result: Result, board: Sequence[Run]) -> dict[str, Any]:
     best = board[0]
     chance = 1 / len(tested(result))
-    if best["uar"] <= chance:
-        return _say(f"No model beats chance; the best, {best['model']}, has UAR {best['uar']:.3f}.")
+    if best.uar <= chance:
+        return _say(f"No model beats chance; the best, {best.model}, has UAR {best.uar:.3f}.")
     span = ""
-    if best["uar_low"] is not None:
-        span = f" (95 % interval {best['uar_low']:.3f} to {best['uar_high']:.3f})"
-    if shares_speakers(best["protocol"]):
-        return _say(
-            f"{best['model']} reaches UAR {best['uar']:.3f} on random folds, where voices leak."
-        )
+    if best.uar_low is not None:
+        span = f" (95 % interval {best.uar_low:.3f} to {best.uar_high:.3f})"
+    if shares_speakers(best.protocol):
+        return _say(f"{best.model} reaches UAR {best.uar:.3f} on random folds, where voices leak.")
     verb = "is best with" if len(board) > 1 else "has"
     heard = "" if is_evaluation(result) else ", on speakers it never heard"
     return _say(
-        f"{best['model']} {verb} UAR {best['uar']:.3f}{span}, {best['uar'] / chance:.1f} times "
+        f"{best.model} {verb} UAR {best.uar:.3f}{span}, {best.uar / chance:.1f} times "
         f"chance{heard}."
     )
 
 
-def _leak(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    gaps = [run for run in board if run["leak_gap"] is not None]
+def _leak(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
+    gaps = {run.leak_gap: run for run in board if run.leak_gap is not None}
     if not gaps:
         return None
-    largest = max(gaps, key=lambda run: run["leak_gap"])
-    mean = float(np.mean([run["leak_gap"] for run in gaps]))
+    largest, mean = (
+        gaps[max(gaps)],
+        float(np.mean([run.leak_gap for run in board if run.leak_gap is not None])),
+    )
     if mean <= 0:
         return _say(f"Random folds do not flatter here: the mean leak gap is {mean:+.3f}.")
     return _say(
         f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
-        f"{largest['model']}: {largest['uar'] + largest['leak_gap']:.3f} instead of "
-        f"{largest['uar']:.3f}. The difference is recognised voices, not emotions.",
+        f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. The difference is "
+        "recognised voices, not emotions.",
         warn=True,
     )
 
 
-def _human(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _human(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
     human = next((x for x in reference_lines(result) if x["name"] == "human listeners"), None)
     best = board[0]
-    if human is None or shares_speakers(best["protocol"]):
+    if human is None or shares_speakers(best.protocol):
         return None
-    gap = best["accuracy"] - human["value"]
+    gap = best.accuracy - human["value"]
     where = "above" if gap >= 0 else "below"
     return _say(
-        f"Human listeners recognise {human['value']:.0%} of these recordings; {best['model']} "
-        f"recognises {best['accuracy']:.0%}, {abs(gap) * 100:.0f} points {where} them.",
+        f"Human listeners recognise {human['value']:.0%} of these recordings; {best.model} "
+        f"recognises {best.accuracy:.0%}, {abs(gap) * 100:.0f} points {where} them.",
         warn=gap < 0,
     )
 
 
-def _emotions(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    rows = result.rows(board[0]["model"])
+def _emotions(result: Result, board: Sequence[Run]) -> dict[str, Any]:
+    rows = result.rows(board[0].model)
     scores = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     recall = scores.loc[tested(result), "recall"]
     easy, hard = recall.idxmax(), recall.idxmin()
     return _say(
-        f"Easiest for {board[0]['model']} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "
+        f"Easiest for {board[0].model} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "
         f"({recall[hard]:.2f})."
     )
 
 
-def _confusion(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    rows = result.rows(board[0]["model"])
+def _confusion(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
+    rows = result.rows(board[0].model)
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy(copy=True)
     np.fill_diagonal(shares, 0)
@@ -152,37 +153,37 @@ def _confusion(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any
     )
 
 
-def _speakers(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    rows = result.rows(board[0]["model"])
+def _speakers(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
+    rows = result.rows(board[0].model)
     uar = pd.Series(
         {s: metrics.uar(part["emotion"], part["predicted"]) for s, part in rows.groupby("speaker")}
     )
     if len(uar) < 2:
         return None
     return _say(
-        f"Speakers differ: {board[0]['model']} has UAR {uar.min():.2f} on speaker {uar.idxmin()} "
+        f"Speakers differ: {board[0].model} has UAR {uar.min():.2f} on speaker {uar.idxmin()} "
         f"and {uar.max():.2f} on speaker {uar.idxmax()}.",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
 
 
-def _networks(result: Result, board: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    networks = [run for run in board if any(run.get("history") or [])]
-    classical = [run for run in board if not any(run.get("history") or [])]
+def _networks(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
+    networks = [run for run in board if run.is_network]
+    classical = [run for run in board if not run.is_network]
     if not networks or not classical:
         return None
     network, other = networks[0], classical[0]
-    gap = network["uar"] - other["uar"]
+    gap = network.uar - other.uar
     verb = "beats" if gap > 0 else "does not beat"
     return _say(
-        f"The best network, {network['model']}, {verb} the best classical model, {other['model']}: "
-        f"{network['uar']:.3f} against {other['uar']:.3f}, at {_ratio(network, other)} the training "
+        f"The best network, {network.model}, {verb} the best classical model, {other.model}: "
+        f"{network.uar:.3f} against {other.uar:.3f}, at {_ratio(network, other)} the training "
         "time."
     )
 
 
-def _ratio(one: dict[str, Any], other: dict[str, Any]) -> str:
-    ratio = one["fit_seconds"] / max(other["fit_seconds"], 1e-9)
+def _ratio(one: Run, other: Run) -> str:
+    ratio = one.fit_seconds / max(other.fit_seconds, 1e-9)
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 

@@ -1,14 +1,15 @@
-"""Whether what the original project concluded holds: on its own split, and on unheard speakers.
+"""Whether what the original project concluded holds: on its own split, and on unseen speakers.
 
-A claim of the form "these models beat those" is judged over all pairs of one of each: how often it
-is true, and the mean difference on unheard speakers with a 95 % interval and an exact test that
+A claim of the form "these models beat those" is assessed over all pairs of one of each: how often
+it is true, and the mean difference on unseen speakers with a 95 % interval and an exact test that
 exchanges both sides' predictions speaker by speaker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,7 @@ import pandas as pd
 from ..evaluation import metrics, statistics
 from ..protocols import shares_speakers
 
-Line = Mapping[str, Any]
-
-CLASSICAL = ("classical",)
+CLASSICAL = "classical"
 NETWORKS = ("MLP", "CNN-1D", "CNN-2D")
 #: Training accuracy in percent that the claim about overfitting names.
 OVERFIT = 95.0
@@ -26,103 +25,170 @@ OVERFIT = 95.0
 ALPHA = 0.05
 
 
-def judge(
-    texts: Sequence[str], lines: Sequence[Line], predictions: pd.DataFrame
-) -> list[dict[str, Any]]:
-    """Judge each of the four published claims.
+@dataclass(frozen=True)
+class Row:
+    """One published result, reproduced; accuracies in percent.
+
+    Attributes
+    ----------
+    model, family : str
+    published, reproduced : float
+        As published, and here on the published split.
+    reproduced_mean, reproduced_low, reproduced_high : float or None
+        Mean and range over seeds of the split; None where there is one.
+    n_splits : int
+        Seeds of the split.
+    training, honest_training : float
+        On the clips learned from, of the published split and of unseen speakers.
+    honest, honest_low, honest_high : float
+        On unseen speakers, with the 95 % interval over speakers.
+    honest_protocol, random_protocol : str
+    n_test : int
+        Test clips of the published split.
+    epochs : int or None
+        Of a network.
+    seconds : float
+        Of all trainings together.
+    """
+
+    model: str
+    family: str
+    published: float
+    reproduced: float
+    reproduced_mean: float | None
+    reproduced_low: float | None
+    reproduced_high: float | None
+    n_splits: int
+    training: float
+    honest: float
+    honest_low: float
+    honest_high: float
+    honest_training: float
+    honest_protocol: str
+    random_protocol: str
+    n_test: int
+    epochs: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes
+    ----------
+    claim, verdict : str
+        In the claim's own words, and in a few words.
+    holds_reproduced, holds_honest : bool or None
+        On the published split and on unseen speakers; None where the rows cannot tell.
+    evidence : list of str
+        Sentences.
+    """
+
+    claim: str
+    verdict: str
+    holds_reproduced: bool | None
+    holds_honest: bool | None
+    evidence: list[str]
+
+
+def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame) -> list[Verdict]:
+    """Assess each of the four published claims.
 
     Parameters
     ----------
     texts : sequence of str
-        The claims' own words, in the order of :data:`JUDGES`.
-    lines : sequence of mapping
-        The rows of a :class:`~emoscope.reproduction.Reproduction`.
+        The claims' own words, in the order of :data:`ASSESSMENTS`.
+    rows : sequence of Row
     predictions : DataFrame
-        Its predictions.
-
-    Returns
-    -------
-    list of dict
-        ``claim``, ``verdict`` (a few words), ``holds_reproduced`` and ``holds_honest`` (True, False
-        or None where the rows cannot tell) and ``evidence`` (list of sentences).
+        Those of a :class:`~emoscope.reproduction.Reproduction`.
     """
     return [
-        {"claim": text, **decide(lines, predictions)}
-        for text, decide in zip(texts, JUDGES, strict=True)
+        replace(assess_claim(rows, predictions), claim=text)
+        for text, assess_claim in zip(texts, ASSESSMENTS, strict=True)
     ]
 
 
-def _networks_beat_classical(lines: Sequence[Line], predictions: pd.DataFrame) -> dict[str, Any]:
-    return _beats("networks", NETWORKS, "classical models", CLASSICAL, lines, predictions)
+def _networks_beat_classical(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
+    networks = [row for row in rows if row.family in NETWORKS]
+    classical = [row for row in rows if row.family == CLASSICAL]
+    return _beats("networks", networks, "classical models", classical, predictions)
 
 
-def _cnn_beats_mlp(lines: Sequence[Line], predictions: pd.DataFrame) -> dict[str, Any]:
+def _cnn_beats_mlp(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
     """On the same 180 features and split, which only the 1-D networks share with the MLPs."""
-    return _beats("1-D CNNs", ("CNN-1D",), "MLPs", ("MLP",), lines, predictions)
+    cnns = [row for row in rows if row.family == "CNN-1D"]
+    mlps = [row for row in rows if row.family == "MLP"]
+    return _beats("1-D CNNs", cnns, "MLPs", mlps, predictions)
 
 
-def _networks_overfit(lines: Sequence[Line], _: pd.DataFrame) -> dict[str, Any]:
-    networks = [line for line in lines if line["family"] in NETWORKS]
+def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Verdict:
+    networks = [row for row in rows if row.family in NETWORKS]
     if not networks:
         return _verdict(None, None, ["No network was trained."])
-    over = [line for line in networks if line["training"] > OVERFIT]
-    gap = [line["training"] - line["reproduced"] for line in networks]
-    honest = [line["honest_training"] - line["honest"] for line in networks]
-    also_honest = sum(line["honest_training"] > OVERFIT for line in networks)
+    training = [row.training for row in networks]
+    n_over = sum(accuracy > OVERFIT for accuracy in training)
+    loss = np.mean([row.training - row.reproduced for row in networks])
+    honest_loss = np.mean([row.honest_training - row.honest for row in networks])
     evidence = [
-        f"{len(over)} of {len(networks)} networks pass {OVERFIT:.0f} % on the clips they learned "
-        f"from (range {_span([line['training'] for line in networks])}).",
-        f"They lose {np.mean(gap):.1f} points on average on the published test clips, and "
-        f"{np.mean(honest):.1f} on speakers they never heard: most of the overfitting is to voices "
-        "and cannot be seen on a split that shares them."
-        if np.mean(honest) > 1.5 * np.mean(gap)
-        else f"They lose {np.mean(gap):.1f} points on average on the published test clips and "
-        f"{np.mean(honest):.1f} on speakers they never heard.",
+        f"{n_over} of {len(networks)} networks pass {OVERFIT:.0f} % on the clips they learned "
+        f"from (range {min(training):.1f} to {max(training):.1f} %).",
+        f"They lose {loss:.1f} points on average on the published test clips, and "
+        f"{honest_loss:.1f} on unseen speakers: most of the overfitting is to voices and cannot "
+        "be seen on a split that shares them."
+        if honest_loss > 1.5 * loss
+        else f"They lose {loss:.1f} points on average on the published test clips and "
+        f"{honest_loss:.1f} on unseen speakers.",
     ]
-    below = [line["model"] for line in networks if line["training"] <= OVERFIT]
+    below = [row.model for row in networks if row.training <= OVERFIT]
     if below:
         evidence.append(f"Not above {OVERFIT:.0f} %: {'; '.join(below)}.")
-    classical = [line["training"] for line in lines if line["family"] in CLASSICAL]
+    classical = [row.training for row in rows if row.family == CLASSICAL]
     if classical:
-        high = sum(score > OVERFIT for score in classical)
-        evidence.append(f"{high} of the {len(classical)} classical models pass it too.")
+        n_high = sum(accuracy > OVERFIT for accuracy in classical)
+        evidence.append(f"{n_high} of the {len(classical)} classical models pass it too.")
+    n_over_honest = sum(row.honest_training > OVERFIT for row in networks)
     half = len(networks) / 2
-    return _verdict(len(over) > half, also_honest > half, evidence)
+    return _verdict(n_over > half, n_over_honest > half, evidence)
 
 
-def _cnns_differ(lines: Sequence[Line], predictions: pd.DataFrame) -> dict[str, Any]:
+def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
     """Among 1-D networks, which share input, optimiser and budget: more than chance would give?"""
-    networks = [line for line in lines if line["family"] == "CNN-1D"]
+    networks = [row for row in rows if row.family == "CNN-1D"]
     if len(networks) < 2:
         return _verdict(None, None, ["Fewer than two 1-D CNNs were trained."])
-    ranges = {key: _range(networks, key) for key in ("published", "reproduced", "honest")}
+    published, reproduced, honest = (
+        np.ptp([score(row) for row in networks])
+        for score in map(attrgetter, ("published", "reproduced", "honest"))
+    )
     # Two scores of n clips each differ by chance with this standard deviation at most.
-    n_test, mean = networks[0]["n_test"], np.mean([n["reproduced"] for n in networks]) / 100
+    n_test, mean = networks[0].n_test, np.mean([row.reproduced for row in networks]) / 100
     chance = 100 * np.sqrt(2 * mean * (1 - mean) / n_test)
-    honest = _honest(predictions, [n["model"] for n in networks])
+    by_model = _on_unseen_speakers(predictions, networks)
+    speakers = by_model.index.get_level_values("speaker").to_numpy()
     table = statistics.compare_models(
-        honest.index.get_level_values("emotion").to_numpy(),
-        {name: honest[name].to_numpy() for name in honest},
-        honest.index.get_level_values("speaker").to_numpy(),
+        by_model.index.get_level_values("emotion").to_numpy(),
+        {name: by_model[name].to_numpy() for name in by_model},
+        speakers,
         metrics.accuracy,
     )
-    apart = table[table["p_holm"] < ALPHA]
+    n_apart = int((table["p_holm"] < ALPHA).sum())
     evidence = [
-        f"The four architectures span {ranges['published']:.1f} points as published, "
-        f"{ranges['reproduced']:.1f} reproduced and {ranges['honest']:.1f} on unheard speakers."
+        f"The four architectures span {published:.1f} points as published, "
+        f"{reproduced:.1f} reproduced and {honest:.1f} on unseen speakers."
         if len(networks) == 4
-        else f"{len(networks)} architectures span {ranges['reproduced']:.1f} points reproduced and "
-        f"{ranges['honest']:.1f} on unheard speakers.",
+        else f"{len(networks)} architectures span {reproduced:.1f} points reproduced and "
+        f"{honest:.1f} on unseen speakers.",
         f"Two models of equal worth differ by {chance:.1f} points (one standard deviation) on "
         f"{n_test} independent test clips.",
-        f"On unheard speakers {len(apart)} of {len(table)} pairs differ beyond chance (exact test "
-        f"over {honest.index.get_level_values('speaker').nunique()} speakers, Holm's correction; "
+        f"On unseen speakers {n_apart} of {len(table)} pairs differ beyond chance (exact test "
+        f"over {len(set(speakers))} speakers, Holm's correction; "
         f"smallest p {table['p_holm'].min():.2g}).",
     ]
-    return _verdict(bool(ranges["reproduced"] > 2.5 * chance), len(apart) > 0, evidence)
+    return _verdict(bool(reproduced > 2.5 * chance), n_apart > 0, evidence)
 
 
-JUDGES: tuple[Callable[[Sequence[Line], pd.DataFrame], dict[str, Any]], ...] = (
+ASSESSMENTS: tuple[Callable[[Sequence[Row], pd.DataFrame], Verdict], ...] = (
     _networks_beat_classical,
     _networks_overfit,
     _cnn_beats_mlp,
@@ -131,99 +197,74 @@ JUDGES: tuple[Callable[[Sequence[Line], pd.DataFrame], dict[str, Any]], ...] = (
 
 
 def _beats(
-    first: str,
-    first_families: Sequence[str],
-    second: str,
-    second_families: Sequence[str],
-    lines: Sequence[Line],
-    predictions: pd.DataFrame,
-) -> dict[str, Any]:
-    """Judge "`first` beats `second` in most cases" over all pairs of one of each."""
-    ours = [line for line in lines if line["family"] in first_families]
-    theirs = [line for line in lines if line["family"] in second_families]
+    first: str, ours: Sequence[Row], second: str, theirs: Sequence[Row], predictions: pd.DataFrame
+) -> Verdict:
+    """Assess "`first` beats `second` in most cases" over all pairs of one of each."""
     if not ours or not theirs:
         return _verdict(None, None, [f"Not both {first} and {second} were trained."])
-    wins = {
-        key: float(np.mean([a[key] > b[key] for a in ours for b in theirs]))
-        for key in ("published", "reproduced", "honest")
-    }
-    n_pairs = len(ours) * len(theirs)
+    published, reproduced, honest = (
+        float(np.mean([score(a) > score(b) for a in ours for b in theirs]))
+        for score in map(attrgetter, ("published", "reproduced", "honest"))
+    )
     evidence = [
-        f"Of {n_pairs} pairs of one of the {first} and one of the {second}, the first is better in "
-        f"{wins['published']:.0%} as published, {wins['reproduced']:.0%} reproduced and "
-        f"{wins['honest']:.0%} on unheard speakers."
+        f"Of {len(ours) * len(theirs)} pairs of one of the {first} and one of the {second}, the "
+        f"first is better in {published:.0%} as published, {reproduced:.0%} reproduced and "
+        f"{honest:.0%} on unseen speakers."
     ]
-    same = [a for a in ours if a["honest_protocol"] == theirs[0]["honest_protocol"]]
-    paired = _paired(same, theirs, predictions)
-    if paired is None:
-        return _verdict(wins["reproduced"] > 0.5, None, evidence)
-    interval, p_value, n_speakers = paired
+    same = [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]
+    if not same:
+        return _verdict(reproduced > 0.5, None, evidence)
+    interval, p, n_speakers = _paired_test(same, theirs, predictions)
+    left_out = len(ours) - len(same)
     evidence.append(
-        f"On unheard speakers the mean difference is {100 * interval.estimate:+.1f} points "
+        f"On unseen speakers the mean difference is {100 * interval.estimate:+.1f} points "
         f"(95 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}; exact test over "
-        f"{n_speakers} speakers, p {_p(p_value)})."
-        + ("" if len(same) == len(ours) else f" {len(ours) - len(same)} picture networks, tested "
-           "on other clips, are not in this test.")
+        f"{n_speakers} speakers, p {'below 0.001' if p < 0.001 else f'{p:.3f}'})."
+        + (f" {left_out} spectrogram networks, tested on other clips, are not in this test."
+           if left_out else "")
     )  # fmt: skip
-    honest = wins["honest"] > 0.5 and interval.estimate > 0 and p_value < ALPHA
-    return _verdict(wins["reproduced"] > 0.5, honest, evidence)
+    holds_honest = honest > 0.5 and interval.estimate > 0 and p < ALPHA
+    return _verdict(reproduced > 0.5, holds_honest, evidence)
 
 
-def _paired(
-    ours: Sequence[Line], theirs: Sequence[Line], predictions: pd.DataFrame
-) -> tuple[statistics.Interval, float, int] | None:
-    """Mean difference over all pairs on unheard speakers, its interval, p-value, speakers.
+def _paired_test(
+    ours: Sequence[Row], theirs: Sequence[Row], predictions: pd.DataFrame
+) -> tuple[statistics.Interval, float, int]:
+    """Mean difference over all pairs on unseen speakers, its p-value, and the number of speakers.
 
     The pairs' clips are stacked, so a speaker is exchanged in all pairs at once.
     """
-    if not ours or not theirs:
-        return None
-    honest = _honest(predictions, [line["model"] for line in (*ours, *theirs)])
-    pairs = [(a["model"], b["model"]) for a in ours for b in theirs]
-    stacked = [np.concatenate([honest[pair[side]].to_numpy() for pair in pairs]) for side in (0, 1)]
-    emotions = np.tile(honest.index.get_level_values("emotion").to_numpy(), len(pairs))
-    speakers = np.tile(honest.index.get_level_values("speaker").to_numpy(), len(pairs))
+    by_model = _on_unseen_speakers(predictions, [*ours, *theirs])
+    pairs = [(a.model, b.model) for a in ours for b in theirs]
+    stacked = [
+        np.concatenate([by_model[pair[side]].to_numpy() for pair in pairs]) for side in (0, 1)
+    ]
+    emotions, speakers = (
+        np.tile(by_model.index.get_level_values(level).to_numpy(), len(pairs))
+        for level in ("emotion", "speaker")
+    )
     arguments = (emotions, stacked[0], stacked[1], speakers, metrics.accuracy)
     interval = statistics.difference_interval(*arguments)
     return interval, statistics.paired_test(*arguments), len(set(speakers))
 
 
-def _honest(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Predictions on unheard speakers: one column per model, indexed by clip."""
-    rows = predictions[
-        predictions["model"].isin(names) & ~predictions["protocol"].map(shares_speakers)
-    ]
-    wide = rows.pivot(index=["clip", "speaker", "emotion"], columns="model", values="predicted")
-    return wide[list(names)]
+def _on_unseen_speakers(predictions: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+    """Predictions of the rows' models: one column per model, indexed by clip."""
+    names = [row.model for row in rows]
+    unseen = ~predictions["protocol"].map(shares_speakers)
+    table = predictions[predictions["model"].isin(names) & unseen]
+    wide = table.pivot(index=["clip", "speaker", "emotion"], columns="model", values="predicted")
+    return wide[names]
 
 
-def _verdict(
-    reproduced: bool | None, honest: bool | None, evidence: Sequence[str]
-) -> dict[str, Any]:
+def _verdict(reproduced: bool | None, honest: bool | None, evidence: list[str]) -> Verdict:
     words = {
-        (True, True): "holds, also on unheard speakers",
-        (True, False): "holds on the published split, cannot be shown on unheard speakers",
-        (False, True): "does not hold on the published split, but on unheard speakers",
+        (True, True): "holds, also on unseen speakers",
+        (True, False): "holds on the published split, cannot be shown on unseen speakers",
+        (False, True): "does not hold on the published split, but on unseen speakers",
         (False, False): "does not hold",
-        (True, None): "holds on the published split; not tested on unheard speakers",
-        (False, None): "does not hold on the published split; not tested on unheard speakers",
+        (True, None): "holds on the published split; not tested on unseen speakers",
+        (False, None): "does not hold on the published split; not tested on unseen speakers",
     }
-    return {
-        "verdict": words.get((reproduced, honest), "cannot be judged"),  # type: ignore[arg-type]
-        "holds_reproduced": reproduced,
-        "holds_honest": honest,
-        "evidence": list(evidence),
-    }
-
-
-def _range(lines: Sequence[Line], key: str) -> float:
-    values = [float(line[key]) for line in lines]
-    return max(values) - min(values)
-
-
-def _span(values: Sequence[float]) -> str:
-    return f"{min(values):.1f} to {max(values):.1f} %"
-
-
-def _p(value: float) -> str:
-    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+    verdict = "cannot be judged" if reproduced is None else words[reproduced, honest]
+    return Verdict("", verdict, reproduced, honest, evidence)

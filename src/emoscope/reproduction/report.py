@@ -16,7 +16,7 @@ FAMILY_WORDS = {
     "classical": "classical models",
     "MLP": "multi-layer perceptrons",
     "CNN-1D": "1-D convolutional networks",
-    "CNN-2D": "2-D convolutional networks on spectrogram pictures",
+    "CNN-2D": "2-D convolutional networks on spectrograms",
 }
 
 
@@ -35,12 +35,12 @@ def render(reproduction: Reproduction) -> str:
     from ..report import plots
 
     rows = reproduction.rows
-    names = [short(row["model"]) for row in rows]
+    names = [short(row.model) for row in rows]
     table = pd.DataFrame(
         {
-            "published": [row["published"] / 100 for row in rows],
-            "reproduced": [row["reproduced"] / 100 for row in rows],
-            "unheard speakers": [row["honest"] / 100 for row in rows],
+            "published": [row.published / 100 for row in rows],
+            "reproduced": [row.reproduced / 100 for row in rows],
+            "unseen speakers": [row.honest / 100 for row in rows],
         },
         index=names,
     )
@@ -56,9 +56,9 @@ def render(reproduction: Reproduction) -> str:
         version=__version__,
         about=reproduction.about,
         families=[
-            {"title": words, "rows": [row for row in rows if row["family"] == family]}
+            {"title": words, "rows": [row for row in rows if row.family == family]}
             for family, words in FAMILY_WORDS.items()
-            if any(row["family"] == family for row in rows)
+            if any(row.family == family for row in rows)
         ],
         verdicts=reproduction.verdicts,
         findings=sentences(reproduction),
@@ -73,24 +73,24 @@ def render(reproduction: Reproduction) -> str:
 def sentences(reproduction: Reproduction) -> list[str]:
     """What the rows say together, in sentences made from their numbers."""
     rows = reproduction.rows
-    gap = np.array([row["reproduced"] - row["honest"] for row in rows])
-    off = np.array([row["reproduced"] - row["published"] for row in rows])
-    best_then = max(rows, key=lambda row: row["published"])
-    best_now = max(rows, key=lambda row: row["honest"])
+    gap = np.array([row.reproduced - row.honest for row in rows])
+    off = np.array([row.reproduced - row.published for row in rows])
+    best_then = max(rows, key=lambda row: row.published)
+    best_now = max(rows, key=lambda row: row.honest)
     found = [
         f"Reproduced, the {len(rows)} results are {abs(off.mean()):.1f} points "
         f"{'below' if off.mean() < 0 else 'above'} the published ones on average "
         f"(from {off.min():+.1f} to {off.max():+.1f}).",
-        f"On speakers never heard they lose a further {gap.mean():.1f} points on average, at most "
-        f"{gap.max():.1f} ({short(rows[int(gap.argmax())]['model'])}).",
-        f"Best as published: {short(best_then['model'])}, {best_then['published']:.1f} %; on "
-        f"unheard speakers it has {best_then['honest']:.1f} %. Best there: "
-        f"{short(best_now['model'])}, {best_now['honest']:.1f} %.",
+        f"On unseen speakers they lose a further {gap.mean():.1f} points on average, at most "
+        f"{gap.max():.1f} ({short(rows[int(gap.argmax())].model)}).",
+        f"Best as published: {short(best_then.model)}, {best_then.published:.1f} %; on "
+        f"unseen speakers it has {best_then.honest:.1f} %. Best there: "
+        f"{short(best_now.model)}, {best_now.honest:.1f} %.",
     ]
     inside = [
-        row["reproduced_low"] <= row["published"] <= row["reproduced_high"]
+        row.reproduced_low <= row.published <= row.reproduced_high
         for row in rows
-        if row["reproduced_low"] is not None
+        if row.reproduced_low is not None and row.reproduced_high is not None
     ]
     if inside:
         found.append(

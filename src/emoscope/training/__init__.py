@@ -33,7 +33,7 @@ from ..dataset import bundled
 from ..errors import AudioError, CorpusError, FeatureError
 from ..evaluation import metrics
 from ..evaluation import statistics as speaker_statistics
-from ..evaluation.comparison import suited
+from ..evaluation.comparison import with_feature_blocks
 from ..features import get as get_feature
 from ..features.encoder import Encoder
 from ..features.table import Features
@@ -109,7 +109,7 @@ def train(
     title : str, optional
         Name of the model on its card; by default the model's own.
     parameters : mapping, optional
-        Of the model, in place of its own; see :func:`emoscope.evaluation.search.tune`.
+        Of the model, in place of its own; see :func:`emoscope.evaluation.search.choose`.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def train(
         When a package that writes ONNX is not installed.
     """
     estimator, name = _build(model, features, seed)
-    estimator = suited(clone(estimator).set_params(**(parameters or {})), features)
+    estimator = with_feature_blocks(clone(estimator).set_params(**(parameters or {})), features)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     inner = judge_unheard(estimator, features.values, emotions, speakers, seed=seed)

@@ -22,6 +22,8 @@ from .style import emotion_colour, theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ...evaluation.run import Run
+
 __all__ = [
     "confusion",
     "cost",
@@ -75,7 +77,7 @@ def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def leaderboard(
-    runs: Sequence[Mapping[str, Any]],
+    runs: Sequence[Run],
     *,
     letters: Mapping[str, str] | None = None,
     lines: Mapping[str, float] | None = None,
@@ -85,8 +87,8 @@ def leaderboard(
 
     Parameters
     ----------
-    runs : sequence of mapping
-        With ``model, uar, uar_low, uar_high``; the ends may be None.
+    runs : sequence of Run
+        E.g. :meth:`emoscope.Result.leaderboard`.
     letters : mapping of str to str, optional
         Groups that cannot be told apart (:func:`emoscope.evaluation.statistics.letters`), by model.
     lines : mapping of str to float, optional
@@ -98,18 +100,18 @@ def leaderboard(
     Axes
     """
     ax = own_axes(ax)
-    ordered = sorted(runs, key=lambda run: run["uar"])
+    ordered = sorted(runs, key=lambda run: run.uar)
     for y, run in enumerate(ordered):
-        if run.get("uar_low") is not None:
-            ends = [100 * run["uar_low"], 100 * run["uar_high"]]
+        if run.uar_low is not None and run.uar_high is not None:
+            ends = [100 * run.uar_low, 100 * run.uar_high]
             ax.plot(ends, [y, y], color=theme().accent, alpha=0.3, linewidth=7)
-        ax.plot(100 * run["uar"], y, "o", color=theme().accent, markersize=6)
-        label = f"{100 * run['uar']:.1f}"
-        if letters and run["model"] in letters:
-            label += f"  {letters[run['model']]}"
+        ax.plot(100 * run.uar, y, "o", color=theme().accent, markersize=6)
+        label = f"{100 * run.uar:.1f}"
+        if letters and run.model in letters:
+            label += f"  {letters[run.model]}"
         ax.annotate(
             label,
-            (100 * run["uar"], y),
+            (100 * run.uar, y),
             (0, 6),
             textcoords="offset points",
             ha="center",
@@ -118,7 +120,7 @@ def leaderboard(
     for name, value in (lines or {}).items():
         ax.axvline(100 * value, color=theme().soft, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
         ax.text(100 * value, len(ordered) - 0.35, name, color=theme().soft, ha="center", fontsize=8)
-    ax.set_yticks(range(len(ordered)), [run["model"] for run in ordered])
+    ax.set_yticks(range(len(ordered)), [run.model for run in ordered])
     ax.set(xlabel="UAR, %", ylim=(-0.6, len(ordered) - 0.1))
     return _rows(ax)
 
@@ -155,26 +157,26 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _rows(ax)
 
 
-def leak_gap(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     """Draw what random folds claim for each model beside its UAR on unheard speakers.
 
     Parameters
     ----------
-    runs : sequence of mapping
-        With ``model, uar, leak_gap``; runs without a leak gap are left out.
+    runs : sequence of Run
+        Those without a leak gap are left out.
     ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    known = sorted((r for r in runs if r.get("leak_gap") is not None), key=lambda r: -r["uar"])
+    known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
     table = pd.DataFrame(
         {
-            "random folds: voices leak": [r["uar"] + r["leak_gap"] for r in known],
-            "unheard speakers": [r["uar"] for r in known],
+            "random folds: voices leak": [r.leaky_uar for r in known],
+            "unheard speakers": [r.uar for r in known],
         },
-        index=[r["model"] for r in known],
+        index=[r.model for r in known],
     )
     ax = dumbbell(table, ax=ax)
     ax.set(xlabel="UAR, %")
@@ -246,13 +248,13 @@ def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     """Draw UAR against the time that a prediction takes; top left is best.
 
     Parameters
     ----------
-    runs : sequence of mapping
-        With ``model, uar, predict_seconds, n_clips``.
+    runs : sequence of Run
+        With the time that predictions took.
     ax : Axes, optional
 
     Returns
@@ -262,8 +264,8 @@ def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     from matplotlib import ticker
 
     ax = own_axes(ax)
-    milliseconds = np.array([1000 * run["predict_seconds"] / run["n_clips"] for run in runs])
-    scores = np.array([100 * run["uar"] for run in runs])
+    milliseconds = np.array([1000 * run.predict_seconds / run.n_clips for run in runs])
+    scores = np.array([100 * run.uar for run in runs])
     order = np.argsort(milliseconds, kind="stable")
     best = np.maximum.accumulate(scores[order])
     front = order[np.r_[True, best[1:] > best[:-1]]]
@@ -279,7 +281,7 @@ def cost(runs: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(plain)
     ax.xaxis.set_minor_formatter(plain if high < 3 * low else ticker.NullFormatter())
     ax.grid(axis="y")
-    label_points(ax, milliseconds, scores, [run["model"] for run in runs])
+    label_points(ax, milliseconds, scores, [run.model for run in runs])
     return ax
 
 

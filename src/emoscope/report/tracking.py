@@ -7,11 +7,11 @@ with its scores. The files of the result become artifacts of the upper run.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 from ..errors import EmoscopeError, MissingExtraError
-from .result import Result
+from ..evaluation.result import Result
 
 SCORES = (
     "uar",
@@ -25,8 +25,8 @@ SCORES = (
     "fit_seconds",
     "predict_seconds",
 )
-LONGEST = 500
-"""Characters of a parameter that every MLflow server takes."""
+#: Characters of a parameter that every MLflow server takes.
+MAX_CHARACTERS = 500
 
 
 def mlflow() -> ModuleType:
@@ -92,10 +92,11 @@ def _write(
         described = {k: v for k, v in result.config.items() if k != "folds"}
         client.log_params(_parameters({**described, "n_clips": result.corpus.get("n_clips")}))
         for run in result.runs:
-            with client.start_run(run_name=f"{run['model']}, {run['protocol']}", nested=True):
+            with client.start_run(run_name=f"{run.model}, {run.protocol}", nested=True):
+                entry = run.to_json()
                 keys = ("model", "features", "protocol", "parameters")
-                client.log_params(_parameters({key: run.get(key) for key in keys}))
-                scores = {key: run[key] for key in SCORES if run.get(key) is not None}
+                client.log_params(_parameters({key: entry.get(key) for key in keys}))
+                scores = {key: entry[key] for key in SCORES if entry.get(key) is not None}
                 client.log_metrics({key: float(value) for key, value in scores.items()})
         if folder is not None:
             for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
@@ -105,5 +106,5 @@ def _write(
     return str(upper.info.run_id)
 
 
-def _parameters(values: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value)[:LONGEST] for key, value in values.items() if value is not None}
+def _parameters(values: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value)[:MAX_CHARACTERS] for key, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The journal gives back what was finished, and only that."""
+"""The checkpoint gives back what was finished, and only that."""
 
 import json
 import os
@@ -7,16 +7,16 @@ import time
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from emoscope.evaluation import checkpoint as journal_module
-from emoscope.evaluation.checkpoint import Journal, spelled_out
+from emoscope.evaluation import engine
+from emoscope.evaluation.engine import Checkpoint, spelled_out
 from emoscope.files import _ABANDONED_SECONDS
 
 
 def test_an_outcome_comes_back_for_the_same_unit_only(tmp_path):
-    journal = Journal(tmp_path / "finished")
-    journal.put({"model": "svm", "fold": 1}, {"uar": 0.5})
-    assert journal.get({"fold": 1, "model": "svm"}) == {"uar": 0.5}
-    assert journal.get({"model": "svm", "fold": 2}) is None
+    checkpoint = Checkpoint(tmp_path / "finished")
+    checkpoint.put({"model": "svm", "fold": 1}, {"uar": 0.5})
+    assert checkpoint.get({"fold": 1, "model": "svm"}) == {"uar": 0.5}
+    assert checkpoint.get({"model": "svm", "fold": 2}) is None
 
 
 def damaged(whole):
@@ -29,23 +29,23 @@ def damaged(whole):
 
 
 def test_a_damaged_file_counts_as_not_done(tmp_path):
-    journal, unit = Journal(tmp_path), {"fold": 1}
-    journal.put(unit, {"uar": 0.5})
-    whole = journal.path(unit).read_bytes()
+    checkpoint, unit = Checkpoint(tmp_path), {"fold": 1}
+    checkpoint.put(unit, {"uar": 0.5})
+    whole = checkpoint.path(unit).read_bytes()
     for content in damaged(whole):
-        journal.path(unit).write_bytes(content)
-        assert journal.get(unit) is None, content[:60]
-    journal.path(unit).write_bytes(whole)
-    assert journal.get(unit) == {"uar": 0.5}
+        checkpoint.path(unit).write_bytes(content)
+        assert checkpoint.get(unit) is None, content[:60]
+    checkpoint.path(unit).write_bytes(whole)
+    assert checkpoint.get(unit) == {"uar": 0.5}
 
 
 def test_what_other_code_found_counts_as_not_done(tmp_path, monkeypatch):
-    journal, unit = Journal(tmp_path), {"fold": 1}
-    journal.put(unit, {"uar": 0.5})
+    checkpoint, unit = Checkpoint(tmp_path), {"fold": 1}
+    checkpoint.put(unit, {"uar": 0.5})
     with monkeypatch.context() as other:
-        other.setattr(journal_module, "_code", lambda: "of another version")
-        assert journal.get(unit) is None
-    assert journal.get(unit) == {"uar": 0.5}
+        other.setattr(engine, "_code", lambda: "of another version")
+        assert checkpoint.get(unit) is None
+    assert checkpoint.get(unit) == {"uar": 0.5}
 
 
 def test_a_default_that_changed_is_another_estimator():
@@ -59,5 +59,5 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
     for left in (young, old):
         left.touch()
     os.utime(old, (time.time() - 2 * _ABANDONED_SECONDS,) * 2)
-    Journal(tmp_path)
+    Checkpoint(tmp_path)
     assert young.exists() and not old.exists()

@@ -15,6 +15,7 @@ from emoscope import dataset, modelfile, models
 from emoscope.corpus import Corpus
 from emoscope.errors import ModelError
 from emoscope.evaluation import search
+from emoscope.evaluation.search import Trial
 from emoscope.features.table import Features
 from emoscope.models.lda import ShrinkageLDA
 
@@ -48,32 +49,31 @@ def test_the_choice_is_that_of_a_search_by_hand(data):
 
 def test_each_fold_chooses_without_its_test_speakers(data):
     """With the emotions of the test speakers shuffled, a fold chooses and predicts the same."""
-    made = search.tune(data.corpus, data.features, "tree", trials=3, seed=0, jobs=1)
-    runs = {run["model"]: run for run in made.result.runs}
+    result = search.measure(data.corpus, data.features, "tree", trials=3, seed=0, jobs=1)
+    trials = search.choose(data.corpus, data.features, "tree", trials=3, seed=0)
+    runs = {run.model: run for run in result.runs}
     assert set(runs) == {"tree", "tree-tuned"}
-    assert len(runs["tree-tuned"]["chosen"]) == 6
-    assert runs["tree"]["chosen"] == [None] * 6
-    assert [trial["uar"] for trial in made.trials] == sorted(
-        (trial["uar"] for trial in made.trials), reverse=True
-    )
+    assert len(runs["tree-tuned"].chosen) == 6
+    assert runs["tree"].chosen == [None] * 6
+    assert [t.uar for t in trials] == sorted((t.uar for t in trials), reverse=True)
 
     table = data.corpus.table.copy()
-    rows = made.result.predictions
+    rows = result.predictions
     test = rows.loc[(rows["model"] == "tree-tuned") & (rows["fold"] == "1"), "speaker"].unique()
     own = table["speaker"].isin(test).to_numpy()
     table.loc[own, "emotion"] = np.random.default_rng(0).permutation(table.loc[own, "emotion"])
     import dataclasses
 
     shuffled = dataclasses.replace(data.corpus, table=table)
-    again = search.tune(shuffled, data.features, "tree", trials=3, seed=0, jobs=1)
-    other = {run["model"]: run for run in again.result.runs}
-    assert other["tree-tuned"]["chosen"][0] == runs["tree-tuned"]["chosen"][0]
+    again = search.measure(shuffled, data.features, "tree", trials=3, seed=0, jobs=1)
+    other = {run.model: run for run in again.runs}
+    assert other["tree-tuned"].chosen[0] == runs["tree-tuned"].chosen[0]
 
     def predicted(result):
         rows = result.predictions
         return rows[(rows["model"] == "tree-tuned") & (rows["fold"] == "1")]["predicted"].tolist()
 
-    assert predicted(again.result) == predicted(made.result)
+    assert predicted(again) == predicted(result)
 
 
 def test_a_network_is_told_who_speaks():
@@ -159,15 +159,14 @@ def test_every_value_that_a_search_tries_is_read_back(tmp_path, model):
     space = models.get(model).search
     for n in range(max(map(len, space.values()))):
         chosen = {name: values[n % len(values)] for name, values in space.items()}
-        made = search.Tuning(None, model, [{"parameters": chosen}])
-        (tmp_path / "x.json").write_text(search.text(made, []), encoding="utf-8")
+        text = search.to_json(model, [Trial(chosen, 0.5, 0.1)], [])
+        (tmp_path / "x.json").write_text(text, encoding="utf-8")
         assert search.load(tmp_path / "x.json", model) == chosen
 
 
 def test_what_was_chosen_survives_a_file(data, tmp_path):
-    trials = [{"parameters": {"hidden": (300, 100), "alpha": 0.1}, "uar": 0.5, "uar_std": 0.1}]
-    made = search.Tuning(None, "mlp", trials)
-    (tmp_path / "x.json").write_text(search.text(made, ["mfcc"]), encoding="utf-8")
+    trials = [Trial({"hidden": (300, 100), "alpha": 0.1}, 0.5, 0.1)]
+    (tmp_path / "x.json").write_text(search.to_json("mlp", trials, ["mfcc"]), encoding="utf-8")
     assert search.load(tmp_path / "x.json", "mlp") == {"hidden": (300, 100), "alpha": 0.1}
 
 

@@ -1,6 +1,7 @@
 """The comparison: honest folds, the same rows however it is run, nothing lost when it stops."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from emoscope import report
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
 from emoscope.evaluation import comparison
-from emoscope.evaluation.checkpoint import Journal
+from emoscope.evaluation.engine import Checkpoint
 from emoscope.evaluation.result import Result
 from emoscope.features.table import Features
 from emoscope.report import summary
@@ -65,17 +66,17 @@ def test_rows_hold_every_clip_once_per_model_and_scores_follow_from_them(small):
     for model in ("dummy", "svm", "tree"):
         rows = result.rows(model)
         assert sorted(rows["clip"]) == sorted(small[0].table["clip"])
-        line = next(r for r in result.leaderboard() if r["model"] == model)
+        line = next(r for r in result.leaderboard() if r.model == model)
         recalls = [(g["predicted"] == e).mean() for e, g in rows.groupby("emotion")]
-        assert line["uar"] == pytest.approx(np.mean(recalls))
+        assert line.uar == pytest.approx(np.mean(recalls))
         probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert next(r for r in result.runs if r["model"] == "dummy")["uar"] == pytest.approx(1 / 3)
+    assert next(r for r in result.runs if r.model == "dummy").uar == pytest.approx(1 / 3)
 
 
 def test_voices_that_leak_are_seen_as_a_leak_gap(small):
-    line = next(r for r in run(small).leaderboard() if r["model"] == "svm")
-    assert line["leak_gap"] > 0.15
+    line = next(r for r in run(small).leaderboard() if r.model == "svm")
+    assert line.leak_gap > 0.15
 
 
 class Spy(ClassifierMixin, BaseEstimator):
@@ -96,7 +97,7 @@ class Spy(ClassifierMixin, BaseEstimator):
 
 def test_an_estimator_of_the_users_own_gets_training_speakers_only(small):
     result = run(small, models={"spy": Spy(), "lr": LogisticRegression()}, leak_protocol=None)
-    assert [r["model"] for r in result.runs] == ["spy", "lr"]
+    assert [r.model for r in result.runs] == ["spy", "lr"]
 
 
 def test_the_same_rows_in_one_process_and_in_two(small):
@@ -113,7 +114,7 @@ def test_saving_and_loading_gives_the_same_and_twice_the_same_bytes(small, tmp_p
     assert first == second
     loaded = Result.load(tmp_path / "first")
     again = run(small)
-    assert loaded.runs[0]["uar"] == again.runs[0]["uar"]
+    assert loaded.runs[0].uar == again.runs[0].uar
     pd.testing.assert_frame_equal(loaded.predictions, again.predictions, atol=1e-6)
 
 
@@ -125,19 +126,19 @@ def test_a_stopped_run_continues_where_it_was(small, tmp_path):
         if done == 5:
             raise Stop
 
-    journal = Journal(tmp_path)
+    checkpoint = Checkpoint(tmp_path)
     with pytest.raises(Stop):
-        run(small, journal=journal, on_unit=stop_at_five)
+        run(small, checkpoint=checkpoint, on_unit=stop_at_five)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(kept) == 5
-    result = run(small, journal=journal)
+    result = run(small, checkpoint=checkpoint)
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     pd.testing.assert_frame_equal(result.predictions, run(small).predictions)
 
 
 def test_ablation_runs_each_feature_alone(small):
     result = run(small, models=["svm"], ablation=["svm"], leak_protocol=None)
-    labels = [r["features"] for r in result.ablations()]
+    labels = [r.features for r in result.ablations()]
     assert len(labels) == 3 and len(set(labels)) == 3
     assert len(result.leaderboard()) == 1
 
@@ -162,11 +163,11 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
     result.corpus["rejected"] = [{"file": "<script>alert(1)</script>\udcff", "reason": "<b>"}]
     page = report.render(result)
     best = result.leaderboard()[0]
-    assert f"{best['uar']:.3f}" in page
+    assert f"{best.uar:.3f}" in page
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     texts = " ".join(f["text"] for f in summary.sentences(result))
-    assert best["model"] in texts and "Random folds would have claimed" in texts
+    assert best.model in texts and "Random folds would have claimed" in texts
 
 
 def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_path):
@@ -199,13 +200,13 @@ def test_ablations_are_not_reported_as_the_model(small, tmp_path):
     """Also when a stopped run, or one on fewer features, left them finished before."""
     corpus, features = small
     alone = {"vector": features["vector"].select(["a"])}
-    journal = Journal(tmp_path)
-    run((corpus, alone), models=["svm"], journal=journal)
+    checkpoint = Checkpoint(tmp_path)
+    run((corpus, alone), models=["svm"], checkpoint=checkpoint)
     seen = []
     result = run(
-        small, models=["svm"], ablation=["svm", "svm"], journal=journal, on_run=seen.append
+        small, models=["svm"], ablation=["svm", "svm"], checkpoint=checkpoint, on_run=seen.append
     )
-    assert sorted((r["protocol"], r["features"]) for r in seen) == [
+    assert sorted((r.protocol, r.features) for r in seen) == [
         ("random-75/25", "a+b"), ("speaker-6fold", "a+b"),
     ]  # fmt: skip
     assert len(result.ablations()) == 3
@@ -216,22 +217,24 @@ def test_ablations_are_not_reported_as_the_model(small, tmp_path):
 def test_finished_units_of_other_speakers_are_not_taken(small, tmp_path):
     """Speakers decide what is held out inside a training, so they belong to a unit."""
     corpus, features = small
-    journal, seen = Journal(tmp_path), []
+    checkpoint, seen = Checkpoint(tmp_path), []
     options = {"models": ["stack"], "protocol": "random-75/25", "leak_protocol": None}
-    run(small, journal=journal, **options)
-    run(small, journal=journal, on_unit=lambda *done: seen.append(done), **options)
+    run(small, checkpoint=checkpoint, **options)
+    run(small, checkpoint=checkpoint, on_unit=lambda *done: seen.append(done), **options)
     assert not seen
     renamed = corpus.table.assign(
         speaker=corpus.table["speaker"].sample(frac=1, random_state=0).values
     )
     other = Corpus(name="small", table=renamed)
-    run((other, features), journal=journal, on_unit=lambda *done: seen.append(done), **options)
+    run(
+        (other, features), checkpoint=checkpoint, on_unit=lambda *done: seen.append(done), **options
+    )
     assert seen == [(1, 1)]
 
 
 def test_adapted_figures_have_no_leak_gap(small):
     result = run(small, models=["svm"], protocol="loso+speaker-adapted")
-    assert [r["leak_gap"] for r in result.runs] == [None, None]
+    assert [r.leak_gap for r in result.runs] == [None, None]
 
 
 def test_findings_speak_of_the_emotions_that_were_tested(small):
@@ -248,7 +251,7 @@ def test_findings_speak_of_the_emotions_that_were_tested(small):
     assert len(result.emotions) == 4 and len(summary.tested(result)) == 2
     (chance,) = summary.reference_lines(result)
     assert chance["value"] == 0.5
-    best = result.leaderboard()[0]["uar"]
+    best = result.leaderboard()[0].uar
     texts = [f["text"] for f in summary.sentences(result)]
     said = "No model beats chance" if best <= 0.5 else f"{best / 0.5:.1f} times chance"
     assert said in texts[0]
@@ -270,7 +273,7 @@ def test_an_older_result_without_a_map_is_read(small, tmp_path):
     document = json.loads((tmp_path / "results.json").read_text())
     del document["map"], document["config"]
     (tmp_path / "results.json").write_text(json.dumps(document))
-    assert Result.load(tmp_path).map == {}
+    assert Result.load(tmp_path).map is None
     (tmp_path / "results.json").write_text(json.dumps({**document, "map": [1]}))
     with pytest.raises(CorpusError, match="no mapping"):
         Result.load(tmp_path)
@@ -286,7 +289,7 @@ def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
 
 
 def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_trained(small):
-    assert comparison.unfit(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
+    assert comparison.incompatible_models(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
         "cnn1d-b": "it needs at least 64 columns of features, and there are 10"
     }
     with pytest.raises(FeatureError, match="cnn1d-b: it needs at least 64 columns"):
@@ -295,8 +298,7 @@ def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_train
 
 def test_an_evaluation_does_not_claim_unheard_speakers(small):
     result = run(small, models=["svm"], leak_protocol=None)
-    for run_ in result.runs:
-        run_["protocol"] = "evaluate"
+    result.runs = [replace(run_, protocol="evaluate") for run_ in result.runs]
     result.predictions["protocol"] = "evaluate"
     result.config = {"notes": ["3 speakers were in this model's training"]}
     texts = summary.sentences(result)

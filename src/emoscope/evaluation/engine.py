@@ -1,0 +1,296 @@
+"""Runs models on folds, here or anywhere, and never the same fit twice.
+
+A unit is one model on one fold: it learns from the training clips and predicts the test clips.
+Units run in any order (:mod:`emoscope.compute`) with the same outcome. Where a :class:`Checkpoint`
+is given, finished units are kept, so that a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import has_fit_parameter
+
+from .. import compute
+from ..errors import ModelError
+from ..features.table import Features
+from ..files import remove_abandoned, write_atomically
+from ..protocols import Fold
+
+#: Other packages whose version decides what a model learns.
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+
+OnUnit = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unit:
+    """One model on one fold.
+
+    Attributes
+    ----------
+    estimator : scikit-learn classifier
+        Unfitted.
+    features : Features
+        Of all clips.
+    emotions : ndarray of str, shape (n_clips,)
+    fold : Fold
+    speakers : ndarray of str, shape (n_clips,), optional
+        Given to estimators that hold out training speakers.
+    about : mapping
+        What else decides the outcome, such as a seed; values that JSON can hold.
+    score_training : bool
+        Also predict the training clips.
+    is_long : bool
+        Handed over after all others: brief units go by the dozen, and a long one would hold up the
+        rest of its dozen.
+    """
+
+    estimator: Any
+    features: Features
+    emotions: NDArray[Any]
+    fold: Fold
+    speakers: NDArray[Any] | None = None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    score_training: bool = False
+    is_long: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a unit; ``probabilities`` has a column for each of ``classes``."""
+
+    predicted: list[str]
+    classes: list[str]
+    probabilities: list[list[float]]
+    fit_seconds: float
+    predict_seconds: float
+    history: list[dict[str, float]] | None = None
+    best_epoch: int | None = None
+    chosen: dict[str, Any] | None = None
+    training_accuracy: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Work:
+    """A unit as it is handed to a process: with the clips it needs and no more."""
+
+    estimator: Any
+    train: Any
+    train_emotions: NDArray[Any]
+    train_speakers: NDArray[Any] | None
+    test: Any
+    score_training: bool = False
+    state: Path | None = None
+
+
+def run(
+    units: Sequence[Unit],
+    *,
+    checkpoint: Checkpoint | None = None,
+    resumable_fits: bool = False,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    on_unit: OnUnit | None = None,
+) -> Iterator[tuple[int, Outcome]]:
+    """Fit and test every unit.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+    checkpoint : Checkpoint, optional
+        Gives the outcomes of units that were finished before, and keeps those of the others.
+    resumable_fits : bool
+        Networks also save their state in the checkpoint's folder while they train.
+    jobs, cluster
+        As for :func:`emoscope.compute.run`.
+    on_unit : callable, optional
+        Called with units done and units in all after each fit.
+
+    Yields
+    ------
+    index : int
+        Position of the unit.
+    outcome : Outcome
+        Those of the checkpoint come first, the others as they complete.
+    """
+    identities = _identities(units) if checkpoint is not None else []
+    states: dict[int, Path] = {}
+    pending = list(range(len(units)))
+    for n, identity in enumerate(identities):
+        assert checkpoint is not None
+        if resumable_fits and cluster is None:  # its workers need not see this machine's files
+            states[n] = checkpoint.path(identity, ".checkpoint")
+        stored = checkpoint.get(identity)
+        if stored is not None:
+            pending.remove(n)
+            yield n, Outcome(**stored)
+    done = len(units) - len(pending)
+    for is_long in (False, True):
+        batch = [n for n in pending if units[n].is_long == is_long]
+        works = (_work(units[n], states.get(n)) for n in batch)
+        for position, outcome in compute.run(fit_and_predict, works, jobs=jobs, cluster=cluster):
+            if isinstance(outcome, Exception):
+                raise outcome
+            n = batch[position]
+            if checkpoint is not None:
+                checkpoint.put(identities[n], vars(outcome))
+            if n in states:
+                with contextlib.suppress(OSError):
+                    states[n].unlink()
+            done += 1
+            if on_unit is not None:
+                on_unit(done, len(units))
+            yield n, outcome
+
+
+def fit_and_predict(work: Work) -> Outcome:
+    """Fit one model on the training clips of one fold and predict its test clips."""
+    start = time.perf_counter()
+    estimator = _fitted(work)
+    fitted = time.perf_counter()
+    predicted = estimator.predict(work.test)
+    probabilities = estimator.predict_proba(work.test)
+    end = time.perf_counter()
+    accuracy = None
+    if work.score_training:
+        accuracy = float(np.mean(estimator.predict(work.train) == work.train_emotions))
+    return Outcome(
+        predicted=[str(emotion) for emotion in predicted],
+        classes=[str(emotion) for emotion in estimator.classes_],
+        probabilities=np.asarray(probabilities, dtype=float).tolist(),
+        fit_seconds=fitted - start,
+        predict_seconds=end - fitted,
+        history=getattr(estimator, "history_", None),
+        best_epoch=getattr(estimator, "best_epoch_", None),
+        chosen=getattr(estimator, "chosen_", None),
+        training_accuracy=accuracy,
+    )
+
+
+def _fitted(work: Work) -> Any:
+    """Fit, from the saved state where there is one; one of an older version is thrown away."""
+    estimator = clone(work.estimator)
+    options: dict[str, Any] = {}
+    if work.train_speakers is not None and has_fit_parameter(estimator, "groups"):
+        options["groups"] = work.train_speakers
+    if work.state is None or not has_fit_parameter(estimator, "checkpoint"):
+        return estimator.fit(work.train, work.train_emotions, **options)
+    options["checkpoint"] = str(work.state)
+    try:
+        return estimator.fit(work.train, work.train_emotions, **options)
+    except ModelError:
+        if not work.state.exists():
+            raise
+        work.state.unlink()
+        return estimator.fit(work.train, work.train_emotions, **options)
+
+
+def _work(unit: Unit, state: Path | None) -> Work:
+    train, test = unit.fold.train, unit.fold.test
+    return Work(
+        estimator=unit.estimator,
+        train=unit.features.rows(train).values,
+        train_emotions=unit.emotions[train],
+        train_speakers=unit.speakers[train] if unit.speakers is not None else None,
+        test=unit.features.rows(test).values,
+        score_training=unit.score_training,
+        state=state,
+    )
+
+
+def _identities(units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """Everything that decides the outcome of each unit."""
+    data = {id(unit.features): unit.features for unit in units}
+    digests = {key: features.fingerprint() for key, features in data.items()}
+    return [
+        {
+            **unit.about,
+            "estimator": spelled_out(unit.estimator),
+            "data": digests[id(unit.features)],
+            "emotions": unit.emotions[unit.fold.train].tolist(),
+            "speakers": None if unit.speakers is None else unit.speakers[unit.fold.train].tolist(),
+            "train": unit.fold.train.tolist(),
+            "test": unit.fold.test.tolist(),
+            "score_training": unit.score_training,
+        }
+        for unit in units
+    ]
+
+
+def spelled_out(estimator: BaseEstimator) -> str:
+    """All parameters of an estimator, also those that have their defaults."""
+    with sklearn.config_context(print_changed_only=False):
+        return str(estimator.__repr__(N_CHAR_MAX=1_000_000))  # else shortened
+
+
+class Checkpoint:
+    """Outcomes of finished units in one folder, one JSON file each.
+
+    A unit is identified by everything that decides its outcome, and by the code that did the work.
+    A file is written whole or not at all; one that is damaged counts as not done.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made when the first outcome is recorded.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        remove_abandoned(self.folder)
+
+    def get(self, unit: Mapping[str, Any]) -> Any | None:
+        """The recorded outcome of a unit, or None when it has not been done."""
+        try:
+            stored = json.loads(self.path(unit).read_text(encoding="utf-8"))
+            whole = stored["digest"] == _digest([stored["unit"], stored["outcome"]])
+            return stored["outcome"] if whole and stored["unit"] == _identity(unit) else None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def put(self, unit: Mapping[str, Any], outcome: Any) -> None:
+        """Record the outcome of a unit, atomically."""
+        stored = {"unit": _identity(unit), "outcome": outcome}
+        stored["digest"] = _digest([stored["unit"], outcome])
+        write_atomically(self.path(unit), json.dumps(stored))
+
+    def path(self, unit: Mapping[str, Any], suffix: str = ".json") -> Path:
+        """The file that belongs to a unit; also where the state of its training may stand."""
+        return self.folder / f"{_digest(_identity(unit))}{suffix}"
+
+
+def _identity(unit: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps({**unit, "code": _code()}))
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=12).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of this package's code and of the versions of what it trains with."""
+    digest = hashlib.blake2b(digest_size=12)
+    root = Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0" + path.read_bytes())
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    return digest.hexdigest()
