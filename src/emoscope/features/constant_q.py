@@ -25,7 +25,7 @@ from . import filters
 N_OCTAVES = 7
 BINS_PER_OCTAVE = 36
 HOP = 512
-LOWEST = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)
+MIN_FREQUENCY = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)
 """C1 in Hz, MIDI note 24; A 440 Hz is note 69."""
 
 RATIO = 2.0 ** (2 / BINS_PER_OCTAVE)
@@ -69,19 +69,19 @@ class OctaveFilters:
 
 def highest_frequency(tuning: float) -> float:
     """Upper edge in Hz of the highest filter's band; the rate must be more than twice that."""
-    top = LOWEST * 2.0 ** (N_OCTAVES + (tuning - 1) / BINS_PER_OCTAVE)
-    return float(top * (1 + 0.5 * HANN_BANDWIDTH * BANDWIDTH))
+    centre = MIN_FREQUENCY * 2.0 ** (N_OCTAVES + (tuning - 1) / BINS_PER_OCTAVE)
+    return float(centre * (1 + 0.5 * HANN_BANDWIDTH * BANDWIDTH))
 
 
 @functools.lru_cache(maxsize=256)
 def octave_filters(rate: int, tuning: float) -> OctaveFilters:
     """Filters for clips of this rate and tuning (in fractions of a 36th octave)."""
-    spare = math.ceil(math.log2(rate / 2 / highest_frequency(tuning))) - 2
+    octaves_above = math.ceil(math.log2(rate / 2 / highest_frequency(tuning))) - 2
     # HOP is 2**9; the lowest octave must keep a whole number of samples per frame.
-    halvings = min(max(0, spare), HOP.bit_length() - N_OCTAVES)
+    halvings = min(max(0, octaves_above), HOP.bit_length() - N_OCTAVES)
     nominal = rate / 2**halvings
     steps = np.arange(BINS_PER_OCTAVE) + (N_OCTAVES - 1) * BINS_PER_OCTAVE + tuning
-    frequencies = LOWEST * 2.0 ** (steps / BINS_PER_OCTAVE)
+    frequencies = MIN_FREQUENCY * 2.0 ** (steps / BINS_PER_OCTAVE)
     lengths = nominal / (BANDWIDTH * frequencies)
     n_fft = 2 ** math.ceil(math.log2(lengths[0]))
     tones = np.zeros((BINS_PER_OCTAVE, n_fft), dtype=np.complex64)
@@ -115,21 +115,10 @@ def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 
 def chroma(samples: NDArray[np.float32], rate: int, tuning: float) -> NDArray[np.float32]:
-    """Magnitude in each pitch class, C first.
+    """Magnitude of a clip in each pitch class, C first, not normalised, [shape=(n_frames, 12)].
 
-    Parameters
-    ----------
-    samples : ndarray of float32 [shape=(n_samples,)]
-        The clip.
-    rate : int
-        Its sample rate in Hz, more than twice :func:`highest_frequency`.
-    tuning : float
-        Deviation from A = 440 Hz in fractions of a 36th octave.
-
-    Returns
-    -------
-    ndarray of float32 [shape=(n_frames, 12)]
-        Not normalised.
+    Its rate must be more than twice :func:`highest_frequency`; `tuning` is the deviation from
+    A = 440 Hz in fractions of a 36th octave.
     """
     bank = octave_filters(rate, tuning)
     samples, hop = _reduce(samples, 2**bank.halvings), HOP // 2**bank.halvings
@@ -148,10 +137,10 @@ def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """A fraction of the rate, as much more power: octaves keep their level."""
     if factor == 1:
         return samples
-    wanted = -(-len(samples) // factor)
-    reduced = soxr.resample(samples, factor, 1, quality="HQ")[:wanted]
+    length = -(-len(samples) // factor)
+    reduced = soxr.resample(samples, factor, 1, quality="HQ")[:length]
     reduced /= np.sqrt(1 / factor)
-    return np.pad(reduced, (0, wanted - len(reduced)))
+    return np.pad(reduced, (0, length - len(reduced)))
 
 
 def _octave(

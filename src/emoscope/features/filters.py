@@ -32,12 +32,10 @@ def hann(length: int) -> Vector:
 def frames(
     samples: NDArray[np.float32], first: int, last: int, *, n_fft: int, hop: int
 ) -> NDArray[np.float64]:
-    """Some frames of a signal; frame t is centred on sample t * hop, with zeros beyond the ends.
+    """Frames first … last - 1 of a signal, [shape=(last - first, n_fft)].
 
-    Returns
-    -------
-    ndarray of float64 [shape=(last - first, n_fft)]
-        Frames first … last - 1, as overlapping views of one array: not to be written to.
+    Frame t is centred on sample t * hop, with zeros beyond the ends. They are overlapping views of
+    one array: not to be written to.
     """
     begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
     piece = np.zeros(end - begin)
@@ -67,20 +65,23 @@ def mel_to_hz(mel: Vector) -> Vector:
     return np.asarray(np.where(mel < 15, mel * 200 / 3, above))
 
 
-def mel_filters(rate: int, n_fft: int, n_mels: int) -> Matrix:
-    """Triangles equally spaced in mel from 0 Hz to rate / 2, each of unit area in Hz.
+def mel_triangles(rate: int, n_fft: int, n_mels: int) -> tuple[Vector, Vector]:
+    """Triangles of unit height, equally spaced in mel from 0 Hz to rate / 2, and their areas in Hz.
 
-    Returns
-    -------
-    ndarray of float32 [shape=(1 + n_fft // 2, n_mels)]
+    Of the shapes (1 + n_fft // 2, n_mels) and (n_mels,).
     """
     edges = mel_to_hz(np.linspace(0.0, hz_to_mel(np.array(rate / 2.0)), n_mels + 2))
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     frequency = bin_frequencies(rate, n_fft)[:, None]
     rising = (frequency - low) / (centre - low)
     falling = (high - frequency) / (high - centre)
-    triangles = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
-    return np.asarray(triangles * (2.0 / (high - low)), dtype=np.float32)
+    return np.maximum(0.0, np.minimum(rising, falling)), (high - low) / 2.0
+
+
+def mel_filters(rate: int, n_fft: int, n_mels: int) -> Matrix:
+    """Triangles of unit area, [shape=(1 + n_fft // 2, n_mels)]."""
+    triangles, areas = mel_triangles(rate, n_fft, n_mels)
+    return np.asarray(triangles.astype(np.float32) * (1.0 / areas), dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=32)
@@ -103,16 +104,9 @@ def chroma_filters(rate: int, n_fft: int, tuning: float, n_chroma: int = 12) -> 
     A Gaussian over the distance in pitch from bin to pitch class (2 sigma = one bin, but at least
     one semitone), of unit length per bin, times a Gaussian over octaves around A 440's own octave
     (two octaves wide): D. Ellis, "Chroma feature analysis and synthesis", 2007,
-    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/.
-
-    Parameters
-    ----------
-    tuning : float
-        Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.5.
-
-    Returns
-    -------
-    ndarray of float32 [shape=(1 + n_fft // 2, n_chroma)]
+    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/. Of the shape
+    (1 + n_fft // 2, n_chroma); `tuning` is the deviation from A = 440 Hz in fractions of a pitch
+    class, -0.5 to 0.5.
     """
     n_bins = n_fft // 2 + 1
     reference = 440.0 * 2.0 ** (tuning / n_chroma)

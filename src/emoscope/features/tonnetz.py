@@ -37,28 +37,6 @@ def _directions() -> NDArray[np.float32]:
     return np.asarray((circles * radius).reshape(12, 6), dtype=np.float32)
 
 
-def tonnetz(spectrum: Spectrum) -> NDArray[np.float32]:
-    """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)].
-
-    Raises
-    ------
-    FeatureError
-        When the rate is too low for the highest of the seven octaves.
-    """
-    needed = 2 * constant_q.highest_frequency(0.5)
-    if spectrum.rate <= needed:
-        raise FeatureError(
-            f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
-            f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
-        )
-    samples = harmonic.harmonic_part(spectrum)
-    tuning = harmonic.tuning(samples, spectrum, constant_q.BINS_PER_OCTAVE)
-    chroma = constant_q.chroma(samples, spectrum.rate, tuning)
-    total = chroma.sum(axis=1, keepdims=True)
-    total[total < np.finfo(np.float32).tiny] = 1
-    return np.asarray((chroma / total) @ _directions())
-
-
 @dataclasses.dataclass(frozen=True)
 class Tonnetz(FrameMean):
     """Mean tonal centroid of a clip."""
@@ -71,8 +49,19 @@ class Tonnetz(FrameMean):
         return tuple(f"tonnetz_{axis}" for axis in AXES)
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Tonal centroid of every frame, [shape=(n_frames, 6)]."""
-        return tonnetz(spectrum)
+        """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)]."""
+        needed = 2 * constant_q.highest_frequency(0.5)
+        if spectrum.rate <= needed:
+            raise FeatureError(
+                f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
+                f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
+            )
+        samples = harmonic.harmonic_part(spectrum)
+        tuning = harmonic.tuning(samples, spectrum, constant_q.BINS_PER_OCTAVE)
+        chroma = constant_q.chroma(samples, spectrum.rate, tuning)
+        total = chroma.sum(axis=1, keepdims=True)
+        total[total < np.finfo(np.float32).tiny] = 1
+        return np.asarray((chroma / total) @ _directions())
 
 
 MEMBERS = {"tonnetz": Tonnetz}
