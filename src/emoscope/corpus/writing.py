@@ -30,7 +30,7 @@ from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
 from ..files import encodable, printable, write_atomically
 from . import Corpus, load
 from .audformat import HEADER
-from .manifests import ALIASES
+from .rows import ALIASES
 
 METADATA = "metadata.csv"
 AUDIO = "audio"
@@ -134,7 +134,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     # A reader takes the first column that may name files for theirs; none but ours may.
-    others = {name: f"listed_{name}" for name in ALIASES["path"] if name != "file"}
+    others = {name: f"listed_{name}" for name in ALIASES["file"] if name != "file"}
     text = table.rename(columns={**others, "file": "file_name"}).to_csv(
         index=False, lineterminator="\n"
     )
