@@ -45,13 +45,7 @@ class Feature(ABC):
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Make the feature from what follows its name and a colon; most take nothing.
-
-        Raises
-        ------
-        FeatureError
-            When the text cannot be read.
-        """
+        """Make the feature from what follows its name and a colon; most take nothing."""
         if text:
             raise FeatureError(f"the feature '{cls.name}' takes no argument; found ':{text}'")
         return cls()
@@ -63,16 +57,12 @@ class Feature(ABC):
 
     @abstractmethod
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Compute the feature of one clip.
+        """The feature of one clip, [shape=(n_columns,) or (n_frames, n_columns)].
 
-        Parameters
-        ----------
-        spectrum : Spectrum
-            The clip with its shared, lazily computed spectra.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_columns,) or (n_frames, n_columns)
+        Raises
+        ------
+        FeatureError
+            When it cannot be computed for this clip.
         """
 
     @property

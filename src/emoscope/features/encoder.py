@@ -37,10 +37,16 @@ from . import pretrained
 from .base import Feature, Spec
 from .spectrum import Spectrum
 
-POOLINGS = ("mean", "std", "change")
-MIN_SPEED, MAX_SPEED = 0.5, 2.0
-CHANGE_FRAMES = 5
-"""Frames 20 ms apart, so 100 ms: about half a syllable."""
+CHANGE_FRAMES = 5  # 20 ms apart, so 100 ms: about half a syllable
+_OPTIONS = {  # what each may be, as a pattern and in words
+    "layers": (r"[0-9]{1,4}(\+[0-9]{1,4})*", "block numbers joined by '+', like layers=2+3"),
+    "pool": (
+        r"none|(mean|std|change)(\+(mean|std|change))*",
+        "none, or one or more of mean, std, change joined by '+'",
+    ),
+    "prepare": (f"none|{TrimAndNormalise.name}", f"none or {TrimAndNormalise.name}"),
+    "speed": (r"0?\.[5-9][0-9]*|1(\.[0-9]*)?|2(\.0*)?", "a number from 0.5 to 2"),
+}
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
@@ -51,17 +57,6 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
         # Commas are accepted for Python; on a command line they separate features.
         options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
     return text, options
-
-
-def _speed(text: str, value: str) -> float:
-    """The factor, checked."""
-    try:
-        speed = float(value)
-    except ValueError:
-        speed = 0.0
-    if not MIN_SPEED <= speed <= MAX_SPEED:
-        raise FeatureError(f"'encoder:{text}': speed={value} should be a number from 0.5 to 2")
-    return speed
 
 
 def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
@@ -99,30 +94,23 @@ class Encoder(Feature):
     def from_text(cls, text: str) -> Encoder:
         """The feature that ``encoder:TEXT`` names; a FeatureError when TEXT cannot be read."""
         model, options = _split(text)
-        unknown = set(options) - {"layers", "pool", "prepare", "speed"}
+        unknown = sorted(set(options) - set(_OPTIONS))
         if not model or unknown:
-            wrong = f"unknown option {sorted(unknown)}" if unknown else "no model"
             raise FeatureError(
-                f"'encoder:{text}': {wrong}; write encoder:MODEL[@layers=2+3][@pool=mean+std]"
-                "[@prepare=speech-level][@speed=0.9] with MODEL a Hugging Face name or a local folder"
+                f"'encoder:{text}': {f'unknown option {unknown}' if unknown else 'no model'}; write "
+                "encoder:MODEL[@layers=2+3][@pool=mean+std][@prepare=speech-level][@speed=0.9] "
+                "with MODEL a Hugging Face name or a local folder"
             )
-        layers = options.get("layers", "")
-        if layers and not all(re.fullmatch("[0-9]{1,4}", part) for part in layers.split("+")):
-            raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
+        for option, value in options.items():
+            pattern, allowed = _OPTIONS[option]
+            if not re.fullmatch(pattern, value):
+                raise FeatureError(f"'encoder:{text}': {option}={value} should be {allowed}")
+        layers = tuple(map(int, options["layers"].split("+"))) if "layers" in options else ()
         poolings = tuple(options.get("pool", "mean+std").split("+"))
-        prepare = options.get("prepare", "none")
-        if prepare not in ("none", TrimAndNormalise.name):
-            raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
-        speed = _speed(text, options.get("speed", "1"))
-        numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
+        prepare, speed = options.get("prepare", "none"), float(options.get("speed", "1"))
         if poolings == ("none",):
-            return EncoderFrames(model, numbers, (), prepare, speed)
-        if not set(poolings) <= set(POOLINGS):
-            raise FeatureError(
-                f"'encoder:{text}': pool={'+'.join(poolings)}; valid: none, or one or more of "
-                f"{', '.join(POOLINGS)} joined by '+'"
-            )
-        return cls(model, numbers, poolings, prepare, speed)
+            return EncoderFrames(model, layers, (), prepare, speed)
+        return cls(model, layers, poolings, prepare, speed)
 
     @property
     def blocks(self) -> tuple[int, ...]:

@@ -37,11 +37,9 @@ from .spectrum import Spectrum
 Array = NDArray[np.float32]
 
 N_BANDS, N_CEPSTRA = 80, 30
-N_MODULATED = 12
-"""Cepstra whose modulation and correlation are taken: the envelope's coarse shape."""
+N_MODULATED = 12  # cepstra whose modulation and correlation are taken: the envelope's coarse shape
 STEP = 4  # frames of 10 ms
-STILL = 1e-4
-"""Standard deviation of a cepstrum that does not move but for rounding."""
+STILL = 1e-4  # standard deviation of a cepstrum that does not move but for rounding
 PIECE = 512  # frames, 5.12 s: the longest piece that one modulation spectrum is taken of
 _MOD_FIRST, _MOD_BANDS, _MOD_WIDTH = 2, 29, 2  # in bins of 100 Hz / 512
 

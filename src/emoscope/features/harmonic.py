@@ -9,15 +9,14 @@ The arithmetic keeps librosa's order and precision step by step. Parts of a reco
 digitally silent hold nothing but the rounding errors of what surrounds them, chroma scales every
 frame to full strength, and so the tonal centroids of such clips agree only if these errors do.
 
-The medians are exact and fast without compiled code. A window of ``2**k - 1`` rows slides along the
-first axis. Neighbouring windows share almost all of their rows, so the work is shared too: aligned
-blocks of 2, 4, 8 … rows are sorted once, a group of ``2**(k-1)`` neighbouring medians starts from
-the sorted rows that all of its windows contain, and the group is then halved again and again; each
-half merges in the one sorted block that only its windows contain and forgets the rows that can no
-longer be the median. Every step is an element-wise minimum or maximum of whole matrices, which
-NumPy runs at memory speed: for 31 rows about 25 passes over the data instead of sorting 31 values
-for each of its elements. Merging is by bitonic networks: K. E. Batcher, "Sorting networks and their
-applications", AFIPS Spring Joint Computer Conference 32, 1968, pp. 307-314.
+The medians are exact and fast without compiled code. Neighbouring windows of ``2**k - 1`` rows share
+almost all of them, so the work is shared too: aligned blocks of 2, 4, 8 … rows are sorted once; a
+group of ``2**(k-1)`` neighbouring medians starts from the sorted rows that all of its windows
+contain and is halved again and again, each half merging in the one sorted block that only its
+windows contain and forgetting the rows that can no longer be the median. Every step is a minimum or
+maximum of whole matrices: for 31 rows about 25 passes over the data. Merging is by bitonic
+networks: K. E. Batcher, "Sorting networks and their applications", AFIPS Spring Joint Computer
+Conference 32, 1968.
 """
 
 from __future__ import annotations
@@ -35,18 +34,10 @@ from .spectrum import Spectrum
 Matrix = NDArray[np.float32]
 
 TINY = np.finfo(np.float32).tiny
-
-SIZE = 31
-"""Frames, and bins, that a median spans."""
-
-SECTION = 2048
-"""Frames whose medians are taken at a time: 22 seconds at 48 kHz."""
-
-CHUNK = 2**18
-"""Values whose medians are taken at a time: 1 MiB, with their sorted blocks 6 MiB."""
-
-BLOCK = 32
-"""Frames masked and transformed back at a time; they fit a processor's cache."""
+SIZE = 31  # frames, and bins, that a median spans
+SECTION = 2048  # frames whose medians are taken at a time: 22 seconds at 48 kHz
+CHUNK = 2**18  # values whose medians are taken at a time: 1 MiB, with their sorted blocks 6 MiB
+BLOCK = 32  # frames masked and transformed back at a time: they fit a processor's cache
 
 
 def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
@@ -98,23 +89,23 @@ def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex
         first, last = max(0, start - reach), min(spectrum.n_frames, stop + reach)
         spectra = spectrum.stft(first, last)
         magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
-        lasting = running_median(magnitude, size=SIZE)
-        spread = running_median(magnitude.T, size=SIZE).T
+        over_time = running_median(magnitude, size=SIZE)
+        over_frequency = running_median(magnitude.T, size=SIZE).T
         for at in range(start, stop, BLOCK):
             frames = slice(at - first, min(at + BLOCK, stop) - first)
-            mask = _mask(lasting[frames], np.ascontiguousarray(spread[frames]))
+            mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
             harmonic = mask * magnitude[frames]
             yield at, _with_phase(harmonic, spectra[frames], magnitude[frames])
 
 
-def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
-    """``lasting**2 / (lasting**2 + spread**2)``; one half where both are zero."""
-    larger = np.maximum(lasting, spread)
+def _mask(over_time: Matrix, over_frequency: Matrix) -> Matrix:
+    """``over_time**2 / (over_time**2 + over_frequency**2)``; one half where both are zero."""
+    larger = np.maximum(over_time, over_frequency)
     is_silent = larger < TINY
     larger[is_silent] = 1
-    mask = np.square(lasting / larger)
+    mask = np.square(over_time / larger)
     with np.errstate(invalid="ignore"):
-        mask /= mask + np.square(spread / larger)
+        mask /= mask + np.square(over_frequency / larger)
     mask[is_silent] = 0.5
     return np.asarray(mask)
 
@@ -122,7 +113,7 @@ def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
 def _with_phase(
     magnitude: Matrix, spectra: NDArray[np.complex64], whole: Matrix
 ) -> NDArray[np.complex64]:
-    """Spectra of these magnitudes with the phase of ``spectra``, whose magnitudes are ``whole``."""
+    """Spectra of these magnitudes and the phase of ``spectra``, whose own magnitudes are ``whole``."""
     nonzero = whole if whole.all() else whole + (whole == 0)
     turned = np.empty_like(spectra)
     np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
@@ -166,7 +157,7 @@ def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
 def _sorted_blocks(rows: list[Matrix]) -> dict[int, list[list[Matrix]]]:
     """Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``.
 
-    Row j of every group stands in ``rows[j]``, so that one step serves all groups.
+    ``rows[j]`` holds row j of every group, so that one step serves all groups.
     """
     blocks = {1: [[row] for row in rows]}
     length = 1
@@ -190,11 +181,7 @@ def _merge(first: list[Matrix], second: list[Matrix]) -> list[Matrix]:
 
 
 def _descend(
-    candidates: list[Matrix],
-    blocks: dict[int, list[list[Matrix]]],
-    *,
-    offset: int,
-    medians: Matrix,
+    candidates: list[Matrix], blocks: dict[int, list[list[Matrix]]], *, offset: int, medians: Matrix
 ) -> None:
     """Write the medians of some neighbouring rows of every group, from row ``offset`` on.
 

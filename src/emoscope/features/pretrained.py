@@ -89,16 +89,16 @@ def configuration(model: str, *, local: bool = False) -> Config:
 
 def width(model: str, *, local: bool = False) -> int:
     """Number of values per frame of an encoder."""
-    return _size(model, "d_model" if is_whisper(model, local=local) else "hidden_size", local)
+    return _size(model, "d_model", "hidden_size", local)
 
 
 def depth(model: str, *, local: bool = False) -> int:
     """Number of blocks of an encoder."""
-    whisper = is_whisper(model, local=local)
-    return _size(model, "encoder_layers" if whisper else "num_hidden_layers", local)
+    return _size(model, "encoder_layers", "num_hidden_layers", local)
 
 
-def _size(model: str, key: str, local: bool) -> int:
+def _size(model: str, whispers_key: str, others_key: str, local: bool) -> int:
+    key = whispers_key if is_whisper(model, local=local) else others_key
     value = configuration(model, local=local).get(key)
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
         raise FeatureError(
@@ -158,15 +158,7 @@ def _check_loaded(model: str, info: Any, prefixes: tuple[str, ...], kept: int) -
 
 
 class PretrainedEncoder:
-    """An encoder whose first blocks can be run, as :func:`load` gives it.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-        The encoder in evaluation mode, cut after the last block asked for.
-    blocks : torch.nn.ModuleList
-        Its blocks.
-    """
+    """An encoder as :func:`load` gives it: a torch module in evaluation mode, and its blocks."""
 
     def __init__(self, module: Any, blocks: Any, *, whisper: bool, normalise: bool) -> None:
         self.module, self.blocks = module, blocks
@@ -229,14 +221,12 @@ def _pieces(samples: Array) -> Iterator[Array]:
 
 @functools.lru_cache(maxsize=2)
 def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
-    """Load an encoder, once per process, cut after at least one block.
+    """Load an encoder, once per process, cut after its first `n_blocks`, at least one.
 
     Raises
     ------
     FeatureError
         When the model does not exist, is no speech encoder, or does not bring every weight.
-    MissingExtraError
-        When torch or transformers is not installed.
     """
     transformers = _transformers()
     config = configuration(model, local=local)
@@ -284,9 +274,8 @@ def _load_waveform_encoder(
     module, info = transformers.AutoModel.from_pretrained(
         model, output_loading_info=True, **options
     )
-    if not hasattr(getattr(module, "encoder", None), "layers") or not hasattr(
-        module, "feature_extractor"
-    ):
+    blocks = getattr(getattr(module, "encoder", None), "layers", None)
+    if blocks is None or not hasattr(module, "feature_extractor"):
         raise FeatureError(
             f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
             "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"

@@ -27,24 +27,13 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 
-BLOCK = 32
-"""Frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB."""
-
+BLOCK = 32  # frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB
 KEEP_VALUES = 2**24
 """Largest spectrogram that is kept: 16 M magnitudes, 64 MiB, about three minutes at 48 kHz."""
-
-MIN_POWER, RANGE_DB = 1e-10, 80.0
-"""In decibels, smaller powers count as -100 dB, and none lies further below the largest."""
-
-MIN_PEAK_HZ, MAX_PEAK_HZ = 150.0, 4000.0
-"""Peaks outside tell nothing about the tuning."""
-
-PEAK_THRESHOLD = 0.1
-"""A peak must exceed this fraction of the largest magnitude of its frame."""
-
-TUNING_STEP = 0.01
-"""Resolution of the estimated tuning, in fractions of a pitch class."""
-
+MIN_POWER, RANGE_DB = 1e-10, 80.0  # smaller powers are -100 dB, none lies further below the largest
+MIN_PEAK_HZ, MAX_PEAK_HZ = 150.0, 4000.0  # peaks outside tell nothing about the tuning
+PEAK_THRESHOLD = 0.1  # a peak must exceed this fraction of the largest magnitude of its frame
+TUNING_STEP = 0.01  # of the estimated tuning, in fractions of a pitch class
 
 # Freeing a block teaches glibc to keep up to twice its size for reuse. Without this, the memory of
 # every clip is handed back to the system and fetched again page by page, a third of the time.
@@ -54,14 +43,7 @@ np.empty(31 * 2**20, dtype=np.uint8)
 class Spectrum:
     """Short-time spectra of one clip, each computed when first asked for.
 
-    Parameters
-    ----------
-    signal : Signal
-        The clip: float32 samples, mono, at their own rate.
-    n_fft : int
-        Window length in samples, even.
-    hop : int
-        Samples from frame to frame.
+    The window is `n_fft` samples long, an even number; frames are `hop` samples apart.
     """
 
     def __init__(self, signal: Signal, *, n_fft: int = 2048, hop: int = 512) -> None:

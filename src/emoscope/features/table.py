@@ -117,12 +117,7 @@ class Features:
         return pd.DataFrame(self.X, columns=list(self.columns), index=index)
 
     def select(self, names: Sequence[str]) -> Features:
-        """Some of the features, in the order asked for.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Names of features, e.g. ``["mfcc", "chroma"]``.
+        """Some of the features, by name, in the order asked for.
 
         Raises
         ------

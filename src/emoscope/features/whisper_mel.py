@@ -21,8 +21,7 @@ RATE = 16_000
 N_FFT = 400
 HOP = 160
 CHUNK_SECONDS = 30
-MIN_SAMPLES = N_FFT // 2 + 1
-"""A shorter recording cannot be reflected at its ends."""
+MIN_SAMPLES = N_FFT // 2 + 1  # a shorter recording cannot be reflected at its ends
 
 
 @functools.lru_cache(maxsize=4)
@@ -43,24 +42,7 @@ def hann_window() -> NDArray[np.float32]:
 
 
 def log_mel(samples: NDArray[np.float32], *, n_mels: int = 80) -> NDArray[np.float32]:
-    """Log-mel spectrogram of one recording.
-
-    Parameters
-    ----------
-    samples : ndarray of float32, shape (n_samples,)
-        16 kHz; at least 201 samples.
-    n_mels : int
-        Number of mel bands.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_mels, n_samples // 160)
-
-    Raises
-    ------
-    ValueError
-        When the recording is too short.
-    """
+    """Log-mel spectrogram of at least 201 samples at 16 kHz, [shape=(n_mels, n_samples // 160)]."""
     if len(samples) < MIN_SAMPLES:
         raise ValueError(
             f"{len(samples)} samples; a log-mel spectrogram needs at least {MIN_SAMPLES}"
