@@ -147,9 +147,9 @@ class Manifests:
     """The first byte chooses the kind of table."""
 
     def __init__(self, folder):
-        from emoscope import corpus
+        from emoscope.corpus import manifests
 
-        self.corpus, self.folder = corpus, folder
+        self.manifests, self.folder = manifests, folder
 
     def seeds(self):
         import pandas as pd
@@ -172,7 +172,8 @@ class Manifests:
             (self.folder / "db.yaml").write_bytes(HEADER)
         elif name == "db.yaml":
             (self.folder / "db.files.csv").write_text("file,emotion,speaker\na.wav,happy,s1\n")
-        self.corpus.load(self.folder if name.startswith("db") else self.folder / name)
+        found = self.manifests.find(self.folder if name.startswith("db") else self.folder / name)
+        self.manifests.read(found)
 
 
 class Models:

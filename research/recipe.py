@@ -30,10 +30,9 @@ from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile import calibration
 from emoscope.modelfile.card import AdaptedHead, Input
 from emoscope.models.adaptation import BatchStandardiser
-from emoscope.training import Inner, inner_folds
+from emoscope.training import Inner, calibration, inner_folds
 from emoscope.training.linear import LinearForm
 
 from .augment import augment

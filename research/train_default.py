@@ -35,11 +35,9 @@ from emoscope.evaluation.comparison import describe_corpus
 from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result
 from emoscope.evaluation.run import summarise
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile import calibration
-from emoscope.modelfile.card import Card
-from emoscope.modelfile.domain import Domain
+from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
 from emoscope.models.adaptation import BatchStandardiser
-from emoscope.training import export
+from emoscope.training import calibration, export
 from research import recipe as default_model
 from research.recipe import Heard
 from research.sufficient_statistics import logits
@@ -150,7 +148,7 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         fitted.form, weights=fitted.form.weights[:, present], bias=fitted.form.bias[present]
     )
     unheard, labels = fitted.unheard
-    log_probabilities = calibration.log_softmax(unheard / fitted.temperature)
+    log_probabilities = modelfile.log_softmax(unheard / fitted.temperature)
     parts = [corpora.load(options.data / name) for name in options.corpora]
     card = Card(
         name=options.name,
@@ -163,16 +161,18 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         adapted=dataclasses.replace(
             adapted, weights=adapted.weights[:, present], bias=adapted.bias[present]
         ),
-        training={
-            "corpora": [entry for part in parts for entry in training.provenance(part)],
-            "recipe": default_model.__doc__,
-            "encoder": f"{default_model.ENCODER}, blocks {default_model.BLOCKS}, mean over time",
-            "weights": WEIGHTS[options.weights],
-            "copies": default_model.COPIES,
-            "shrinkage": fitted.shrinkage,
-            "criterion": {str(key): value for key, value in fitted.criterion.items()},
-            "adaptation": curve,
-        },
+        training=Training(
+            corpora=tuple(corpus for part in parts for corpus in training.provenance(part)),
+            recipe={
+                "recipe": default_model.__doc__,
+                "encoder": f"{default_model.ENCODER}, blocks {default_model.BLOCKS}, mean over time",
+                "weights": WEIGHTS[options.weights],
+                "copies": default_model.COPIES,
+                "shrinkage": fitted.shrinkage,
+                "criterion": {str(key): value for key, value in fitted.criterion.items()},
+                "adaptation": curve,
+            },
+        ),
         results=tuple(measured(options.results or [])),
         licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
         notices=(NOTICE, *(part.citation for part in parts if part.citation)),
@@ -187,21 +187,22 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         print(point)
 
 
-def familiar(heard: Heard, fitted: default_model.Fitted) -> Domain:
+def familiar(heard: Heard, fitted: default_model.Fitted) -> OutOfDomainDetector:
     """Where the training clips lie, changed copies included: other rooms are familiar too."""
     form, rows, copies = fitted.form, fitted.rows, heard.copies
     values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in copies])
     starts = len(rows) * np.arange(len(copies))[:, np.newaxis]
     folds = [tuple((starts + part).reshape(-1) for part in fold) for fold in fitted.inner.folds]
-    return Domain.fit(values, folds, rank=DOMAIN_RANK)
+    return calibration.out_of_domain_detector(values, folds, rank=DOMAIN_RANK)
 
 
-def measured(folders: list[Path]) -> list[dict]:
+def measured(folders: list[Path]) -> list[Measurement]:
     """What 'measure' found, for the card."""
     found = []
     for folder in folders:
         document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        found += [{"corpus": document["corpus"]["name"], **run} for run in document["runs"]]
+        name = document["corpus"]["name"]
+        found += [Measurement.of(**{"corpus": name, **run}) for run in document["runs"]]
     return found
 
 
@@ -285,7 +286,7 @@ def as_rows(
 ) -> pd.DataFrame:
     """Rows of a result; only the allowed emotions can be answered."""
     table = heard.corpus.table.iloc[test].reset_index(drop=True)
-    probabilities = np.exp(calibration.log_softmax(found[:, allowed]))
+    probabilities = np.exp(modelfile.log_softmax(found[:, allowed]))
     names = np.array(EMOTIONS)[allowed]
     rows = table[["clip", "emotion", "speaker"]].assign(
         model=MODEL,

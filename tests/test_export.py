@@ -56,7 +56,6 @@ def loaded(
         embedding_width=embedding_width,
         temperature=1.0,
         uncertain=Uncertain(threshold=0.0, coverage=1.0, risk=0.0),
-        training={"corpora": []},
     )
     return modelfile.unpack(modelfile.pack(graph, card.to_json()), "test")
 

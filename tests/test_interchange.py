@@ -184,9 +184,9 @@ def test_hub_repository(emoscope, tmp_path):
     assert told.data.license == "cc-by-nc-sa-4.0" and told.data.library_name == "emoscope"
     measured = {(r.dataset_name, r.metric_name): r.metric_value for r in told.data.eval_results}
     first = card.results[0]
-    key = f"{first['corpus']}, {first['protocol']}"
-    assert measured[key, "UAR"] == pytest.approx(first["uar"], abs=1e-4)
-    assert f"{first['uar']:.3f}" in told.text and "Copyright (c) 2022 OpenAI" in told.text
+    key = f"{first.corpus}, {first.protocol}"
+    assert measured[key, "UAR"] == pytest.approx(first.uar, abs=1e-4)
+    assert f"{first.uar:.3f}" in told.text and "Copyright (c) 2022 OpenAI" in told.text
     config = json.loads((folder / "config.json").read_text())
     assert [config["id2label"][str(n)] for n in range(len(card.emotions))] == list(card.emotions)
     assert modelfile.load(folder / f"{card.name}.emoscope", optimise=False).card.name == card.name
@@ -373,7 +373,7 @@ def test_a_full_disk_leaves_no_half_recording(own, tmp_path, monkeypatch):
     writing.write(own, folder, format="huggingface")
     kept = {path: path.read_bytes() for path in (folder / "audio").iterdir()}
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(writing.shutil, "copyfile", refuse)
+    monkeypatch.setattr(writing, "_read", refuse)
     with pytest.raises(CorpusError, match="No space left"):
         writing.write(own, folder, format="huggingface")
     assert {path: path.read_bytes() for path in (folder / "audio").iterdir()} == kept

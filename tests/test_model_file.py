@@ -25,8 +25,17 @@ from emoscope.audio.level import TrimAndNormalise
 from emoscope.errors import ModelError
 from emoscope.files import DATA
 from emoscope.modelfile import safety, sandbox
-from emoscope.modelfile.card import AdaptedHead, Card, Input, Uncertain
-from emoscope.modelfile.domain import Domain
+from emoscope.modelfile.card import (
+    AdaptedHead,
+    Card,
+    FeatureSpec,
+    Input,
+    Measurement,
+    Training,
+    TrainingCorpus,
+    Uncertain,
+)
+from emoscope.training.calibration import out_of_domain_detector
 
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
@@ -71,14 +80,15 @@ def card(**changes: object) -> Card:
     values = {
         "name": "test",
         "emotions": EMOTIONS,
-        "input": Input(kind="features", features=({"name": "mfcc", "spec": {}},), width=WIDTH),
+        "input": Input(kind="features", features=(FeatureSpec(name="mfcc", spec={}),), width=WIDTH),
         "embedding_width": WIDTH,
         "temperature": 2.0,
         "uncertain": Uncertain(threshold=0.5, coverage=0.8, risk=0.1),
-        "training": {
-            "corpora": [{"name": "toy", "licence": "CC0", "citation": "", "speakers": ["a", "b"]}]
-        },
-        "results": ({"corpus": "toy", "protocol": "loso", "uar": 0.5},),
+        "training": Training(
+            corpora=(TrainingCorpus(name="toy", licence="CC0", speakers=("a", "b")),),
+            recipe={"seed": 1, "curve": [{"clips": 4}]},
+        ),
+        "results": (Measurement.of(corpus="toy", protocol="loso", uar=0.5, macro_f1=0.4),),
         "licence": "CC0",
         "notices": ("made for a test",),
         "emoscope": "0.1.0",
@@ -106,7 +116,7 @@ def refused(content: bytes, why: str) -> None:
 def test_round_trip(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, WIDTH)).astype(np.float32)
-    domain = Domain.fit(x, [(np.arange(20), np.arange(20, 40))], rank=2)
+    domain = out_of_domain_detector(x, [(np.arange(20), np.arange(20, 40))], rank=2)
     adapted = AdaptedHead(
         weights=weights(), bias=np.zeros(3, np.float32), temperature=1.5, minimum_clips=20
     )
@@ -823,26 +833,30 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         ({"format": 2}, "newer one"),
         ({"emotions": ["happy"]}, "2 to 100 different names"),
         ({"emotions": ["happy", "happy", "sad"]}, "different names"),
-        ({"emotions": "happy"}, "list of texts"),
-        ({"temperature": 0}, "temperature"),
-        ({"temperature": "1"}, "a number"),
-        ({"temperature": True}, "a number"),
-        ({"embedding_width": 1.5}, "whole number"),
-        ({"input": None}, "not an object"),
+        ({"emotions": "happy"}, "Expected `array`, got `str` - at `card.emotions`"),
+        ({"temperature": 0}, "Expected `float` >= 0.001 - at `card.temperature`"),
+        ({"temperature": "1"}, "Expected `float`, got `str` - at `card.temperature`"),
+        ({"temperature": True}, "Expected `float`, got `bool` - at `card.temperature`"),
+        ({"embedding_width": 1.5}, "Expected `int`, got `float` - at `card.embedding_width`"),
+        ({"embedding_width": 0}, "Expected `int` >= 1 - at `card.embedding_width`"),
+        ({"input": None}, "Expected `object`, got `null` - at `card.input`"),
         ({"input": {"kind": "video"}}, "samples, features or frames"),
         ({"input": {"kind": "samples", "rate": 10**9}}, "rate"),
         (
             {"input": {"kind": "samples", "rate": 16000, "preprocess": {"name": "os.system"}}},
             "unknown preprocessing",
         ),
-        ({"input": {"kind": "features", "features": [{"name": 1}], "width": 5}}, "name, spec"),
+        (
+            {"input": {"kind": "features", "features": [{"name": 1}], "width": 5}},
+            r"features\[0\].name",
+        ),
         ({"uncertain": {"threshold": 2, "coverage": 1, "risk": 0}}, "threshold"),
         ({"domain": {"components": {"shape": [2, 5], "float32": "!!"}}}, "base64"),
-        ({"domain": {"components": {"shape": [2, 6], "float32": ""}}}, "array of shape"),
+        ({"domain": {"components": {"shape": [2, 6], "float32": ""}}}, r"shape \(2, 6\)"),
         ({"training": {"corpora": [{"name": "x"}]}}, "speakers"),
-        ({"training": []}, "not an object"),
-        ({"notices": [1]}, "list of texts"),
-        ({"results": [1]}, "list of objects"),
+        ({"training": []}, "Expected `object`, got `array` - at `card.training`"),
+        ({"notices": [1]}, r"Expected `str`, got `int` - at `card.notices\[0\]`"),
+        ({"results": [1]}, r"Expected `object`, got `int` - at `card.results\[0\]`"),
         ({"results": [{"uar": "high"}]}, r"results\[0\].uar"),
         ({"results": [{"uar": 0.5, "uar_low": []}]}, "uar_low"),
         ({"results": [{"corpus": {}}]}, "corpus"),
@@ -860,12 +874,12 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         ({"emotions": ["happy", "sad", "  "]}, "visible"),
         ({"emotions": ["happy", "sad", "a\nb"]}, "visible"),
         ({"emotions": ["happy", "sad", "a" * 101]}, "visible"),
-        ({"emotions": ["happy", "sad", "\ud800"]}, "surrogates"),
-        ({"licence": "\udfff"}, "surrogates"),
-        ({"training": {"corpora": [], "note": "\ud800"}}, "surrogates"),
+        ({"emotions": ["happy", "sad", "\ud800"]}, "surrogate pair"),
+        ({"licence": "\udfff"}, "surrogate pair"),
+        ({"training": {"corpora": [], "note": "\ud800"}}, "surrogate pair"),
         ({"training": {"corpora": [{"name": "x", "speakers": [], "n_clips": {}}]}}, "n_clips"),
         ({"training": {"corpora": [{"name": "x", "speakers": []}] * 2}}, "name of another"),
-        ({"licence": "x" * 30_000}, "at most"),
+        ({"licence": "x" * 30_000}, "of length <= 20000 - at `card.licence`"),
     ],
 )
 def test_bad_cards_are_refused(change: dict, why: str) -> None:
@@ -887,7 +901,7 @@ def test_a_deeply_nested_card_is_refused() -> None:
 
 def test_arrays_of_a_card_are_checked() -> None:
     x = np.random.default_rng(1).normal(size=(40, WIDTH)).astype(np.float32)
-    domain = Domain.fit(x, [(np.arange(20), np.arange(20, 40))], rank=2)
+    domain = out_of_domain_detector(x, [(np.arange(20), np.arange(20, 40))], rank=2)
     good = json.loads(card(domain=domain).to_json())
     for part, value in (
         ("mean", {"shape": [6], "float32": good["domain"]["mean"]["float32"]}),
@@ -897,7 +911,7 @@ def test_arrays_of_a_card_are_checked() -> None:
         ("threshold", -1),
     ):
         changed = {**good, "domain": {**good["domain"], part: value}}
-        refused(packed(card=json.dumps(changed).encode()), f"domain.*{part}")
+        refused(packed(card=json.dumps(changed).encode()), f"{part}.*domain|domain.{part}")
 
 
 # --- domain ---------------------------------------------------------------------------------------
@@ -908,7 +922,9 @@ def test_distance_against_the_full_covariance(n_clips: int) -> None:
     """With all directions kept, the distance is the Mahalanobis distance of the PPCA covariance."""
     rng = np.random.default_rng(3)
     x = (rng.normal(size=(n_clips, 20)) * np.linspace(3, 0.1, 20)).astype(np.float32)
-    found = Domain.fit(x, [(np.arange(n_clips // 2), np.arange(n_clips // 2, n_clips))], rank=4)
+    found = out_of_domain_detector(
+        x, [(np.arange(n_clips // 2), np.arange(n_clips // 2, n_clips))], rank=4
+    )
     c, v = found.components.astype(float), found.variances.astype(float)
     covariance = found.residual * np.eye(20) + c.T @ np.diag(v - found.residual) @ c
     centred = x - x.mean(axis=0)
@@ -923,7 +939,7 @@ def test_what_is_far_lies_beyond_the_threshold() -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(size=(600, 30)).astype(np.float32)
     folds = [(np.arange(300), np.arange(300, 600)), (np.arange(300, 600), np.arange(300))]
-    domain = Domain.fit(x, folds, rank=5, quantile=0.99)
+    domain = out_of_domain_detector(x, folds, rank=5, quantile=0.99)
     assert np.mean(domain.distance(x) > domain.threshold) == pytest.approx(0.01, abs=0.01)
     far = x + 4 * rng.normal(size=(1, 30)).astype(np.float32)
     assert (domain.distance(far) > domain.threshold).mean() > 0.99

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from emoscope.modelfile.calibration import log_softmax
+from emoscope.modelfile import log_softmax
 from research.sufficient_statistics import IMPOSSIBLE, Moments, logits
 
 N_COLUMNS = 12

@@ -306,7 +306,7 @@ def test_a_model_of_features_predicts_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         list(found.probabilities.values()), tiny_model.expected_linear(values), atol=1e-4
     )
-    hears.features[0]["spec"]["version"] = 99
+    hears.features[0].spec["version"] = 99
     with pytest.raises(ModelError, match="trained on 'mfcc'"):
         Predictor(tiny_model.write_linear(tmp_path, hears.width, input=hears))
 

@@ -117,7 +117,7 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
     file = tmp_path / "mine.emoscope"
     status, _, _ = emoscope("train", *words, "--parameters", chosen, "--out", file)
     assert status == 0
-    recipe = modelfile.load(file).card.training
+    recipe = modelfile.load(file).card.training.recipe
     shrinkage = document["parameters"]["lda__shrinkage"]
     assert f"ShrinkageLDA(shrinkage={shrinkage})" in recipe["parameters"]
 

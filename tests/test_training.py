@@ -19,8 +19,8 @@ from emoscope.dataset import bundled, extraction
 from emoscope.errors import CorpusError, FeatureError, ModelError, ProtocolError, UnknownNameError
 from emoscope.evaluation import saved_model
 from emoscope.features.table import Features
-from emoscope.modelfile import calibration
-from emoscope.training import enrolment
+from emoscope.modelfile import log_softmax
+from emoscope.training import calibration, enrolment
 from emoscope.training.linear import linear_form
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
@@ -72,14 +72,14 @@ def test_the_card(trained: Path) -> None:
     card = modelfile.load(trained).card
     assert card.emotions == EMOTIONS
     assert card.input.kind == "features"
-    assert [f["name"] for f in card.input.features] == ["mfcc", "contrast"]
+    assert [f.name for f in card.input.features] == ["mfcc", "contrast"]
     assert card.speakers == {"toy": {f"s{n}" for n in range(N_SPEAKERS)}}
-    assert card.training["corpora"][0]["n_clips"] == N_SPEAKERS * TAKES * 3
-    assert card.training["seed"] == 3
+    assert card.training.corpora[0].n_clips == N_SPEAKERS * TAKES * 3
+    assert card.training.recipe["seed"] == 3
     assert card.licence == "CC0 1.0"
     (result,) = card.results
-    assert result["protocol"] == "unheard-training-speakers"
-    assert 1 / 3 < result["uar_low"] <= result["uar"] <= result["uar_high"] <= 1
+    assert result.protocol == "unheard-training-speakers"
+    assert 1 / 3 < result.uar_low <= result.uar <= result.uar_high <= 1
     assert card.uncertain.coverage >= 0.77
     assert card.adapted is not None
 
@@ -92,8 +92,8 @@ def test_the_file_says_what_the_fitted_model_says(
     fitted = models.get("lda").build(3).fit(table.X, corpus.table["emotion"])
     model = modelfile.load(trained)
     logits, embedding = model.run(table.X)
-    expected = calibration.log_softmax(np.log(fitted.predict_proba(table.X)))
-    found = calibration.log_softmax(logits.astype(float))
+    expected = log_softmax(np.log(fitted.predict_proba(table.X)))
+    found = log_softmax(logits.astype(float))
     np.testing.assert_allclose(found, expected, atol=0.02)  # weights in half precision
     np.testing.assert_allclose(embedding.std(axis=0), 1, atol=0.01)
 
@@ -197,7 +197,7 @@ def overconfident(factor: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]
     """Labels drawn from known probabilities, and logits ``factor`` times as large as theirs."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (n, 4))
-    p = np.exp(calibration.log_softmax(logits))
+    p = np.exp(log_softmax(logits))
     labels = (p.cumsum(axis=1) < rng.uniform(size=(n, 1))).sum(axis=1)
     return factor * logits, labels
 
@@ -210,8 +210,8 @@ def test_the_temperature_is_found_again(factor: float) -> None:
 
 def test_the_rule_for_uncertain_keeps_its_promise() -> None:
     logits, labels = overconfident(1.0)
-    rule = calibration.uncertain(calibration.log_softmax(logits), labels, coverage=0.7)
-    confidence = np.exp(calibration.log_softmax(logits)).max(axis=1)
+    rule = calibration.uncertain(log_softmax(logits), labels, coverage=0.7)
+    confidence = np.exp(log_softmax(logits)).max(axis=1)
     certain = confidence >= rule.threshold
     assert rule.coverage == pytest.approx(0.7, abs=0.001) == certain.mean()
     assert rule.risk == (logits.argmax(axis=1) != labels)[certain].mean()
@@ -240,7 +240,7 @@ def test_linear_form(n_emotions: int, scaled: bool) -> None:
     form = linear_form(fitted)
     logits = (x - form.mean) / form.scale @ form.weights + form.bias
     expected = fitted.predict_log_proba(x)
-    np.testing.assert_allclose(calibration.log_softmax(logits), expected, atol=1e-5)
+    np.testing.assert_allclose(log_softmax(logits), expected, atol=1e-5)
 
 
 def test_what_is_not_linear_has_no_linear_form(corpus: Corpus) -> None:
@@ -294,7 +294,7 @@ def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: C
     model = modelfile.load(trained)
     some = corpus.select(emotions=sorted(set(corpus.table["emotion"]))[:2])
     judged = saved_model.judge(model, some)
-    sure = calibration.log_softmax(judged.logits / model.card.temperature).max(axis=1)
+    sure = log_softmax(judged.logits / model.card.temperature).max(axis=1)
     threshold = float(np.exp(np.median(sure)))  # so that about half are uncertain
     card = dataclasses.replace(
         model.card, uncertain=dataclasses.replace(model.card.uncertain, threshold=threshold)

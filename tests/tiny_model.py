@@ -15,8 +15,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from emoscope import features, modelfile
-from emoscope.modelfile.card import Card, Input, Uncertain
-from emoscope.modelfile.domain import Domain
+from emoscope.modelfile.card import (
+    Card,
+    FeatureSpec,
+    Input,
+    Measurement,
+    OutOfDomainDetector,
+    Training,
+    TrainingCorpus,
+    Uncertain,
+)
 
 EMOTIONS = ("neutral", "sad", "angry")
 CENTRES = np.array([-2.5, -3.5, -1.5], np.float32)  # -25, -35 and -15 dBFS
@@ -87,7 +95,7 @@ def graph() -> bytes:
 def card(**changes: object) -> Card:
     """The card; keyword arguments replace values."""
     mean = np.array([-2.5, -3.5], np.float32)
-    domain = Domain(
+    domain = OutOfDomainDetector(
         mean=mean,
         components=np.eye(2, dtype=np.float32)[:1],
         variances=np.ones(1, np.float32),
@@ -102,14 +110,15 @@ def card(**changes: object) -> Card:
         "temperature": 1.0,
         "uncertain": Uncertain(threshold=0.6, coverage=0.9, risk=0.1),
         "domain": domain,
-        "training": {
-            "corpora": [
-                {"name": "synthetic", "licence": "CC0", "citation": "none", "speakers": ["a", "b"]}
-            ],
-            "recipe": "closed form",
-            "seed": 0,
-        },
-        "results": ({"corpus": "synthetic", "protocol": "loso", "uar": 1.0},),
+        "training": Training(
+            corpora=(
+                TrainingCorpus(
+                    name="synthetic", licence="CC0", citation="none", speakers=("a", "b")
+                ),
+            ),
+            recipe={"recipe": "closed form", "seed": 0},
+        ),
+        "results": (Measurement(corpus="synthetic", protocol="loso", uar=1.0),),
         "licence": "CC0-1.0",
         "notices": ("made for tests",),
     }
@@ -155,7 +164,7 @@ def of_feature(name: str = "mfcc") -> Input:
     """What a model of one feature takes."""
     feature = features.get(name)
     spec = json.loads(json.dumps(feature.spec))
-    described = ({"name": name, "spec": spec},)
+    described = (FeatureSpec(name=name, spec=spec),)
     return Input(kind="features", features=described, width=len(feature.columns))
 
 

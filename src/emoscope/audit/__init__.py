@@ -15,21 +15,18 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .. import compute
 from ..errors import AudioError
 from ..files import write_atomically
 from . import checks, fingerprint, sources
-from .checks import Evidence, Severity
-
-if TYPE_CHECKING:
-    from .inflation import Inflation
+from .checks import Found, Severity
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
 
 #: Pieces of evidence that a finding lists; it always says how many there are.
-MAX_EVIDENCE = 50
+MOST_EVIDENCE = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        One of :data:`emoscope.audit.checks.KINDS`, e.g. ``"shared-speakers"``.
+        E.g. ``"shared-speakers"``.
     severity : {"leak", "caution", "note"}
         See the module.
     text : str
@@ -47,17 +44,17 @@ class Finding:
     count : int
         How many pieces of evidence there are.
     evidence : list of dict
-        The first :data:`MAX_EVIDENCE` of them; with ``fold`` where there are several.
+        The first :data:`MOST_EVIDENCE` of them; with ``fold`` where there are several.
     """
 
     kind: str
     severity: Severity
     text: str
     count: int
-    evidence: list[Evidence]
+    evidence: list[dict[str, Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Audit:
     """The outcome of :func:`audit`.
 
@@ -71,8 +68,8 @@ class Audit:
         Leaks first.
     rejected : list of AudioError
         Recordings that could not be read.
-    inflation : Inflation or None
-        What the split flatters by, from :mod:`emoscope.audit.inflation`.
+    inflation : dict or None
+        What the split flatters by, from :func:`emoscope.audit.inflation.estimate`.
     """
 
     source: str
@@ -81,8 +78,8 @@ class Audit:
     n_test: int
     n_recordings: int
     findings: list[Finding]
-    rejected: list[AudioError]
-    inflation: Inflation | None = None
+    rejected: list[AudioError] = dataclasses.field(default_factory=list)
+    inflation: dict[str, Any] | None = None
 
     @property
     def leaks(self) -> bool:
@@ -92,17 +89,22 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        leaks = [finding.text for finding in self.findings if finding.severity == "leak"]
-        cautions = [finding.text for finding in self.findings if finding.severity == "caution"]
+        leaks = [f for f in self.findings if f.severity == "leak"]
+        cautions = [f for f in self.findings if f.severity == "caution"]
         if leaks:
-            measured = f" {self.inflation.sentence}" if self.inflation else ""
-            return f"It leaks: {' '.join(leaks)}{measured}"
-        unchecked = "" if self.n_recordings else " No recording was at hand to compare."
+            said = "It leaks: " + " ".join(f.text for f in leaks)
+            if self.inflation:
+                said += (
+                    f" A {self.inflation['model']} scores {self.inflation['claimed']:.3f} UAR on "
+                    f"this split and {self.inflation['honest']:.3f} on unheard speakers."
+                )
+            return said
+        checked = "" if self.n_recordings else " No recording was at hand to compare."
         if cautions:
-            return f"No leak found. With caution: {' '.join(cautions)}{unchecked}"
-        return f"No leak found.{unchecked}"
+            return f"No leak found. With caution: {' '.join(f.text for f in cautions)}{checked}"
+        return f"No leak found.{checked}"
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Everything, JSON-serialisable."""
         return {
             "source": self.source,
@@ -114,7 +116,7 @@ class Audit:
             "n_recordings": self.n_recordings,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
             "rejected": [{"file": e.path, "reason": e.reason} for e in self.rejected],
-            "inflation": dataclasses.asdict(self.inflation) if self.inflation else None,
+            "inflation": self.inflation,
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -147,10 +149,14 @@ def audit(
     audio : path, optional
         Folder below which recordings are looked for that are not where the source says.
     inflation : bool
-        Whether a split that leaks is also measured: one model on it and on unseen speakers. Needs
+        Whether a split that leaks is also measured: one model on it and on unheard speakers. Needs
         the recordings, emotions and speakers.
     seed, jobs, cluster, progress
         As everywhere; `progress` gets recordings done and in all.
+
+    Returns
+    -------
+    Audit
 
     Raises
     ------
@@ -158,37 +164,36 @@ def audit(
         When the source does not say what trains and what tests.
     """
     splits = sources.read(source, test, audio=audio)
-    prints, rejected = _fingerprints(splits, jobs, cluster, progress)
-    paths = list(prints)
-    matches = fingerprint.matches(list(prints.values()))
-    pairs = [(paths[match.first], paths[match.second], match) for match in matches]
-    findings = _findings(splits, pairs)
-    measured: Inflation | None = None
-    if inflation and any(finding.severity == "leak" for finding in findings):
-        from .inflation import of_split
-
-        measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
-    sides = splits[0].clips["side"].value_counts()
-    return Audit(
+    paths = sorted({path for split in splits for path in split.clips["path"] if path})
+    prints, rejected = _fingerprints(paths, jobs, cluster, progress)
+    readable = [path for path in paths if path in prints]
+    matches = fingerprint.matches([prints[path] for path in readable])
+    pairs = [(readable[m.first], readable[m.second], m) for m in matches]
+    found = [(split.name, found) for split in splits for found in checks.of_split(split, pairs)]
+    found += [("", one) for one in checks.of_record(splits[0].record)]
+    first = splits[0].clips["side"].value_counts()
+    outcome = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
-        n_train=int(sides["train"]),
-        n_test=int(sides["test"]),
-        n_recordings=len(prints),
-        findings=findings,
+        n_train=int(first["train"]),
+        n_test=int(first["test"]),
+        n_recordings=len(readable),
+        findings=_findings(found, len(splits)),
         rejected=rejected,
-        inflation=measured,
     )
+    if inflation and outcome.leaks:
+        from . import inflation as inflations
+
+        outcome.inflation = inflations.of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
+    return outcome
 
 
 def _fingerprints(
-    splits: Sequence[sources.Split],
+    paths: Sequence[str],
     jobs: int | None,
     cluster: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, fingerprint.Fingerprint], list[AudioError]]:
-    """The fingerprint of every recording that can be read, by path, sorted."""
-    paths = sorted({path for split in splits for path in split.clips["path"] if path})
     prints: dict[str, fingerprint.Fingerprint] = {}
     rejected: list[AudioError] = []
     outcomes = compute.run(fingerprint.fingerprint, paths, jobs=jobs, cluster=cluster)
@@ -201,26 +206,25 @@ def _fingerprints(
             prints[paths[n]] = outcome
         if progress is not None:
             progress(done, len(paths))
-    return {path: prints[path] for path in sorted(prints)}, rejected
+    return prints, rejected
 
 
-def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:
-    """One finding for each kind over all splits, the most severe first."""
-    by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
-    for split in splits:
-        for kind, evidence in checks.of_split(split, pairs).items():
-            by_kind.setdefault(kind, []).append((split.name, evidence))
-    for kind, evidence in checks.of_record(splits[0].record).items():
-        by_kind[kind] = [("", evidence)]
-    findings = []
+def _findings(found: Sequence[tuple[str, Found]], n_splits: int) -> list[Finding]:
+    """One finding per kind over all splits, the most severe first."""
+    by_kind: dict[str, list[tuple[str, Found]]] = {}
+    for name, one in found:
+        by_kind.setdefault(one.kind, []).append((name, one))
+    made = []
     for kind, parts in by_kind.items():
-        distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
-        text = checks.sentence(kind, parts[0][1], len(distinct))
-        if len(splits) > 1 and parts[0][0]:
-            text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
+        first = parts[0][1]
+        distinct = {json.dumps(piece, sort_keys=True) for _, one in parts for piece in one.evidence}
+        text = first.one if len(distinct) == 1 else first.many.format(n=len(distinct))
+        if n_splits > 1 and parts[0][0]:
+            text = f"{text[:-1]} (in {len(parts)} of {n_splits} folds)."
         evidence = [
-            {"fold": name, **piece} if name else piece for name, part in parts for piece in part
+            {"fold": name, **piece} if name else piece
+            for name, one in parts
+            for piece in one.evidence
         ]
-        severity = checks.KINDS[kind].severity
-        findings.append(Finding(kind, severity, text, len(distinct), evidence[:MAX_EVIDENCE]))
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+        made.append(Finding(kind, first.severity, text, len(distinct), evidence[:MOST_EVIDENCE]))
+    return sorted(made, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -278,8 +278,8 @@ def train(
     terminal.out.print(f"{out}: {card.name}, {size:.1f} MB", soft_wrap=True)
     for measured in card.results:
         terminal.out.print(
-            f"on speakers it had not heard: UAR {measured['uar']:.3f} "
-            f"({measured['uar_low']:.3f}–{measured['uar_high']:.3f})"
+            f"on speakers it had not heard: UAR {measured.uar:.3f} "
+            f"({measured.uar_low:.3f}–{measured.uar_high:.3f})"
         )
     end(data.corpus.rejected)
 

@@ -76,6 +76,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A host name it may be addressed by; repeatable."),
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A web server in front, believed about its clients' addresses; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
     from .. import server
@@ -93,14 +100,12 @@ def serve(
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     said = f"emoscope is at {address} (stop with Ctrl+C)"
     server.run(
-        server.create_app(models or None, hosts=(host, *(name or ()))),
-        host=host,
-        port=port,
+        models or None, host=host, port=port, hosts=name or (), proxies=proxy or (),
         ready=lambda: terminal.status.print(said, markup=False),
         ending=lambda: terminal.status.print(
             "waiting up to 10 s for what is in work; Ctrl+C ends it at once", markup=False
         ),
-    )
+    )  # fmt: skip
 
 
 @command(

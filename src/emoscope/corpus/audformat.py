@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from ..errors import AudioError, CorpusError
 from ..files import printable
-from . import tables
-from .tables import RawRow
+from .references import read_table, read_text
 
 HEADER = "db.yaml"
 
@@ -28,6 +28,8 @@ MAX_HEADER = 2**21
 
 MAX_NODES = 200_000
 """Most values in a header, each counted as often as it is referred to."""
+
+Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,17 @@ class Database:
 
     name: str
     licence: str
-    rows: list[RawRow]
+    rows: list[Row]
     doubts: list[AudioError]
 
 
 def read(folder: Path) -> Database:
-    """Read the database whose ``db.yaml`` lies in a folder.
+    """Read a database.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``db.yaml`` lies.
 
     Raises
     ------
@@ -61,58 +68,58 @@ def read(folder: Path) -> Database:
         When the header or a table cannot be read, or no table of whole files has an emotion.
     """
     header = _header(folder)
-    descriptions = _mapping(header, "tables")
-    files: dict[str, RawRow] = {}
-    repeated: list[RawRow] = []
+    tables = _mapping(header, "tables")
+    rows: dict[str, Row] = {}
+    again: list[Row] = []
     doubts: list[AudioError] = []
-    labelled = False
-    for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
-        about = _mapping(descriptions, name)
+    found = False
+    for name in sorted(tables, key=lambda name: (str(name).count("."), str(name))):
+        about = tables[name] if isinstance(tables[name], dict) else {}
         if about.get("type") != "filewise":
             continue
-        rows = _table(folder, str(name), "file")
-        columns = _column_names(_mapping(about, "columns"), rows[0] if rows else {})
-        labelled = labelled or "emotion" in columns.values()
+        table = _table(folder, str(name), "file")
+        columns = _column_names(_mapping(about, "columns"), table)
+        found = found or "emotion" in columns.values()
         split = _split(header, about)
-        rows = [{columns[key]: value for key, value in row.items()} for row in rows]
-        doubts += _merge(rows, split, files, repeated, f"table '{name}'")
-    if not labelled:
+        doubts += _merge(table.rename(columns=columns), split, rows, again, f"table '{name}'")
+    if not found:
         raise CorpusError(
             f"{folder / HEADER}: no table of whole files has a column 'emotion'; "
-            f"tables: {', '.join(map(str, descriptions)) or 'none'}"
+            f"tables: {', '.join(map(str, tables)) or 'none'}"
         )
     speakers = _speakers(folder, header)
-    merged = [*files.values(), *({**files[str(row["file"])], **row} for row in repeated)]
-    complete = [
-        {**speakers.get(str(row.get("speaker")), {}), **row} for row in merged if "emotion" in row
-    ]
+    merged = [*rows.values(), *({**rows[str(row["file"])], **row} for row in again)]
+    labelled = [row for row in merged if "emotion" in row]
+    complete = [{**speakers.get(str(row.get("speaker")), {}), **row} for row in labelled]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
     return Database(name, licence, complete, doubts)
 
 
 def _merge(
-    rows: list[RawRow], split: str, files: dict[str, RawRow], repeated: list[RawRow], name: str
+    table: pd.DataFrame, split: str, rows: dict[str, Row], again: list[Row], name: str
 ) -> list[AudioError]:
-    """Add what a table says of each file to `files`, and what is a row of its own to `repeated`."""
+    """Add what a table says of each file to `rows`, and what is a row of its own to `again`."""
     seen: set[str] = set()
     contradictions: dict[str, list[str]] = {}
-    for row in rows:
-        file, own = str(row["file"]), {**row, "split": split} if split else row
-        before = files.setdefault(file, {})
-        elsewhere = "emotion" in own and before.get("split", split) != split != ""
+    for values in table.to_dict("records"):
+        file, own = str(values["file"]), {str(column): value for column, value in values.items()}
+        if split:
+            own["split"] = split
+        row = rows.setdefault(file, {})
+        elsewhere = "emotion" in own and row.get("split", split) != split != ""
         if file in seen or elsewhere:
-            repeated.append(own)
+            again.append(own)
             continue
         seen.add(file)
         for column in ("emotion", "speaker"):
-            now, earlier = own.get(column), before.get(column)
-            if now and earlier and str(now) != str(earlier):
+            said, before = own.get(column), row.get(column)
+            if said and before and str(said) != str(before):
                 contradictions.setdefault(column, []).append(
-                    f"says {column} '{now}' of {file}, where an earlier table says '{earlier}', "
+                    f"says {column} '{said}' of {file}, where an earlier table says '{before}', "
                     "which is used"
                 )
         for column, value in own.items():
-            before.setdefault(column, value)
+            row.setdefault(column, value)
     return [
         AudioError(name, f"{printable(found[0])}; rows that contradict: {len(found)}")
         for found in contradictions.values()
@@ -141,10 +148,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type hint
         return node
 
 
-def _header(folder: Path) -> dict[object, object]:
+def _header(folder: Path) -> dict[str, Any]:
     path = folder / HEADER
     try:
-        header = yaml.load(tables.read_text(path, MAX_HEADER), _Loader)
+        header = yaml.load(read_text(path, MAX_HEADER), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CorpusError(f"{path}: not a readable YAML header: {error}") from None
     if not isinstance(header, dict):
@@ -152,53 +159,57 @@ def _header(folder: Path) -> dict[object, object]:
     return header
 
 
-def _table(folder: Path, name: str, index: str) -> list[RawRow]:
-    """The rows of one table, its index a column."""
+def _table(folder: Path, name: str, index: str) -> pd.DataFrame:
+    """One table, all values as text, its index a column."""
     path = folder / f"db.{name}.csv"
     if Path(name).name != name:
         raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
-    if not path.is_file() and path.with_suffix(".parquet").is_file():
-        path = path.with_suffix(".parquet")
-    elif not path.is_file() and path.with_suffix(".pkl").is_file():
+    if path.is_file():
+        table = read_table(path)
+    elif path.with_suffix(".parquet").is_file():
+        table = read_table(path.with_suffix(".parquet"))
+    elif path.with_suffix(".pkl").is_file():
         raise CorpusError(
             f"{path.with_suffix('.pkl')}: a pickled table, which could run code when opened; "
             "save the database as CSV: db.save(folder, storage_format='csv')"
         )
-    elif not path.is_file():
+    else:
         raise CorpusError(f"{path}: this table of the database is missing")
-    rows = tables.read(path)
-    if rows and index not in rows[0]:
+    if index not in table.columns:
         raise CorpusError(f"{path}: no column '{index}'")
-    return rows
+    return table
 
 
-def _column_names(columns: Mapping[object, object], row: RawRow) -> dict[str, str]:
+def _column_names(columns: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
     """Column → the scheme it follows, where a scheme says what the column is.
 
     A rater's column is often named after the rater; a column whose own name says it comes first.
     """
-    names = {column: column for column in row}
+    names: dict[str, str] = {}
     for scheme in ("emotion", "speaker", "gender", "transcription"):
-        if scheme in row:
+        if scheme in table.columns:
             continue
-        follows = (c for c in columns if _mapping(columns, c).get("scheme_id") == scheme)
-        column = next((str(column) for column in follows if column in row), None)
-        if column is not None:
-            names[column] = scheme
-    return names
+        for column, about in columns.items():
+            follows = about.get("scheme_id") if isinstance(about, dict) else None
+            if follows == scheme and column in table.columns:
+                names[column] = scheme
+                break
+    return {**{column: column for column in map(str, table.columns)}, **names}
 
 
-def _split(header: Mapping[object, object], about: Mapping[object, object]) -> str:
+def _split(header: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     """``train``, ``dev`` or ``test`` when the table belongs to one."""
-    split_id = about.get("split_id")
-    name = split_id if isinstance(split_id, str | int) else None
-    kind = _mapping(_mapping(header, "splits"), str(name)).get("type", "")
+    split_id = table.get("split_id")
+    named = split_id if isinstance(split_id, str | int) else None
+    split = _mapping(header, "splits").get(str(named))
+    kind = split.get("type", "") if isinstance(split, dict) else ""
     return kind if isinstance(kind, str) else ""
 
 
-def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow]:
+def _speakers(folder: Path, header: Mapping[str, Any]) -> dict[str, Row]:
     """What the header, or the table it refers to, tells about each speaker."""
-    labels = _mapping(_mapping(header, "schemes"), "speaker").get("labels")
+    scheme = _mapping(header, "schemes").get("speaker")
+    labels = scheme.get("labels") if isinstance(scheme, dict) else None
     if isinstance(labels, dict):
         return {
             str(name): {str(key): fact for key, fact in facts.items()}
@@ -206,11 +217,13 @@ def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow
             if isinstance(facts, dict)
         }
     if isinstance(labels, str):
-        return {str(row["speaker"]): row for row in _table(folder, labels, "speaker")}
+        return {
+            str(row["speaker"]): row for row in _table(folder, labels, "speaker").to_dict("records")
+        }
     return {}
 
 
-def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
+def _text(folder: Path, header: Mapping[str, Any], key: str) -> str:
     """A text or number of the header; empty when it is absent."""
     value = header.get(key)
     if isinstance(value, dict | list | set):
@@ -218,7 +231,7 @@ def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _mapping(parent: Mapping[object, object], key: object) -> dict[object, object]:
+def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A section of the header; empty when it is absent or something else."""
     section = parent.get(key)
     return section if isinstance(section, dict) else {}

@@ -24,8 +24,7 @@ from ..audio import Signal
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
 from ..labels import in_order
-from ..modelfile import ModelFile
-from ..modelfile.calibration import log_softmax
+from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
 from ..models.adaptation import BatchStandardiser
 from ..prediction import Predictor
@@ -219,7 +218,7 @@ def _rows(
     """The predictions in the form of a result."""
     clips = table.assign(
         model=card.name,
-        features="+".join(entry["name"] for entry in card.input.features) or "waveform",
+        features="+".join(feature.name for feature in card.input.features) or "waveform",
         protocol=protocol,
         fold="1",
         predicted=np.array(answers)[probabilities.argmax(axis=1)],

@@ -10,7 +10,7 @@ where MODEL is a Hugging Face hub name or a local folder, and the options are, i
 ``pool=mean+std``         per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
                           difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
-                          (:class:`~emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
+                          (:class:`emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
 ``speed=0.9``             the clip played slower and deeper, or faster and higher, by that factor,
                           from 0.5 to 2: another voice saying the same; several of them, stacked,
                           are worth more than one
@@ -25,28 +25,22 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import PurePath
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import audio
-from ..audio.level import TrimAndNormalise
+from ..audio import level
 from ..errors import FeatureError
 from . import pretrained
-from .base import Feature, Spec
+from .base import Feature
 from .spectrum import Spectrum
 
-CHANGE_FRAMES = 5  # 20 ms apart, so 100 ms: about half a syllable
-_OPTIONS = {  # what each may be, as a pattern and in words
-    "layers": (r"[0-9]{1,4}(\+[0-9]{1,4})*", "block numbers joined by '+', like layers=2+3"),
-    "pool": (
-        r"none|(mean|std|change)(\+(mean|std|change))*",
-        "none, or one or more of mean, std, change joined by '+'",
-    ),
-    "prepare": (f"none|{TrimAndNormalise.name}", f"none or {TrimAndNormalise.name}"),
-    "speed": (r"0?\.[5-9][0-9]*|1(\.[0-9]*)?|2(\.0*)?", "a number from 0.5 to 2"),
-}
+POOLINGS = ("mean", "std", "change")
+SLOWEST, FASTEST = 0.5, 2.0
+CHANGE_FRAMES = 5
+"""Frames 20 ms apart, so 100 ms: about half a syllable."""
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
@@ -59,25 +53,57 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
     return text, options
 
 
-def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
-    """Statistics of hidden states [shape=(n_frames, width)] over time, side by side.
+def _speed(text: str, value: str) -> float:
+    """The factor, checked."""
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not SLOWEST <= speed <= FASTEST:
+        raise FeatureError(f"'encoder:{text}': speed={value} should be a number from 0.5 to 2")
+    return speed
 
-    ``change`` of fewer than six frames is 0.
+
+def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
+    """Statistics of hidden states over time.
+
+    Parameters
+    ----------
+    hidden : ndarray of float32, shape (n_frames, width)
+    poolings : tuple of {"mean", "std", "change"}
+
+    Returns
+    -------
+    ndarray of float32, shape (len(poolings) * width,)
+        ``change`` of fewer than six frames is 0.
     """
     change = np.abs(hidden[CHANGE_FRAMES:] - hidden[:-CHANGE_FRAMES])
-    statistics = {
+    found = {
         "mean": hidden.mean(axis=0),
         "std": hidden.std(axis=0),
         "change": change.mean(axis=0) if len(change) else np.zeros(hidden.shape[1]),
     }
-    return np.concatenate([statistics[name] for name in poolings]).astype(np.float32)
+    return np.concatenate([found[name] for name in poolings]).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoder(Feature):
-    """Embedding of one clip; the options are those of the module.
+    """Embedding of one clip.
 
-    With `local` the encoder is never fetched: it is a folder, or in the hub's local cache.
+    Parameters
+    ----------
+    model : str
+        Hub name or local folder.
+    layers : tuple of int
+        Blocks used; empty for the middle block and the one after it.
+    poolings : tuple of str
+        Of ``mean``, ``std``, ``change``.
+    prepare : {"none", "speech-level"}
+        What is done to the clip first.
+    speed : float
+        Factor by which tempo and pitch are raised.
+    local : bool
+        Never fetch the encoder: it is a folder, or in the hub's local cache.
     """
 
     name: ClassVar[str] = "encoder"
@@ -92,29 +118,48 @@ class Encoder(Feature):
 
     @classmethod
     def from_text(cls, text: str) -> Encoder:
-        """The feature that ``encoder:TEXT`` names; a FeatureError when TEXT cannot be read."""
+        """The feature that ``encoder:TEXT`` names.
+
+        Raises
+        ------
+        FeatureError
+            When TEXT names no model, or an option that does not exist.
+        """
         model, options = _split(text)
-        unknown = sorted(set(options) - set(_OPTIONS))
+        unknown = set(options) - {"layers", "pool", "prepare", "speed"}
         if not model or unknown:
+            found = f"unknown option {sorted(unknown)}" if unknown else "no model"
             raise FeatureError(
-                f"'encoder:{text}': {f'unknown option {unknown}' if unknown else 'no model'}; write "
-                "encoder:MODEL[@layers=2+3][@pool=mean+std][@prepare=speech-level][@speed=0.9] "
-                "with MODEL a Hugging Face name or a local folder"
+                f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3][@pool=mean+std]"
+                "[@prepare=speech-level][@speed=0.9] with MODEL a Hugging Face name or a local folder"
             )
-        for option, value in options.items():
-            pattern, allowed = _OPTIONS[option]
-            if not re.fullmatch(pattern, value):
-                raise FeatureError(f"'encoder:{text}': {option}={value} should be {allowed}")
-        layers = tuple(map(int, options["layers"].split("+"))) if "layers" in options else ()
+        layers = options.get("layers", "")
+        if layers and not all(re.fullmatch("[0-9]{1,4}", part) for part in layers.split("+")):
+            raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
         poolings = tuple(options.get("pool", "mean+std").split("+"))
-        prepare, speed = options.get("prepare", "none"), float(options.get("speed", "1"))
+        prepare = options.get("prepare", "none")
+        if prepare not in ("none", level.TrimAndNormalise.name):
+            raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
+        speed = _speed(text, options.get("speed", "1"))
+        numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
         if poolings == ("none",):
-            return EncoderFrames(model, layers, (), prepare, speed)
-        return cls(model, layers, poolings, prepare, speed)
+            return EncoderFrames(model, numbers, (), prepare, speed)
+        if not set(poolings) <= set(POOLINGS):
+            raise FeatureError(
+                f"'encoder:{text}': pool={'+'.join(poolings)}; valid: none, or one or more of "
+                f"{', '.join(POOLINGS)} joined by '+'"
+            )
+        return cls(model, numbers, poolings, prepare, speed)
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The blocks used, checked against the encoder's depth."""
+        """The blocks used, checked against the encoder's depth.
+
+        Raises
+        ------
+        FeatureError
+            When the encoder has fewer.
+        """
         deepest = pretrained.depth(self.model, local=self.local)
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
@@ -126,10 +171,10 @@ class Encoder(Feature):
 
     @property
     def stem(self) -> str:
-        """What the columns of this encoder with this preprocessing begin with."""
-        prepared = "" if self.prepare == "none" else f"_{self.prepare}"
-        prepared += "" if self.speed == 1 else f"_x{self.speed:g}"
-        return f"encoder_{PurePath(self.model).name}{prepared}"
+        """What the columns of this encoder, hearing this preprocessing, begin with."""
+        heard = "" if self.prepare == "none" else f"_{self.prepare}"
+        heard += "" if self.speed == 1 else f"_x{self.speed:g}"
+        return f"encoder_{PurePath(self.model).name}{heard}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,7 +193,7 @@ class Encoder(Feature):
         played = audio.Signal(signal.samples, round(signal.rate * self.speed), signal.path)
         samples = audio.resample(played, pretrained.RATE).samples
         if self.prepare != "none":
-            samples = TrimAndNormalise()(samples, pretrained.RATE)
+            samples = level.TrimAndNormalise()(samples, pretrained.RATE)
         encoder = pretrained.load(self.model, max(1, *self.blocks), local=self.local)
         states = encoder.hidden_states(samples, self.blocks)
         return [states[block] for block in self.blocks]
@@ -158,7 +203,7 @@ class Encoder(Feature):
         return np.concatenate([pool(h, self.poolings) for h in self.hidden_states(spectrum)])
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> dict[str, Any]:
         """Name, version, parameters, and what identifies the weights: the same for every copy."""
         return {
             "name": self.name,
@@ -167,7 +212,7 @@ class Encoder(Feature):
             "weights": pretrained.fingerprint(self.model, local=self.local),
             "layers": list(self.blocks),
             "poolings": list(self.poolings),
-            "prepare": None if self.prepare == "none" else TrimAndNormalise().spec,
+            "prepare": None if self.prepare == "none" else level.TrimAndNormalise().spec,
             **({} if self.speed == 1 else {"speed": self.speed}),
         }
 

@@ -18,7 +18,13 @@ from .spectrum import Spectrum
 
 @dataclasses.dataclass(frozen=True)
 class Mel(FrameMean):
-    """Mean power of a clip in `n_mels` bands."""
+    """Mean mel power of a clip.
+
+    Parameters
+    ----------
+    n_mels : int
+        How many bands.
+    """
 
     name: ClassVar[str] = "mel"
 

@@ -1,39 +1,51 @@
-"""The card of a trained model: what it hears, what it says, how sure, and where it comes from.
+"""The card of a trained model: what it takes, what it says, how sure, and where it comes from.
 
 A card is JSON inside the ``.emoscope`` file. :meth:`Card.from_json` checks every value, because the
-file may come from anybody; what it returns can be relied on. Arrays are stored as base64 of
-little-endian float32 with their shape.
+file may come from anybody; what it returns can be relied on. The types of the fields below say what
+is allowed. Arrays are stored as base64 of little-endian float32 with their shape.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import json
 import math
-import re
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeAlias
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from ..audio import MAX_RATE, MIN_RATE
-from ..audio import level as preprocess
+from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
-from .domain import Domain
 
 FORMAT = 1
-MOST_VALUES = 1 << 22
+MAX_VALUES = 1 << 22
 """Values of the largest array a card may hold: 16 MiB."""
-LONGEST_TEXT = 20_000
-LONGEST_NAME = 100
-MOST_EMOTIONS = 100
+MAX_NAME = 100
+MAX_EMOTIONS = 100
 NOT_IN_NAMES = frozenset("/\\:")
 """Characters that would make a file name of a model's name lead elsewhere."""
-MOST_CLIPS = 1 << 40
-MEASURED = ("uar", "uar_low", "uar_high", "accuracy")
-"""Of results: shares, where they are known."""
+KINDS = ("samples", "features", "frames")
+
+Array: TypeAlias = NDArray[np.float32]
+Text: TypeAlias = Annotated[str, Meta(max_length=20_000)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Positive: TypeAlias = Annotated[float, Meta(ge=1e-30, le=1e30)]
+Temperature: TypeAlias = Annotated[float, Meta(ge=1e-3, le=1e3)]
+Width: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_VALUES)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 40)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """A feature that a model was trained on: what it was asked for as, and how it was computed."""
+
+    name: Text
+    spec: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,21 +62,31 @@ class Input:
         known or not the same for all.
     preprocess : TrimAndNormalise or None
         Done to samples first.
-    features : tuple of dict
-        For the other kinds the features in their order, each ``{"name": text, "spec": …}``.
+    features : tuple of FeatureSpec
+        For the other kinds, in their order.
     width : int
         Number of columns; 0 for ``samples``.
     shortest, longest : float
         Seconds the graph can take, of ``samples``.
     """
 
-    kind: Literal["samples", "features", "frames"]
+    kind: str
     rate: int = 0
-    preprocess: preprocess.TrimAndNormalise | None = None
-    features: tuple[dict[str, Any], ...] = ()
-    width: int = 0
-    shortest: float = 0.2
-    longest: float = 30.0
+    preprocess: level.TrimAndNormalise | None = None
+    features: tuple[FeatureSpec, ...] = ()
+    width: Annotated[int, Meta(ge=0, le=MAX_VALUES)] = 0
+    shortest: Annotated[float, Meta(ge=0.0, le=60.0)] = 0.2
+    longest: Annotated[float, Meta(ge=0.1, le=3600.0)] = 30.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise _bad("kind", "samples, features or frames", self.kind)
+        lowest, highest = (4_000, 192_000) if self.kind == "samples" else (MIN_RATE, MAX_RATE)
+        unknown = self.kind != "samples" and self.rate == 0
+        if not (lowest <= self.rate <= highest or unknown):
+            raise _bad("rate", f"{lowest} to {highest} Hz", self.rate)
+        if self.kind != "samples" and not self.width:
+            raise _bad("width", "at least 1", self.width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,14 +98,71 @@ class Uncertain:
     threshold : float
         Smallest confidence (largest probability) of a label that counts as certain.
     coverage : float
-        Share of the clips of unheard training speakers that were certain.
+        Share of the clips of unseen training speakers that were certain.
     risk : float
         Share of those that were wrong all the same.
     """
 
-    threshold: float
-    coverage: float
-    risk: float
+    threshold: Share
+    coverage: Share
+    risk: Share
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class OutOfDomainDetector:
+    """Tells recordings that are far from the training data, by a Gaussian over embeddings.
+
+    Its covariance is of low rank (probabilistic principal components). The threshold is a quantile of
+    the distances of speakers that the fit had not seen, which are larger than those of its own.
+
+    Source: Tipping & Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61(3),
+    1999; Lee et al., "A simple unified framework for detecting out-of-distribution samples",
+    NeurIPS 2018.
+
+    Attributes
+    ----------
+    mean : ndarray of float32, shape (width,)
+    components : ndarray of float32, shape (rank, width)
+        Orthonormal directions of largest variance.
+    variances : ndarray of float32, shape (rank,)
+        Variance along each of them.
+    residual : float
+        Variance along every other direction.
+    threshold : float
+        Distance beyond which a recording is called far from the training data.
+    """
+
+    mean: Array
+    components: Array
+    variances: Array
+    residual: Positive
+    threshold: Annotated[float, Meta(ge=1e-6, le=1e30)]
+
+    def __post_init__(self) -> None:
+        _check_shape("mean", self.mean, None)
+        _check_shape("components", self.components, None, len(self.mean))
+        _check_shape("variances", self.variances, len(self.components))
+        if not (self.variances > 0).all():
+            raise ModelError("variances are not all positive")
+
+    def distance(self, embeddings: Array) -> Array:
+        """Mahalanobis distance of recordings from the training data, for any width alike.
+
+        Parameters
+        ----------
+        embeddings : ndarray of float32, shape (n_clips, width)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clips,)
+            Divided by the square root of the width: at least 0, around 1 for data like the training
+            data.
+        """
+        centred = np.asarray(embeddings, dtype=np.float64) - self.mean
+        along = centred @ self.components.T.astype(np.float64)
+        outside = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
+        squared = (along**2 / self.variances).sum(axis=1) + outside / self.residual
+        return np.asarray(np.sqrt(squared / centred.shape[1]), dtype=np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,10 +172,55 @@ class AdaptedHead:
     ``logits = standardised @ weights + bias``; used from :attr:`minimum_clips` on.
     """
 
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    temperature: float
-    minimum_clips: int
+    weights: Array
+    bias: Array
+    temperature: Temperature
+    minimum_clips: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingCorpus:
+    """A corpus that a model was trained on, with the speakers it heard."""
+
+    name: Text
+    n_clips: Count | None = None
+    speakers: tuple[Text, ...]
+    licence: Text = ""
+    citation: Text = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """Where a model comes from: its corpora, and the other items of the recipe that made it."""
+
+    corpora: tuple[TrainingCorpus, ...] = ()
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len({corpus.name for corpus in self.corpora}) < len(self.corpora):
+            raise ModelError("corpora: one has the name of another one")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Figures measured on one corpus: unweighted average recall with its interval, and others."""
+
+    corpus: Text = ""
+    protocol: Text = ""
+    uar: Share | None = None
+    uar_low: Share | None = None
+    uar_high: Share | None = None
+    accuracy: Share | None = None
+    n_clips: Count | None = None
+    others: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, **figures: Any) -> Measurement:
+        """The figures in their fields, those of any other name among :attr:`others`."""
+        return cls(**_apart(figures, _MEASURED, "others"))
+
+
+_MEASURED = {field.name for field in dataclasses.fields(Measurement)} - {"others"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,14 +238,11 @@ class Card:
     temperature : float
         Probabilities are ``softmax(logits / temperature)``.
     uncertain : Uncertain
-    domain : Domain or None
+    domain : OutOfDomainDetector or None
         Over embeddings.
     adapted : AdaptedHead or None
-    training : dict
-        ``corpora`` (list of ``name, licence, citation, n_clips, speakers``), ``seed``, and the other
-        items of the recipe that made it.
-    results : tuple of dict
-        Measured figures, each with ``corpus`` and ``protocol``.
+    training : Training
+    results : tuple of Measurement
     licence : str
         Under which the file may be used.
     notices : tuple of str
@@ -131,37 +252,51 @@ class Card:
     """
 
     name: str
-    emotions: tuple[str, ...]
+    emotions: tuple[Text, ...]
     input: Input
-    embedding_width: int
-    temperature: float
+    embedding_width: Width
+    temperature: Temperature
     uncertain: Uncertain
-    domain: Domain | None = None
+    domain: OutOfDomainDetector | None = None
     adapted: AdaptedHead | None = None
-    training: dict[str, Any] = dataclasses.field(default_factory=dict)
-    results: tuple[dict[str, Any], ...] = ()
-    licence: str = ""
-    notices: tuple[str, ...] = ()
-    emoscope: str = ""
+    training: Training = Training()
+    results: tuple[Measurement, ...] = ()
+    licence: Text = ""
+    notices: tuple[Text, ...] = ()
+    emoscope: Text = ""
+
+    def __post_init__(self) -> None:
+        if not _is_visible(self.name) or set(self.name) & NOT_IN_NAMES or self.name[0] == ".":
+            allowed = f"1 to {MAX_NAME} visible characters without '/', '\\' and ':'"
+            raise _bad("name", f"{allowed} and not beginning with '.'", self.name)
+        n_emotions = len(self.emotions)
+        if not 2 <= n_emotions <= MAX_EMOTIONS or len(set(self.emotions)) < n_emotions:
+            raise _bad("emotions", f"2 to {MAX_EMOTIONS} different names", self.emotions)
+        if not all(map(_is_visible, self.emotions)):
+            raise _bad("emotions", f"names of 1 to {MAX_NAME} visible characters", self.emotions)
+        if self.domain is not None:
+            _check_shape("domain.mean", self.domain.mean, self.embedding_width)
+        if self.adapted is not None:
+            width = self.embedding_width
+            _check_shape("adapted.weights", self.adapted.weights, width, n_emotions)
+            _check_shape("adapted.bias", self.adapted.bias, n_emotions)
 
     @property
     def speakers(self) -> dict[str, set[str]]:
         """The training speakers of every training corpus."""
-        return {c["name"]: set(c["speakers"]) for c in self.training.get("corpora", [])}
+        return {corpus.name: set(corpus.speakers) for corpus in self.training.corpora}
 
     def to_json(self) -> str:
         """The card as JSON text."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["input"] = dataclasses.asdict(self.input)
+        values = dataclasses.asdict(self)
         if self.input.preprocess is not None:
             values["input"]["preprocess"] = self.input.preprocess.spec
-        values["uncertain"] = dataclasses.asdict(self.uncertain)
-        for name in ("domain", "adapted"):
-            part = values[name]
-            values[name] = part and {
-                key: _encode(v) if isinstance(v, np.ndarray) else v for key, v in vars(part).items()
-            }
-        return json.dumps({"format": FORMAT, **values}, indent=1, ensure_ascii=False)
+        training = values["training"]
+        corpora = [_without_none(corpus) for corpus in training["corpora"]]
+        values["training"] = {"corpora": corpora, **training["recipe"]}
+        values["results"] = [_without_none(run) | run.pop("others") for run in values["results"]]
+        values = {"format": FORMAT, **values}
+        return json.dumps(values, indent=1, ensure_ascii=False, default=_encoded)
 
     @classmethod
     def from_json(cls, text: str) -> Card:
@@ -173,217 +308,86 @@ class Card:
             With what is wrong.
         """
         try:
-            values = json.loads(text, parse_constant=_refuse_constant)
-            if _SURROGATE.search(text):
-                # One half of a pair is no text: it could neither be written nor shown.
-                json.dumps(values, ensure_ascii=False).encode("utf-8")
-        except (ValueError, RecursionError) as error:
+            values = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise ModelError(f"the card is not valid JSON: {error}") from error
-        return _Reader(values).card()
-
-
-_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
-
-
-def _shows(text: str) -> bool:
-    """Whether a text can name something: short, not blank, and all of it visible."""
-    return bool(text.strip()) and len(text) <= LONGEST_NAME and text.isprintable()
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
-def _encode(array: NDArray[np.float32]) -> dict[str, Any]:
-    data = np.ascontiguousarray(array, dtype="<f4").tobytes()
-    return {"shape": list(array.shape), "float32": base64.b64encode(data).decode("ascii")}
-
-
-class _Reader:
-    """Takes values out of untrusted JSON; every method raises ModelError on what does not fit."""
-
-    def __init__(self, values: Any, place: str = "card") -> None:
         if not isinstance(values, dict):
-            raise ModelError(f"the card's {place} is not an object")
-        self.values, self.place = values, place
-
-    def _bad(self, key: str, wanted: str) -> ModelError:
-        found = repr(self.values.get(key))[:80]
-        return ModelError(f"{self.place}.{key} should be {wanted}; found {found}")
-
-    def number(self, key: str, low: float, high: float) -> float:
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._bad(key, "a number")
-        if not low <= value <= high or not math.isfinite(value):
-            raise self._bad(key, f"a number from {low:g} to {high:g}")
-        return float(value)
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        value = self.number(key, low, high)
-        if value != int(value):
-            raise self._bad(key, "a whole number")
-        return int(value)
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key, "")
-        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-            raise self._bad(key, f"a text of at most {LONGEST_TEXT} characters")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.values.get(key, [])
-        if not isinstance(value, list) or not all(
-            isinstance(item, str) and len(item) <= LONGEST_TEXT for item in value
-        ):
-            raise self._bad(key, "a list of texts")
-        return tuple(value)
-
-    def name(self, key: str) -> str:
-        """A text that can also name a file."""
-        value = self.text(key)
-        if not _shows(value) or not NOT_IN_NAMES.isdisjoint(value) or value.startswith("."):
-            raise self._bad(
-                key,
-                f"1 to {LONGEST_NAME} visible characters without '/', '\\' and ':' and not "
-                "beginning with '.'",
-            )
-        return value
-
-    def objects(self, key: str) -> tuple[dict[str, Any], ...]:
-        value = self.values.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self._bad(key, "a list of objects")
-        return tuple(value)
-
-    def part(self, key: str) -> _Reader:
-        return _Reader(self.values.get(key), f"{self.place}.{key}")
-
-    def array(self, key: str, *shape: int | None) -> NDArray[np.float32]:
-        """Finite float32 array; None in `shape` stands for any length."""
-        stored = self.part(key)
-        sizes, data = stored.values.get("shape"), stored.values.get("float32")
-        if (
-            not isinstance(sizes, list)
-            or not isinstance(data, str)
-            or len(sizes) != len(shape)
-            or not all(isinstance(n, int) and 0 < n <= MOST_VALUES for n in sizes)
-            or any(want not in (None, n) for want, n in zip(shape, sizes, strict=True))
-        ):
-            raise ModelError(f"{stored.place} should be an array of shape {shape}")
-        try:
-            found = np.frombuffer(base64.b64decode(data, validate=True), "<f4")
-        except (binascii.Error, ValueError) as error:
-            raise ModelError(f"{stored.place} is not base64: {error}") from error
-        if found.size != math.prod(sizes) or not np.isfinite(found).all():
-            raise ModelError(f"{stored.place} is not {sizes} finite numbers")
-        return found.reshape(sizes).astype(np.float32)
-
-    def card(self) -> Card:
-        if self.values.get("format") != FORMAT:
+            raise ModelError("the card is not an object")
+        if values.get("format") != FORMAT:
             raise ModelError(
-                f"the card has format {self.values.get('format')!r}; this emoscope reads format "
+                f"the card has format {values.get('format')!r}; this emoscope reads format "
                 f"{FORMAT}: a newer one may have written it"
             )
-        emotions = self.texts("emotions")
-        if not 2 <= len(emotions) <= MOST_EMOTIONS or len(set(emotions)) != len(emotions):
-            raise self._bad("emotions", f"2 to {MOST_EMOTIONS} different names")
-        if not all(map(_shows, emotions)):
-            raise self._bad("emotions", f"names of 1 to {LONGEST_NAME} visible characters")
-        width = self.integer("embedding_width", 1, MOST_VALUES)
-        return Card(
-            name=self.name("name"),
-            emotions=emotions,
-            input=self.part("input").input(),
-            embedding_width=width,
-            temperature=self.number("temperature", 1e-3, 1e3),
-            uncertain=self.part("uncertain").uncertain(),
-            domain=None if self.values.get("domain") is None else self.part("domain").domain(width),
-            adapted=None
-            if self.values.get("adapted") is None
-            else self.part("adapted").adapted(width, len(emotions)),
-            training=self.part("training").training(),
-            results=self.results(),
-            licence=self.text("licence"),
-            notices=self.texts("notices"),
-            emoscope=self.text("emoscope"),
-        )
+        try:
+            return msgspec.convert(_gathered(values), cls, dec_hook=_decoded)
+        except ValueError as error:
+            reason = str(error).replace("`$", "`card")
+            raise ModelError(f"the card is not valid: {reason}") from error
 
-    def input(self) -> Input:
-        kind = self.values.get("kind")
-        if kind not in ("samples", "features", "frames"):
-            raise self._bad("kind", "samples, features or frames")
-        if kind == "samples":
-            try:
-                prepared = preprocess.from_spec(self.values.get("preprocess"))
-            except (ValueError, TypeError) as error:
-                raise ModelError(f"{self.place}.preprocess: {error}") from error
-            return Input(
-                kind=kind,
-                rate=self.integer("rate", 4_000, 192_000),
-                preprocess=prepared,
-                shortest=self.number("shortest", 0.0, 60.0),
-                longest=self.number("longest", 0.1, 3600.0),
-            )
-        features = self.objects("features")
-        for feature in features:
-            if not isinstance(feature.get("name"), str) or not isinstance(
-                feature.get("spec"), dict
-            ):
-                raise self._bad("features", "a list of {name, spec}")
-        rate = self.integer("rate", MIN_RATE, MAX_RATE) if self.values.get("rate") else 0
-        width = self.integer("width", 1, MOST_VALUES)
-        return Input(kind=kind, rate=rate, features=features, width=width)
 
-    def uncertain(self) -> Uncertain:
-        names = ("threshold", "coverage", "risk")
-        return Uncertain(**{name: self.number(name, 0.0, 1.0) for name in names})
+def _is_visible(text: str) -> bool:
+    """Whether a text can name something: short, not blank, and all of it visible."""
+    return bool(text.strip()) and len(text) <= MAX_NAME and text.isprintable()
 
-    def domain(self, width: int) -> Domain:
-        components = self.array("components", None, width)
-        variances = self.array("variances", len(components))
-        if not (variances > 0).all():
-            raise ModelError(f"{self.place}.variances are not all positive")
-        return Domain(
-            mean=self.array("mean", width),
-            components=components,
-            variances=variances,
-            residual=self.number("residual", 1e-30, 1e30),
-            threshold=self.number("threshold", 1e-6, 1e30),
-        )
 
-    def adapted(self, width: int, n_emotions: int) -> AdaptedHead:
-        return AdaptedHead(
-            weights=self.array("weights", width, n_emotions),
-            bias=self.array("bias", n_emotions),
-            temperature=self.number("temperature", 1e-3, 1e3),
-            minimum_clips=self.integer("minimum_clips", 1, 1_000_000),
-        )
+def _bad(name: str, allowed: str, given: object) -> ModelError:
+    return ModelError(f"{name} should be {allowed}; found {repr(given)[:80]}")
 
-    def results(self) -> tuple[dict[str, Any], ...]:
-        found = self.objects("results")
-        for n, run in enumerate(found):
-            part = _Reader(run, f"{self.place}.results[{n}]")
-            for key in ("corpus", "protocol"):
-                part.text(key)
-            for key in MEASURED:
-                if run.get(key) is not None:
-                    part.number(key, 0.0, 1.0)
-            if run.get("n_clips") is not None:
-                part.integer("n_clips", 0, MOST_CLIPS)
-        return found
 
-    def training(self) -> dict[str, Any]:
-        names = [corpus.get("name") for corpus in self.objects("corpora")]
-        for n, corpus in enumerate(self.objects("corpora")):
-            part = _Reader(corpus, f"{self.place}.corpora[{n}]")
-            part.texts("speakers")
-            for key in ("name", "licence", "citation"):
-                part.text(key)
-            if "speakers" not in corpus or "name" not in corpus:
-                raise ModelError(f"{part.place} lacks its name or speakers")
-            if corpus.get("n_clips") is not None:
-                part.integer("n_clips", 0, MOST_CLIPS)
-            if names.count(corpus["name"]) > 1:
-                raise ModelError(f"{part.place} has the name of another one")
-        return dict(self.values)
+def _check_shape(name: str, array: Array, *shape: int | None) -> None:
+    """Raise unless an array has a shape; None stands for any length."""
+    if array.ndim != len(shape) or any(
+        length not in (None, found) for length, found in zip(shape, array.shape, strict=True)
+    ):
+        raise ModelError(f"{name} should be an array of shape {shape}; found {array.shape}")
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _gathered(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a file as the types above have them: what may have any name stands together."""
+    values = {**values}
+    if isinstance(given := values.get("input"), dict):
+        spec = given.get("preprocess")
+        try:
+            preprocess = level.from_spec(spec) if isinstance(spec, dict) else spec
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{error} - at `$.input.preprocess`") from error
+        values["input"] = {**given, "preprocess": preprocess}
+    if isinstance(training := values.get("training"), dict):
+        values["training"] = _apart(training, ["corpora"], "recipe")
+    if isinstance(results := values.get("results"), list):
+        values["results"] = [
+            _apart(run, _MEASURED, "others") if isinstance(run, dict) else run for run in results
+        ]
+    return values
+
+
+def _apart(values: dict[str, Any], known: Iterable[str], rest: str) -> dict[str, Any]:
+    others = {key: value for key, value in values.items() if key not in known}
+    return {**{key: values[key] for key in known if key in values}, rest: others}
+
+
+@dataclasses.dataclass(frozen=True)
+class _StoredArray:
+    """An array in a card; msgspec reads bytes from base64."""
+
+    shape: tuple[Annotated[int, Meta(ge=1, le=MAX_VALUES)], ...]
+    float32: bytes
+
+
+def _encoded(array: object) -> object:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{type(array).__name__} has no form in a card")
+    data = np.ascontiguousarray(array, dtype="<f4").tobytes()
+    return {"shape": array.shape, "float32": base64.b64encode(data).decode("ascii")}
+
+
+def _decoded(kind: object, value: object) -> Array:
+    stored = msgspec.convert(value, _StoredArray)
+    array = np.frombuffer(stored.float32, "<f4").astype(np.float32)
+    if array.size != math.prod(stored.shape) or not np.isfinite(array).all():
+        raise ValueError(f"Expected finite numbers of shape {stored.shape}")
+    return array.reshape(stored.shape)

@@ -384,7 +384,7 @@ def _features(card: Card) -> list[Feature]:
     chosen = []
     for entry in card.input.features:
         try:
-            feature = features.get(entry["name"])
+            feature = features.get(entry.name)
             # The card may come from anybody: it must not decide what is fetched from where.
             if isinstance(feature, Encoder):
                 feature = dataclasses.replace(feature, local=True)
@@ -393,9 +393,9 @@ def _features(card: Card) -> list[Feature]:
             raise ModelError(f"the model's features cannot be computed here: {error}") from error
         chosen.append(feature)
         # Through JSON, as the card was: tuples come back as lists.
-        if json.loads(json.dumps(spec)) != entry["spec"]:
+        if json.loads(json.dumps(spec)) != entry.spec:
             raise ModelError(
-                f"the model was trained on '{entry['name']}' as {entry['spec']}; this version of "
+                f"the model was trained on '{entry.name}' as {entry.spec}; this version of "
                 f"emoscope computes it as {spec}"
             )
     return chosen

@@ -27,7 +27,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .. import audio, modelfile, models
 from .._version import __version__
-from ..audio import level as preprocess
+from ..audio.level import TrimAndNormalise
 from ..corpus import Corpus
 from ..dataset import bundled
 from ..errors import AudioError, CorpusError, FeatureError
@@ -37,10 +37,17 @@ from ..evaluation.comparison import with_feature_blocks
 from ..features import get as get_feature
 from ..features.encoder import Encoder
 from ..features.table import Features
-from ..modelfile import calibration
-from ..modelfile.card import AdaptedHead, Card, Input
-from ..modelfile.domain import Domain
-from . import enrolment
+from ..modelfile.card import (
+    AdaptedHead,
+    Card,
+    FeatureSpec,
+    Input,
+    Measurement,
+    OutOfDomainDetector,
+    Training,
+    TrainingCorpus,
+)
+from . import calibration, enrolment
 from .linear import LinearForm, linear_form
 
 if TYPE_CHECKING:
@@ -151,7 +158,7 @@ def train(
         inner,
         name=title or name,
         given=given,
-        domain=Domain.fit(standardised, inner.folds),
+        domain=calibration.out_of_domain_detector(standardised, inner.folds),
         adapted=adapted,
         recipe={
             "model": name,
@@ -297,12 +304,12 @@ def graph_of(
             # The head is small and stays in single precision.
             return attach_head(compress(trunk, scheme) if scheme else trunk, linear), given
     described = tuple(
-        {"name": name, "spec": spec} for name, spec in zip(names, features.specs, strict=True)
+        FeatureSpec(name=name, spec=spec) for name, spec in zip(names, features.specs, strict=True)
     )
     kind, width = "features", mean.shape[0]
     if features.X is None:
         kind, width = "frames", mean.shape[0] // 2
-    given = Input(kind=kind, features=described, width=width)  # type: ignore[arg-type]
+    given = Input(kind=kind, features=described, width=width)
     graph = from_estimator(fitted, mean=mean, scale=scale)
     return compress(graph, scheme) if scheme else graph, given
 
@@ -325,9 +332,7 @@ def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input] | None:
     from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
     trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
-    level = (
-        preprocess.TrimAndNormalise() if prepared == {preprocess.TrimAndNormalise.name} else None
-    )
+    level = TrimAndNormalise() if prepared == {TrimAndNormalise.name} else None
     given = Input(
         kind="samples",
         rate=pretrained.RATE,
@@ -345,7 +350,7 @@ def describe(
     *,
     name: str,
     given: Input,
-    domain: Domain,
+    domain: OutOfDomainDetector,
     adapted: AdaptedHead | None,
     recipe: dict[str, Any],
     notices: Sequence[str] = (),
@@ -362,7 +367,7 @@ def describe(
         uncertain=calibration.uncertain(honest, inner.labels),
         domain=domain,
         adapted=adapted,
-        training={"corpora": provenance(corpus), **recipe},
+        training=Training(corpora=provenance(corpus), recipe=recipe),
         results=(expected(corpus, inner, honest),),
         licence="; ".join(dict.fromkeys(filter(None, corpus.licence.splitlines()))),
         notices=tuple(notices),
@@ -370,22 +375,22 @@ def describe(
     )
 
 
-def provenance(corpus: Corpus) -> list[dict[str, Any]]:
+def provenance(corpus: Corpus) -> tuple[TrainingCorpus, ...]:
     """Which corpora, speakers and numbers of clips trained a model."""
-    return [
-        {
-            "name": str(name),
-            "n_clips": len(table),
+    return tuple(
+        TrainingCorpus(
+            name=str(name),
+            n_clips=len(table),
             # Joined corpora prefix speakers with their name.
-            "speakers": sorted({s.removeprefix(f"{name}/") for s in table["speaker"]}),
-            "licence": corpus.licence,
-            "citation": corpus.citation,
-        }
+            speakers=tuple(sorted({s.removeprefix(f"{name}/") for s in table["speaker"]})),
+            licence=corpus.licence,
+            citation=corpus.citation,
+        )
         for name, table in corpus.table.groupby("corpus", sort=True)
-    ]
+    )
 
 
-def expected(corpus: Corpus, inner: Inner, honest: NDArray[np.float64]) -> dict[str, Any]:
+def expected(corpus: Corpus, inner: Inner, honest: NDArray[np.float64]) -> Measurement:
     """Figures on unheard training speakers, with 95 % intervals over speakers."""
     names = np.array(inner.emotions)
     true, predicted = names[inner.labels], names[inner.logits.argmax(axis=1)]
@@ -393,18 +398,18 @@ def expected(corpus: Corpus, inner: Inner, honest: NDArray[np.float64]) -> dict[
     interval = speaker_statistics.speaker_interval(true, predicted, speakers)
     before, after = (
         metrics.expected_calibration_error(true, np.exp(found), emotions=inner.emotions)
-        for found in (calibration.log_softmax(inner.logits), honest)
+        for found in (modelfile.log_softmax(inner.logits), honest)
     )
-    return {
-        "corpus": corpus.name,
-        "protocol": UNHEARD,
-        "folds": len(inner.folds),
-        "uar": metrics.uar(true, predicted),
-        "uar_low": interval.low,
-        "uar_high": interval.high,
-        "accuracy": metrics.accuracy(true, predicted),
-        "calibration_error_before": before,
-        "calibration_error": after,
-        "n_clips": len(true),
-        "n_speakers": len(np.unique(speakers)),
-    }
+    return Measurement.of(
+        corpus=corpus.name,
+        protocol=UNHEARD,
+        folds=len(inner.folds),
+        uar=metrics.uar(true, predicted),
+        uar_low=interval.low,
+        uar_high=interval.high,
+        accuracy=metrics.accuracy(true, predicted),
+        calibration_error_before=before,
+        calibration_error=after,
+        n_clips=len(true),
+        n_speakers=len(np.unique(speakers)),
+    )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..evaluation import metrics
-from ..modelfile import calibration
 from ..modelfile.card import AdaptedHead
 from ..models.adaptation import BatchStandardiser, standardise
+from . import calibration
 from .linear import linear_form
 
 Array = NDArray[np.float32]

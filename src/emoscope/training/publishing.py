@@ -57,7 +57,7 @@ def metadata(card: Card) -> dict[str, str]:
     values = json.loads(card.to_json())
     corpora = [
         {key: corpus[key] for key in ("name", "n_clips", "licence") if key in corpus}
-        for corpus in card.training.get("corpora", [])
+        for corpus in values["training"]["corpora"]
     ]
     return {
         "emoscope": card.emoscope,
@@ -109,7 +109,7 @@ def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
 
 def model_card(card: Card, file_name: str) -> str:
     """The card of a model as Markdown with the hub's metadata in front."""
-    corpora = card.training.get("corpora", [])
+    corpora = card.training.corpora
     lines = [f"# {card.name}", ""]
     lines += [f"Recognises emotion in speech: {', '.join(card.emotions)}.", "", "## Use", ""]
     lines += ["```sh", "pip install emoscope", f"emoscope predict speech.wav --model {file_name}"]
@@ -117,10 +117,10 @@ def model_card(card: Card, file_name: str) -> str:
     lines += [f"- {line}" for line in _signature(card).split("\n")]
     lines += ["", "## Trained on", ""]
     for corpus in corpora:
-        count = f", {corpus['n_clips']} clips" if "n_clips" in corpus else ""
+        count = "" if corpus.n_clips is None else f", {corpus.n_clips} clips"
         lines.append(
-            f"- {corpus['name']}{count} of {len(corpus['speakers'])} speakers. "
-            f"Licence: {corpus.get('licence') or 'not stated'}. {corpus.get('citation', '')}".strip()
+            f"- {corpus.name}{count} of {len(corpus.speakers)} speakers. "
+            f"Licence: {corpus.licence or 'not stated'}. {corpus.citation}".strip()
         )
     lines += ["", "## Measured on speakers it had not heard", ""]
     lines += _results(card) or ["Nothing was measured."]
@@ -145,14 +145,14 @@ def _results(card: Card) -> list[str]:
     rows = ["| corpus | protocol | UAR (95 % interval over speakers) | accuracy | clips |"]
     rows.append("|---|---|---|---|---|")
     for run in card.results:
-        low, high = run.get("uar_low"), run.get("uar_high")
+        low, high = run.uar_low, run.uar_high
         span = "" if low is None or high is None else f" ({low:.3f}–{high:.3f})"
         cells = [
-            str(run.get("corpus", "")),
-            str(run.get("protocol", "")),
-            "" if run.get("uar") is None else f"{run['uar']:.3f}{span}",
-            "" if run.get("accuracy") is None else f"{run['accuracy']:.3f}",
-            str(run.get("n_clips", "")),
+            run.corpus,
+            run.protocol,
+            "" if run.uar is None else f"{run.uar:.3f}{span}",
+            "" if run.accuracy is None else f"{run.accuracy:.3f}",
+            "" if run.n_clips is None else str(run.n_clips),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
@@ -193,14 +193,14 @@ def _front(card: Card) -> dict[str, Any]:
     results = [
         {
             "task": {"type": "audio-classification", "name": "Speech emotion recognition"},
-            "dataset": {"type": run["corpus"], "name": f"{run['corpus']}, {run['protocol']}"},
+            "dataset": {"type": run.corpus, "name": f"{run.corpus}, {run.protocol}"},
             "metrics": [
-                {"type": "recall", "name": "UAR", "value": round(run["uar"], 4)},
-                {"type": "accuracy", "name": "accuracy", "value": round(run["accuracy"], 4)},
+                {"type": "recall", "name": "UAR", "value": round(run.uar, 4)},
+                {"type": "accuracy", "name": "accuracy", "value": round(run.accuracy, 4)},
             ],
         }
         for run in card.results
-        if all(run.get(key) is not None for key in ("corpus", "protocol", "uar", "accuracy"))
+        if run.corpus and run.protocol and run.uar is not None and run.accuracy is not None
     ]
     if results:
         front["model-index"] = [{"name": card.name, "results": results}]

@@ -1,0 +1,169 @@
+"""Constant-Q chroma: energy in the twelve pitch classes, from filters of equal relative bandwidth.
+
+Seven octaves from C1 (32.7 Hz) with 36 filters each. The filters of one octave serve all of them,
+because the signal is resampled to half the rate from octave to octave: C. Schoerkhuber and
+A. Klapuri, "Constant-Q transform toolbox for music processing", Sound and Music Computing
+Conference, 2010. Filters are Hann-windowed complex tones, applied as the few bins of their spectra
+that hold 99 % of their magnitude. Values are those of librosa 0.11's ``chroma_cqt`` with its
+defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import scipy.fft
+import soxr
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from . import filters
+
+N_OCTAVES = 7
+BINS_PER_OCTAVE = 36
+HOP = 512
+LOWEST = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)
+"""C1 in Hz, MIDI note 24; A 440 Hz is note 69."""
+
+RATIO = 2.0 ** (2 / BINS_PER_OCTAVE)
+BANDWIDTH = (RATIO - 1) / (RATIO + 1)
+"""Relative bandwidth of a filter whose neighbours are one bin away on each side."""
+
+HANN_BANDWIDTH = 1.50018310546875
+"""Noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
+
+DROPPED = 0.01
+"""Fraction of a filter's summed magnitude that its spectrum may lose."""
+
+BLOCK = 1024
+"""Frames transformed at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OctaveFilters:
+    """The filters of the highest octave, as spectra.
+
+    Attributes
+    ----------
+    halvings : int
+        How often the rate is halved before the highest octave is analysed.
+    n_fft : int
+        Samples that a filter sees at that rate.
+    bins : slice
+        The bins that any filter uses.
+    weights : tuple of sparse arrays of complex64 [shape=(36, n_bins)]
+        For each octave from the highest down: one row per filter, lowest first.
+    scale : ndarray of float32 [shape=(36, 1)]
+        What the magnitudes are multiplied by: filters that span more samples add up more.
+    """
+
+    halvings: int
+    n_fft: int
+    bins: slice
+    weights: tuple[csr_array, ...]
+    scale: NDArray[np.float32]
+
+
+def highest_frequency(tuning: float) -> float:
+    """Upper edge in Hz of the highest filter's band; the rate must be more than twice that."""
+    top = LOWEST * 2.0 ** (N_OCTAVES + (tuning - 1) / BINS_PER_OCTAVE)
+    return float(top * (1 + 0.5 * HANN_BANDWIDTH * BANDWIDTH))
+
+
+@functools.lru_cache(maxsize=256)
+def octave_filters(rate: int, tuning: float) -> OctaveFilters:
+    """Filters for clips of this rate and tuning (in fractions of a 36th octave)."""
+    spare = math.ceil(math.log2(rate / 2 / highest_frequency(tuning))) - 2
+    # HOP is 2**9; the lowest octave must keep a whole number of samples per frame.
+    halvings = min(max(0, spare), HOP.bit_length() - N_OCTAVES)
+    nominal = rate / 2**halvings
+    steps = np.arange(BINS_PER_OCTAVE) + (N_OCTAVES - 1) * BINS_PER_OCTAVE + tuning
+    frequencies = LOWEST * 2.0 ** (steps / BINS_PER_OCTAVE)
+    lengths = nominal / (BANDWIDTH * frequencies)
+    n_fft = 2 ** math.ceil(math.log2(lengths[0]))
+    tones = np.zeros((BINS_PER_OCTAVE, n_fft), dtype=np.complex64)
+    for tone, length, frequency in zip(tones, lengths, frequencies, strict=True):
+        time = np.arange(-length // 2, length // 2) / nominal
+        window = filters.hann(len(time))
+        start = (n_fft - len(time)) // 2
+        tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * (
+            window / window.sum()
+        )
+    tones *= lengths[:, None] / n_fft
+    spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
+    used = np.flatnonzero(spectra.any(axis=0))
+    bins = slice(int(used[0]), int(used[-1]) + 1)
+    highest = csr_array(spectra[:, bins])
+    weights = tuple(
+        (highest * np.float64(2 ** (octave / 2))).astype(np.complex64)
+        for octave in range(N_OCTAVES)
+    )
+    scale = (1 / np.sqrt(lengths))[:, None].astype(np.float32)
+    return OctaveFilters(halvings, n_fft, bins, weights, scale)
+
+
+def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Set the smallest values of each row to zero, up to ``DROPPED`` of its summed magnitude."""
+    magnitude = np.abs(spectra)
+    ranked = np.sort(magnitude, axis=1)
+    share = np.cumsum(ranked / ranked.sum(axis=1, keepdims=True), axis=1)
+    least = np.take_along_axis(ranked, np.argmin(share < DROPPED, axis=1)[:, None], axis=1)
+    return np.where(magnitude >= least, spectra, np.complex64(0))
+
+
+def chroma(samples: NDArray[np.float32], rate: int, tuning: float) -> NDArray[np.float32]:
+    """Magnitude in each pitch class, C first.
+
+    Parameters
+    ----------
+    samples : ndarray of float32 [shape=(n_samples,)]
+        The clip.
+    rate : int
+        Its sample rate in Hz, more than twice :func:`highest_frequency`.
+    tuning : float
+        Deviation from A = 440 Hz in fractions of a 36th octave.
+
+    Returns
+    -------
+    ndarray of float32 [shape=(n_frames, 12)]
+        Not normalised.
+    """
+    bank = octave_filters(rate, tuning)
+    samples, hop = _reduce(samples, 2**bank.halvings), HOP // 2**bank.halvings
+    n_frames = 1 + len(samples) // hop
+    total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for octave in range(N_OCTAVES):
+        total += _octave(samples, hop, bank, octave, n_frames)
+        if octave < N_OCTAVES - 1:
+            samples, hop = _reduce(samples, 2), hop // 2
+    # Each pitch class takes the filter at its centre and one on each side.
+    thirds = np.roll(total, 1, axis=0).reshape(12, BINS_PER_OCTAVE // 12, n_frames)
+    return np.asarray(thirds.sum(axis=1).T)
+
+
+def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """A fraction of the rate, as much more power: octaves keep their level."""
+    if factor == 1:
+        return samples
+    wanted = -(-len(samples) // factor)
+    reduced = soxr.resample(samples, factor, 1, quality="HQ")[:wanted]
+    reduced /= np.sqrt(1 / factor)
+    return np.pad(reduced, (0, wanted - len(reduced)))
+
+
+def _octave(
+    samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
+) -> NDArray[np.float32]:
+    """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
+    values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for start in range(0, n_frames, BLOCK):
+        stop = min(start + BLOCK, n_frames)
+        frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)
+        spectra = np.fft.rfft(frames, axis=1)[:, bank.bins]
+        response = bank.weights[octave] @ spectra.T.astype(np.complex64, order="C")
+        np.abs(response, out=values[:, start:stop])
+    # A filter of each octave further down spans twice the time.
+    return values * (bank.scale * np.float32(2 ** (-octave / 2)))

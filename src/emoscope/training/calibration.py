@@ -1,0 +1,154 @@
+"""Fits what a card says about confidence: a temperature, when a label is uncertain, what is far.
+
+All of it is fitted on clips of speakers whom the model that classified them had not heard; a
+network's own training clips would make it look surer than it is on anybody else.
+
+Source: Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wiener, "On
+the foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk); of the
+detector see :class:`emoscope.modelfile.card.OutOfDomainDetector`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..modelfile import log_softmax
+from ..modelfile.card import OutOfDomainDetector, Uncertain
+
+Embeddings = NDArray[np.float32]
+Logits = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Fold = tuple[Indices, Indices]
+
+COVERAGE = 0.8
+"""Share of unseen speakers' clips that should get a label without reservation."""
+RANK = 32
+"""Directions with a variance of their own in the Gaussian of the detector, at most."""
+QUANTILE = 0.99
+"""Share of unseen training clips that lie within the detector's threshold."""
+_LOWEST, _HIGHEST = -3.0, 3.0
+"""Natural logarithms of the temperatures searched: 0.05 to 20."""
+
+
+def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:
+    """Mean negative log-probability of the right emotion, in nats."""
+    chosen = log_softmax(logits / temperature)[np.arange(len(labels)), labels]
+    return float(-chosen.mean())
+
+
+def temperature(logits: Logits, labels: Indices) -> float:
+    """The temperature that makes held-out labels most probable.
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (n_clips, n_emotions)
+        Of unseen speakers.
+    labels : ndarray of int, shape (n_clips,)
+        Column of the right emotion.
+
+    Returns
+    -------
+    float
+        0.05 to 20; probabilities are ``softmax(logits / temperature)``.
+    """
+    from scipy.optimize import minimize_scalar
+
+    best = minimize_scalar(
+        lambda logarithm: log_loss(logits, labels, float(np.exp(logarithm))),
+        bounds=(_LOWEST, _HIGHEST),
+        method="bounded",
+    )
+    return float(np.exp(best.x))
+
+
+def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> Logits:
+    """Calibrated log-probabilities in which no fold's labels served for its own temperature.
+
+    Parameters
+    ----------
+    logits, labels
+        As for :func:`temperature`.
+    tests : sequence of index arrays
+        The clips of each fold.
+    """
+    result = log_softmax(logits)
+    for test in tests:
+        others = np.setdiff1d(np.concatenate(tests), test)
+        result[test] = log_softmax(logits[test] / temperature(logits[others], labels[others]))
+    return result
+
+
+def uncertain(
+    log_probabilities: Logits, labels: Indices, *, coverage: float = COVERAGE
+) -> Uncertain:
+    """The rule that leaves the given share of clips certain, with the share of them that is wrong.
+
+    Parameters
+    ----------
+    log_probabilities : ndarray of float, shape (n_clips, n_emotions)
+        Calibrated, of unseen speakers.
+    labels : ndarray of int, shape (n_clips,)
+    coverage : float
+        In (0, 1].
+    """
+    confidence = np.exp(log_probabilities.max(axis=1))
+    threshold = float(np.quantile(confidence, 1.0 - coverage))
+    certain = confidence >= threshold
+    wrong = log_probabilities.argmax(axis=1) != labels
+    return Uncertain(
+        threshold=threshold, coverage=float(certain.mean()), risk=float(wrong[certain].mean())
+    )
+
+
+def out_of_domain_detector(
+    embeddings: Embeddings,
+    folds: Iterable[Fold],
+    *,
+    rank: int = RANK,
+    quantile: float = QUANTILE,
+) -> OutOfDomainDetector:
+    """Fit the detector of recordings that are far from the training clips.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (n_clips, width)
+    folds : iterable of (train, test) index arrays
+        Speaker-disjoint; their test distances give the threshold.
+    rank, quantile
+        As :data:`RANK` and :data:`QUANTILE`.
+    """
+    held_out = [
+        _gaussian(embeddings[train], rank).distance(embeddings[test]) for train, test in folds
+    ]
+    whole = _gaussian(embeddings, rank)
+    threshold = float(np.quantile(np.concatenate(held_out), quantile))
+    return dataclasses.replace(whole, threshold=threshold)
+
+
+def _gaussian(embeddings: Embeddings, rank: int) -> OutOfDomainDetector:
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    centred = embeddings - mean
+    n_clips, width = centred.shape
+    rank = max(1, min(rank, n_clips - 2, width - 1))
+    if n_clips < width:
+        # The eigenvectors of the smaller Gram matrix give those of the covariance.
+        values, vectors = np.linalg.eigh(centred @ centred.T / n_clips)
+        values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+        components = (vectors / np.sqrt(np.maximum(values, 1e-12) * n_clips)).T @ centred
+    else:
+        values, vectors = np.linalg.eigh(centred.T @ centred / n_clips)
+        values, components = values[::-1][:rank], vectors[:, ::-1][:, :rank].T
+    total = (centred**2).sum() / n_clips
+    residual = max((total - values.sum()) / max(1, width - rank), 1e-6 * total / width, 1e-12)
+    return OutOfDomainDetector(
+        mean=mean.astype(np.float32),
+        components=components.astype(np.float32),
+        # A direction that happened to vary less than the rest would make its noise look far.
+        variances=np.maximum(values, residual).astype(np.float32),
+        residual=float(residual),
+        threshold=float("inf"),
+    )
