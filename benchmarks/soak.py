@@ -170,7 +170,7 @@ def measure(minutes):
             while time.monotonic() < load.stop:
                 seen.append(watched(process))
                 time.sleep(1)
-            time.sleep(35)  # idle connections end by themselves
+            time.sleep(35)  # the last clients that hold an idle connection have left
             after = watched(process)
             ended = process.poll()
             left = [path.name for path in Path(scratch).iterdir()]
