@@ -147,9 +147,9 @@ class Manifests:
     """The first byte chooses the kind of table."""
 
     def __init__(self, folder):
-        from emoscope.corpus import manifests
+        from emoscope import corpus
 
-        self.manifests, self.folder = manifests, folder
+        self.corpus, self.folder = corpus, folder
 
     def seeds(self):
         import pandas as pd
@@ -172,8 +172,7 @@ class Manifests:
             (self.folder / "db.yaml").write_bytes(HEADER)
         elif name == "db.yaml":
             (self.folder / "db.files.csv").write_text("file,emotion,speaker\na.wav,happy,s1\n")
-        found = self.manifests.find(self.folder if name.startswith("db") else self.folder / name)
-        self.manifests.read(found)
+        self.corpus.load(self.folder if name.startswith("db") else self.folder / name)
 
 
 class Models:

@@ -7,13 +7,13 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emoscope.prediction import Predictor
 
 if TYPE_CHECKING:
-    from emoscope.server.guard import Guard
+    from fastapi import FastAPI
 
 BOUNDARY = "----emoscope"
 
@@ -32,7 +32,7 @@ class Running(NamedTuple):
     """Address of a running server, and the application it runs in this process."""
 
     port: int
-    app: Guard | None = None
+    app: FastAPI | None = None
 
     @property
     def address(self) -> str:
@@ -65,17 +65,12 @@ def multipart(*files: tuple[str, bytes]) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(
-    predictor: Predictor, *, proxies: Sequence[str] = (), **limits: Any
-) -> Iterator[Running]:
+def serving(predictor: Predictor, **limits: Any) -> Iterator[Running]:
     """Serve one model until the block is left."""
     from emoscope import server
-    from emoscope.server.connection import Server
-    from emoscope.server.limits import Limits
 
-    bounds = Limits(**limits)
-    app = server.create_app({"level": predictor}, limits=bounds)
-    running = Server(server.configuration(app, host="127.0.0.1", port=0, proxies=proxies))
+    app = server.create_app({"level": predictor}, limits=server.Limits(**limits))
+    running = server.Server(app, host="127.0.0.1", port=0)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:

@@ -16,6 +16,7 @@ from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result
 from emoscope.evaluation.run import Run
+from emoscope.features.table import Features
 from emoscope.protocols import EMOBOX_RAVDESS
 
 RATE = 16_000
@@ -337,10 +338,12 @@ def test_inflation_is_what_voices_give_away():
     X = np.c_[X, 20 * np.eye(12)[speakers], X[:, :, None].repeat(1, 2).reshape(360, -1) ** 2]
     X = np.c_[X, (np.eye(12)[speakers][:, :, None] * X[:, None, :20]).reshape(360, -1)]
     test = rng.random(360) < 0.25
-    found = inflation.estimate(X, emotions, speakers.astype(str), test=test)
-    assert found["claimed"] > 0.9
-    assert found["honest"] < 0.6
-    assert found["inflation"] == pytest.approx(found["claimed"] - found["honest"])
+    columns = tuple(f"mfcc_{n}" for n in range(X.shape[1]))
+    data = Features([f"{n}" for n in range(360)], [{"name": "mfcc"}], columns, X=X.astype("f4"))
+    measured = inflation.estimate(data, emotions, speakers.astype(str), test=test, jobs=1)
+    assert measured.claimed > 0.9
+    assert measured.honest < 0.6
+    assert measured.inflation == pytest.approx(measured.claimed - measured.honest)
 
 
 def test_inflation_of_a_leaking_split_with_recordings(clean):
@@ -349,10 +352,10 @@ def test_inflation_of_a_leaking_split_with_recordings(clean):
     table.to_csv(folder / "leaky.csv", index=False)
     outcome = audit(folder / "leaky.csv", jobs=1)
     assert outcome.inflation is not None
-    assert 0 <= outcome.inflation["honest"] <= 1
-    assert "on unheard speakers" in outcome.verdict
+    assert 0 <= outcome.inflation.honest <= 1
+    assert "on unseen speakers" in outcome.verdict
     saved = json.loads(outcome.save(folder / "audit.json").read_text())
-    assert saved["inflation"]["model"] == outcome.inflation["model"]
+    assert saved["inflation"]["model"] == outcome.inflation.model
 
 
 def test_fingerprints_are_found_among_many(tmp_path):

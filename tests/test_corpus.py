@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from emoscope import corpus, labels
 from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat
-from emoscope.corpus import references as manifest_files
+from emoscope.corpus import tables as manifest_files
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
 
 
@@ -498,7 +498,7 @@ def test_pipes_are_not_waited_for(tmp_path):
     with pytest.raises(CorpusError, match="no audio file"):
         corpus.load(tmp_path)
     with pytest.raises(CorpusError, match="not a regular file"):
-        manifest_files.read_rows(tmp_path / "metadata.csv")
+        manifest_files.read(tmp_path / "metadata.csv")
 
 
 # --- EmoBox and Hugging Face ----------------------------------------------------------------------
@@ -800,6 +800,6 @@ def test_text_in_another_encoding_is_named(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_comma_at_the_end_of_rows_leaves_quoted_text_alone(tmp_path, end):
     text = f'file,emotion,text{end}a.wav,sad,"one,\ntwo",{end}b.wav,happy,three,{end}'
-    read = manifest_files.read_rows(csv(tmp_path, text))
+    read = manifest_files.read(csv(tmp_path, text))
     assert [row["text"].replace("\r", "") for row in read] == ["one,\ntwo", "three"]
     assert [row["emotion"] for row in read] == ["sad", "happy"]

@@ -1,9 +1,8 @@
-"""The container of features: selection, rows, and the round trip through Parquet."""
+"""The container of features: selection and rows."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from emoscope.errors import FeatureError
@@ -54,33 +53,6 @@ def test_rows(make) -> None:
     assert len(chosen) == 2
     for row, source in zip(chosen.values, (2, 0), strict=True):
         np.testing.assert_array_equal(row, table.values[source])
-
-
-@pytest.mark.parametrize("make", [vector, ragged])
-def test_parquet_round_trip(make, tmp_path) -> None:
-    table = make()
-    again = Features.load(table.save(tmp_path / "features.parquet"))
-    assert (again.clips, again.specs, again.columns) == (table.clips, table.specs, table.columns)
-    assert (again.kind, again.widths) == (table.kind, table.widths)
-    for one, other in zip(again.values, table.values, strict=True):
-        assert one.dtype == np.float32
-        np.testing.assert_array_equal(one, other)
-
-
-def test_vector_file_is_a_plain_table(tmp_path) -> None:
-    table = vector()
-    plain = pd.read_parquet(table.save(tmp_path / "features.parquet"))
-    assert list(plain.columns) == ["clip", *table.columns]
-    assert plain["mel_2"].dtype == np.float32
-
-
-def test_other_files_are_refused(tmp_path) -> None:
-    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "other.parquet")
-    (tmp_path / "broken.parquet").write_bytes(b"nothing")
-    with pytest.raises(FeatureError, match="not a table of features"):
-        Features.load(tmp_path / "other.parquet")
-    with pytest.raises(FeatureError, match="not a readable Parquet file"):
-        Features.load(tmp_path / "broken.parquet")
 
 
 def test_shapes_must_agree() -> None:

@@ -19,8 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import audio, corpus, modelfile
-from emoscope.errors import AudioError, EmoscopeError, FeatureError
-from emoscope.features.table import Features
+from emoscope.errors import AudioError, EmoscopeError
 from emoscope.prediction import Predictor
 from emoscope.training import publishing
 
@@ -150,35 +149,6 @@ def test_any_value_anywhere_in_a_card_is_checked(data, tmp_path, monkeypatch):
     names = {"README.md", "config.json", "model.onnx", f"{model.card.name}.emoscope"}
     assert names <= {found.name for found in (tmp_path / "any").iterdir()}
     assert {found.name for found in tmp_path.iterdir()} == {"any", "any.emoscope"}
-
-
-@pytest.mark.parametrize(
-    "notes",
-    [
-        b"no JSON",
-        b"\xff",
-        b"[" * 100_000,
-        b'{"format": 1}',
-        b'{"format": 1, "specs": [], "columns": ["a"], "widths": [1.5]}',
-        b'{"format": 1, "specs": [1], "columns": ["a"], "widths": [1]}',
-        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["b"], "widths": [1]}',
-        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["a"], "widths": [2]}',
-        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": "a", "widths": [1]}',
-        b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["clip"], "widths": [1]}',
-    ],
-)
-def test_a_table_of_features_that_describes_itself_wrongly_is_refused(tmp_path, notes):
-    table = pa.table({"clip": ["x"], "a": [0.5]})
-    path = tmp_path / "features.parquet"
-    parquet.write_table(table.replace_schema_metadata({b"emoscope": notes}), path)
-    with pytest.raises(FeatureError):
-        Features.load(path)
-    for missing in ("clip", "a"):
-        good = b'{"format": 1, "specs": [{"name": "mfcc"}], "columns": ["a"], "widths": [1]}'
-        described = table.drop_columns([missing]).replace_schema_metadata({b"emoscope": good})
-        parquet.write_table(described, path)
-        with pytest.raises(FeatureError, match="damaged"):
-            Features.load(path)
 
 
 # --- found by fuzzing -----------------------------------------------------------------------------

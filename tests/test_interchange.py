@@ -373,7 +373,7 @@ def test_a_full_disk_leaves_no_half_recording(own, tmp_path, monkeypatch):
     writing.write(own, folder, format="huggingface")
     kept = {path: path.read_bytes() for path in (folder / "audio").iterdir()}
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(writing, "_read", refuse)
+    monkeypatch.setattr(writing.shutil, "copyfile", refuse)
     with pytest.raises(CorpusError, match="No space left"):
         writing.write(own, folder, format="huggingface")
     assert {path: path.read_bytes() for path in (folder / "audio").iterdir()} == kept

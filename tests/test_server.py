@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import http.client
 import io
 import json
 import logging
@@ -32,8 +30,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
-from emoscope.server.guard import Guard
-from emoscope.server.limits import Limits
+from emoscope.server.limits import Guard, Limits, Load
 from emoscope.server.monitoring import Monitor
 from serving import BOUNDARY, Running, multipart, serving
 
@@ -64,9 +61,8 @@ def server(predictor: Predictor) -> Iterator[Running]:
 def strict(predictor: Predictor) -> Iterator[Running]:
     """A server with small limits."""
     with serving(
-        predictor, bytes=300_000, files=3, seconds=8.0, pause=0.5, upload_seconds=1.5,
-        at_once=6, at_once_each=4, workers=1,
-    ) as running:  # fmt: skip
+        predictor, bytes=300_000, files=3, seconds=8.0, upload_seconds=1.5, at_once=4, workers=1
+    ) as running:
         yield running
 
 
@@ -85,10 +81,15 @@ def test_predict_is_the_same_as_in_python(
 
 
 @pytest.mark.parametrize("format", ["FLAC", "OGG", "MP3", "AIFF", "CAF", "W64"])
-def test_formats_are_told_by_content(server: Running, format: str) -> None:
+def test_formats_are_told_by_content(
+    server: Running, predictor: Predictor, tmp_path: Path, format: str
+) -> None:
     content = encoded(voice(2.0), format)
     answer = server.upload("/api/predict", ("speech.txt", content))
     assert answer.status == 200, answer.body
+    (tmp_path / "speech.txt").write_bytes(content)
+    expected = predictor.predict(tmp_path / "speech.txt").to_dict()
+    assert answer.json["predictions"] == [{**expected, "file": "speech.txt"}]
 
 
 def test_formats_that_only_ffmpeg_reads(server: Running, tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ def guarded(hosts: tuple[str, ...], **headers: str) -> int:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    guard = Guard(app, limits=Limits(), monitor=Monitor(), hosts=hosts)
+    guard = Guard(app, load=Load(Limits(), Monitor()), hosts=hosts)
     headers = {"content-length": "0", **headers}
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
@@ -358,7 +359,7 @@ def test_too_large_too_many_too_long(strict: Running) -> None:
     assert large.status == 413 and "0.3 MB" in large.json["error"]
     for count in (4, 40):
         many = strict.upload("/api/predict", *[("a.wav", b"x")] * count)
-        assert many.status == 413 and "at most 3" in many.json["error"]
+        assert many.status == 400 and "files is 3" in many.json["error"]
     long = strict.upload("/api/predict", ("a.flac", encoded(np.tile(voice(3.0), 3), "FLAC")))
     assert long.status == 422 and "longer than the limit of 8 s" in long.json["error"]
 
@@ -389,40 +390,13 @@ def test_slow_uploads_are_cut_off(strict: Running, wait: float) -> None:
     assert time.monotonic() - started < 4
 
 
-def test_idle_connections_are_closed(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emoscope.server.connection.PATIENCE", 0.2)
-    with (
-        serving(predictor) as running,
-        socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection,
-    ):
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: loc")
-        assert connection.recv(100) == b""
-
-
-def test_a_connection_that_asks_again_and_again_stays(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("emoscope.server.connection.PATIENCE", 1.0)
-    with serving(predictor) as running:
-        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-        with contextlib.closing(connection):
-            connection.connect()
-            own = connection.sock.getsockname()
-            started = time.monotonic()
-            while time.monotonic() - started < 4:
-                connection.request("GET", "/api/health")
-                assert connection.getresponse().read()
-                assert connection.sock.getsockname() == own
-                time.sleep(0.1)
-
-
 def test_more_than_can_be_done_is_refused(strict: Running) -> None:
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
         answers = list(
             pool.map(lambda _: strict.upload("/api/predict", ("a.wav", SPEECH)), range(24))
         )
     statuses = {answer.status for answer in answers}
-    assert 200 in statuses and statuses <= {200, 429, 503}
+    assert 200 in statuses and statuses <= {200, 503}
     for answer in answers:
         if answer.status != 200:
             assert answer.headers["retry-after"] == "1"
@@ -490,17 +464,20 @@ def test_metrics_count_what_was_done(predictor: Predictor) -> None:
             if all(part in answer.body for part in counted):
                 break
             time.sleep(0.01)
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
     text = answer.body.decode()
     values = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE))
-    assert values['emoscope_requests_total{path="/api/predict",status="200"}'] == "1"
-    assert values['emoscope_requests_total{path="/api/predict",status="422"}'] == "1"
-    assert values['emoscope_requests_total{path="other",status="404"}'] == "1"
-    assert values['emoscope_recordings_total{outcome="predicted"}'] == "1"
-    assert values['emoscope_recordings_total{outcome="refused"}'] == "2"
+    counts = {
+        'emoscope_requests_total{path="/api/predict",status="200"}': 1,
+        'emoscope_requests_total{path="/api/predict",status="422"}': 1,
+        'emoscope_requests_total{path="other",status="404"}': 1,
+        'emoscope_recordings_total{outcome="predicted"}': 1,
+        'emoscope_recordings_total{outcome="refused"}': 2,
+        'emoscope_request_seconds_count{path="/api/predict"}': 2,
+        "emoscope_in_flight": 0,
+    }
+    assert {name: float(values[name]) for name in counts} == counts
     assert float(values["emoscope_audio_seconds_total"]) == pytest.approx(3.0)
-    assert values['emoscope_request_seconds_count{path="/api/predict"}'] == "2"
-    assert values["emoscope_in_flight"] == "0"
 
 
 def test_metrics_are_valid_prometheus(server: Running) -> None:

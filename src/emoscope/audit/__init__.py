@@ -15,18 +15,21 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import compute
 from ..errors import AudioError
 from ..files import write_atomically
 from . import checks, fingerprint, sources
-from .checks import Found, Severity
+from .checks import Evidence, Severity
+
+if TYPE_CHECKING:
+    from .inflation import Inflation
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
 
 #: Pieces of evidence that a finding lists; it always says how many there are.
-MOST_EVIDENCE = 50
+MAX_EVIDENCE = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        E.g. ``"shared-speakers"``.
+        One of :data:`emoscope.audit.checks.KINDS`, e.g. ``"shared-speakers"``.
     severity : {"leak", "caution", "note"}
         See the module.
     text : str
@@ -44,17 +47,17 @@ class Finding:
     count : int
         How many pieces of evidence there are.
     evidence : list of dict
-        The first :data:`MOST_EVIDENCE` of them; with ``fold`` where there are several.
+        The first :data:`MAX_EVIDENCE` of them; with ``fold`` where there are several.
     """
 
     kind: str
     severity: Severity
     text: str
     count: int
-    evidence: list[dict[str, Any]]
+    evidence: list[Evidence]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Audit:
     """The outcome of :func:`audit`.
 
@@ -68,8 +71,8 @@ class Audit:
         Leaks first.
     rejected : list of AudioError
         Recordings that could not be read.
-    inflation : dict or None
-        What the split flatters by, from :func:`emoscope.audit.inflation.estimate`.
+    inflation : Inflation or None
+        What the split flatters by, from :mod:`emoscope.audit.inflation`.
     """
 
     source: str
@@ -78,8 +81,8 @@ class Audit:
     n_test: int
     n_recordings: int
     findings: list[Finding]
-    rejected: list[AudioError] = dataclasses.field(default_factory=list)
-    inflation: dict[str, Any] | None = None
+    rejected: list[AudioError]
+    inflation: Inflation | None = None
 
     @property
     def leaks(self) -> bool:
@@ -89,22 +92,17 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        leaks = [f for f in self.findings if f.severity == "leak"]
-        cautions = [f for f in self.findings if f.severity == "caution"]
+        leaks = [finding.text for finding in self.findings if finding.severity == "leak"]
+        cautions = [finding.text for finding in self.findings if finding.severity == "caution"]
         if leaks:
-            said = "It leaks: " + " ".join(f.text for f in leaks)
-            if self.inflation:
-                said += (
-                    f" A {self.inflation['model']} scores {self.inflation['claimed']:.3f} UAR on "
-                    f"this split and {self.inflation['honest']:.3f} on unheard speakers."
-                )
-            return said
-        checked = "" if self.n_recordings else " No recording was at hand to compare."
+            measured = f" {self.inflation.sentence}" if self.inflation else ""
+            return f"It leaks: {' '.join(leaks)}{measured}"
+        unchecked = "" if self.n_recordings else " No recording was at hand to compare."
         if cautions:
-            return f"No leak found. With caution: {' '.join(f.text for f in cautions)}{checked}"
-        return f"No leak found.{checked}"
+            return f"No leak found. With caution: {' '.join(cautions)}{unchecked}"
+        return f"No leak found.{unchecked}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Everything, JSON-serialisable."""
         return {
             "source": self.source,
@@ -116,7 +114,7 @@ class Audit:
             "n_recordings": self.n_recordings,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
             "rejected": [{"file": e.path, "reason": e.reason} for e in self.rejected],
-            "inflation": self.inflation,
+            "inflation": dataclasses.asdict(self.inflation) if self.inflation else None,
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -149,14 +147,10 @@ def audit(
     audio : path, optional
         Folder below which recordings are looked for that are not where the source says.
     inflation : bool
-        Whether a split that leaks is also measured: one model on it and on unheard speakers. Needs
+        Whether a split that leaks is also measured: one model on it and on unseen speakers. Needs
         the recordings, emotions and speakers.
     seed, jobs, cluster, progress
         As everywhere; `progress` gets recordings done and in all.
-
-    Returns
-    -------
-    Audit
 
     Raises
     ------
@@ -164,36 +158,37 @@ def audit(
         When the source does not say what trains and what tests.
     """
     splits = sources.read(source, test, audio=audio)
-    paths = sorted({path for split in splits for path in split.clips["path"] if path})
-    prints, rejected = _fingerprints(paths, jobs, cluster, progress)
-    readable = [path for path in paths if path in prints]
-    matches = fingerprint.matches([prints[path] for path in readable])
-    pairs = [(readable[m.first], readable[m.second], m) for m in matches]
-    found = [(split.name, found) for split in splits for found in checks.of_split(split, pairs)]
-    found += [("", one) for one in checks.of_record(splits[0].record)]
-    first = splits[0].clips["side"].value_counts()
-    outcome = Audit(
+    prints, rejected = _fingerprints(splits, jobs, cluster, progress)
+    paths = list(prints)
+    matches = fingerprint.matches(list(prints.values()))
+    pairs = [(paths[match.first], paths[match.second], match) for match in matches]
+    findings = _findings(splits, pairs)
+    measured: Inflation | None = None
+    if inflation and any(finding.severity == "leak" for finding in findings):
+        from .inflation import of_split
+
+        measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
+    sides = splits[0].clips["side"].value_counts()
+    return Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
-        n_train=int(first["train"]),
-        n_test=int(first["test"]),
-        n_recordings=len(readable),
-        findings=_findings(found, len(splits)),
+        n_train=int(sides["train"]),
+        n_test=int(sides["test"]),
+        n_recordings=len(prints),
+        findings=findings,
         rejected=rejected,
+        inflation=measured,
     )
-    if inflation and outcome.leaks:
-        from . import inflation as inflations
-
-        outcome.inflation = inflations.of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
-    return outcome
 
 
 def _fingerprints(
-    paths: Sequence[str],
+    splits: Sequence[sources.Split],
     jobs: int | None,
     cluster: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, fingerprint.Fingerprint], list[AudioError]]:
+    """The fingerprint of every recording that can be read, by path, sorted."""
+    paths = sorted({path for split in splits for path in split.clips["path"] if path})
     prints: dict[str, fingerprint.Fingerprint] = {}
     rejected: list[AudioError] = []
     outcomes = compute.run(fingerprint.fingerprint, paths, jobs=jobs, cluster=cluster)
@@ -206,25 +201,26 @@ def _fingerprints(
             prints[paths[n]] = outcome
         if progress is not None:
             progress(done, len(paths))
-    return prints, rejected
+    return {path: prints[path] for path in sorted(prints)}, rejected
 
 
-def _findings(found: Sequence[tuple[str, Found]], n_splits: int) -> list[Finding]:
-    """One finding per kind over all splits, the most severe first."""
-    by_kind: dict[str, list[tuple[str, Found]]] = {}
-    for name, one in found:
-        by_kind.setdefault(one.kind, []).append((name, one))
-    made = []
+def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:
+    """One finding for each kind over all splits, the most severe first."""
+    by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
+    for split in splits:
+        for kind, evidence in checks.of_split(split, pairs).items():
+            by_kind.setdefault(kind, []).append((split.name, evidence))
+    for kind, evidence in checks.of_record(splits[0].record).items():
+        by_kind[kind] = [("", evidence)]
+    findings = []
     for kind, parts in by_kind.items():
-        first = parts[0][1]
-        distinct = {json.dumps(piece, sort_keys=True) for _, one in parts for piece in one.evidence}
-        text = first.one if len(distinct) == 1 else first.many.format(n=len(distinct))
-        if n_splits > 1 and parts[0][0]:
-            text = f"{text[:-1]} (in {len(parts)} of {n_splits} folds)."
+        distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
+        text = checks.sentence(kind, parts[0][1], len(distinct))
+        if len(splits) > 1 and parts[0][0]:
+            text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
         evidence = [
-            {"fold": name, **piece} if name else piece
-            for name, one in parts
-            for piece in one.evidence
+            {"fold": name, **piece} if name else piece for name, part in parts for piece in part
         ]
-        made.append(Finding(kind, first.severity, text, len(distinct), evidence[:MOST_EVIDENCE]))
-    return sorted(made, key=lambda finding: SEVERITIES.index(finding.severity))
+        severity = checks.KINDS[kind].severity
+        findings.append(Finding(kind, severity, text, len(distinct), evidence[:MAX_EVIDENCE]))
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

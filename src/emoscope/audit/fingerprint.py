@@ -25,25 +25,19 @@ from .. import audio
 RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
 WINDOW = 2048  # 256 ms: neighbouring words change slowly, so alignment need not be exact
-LOWEST, HIGHEST = 250.0, 3800.0  # the band that every codec and telephone keeps
+MIN_HZ, MAX_HZ = 250.0, 3800.0  # the band that every codec and telephone keeps
 N_BANDS = 34  # 33 differences between bands, of which 32 bits remain
-#: Frames this far below a clip's loudest one are silence and say nothing.
-SILENT_DB = 40.0
+SILENT_DB = 40.0  # frames this far below a clip's loudest one are silence and say nothing
 #: Each word is looked up by these parts of it, so that a few wrong bits do not hide it.
 MASKS = (0x00FFFFF0, 0xFFFFF000, 0x000FFFFF, 0xFF000FFF)
-#: Words that more frames than this share are not characteristic; they are not looked up.
-MOST_ALIKE = 24
-#: Alignments with fewer common words are chance.
-FEWEST_VOTES = 3
+MAX_ALIKE = 24  # words that more frames share are not characteristic; they are not looked up
+MIN_VOTES = 3  # alignments with fewer common words are chance
 #: Two recordings of one sound differ in a smaller share of their bits (at most 0.14 after coding at
 #: 64 kbit/s or noise 20 dB below), repetitions by one speaker in 0.21 or more, strangers in half.
-LARGEST_DIFFERENCE = 0.18
-#: A frame that differs in a larger share of its bits does not belong to a passage in common.
-PASSAGE_LIMIT = 0.3
-#: Frames, 0.8 s, that must sound in both.
-FEWEST_FRAMES = 66
-#: Share of a recording's sounding frames that counts as all of it.
-WHOLE = 0.85
+MAX_DIFFERENCE = 0.18
+PASSAGE_LIMIT = 0.3  # a frame that differs in a larger share of its bits is of no common passage
+MIN_FRAMES = 66  # 0.8 s, that must sound in both
+WHOLE = 0.85  # share of a recording's sounding frames that counts as all of it
 
 Relation = Literal["identical", "same", "excerpt", "overlap"]
 
@@ -52,14 +46,8 @@ Relation = Literal["identical", "same", "excerpt", "overlap"]
 class Fingerprint:
     """What is kept of a recording.
 
-    Attributes
-    ----------
-    digest : str
-        Of the decoded samples without leading and trailing zeros: equal for identical audio.
-    words : ndarray of uint32, shape (n_frames,)
-        The bits of each frame.
-    sounding : ndarray of bool, shape (n_frames,)
-        Which frames are not silence.
+    ``digest`` is of the decoded samples without leading and trailing zeros: equal for identical
+    audio. ``words`` are the bits of each frame, ``sounding`` tells which frames are not silence.
     """
 
     digest: str
@@ -69,19 +57,11 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Match:
-    """Two recordings that hold the same sound.
+    """Two recordings, by their positions, that hold the same sound.
 
-    Attributes
-    ----------
-    first, second : int
-        Positions of the recordings.
-    relation : str
-        ``identical`` samples, the ``same`` sound throughout, one an ``excerpt`` of the other, or an
-        ``overlap`` of both.
-    difference : float
-        Share of bits that differ where both sound, 0 to 0.5.
-    shift : float
-        Seconds by which the sound begins later in the first than in the second.
+    ``identical`` samples, the ``same`` sound throughout, one an ``excerpt`` of the other, or an
+    ``overlap`` of both; ``difference`` is the share of bits that differ where both sound, 0 to 0.5,
+    ``shift`` the seconds by which the sound begins later in the first than in the second.
     """
 
     first: int
@@ -92,49 +72,33 @@ class Match:
 
 
 def fingerprint(path: str) -> Fingerprint:
-    """Fingerprint a recording.
-
-    Raises
-    ------
-    AudioError
-        When it cannot be read.
-    """
+    """Fingerprint a recording; raises :class:`AudioError` when it cannot be read."""
     signal = audio.load(path)
     steps = np.rint(signal.samples * 32768.0).astype("<i4")
-    heard = np.flatnonzero(steps)
-    steps = steps[heard[0] : heard[-1] + 1] if len(heard) else steps[:0]
+    nonzero = np.flatnonzero(steps)
+    steps = steps[nonzero[0] : nonzero[-1] + 1] if len(nonzero) else steps[:0]
     digest = hashlib.blake2b(steps.tobytes() + str(signal.rate).encode(), digest_size=16)
     words, sounding = _words(audio.resample(signal, RATE).samples)
     return Fingerprint(digest.hexdigest(), words, sounding)
 
 
 def matches(prints: Sequence[Fingerprint]) -> list[Match]:
-    """All pairs of recordings that hold the same sound.
-
-    Parameters
-    ----------
-    prints : sequence of Fingerprint
-
-    Returns
-    -------
-    list of Match
-        In the order of their positions, the first the smaller.
-    """
+    """All pairs of recordings that hold the same sound, in order, the first position the smaller."""
     by_digest: dict[str, list[int]] = {}
     for position, mark in enumerate(prints):
         by_digest.setdefault(mark.digest, []).append(position)
-    found = {
+    pairs = {
         (first, second): Match(first, second, "identical", 0.0, 0.0)
         for alike in by_digest.values()
         for n, first in enumerate(alike)
         for second in alike[n + 1 :]
     }
     for first, second, shift in _candidates(prints):
-        if (first, second) not in found:
+        if (first, second) not in pairs:
             match = _compared(prints, first, second, shift)
             if match is not None:
-                found[first, second] = match
-    return [found[pair] for pair in sorted(found)]
+                pairs[first, second] = match
+    return [pairs[pair] for pair in sorted(pairs)]
 
 
 def _words(samples: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
@@ -143,7 +107,7 @@ def _words(samples: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     power = np.abs(scipy.fft.rfft(frames * window, axis=1)) ** 2
-    edges = np.geomspace(LOWEST, HIGHEST, N_BANDS + 1) * WINDOW / RATE
+    edges = np.geomspace(MIN_HZ, MAX_HZ, N_BANDS + 1) * WINDOW / RATE
     starts = np.round(edges).astype(np.intp)
     bands = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
     # The floor hides what quantisation and coding leave in the gaps between sounds.
@@ -166,7 +130,7 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     words = np.concatenate([p.words[frames] for p, frames in zip(prints, at, strict=True)])
     votes = [_votes(words & np.uint32(mask), owner, frame) for mask in MASKS]
     pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    chosen = counts >= FEWEST_VOTES
+    chosen = counts >= MIN_VOTES
     pairs, counts = pairs[chosen], counts[chosen]
     best: dict[tuple[int, int], tuple[int, int]] = {}
     for (first, second, shift), count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -183,18 +147,18 @@ def _votes(
     keys, owner, frame = keys[order], owner[order], frame[order]
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
     sizes = np.diff(np.r_[starts, len(keys)])
-    rare = np.repeat(sizes <= MOST_ALIKE, sizes)
+    rare = np.repeat(sizes <= MAX_ALIKE, sizes)
     keys, owner, frame = keys[rare], owner[rare], frame[rare]
-    found = []
-    for distance in range(1, MOST_ALIKE):
+    votes = []
+    for distance in range(1, MAX_ALIKE):
         n = max(len(keys) - distance, 0)
         same = (keys[:n] == keys[distance:]) & (owner[:n] != owner[distance:])
         left = np.flatnonzero(same)
         right = left + distance
         swap = owner[left] > owner[right]
         left, right = np.where(swap, right, left), np.where(swap, left, right)
-        found.append(np.stack([owner[left], owner[right], frame[left] - frame[right]], axis=1))
-    return np.concatenate(found)
+        votes.append(np.stack([owner[left], owner[right], frame[left] - frame[right]], axis=1))
+    return np.concatenate(votes)
 
 
 def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int) -> Match | None:
@@ -203,15 +167,15 @@ def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int
     best = (1.0, 0, 0)
     for moved in (shift - 1, shift, shift + 1):
         start, stop = max(0, moved), min(len(a.words), len(b.words) + moved)
-        if stop - start < FEWEST_FRAMES:
+        if stop - start < MIN_FRAMES:
             continue
         both = a.sounding[start:stop] & b.sounding[start - moved : stop - moved]
         wrong = a.words[start:stop][both] ^ b.words[start - moved : stop - moved][both]
         difference, n = _passage(np.bitwise_count(wrong) / 32.0)
-        if n >= FEWEST_FRAMES and difference < best[0]:
+        if n >= MIN_FRAMES and difference < best[0]:
             best = (difference, n, moved)
     difference, n, moved = best
-    if difference > LARGEST_DIFFERENCE:
+    if difference > MAX_DIFFERENCE:
         return None
     whole = [n >= WHOLE * int(p.sounding.sum()) for p in (a, b)]
     relation: Relation = "same" if all(whole) else "excerpt" if any(whole) else "overlap"
@@ -219,10 +183,10 @@ def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int
 
 
 def _passage(differences: NDArray[np.float64]) -> tuple[float, int]:
-    """Mean difference and length of the stretch of frames that agrees best.
+    """Mean difference and length of the run of frames that agrees best.
 
-    The stretch with the largest sum of what each frame stays below a limit, so that a passage in
-    common is found inside recordings that are otherwise unlike.
+    The run with the largest sum of what each frame stays below a limit, so that a passage in common
+    is found inside recordings that are otherwise unlike.
     """
     if not len(differences):
         return 1.0, 0

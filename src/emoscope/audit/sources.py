@@ -1,10 +1,9 @@
 """What an audit is given: which clips train and which test, read from whatever says so.
 
-A source is a manifest with a column of splits (or of folds, each of which is tested once), an
-audformat database, an audio folder as Hugging Face lays it out, a folder
-with EmoBox-style ``…train….jsonl`` and ``…test….jsonl`` files (one pair, or one per subfolder), two
-files (lists of recordings, one per line, or manifests), or the folder of a saved result. Nothing is
-left out: a clip that is listed twice is what an audit looks for.
+A source is whatever :mod:`emoscope.corpus.rows` reads with a column of splits (or of folds, each of
+which is tested once), a folder with EmoBox-style ``…train….jsonl`` and ``…test….jsonl`` files (one
+pair, or one per subfolder), two files (lists of recordings, one per line, or manifests), or the
+folder of a saved result. Nothing is left out: a clip that is listed twice is what an audit looks for.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from typing import Any
 import pandas as pd
 
 from .. import corpora
-from ..corpora.base import list_audio
+from ..corpora.base import Row, list_audio
 from ..corpora.folders import SPLITS
-from ..corpus import audformat, manifests
-from ..corpus.manifests import ALIASES, as_text, split_in
-from ..corpus.references import SUFFIXES, read_rows, read_text
+from ..corpus import audformat, rows
+from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
-from ..files import printable
 from ..labels import canonical
 
 COLUMNS = (
@@ -33,6 +30,8 @@ COLUMNS = (
 )  # fmt: skip
 #: Names of a column of folds.
 FOLD_NAMES = ("fold", "cv_fold", "kfold")
+
+_TRAIN_OR_TEST = {True: "test", False: "train"}
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,7 @@ def read(
     *,
     audio: str | os.PathLike[str] | None = None,
 ) -> list[Split]:
-    """Read the splits of a source.
-
-    Parameters
-    ----------
-    source : path
-        See the module; the training side when `test` is given.
-    test : path, optional
-        A second file: the test side.
-    audio : path, optional
-        Folder below which recordings are looked for that are not where the source says.
+    """Read the splits of a source; the parameters are those of :func:`emoscope.audit.audit`.
 
     Raises
     ------
@@ -90,57 +80,56 @@ def read(
         splits = [_joined("", {"train": path, "test": Path(test)})]
     elif path.is_dir() and (path / "results.json").is_file():
         splits = _result(path)
-    elif path.name == audformat.HEADER:
-        splits = _manifest(path)
-    elif path.is_dir():
-        splits = _folder(path) or _manifest(path)
+    elif path.is_dir() or path.name == audformat.HEADER:
+        splits = _pairs(path) or _by_column(path, _listed(_files(path)))
     else:
-        splits = _by_column(path, _listed(path))
-    places = _Places(audio)
-    return [Split(s.name, _completed(s.clips, places), s.record) for s in splits]
+        splits = _by_column(path, _listed([path]))
+    recordings = _Recordings(audio)
+    return [Split(s.name, _completed(s.clips, recordings), s.record) for s in splits]
 
 
-def _joined(name: str, sides: Mapping[str, Path]) -> Split:
-    """A split whose sides are files of their own."""
-    parts = [_listed(file).assign(side=side) for side, file in sides.items()]
-    return Split(name, pd.concat(parts, ignore_index=True))
-
-
-def _folder(folder: Path) -> list[Split]:
-    """One split per folder that holds a training and a test file, as EmoBox has them; or none."""
-    found: dict[Path, dict[str, Path]] = {}
-    for file in sorted(folder.rglob("*.jsonl")):
-        side = split_in(file.stem)
-        if side in ("train", "test") and file.is_file():
-            found.setdefault(file.parent, {})[side] = file
-    pairs = {place: sides for place, sides in found.items() if set(sides) == {"train", "test"}}
-    several = len(pairs) > 1
-    return [_joined(place.name if several else "", sides) for place, sides in pairs.items()]
-
-
-def _manifest(source: Path) -> list[Split]:
-    """The splits of an audformat database, or of a folder as Hugging Face lays it out."""
-    files = manifests.find(source)
+def _files(source: Path) -> list[Path]:
+    files = rows.find(source)
     if files is None:
         raise CorpusError(
             f"{source}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl nor "
             "another manifest"
         )
-    if files[0].name == audformat.HEADER:
-        rows = audformat.read(files[0].parent).rows
-        return _by_column(files[0], _as_listed([_renamed(row) for row in rows], files[0]))
-    parts = []
-    for file in files:
-        part = _listed(file)
-        told = split_in(file.stem) or split_in(file.parent.name)
-        parts.append(part if "split" in part else part.assign(split=told))
-    return _by_column(source, pd.concat(parts, ignore_index=True).fillna(""))
+    return files
+
+
+def _listed(files: Sequence[Path]) -> pd.DataFrame:
+    """The rows of a source as a table."""
+    listing = rows.read(files, labelled=False)
+    if not listing.rows:
+        raise CorpusError(f"{files[0]}: no clip")
+    table = pd.DataFrame(listing.rows, dtype=object).fillna("")
+    places = zip(table["path"], table["file"], strict=True)
+    table["path"] = _texts(path if os.path.isfile(path) else file for path, file in places)
+    return table.rename(columns={"label": "emotion"})
+
+
+def _pairs(folder: Path) -> list[Split]:
+    """One split per folder that holds a training and a test file, as EmoBox has them; or none."""
+    sides: dict[Path, dict[str, Path]] = {}
+    for file in sorted(folder.rglob("*.jsonl")):
+        side = split_in(file.stem)
+        if side in ("train", "test") and file.is_file():
+            sides.setdefault(file.parent, {})[side] = file
+    pairs = {place: files for place, files in sides.items() if set(files) == {"train", "test"}}
+    return [_joined(place.name if len(pairs) > 1 else "", files) for place, files in pairs.items()]
+
+
+def _joined(name: str, sides: Mapping[str, Path]) -> Split:
+    """A split whose sides are files of their own."""
+    parts = [_listed([file]).assign(side=side) for side, file in sides.items()]
+    return Split(name, pd.concat(parts, ignore_index=True))
 
 
 def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
     """The splits that one column of a table tells."""
     if "split" in clips and clips["split"].ne("").any():
-        side = clips["split"].str.lower().map(SPLITS)
+        side = clips["split"].map(SPLITS)
         unknown = sorted(set(clips.loc[side.isna(), "split"]) - {""})
         if unknown:
             raise CorpusError(
@@ -157,15 +146,8 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
     folds = sorted(set(clips[fold]) - {""})
     if not folds:
         raise CorpusError(f"{file}: the column '{fold}' is empty")
-    return [
-        _both_sides(
-            file, Split(value, clips.assign(side=(clips[fold] == value).map(_TRAIN_OR_TEST)))
-        )
-        for value in folds
-    ]
-
-
-_TRAIN_OR_TEST = {True: "test", False: "train"}
+    sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
+    return [_both_sides(file, Split(value, clips.assign(side=sides[value]))) for value in folds]
 
 
 def _both_sides(file: Path, split: Split) -> Split:
@@ -175,54 +157,18 @@ def _both_sides(file: Path, split: Split) -> Split:
     return split
 
 
-def _listed(file: Path) -> pd.DataFrame:
-    """The rows of a list or a manifest, with the column names of an audit and values as text."""
-    if file.suffix.lower() not in SUFFIXES:
-        lines = read_text(file).splitlines()
-        rows = [{"path": text} for text in map(str.strip, lines) if text and text[0] != "#"]
-    else:
-        rows = [_renamed(row) for row in read_rows(file)]
-    return _as_listed(rows, file)
-
-
-def _as_listed(rows: Sequence[Mapping[str, str]], file: Path) -> pd.DataFrame:
-    """Rows as a table whose paths are as seen from here."""
-    if not rows:
-        raise CorpusError(f"{file}: no clip")
-    table = pd.DataFrame(rows, dtype=object)
-    if "path" not in table:
-        raise CorpusError(f"{file}: no column of files; it may be: {', '.join(ALIASES['path'])}")
-    table["path"] = _texts(_placed(path, file) for path in table["path"])
-    return table
-
-
-def _renamed(raw: Mapping[str, Any]) -> dict[str, str]:
-    row = {printable(str(key).strip().lower()): as_text(v) for key, v in raw.items()}
-    for column, names in ALIASES.items():
-        name = next((name for name in names if name in row), None)
-        if name is not None:
-            row["emotion" if column == "label" else column] = row[name]
-    return {key: value if key == "path" else printable(value) for key, value in row.items()}
-
-
-def _placed(path: str, file: Path) -> str:
-    """The path as seen from here: relative ones start at the manifest or a folder above it."""
-    bases = [file.parent, *file.resolve().parents[1:5]]
-    return next((str(base / path) for base in bases if (base / path).is_file()), path)
-
-
 def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
     protocol = result.protocol
-    rows = result.rows(result.leaderboard()[0].model)
-    clips = rows[["clip", "speaker", "emotion"]].assign(path="")
-    if "text" in rows:
-        clips["text"] = rows["text"]
+    tested_clips = result.rows(result.leaderboard()[0].model)
+    clips = tested_clips[["clip", "speaker", "emotion"]].assign(path="")
+    if "text" in tested_clips:
+        clips["text"] = tested_clips["text"]
     recorded = {str(f["fold"]): f for f in _fold_records(folder, result, protocol)}
     splits = []
-    for fold in dict.fromkeys(rows["fold"]):
-        tested = rows["fold"] == fold
+    for fold in dict.fromkeys(tested_clips["fold"]):
+        tested = tested_clips["fold"] == fold
         record = recorded.get(str(fold), {})
         table = clips.assign(side=tested.map(_TRAIN_OR_TEST))
         if "train_speakers" in record:
@@ -241,9 +187,9 @@ def _result(folder: Path) -> list[Split]:
     return splits
 
 
-def _fold_records(folder: Path, result: Result, protocol: str) -> list[dict[str, Any]]:
+def _fold_records(folder: Path, result: Result, protocol: str) -> list[Mapping[str, Any]]:
     folds = result.config.get("folds", {})
-    records: list[dict[str, Any]] = folds.get(protocol, []) if isinstance(folds, dict) else []
+    records: list[Mapping[str, Any]] = folds.get(protocol, []) if isinstance(folds, dict) else []
     if not isinstance(records, list) or not all(map(_is_record, records)):
         raise CorpusError(
             f"{folder}: not a saved result: what it records of its folds names no speakers"
@@ -251,12 +197,13 @@ def _fold_records(folder: Path, result: Result, protocol: str) -> list[dict[str,
     return records
 
 
-def _is_record(record: Any) -> bool:
-    known = isinstance(record, dict) and "fold" in record
-    return known and isinstance(record.get("train_speakers", []), list)
+def _is_record(record: object) -> bool:
+    if not isinstance(record, dict) or "fold" not in record:
+        return False
+    return isinstance(record.get("train_speakers", []), list)
 
 
-class _Places:
+class _Recordings:
     """Finds recordings below a folder by the last parts of their paths."""
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
@@ -264,47 +211,39 @@ class _Places:
         for path in list_audio(folder)[0] if folder is not None else []:
             self.by_stem.setdefault(path.stem, []).append(path)
 
-    def find(self, path: str, clip: str) -> str:
-        """A recording of that path or clip; empty when there is none, or several fit alike."""
+    def find(self, path: str, name: str) -> str:
+        """The recording at that path or of that name; empty when none or several fit alike."""
         if path and Path(path).is_file():
             return path
-        wanted = PurePath(path or clip)
-        found = self.by_stem.get(wanted.stem) or self.by_stem.get(wanted.name) or []
-        if len(found) > 1:
-            found = [p for p in found if p.parts[-2:-1] == wanted.parts[-2:-1]]
-        return str(found[0]) if len(found) == 1 else ""
+        wanted = PurePath(name)
+        same = self.by_stem.get(wanted.stem) or self.by_stem.get(wanted.name) or []
+        if len(same) > 1:
+            same = [p for p in same if p.parts[-2:-1] == wanted.parts[-2:-1]]
+        return str(same[0]) if len(same) == 1 else ""
 
 
-def _completed(clips: pd.DataFrame, places: _Places) -> pd.DataFrame:
+def _completed(clips: pd.DataFrame, recordings: _Recordings) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
     table = clips.reindex(columns=[*COLUMNS, "corpus"]).reset_index(drop=True)
     for column in ("clip", "path", "speaker", "emotion", "text", "corpus"):
         table[column] = table[column].astype(object).where(table[column].notna(), "")
     for column in ("start", "end"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
-    named = [
-        PurePath(path or clip) for path, clip in zip(table["path"], table["clip"], strict=True)
-    ]
-    told = _told_by_names(named)
-    for column in ("clip", "speaker", "emotion", "text"):
-        if told and (table[column] == "").any():
-            fill = [row.get(column, "") for row in told]
-            pairs = zip(table[column], fill, strict=True)
-            table[column] = _texts(have or new for have, new in pairs)
+    names = [path or clip for path, clip in zip(table["path"], table["clip"], strict=True)]
+    told = _told_by_names([PurePath(name) for name in names])
+    for column in ("clip", "speaker", "emotion", "text") if told else ():
+        pairs = zip(table[column], told, strict=True)
+        table[column] = _texts(value or row.get(column, "") for value, row in pairs)
     table["emotion"] = _texts(canonical(label) or label for label in table["emotion"])
     table["identity"] = table["clip"]
     table["clip"] = table["clip"].where(table["clip"] != "", table["path"])
     if table["corpus"].nunique() > 1 and (table["corpus"] != "").all():
-        known = table["speaker"] != ""
-        table["speaker"] = (table["corpus"] + "/" + table["speaker"]).where(known, "")
-        own = table["identity"] != ""
-        table["identity"] = (table["corpus"] + "/" + table["identity"]).where(own, "")
-    found = [places.find(path, clip) for path, clip in table[["path", "clip"]].to_numpy()]
-    named_as = zip(found, table["path"], table["clip"], strict=True)
-    table["listed"] = _texts(
-        os.path.realpath(at) if at else path or clip for at, path, clip in named_as
-    )
-    table["path"] = _texts(found)
+        for column in ("speaker", "identity"):
+            known = table[column] != ""
+            table[column] = (table["corpus"] + "/" + table[column]).where(known, "")
+    table["path"] = _texts(map(recordings.find, table["path"], names))
+    places = zip(table["path"], names, strict=True)
+    table["listed"] = _texts(os.path.realpath(path) if path else name for path, name in places)
     return table[list(COLUMNS)]
 
 
@@ -313,13 +252,12 @@ def _texts(values: Iterable[str]) -> pd.Series[str]:
     return pd.Series(list(values), dtype=object)
 
 
-def _told_by_names(paths: Sequence[PurePath]) -> list[Mapping[str, Any]]:
+def _told_by_names(paths: Sequence[PurePath]) -> list[Row]:
     """What the known corpus says whose rule most of the names follow; empty when none fits."""
-    best: list[Mapping[str, Any]] = []
+    best: list[Row] = []
     n_best = len(paths) // 2
     for info in corpora.registry.members().values():
-        rows: list[Mapping[str, Any]] = [info.row(path) or {} for path in paths]
-        n_told = sum(bool(row) for row in rows)
-        if n_told > n_best:
-            best, n_best = rows, n_told
+        told = [info.row(path) or {} for path in paths]
+        if (n_told := sum(map(bool, told))) > n_best:
+            best, n_best = told, n_told
     return best

@@ -76,13 +76,6 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A host name it may be addressed by; repeatable."),
     ] = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A web server in front, believed about its clients' addresses; repeatable.",
-        ),
-    ] = None,
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
     from .. import server
@@ -100,12 +93,14 @@ def serve(
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     said = f"emoscope is at {address} (stop with Ctrl+C)"
     server.run(
-        models or None, host=host, port=port, hosts=name or (), proxies=proxy or (),
+        server.create_app(models or None, hosts=(host, *(name or ()))),
+        host=host,
+        port=port,
         ready=lambda: terminal.status.print(said, markup=False),
         ending=lambda: terminal.status.print(
             "waiting up to 10 s for what is in work; Ctrl+C ends it at once", markup=False
         ),
-    )  # fmt: skip
+    )
 
 
 @command(

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 
 import pandas as pd
 
 from .. import corpora
+from ..audio.opening import STORES, URL, refusal
 from ..corpora import CorpusInfo, folders
-from ..corpora.base import COLUMNS, Row, list_audio
+from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
+from ..files import printable
 from ..labels import EMOTIONS, canonical, in_order
-from . import manifests
+from . import rows
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "combine", "load"]
 
@@ -149,7 +151,7 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     ----------
     source : str or path-like
         A folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
-        manifest as :mod:`emoscope.corpus.manifests` reads it.
+        manifest as :mod:`emoscope.corpus.rows` reads it.
     labels : mapping of str to str, optional
         Words of the manifest or names of the folders → emotions, for words emoscope does not know.
 
@@ -168,17 +170,8 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     for emotion in (labels or {}).values():
         if emotion not in EMOTIONS:
             raise UnknownNameError("emotion", emotion, EMOTIONS)
-    found = manifests.find(source)
-    if found is not None:
-        contents = manifests.read(found, labels=labels)
-        known = corpora.registry.members().get(contents.name)
-        return Corpus(
-            name=contents.name,
-            table=contents.table,
-            licence=contents.licence or (known.licence if known else ""),
-            citation=known.citation if known else "",
-            rejected=contents.rejected,
-        )
+    if files := rows.find(source):
+        return _load_rows(files, labels or {})
     root = Path(source)
     if root.is_dir():
         return _load_folder(root, labels)
@@ -227,15 +220,16 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
     """The corpus whose file names most of a folder's clips follow, else emotions by folder."""
     paths, rejected = list_audio(root)
     if not paths:
-        raise CorpusError(f"{root}: no audio file in this folder{_first(rejected)}. {_LAYOUTS}")
+        why = f" ({rejected[0]})" if rejected else ""
+        raise CorpusError(f"{root}: no audio file in this folder{why}. {_LAYOUTS}")
     known = corpora.registry.members()
     parsed = {name: info.rows(paths) for name, info in known.items()}
-    name, rows = max(parsed.items(), key=lambda item: len(item[1]))
+    name, clips = max(parsed.items(), key=lambda item: len(item[1]))
     by_emotion = folders.scan(root, paths, labels)
-    if len(rows) >= max(1, len(by_emotion)):
+    if len(clips) >= max(1, len(by_emotion)):
         info = known[name]
-        table = info.table(root, rows)
-        rejected += _refused(paths, table, info, rows)
+        table = info.table(root, clips)
+        rejected += _refused(paths, table, info, clips)
         return Corpus(info.name, table, info.licence, info.citation, rejected)
     if by_emotion.empty:
         raise CorpusError(
@@ -270,8 +264,100 @@ def _refused(
     return errors
 
 
-def _first(errors: Sequence[AudioError]) -> str:
-    return f" ({errors[0]})" if errors else ""
+def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
+    """The corpus that files of rows list: the clips of usable rows, a reason for every other."""
+    listing = rows.read(files)
+    unnamed = sum(not row.get("corpus") for row in listing.rows)
+    if 0 < unnamed < len(listing.rows):
+        raise CorpusError(
+            f"{files[0]}: {unnamed} of {len(listing.rows)} rows name no corpus; with some rows "
+            "named and others not, one speaker would count as two"
+        )
+    known = corpora.registry.members()
+    words = {**rows.label_map(files[0]), **labels}
+    clips: dict[str, Row] = {}
+    rejected: list[AudioError] = []
+    unknown: list[str] = []
+    splits: dict[str, set[str]] = {}  # path → the splits that list it
+    for number, row in enumerate(listing.rows, start=1):
+        info = known.get(row.get("corpus", "").lower())
+        label, split = row["label"], row.get("split", "")
+        emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
+        repeated = split in splits.setdefault(row["path"], set())
+        if reason := _reason(row, emotion, repeated):
+            name = printable(row["path"]) if row["file"] else f"row {number}"
+            rejected.append(AudioError(name, reason))
+            unknown += [label] if emotion is None and reason.startswith("label ") else []
+        else:
+            splits[row["path"]].add(split)
+            clip = _as_clip(row, str(emotion), info, listing.name)
+            clip["clip"] = _free_name(clip["clip"], clips)
+            clips[clip["clip"]] = clip
+    if not clips and unknown and len(unknown) == len(rejected):
+        raise UnknownNameError("emotion", printable(unknown[0]), EMOTIONS)
+    if not clips:
+        why = f", the first because it is {rejected[0]}" if rejected else ""
+        raise CorpusError(f"{files[0]}: none of its {len(rejected)} rows can be used{why}")
+    table = as_table(clips.values()).astype(object)
+    table = table.where(table.notna(), "")
+    names = pd.unique(table["corpus"])
+    name = names[0] if len(names) == 1 else listing.name
+    info = known.get(name)
+    licence = listing.licence or (info.licence if info else "")
+    citation = info.citation if info else ""
+    return Corpus(name, table, licence, citation, [*listing.doubts, *rejected])
+
+
+def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:
+    """Why a row cannot be used; empty when it can."""
+    if not row["file"]:
+        return "names no file"
+    if reason := _unreachable(row["path"]):
+        return reason
+    if not row["label"]:
+        return "unlabelled: the manifest gives no emotion"
+    if emotion is None:
+        return f"label '{printable(row['label'])}' is not an emotion emoscope knows"
+    return "listed more than once; its first row is used" if repeated else ""
+
+
+def _unreachable(path: str) -> str:
+    """Why a manifest may not name this file; empty when it may.
+
+    A manifest may come from anybody. What it names in an object store is asked of the host that the
+    user has set up; with an address on the web it would choose which hosts this machine asks.
+    """
+    if URL.match(path):
+        return refusal(path, STORES)
+    try:
+        return "no file can have this name" if b"\0" in os.fsencode(path) else ""
+    except UnicodeEncodeError:
+        return "no file can have this name"
+
+
+def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) -> Row:
+    """The row of a corpus table; what the file names of a known corpus tell fills what is missing."""
+    told = (info.row(PurePath(row["file"])) or {}) if info else {}
+    further = {k: v for k, v in row.items() if k != "file" and (v != "" or k not in told)}
+    return {
+        **told,
+        **further,
+        "path": row["path"],
+        "emotion": emotion,
+        "label": printable(row["label"]),
+        "corpus": info.name if info else row.get("corpus") or corpus,
+        "speaker": further.get("speaker", told.get("speaker", "")),
+        "clip": told.get("clip") or row.get("clip") or printable(row["file"]),
+    }
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    """A name that no clip has yet; a file listed in two splits becomes two clips."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}#{count}"
+    return free
 
 
 _LAYOUTS = (

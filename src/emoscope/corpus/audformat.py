@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from ..errors import AudioError, CorpusError
 from ..files import printable
-from .references import read_table, read_text
+from . import tables
+from .tables import RawRow
 
 HEADER = "db.yaml"
 
@@ -28,8 +28,6 @@ MAX_HEADER = 2**21
 
 MAX_NODES = 200_000
 """Most values in a header, each counted as often as it is referred to."""
-
-Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +48,12 @@ class Database:
 
     name: str
     licence: str
-    rows: list[Row]
+    rows: list[RawRow]
     doubts: list[AudioError]
 
 
 def read(folder: Path) -> Database:
-    """Read a database.
-
-    Parameters
-    ----------
-    folder : Path
-        Where ``db.yaml`` lies.
+    """Read the database whose ``db.yaml`` lies in a folder.
 
     Raises
     ------
@@ -68,58 +61,58 @@ def read(folder: Path) -> Database:
         When the header or a table cannot be read, or no table of whole files has an emotion.
     """
     header = _header(folder)
-    tables = _mapping(header, "tables")
-    rows: dict[str, Row] = {}
-    again: list[Row] = []
+    descriptions = _mapping(header, "tables")
+    files: dict[str, RawRow] = {}
+    repeated: list[RawRow] = []
     doubts: list[AudioError] = []
-    found = False
-    for name in sorted(tables, key=lambda name: (str(name).count("."), str(name))):
-        about = tables[name] if isinstance(tables[name], dict) else {}
+    labelled = False
+    for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
+        about = _mapping(descriptions, name)
         if about.get("type") != "filewise":
             continue
-        table = _table(folder, str(name), "file")
-        columns = _column_names(_mapping(about, "columns"), table)
-        found = found or "emotion" in columns.values()
+        rows = _table(folder, str(name), "file")
+        columns = _column_names(_mapping(about, "columns"), rows[0] if rows else {})
+        labelled = labelled or "emotion" in columns.values()
         split = _split(header, about)
-        doubts += _merge(table.rename(columns=columns), split, rows, again, f"table '{name}'")
-    if not found:
+        rows = [{columns[key]: value for key, value in row.items()} for row in rows]
+        doubts += _merge(rows, split, files, repeated, f"table '{name}'")
+    if not labelled:
         raise CorpusError(
             f"{folder / HEADER}: no table of whole files has a column 'emotion'; "
-            f"tables: {', '.join(map(str, tables)) or 'none'}"
+            f"tables: {', '.join(map(str, descriptions)) or 'none'}"
         )
     speakers = _speakers(folder, header)
-    merged = [*rows.values(), *({**rows[str(row["file"])], **row} for row in again)]
-    labelled = [row for row in merged if "emotion" in row]
-    complete = [{**speakers.get(str(row.get("speaker")), {}), **row} for row in labelled]
+    merged = [*files.values(), *({**files[str(row["file"])], **row} for row in repeated)]
+    complete = [
+        {**speakers.get(str(row.get("speaker")), {}), **row} for row in merged if "emotion" in row
+    ]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
     return Database(name, licence, complete, doubts)
 
 
 def _merge(
-    table: pd.DataFrame, split: str, rows: dict[str, Row], again: list[Row], name: str
+    rows: list[RawRow], split: str, files: dict[str, RawRow], repeated: list[RawRow], name: str
 ) -> list[AudioError]:
-    """Add what a table says of each file to `rows`, and what is a row of its own to `again`."""
+    """Add what a table says of each file to `files`, and what is a row of its own to `repeated`."""
     seen: set[str] = set()
     contradictions: dict[str, list[str]] = {}
-    for values in table.to_dict("records"):
-        file, own = str(values["file"]), {str(column): value for column, value in values.items()}
-        if split:
-            own["split"] = split
-        row = rows.setdefault(file, {})
-        elsewhere = "emotion" in own and row.get("split", split) != split != ""
+    for row in rows:
+        file, own = str(row["file"]), {**row, "split": split} if split else row
+        before = files.setdefault(file, {})
+        elsewhere = "emotion" in own and before.get("split", split) != split != ""
         if file in seen or elsewhere:
-            again.append(own)
+            repeated.append(own)
             continue
         seen.add(file)
         for column in ("emotion", "speaker"):
-            said, before = own.get(column), row.get(column)
-            if said and before and str(said) != str(before):
+            now, earlier = own.get(column), before.get(column)
+            if now and earlier and str(now) != str(earlier):
                 contradictions.setdefault(column, []).append(
-                    f"says {column} '{said}' of {file}, where an earlier table says '{before}', "
+                    f"says {column} '{now}' of {file}, where an earlier table says '{earlier}', "
                     "which is used"
                 )
         for column, value in own.items():
-            row.setdefault(column, value)
+            before.setdefault(column, value)
     return [
         AudioError(name, f"{printable(found[0])}; rows that contradict: {len(found)}")
         for found in contradictions.values()
@@ -148,10 +141,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type hint
         return node
 
 
-def _header(folder: Path) -> dict[str, Any]:
+def _header(folder: Path) -> dict[object, object]:
     path = folder / HEADER
     try:
-        header = yaml.load(read_text(path, MAX_HEADER), _Loader)
+        header = yaml.load(tables.read_text(path, MAX_HEADER), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CorpusError(f"{path}: not a readable YAML header: {error}") from None
     if not isinstance(header, dict):
@@ -159,57 +152,53 @@ def _header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def _table(folder: Path, name: str, index: str) -> pd.DataFrame:
-    """One table, all values as text, its index a column."""
+def _table(folder: Path, name: str, index: str) -> list[RawRow]:
+    """The rows of one table, its index a column."""
     path = folder / f"db.{name}.csv"
     if Path(name).name != name:
         raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
-    if path.is_file():
-        table = read_table(path)
-    elif path.with_suffix(".parquet").is_file():
-        table = read_table(path.with_suffix(".parquet"))
-    elif path.with_suffix(".pkl").is_file():
+    if not path.is_file() and path.with_suffix(".parquet").is_file():
+        path = path.with_suffix(".parquet")
+    elif not path.is_file() and path.with_suffix(".pkl").is_file():
         raise CorpusError(
             f"{path.with_suffix('.pkl')}: a pickled table, which could run code when opened; "
             "save the database as CSV: db.save(folder, storage_format='csv')"
         )
-    else:
+    elif not path.is_file():
         raise CorpusError(f"{path}: this table of the database is missing")
-    if index not in table.columns:
+    rows = tables.read(path)
+    if rows and index not in rows[0]:
         raise CorpusError(f"{path}: no column '{index}'")
-    return table
+    return rows
 
 
-def _column_names(columns: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
+def _column_names(columns: Mapping[object, object], row: RawRow) -> dict[str, str]:
     """Column → the scheme it follows, where a scheme says what the column is.
 
     A rater's column is often named after the rater; a column whose own name says it comes first.
     """
-    names: dict[str, str] = {}
+    names = {column: column for column in row}
     for scheme in ("emotion", "speaker", "gender", "transcription"):
-        if scheme in table.columns:
+        if scheme in row:
             continue
-        for column, about in columns.items():
-            follows = about.get("scheme_id") if isinstance(about, dict) else None
-            if follows == scheme and column in table.columns:
-                names[column] = scheme
-                break
-    return {**{column: column for column in map(str, table.columns)}, **names}
+        follows = (c for c in columns if _mapping(columns, c).get("scheme_id") == scheme)
+        column = next((str(column) for column in follows if column in row), None)
+        if column is not None:
+            names[column] = scheme
+    return names
 
 
-def _split(header: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+def _split(header: Mapping[object, object], about: Mapping[object, object]) -> str:
     """``train``, ``dev`` or ``test`` when the table belongs to one."""
-    split_id = table.get("split_id")
-    named = split_id if isinstance(split_id, str | int) else None
-    split = _mapping(header, "splits").get(str(named))
-    kind = split.get("type", "") if isinstance(split, dict) else ""
+    split_id = about.get("split_id")
+    name = split_id if isinstance(split_id, str | int) else None
+    kind = _mapping(_mapping(header, "splits"), str(name)).get("type", "")
     return kind if isinstance(kind, str) else ""
 
 
-def _speakers(folder: Path, header: Mapping[str, Any]) -> dict[str, Row]:
+def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow]:
     """What the header, or the table it refers to, tells about each speaker."""
-    scheme = _mapping(header, "schemes").get("speaker")
-    labels = scheme.get("labels") if isinstance(scheme, dict) else None
+    labels = _mapping(_mapping(header, "schemes"), "speaker").get("labels")
     if isinstance(labels, dict):
         return {
             str(name): {str(key): fact for key, fact in facts.items()}
@@ -217,13 +206,11 @@ def _speakers(folder: Path, header: Mapping[str, Any]) -> dict[str, Row]:
             if isinstance(facts, dict)
         }
     if isinstance(labels, str):
-        return {
-            str(row["speaker"]): row for row in _table(folder, labels, "speaker").to_dict("records")
-        }
+        return {str(row["speaker"]): row for row in _table(folder, labels, "speaker")}
     return {}
 
 
-def _text(folder: Path, header: Mapping[str, Any], key: str) -> str:
+def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
     """A text or number of the header; empty when it is absent."""
     value = header.get(key)
     if isinstance(value, dict | list | set):
@@ -231,7 +218,7 @@ def _text(folder: Path, header: Mapping[str, Any], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _mapping(parent: Mapping[object, object], key: object) -> dict[object, object]:
     """A section of the header; empty when it is absent or something else."""
     section = parent.get(key)
     return section if isinstance(section, dict) else {}

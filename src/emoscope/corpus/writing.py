@@ -15,22 +15,22 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
 from .. import audio
-from ..audio.opening import URL, open_binary, os_reason
+from ..audio.opening import URL
 from ..corpora.base import COLUMNS
 from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
 from ..files import encodable, printable, write_atomically
 from . import Corpus, load
 from .audformat import HEADER
-from .manifests import ALIASES
+from .rows import ALIASES
 
 METADATA = "metadata.csv"
 AUDIO = "audio"
@@ -44,7 +44,6 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     Parameters
     ----------
     corpus : Corpus
-        Its clips.
     target : path-like
         A folder, or a file that ends in .csv, .parquet or .jsonl.
     format : {"audformat", "huggingface", "csv", "parquet", "jsonl"}, optional
@@ -134,7 +133,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     # A reader takes the first column that may name files for theirs; none but ours may.
-    others = {name: f"listed_{name}" for name in ALIASES["path"] if name != "file"}
+    others = {name: f"listed_{name}" for name in ALIASES["file"] if name != "file"}
     text = table.rename(columns={**others, "file": "file_name"}).to_csv(
         index=False, lineterminator="\n"
     )
@@ -186,8 +185,8 @@ def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
     """The table of the corpus with files as `folder` names them, without what a reader finds out."""
     root = folder.resolve()
     further = [c for c in corpus.table if c not in (*COLUMNS, "unique_speaker")]
-    kept = [c for c in ("emotion", "speaker", "clip", "corpus", *further)]
-    table = corpus.table[kept].reset_index(drop=True)
+    columns = ["emotion", "speaker", "clip", "corpus", *further]
+    table = corpus.table[columns].reset_index(drop=True)
     table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])
     return table
 
@@ -205,45 +204,28 @@ def _lies_in(folder: Path, path: str) -> bool:
 
 
 def _placed(path: str, target: Path) -> Path:
-    """Put a recording into another folder."""
+    """Put a recording into another folder.
+
+    Raises :class:`AudioError` when its beginning cannot be decoded: whoever wrote a manifest may want
+    others' files published.
+    """
     if URL.match(path):
         raise AudioError(path, "is not on this machine; download it first")
-    _check_audio(path)
-    with open_binary(path, limit=0) as source:
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(os.path.realpath(path), temporary)  # a link would lead elsewhere from there
-            except OSError:
-                with open(temporary, "xb") as copy:
-                    while piece := _read(source, path):
-                        copy.write(piece)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
-        finally:
-            with contextlib.suppress(OSError):  # also of two links to one file, which stay two
-                temporary.unlink(missing_ok=True)
-    return target
-
-
-def _check_audio(path: str) -> None:
-    """Refuse a file that is no recording: whoever wrote a manifest may want others' files published.
-
-    Raises
-    ------
-    AudioError
-        When its beginning cannot be decoded.
-    """
     audio.rate_of(path)
-
-
-def _read(source: IO[bytes], path: str) -> bytes:
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        return source.read(2**20)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(os.path.realpath(path), temporary)  # a link would lead elsewhere from there
+        except OSError:
+            shutil.copyfile(path, temporary)
+        os.replace(temporary, target)
     except OSError as error:
-        raise AudioError(path, os_reason(error)) from None
+        raise CorpusError(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):  # also of two links to one file, which stay two
+            temporary.unlink(missing_ok=True)
+    return target
 
 
 def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
@@ -261,19 +243,14 @@ def _safe(clip: str) -> str:
     return "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(clip))
 
 
-def _speakers(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """What is known of each speaker."""
-    facts = [column for column in ABOUT_SPEAKER if column in table]
+def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """What is known of each speaker, as YAML can write it."""
+    facts = table[["speaker", *(c for c in ABOUT_SPEAKER if c in table)]].astype(object)
+    first = facts[facts["speaker"] != ""].groupby("speaker").first()
     return {
-        speaker: {c: _plain(rows[c].iloc[0]) for c in facts if str(rows[c].iloc[0])}
-        for speaker, rows in table.groupby("speaker")
-        if speaker
+        str(speaker): {column: fact for column, fact in row.items() if str(fact)}
+        for speaker, row in first.to_dict("index").items()
     }
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy's as Python's, which YAML can write."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

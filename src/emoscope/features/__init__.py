@@ -24,25 +24,16 @@ DEFAULT = ("mfcc", "chroma", "mel", "contrast", "tonnetz")
 """The 40 + 12 + 128 + 7 + 6 = 193 values that most SER projects start from."""
 
 
-def _is_feature(found: object) -> bool:
+def _is_feature(member: object) -> bool:
     from .base import Feature
 
-    return isinstance(found, type) and issubclass(found, Feature)
+    return isinstance(member, type) and issubclass(member, Feature)
 
 
 registry: Registry[type[Feature]] = Registry(
     "feature", __name__, fits=_is_feature, wanted="a class derived from Feature"
 )
-
-
-def names() -> list[str]:
-    """Public names of all features."""
-    return registry.names()
-
-
-def register(name: str, member: type[Feature]) -> None:
-    """Add a feature for the life of this process; one of the same name is replaced."""
-    registry.register(name, member)
+names, register = registry.names, registry.register
 
 
 def get(text: str) -> Feature:
@@ -101,7 +92,7 @@ def extract_feature(
     from .spectrum import Spectrum
 
     switches = (mfcc, chroma, mel, contrast, tonnetz)
-    chosen = [get(name) for name, wanted in zip(DEFAULT, switches, strict=True) if wanted]
+    chosen = [get(name) for name, is_on in zip(DEFAULT, switches, strict=True) if is_on]
     if not chosen:
         raise FeatureError(f"no feature asked for; switch on one or more of {', '.join(DEFAULT)}")
     spectrum = Spectrum(load(path))

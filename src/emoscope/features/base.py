@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from .spectrum import Spectrum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Spec: TypeAlias = dict[str, Any]
+"""A feature's name, version and parameters: JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +45,7 @@ class Feature(ABC):
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Make the feature from what follows its name and a colon; most take nothing.
-
-        Raises
-        ------
-        FeatureError
-            When the text cannot be read.
-        """
+        """Make the feature from what follows its name and a colon; most take nothing."""
         if text:
             raise FeatureError(f"the feature '{cls.name}' takes no argument; found ':{text}'")
         return cls()
@@ -60,22 +57,27 @@ class Feature(ABC):
 
     @abstractmethod
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Compute the feature of one clip.
+        """The feature of one clip, [shape=(n_columns,) or (n_frames, n_columns)].
 
-        Parameters
-        ----------
-        spectrum : Spectrum
-            The clip with its shared, lazily computed spectra.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_columns,) or (n_frames, n_columns)
+        Raises
+        ------
+        FeatureError
+            When it cannot be computed for this clip.
         """
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Spec:
         """What identifies the values: name, version and every parameter; JSON-serialisable."""
         return {"name": self.name, "version": self.version, **dataclasses.asdict(self)}
+
+    def _finite(self, values: NDArray[np.float32], spectrum: Spectrum) -> NDArray[np.float32]:
+        """The values, checked to be finite."""
+        if not np.isfinite(values).all():
+            raise FeatureError(
+                f"{spectrum.signal.path}: '{self.name}' is not finite; "
+                "are the samples finite and within [-1, 1]?"
+            )
+        return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,17 +89,6 @@ class FrameMean(Feature):
         """The values of every frame, [shape=(n_frames, n_columns)]."""
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Mean over frames, [shape=(n_columns,)].
-
-        Raises
-        ------
-        FeatureError
-            When a mean is not a finite number.
-        """
+        """Mean over frames, [shape=(n_columns,)]; a FeatureError when one is not finite."""
         means = np.asarray(self.frames(spectrum).mean(axis=0, dtype=np.float64), np.float32)
-        if not np.isfinite(means).all():
-            raise FeatureError(
-                f"{spectrum.signal.path}: '{self.name}' is not finite; "
-                "are the samples finite and within [-1, 1]?"
-            )
-        return means
+        return self._finite(means, spectrum)

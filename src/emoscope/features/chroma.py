@@ -20,20 +20,6 @@ from .spectrum import Spectrum
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def chroma(spectrum: Spectrum) -> NDArray[np.float32]:
-    """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""
-    weights = filters.chroma_filters(spectrum.rate, spectrum.n_fft, spectrum.tuning())
-    exact = weights.astype(np.float64)
-    classes = np.empty((spectrum.n_frames, len(PITCH_CLASSES)), dtype=np.float32)
-    for frames, magnitude in spectrum.magnitudes():
-        # Sums over a thousand bins are divided by the size of the processor's cache; in double
-        # precision the order leaves no trace in what is rounded.
-        classes[frames] = magnitude.astype(np.float64) @ exact
-    strongest = classes.max(axis=1, keepdims=True)
-    strongest[strongest < np.finfo(np.float32).tiny] = 1
-    return np.asarray(classes / strongest)
-
-
 @dataclasses.dataclass(frozen=True)
 class Chroma(FrameMean):
     """Mean chroma of a clip."""
@@ -47,8 +33,17 @@ class Chroma(FrameMean):
         return tuple(f"chroma_{pitch}" for pitch in PITCH_CLASSES)
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Strength of each pitch class in every frame, [shape=(n_frames, 12)]."""
-        return chroma(spectrum)
+        """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""
+        weights = filters.chroma_filters(spectrum.rate, spectrum.n_fft, spectrum.tuning())
+        exact = weights.astype(np.float64)
+        classes = np.empty((spectrum.n_frames, len(PITCH_CLASSES)), dtype=np.float32)
+        for frames, magnitude in spectrum.magnitudes():
+            # Sums over a thousand bins are divided by the size of the processor's cache; in double
+            # precision the order leaves no trace in what is rounded.
+            classes[frames] = magnitude.astype(np.float64) @ exact
+        strongest = classes.max(axis=1, keepdims=True)
+        strongest[strongest < np.finfo(np.float32).tiny] = 1
+        return np.asarray(classes / strongest)
 
 
 MEMBERS = {"chroma": Chroma}

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from ..errors import FeatureError
 from . import filters
 from .base import FrameMean
-from .decibels import decibels
-from .spectrum import Spectrum
+from .spectrum import Spectrum, decibels
 
-LOWEST = 200.0
+FIRST_EDGE = 200.0
 """Upper edge of the first band in Hz; each following band is an octave."""
 
 N_BANDS = 7
@@ -27,21 +26,15 @@ QUANTILE = 0.02
 
 
 def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
-    """Bins of each band, and how many of them make its valley and its peak.
-
-    Raises
-    ------
-    FeatureError
-        When the rate is too low for the highest band.
-    """
-    edges = [0.0] + [LOWEST * 2.0**octave for octave in range(N_BANDS)]
+    """Bins of each band, and how many of them make its valley and its peak."""
+    edges = [0.0] + [FIRST_EDGE * 2.0**octave for octave in range(N_BANDS)]
     if rate / 2 <= edges[-2]:
         raise FeatureError(
             f"'contrast' needs a sample rate above {2 * edges[-2]:.0f} Hz, and this clip has "
             f"{rate} Hz; leave the feature out, or resample the recording"
         )
     frequency = filters.bin_frequencies(rate, n_fft)
-    found = []
+    bins = []
     for band, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         inside = np.flatnonzero((frequency >= low) & (frequency <= high))
         # Above the first, a band starts one bin early; below the last, it gives its last bin away.
@@ -49,21 +42,8 @@ def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
         first = int(inside[0]) - (band > 0)
         last = len(frequency) if band == N_BANDS - 1 else int(inside[-1]) + 1
         count = max(1, round(QUANTILE * (last - first)))
-        found.append((slice(first, last - (band < N_BANDS - 1)), count))
-    return found
-
-
-def contrast(spectrum: Spectrum) -> NDArray[np.float32]:
-    """Peak minus valley of every frame and band, in dB, [shape=(n_frames, 7)]."""
-    shape = (spectrum.n_frames, N_BANDS)
-    valleys, peaks = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    wanted = bands(spectrum.rate, spectrum.n_fft)
-    for frames, magnitude in spectrum.magnitudes():
-        for band, (bins, count) in enumerate(wanted):
-            ranked = np.sort(magnitude[:, bins], axis=1)
-            ranked[:, :count].mean(axis=1, out=valleys[frames, band])
-            ranked[:, -count:].mean(axis=1, out=peaks[frames, band])
-    return decibels(peaks) - decibels(valleys)
+        bins.append((slice(first, last - (band < N_BANDS - 1)), count))
+    return bins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +58,16 @@ class Contrast(FrameMean):
         return tuple(f"contrast_{band}" for band in range(1, N_BANDS + 1))
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Contrast of every frame in dB, [shape=(n_frames, 7)]."""
-        return contrast(spectrum)
+        """Peak minus valley of every frame and band, in dB, [shape=(n_frames, 7)]."""
+        shape = (spectrum.n_frames, N_BANDS)
+        valleys, peaks = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        all_bands = bands(spectrum.rate, spectrum.n_fft)
+        for frames, magnitude in spectrum.magnitudes():
+            for band, (bins, count) in enumerate(all_bands):
+                ranked = np.sort(magnitude[:, bins], axis=1)
+                ranked[:, :count].mean(axis=1, out=valleys[frames, band])
+                ranked[:, -count:].mean(axis=1, out=peaks[frames, band])
+        return decibels(peaks) - decibels(valleys)
 
 
 MEMBERS = {"contrast": Contrast}

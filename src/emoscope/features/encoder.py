@@ -10,7 +10,7 @@ where MODEL is a Hugging Face hub name or a local folder, and the options are, i
 ``pool=mean+std``         per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
                           difference of frames 100 ms apart) over time; ``none`` gives the frames
 ``prepare=speech-level``  offset, outer silence and level removed first
-                          (:class:`emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
+                          (:class:`~emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
 ``speed=0.9``             the clip played slower and deeper, or faster and higher, by that factor,
                           from 0.5 to 2: another voice saying the same; several of them, stacked,
                           are worth more than one
@@ -25,22 +25,28 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import PurePath
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import audio
-from ..audio import level
+from ..audio.level import TrimAndNormalise
 from ..errors import FeatureError
 from . import pretrained
-from .base import Feature
+from .base import Feature, Spec
 from .spectrum import Spectrum
 
-POOLINGS = ("mean", "std", "change")
-SLOWEST, FASTEST = 0.5, 2.0
-CHANGE_FRAMES = 5
-"""Frames 20 ms apart, so 100 ms: about half a syllable."""
+CHANGE_FRAMES = 5  # 20 ms apart, so 100 ms: about half a syllable
+_OPTIONS = {  # what each may be, as a pattern and in words
+    "layers": (r"[0-9]{1,4}(\+[0-9]{1,4})*", "block numbers joined by '+', like layers=2+3"),
+    "pool": (
+        r"none|(mean|std|change)(\+(mean|std|change))*",
+        "none, or one or more of mean, std, change joined by '+'",
+    ),
+    "prepare": (f"none|{TrimAndNormalise.name}", f"none or {TrimAndNormalise.name}"),
+    "speed": (r"0?\.[5-9][0-9]*|1(\.[0-9]*)?|2(\.0*)?", "a number from 0.5 to 2"),
+}
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
@@ -53,57 +59,25 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
     return text, options
 
 
-def _speed(text: str, value: str) -> float:
-    """The factor, checked."""
-    try:
-        speed = float(value)
-    except ValueError:
-        speed = 0.0
-    if not SLOWEST <= speed <= FASTEST:
-        raise FeatureError(f"'encoder:{text}': speed={value} should be a number from 0.5 to 2")
-    return speed
-
-
 def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
-    """Statistics of hidden states over time.
+    """Statistics of hidden states [shape=(n_frames, width)] over time, side by side.
 
-    Parameters
-    ----------
-    hidden : ndarray of float32, shape (n_frames, width)
-    poolings : tuple of {"mean", "std", "change"}
-
-    Returns
-    -------
-    ndarray of float32, shape (len(poolings) * width,)
-        ``change`` of fewer than six frames is 0.
+    ``change`` of fewer than six frames is 0.
     """
     change = np.abs(hidden[CHANGE_FRAMES:] - hidden[:-CHANGE_FRAMES])
-    found = {
+    statistics = {
         "mean": hidden.mean(axis=0),
         "std": hidden.std(axis=0),
         "change": change.mean(axis=0) if len(change) else np.zeros(hidden.shape[1]),
     }
-    return np.concatenate([found[name] for name in poolings]).astype(np.float32)
+    return np.concatenate([statistics[name] for name in poolings]).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoder(Feature):
-    """Embedding of one clip.
+    """Embedding of one clip; the options are those of the module.
 
-    Parameters
-    ----------
-    model : str
-        Hub name or local folder.
-    layers : tuple of int
-        Blocks used; empty for the middle block and the one after it.
-    poolings : tuple of str
-        Of ``mean``, ``std``, ``change``.
-    prepare : {"none", "speech-level"}
-        What is done to the clip first.
-    speed : float
-        Factor by which tempo and pitch are raised.
-    local : bool
-        Never fetch the encoder: it is a folder, or in the hub's local cache.
+    With `local` the encoder is never fetched: it is a folder, or in the hub's local cache.
     """
 
     name: ClassVar[str] = "encoder"
@@ -118,48 +92,29 @@ class Encoder(Feature):
 
     @classmethod
     def from_text(cls, text: str) -> Encoder:
-        """The feature that ``encoder:TEXT`` names.
-
-        Raises
-        ------
-        FeatureError
-            When TEXT names no model, or an option that does not exist.
-        """
+        """The feature that ``encoder:TEXT`` names; a FeatureError when TEXT cannot be read."""
         model, options = _split(text)
-        unknown = set(options) - {"layers", "pool", "prepare", "speed"}
+        unknown = sorted(set(options) - set(_OPTIONS))
         if not model or unknown:
-            found = f"unknown option {sorted(unknown)}" if unknown else "no model"
             raise FeatureError(
-                f"'encoder:{text}': {found}; write encoder:MODEL[@layers=2+3][@pool=mean+std]"
-                "[@prepare=speech-level][@speed=0.9] with MODEL a Hugging Face name or a local folder"
+                f"'encoder:{text}': {f'unknown option {unknown}' if unknown else 'no model'}; write "
+                "encoder:MODEL[@layers=2+3][@pool=mean+std][@prepare=speech-level][@speed=0.9] "
+                "with MODEL a Hugging Face name or a local folder"
             )
-        layers = options.get("layers", "")
-        if layers and not all(re.fullmatch("[0-9]{1,4}", part) for part in layers.split("+")):
-            raise FeatureError(f"'encoder:{text}': layers={layers} should be like layers=2+3")
+        for option, value in options.items():
+            pattern, allowed = _OPTIONS[option]
+            if not re.fullmatch(pattern, value):
+                raise FeatureError(f"'encoder:{text}': {option}={value} should be {allowed}")
+        layers = tuple(map(int, options["layers"].split("+"))) if "layers" in options else ()
         poolings = tuple(options.get("pool", "mean+std").split("+"))
-        prepare = options.get("prepare", "none")
-        if prepare not in ("none", level.TrimAndNormalise.name):
-            raise FeatureError(f"'encoder:{text}': prepare={prepare}; valid: none, speech-level")
-        speed = _speed(text, options.get("speed", "1"))
-        numbers = tuple(int(part) for part in layers.split("+")) if layers else ()
+        prepare, speed = options.get("prepare", "none"), float(options.get("speed", "1"))
         if poolings == ("none",):
-            return EncoderFrames(model, numbers, (), prepare, speed)
-        if not set(poolings) <= set(POOLINGS):
-            raise FeatureError(
-                f"'encoder:{text}': pool={'+'.join(poolings)}; valid: none, or one or more of "
-                f"{', '.join(POOLINGS)} joined by '+'"
-            )
-        return cls(model, numbers, poolings, prepare, speed)
+            return EncoderFrames(model, layers, (), prepare, speed)
+        return cls(model, layers, poolings, prepare, speed)
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The blocks used, checked against the encoder's depth.
-
-        Raises
-        ------
-        FeatureError
-            When the encoder has fewer.
-        """
+        """The blocks used, checked against the encoder's depth."""
         deepest = pretrained.depth(self.model, local=self.local)
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
@@ -171,10 +126,10 @@ class Encoder(Feature):
 
     @property
     def stem(self) -> str:
-        """What the columns of this encoder, hearing this preprocessing, begin with."""
-        heard = "" if self.prepare == "none" else f"_{self.prepare}"
-        heard += "" if self.speed == 1 else f"_x{self.speed:g}"
-        return f"encoder_{PurePath(self.model).name}{heard}"
+        """What the columns of this encoder with this preprocessing begin with."""
+        prepared = "" if self.prepare == "none" else f"_{self.prepare}"
+        prepared += "" if self.speed == 1 else f"_x{self.speed:g}"
+        return f"encoder_{PurePath(self.model).name}{prepared}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -193,7 +148,7 @@ class Encoder(Feature):
         played = audio.Signal(signal.samples, round(signal.rate * self.speed), signal.path)
         samples = audio.resample(played, pretrained.RATE).samples
         if self.prepare != "none":
-            samples = level.TrimAndNormalise()(samples, pretrained.RATE)
+            samples = TrimAndNormalise()(samples, pretrained.RATE)
         encoder = pretrained.load(self.model, max(1, *self.blocks), local=self.local)
         states = encoder.hidden_states(samples, self.blocks)
         return [states[block] for block in self.blocks]
@@ -203,7 +158,7 @@ class Encoder(Feature):
         return np.concatenate([pool(h, self.poolings) for h in self.hidden_states(spectrum)])
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Spec:
         """Name, version, parameters, and what identifies the weights: the same for every copy."""
         return {
             "name": self.name,
@@ -212,7 +167,7 @@ class Encoder(Feature):
             "weights": pretrained.fingerprint(self.model, local=self.local),
             "layers": list(self.blocks),
             "poolings": list(self.poolings),
-            "prepare": None if self.prepare == "none" else level.TrimAndNormalise().spec,
+            "prepare": None if self.prepare == "none" else TrimAndNormalise().spec,
             **({} if self.speed == 1 else {"speed": self.speed}),
         }
 

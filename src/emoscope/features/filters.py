@@ -16,28 +16,21 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
 
-MEL_GROUP = 16
-"""Mel bands multiplied at a time: neighbouring bands share bins, distant ones none."""
+MEL_GROUP = 16  # bands multiplied at a time: neighbouring bands share bins, distant ones none
 
 
 @functools.cache
 def hann(length: int) -> Vector:
-    """Periodic Hann window: ``0.5 + 0.5 cos x``, x from -pi up to, not including, pi.
-
-    Angles run from -pi as in SciPy, so that the last bit agrees with its window too.
-    """
+    """Periodic Hann window, from angles that begin at -pi so that every bit agrees with SciPy's."""
     return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1]))
 
 
 def frames(
     samples: NDArray[np.float32], first: int, last: int, *, n_fft: int, hop: int
 ) -> NDArray[np.float64]:
-    """Some frames of a signal; frame t is centred on sample t * hop, with zeros beyond the ends.
+    """Frames first … last - 1 of a signal, [shape=(last - first, n_fft)]; not to be written to.
 
-    Returns
-    -------
-    ndarray of float64 [shape=(last - first, n_fft)]
-        Frames first … last - 1, as overlapping views of one array: not to be written to.
+    Frame t is centred on sample t * hop, with zeros beyond the ends.
     """
     begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
     piece = np.zeros(end - begin)
@@ -67,20 +60,20 @@ def mel_to_hz(mel: Vector) -> Vector:
     return np.asarray(np.where(mel < 15, mel * 200 / 3, above))
 
 
-def mel_filters(rate: int, n_fft: int, n_mels: int) -> Matrix:
-    """Triangles equally spaced in mel from 0 Hz to rate / 2, each of unit area in Hz.
-
-    Returns
-    -------
-    ndarray of float32 [shape=(1 + n_fft // 2, n_mels)]
-    """
+def mel_triangles(rate: int, n_fft: int, n_mels: int) -> tuple[Vector, Vector]:
+    """Triangles of unit height, equally spaced in mel from 0 Hz to rate / 2, and their areas in Hz."""
     edges = mel_to_hz(np.linspace(0.0, hz_to_mel(np.array(rate / 2.0)), n_mels + 2))
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     frequency = bin_frequencies(rate, n_fft)[:, None]
     rising = (frequency - low) / (centre - low)
     falling = (high - frequency) / (high - centre)
-    triangles = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
-    return np.asarray(triangles * (2.0 / (high - low)), dtype=np.float32)
+    return np.maximum(0.0, np.minimum(rising, falling)), (high - low) / 2.0
+
+
+def mel_filters(rate: int, n_fft: int, n_mels: int) -> Matrix:
+    """Triangles of unit area, [shape=(1 + n_fft // 2, n_mels)]."""
+    triangles, areas = mel_triangles(rate, n_fft, n_mels)
+    return np.asarray(triangles.astype(np.float32) * (1.0 / areas), dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=32)
@@ -97,24 +90,16 @@ def mel_groups(rate: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, 
 
 
 @functools.lru_cache(maxsize=256)
-def chroma_filters(rate: int, n_fft: int, tuning: float, n_chroma: int = 12) -> Matrix:
+def chroma_filters(rate: int, n_fft: int, tuning: float) -> Matrix:
     """Weights that gather the bins of each pitch class, C first.
 
     A Gaussian over the distance in pitch from bin to pitch class (2 sigma = one bin, but at least
     one semitone), of unit length per bin, times a Gaussian over octaves around A 440's own octave
     (two octaves wide): D. Ellis, "Chroma feature analysis and synthesis", 2007,
-    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/.
-
-    Parameters
-    ----------
-    tuning : float
-        Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.5.
-
-    Returns
-    -------
-    ndarray of float32 [shape=(1 + n_fft // 2, n_chroma)]
+    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/. `tuning` is the deviation from
+    A = 440 Hz in fractions of a pitch class, -0.5 to 0.5.
     """
-    n_bins = n_fft // 2 + 1
+    n_bins, n_chroma = n_fft // 2 + 1, 12
     reference = 440.0 * 2.0 ** (tuning / n_chroma)
     # Octaves above A0 = reference / 16, in pitch classes; the bin of 0 Hz is put 1.5 octaves below
     # the first. One bin more than is kept, for the width of the last.
@@ -123,7 +108,7 @@ def chroma_filters(rate: int, n_fft: int, tuning: float, n_chroma: int = 12) -> 
     pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))
     width = np.maximum(np.diff(pitch), 1.0)[:, None]
     pitch = pitch[:n_bins, None]
-    half = round(n_chroma / 2)
+    half = n_chroma // 2
     distance = np.remainder(pitch - np.arange(n_chroma) + half, n_chroma) - half
     weights = np.exp(-0.5 * (2 * distance / width) ** 2)
     weights /= np.sqrt(np.sum(weights**2, axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Statistics of a whole utterance: how mel levels and cepstra lie, spread, move and sway together.
+"""Statistics of a whole utterance: how mel levels and cepstra are distributed, move and modulate.
 
 The classic 193 values are means over frames, silence included, and say nothing of movement. These
 are computed on speech alone and at one level (:class:`emoscope.audio.level.TrimAndNormalise`), 16
@@ -11,7 +11,7 @@ kHz, 80 mel bands every 10 ms (:mod:`.whisper_mel`), and need no pretrained weig
 ``accel_std``              standard deviation of that change's change over 40 ms
 ``mod_…``                  modulation spectrum of 12 cepstra, 29 bands from 0.4 to 11.7 Hz
 ``corr_…``                 correlation of each two of 12 cepstra
-``energy_std, seconds``    spread of the overall level; logarithm of the number of frames
+``energy_std, seconds``    standard deviation of the overall level; logarithm of the number of frames
 =========================  ===============================================================
 
 Source of the idea: functionals of low-level descriptors as in the ComParE sets (Schuller et al.,
@@ -30,7 +30,6 @@ from scipy.fft import dct
 
 from .. import audio
 from ..audio.level import TrimAndNormalise
-from ..errors import FeatureError
 from . import whisper_mel
 from .base import Feature
 from .spectrum import Spectrum
@@ -38,22 +37,20 @@ from .spectrum import Spectrum
 Array = NDArray[np.float32]
 
 N_BANDS, N_CEPSTRA = 80, 30
-N_SWAYING = 12
-"""Cepstra whose modulation and correlation are taken: the envelope's coarse shape."""
+N_MODULATED = 12  # cepstra whose modulation and correlation are taken: the envelope's coarse shape
 STEP = 4  # frames of 10 ms
-STILL = 1e-4
-"""Standard deviation of a cepstrum that does not move but for rounding."""
+STILL = 1e-4  # standard deviation of a cepstrum that does not move but for rounding
 PIECE = 512  # frames, 5.12 s: the longest piece that one modulation spectrum is taken of
 _MOD_FIRST, _MOD_BANDS, _MOD_WIDTH = 2, 29, 2  # in bins of 100 Hz / 512
 
 
 def _names() -> tuple[str, ...]:
-    swaying = range(1, N_SWAYING + 1)
+    modulated = range(1, N_MODULATED + 1)
     names = [f"level_{s}_{b:02d}" for s in ("mean", "std") for b in range(1, N_BANDS + 1)]
     of_cepstra = ("p10", "p50", "p90", "std", "delta_std", "accel_std", "delta_size")
     names += [f"{s}_{c:02d}" for s in of_cepstra for c in range(1, N_CEPSTRA + 1)]
-    names += [f"mod_{band:02d}_{c:02d}" for band in range(1, _MOD_BANDS + 1) for c in swaying]
-    names += [f"corr_{a:02d}_{b:02d}" for a, b in itertools.combinations(swaying, 2)]
+    names += [f"mod_{band:02d}_{c:02d}" for band in range(1, _MOD_BANDS + 1) for c in modulated]
+    names += [f"corr_{a:02d}_{b:02d}" for a, b in itertools.combinations(modulated, 2)]
     return tuple(f"functionals_{name}" for name in [*names, "energy_std", "seconds"])
 
 
@@ -72,35 +69,21 @@ class Functionals(Feature):
         return _COLUMNS
 
     def extract(self, spectrum: Spectrum) -> Array:
-        """Statistics of one clip, shape (786,).
-
-        Raises
-        ------
-        FeatureError
-            When a value is not a finite number.
-        """
+        """Statistics of one clip, shape (786,); a FeatureError when one is not finite."""
         samples = audio.resample(spectrum.signal, whisper_mel.RATE).samples
         prepared = TrimAndNormalise()(samples, whisper_mel.RATE)
-        values = functionals(whisper_mel.log_mel(prepared, n_mels=N_BANDS).T)
-        if not np.isfinite(values).all():
-            raise FeatureError(
-                f"{spectrum.signal.path}: 'functionals' is not finite; "
-                "are the samples finite and within [-1, 1]?"
-            )
-        return values
+        levels = whisper_mel.log_mel(prepared, n_mels=N_BANDS).T
+        return self._finite(functionals(levels), spectrum)
 
 
 def functionals(levels: Array) -> Array:
-    """The statistics of log-mel levels, [shape=(n_frames, 80)] to [shape=(786,)].
-
-    At least ``2 * STEP + 1`` frames.
-    """
+    """The statistics of log-mel levels [shape=(n_frames, 80)] of at least ``2 * STEP + 1`` frames."""
     energy = levels.mean(axis=1)
     loud = levels[np.argsort(energy, kind="stable")[len(energy) // 4 :]]
     cepstra = dct(levels, norm="ortho", axis=1)[:, :N_CEPSTRA]
     delta = cepstra[STEP:] - cepstra[:-STEP]
     accel = delta[STEP:] - delta[:-STEP]
-    swaying = cepstra[:, :N_SWAYING]
+    modulated = cepstra[:, :N_MODULATED]
     parts = [
         loud.mean(axis=0),
         loud.std(axis=0),
@@ -109,8 +92,8 @@ def functionals(levels: Array) -> Array:
         delta.std(axis=0),
         accel.std(axis=0),
         np.abs(delta).mean(axis=0),
-        _modulation(swaying).ravel(),
-        _correlation(swaying),
+        _modulation(modulated).ravel(),
+        _correlation(modulated),
         [energy.std(), np.log(len(levels))],
     ]
     return np.concatenate(parts).astype(np.float32)

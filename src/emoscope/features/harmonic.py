@@ -8,6 +8,15 @@ J. Driedger, M. Mueller and S. Disch, ISMIR, 2014. Values are those of librosa 0
 The arithmetic keeps librosa's order and precision step by step. Parts of a recording that are
 digitally silent hold nothing but the rounding errors of what surrounds them, chroma scales every
 frame to full strength, and so the tonal centroids of such clips agree only if these errors do.
+
+The medians are exact and fast without compiled code. Neighbouring windows of ``2**k - 1`` rows share
+almost all of them, so the work is shared too: aligned blocks of 2, 4, 8 … rows are sorted once; a
+group of ``2**(k-1)`` neighbouring medians starts from the sorted rows that all of its windows
+contain and is halved again and again, each half merging in the one sorted block that only its
+windows contain and forgetting the rows that can no longer be the median. Every step is a minimum or
+maximum of whole matrices: for 31 rows about 25 passes over the data. Merging is by bitonic
+networks: K. E. Batcher, "Sorting networks and their applications", AFIPS Spring Joint Computer
+Conference 32, 1968.
 """
 
 from __future__ import annotations
@@ -20,35 +29,19 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from . import filters
-from .median import running_median
 from .spectrum import Spectrum
 
 Matrix = NDArray[np.float32]
 
 TINY = np.finfo(np.float32).tiny
-
-SIZE = 31
-"""Frames, and bins, that a median spans."""
-
-SECTION = 2048
-"""Frames whose medians are taken at a time: 22 seconds at 48 kHz."""
-
-BLOCK = 32
-"""Frames masked and transformed back at a time; they fit a processor's cache."""
+SIZE = 31  # frames, and bins, that a median spans
+SECTION = 2048  # frames whose medians are taken at a time: 22 seconds at 48 kHz
+CHUNK = 2**18  # values whose medians are taken at a time: 1 MiB, with their sorted blocks 6 MiB
+BLOCK = 32  # frames masked and transformed back at a time: they fit a processor's cache
 
 
 def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
-    """The harmonic component as samples.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        The clip; its hop must divide its window.
-
-    Returns
-    -------
-    ndarray of float32 [shape=(n_samples,)]
-    """
+    """The harmonic component as samples; the hop must divide the window."""
     n_fft, hop, n_frames = spectrum.n_fft, spectrum.hop, spectrum.n_frames
     overlap = n_fft // hop
     window = filters.hann(n_fft)
@@ -78,9 +71,8 @@ def _divide_by_windows(summed: Matrix, n_frames: int) -> None:
     n_few = min(n_frames, 2 * overlap)
     weight = np.zeros((n_few + overlap - 1, hop), dtype=np.float32)
     _overlap_add(np.broadcast_to(shares, (n_few, overlap, hop)), weight)
-    with np.errstate(
-        invalid="ignore"
-    ):  # the very first weight is zero, of a sample before the clip
+    # The very first weight is zero, of a sample before the clip.
+    with np.errstate(invalid="ignore"):
         if n_few == n_frames:
             summed /= weight
         else:
@@ -97,23 +89,23 @@ def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex
         first, last = max(0, start - reach), min(spectrum.n_frames, stop + reach)
         spectra = spectrum.stft(first, last)
         magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
-        lasting = running_median(magnitude, size=SIZE)
-        spread = running_median(magnitude.T, size=SIZE).T
+        over_time = running_median(magnitude, size=SIZE)
+        over_frequency = running_median(magnitude.T, size=SIZE).T
         for at in range(start, stop, BLOCK):
             frames = slice(at - first, min(at + BLOCK, stop) - first)
-            mask = _mask(lasting[frames], np.ascontiguousarray(spread[frames]))
+            mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
             harmonic = mask * magnitude[frames]
             yield at, _with_phase(harmonic, spectra[frames], magnitude[frames])
 
 
-def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
-    """``lasting**2 / (lasting**2 + spread**2)``; one half where both are zero."""
-    larger = np.maximum(lasting, spread)
+def _mask(over_time: Matrix, over_frequency: Matrix) -> Matrix:
+    """``over_time**2 / (over_time**2 + over_frequency**2)``; one half where both are zero."""
+    larger = np.maximum(over_time, over_frequency)
     is_silent = larger < TINY
     larger[is_silent] = 1
-    mask = np.square(lasting / larger)
+    mask = np.square(over_time / larger)
     with np.errstate(invalid="ignore"):
-        mask /= mask + np.square(spread / larger)
+        mask /= mask + np.square(over_frequency / larger)
     mask[is_silent] = 0.5
     return np.asarray(mask)
 
@@ -121,7 +113,7 @@ def _mask(lasting: Matrix, spread: Matrix) -> Matrix:
 def _with_phase(
     magnitude: Matrix, spectra: NDArray[np.complex64], whole: Matrix
 ) -> NDArray[np.complex64]:
-    """Spectra of these magnitudes with the phase of ``spectra``, whose magnitudes are ``whole``."""
+    """Spectra of these magnitudes and the phase of ``spectra``, whose own magnitudes are ``whole``."""
     nonzero = whole if whole.all() else whole + (whole == 0)
     turned = np.empty_like(spectra)
     np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
@@ -134,3 +126,95 @@ def tuning(samples: NDArray[np.float32], spectrum: Spectrum, bins_per_octave: in
     signal = dataclasses.replace(spectrum.signal, samples=samples)
     part = Spectrum(signal, n_fft=spectrum.n_fft, hop=spectrum.hop)
     return part.tuning(bins_per_octave)
+
+
+def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
+    """Median of the ``size`` rows around each row; rows beyond the ends are mirrored.
+
+    What ``scipy.ndimage.median_filter(matrix, size=(size, 1), mode="reflect")`` gives, for a matrix
+    of any length and a size of ``2**k - 1``, at least 3.
+    """
+    if size < 3 or (size + 1) & size:
+        raise ValueError(f"size is {size}; the window must have 2**k - 1 rows: 3, 7, 15, 31 …")
+    n_rows, n_columns = matrix.shape
+    group = (size + 1) // 2
+    n_groups = -(-n_rows // group)
+    # One row more in front than the window reaches, so that row t of the matrix is row t + group
+    # of the padded one and every block starts at a multiple of its own length.
+    padding = ((group, n_groups * group - n_rows + group), (0, 0))
+    medians = np.empty((n_groups, group, n_columns), dtype=np.float32)
+    width = max(1, CHUNK // (n_groups * group))
+    for start in range(0, n_columns, width):
+        columns = slice(start, start + width)
+        padded = np.pad(matrix[:, columns], padding, mode="symmetric")
+        rows = padded.reshape(n_groups + 2, group, -1).swapaxes(0, 1).copy()
+        blocks = _sorted_blocks(list(rows))
+        core = [rank[1 : 1 + n_groups] for rank in blocks[group][0]]
+        _descend(core, blocks, offset=0, medians=medians[:, :, columns])
+    return medians.reshape(-1, n_columns)[:n_rows]
+
+
+def _sorted_blocks(rows: list[Matrix]) -> dict[int, list[list[Matrix]]]:
+    """Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``.
+
+    ``rows[j]`` holds row j of every group, so that one step serves all groups.
+    """
+    blocks = {1: [[row] for row in rows]}
+    length = 1
+    while length < len(rows):
+        halves = blocks[length]
+        length *= 2
+        blocks[length] = [_merge(a, b) for a, b in zip(halves[::2], halves[1::2], strict=True)]
+    return blocks
+
+
+def _merge(first: list[Matrix], second: list[Matrix]) -> list[Matrix]:
+    """Batcher's odd-even merge of two sorted sequences of the same length."""
+    if len(first) == 1:
+        return [np.minimum(first[0], second[0]), np.maximum(first[0], second[0])]
+    even = _merge(first[::2], second[::2])
+    odd = _merge(first[1::2], second[1::2])
+    merged = even[:1]
+    for a, b in zip(odd[:-1], even[1:], strict=True):
+        merged += [np.minimum(a, b), np.maximum(a, b)]
+    return merged + odd[-1:]
+
+
+def _descend(
+    candidates: list[Matrix], blocks: dict[int, list[list[Matrix]]], *, offset: int, medians: Matrix
+) -> None:
+    """Write the medians of some neighbouring rows of every group, from row ``offset`` on.
+
+    ``candidates`` are the rows common to all windows of these neighbours that can still be a
+    median, sorted: as many as there are neighbours. They are the upper end of the values known so
+    far, because each of the values yet to come, one fewer, can push the median by one rank.
+    """
+    n_groups, group = medians.shape[:2]
+    if len(candidates) == 1:
+        medians[:, offset] = candidates[0]
+        return
+    half = len(candidates) // 2
+    # The windows of the first half begin `half` rows before the common rows, those of the second
+    # end `half` rows after them: counted in padded rows, the blocks start at
+    for start, first in ((offset + half, offset), (offset + 2 * group, offset + half)):
+        shift, row = divmod(start, group)
+        block = [rank[shift : shift + n_groups] for rank in blocks[half][row // half]]
+        _descend(_upper(candidates, block), blocks, offset=first, medians=medians)
+
+
+def _upper(candidates: list[Matrix], block: list[Matrix]) -> list[Matrix]:
+    """Ranks n+1 … 2n of the union of 2n sorted candidates and a sorted block of n."""
+    n = len(block)
+    # Batcher's half-cleaner, twice: keep the 2n lowest of the 3n, then the n highest of those.
+    cleaned = map(np.minimum, candidates[n:], block[::-1])
+    return _sort_bitonic(list(map(np.maximum, candidates[:n], cleaned)))
+
+
+def _sort_bitonic(values: list[Matrix]) -> list[Matrix]:
+    """Sort a sequence that rises and then falls, or the reverse."""
+    if len(values) == 1:
+        return values
+    half = len(values) // 2
+    low = list(map(np.minimum, values[:half], values[half:]))
+    high = list(map(np.maximum, values[:half], values[half:]))
+    return _sort_bitonic(low) + _sort_bitonic(high)

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import resample
-from ..errors import FeatureError
 from .base import Feature
-from .decibels import decibels
-from .spectrum import Spectrum
+from .spectrum import Spectrum, decibels
 
 RATE = 16_000
 HOP = 512  # 512 / 16 kHz = 32 ms
@@ -25,14 +23,6 @@ N_FFT = 1024  # 64 ms
 N_MELS = 64
 FLOOR_DB = -80.0
 STEP_DB = 0.5
-
-
-def logmel(spectrum: Spectrum, n_mels: int = N_MELS) -> NDArray[np.float32]:
-    """Levels in [-80, 0] dB, multiples of half a decibel, [shape=(n_frames, n_mels)]."""
-    compact = Spectrum(resample(spectrum.signal, RATE), n_fft=N_FFT, hop=HOP)
-    level = decibels(compact.mel_power(n_mels))
-    steps = np.rint(np.maximum(level - level.max(), FLOOR_DB) / STEP_DB)
-    return np.asarray(steps * STEP_DB, dtype=np.float32)
 
 
 def to_bytes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -47,13 +37,7 @@ def from_bytes(steps: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @dataclasses.dataclass(frozen=True)
 class LogMel(Feature):
-    """Compact log-mel spectrogram of a clip.
-
-    Parameters
-    ----------
-    n_mels : int
-        How many bands.
-    """
+    """Compact log-mel spectrogram of a clip, of `n_mels` bands."""
 
     name: ClassVar[str] = "logmel"
     kind: ClassVar[Literal["vector", "frames"]] = "frames"
@@ -66,20 +50,11 @@ class LogMel(Feature):
         return tuple(f"logmel_{band:02d}" for band in range(1, self.n_mels + 1))
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Levels in dB, [shape=(n_frames, n_mels)].
-
-        Raises
-        ------
-        FeatureError
-            When a level is not a finite number.
-        """
-        levels = logmel(spectrum, self.n_mels)
-        if not np.isfinite(levels).all():
-            raise FeatureError(
-                f"{spectrum.signal.path}: 'logmel' is not finite; "
-                "are the samples finite and within [-1, 1]?"
-            )
-        return levels
+        """Levels in [-80, 0] dB, multiples of half a decibel, [shape=(n_frames, n_mels)]."""
+        compact = Spectrum(resample(spectrum.signal, RATE), n_fft=N_FFT, hop=HOP)
+        level = decibels(compact.mel_power(self.n_mels))
+        steps = np.rint(np.maximum(level - level.max(), FLOOR_DB) / STEP_DB)
+        return self._finite(np.asarray(steps * STEP_DB, dtype=np.float32), spectrum)
 
 
 MEMBERS = {"logmel": LogMel}

@@ -18,13 +18,7 @@ from .spectrum import Spectrum
 
 @dataclasses.dataclass(frozen=True)
 class Mel(FrameMean):
-    """Mean mel power of a clip.
-
-    Parameters
-    ----------
-    n_mels : int
-        How many bands.
-    """
+    """Mean power of a clip in `n_mels` bands."""
 
     name: ClassVar[str] = "mel"
 

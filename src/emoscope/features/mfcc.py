@@ -15,24 +15,14 @@ from numpy.typing import NDArray
 
 from . import filters
 from .base import FrameMean
-from .decibels import decibels
-from .spectrum import Spectrum
+from .spectrum import Spectrum, decibels
 
-
-def mfcc(spectrum: Spectrum, n_mfcc: int = 40, n_mels: int = 128) -> NDArray[np.float32]:
-    """Coefficients of every frame, [shape=(n_frames, n_mfcc)]; the first is the overall level."""
-    return decibels(spectrum.mel_power(n_mels)) @ filters.dct_filters(n_mels, n_mfcc)
+N_MELS = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class Mfcc(FrameMean):
-    """Mean coefficients of a clip.
-
-    Parameters
-    ----------
-    n_mfcc : int
-        How many coefficients, at most 128.
-    """
+    """Means of `n_mfcc` coefficients of a clip, at most 128."""
 
     name: ClassVar[str] = "mfcc"
 
@@ -44,8 +34,8 @@ class Mfcc(FrameMean):
         return tuple(f"mfcc_{k:02d}" for k in range(1, self.n_mfcc + 1))
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Coefficients of every frame, [shape=(n_frames, n_mfcc)]."""
-        return mfcc(spectrum, self.n_mfcc)
+        """Coefficients of every frame; the first is the overall level."""
+        return decibels(spectrum.mel_power(N_MELS)) @ filters.dct_filters(N_MELS, self.n_mfcc)
 
 
 MEMBERS = {"mfcc": Mfcc}

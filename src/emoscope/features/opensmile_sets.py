@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FeatureError, MissingExtraError
-from .base import Feature
+from .base import Feature, Spec
 from .spectrum import Spectrum
 
 
@@ -37,32 +37,22 @@ def _smile(name: str, feature_set: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenSmileSet(Feature):
-    """Functionals of one clip; research and private use only."""
+class Egemaps(Feature):
+    """eGeMAPSv02: 88 functionals; research and private use only."""
 
-    feature_set: ClassVar[str]
+    name: ClassVar[str] = "egemaps"
+    feature_set: ClassVar[str] = "eGeMAPSv02"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """openSMILE's own names with the set's name before them."""
-        return tuple(f"{self.name}_{name}" for name in self._smile.feature_names)
-
-    @property
-    def _smile(self) -> Any:
-        return _smile(self.name, self.feature_set)
+        names = _smile(self.name, self.feature_set).feature_names
+        return tuple(f"{self.name}_{name}" for name in names)
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Functionals of one clip, shape (n_columns,).
-
-        Raises
-        ------
-        FeatureError
-            When openSMILE gives no number for some value: the clip is too short for the set.
-        MissingExtraError
-            When the package ``opensmile`` is not installed.
-        """
-        signal = spectrum.signal
-        values = self._smile.process_signal(signal.samples, signal.rate).to_numpy(np.float32)[0]
+        """Functionals of one clip; a FeatureError when it is too short for one of them."""
+        signal, smile = spectrum.signal, _smile(self.name, self.feature_set)
+        values = smile.process_signal(signal.samples, signal.rate).to_numpy(np.float32)[0]
         if not np.isfinite(values).all():
             raise FeatureError(
                 f"{signal.path}: {np.count_nonzero(~np.isfinite(values))} values of '{self.name}' "
@@ -71,21 +61,13 @@ class OpenSmileSet(Feature):
         return np.asarray(values, dtype=np.float32)
 
     @property
-    def spec(self) -> dict[str, Any]:
-        """Name, version and the set's own name."""
+    def spec(self) -> Spec:
+        """Name, version and openSMILE's name of the set."""
         return {**super().spec, "feature_set": self.feature_set}
 
 
 @dataclasses.dataclass(frozen=True)
-class Egemaps(OpenSmileSet):
-    """eGeMAPSv02: 88 functionals; research and private use only."""
-
-    name: ClassVar[str] = "egemaps"
-    feature_set: ClassVar[str] = "eGeMAPSv02"
-
-
-@dataclasses.dataclass(frozen=True)
-class Compare2016(OpenSmileSet):
+class Compare2016(Egemaps):
     """ComParE 2016: 6373 functionals; research and private use only."""
 
     name: ClassVar[str] = "compare2016"

@@ -20,9 +20,9 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,13 @@ from . import whisper_mel
 
 RATE = whisper_mel.RATE
 CHUNK = whisper_mel.CHUNK_SECONDS * RATE
-SHORTEST = RATE // 10
-"""Samples; shorter pieces (0.1 s) give the convolutions of some encoders not one frame."""
-LARGEST_SIZE = 1 << 16
-"""Values per frame, or blocks, of an encoder; some ten times those of the largest."""
+MIN_SAMPLES = RATE // 10  # shorter pieces give the convolutions of some encoders not one frame
+MAX_SIZE = 1 << 16  # values per frame, or blocks: some ten times those of the largest encoder
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
-UNUSED_WEIGHTS = {"masked_spec_embed"}
-"""Missing in some checkpoints and used while training only."""
+_TRAINING_WEIGHTS = {"masked_spec_embed"}  # missing in some checkpoints
+
+Config: TypeAlias = dict[str, Any]
+Array: TypeAlias = NDArray[np.float32]
 
 
 def _transformers() -> Any:
@@ -51,31 +51,20 @@ def _transformers() -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def configuration(model: str, *, local: bool = False) -> dict[str, Any]:
-    """The configuration of an encoder: its own ``config.json``.
+def configuration(model: str, *, local: bool = False) -> Config:
+    """The ``config.json`` of an encoder: of a local folder, or of a model of the hub.
 
-    Parameters
-    ----------
-    model : str
-        Hub name or local folder.
-    local : bool
-        Look for a hub name in the hub's local cache alone; open no connection.
-
-    Raises
-    ------
-    FeatureError
-        When there is no such encoder, here or in the hub's local cache, or its configuration is
-        damaged.
+    With `local`, a hub name is looked for in the hub's local cache alone; no connection is opened.
     """
     if local and model.startswith(("//", "\\\\")):  # to Windows the name of another machine
         raise FeatureError(f"encoder '{printable(model)}' is not a folder of this machine")
     file = Path(model) / "config.json"
     try:
         if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
                 raise ValueError("it is not an object")
-            return found
+            return content
     except (OSError, ValueError, RecursionError) as error:
         raise FeatureError(f"encoder '{printable(model)}': config.json: {error}") from error
     try:
@@ -100,21 +89,21 @@ def configuration(model: str, *, local: bool = False) -> dict[str, Any]:
 
 def width(model: str, *, local: bool = False) -> int:
     """Number of values per frame of an encoder."""
-    return _size(model, "d_model" if is_whisper(model, local=local) else "hidden_size", local)
+    return _size(model, "d_model", "hidden_size", local)
 
 
 def depth(model: str, *, local: bool = False) -> int:
     """Number of blocks of an encoder."""
-    whisper = is_whisper(model, local=local)
-    return _size(model, "encoder_layers" if whisper else "num_hidden_layers", local)
+    return _size(model, "encoder_layers", "num_hidden_layers", local)
 
 
-def _size(model: str, key: str, local: bool) -> int:
+def _size(model: str, whispers_key: str, others_key: str, local: bool) -> int:
+    key = whispers_key if is_whisper(model, local=local) else others_key
     value = configuration(model, local=local).get(key)
-    if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
+    if type(value) is not int or not 1 <= value <= MAX_SIZE:
         raise FeatureError(
             f"encoder '{model}': {key} in its configuration should be a whole number from 1 to "
-            f"{LARGEST_SIZE}; found {value!r:.80}"
+            f"{MAX_SIZE}; found {value!r:.80}"
         )
     return value
 
@@ -128,11 +117,8 @@ def is_whisper(model: str, *, local: bool = False) -> bool:
 def fingerprint(model: str, *, local: bool = False) -> str:
     """What identifies the weights of an encoder, wherever they lie.
 
-    Returns
-    -------
-    str
-        For a folder the first 16 hexadecimal digits of SHA-256 over its weight files, for a model
-        of the hub its commit.
+    For a folder the first 16 hexadecimal digits of SHA-256 over its weight files, for a model of
+    the hub its commit.
     """
     commit = configuration(model, local=local).get("_commit_hash")
     files = sorted(f for f in Path(model).glob("*") if f.suffix in (".safetensors", ".bin"))
@@ -156,7 +142,7 @@ def _check_loaded(model: str, info: Any, prefixes: tuple[str, ...], kept: int) -
         if prefixes and not key.startswith(prefixes):
             return False
         number = key.partition("layers.")[2].split(".")[0]
-        return key.split(".")[-1] not in UNUSED_WEIGHTS and not (
+        return key.split(".")[-1] not in _TRAINING_WEIGHTS and not (
             number.isdigit() and int(number) >= kept
         )
 
@@ -172,75 +158,43 @@ def _check_loaded(model: str, info: Any, prefixes: tuple[str, ...], kept: int) -
 
 
 class PretrainedEncoder:
-    """An encoder whose first blocks can be run; made by :func:`load`.
+    """An encoder as :func:`load` gives it: a torch module in evaluation mode, and its blocks."""
 
-    Attributes
-    ----------
-    model : str
-        Hub name or folder.
-    module : torch.nn.Module
-        The encoder in evaluation mode, cut after the last block asked for.
-    blocks : torch.nn.ModuleList
-        Its blocks.
-    """
-
-    def __init__(
-        self, model: str, module: Any, blocks: Any, *, whisper: bool, normalise: bool
-    ) -> None:
-        self.model, self.module, self.blocks = model, module, blocks
+    def __init__(self, module: Any, blocks: Any, *, whisper: bool, normalise: bool) -> None:
+        self.module, self.blocks = module, blocks
         self.whisper, self.normalise = whisper, normalise
 
-    def hidden_states(
-        self, samples: NDArray[np.float32], layers: Sequence[int]
-    ) -> dict[int, NDArray[np.float32]]:
-        """Run one recording.
-
-        Parameters
-        ----------
-        samples : ndarray of float32, shape (n_samples,)
-            16 kHz mono.
-        layers : sequence of int
-            Blocks wanted, 0 to the number of blocks.
-
-        Returns
-        -------
-        dict of int to ndarray of float32, shape (n_frames, width)
-        """
+    def hidden_states(self, samples: Array, layers: Sequence[int]) -> dict[int, Array]:
+        """Hidden states of some blocks, each [shape=(n_frames, width)], of 16 kHz samples."""
         import torch
 
-        parts: dict[int, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
+        parts: dict[int, list[Array]] = {layer: [] for layer in layers}
         with torch.inference_mode():
             for piece in _pieces(samples):
                 states = self._run(torch.from_numpy(piece))
                 for layer in layers:
                     parts[layer].append(states[layer][0].float().numpy())
-        return {layer: np.concatenate(found) for layer, found in parts.items()}
+        return {layer: np.concatenate(pieces) for layer, pieces in parts.items()}
 
     def _run(self, piece: Any) -> list[Any]:
         """Hidden states 0 to the last block, each of shape (1, n_frames, width)."""
         states: list[Any] = []
-        if self.whisper:
-            states.append(self._whisper_input(piece))
-            for block in self.blocks:
-                result = block(states[-1], None)
-                states.append(result[0] if isinstance(result, tuple) else result)
-            return states
-        if self.normalise:
-            piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
-        hooks = [
-            self.blocks[0].register_forward_pre_hook(
-                lambda _module, inputs: states.append(inputs[0])
-            )
-        ]
-        hooks += [
-            block.register_forward_hook(
-                lambda _module, _inputs, result: states.append(
-                    result[0] if isinstance(result, tuple) else result
-                )
-            )
-            for block in self.blocks
-        ]
+
+        def keep(_module: Any, inputs: Any, result: Any) -> None:
+            if not states:
+                states.append(inputs[0])
+            states.append(result[0] if isinstance(result, tuple) else result)
+
+        hooks = [block.register_forward_hook(keep) for block in self.blocks]
         try:
+            if self.whisper:
+                hidden = self._whisper_input(piece)
+                for block in self.blocks:
+                    block(hidden, None)
+                    hidden = states[-1]
+                return states
+            if self.normalise:
+                piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
             self.module(piece[None])
         finally:
             for hook in hooks:
@@ -258,38 +212,27 @@ class PretrainedEncoder:
         return hidden + self.module.embed_positions.weight[: hidden.shape[1]]
 
 
-def _pieces(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def _pieces(samples: Array) -> Iterator[Array]:
     """The recording in equal pieces of at most 30 s, padded with zeros to at least 0.1 s."""
     n_pieces = max(1, math.ceil(len(samples) / CHUNK))
     for piece in np.array_split(np.asarray(samples, dtype=np.float32), n_pieces):
-        yield np.pad(piece, (0, max(0, SHORTEST - len(piece))))
+        yield np.pad(piece, (0, max(0, MIN_SAMPLES - len(piece))))
 
 
 @functools.lru_cache(maxsize=2)
 def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
-    """Load an encoder once per process, cut after a number of blocks.
-
-    Parameters
-    ----------
-    model : str
-        Hub name or local folder.
-    n_blocks : int
-        Blocks to keep, at least 1.
-    local : bool
-        Look for a hub name in the hub's local cache alone; open no connection.
+    """Load an encoder, once per process, cut after its first `n_blocks`, at least one.
 
     Raises
     ------
     FeatureError
         When the model does not exist, is no speech encoder, or does not bring every weight.
-    MissingExtraError
-        When torch or transformers is not installed.
     """
     transformers = _transformers()
     config = configuration(model, local=local)
     whisper = is_whisper(model, local=local)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
-    silent = transformers.utils.logging.get_verbosity()
+    options = {"trust_remote_code": False, "local_files_only": local}
+    verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
@@ -303,16 +246,14 @@ def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
         raise FeatureError(f"encoder '{model}' cannot be loaded: {error}") from error
     finally:
-        transformers.utils.logging.set_verbosity(silent)
+        transformers.utils.logging.set_verbosity(verbosity)
         if bars:
             transformers.utils.logging.enable_progress_bar()
     module = module.float().eval()
-    return PretrainedEncoder(model, module, blocks, whisper=whisper, normalise=normalise)
+    return PretrainedEncoder(module, blocks, whisper=whisper, normalise=normalise)
 
 
-def _load_whisper(
-    model: str, n_blocks: int, config: dict[str, Any], options: dict[str, Any]
-) -> Any:
+def _load_whisper(model: str, n_blocks: int, config: Config, options: Mapping[str, bool]) -> Any:
     whisper = importlib.import_module("transformers.models.whisper.modeling_whisper")
     options = {**options, "output_loading_info": True}
     if "WhisperEncoder" in (config.get("architectures") or []):
@@ -327,14 +268,14 @@ def _load_whisper(
 
 
 def _load_waveform_encoder(
-    model: str, n_blocks: int, config: dict[str, Any], options: dict[str, Any]
+    model: str, n_blocks: int, config: Config, options: Mapping[str, bool]
 ) -> tuple[Any, bool]:
     transformers = _transformers()
-    found = transformers.AutoModel.from_pretrained(model, output_loading_info=True, **options)
-    module, info = found
-    if not hasattr(getattr(module, "encoder", None), "layers") or not hasattr(
-        module, "feature_extractor"
-    ):
+    module, info = transformers.AutoModel.from_pretrained(
+        model, output_loading_info=True, **options
+    )
+    blocks = getattr(getattr(module, "encoder", None), "layers", None)
+    if blocks is None or not hasattr(module, "feature_extractor"):
         raise FeatureError(
             f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
             "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"

@@ -5,6 +5,9 @@ window is a periodic Hann window: librosa's conventions. Time runs along the fir
 computed in blocks that fit a processor's cache. Of a long recording no spectrogram is kept: its
 blocks are computed again whenever a feature asks for them, so that memory stays within the size of
 the recording plus a few hundred values per frame, less than the recording's own samples.
+
+Peaks are refined by a parabola through three bins: J. O. Smith, "Spectral Audio Signal Processing",
+2011, https://ccrma.stanford.edu/~jos/sasp/Quadratic_Interpolation_Spectral_Peaks.html.
 """
 
 from __future__ import annotations
@@ -16,19 +19,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import filters, tuning
+from . import filters
 
 if TYPE_CHECKING:
     from ..audio import Signal
 
+Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 
-BLOCK = 32
-"""Frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB."""
-
+BLOCK = 32  # frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB
 KEEP_VALUES = 2**24
 """Largest spectrogram that is kept: 16 M magnitudes, 64 MiB, about three minutes at 48 kHz."""
-
+MIN_POWER, RANGE_DB = 1e-10, 80.0  # smaller powers are -100 dB, none lies further below the largest
+MIN_PEAK_HZ, MAX_PEAK_HZ = 150.0, 4000.0  # peaks outside tell nothing about the tuning
+PEAK_THRESHOLD = 0.1  # a peak must exceed this fraction of the largest magnitude of its frame
+TUNING_STEP = 0.01  # of the estimated tuning, in fractions of a pitch class
 
 # Freeing a block teaches glibc to keep up to twice its size for reuse. Without this, the memory of
 # every clip is handed back to the system and fetched again page by page, a third of the time.
@@ -38,14 +43,7 @@ np.empty(31 * 2**20, dtype=np.uint8)
 class Spectrum:
     """Short-time spectra of one clip, each computed when first asked for.
 
-    Parameters
-    ----------
-    signal : Signal
-        The clip: float32 samples, mono, at their own rate.
-    n_fft : int
-        Window length in samples, even.
-    hop : int
-        Samples from frame to frame.
+    The window is `n_fft` samples long, an even number; frames are `hop` samples apart.
     """
 
     def __init__(self, signal: Signal, *, n_fft: int = 2048, hop: int = 512) -> None:
@@ -113,12 +111,64 @@ class Spectrum:
         return self._mel[n_mels]
 
     @functools.cached_property
-    def peaks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def peaks(self) -> tuple[Vector, Vector]:
         """Frequencies in Hz and magnitudes of the spectral peaks of all frames."""
-        found = [tuning.spectral_peaks(m, self.rate) for _, m in self.magnitudes()]
-        frequencies, magnitudes = zip(*found, strict=True)
+        peaks = [spectral_peaks(m, self.rate) for _, m in self.magnitudes()]
+        frequencies, magnitudes = zip(*peaks, strict=True)
         return np.concatenate(frequencies), np.concatenate(magnitudes)
 
     def tuning(self, bins_per_octave: int = 12) -> float:
         """Deviation from A = 440 Hz in fractions of a pitch class, -0.5 to 0.49."""
-        return tuning.tuning(*self.peaks, bins_per_octave=bins_per_octave)
+        return estimate_tuning(*self.peaks, bins_per_octave=bins_per_octave)
+
+
+def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``10 log10`` of each power, at least -100 dB and within 80 dB of the largest, as librosa's."""
+    # The natural logarithm is the one that NumPy vectorises.
+    level = np.log(np.maximum(power, np.float32(MIN_POWER)))
+    level *= np.float32(10 / np.log(10))
+    return np.asarray(np.maximum(level, level.max() - np.float32(RANGE_DB)))
+
+
+def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
+    """Frequencies in Hz and magnitudes of the peaks of all frames of magnitudes at a rate in Hz."""
+    n_bins = magnitude.shape[1]
+    hz_per_bin = rate / (2 * (n_bins - 1))
+    first = max(1, int(np.ceil(MIN_PEAK_HZ / hz_per_bin)))
+    last = min(n_bins - 1, int(np.ceil(min(MAX_PEAK_HZ, rate / 2) / hz_per_bin)))
+    floor = np.float32(PEAK_THRESHOLD) * magnitude.max(axis=1, keepdims=True)
+    middle = magnitude[:, first:last]
+    is_peak = middle > floor
+    is_peak &= middle > magnitude[:, first - 1 : last - 1]
+    is_peak &= middle >= magnitude[:, first + 1 : last + 1]
+    flat = np.flatnonzero(is_peak)
+    frame, column = np.divmod(flat, last - first)
+    column += first
+    at = frame * n_bins + column
+    values = magnitude.reshape(-1)
+    here, before, after = values[at], values[at - 1], values[at + 1]
+    curvature = after + before - 2 * here
+    slope = (after - before) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(np.abs(slope) >= np.abs(curvature), np.float32(0), -slope / curvature)
+    frequencies = ((column + shift) * rate / (2 * (n_bins - 1))).astype(np.float32)
+    return frequencies, here + np.float32(0.5) * slope * shift
+
+
+def estimate_tuning(frequencies: Vector, magnitudes: Vector, *, bins_per_octave: int = 12) -> float:
+    """The most frequent deviation from equal temperament among the louder half of the peaks.
+
+    In fractions of a pitch class, -0.5 to 0.49; 0 when there is no peak.
+    """
+    if not frequencies.size:
+        return 0.0
+    ranked = np.sort(magnitudes)
+    n = len(ranked)
+    median = (ranked[(n - 1) // 2] + ranked[n // 2]) / 2
+    loud = frequencies[magnitudes >= median]
+    # Pitch classes above A0 = 440 Hz / 16; what exceeds a whole number is the deviation.
+    residual = np.mod(bins_per_octave * np.log2(loud / np.float32(440.0 / 16)), np.float32(1.0))
+    residual[residual >= 0.5] -= 1.0
+    edges = np.linspace(-0.5, 0.5, round(1 / TUNING_STEP) + 1)
+    counts, _ = np.histogram(residual, edges)
+    return float(edges[np.argmax(counts)])

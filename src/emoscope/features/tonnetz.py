@@ -5,6 +5,12 @@ M. Sandler and M. Gasser, "Detecting harmonic change in musical audio", ACM Work
 Music Computing Multimedia, 2006. Values are those of
 ``librosa.feature.tonnetz(y=librosa.effects.harmonic(y), sr=sr)``, librosa 0.11.
 
+Chroma is of constant Q: seven octaves from C1 (32.7 Hz) with 36 filters each, of equal relative
+bandwidth. The filters of one octave serve all of them, because the signal is resampled to half the
+rate from octave to octave: C. Schoerkhuber and A. Klapuri, "Constant-Q transform toolbox for music
+processing", Sound and Music Computing Conference, 2010. They are Hann-windowed complex tones,
+applied as the few bins of their spectra that hold 99 % of their magnitude.
+
 Memory for a long recording: its harmonic component and what that is resampled to, together two and
 a half times the memory of its samples.
 """
@@ -13,17 +19,136 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import ClassVar
 
 import numpy as np
+import scipy.fft
+import soxr
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from ..errors import FeatureError
-from . import constant_q, harmonic
+from . import filters, harmonic
 from .base import FrameMean
 from .spectrum import Spectrum
 
 AXES = ("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")
+N_OCTAVES = 7
+BINS_PER_OCTAVE = 36
+HOP = 512
+MIN_FREQUENCY = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)  # C1 in Hz, MIDI note 24; A 440 Hz is note 69
+_RATIO = 2.0 ** (2 / BINS_PER_OCTAVE)
+BANDWIDTH = (_RATIO - 1) / (_RATIO + 1)
+"""Relative bandwidth of a filter whose neighbours are one bin away on each side."""
+HANN_BANDWIDTH = 1.50018310546875
+"""Noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
+DROPPED = 0.01  # fraction of a filter's summed magnitude that its spectrum may lose
+BLOCK = 1024  # frames transformed at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class OctaveFilters:
+    """The filters of the highest octave, as spectra."""
+
+    halvings: int  # how often the rate is halved before the highest octave is analysed
+    n_fft: int  # samples that a filter sees at that rate
+    bins: slice  # those that any filter uses
+    weights: tuple[csr_array, ...]  # of each octave from the highest down, [shape=(36, n_bins)]
+    scale: NDArray[np.float32]  # filters that span more samples add up more, [shape=(36, 1)]
+
+
+def highest_frequency(tuning: float) -> float:
+    """Upper edge in Hz of the highest filter's band; the rate must be more than twice that."""
+    centre = MIN_FREQUENCY * 2.0 ** (N_OCTAVES + (tuning - 1) / BINS_PER_OCTAVE)
+    return float(centre * (1 + 0.5 * HANN_BANDWIDTH * BANDWIDTH))
+
+
+@functools.lru_cache(maxsize=256)
+def octave_filters(rate: int, tuning: float) -> OctaveFilters:
+    """Filters for clips of this rate and tuning (in fractions of a 36th octave)."""
+    octaves_above = math.ceil(math.log2(rate / 2 / highest_frequency(tuning))) - 2
+    # HOP is 2**9; the lowest octave must keep a whole number of samples per frame.
+    halvings = min(max(0, octaves_above), HOP.bit_length() - N_OCTAVES)
+    nominal = rate / 2**halvings
+    steps = np.arange(BINS_PER_OCTAVE) + (N_OCTAVES - 1) * BINS_PER_OCTAVE + tuning
+    frequencies = MIN_FREQUENCY * 2.0 ** (steps / BINS_PER_OCTAVE)
+    lengths = nominal / (BANDWIDTH * frequencies)
+    n_fft = 2 ** math.ceil(math.log2(lengths[0]))
+    tones = np.zeros((BINS_PER_OCTAVE, n_fft), dtype=np.complex64)
+    for tone, length, frequency in zip(tones, lengths, frequencies, strict=True):
+        time = np.arange(-length // 2, length // 2) / nominal
+        window = filters.hann(len(time))
+        start = (n_fft - len(time)) // 2
+        tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * (
+            window / window.sum()
+        )
+    tones *= lengths[:, None] / n_fft
+    spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
+    used = np.flatnonzero(spectra.any(axis=0))
+    bins = slice(int(used[0]), int(used[-1]) + 1)
+    highest = csr_array(spectra[:, bins])
+    weights = tuple(
+        (highest * np.float64(2 ** (octave / 2))).astype(np.complex64)
+        for octave in range(N_OCTAVES)
+    )
+    scale = (1 / np.sqrt(lengths))[:, None].astype(np.float32)
+    return OctaveFilters(halvings, n_fft, bins, weights, scale)
+
+
+def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Set the smallest values of each row to zero, up to ``DROPPED`` of its summed magnitude."""
+    magnitude = np.abs(spectra)
+    ranked = np.sort(magnitude, axis=1)
+    share = np.cumsum(ranked / ranked.sum(axis=1, keepdims=True), axis=1)
+    least = np.take_along_axis(ranked, np.argmin(share < DROPPED, axis=1)[:, None], axis=1)
+    return np.where(magnitude >= least, spectra, np.complex64(0))
+
+
+def constant_q_chroma(
+    samples: NDArray[np.float32], rate: int, tuning: float
+) -> NDArray[np.float32]:
+    """Magnitude of a clip in each pitch class, C first, not normalised, [shape=(n_frames, 12)].
+
+    Its rate must be more than twice :func:`highest_frequency`; `tuning` is the deviation from
+    A = 440 Hz in fractions of a 36th octave.
+    """
+    bank = octave_filters(rate, tuning)
+    samples, hop = _reduce(samples, 2**bank.halvings), HOP // 2**bank.halvings
+    n_frames = 1 + len(samples) // hop
+    total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for octave in range(N_OCTAVES):
+        total += _octave(samples, hop, bank, octave, n_frames)
+        if octave < N_OCTAVES - 1:
+            samples, hop = _reduce(samples, 2), hop // 2
+    # Each pitch class takes the filter at its centre and one on each side.
+    thirds = np.roll(total, 1, axis=0).reshape(12, BINS_PER_OCTAVE // 12, n_frames)
+    return np.asarray(thirds.sum(axis=1).T)
+
+
+def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """A fraction of the rate, as much more power: octaves keep their level."""
+    if factor == 1:
+        return samples
+    length = -(-len(samples) // factor)
+    reduced = soxr.resample(samples, factor, 1, quality="HQ")[:length]
+    reduced /= np.sqrt(1 / factor)
+    return np.pad(reduced, (0, length - len(reduced)))
+
+
+def _octave(
+    samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
+) -> NDArray[np.float32]:
+    """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
+    values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
+    for start in range(0, n_frames, BLOCK):
+        stop = min(start + BLOCK, n_frames)
+        frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)
+        spectra = np.fft.rfft(frames, axis=1)[:, bank.bins]
+        response = bank.weights[octave] @ spectra.T.astype(np.complex64, order="C")
+        np.abs(response, out=values[:, start:stop])
+    # A filter of each octave further down spans twice the time.
+    return values * (bank.scale * np.float32(2 ** (-octave / 2)))
 
 
 @functools.cache
@@ -35,28 +160,6 @@ def _directions() -> NDArray[np.float32]:
     circles = np.stack([np.sin(np.pi * turns), np.cos(np.pi * turns)], axis=2)
     radius = np.array([1.0, 1.0, 0.5])[:, None]
     return np.asarray((circles * radius).reshape(12, 6), dtype=np.float32)
-
-
-def tonnetz(spectrum: Spectrum) -> NDArray[np.float32]:
-    """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)].
-
-    Raises
-    ------
-    FeatureError
-        When the rate is too low for the highest of the seven octaves.
-    """
-    needed = 2 * constant_q.highest_frequency(0.5)
-    if spectrum.rate <= needed:
-        raise FeatureError(
-            f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
-            f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
-        )
-    samples = harmonic.harmonic_part(spectrum)
-    tuning = harmonic.tuning(samples, spectrum, constant_q.BINS_PER_OCTAVE)
-    chroma = constant_q.chroma(samples, spectrum.rate, tuning)
-    total = chroma.sum(axis=1, keepdims=True)
-    total[total < np.finfo(np.float32).tiny] = 1
-    return np.asarray((chroma / total) @ _directions())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +174,19 @@ class Tonnetz(FrameMean):
         return tuple(f"tonnetz_{axis}" for axis in AXES)
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Tonal centroid of every frame, [shape=(n_frames, 6)]."""
-        return tonnetz(spectrum)
+        """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)]."""
+        needed = 2 * highest_frequency(0.5)
+        if spectrum.rate <= needed:
+            raise FeatureError(
+                f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
+                f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
+            )
+        samples = harmonic.harmonic_part(spectrum)
+        tuning = harmonic.tuning(samples, spectrum, BINS_PER_OCTAVE)
+        chroma = constant_q_chroma(samples, spectrum.rate, tuning)
+        total = chroma.sum(axis=1, keepdims=True)
+        total[total < np.finfo(np.float32).tiny] = 1
+        return np.asarray((chroma / total) @ _directions())
 
 
 MEMBERS = {"tonnetz": Tonnetz}

@@ -11,58 +11,45 @@
 ``GET /docs``           how to use all this; ``/openapi.json`` for programs
 ======================= =====================================================================
 
-Nothing that is uploaded is kept or logged: a recording lives in a nameless temporary file that the
-operating system removes when the request ends, however it ends. Nothing is fetched from anywhere
-else. What is refused before it gets here, and the limits, are in :mod:`emoscope.server.guard`
-and :mod:`emoscope.server.limits`.
+The routes are in :mod:`emoscope.server.api`, the work behind them in :mod:`emoscope.server.work`,
+and what is refused before it gets there in :mod:`emoscope.server.limits`. Nothing that is uploaded
+is kept or logged: a recording lives in a nameless temporary file that the operating system removes
+when the request ends, however it ends. Nothing is fetched from anywhere else.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import importlib.resources
-import ipaddress
+import asyncio
+import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from .._version import __version__
 from ..errors import AudioError, EmoscopeError, MissingExtraError
 from ..prediction import Predictor
-from .guard import Guard
-from .limits import Limits, RefusalError
-from .monitoring import Monitor
 
 try:
+    import uvicorn
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse, Response
+    from fastapi.responses import FileResponse, JSONResponse
+    from fastapi.staticfiles import StaticFiles
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
 
-    from . import api, work
+    from . import api
+    from .limits import HEADERS, Guard, Limits, failure
+    from .work import Service
 except ImportError as error:
     raise MissingExtraError("the server", error.name or "fastapi", "serve") from error
 
-if TYPE_CHECKING:
-    import uvicorn
-
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-PAGES = {"/": "index.html", "/docs": "docs.html"}
-BACKLOG = 128
-"""Connections that wait to be accepted; asyncio accepts so many at a time."""
-ENOUGH_FILES = 8192
-"""Open files that all uploads and connections need, with room to spare: 64 requests of 50 files,
-each open once more while it is read, and 256 connections."""
+WEB = Path(__file__).with_name("web")
+GRACE = 8.0  # seconds that what is in work has to be done when the server is told to end
+# A full disk, too many open files, too little memory.
+EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def create_app(
@@ -70,7 +57,7 @@ def create_app(
     *,
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
-) -> Guard:
+) -> FastAPI:
     """The whole server as an ASGI application.
 
     Parameters
@@ -83,45 +70,85 @@ def create_app(
 
     Returns
     -------
-    Guard
-        The application, guarded; give it to any ASGI server.
+    FastAPI
+        Give it to any ASGI server; ``app.state.service`` is the :class:`~emoscope.server.work.Service`.
     """
-    monitor, limits = Monitor(), limits or Limits()
-    service = work.Service(models or {"default": Predictor()}, limits, monitor)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        service.turns.close()
-
+    limits = limits or Limits()
+    service = Service(models or {"default": Predictor()}, limits)
     app = FastAPI(
         title="emoscope",
         version=__version__,
         summary="Speech emotion recognition that stays on this computer.",
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
+        form_limits={"max_files": limits.files, "max_fields": 10, "max_part_size": 10_000},
     )
     app.state.service = service
+    app.add_middleware(Guard, load=service.load, hosts=hosts)
     app.include_router(api.router)
-    _add_pages(app)
-    app.add_exception_handler(RefusalError, _refused)
+    app.mount("/web", StaticFiles(directory=WEB))
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(WEB / "docs.html")
+
     app.add_exception_handler(EmoscopeError, _unusable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _broken_off)
+    app.add_exception_handler(OSError, _exhausted)
+    app.add_exception_handler(ClientDisconnect, _unusable)  # nobody reads the answer
     app.add_exception_handler(Exception, _failed)
-    return Guard(app, limits=limits, monitor=monitor, hosts=hosts)
+    return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn without access log or name of software, which gives what is in work time to end.
+
+    `ending` is called when it has been told to end and waits for what is in work.
+    """
+
+    def __init__(
+        self, app: FastAPI, *, host: str, port: int, ending: Callable[[], object] | None = None
+    ) -> None:
+        # Nothing of what is sent is logged, nor how it was malformed: it could fill the log.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http="h11",
+            ws="none",
+            access_log=False,
+            server_header=False,
+            log_level="error",
+            timeout_graceful_shutdown=int(GRACE + 2),
+        )
+        super().__init__(config)
+        self._load, self._ending = app.state.service.load, ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End at the first signal, and wait for nothing at the second."""
+        if self.should_exit:
+            self._load.stop()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for what is in work, but not for ever."""
+        if self._load.jobs and self._ending:
+            self._ending()
+        asyncio.get_running_loop().call_later(GRACE, self._load.stop)
+        await super().shutdown(sockets)
 
 
 def run(
-    models: Mapping[str, Predictor] | None = None,
+    app: FastAPI,
     *,
     host: str = "127.0.0.1",
     port: int = 8765,
-    limits: Limits | None = None,
-    hosts: Iterable[str] = (),
-    proxies: Iterable[str] = (),
     ready: Callable[[], object] | None = None,
     ending: Callable[[], object] | None = None,
 ) -> None:
@@ -129,17 +156,11 @@ def run(
 
     Parameters
     ----------
-    models : mapping of str to Predictor, optional
-        By public name, the default first; without it the shipped model.
+    app : FastAPI
+        Of :func:`create_app`.
     host : str
         Address to bind to; by default nobody but this machine can connect.
     port : int
-    limits : Limits, optional
-    hosts : iterable of str
-        Names under which it may be addressed beside `host` and those of this machine.
-    proxies : iterable of str
-        Addresses of web servers in front of this one, whose word on the address of a client
-        (``X-Forwarded-For``) is believed; by default nobody's.
     ready : callable, optional
         Called once the address is bound: from then on connections wait for their answer.
     ending : callable, optional
@@ -148,18 +169,12 @@ def run(
     Raises
     ------
     EmoscopeError
-        When the address cannot be bound, as when another server has it, or a proxy is named by
-        anything but its address.
+        When the address cannot be bound, as when another server has it.
     """
-    from .connection import Server
-
-    limits = limits or Limits()
-    limits = dataclasses.replace(limits, connections=min(limits.connections, _open_files() // 2))
-    app = create_app(models, limits=limits, hosts=(host, *hosts))
-    server = Server(configuration(app, host=host, port=port, proxies=proxies), ending=ending)
+    server = Server(app, host=host, port=port, ending=ending)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         raise EmoscopeError(
@@ -170,98 +185,32 @@ def run(
     server.run(sockets=[listening])
 
 
-def configuration(
-    app: Guard, *, host: str, port: int, proxies: Iterable[str] = ()
-) -> uvicorn.Config:
-    """How uvicorn serves the application: no access log, no name of software, no idle clients.
-
-    Nothing of what is sent is logged, nor how it was malformed: whoever sends could fill the log.
-    """
-    import uvicorn
-
-    from .connection import GRACE, Connection
-
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    proxies = list(proxies)
-    for proxy in proxies:
-        try:
-            ipaddress.ip_network(proxy, strict=False)
-        except ValueError:
-            raise EmoscopeError(f"proxy '{proxy}': give its address or network") from None
-
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=Connection,
-        ws="none",
-        access_log=False,
-        server_header=False,
-        log_level="error",
-        backlog=BACKLOG,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=int(GRACE + 2),
-    )
-
-
-def _open_files() -> int:
-    """How many files this process may have open, after asking for as many as it can get."""
-    try:
-        import resource
-    except ImportError:  # Windows, where the number is not bounded
-        return ENOUGH_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return ENOUGH_FILES
-    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
-    if wanted > soft:
-        # Some systems name a limit that they do not grant.
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _add_pages(app: FastAPI) -> None:
-    """Serve the page and what belongs to it from memory; there is no path to climb out of."""
-    folder = importlib.resources.files(__name__).joinpath("web")
-    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    routes = {**PAGES, **{f"/web/{name}": name for name in files if Path(name).suffix in TYPES}}
-    for route, name in routes.items():
-        app.add_api_route(route, _page(files[name], Path(name).suffix), include_in_schema=False)
-
-
-def _page(content: bytes, ending: str) -> Callable[[], Response]:
-    def page() -> Response:
-        return Response(content, media_type=TYPES[ending])
-
-    return page
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusalError)
-    return JSONResponse({"error": error.reason}, error.status, error.headers)
-
-
 async def _unusable(_: Request, error: Exception) -> JSONResponse:
-    reason = error.reason if isinstance(error, AudioError) else str(error)
-    return JSONResponse({"error": reason}, 422)
+    return failure(422, error.reason if isinstance(error, AudioError) else str(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    return JSONResponse({"error": "; ".join(found)}, 422)
+    faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+    if any(item["loc"] == ("body", "files") for item in error.errors()):
+        faults.append("recordings are sent as multipart/form-data, in the field 'files'")
+    return failure(422, "; ".join(faults))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    if isinstance(error.__cause__, OSError):  # FastAPI, when an upload cannot be written to disk
+        return await _exhausted(request, error.__cause__)
+    return failure(error.status_code, error.detail, error.headers)
 
 
-async def _broken_off(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "the upload broke off"}, 400)  # for the counters alone
+async def _exhausted(_: Request, error: Exception) -> JSONResponse:
+    """The disk is full, or files or memory have run out; other errors of the system are faults."""
+    if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
+        raise error
+    return failure(503, "this server has no room for it at the moment", {"retry-after": "10"})
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "this server has a fault, which is in its log"}, 500)
+    # Outside of the guard, which adds the headers to every other answer.
+    return failure(500, "this server has a fault, which is in its log", HEADERS)

@@ -1,172 +1,245 @@
-"""How much the server takes on, and what it has in work."""
+"""What the server takes on, and the middleware that refuses everything else.
+
+Refused are requests for other hosts (DNS rebinding), requests that other web sites send through a
+visitor's browser, bodies that are too large or too slow, and more requests than can be answered
+soon. Clients that hold many connections or read slowly are left to a proxy: see ``SECURITY.md``.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import ipaddress
 import math
-import threading
 import time
-from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .monitoring import Monitor
+
+UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+STOPPED, SLOW = "the server is being stopped", "the upload is too slow"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HEADERS = {
+    # 'self' alone: scripts, styles, fonts and requests come from and go to this server only. The
+    # recording is played from memory, hence blob:.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
+    "cache-control": "no-store",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much the server takes on.
+    """How much the server takes on; more than may be in work at once is answered with 503."""
 
-    Attributes
-    ----------
-    bytes : int
-        Of one request's recordings.
-    text_bytes : int
-        Of a body that is no recording: it is held in memory.
-    bytes_at_once : int
-        Of all recordings in work, and of what was decoded to be listened to; more are answered
-        with 503.
-    bytes_at_once_each : int
-        The same, of one address; more are answered with 429.
-    files : int
-        Recordings in one request.
-    seconds : float
-        Length of one recording.
-    pause : float
-        Seconds between two pieces of a body.
-    upload_seconds : float
-        For a whole body to arrive.
-    request_seconds : float
-        For a request to be answered, waiting included.
-    at_once : int
-        Requests in work or waiting, of all clients; more are answered with 503.
-    at_once_each : int
-        The same, of one address; more are answered with 429.
-    workers : int
-        Recordings of one address judged side by side. One more is judged at the same time when it
-        is of another address, so that nobody waits for the recordings of one client alone.
-    connections : int
-        Open at once; a new one takes the place of one that asks for nothing.
-    """
-
-    bytes: int = 100_000_000
-    text_bytes: int = 3_000_000
-    bytes_at_once: int = 600_000_000
-    bytes_at_once_each: int = 400_000_000
-    files: int = 50
-    seconds: float = 3600.0
-    pause: float = 10.0
-    upload_seconds: float = 120.0
-    request_seconds: float = 300.0
-    at_once: int = 64
-    at_once_each: int = 48
-    workers: int = 2
-    connections: int = 256
+    bytes: int = 100_000_000  # of one request's recordings
+    text_bytes: int = 3_000_000  # of a body that is no recording, which is held in memory
+    bytes_at_once: int = 600_000_000  # of all uploads and decoded recordings in work
+    files: int = 50  # in one request
+    seconds: float = 3600.0  # length of one recording
+    upload_seconds: float = 120.0  # for a whole body to arrive
+    start_seconds: float = 30.0  # for the work of a request to begin
+    request_seconds: float = 300.0  # for the work of a request to be done, waiting included
+    at_once: int = 64  # POST requests in work or waiting
+    workers: int = 2  # recordings predicted or decoded side by side
 
 
-class RefusalError(Exception):
-    """A request that is not answered: status and reason."""
+class Job:
+    """One POST request in work; its threads call :meth:`check` between two pieces of sound."""
 
-    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers or {}
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._deadline = time.monotonic() + load.limits.request_seconds
+        self.bytes, self.end_reason = 0, ""
+
+    def hold(self, count: int) -> None:
+        """Count bytes that the request keeps on disk or in memory until it ends."""
+        limit = self._load.limits.bytes_at_once
+        if self._load.bytes + count > limit:
+            raise busy(f"{limit / 1e6:g} MB are in work already")
+        self.bytes += count
+
+    def check(self) -> None:
+        """Raise when the answer is no longer wanted or takes too long."""
+        if self.end_reason:
+            raise HTTPException(503, self.end_reason)
+        if time.monotonic() > self._deadline:
+            seconds = self._load.limits.request_seconds
+            raise HTTPException(503, f"not finished within {seconds:g} s; send less at once")
 
 
-class Admission:
-    """Who has how much in work, and when all of it has to end.
+class Load:
+    """All POST requests in work; used by the event loop alone."""
 
-    Parameters
-    ----------
-    limits : Limits
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        # Uploads are counted by the event loop, decoded sound by the threads that judge.
-        self._lock = threading.Lock()
-        self._requests: Counter[str] = Counter()
-        self._bytes: Counter[str] = Counter()
-        self._end = math.inf
-
-    @property
-    def requests(self) -> int:
-        """Requests in work or waiting."""
-        return self._requests.total()
+    def __init__(self, limits: Limits, monitor: Monitor) -> None:
+        self.limits, self.monitor, self.stopping = limits, monitor, False
+        self.jobs: set[Job] = set()
+        monitor.in_flight.set_function(lambda: len(self.jobs))
 
     @property
     def bytes(self) -> int:
-        """Bytes of their recordings."""
-        return self._bytes.total()
+        """Bytes that all requests hold."""
+        return sum(job.bytes for job in self.jobs)
 
-    def enter(self, client: str) -> Ticket:
-        """Let a request of this address in, until its ticket is given back."""
-        limits = self._limits
-        with self._lock:
-            if self.requests >= limits.at_once:
-                raise _busy(503, f"{limits.at_once} requests are waiting already")
-            if self._requests[client] >= limits.at_once_each:
-                reason = f"{limits.at_once_each} requests from this address are waiting already"
-                raise _busy(429, reason)
-            self._requests[client] += 1
-        return Ticket(self, client)
+    @contextmanager
+    def admit(self) -> Iterator[Job]:
+        """Let one request in, or refuse it because too many are in work."""
+        if len(self.jobs) >= self.limits.at_once:
+            raise busy(f"{self.limits.at_once} requests are waiting already")
+        job = Job(self)
+        self.jobs.add(job)
+        try:
+            yield job
+        finally:
+            self.jobs.remove(job)
 
-    def take(self, client: str, count: int) -> None:
-        """Give so many bytes to a request of this address."""
-        limits = self._limits
-        with self._lock:
-            if self._bytes.total() + count > limits.bytes_at_once:
-                raise _busy(503, f"{limits.bytes_at_once / 1e6:g} MB are in work already")
-            if self._bytes[client] + count > limits.bytes_at_once_each:
-                most = f"{limits.bytes_at_once_each / 1e6:g} MB"
-                raise _busy(429, f"{most} from this address are in work already")
-            self._bytes[client] += count
-
-    def leave(self, client: str, count: int) -> None:
-        """Take back one request and its bytes."""
-        with self._lock:
-            self._requests[client] -= 1
-            self._bytes[client] -= count
-            for counted in (self._requests, self._bytes):
-                if not counted[client]:  # forgets addresses that have nothing in work
-                    del counted[client]
-
-    def end(self, seconds: float) -> None:
-        """Give what is in work so long to be done, because the server ends."""
-        self._end = min(self._end, time.monotonic() + seconds)
-
-    @property
-    def ended(self) -> bool:
-        """Whether that time is over."""
-        return time.monotonic() > self._end
+    def stop(self) -> None:
+        """End what is in work, because the server ends."""
+        self.stopping = True
+        for job in self.jobs:
+            job.end_reason = STOPPED
 
 
-class Ticket:
-    """One request that was let in.
+class Guard:
+    """ASGI middleware: refuses, adds the security headers to every answer, and counts.
 
-    Attributes
-    ----------
-    client : str
-        Its address.
-    gone : bool
-        Whether nobody waits for its answer any more.
+    `hosts` are names and addresses of the server beside those of this machine; ``"*"``: any.
     """
 
-    def __init__(self, admission: Admission, client: str) -> None:
-        self._admission, self.client, self.gone = admission, client, False
-        self._bytes = 0
+    def __init__(self, app: ASGIApp, *, load: Load, hosts: Iterable[str] = ()) -> None:
+        self.app, self._load = app, load
+        self._hosts = {*LOOPBACK, *map(_as_in_url, hosts)}
 
-    def take(self, count: int) -> None:
-        """Make room for more bytes."""
-        self._admission.take(self.client, count)
-        self._bytes += count
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        started, status = time.perf_counter(), 0
 
-    def check(self) -> None:
-        """Stop the work on what nobody waits for, and when the server ends."""
-        if self.gone:
-            raise RefusalError(503, "the client has gone")
-        if self._admission.ended:
-            raise RefusalError(503, "the server is being stopped")
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
 
-    def leave(self) -> None:
-        """Give everything back."""
-        self._admission.leave(self.client, self._bytes)
+        try:
+            self._check_origin(scope)
+            await self._pass_on(scope, receive, send_with_headers)
+        except HTTPException as refusal:
+            answer = failure(refusal.status_code, refusal.detail, refusal.headers)
+            await answer(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # uvicorn has waited long enough for the end
+            if not self._load.stopping:
+                raise
+            if not status:
+                await failure(503, STOPPED)(scope, receive, send_with_headers)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._load.monitor.request(route, status or 500, time.perf_counter() - started)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        limits = self._load.limits
+        largest = limits.bytes if scope["path"] in UPLOADS else limits.text_bytes
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > largest:
+            raise _too_large(largest)
+        deadline, complete = time.monotonic() + limits.upload_seconds, False
+
+        async def bounded() -> Message:
+            nonlocal complete
+            left = math.inf if complete else deadline - time.monotonic()
+            try:
+                with anyio.fail_after(max(0.0, left)):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, SLOW, {"connection": "close"}) from None
+            job.hold(len(message.get("body", b"")))
+            if job.bytes > largest:
+                raise _too_large(largest)
+            complete = not message.get("more_body", False)
+            return message
+
+        with self._load.admit() as job:
+            scope.setdefault("state", {})["job"] = job
+            await self.app(scope, bounded, send)
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Refuse other hosts, and what other web sites send.
+
+        Starlette's TrustedHostMiddleware answers in plain text and knows nothing of origins.
+        """
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").lower()
+        if "*" not in self._hosts and _without_port(host) not in self._hosts:
+            raise HTTPException(421, f"this server does not answer for the host '{host[:100]}'")
+        origin = headers.get("origin")
+        foreign = origin is not None and not _is_same_site(origin, host)
+        if scope["method"] != "GET" and (foreign or headers.get("sec-fetch-site") == "cross-site"):
+            raise HTTPException(403, "requests from other web sites are not answered")
 
 
-def _busy(status: int, reason: str) -> RefusalError:
-    return RefusalError(status, reason, {"retry-after": "1"})
+def failure(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to what cannot be done: ``{"error": "what was found, what is allowed"}``."""
+    return JSONResponse({"error": reason}, status, headers)
+
+
+def busy(reason: str) -> HTTPException:
+    """The refusal of what could be done a moment later."""
+    return HTTPException(503, reason, {"retry-after": "1"})
+
+
+def _too_large(largest: int) -> HTTPException:
+    return HTTPException(413, f"the upload is larger than {largest / 1e6:g} MB, the limit here")
+
+
+def _as_in_url(host: str) -> str:
+    """A host as it stands in the address of a page: IPv6 shortened and in brackets."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower()
+    return f"[{address}]" if address.version == 6 else host
+
+
+def _is_same_site(origin: str, host: str) -> bool:
+    """Whether a page of this origin was served under this host, whose port may be left out."""
+    try:
+        page = urlsplit(origin)
+        port = DEFAULT_PORTS[page.scheme]
+        asked = urlsplit(f"{page.scheme}://{host}")
+        return (page.hostname, page.port or port) == (asked.hostname, asked.port or port)
+    except (KeyError, ValueError):
+        return False
+
+
+def _without_port(host: str) -> str:
+    """The name alone, without the dot that may end it."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).removesuffix(".")

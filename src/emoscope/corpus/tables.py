@@ -1,24 +1,29 @@
-"""Reads the rows of a CSV, Parquet or JSON Lines file, within limits and without surprises."""
+"""Reads the rows of a CSV, Parquet or JSON Lines file as they stand, within limits.
+
+Nothing that a file says of itself is believed: sizes are counted as it is unpacked, and what pandas
+noted in a Parquet file is not used.
+"""
 
 from __future__ import annotations
 
+import csv
 import io
+import itertools
 import json
 import re
 import stat
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from ..corpora.base import Row
 from ..errors import CorpusError
 from ..files import printable
+
+RawRow: TypeAlias = dict[str, object]
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
@@ -36,13 +41,14 @@ _BATCH = 2**10  # rows of a Parquet file decoded at a time
 _NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column of a nameless index
 
 
-def read_rows(path: Path) -> list[Row]:
+def read(path: Path) -> list[RawRow]:
     """Return the rows as they stand, column by column.
 
     Parameters
     ----------
     path : Path
         A file with one of :data:`SUFFIXES`; the delimiter of a CSV file is found from its header.
+        Any other file is a list of recordings, one a line; lines that begin with # are remarks.
 
     Raises
     ------
@@ -50,25 +56,25 @@ def read_rows(path: Path) -> list[Row]:
         When the file cannot be read, is not what its ending says, names a column twice, or is
         beyond :data:`MAX_BYTES` or :data:`MAX_ROWS`.
     """
-    if path.suffix.lower() != ".jsonl":
-        return _records(read_table(path))
+    suffix = path.suffix.lower()
+    rows: Iterable[RawRow]
     try:
-        return _json_rows(read_text(path), path)
-    except ValueError as error:
-        raise CorpusError(f"{path}: not a readable jsonl manifest: {error}") from None
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a CSV or Parquet file as a table of objects; refuses what :func:`read_rows` does."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            return _parquet_table(path)
-        return _csv_text_table(read_text(path), path)
+        if suffix == ".parquet":
+            rows = _parquet_rows(path)
+        elif suffix == ".jsonl":
+            rows = _json_rows(read_text(path), path)
+        elif suffix in SUFFIXES:
+            rows = _csv_rows(read_text(path), path)
+        else:
+            lines = map(str.strip, read_text(path).splitlines())
+            rows = ({"file": line} for line in lines if line and not line.startswith("#"))
+        read_rows = list(itertools.islice(rows, MAX_ROWS + 1))
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, pa.ArrowException) as error:
-        # pandas' parser errors are ValueErrors.
-        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} manifest: {error}") from None
+    except (ValueError, csv.Error, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: not a readable {suffix[1:]} manifest: {error}") from None
+    _check_rows(path, len(read_rows))
+    return read_rows
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
@@ -89,10 +95,10 @@ def read_text(path: Path, limit: int | None = None) -> str:
 
 
 def _check_size(path: Path, limit: int) -> None:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device may never end
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):  # reading a pipe or a device may never end
         raise CorpusError(f"{path}: not a regular file")
-    if found.st_size > limit:
+    if info.st_size > limit:
         raise CorpusError(f"{path}: larger than the limit of {limit} bytes")
 
 
@@ -114,69 +120,47 @@ def _check_names(names: Iterable[str], where: str) -> None:
         seen[word] = name
 
 
-def _csv_text_table(text: str, path: Path) -> pd.DataFrame:
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    with warnings.catch_warnings():  # rows with a field more than the header
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return _csv_table(text, delimiter, path)
-        except pd.errors.ParserWarning:
-            pass
-        try:  # as when every row ends with a delimiter: one column more, of nothing
-            table = _csv_table(
-                f"{header.rstrip()}{delimiter}{text[len(header) :]}", delimiter, path
-            )
-        except pd.errors.ParserWarning:
-            raise ValueError("its rows have more fields than its header") from None
-        if table.iloc[:, -1].fillna("").str.strip().any():
+def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    lines = filter(None, csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    names = next(lines, None)
+    if names is None:
+        raise ValueError("it is empty")
+    _check_names(names, str(path))
+    for values in lines:
+        # Every row may end with a delimiter: one column more, of nothing.
+        if any(value.strip() for value in values[len(names) :]):
             raise ValueError("its rows have more fields than its header")
-        return table.iloc[:, :-1]
+        yield dict(itertools.zip_longest(names, values[: len(names)], fillvalue=""))
 
 
-def _csv_table(text: str, delimiter: str, path: Path) -> pd.DataFrame:
-    def parse(**options: Any) -> pd.DataFrame:
-        return pd.read_csv(
-            io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, **options
-        )
-
-    # pandas numbers columns of one name, so that the names as written are read on their own.
-    _check_names(parse(header=None, nrows=1).iloc[0], str(path))
-    table = parse(index_col=False, nrows=MAX_ROWS + 1)
-    _check_rows(path, len(table))
-    return table
-
-
-def _json_rows(text: str, path: Path) -> list[Row]:
-    rows: list[Row] = []
+def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line, object_pairs_hook=_Pairs)
-            except RecursionError:
-                raise ValueError(f"line {number} is nested too deeply") from None
-            if not isinstance(row, _Pairs):
-                raise CorpusError(f"{path}: line {number} is not a JSON object")
-            _check_names(row.names, f"{path}: line {number}")
-            rows.append(dict(row))
-            _check_rows(path, len(rows))
-    return rows
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=_Pairs)
+        except RecursionError:
+            raise ValueError(f"line {number} is nested too deeply") from None
+        if not isinstance(row, _Pairs):
+            raise CorpusError(f"{path}: line {number} is not a JSON object")
+        _check_names(row.names, f"{path}: line {number}")
+        yield row
 
 
-class _Pairs(dict[str, Any]):
+class _Pairs(dict[str, object]):
     """A JSON object that remembers the keys it was written with, also those that occur twice."""
 
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
         self.names = [name for name, _ in pairs]
 
 
-def _parquet_table(path: Path) -> pd.DataFrame:
-    """A Parquet file within the limits, an index with a name among its columns.
+def _parquet_rows(path: Path) -> Iterator[RawRow]:
+    """The rows of a Parquet file, an index with a name among their columns.
 
-    What pandas noted in the file about itself is not used: it is foreign, and pandas trusts it.
-    Nor is what the file says of its size: it is decoded in small batches whose bytes are counted,
-    and text that repeats stays packed until then.
+    It is decoded in small batches whose bytes are counted, and text that repeats stays packed until
+    then.
     """
     _check_size(path, MAX_BYTES)
     with pa.parquet.ParquetFile(path) as file:
@@ -190,23 +174,25 @@ def _parquet_table(path: Path) -> pd.DataFrame:
             "does not pack so tightly"
         )
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    columns: list[list[Any]] = [[] for _ in names]
     decoded = max((leaf.length * _BATCH for leaf in leaves), default=0)  # of values of fixed length
     with pa.parquet.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(_BATCH):
-            for column, values in zip(columns, batch.columns, strict=True):
-                decoded += _bytes(values)
-                if decoded > MAX_BYTES:
-                    raise CorpusError(
-                        f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked"
-                    )
-                column += values.to_pylist()
-    kept = {n: c for n, c in zip(names, columns, strict=True) if not _NAMELESS.fullmatch(n)}
-    return pd.DataFrame(kept, dtype=object)
+            decoded += sum(map(_bytes, batch.columns))
+            if decoded > MAX_BYTES:
+                raise CorpusError(
+                    f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked"
+                )
+            columns = {
+                name: values.to_pylist()
+                for name, values in zip(names, batch.columns, strict=True)
+                if not _NAMELESS.fullmatch(name)
+            }
+            for values in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, values, strict=True))
 
 
-def _bytes(values: pa.Array) -> int:
-    """Bytes of the values when each stands for itself, however often it occurs."""
+def _bytes(values: Any) -> int:
+    """Bytes of an Arrow array when each value stands for itself, however often it occurs."""
     if isinstance(values, pa.StructArray):
         return sum(map(_bytes, values.flatten()))
     if isinstance(values, pa.MapArray):  # has no `flatten` of its own
@@ -219,7 +205,3 @@ def _bytes(values: pa.Array) -> int:
         lengths = pa.compute.binary_length(values.dictionary).take(values.indices)
         return int(values.indices.nbytes) + int(pa.compute.sum(lengths).as_py() or 0)
     return int(values.nbytes)
-
-
-def _records(table: pd.DataFrame) -> list[Row]:
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
