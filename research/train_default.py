@@ -32,8 +32,7 @@ from emoscope import corpus as corpora
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.evaluation.comparison import describe_corpus
-from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result
-from emoscope.evaluation.run import summarise
+from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
 from emoscope.models.adaptation import BatchStandardiser

@@ -14,8 +14,7 @@ from emoscope.audit import audit, fingerprint, inflation
 from emoscope.audit import sources as audit_sources
 from emoscope.corpus import writing
 from emoscope.errors import CorpusError
-from emoscope.evaluation.result import Result
-from emoscope.evaluation.run import Run
+from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
 from emoscope.protocols import EMOBOX_RAVDESS
 

@@ -10,14 +10,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
 from dask_cluster import Cluster
-from emoscope import report
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
 from emoscope.evaluation import comparison
 from emoscope.evaluation.engine import Checkpoint
 from emoscope.evaluation.result import Result
 from emoscope.features.table import Features
-from emoscope.report import summary
+from emoscope.report import page, summary
+from emoscope.report.summary import Sentence
 
 EMOTIONS = ("happy", "sad", "angry")
 
@@ -161,12 +161,12 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
     corpus, features = small
     result = run(small)
     result.corpus["rejected"] = [{"file": "<script>alert(1)</script>\udcff", "reason": "<b>"}]
-    page = report.render(result)
+    html = page.render(result)
     best = result.leaderboard()[0]
-    assert f"{best.uar:.3f}" in page
-    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
-    texts = " ".join(f["text"] for f in summary.sentences(result))
+    assert f"{best.uar:.3f}" in html
+    assert "<script>alert" not in html and "&lt;script&gt;alert" in html
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    texts = " ".join(f.text for f in summary.sentences(result))
     assert best.model in texts and "Random folds would have claimed" in texts
 
 
@@ -248,11 +248,11 @@ def test_findings_speak_of_the_emotions_that_were_tested(small):
         (Corpus(name="two", table=table), features), models=["svm"], protocol="cross-corpus",
         leak_protocol=None,
     )  # fmt: skip
-    assert len(result.emotions) == 4 and len(summary.tested(result)) == 2
+    assert len(result.emotions) == 4 and len(summary.tested_emotions(result)) == 2
     (chance,) = summary.reference_lines(result)
-    assert chance["value"] == 0.5
+    assert chance.value == 0.5
     best = result.leaderboard()[0].uar
-    texts = [f["text"] for f in summary.sentences(result)]
+    texts = [f.text for f in summary.sentences(result)]
     said = "No model beats chance" if best <= 0.5 else f"{best / 0.5:.1f} times chance"
     assert said in texts[0]
     easiest = next(text for text in texts if text.startswith("Easiest"))
@@ -261,11 +261,11 @@ def test_findings_speak_of_the_emotions_that_were_tested(small):
 
 def test_random_folds_are_never_headed_unseen_speakers(small):
     result = run(small, protocol="random-75/25", leak_protocol=None)
-    page = report.render(result)
-    assert "unseen speakers" not in page and "UAR on random folds, where voices leak" in page
-    assert "would have claimed" not in page
+    html = page.render(result)
+    assert "unseen speakers" not in html and "UAR on random folds, where voices leak" in html
+    assert "would have claimed" not in html
     result.corpus["name"], human = "ravdess", summary.HUMAN_RAVDESS
-    assert str(human) not in " ".join(f["text"] for f in summary.sentences(result))
+    assert str(human) not in " ".join(f.text for f in summary.sentences(result))
 
 
 def test_an_older_result_without_a_map_is_read(small, tmp_path):
@@ -285,7 +285,7 @@ def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
     result = run(
         (Corpus(name="small", table=table), features), models={"m$_$": LogisticRegression()}
     )
-    assert "a$b_$" in report.render(result)
+    assert "a$b_$" in page.render(result)
 
 
 def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_trained(small):
@@ -302,7 +302,7 @@ def test_an_evaluation_does_not_claim_unheard_speakers(small):
     result.predictions["protocol"] = "evaluate"
     result.config = {"notes": ["3 speakers were in this model's training"]}
     texts = summary.sentences(result)
-    assert texts[0] == {"text": "3 speakers were in this model's training.", "warn": True}
-    page = report.render(result)
-    assert "never heard" not in page and "unseen speakers" not in page
-    assert "1 model, " in page and "share a letter" not in page
+    assert texts[0] == Sentence("3 speakers were in this model's training.", warn=True)
+    html = page.render(result)
+    assert "never heard" not in html and "unseen speakers" not in html
+    assert "1 model, " in html and "share a letter" not in html

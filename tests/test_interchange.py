@@ -16,11 +16,10 @@ from emoscope import corpus, dataset, modelfile
 from emoscope.corpus import writing
 from emoscope.dataset import arff
 from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
-from emoscope.evaluation.result import Result
-from emoscope.evaluation.run import Run
+from emoscope.evaluation import tracking
+from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
 from emoscope.files import DATA
-from emoscope.report import tracking
 from emoscope.training import publishing
 from small_corpus import make_corpus
 
@@ -240,7 +239,7 @@ def watch(event, arguments):
         raise OSError("no network here")
 
 sys.addaudithook(watch)
-from emoscope.report import tracking
+from emoscope.evaluation import tracking
 from test_interchange import a_result
 
 tracking.mlflow().set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 
@@ -66,18 +67,13 @@ def test_per_emotion_agrees_with_the_confusion(scored):
     assert metrics.macro_f1(y_true, y_pred) == pytest.approx(table["f1"].mean())
 
 
-def test_brier_score_of_closed_forms(scored):
-    certain = np.eye(2)
-    assert metrics.brier_score(["a", "b"], certain, emotions=["a", "b"]) == 0.0
-    assert metrics.brier_score(["b", "a"], certain, emotions=["a", "b"]) == 2.0
-    assert metrics.brier_score(["a"], [[0.25] * 4], emotions=list("abcd")) == pytest.approx(
-        0.75**2 + 3 * 0.25**2
+def test_scores_of_groups_are_those_of_their_clips():
+    rows = pd.DataFrame(
+        {"emotion": list("aabb"), "predicted": list("abbb"), "speaker": ["1", "1", "2", "2"]}
     )
-    y_true, _, p = scored
-    one_against_rest = sum(
-        np.mean((p[:, i] - (y_true == emotion)) ** 2) for i, emotion in enumerate(EMOTIONS)
-    )
-    assert metrics.brier_score(y_true, p, emotions=EMOTIONS) == pytest.approx(one_against_rest)
+    table = metrics.by_group(rows, "speaker")
+    assert table.index.tolist() == ["1", "2"] and table["clips"].tolist() == [2, 2]
+    assert table["uar"].tolist() == table["accuracy"].tolist() == [0.5, 1.0]
 
 
 def test_ece_of_closed_forms():
@@ -139,17 +135,17 @@ def test_bad_labels_are_refused(y_true, y_pred, message):
 )
 def test_bad_probabilities_are_refused(p, message):
     with pytest.raises(ValueError, match=message):
-        metrics.brier_score(["a", "b"], p, emotions=["a", "b"])
+        metrics.reliability(["a", "b"], p, emotions=["a", "b"])
 
 
 def test_a_clip_is_never_dropped_from_the_confusion():
     with pytest.raises(ValueError, match="lacks calm"):
         metrics.confusion(["calm"], ["sad"], emotions=["sad"])
     with pytest.raises(ValueError, match="lacks calm"):
-        metrics.brier_score(["calm"], [[1.0]], emotions=["sad"])
+        metrics.reliability(["calm"], [[1.0]], emotions=["sad"])
 
 
 def test_the_row_that_is_wrong_is_named():
     p = np.array([[0.5, 0.5], [0.9, 0.1], [1.2, -0.2]])
     with pytest.raises(ValueError, match=r"row 2 sums to 1 with smallest value -0\.2"):
-        metrics.brier_score(["sad", "happy", "sad"], p, emotions=["happy", "sad"])
+        metrics.reliability(["sad", "happy", "sad"], p, emotions=["happy", "sad"])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from emoscope.audio import Signal
 from emoscope.errors import AudioError, UnknownNameError
 from emoscope.evaluation import metrics
-from emoscope.evaluation.run import Run
+from emoscope.evaluation.result import Run
 from emoscope.labels import EMOTIONS
 from emoscope.report import plots
 from emoscope.report.plots import results, sound
@@ -49,7 +49,7 @@ SHOWN = {
     "reliability": metrics.reliability(
         TRUE, RNG.dirichlet(np.ones(8), 200), emotions=EMOTIONS[:8], bins=10
     ),
-    "slices": [{"value": "female", "n": 100, "uar": 0.6}, {"value": "male", "n": 100, "uar": 0.5}],
+    "slices": pd.DataFrame({"clips": [100, 100], "uar": [0.6, 0.5]}, index=["female", "male"]),
     "timeline": [
         {"start": 0.0, "end": 2.0, "emotion": "sad", "confidence": 0.7},
         {"start": 2.0, "end": 3.5, "emotion": "angry", "confidence": 0.4},
@@ -173,7 +173,7 @@ def test_emotions_stay_apart_for_every_kind_of_colour_vision(theme, number):
         seen = {name: oklab(vision @ linear(rgb)) for name, rgb in colours.items()}
         for a, b in itertools.combinations(seen, 2):
             assert np.linalg.norm(seen[a] - seen[b]) > 0.08, (a, b)
-    paper = luminance(to_rgb(theme.paper))
+    paper = luminance(to_rgb(theme.background))
     for name, rgb in colours.items():
         light, dark = sorted([luminance(rgb), paper])[::-1]
         assert (light + 0.05) / (dark + 0.05) > 2.1, name

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chromium import DESKTOP, PHONE, launched
-from emoscope import dataset, report
+from emoscope import dataset
 from emoscope.evaluation import comparison
+from emoscope.report import page as page_module
 
 LARGEST = 10_000_000  # bytes
 
@@ -21,7 +22,7 @@ def page(ravdess, tmp_path_factory):
     )  # fmt: skip
     found = {path.stem: str(path) for path in ravdess.glob("Actor_*/*.flac")}
     clips = {clip: found[clip.rpartition("/")[2]] for clip in data.corpus.table["clip"]}
-    return report.write(result, tmp_path_factory.mktemp("report") / "report.html", clips=clips)
+    return page_module.write(result, tmp_path_factory.mktemp("report") / "report.html", clips=clips)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

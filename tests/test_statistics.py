@@ -130,7 +130,7 @@ def test_exact_and_random_exchanges_agree_with_24_speakers(monkeypatch):
     y_true, first, speakers = simulate(rng, 24)
     worse = np.where(rng.random(len(first)) < 0.02, "sad", first)
     exact = statistics.paired_test(y_true, first, worse, speakers)
-    monkeypatch.setattr(statistics, "MOST_TO_ENUMERATE", 0)
+    monkeypatch.setattr(statistics, "MAX_TO_ENUMERATE", 0)
     drawn = statistics.paired_test(y_true, first, worse, speakers, n_resamples=20_000, seed=1)
     assert 0.0005 < exact < 0.5
     assert drawn == pytest.approx(exact, rel=0.1, abs=0.003)

@@ -1,12 +1,12 @@
-"""The colours of the pictures as CSS variables, light and dark, as furo switches them."""
+"""The colours of the figures as CSS variables, light and dark, as furo switches them."""
 
 from emoscope.report.plots.style import DARK, EMOTION_COLOURS, LIGHT
 
-NAMES = ("paper", "ink", "soft", "line", "accent", "warn")
+NAMES = ("background", "foreground", "soft", "line", "accent", "warn")
 
 
 def css() -> str:
-    """The variables that pictures of ``plots.to_svg`` and ``site.css`` read."""
+    """The variables that figures of ``plots.to_svg`` and ``site.css`` read."""
     light, dark = (
         " ".join(
             [f"--{name}: {getattr(theme, name)};" for name in NAMES]

@@ -62,15 +62,13 @@ def _of_results() -> list[str]:
     board = result.leaderboard()
     rows = result.rows(board[0].model)
     found = statistics.groups({r.model: r.uar for r in board}, result.comparisons())
-    lines = {line["name"]: line["value"] for line in summary.reference_lines(result)}
+    lines = {line.name: line.value for line in summary.reference_lines(result)}
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     curve = metrics.reliability(
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions
     )
-    parts = [
-        {"value": f"{gender}, {intensity}", "n": len(p), "uar": metrics.uar(p.emotion, p.predicted)}
-        for (gender, intensity), p in rows.groupby(["gender", "intensity"])
-    ]
+    both = rows.assign(part=rows["gender"] + ", " + rows["intensity"])
+    parts = metrics.by_group(both, "part")
     options = {"letters": statistics.letters(found), "lines": lines}
     return [
         _shown("leaderboard", "UAR with its interval over speakers; models that share a letter "
@@ -112,7 +110,7 @@ def _shown(name: str, caption: str, draw: Callable, height: float) -> str:
 HEAD = f"""# Gallery
 
 Every picture that `emoscope.plots` draws, made when this page was built. A function takes what it
-shows and an `ax`, and returns the `ax`; `with plots.style(dark=True):` is for dark paper.
+shows and an `ax`, and returns the `ax`; `with plots.style(dark=True):` is for the dark theme.
 
 ## Of sound
 

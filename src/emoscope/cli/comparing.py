@@ -69,14 +69,14 @@ def compare(
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
-    from .. import dataset, report
+    from .. import dataset
     from .. import models as model_registry
     from ..dataset.store import Store
-    from ..evaluation import comparison
+    from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
     from ..features import DEFAULT
     from ..protocols import shares_speakers
-    from ..report import tracking
+    from ..report import page
     from . import terminal
 
     if mlflow:
@@ -114,7 +114,7 @@ def compare(
             emotions=split(emotions) or None,
         )  # fmt: skip
         clips = recordings(data.corpus) if source is not None else None
-        result.save(out, {out / "report.html": report.render(result, clips=clips), **options})
+        result.save(out, {out / "report.html": page.render(result, clips=clips), **options})
     terminal.out.print(board.table())
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     if mlflow:
@@ -304,8 +304,9 @@ def evaluate(
     out: Out = Path("emoscope-out"),
 ) -> None:
     """Score a saved model on any labelled source."""
-    from .. import corpus, modelfile, report
+    from .. import corpus, modelfile
     from ..evaluation import saved_model
+    from ..report import page
     from . import terminal
 
     loaded = corpus.load(source)
@@ -316,7 +317,7 @@ def evaluate(
         result = saved_model.evaluate(
             modelfile.load(model), loaded, adapt=adapt, jobs=jobs, command=words()
         )
-    result.save(out, {out / "report.html": report.render(result, clips=recordings(loaded))})
+    result.save(out, {out / "report.html": page.render(result, clips=recordings(loaded))})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
     end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])

@@ -33,8 +33,7 @@ from ..errors import AudioError, EmoscopeError
 from ..files import printable
 
 if TYPE_CHECKING:
-    from ..evaluation.result import Result
-    from ..evaluation.run import Run
+    from ..evaluation.result import Result, Run
     from ..evaluation.search import Trial
     from ..reproduction import Reproduction
 

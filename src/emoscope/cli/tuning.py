@@ -61,11 +61,12 @@ def tune(
 
     The choice for other voices, made on all speakers, is written to tuned.json.
     """
-    from .. import dataset, models, report
+    from .. import dataset, models
     from ..dataset.store import Store
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
     from ..features import DEFAULT
+    from ..report import page
     from . import terminal
 
     info = models.get(model)
@@ -89,7 +90,7 @@ def tune(
     clips = recordings(data.corpus) if source else None
     beside = {
         **options_of(context, out / config.FILE, features=names, emotions=split(emotions) or None),
-        out / "report.html": report.render(result, clips=clips),
+        out / "report.html": page.render(result, clips=clips),
         out / FILE: search.to_json(model, trials_on_all, names),
     }
     result.save(out, beside)

@@ -21,8 +21,7 @@ from ..features.table import Features
 from ..models import ModelInfo
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
-from .result import Result, project, result_rows
-from .run import Run, summarise, with_leak_gaps
+from .result import Result, Run, project, result_rows, summarise, with_leak_gaps
 
 #: A quick run trains networks for this share of their epochs.
 QUICK_SHARE = 0.1

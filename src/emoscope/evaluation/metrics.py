@@ -36,7 +36,7 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Returns
     -------
     float
-        UAR in [0, 1]; guessing one emotion always gives ``1 / n_emotions``.
+        In [0, 1]; guessing one emotion always gives ``1 / n_emotions``.
 
     Raises
     ------
@@ -79,19 +79,15 @@ def confusion(
     Parameters
     ----------
     y_true, y_pred : array-like of str, shape (n_clips,)
-        The emotion of each clip and the prediction.
+        As for :func:`uar`.
     emotions : sequence of str, optional
-        Rows and columns, in this order; by default all that occur, sorted.
+        Rows and columns, in this order; by default all that occur, sorted. ValueError when it lacks
+        one that occurs.
 
     Returns
     -------
     DataFrame of int, shape (n_emotions, n_emotions)
         Rows are the true emotion, columns the predicted one.
-
-    Raises
-    ------
-    ValueError
-        As :func:`uar`, and when a name occurs that `emotions` lacks.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -106,16 +102,12 @@ def per_emotion(
 ) -> pd.DataFrame:
     """Precision, recall and F1 of each emotion, with its number of clips.
 
-    Parameters
-    ----------
-    y_true, y_pred, emotions
-        As for :func:`confusion`.
-
     Returns
     -------
     DataFrame, one row per emotion
         Columns ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``, the number of clips
-        whose true emotion it is. A share of nothing is zero.
+        whose true emotion it is. A share of nothing is zero. The parameters are those of
+        :func:`confusion`.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -128,32 +120,6 @@ def per_emotion(
     )
 
 
-def brier_score(y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str]) -> float:
-    """Mean squared distance between the probabilities and the truth, over all emotions.
-
-    Parameters
-    ----------
-    y_true : array-like of str, shape (n_clips,)
-        The emotion of each clip.
-    probabilities : array-like of float, shape (n_clips, n_emotions)
-        The predicted probabilities.
-    emotions : sequence of str
-        The columns of `probabilities`.
-
-    Returns
-    -------
-    float
-        In [0, 2]: 0 for certain and right, 2 for certain and wrong.
-
-    References
-    ----------
-    G. W. Brier. Verification of forecasts expressed in terms of probability. Monthly Weather Review
-    78(1), 1950 (the original definition, over all classes).
-    """
-    true, p, names = _scored(y_true, probabilities, emotions)
-    return float(np.mean(np.sum((p - (true[:, None] == names)) ** 2, axis=1)))
-
-
 def reliability(
     y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str], bins: int = 15
 ) -> pd.DataFrame:
@@ -163,8 +129,12 @@ def reliability(
 
     Parameters
     ----------
-    y_true, probabilities, emotions
-        As for :func:`brier_score`.
+    y_true : array-like of str, shape (n_clips,)
+        The emotion of each clip.
+    probabilities : array-like of float, shape (n_clips, n_emotions)
+        The predicted probabilities.
+    emotions : sequence of str
+        The columns of `probabilities`.
     bins : int
         Number of bins over [0, 1].
 
@@ -209,18 +179,9 @@ def expected_calibration_error(
 ) -> float:
     """How far confidence is from accuracy on average: the ECE.
 
-    The mean over the bins of :func:`reliability`, weighted by their clips, of the distance between
-    confidence and accuracy. Zero for a model that is right 70 % of the times it says 70 %.
-
-    Parameters
-    ----------
-    y_true, probabilities, emotions, bins
-        As for :func:`reliability`.
-
-    Returns
-    -------
-    float
-        In [0, 1].
+    The mean over the bins of :func:`reliability` (see there for the parameters), weighted by their
+    clips, of the distance between confidence and accuracy. Zero for a model that is right 70 % of
+    the times it says 70 %.
 
     References
     ----------
@@ -230,6 +191,26 @@ def expected_calibration_error(
     curve = reliability(y_true, probabilities, emotions=emotions, bins=bins)
     gap = (curve["accuracy"] - curve["confidence"]).abs()
     return float(np.average(gap, weights=curve["clips"]))
+
+
+def by_group(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Scores of the parts of some predictions that a column tells apart, e.g. of each speaker.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With the columns ``emotion``, ``predicted`` and `column`.
+
+    Returns
+    -------
+    DataFrame, one row per value of the column
+        ``clips``, ``uar`` and ``accuracy``.
+    """
+    parts = {
+        value: (len(p), uar(p["emotion"], p["predicted"]), accuracy(p["emotion"], p["predicted"]))
+        for value, p in rows.groupby(column)
+    }
+    return pd.DataFrame.from_dict(parts, orient="index", columns=["clips", "uar", "accuracy"])
 
 
 def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -288,11 +269,11 @@ def _scored(
     if unknown:
         raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
     # Written so that NaN fails as well.
-    if not ((p >= 0).all() and (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all()):
-        wrong = ~(p >= 0).all(axis=1) | ~(np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
-        worst = int(np.flatnonzero(wrong)[0])
+    right = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
+    if not right.all():
+        row = int(right.argmin())
         raise ValueError(
-            f"probabilities must be at least 0 and sum to 1 in each row; row {worst} sums to "
-            f"{p[worst].sum():.4g} with smallest value {p[worst].min():.4g}"
+            f"probabilities must be at least 0 and sum to 1 in each row; row {row} sums to "
+            f"{p[row].sum():.4g} with smallest value {p[row].min():.4g}"
         )
     return true, p, names

@@ -29,8 +29,7 @@ from ..modelfile.card import Card
 from ..models.adaptation import BatchStandardiser
 from ..prediction import Predictor
 from .comparison import describe_corpus
-from .result import Result, result_rows
-from .run import Run, summarise
+from .result import Result, Run, result_rows, summarise
 
 PROTOCOL = "evaluate"
 

@@ -4,66 +4,53 @@ Two clips of one speaker share a voice and a way of acting, so they are right or
 often than two clips of strangers; treating the clips as independent gives intervals that are about
 half as wide as they should be. Everything here resamples whole speakers.
 
-Conventions: ``y_true``, ``y_pred`` and ``speakers`` are one-dimensional, one value per clip in the
-same order; scores are fractions in [0, 1]; a metric is ``uar``, ``accuracy`` or ``macro_f1`` of
-:mod:`emoscope.evaluation.metrics`. What an interval or a test answers is: with these trained models,
-how would the score vary over other speakers like these? The chance in training another model is not part of
-it.
+``y_true``, ``y_pred`` and ``speakers`` are one-dimensional, one value per clip in the same order;
+scores are fractions in [0, 1]. What an interval or a test answers is: with these trained models,
+how would the score vary over other speakers like these? The chance in training another model is
+not part of it.
+
+Each metric is a mean of ratios whose numerators and denominators are sums over speakers. So a
+resample of speakers is one product of matrices, and the standard error has a closed form, that of a
+mean of ratios with speakers as clusters.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from . import metrics
-from .ratios import Array, Metric, influences, parts, resamples, score, spread
-from .significance import groups, holm, letters
 
-__all__ = [
-    "Interval",
-    "compare_models",
-    "difference_interval",
-    "groups",
-    "holm",
-    "letters",
-    "paired_test",
-    "speaker_interval",
-]
+Array = NDArray[np.float64]
+Metric = Callable[[ArrayLike, ArrayLike], float]
+#: Scores and their standard errors, from how often each resample holds each speaker.
+Statistic = Callable[[Array], tuple[Array, Array]]
 
 #: From this many speakers on the distribution of the studentised score comes from resampling them;
 #: below, too few distinct resamples exist, and Student's t covers better in simulation
 #: (benchmarks/interval_coverage.py).
-FEWEST_TO_RESAMPLE = 10
+MIN_TO_RESAMPLE = 10
 #: Up to this many speakers the permutation test counts all 2 ** n swaps, through two sorted halves
 #: of 2 ** (n / 2) sums each.
-MOST_TO_ENUMERATE = 32
+MAX_TO_ENUMERATE = 32
 #: A resample whose standard error is this small against the sample's own has next to no variation
 #: between its speakers; dividing by it would give a meaningless, huge quotient.
-SMALLEST_RELATIVE_ERROR = 1e-3
+MIN_RELATIVE_ERROR = 1e-3
 #: Share of the resamples that must be usable.
-FEWEST_USABLE = 0.99
+MIN_USABLE = 0.99
+#: Differences with a smaller corrected p-value are significant.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with the range in which it lies at the stated level of confidence.
-
-    Attributes
-    ----------
-    low, high : float
-        Ends of the interval.
-    estimate : float
-        The score of the clips at hand; always within the interval.
-    level : float
-        Share of such intervals that hold the true value, e.g. 0.95.
+    """A score of the clips at hand, and the range in which a share `level` of such intervals hold
+    the true value; the estimate is always within.
     """
 
     low: float
@@ -84,14 +71,11 @@ def speaker_interval(
 ) -> Interval:
     """Interval of a score over speakers.
 
-    The studentised bootstrap of whole speakers, on the logit scale (which keeps the ends within
-    [0, 1] and the score's standard error nearly constant). The standard error is the linearised one
-    of a mean of ratios, with speakers as clusters. Student's t with ``n_speakers - 1`` degrees of
-    freedom takes the place of the resampled distribution with fewer than
-    :data:`FEWEST_TO_RESAMPLE` speakers, and when more than one resample in a hundred has no
-    variation between its speakers.
-    When every clip is right, or every clip wrong, speakers do not vary at all, and the exact
-    binomial interval over clips is given.
+    The studentised bootstrap of whole speakers, on the logit scale, which keeps the ends within
+    [0, 1] and the standard error nearly constant. Student's t takes the place of the resampled
+    distribution with fewer than :data:`MIN_TO_RESAMPLE` speakers, and when more than one resample
+    in a hundred has no variation between its speakers. When every clip is right, or every clip
+    wrong, the exact binomial interval over clips is given.
 
     Parameters
     ----------
@@ -103,14 +87,8 @@ def speaker_interval(
         ``uar``, ``accuracy`` or ``macro_f1``.
     level : float
         Confidence level in (0, 1).
-    n_resamples : int
-        Resamples of the speakers.
-    seed : int
-        Decides the resamples; the same seed gives the same interval.
-
-    Returns
-    -------
-    Interval
+    n_resamples, seed : int
+        Resamples of the speakers; the same seed gives the same interval.
 
     Raises
     ------
@@ -124,24 +102,22 @@ def speaker_interval(
     A. C. Cameron, D. L. Miller. A practitioner's guide to cluster-robust inference. Journal of
     Human Resources 50(2), 2015 (few clusters: Student's t).
     """
-    top, bottom = parts(y_true, y_pred, speakers, metric)
-    _check_options(level, n_resamples)
-    estimate = float(score(top.sum(axis=0), bottom.sum(axis=0)))
+    ratios = _ratios(y_true, y_pred, speakers, metric)
+    estimate = float(ratios.scores(ratios.once)[0])
     if not 0.0 < estimate < 1.0:
         n_clips = len(np.asarray(y_true))
         exact = stats.binomtest(round(estimate * n_clips), n_clips).proportion_ci(level)
         return Interval(float(exact.low), float(exact.high), estimate, level)
-    slope = 1.0 / (estimate * (1.0 - estimate))
-    centre, error = math.log(estimate / (1.0 - estimate)), _standard_error(top, bottom) * slope
-    quantiles = _student(len(top), level)
-    if len(top) >= FEWEST_TO_RESAMPLE:
-        weights = resamples(len(top), n_resamples, seed)
-        scores, errors = _resampled(weights, top, bottom)
+
+    def logit(weights: Array) -> tuple[Array, Array]:
+        scores = ratios.scores(weights)
+        errors = _standard_errors(weights, ratios.influences(weights))
         with np.errstate(divide="ignore", invalid="ignore"):
-            logits, errors = np.log(scores / (1.0 - scores)), errors / (scores * (1.0 - scores))
-        quantiles = _quantiles(logits - centre, errors, error, level) or quantiles
-    ends = [1.0 / (1.0 + math.exp(q * error - centre)) for q in reversed(quantiles)]
-    return Interval(min(ends[0], estimate), max(ends[1], estimate), estimate, level)
+            return np.log(scores / (1.0 - scores)), errors / (scores * (1.0 - scores))
+
+    ends = _ends(logit, ratios.once, level, n_resamples, seed)
+    low, high = (1.0 / (1.0 + np.exp(-end)) for end in ends)
+    return Interval(min(float(low), estimate), max(float(high), estimate), estimate, level)
 
 
 def difference_interval(
@@ -166,33 +142,16 @@ def difference_interval(
         The emotion of each clip, and the predictions of the two models.
     speakers, metric, level, n_resamples, seed
         As for :func:`speaker_interval`.
-
-    Returns
-    -------
-    Interval
     """
-    (top_a, bottom_a), (top_b, bottom_b) = (
-        parts(y_true, predicted, speakers, metric) for predicted in (first, second)
-    )
-    _check_options(level, n_resamples)
-    estimate = float(
-        score(top_a.sum(axis=0), bottom_a.sum(axis=0))
-        - score(top_b.sum(axis=0), bottom_b.sum(axis=0))
-    )
-    ones = np.ones((1, len(top_a)))
-    influence = influences(ones, top_a, bottom_a) - influences(ones, top_b, bottom_b)
-    error = float(spread(ones, influence)[0])
-    quantiles = _student(len(top_a), level)
-    if len(top_a) >= FEWEST_TO_RESAMPLE and error > 0:
-        weights = resamples(len(top_a), n_resamples, seed)
-        scores = score(weights @ top_a, weights @ bottom_a) - score(
-            weights @ top_b, weights @ bottom_b
-        )
-        influence = influences(weights, top_a, bottom_a) - influences(weights, top_b, bottom_b)
-        errors = spread(weights, influence)
-        quantiles = _quantiles(scores - estimate, errors, error, level) or quantiles
-    ends = np.clip([estimate - q * error for q in reversed(quantiles)], -1.0, 1.0)
-    return Interval(min(float(ends[0]), estimate), max(float(ends[1]), estimate), estimate, level)
+    a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
+
+    def difference(weights: Array) -> tuple[Array, Array]:
+        influences = a.influences(weights) - b.influences(weights)
+        return a.scores(weights) - b.scores(weights), _standard_errors(weights, influences)
+
+    estimate = float(difference(a.once)[0][0])
+    low, high = np.clip(_ends(difference, a.once, level, n_resamples, seed), -1.0, 1.0)
+    return Interval(min(float(low), estimate), max(float(high), estimate), estimate, level)
 
 
 def paired_test(
@@ -209,15 +168,13 @@ def paired_test(
 
     If it did not matter which model is which, all predictions of a speaker could be exchanged
     between them without changing the distribution of the difference. Up to
-    :data:`MOST_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is counted and
+    :data:`MAX_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is counted and
     the p-value is exact; beyond, `n_resamples` random ones are drawn.
 
     Parameters
     ----------
-    y_true, first, second : array-like of str, shape (n_clips,)
-        The emotion of each clip, and the predictions of the two models.
-    speakers : array-like, shape (n_clips,)
-        The speaker of each clip.
+    y_true, first, second, speakers
+        As for :func:`difference_interval`.
     metric : function of :mod:`emoscope.evaluation.metrics`
         ``uar`` or ``accuracy``: the difference must be a sum over speakers.
     n_resamples, seed : int
@@ -226,8 +183,7 @@ def paired_test(
     Returns
     -------
     float
-        In (0, 1]; never below ``2 / 2 ** n_speakers``, so four speakers cannot show a difference
-        at the 5 % level.
+        Never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %.
 
     References
     ----------
@@ -237,11 +193,9 @@ def paired_test(
         raise ValueError(
             "the paired test needs a metric that is a sum over speakers: uar or accuracy"
         )
-    (top_a, bottom), (top_b, _) = (
-        parts(y_true, predicted, speakers, metric) for predicted in (first, second)
-    )
-    total = bottom.sum(axis=0)
-    shares = ((top_a - top_b) / total).sum(axis=1) / len(total)
+    a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
+    total = a.denominator.sum(axis=0)
+    shares = ((a.numerator - b.numerator) / total).sum(axis=1) / len(total)
     return _sign_test(shares[shares != 0.0], n_resamples, seed)
 
 
@@ -251,7 +205,6 @@ def compare_models(
     speakers: ArrayLike,
     metric: Metric = metrics.uar,
     *,
-    level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -259,76 +212,190 @@ def compare_models(
 
     Parameters
     ----------
-    y_true : array-like of str, shape (n_clips,)
-        The emotion of each clip.
+    y_true, speakers, metric, n_resamples, seed
+        As for :func:`paired_test` and :func:`difference_interval`.
     predictions : mapping from str to array-like of str, shape (n_clips,)
         The predictions of each model, for the same clips in the same order.
-    speakers, metric, level, n_resamples, seed
-        As for :func:`paired_test` and :func:`difference_interval`.
 
     Returns
     -------
     DataFrame, one row per pair
         ``first``, ``second``, ``difference`` (score of first minus score of second), ``low``,
-        ``high`` (each pair's own interval, not corrected), ``p`` and ``p_holm``.
+        ``high`` (each pair's own 95 % interval, not corrected), ``p`` and ``p_holm``.
     """
     names = list(predictions)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             pair = (y_true, predictions[first], predictions[second], speakers, metric)
-            gap = difference_interval(*pair, level=level, n_resamples=n_resamples, seed=seed)
-            ends = {"difference": gap.estimate, "low": gap.low, "high": gap.high}
+            gap = difference_interval(*pair, n_resamples=n_resamples, seed=seed)
             p = paired_test(*pair, seed=seed)
-            rows.append({"first": first, "second": second, **ends, "p": p})
-    columns = ["first", "second", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns)
+            rows.append((first, second, gap.estimate, gap.low, gap.high, p))
+    table = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     return table
 
 
-def _check_options(level: float, n_resamples: int) -> None:
+def holm(p_values: ArrayLike) -> Array:
+    """P-values, shape (n,), corrected for their number so that the chance of any false find stays
+    below alpha; in the same order, at most 1.
+
+    References
+    ----------
+    S. Holm. A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+    Statistics 6(2), 1979.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values must be one-dimensional and each in [0, 1]")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Sets of models that cannot be told apart, best first.
+
+    A group is as large as possible with no significant difference inside; a model can belong to
+    several, and two models that share none differ.
+
+    Parameters
+    ----------
+    scores : mapping from str to float
+        The score of each model.
+    comparisons : DataFrame
+        The table of :func:`compare_models`, for all pairs of these models.
+
+    Returns
+    -------
+    list of tuple of str
+        Each with the best model first; every model is in at least one.
+    """
+    ranked = sorted(scores, key=lambda name: -scores[name])
+    pairs = comparisons.loc[comparisons["p_holm"] < ALPHA, ["first", "second"]]
+    sets: list[frozenset[str]] = [frozenset(ranked)]
+    for pair in map(frozenset, pairs.itertuples(index=False, name=None)):
+        sets = [
+            part
+            for group in sets
+            for part in ([group - {name} for name in pair] if pair <= group else [group])
+        ]
+        sets = [g for g in set(sets) if not any(g < other for other in sets)]
+    ordered = [tuple(name for name in ranked if name in group) for group in sets]
+    return sorted(ordered, key=lambda group: [ranked.index(name) for name in group])
+
+
+def letters(groups: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """Compact letter display of :func:`groups`: models that share a letter cannot be told apart.
+
+    References
+    ----------
+    H.-P. Piepho. An algorithm for a letter-based representation of all-pairwise comparisons.
+    Journal of Computational and Graphical Statistics 13(2), 2004.
+    """
+    letters_of: dict[str, str] = {}
+    for i, group in enumerate(groups):
+        letter = "abcdefghijklmnopqrstuvwxyz"[i] if i < 26 else f"({i + 1})"
+        for name in group:
+            letters_of[name] = letters_of.get(name, "") + letter
+    return letters_of
+
+
+@dataclass(frozen=True, eq=False)
+class _Ratios:
+    """Numerators and denominators of a metric's ratios, each ``(n_speakers, n_ratios)``.
+
+    ``weights`` says how often each resample holds each speaker, ``(n_resamples, n_speakers)``.
+    """
+
+    numerator: Array
+    denominator: Array
+
+    @property
+    def once(self) -> Array:
+        """The weights of the sample itself."""
+        return np.ones((1, len(self.numerator)))
+
+    def scores(self, weights: Array) -> Array:
+        """Mean of the ratios; a resample without an emotion leaves it out."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = (weights @ self.numerator) / (weights @ self.denominator)
+            return np.asarray(np.nanmean(ratios, axis=-1))
+
+    def influences(self, weights: Array) -> Array:
+        """How much each speaker moves the score of each resample, (n_resamples, n_speakers)."""
+        tops, bottoms = weights @ self.numerator, weights @ self.denominator
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse = np.where(bottoms > 0, 1.0 / bottoms, 0.0)
+        n_ratios = (bottoms > 0).sum(axis=1, keepdims=True)
+        moved = inverse @ self.numerator.T - (tops * inverse**2) @ self.denominator.T
+        return np.asarray(moved / n_ratios)
+
+
+def _ratios(y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: Metric) -> _Ratios:
+    if metric not in (metrics.uar, metrics.accuracy, metrics.macro_f1):
+        raise ValueError(
+            f"no interval or test is known for {metric!r}; known metrics: uar, accuracy, macro_f1"
+        )
+    true, predicted = metrics.check_pair(y_true, y_pred)
+    names, of_clip = np.unique(np.asarray(speakers).astype(str), return_inverse=True)
+    if of_clip.shape != true.shape:
+        raise ValueError(
+            f"speakers has shape {of_clip.shape} and y_true {true.shape}; "
+            "one speaker per clip is needed"
+        )
+    if len(names) < 2:
+        raise ValueError(f"at least two speakers are needed to compare; found {len(names)}")
+    emotions, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
+    shape = (len(names), len(emotions), len(emotions))
+    cells = np.ravel_multi_index((of_clip, codes[: len(true)], codes[len(true) :]), shape)
+    counts = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
+    numerator, denominator = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2)
+    if metric is metrics.accuracy:
+        numerator, denominator = (
+            part.sum(axis=1, keepdims=True) for part in (numerator, denominator)
+        )
+    elif metric is metrics.macro_f1:
+        numerator, denominator = 2.0 * numerator, denominator + counts.sum(axis=1)
+    occurs = denominator.sum(axis=0) > 0
+    return _Ratios(numerator[:, occurs], denominator[:, occurs])
+
+
+def _standard_errors(weights: Array, influences: Array) -> Array:
+    n = weights.shape[1]
+    return np.asarray(np.sqrt(n / (n - 1) * (weights * influences**2).sum(axis=1)))
+
+
+def _ends(
+    statistic: Statistic, once: Array, level: float, n_resamples: int, seed: int
+) -> tuple[float, float]:
+    """Ends of an interval by the studentised bootstrap of speakers, or by Student's t."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.95")
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; at least one is needed")
-
-
-def _standard_error(top: Array, bottom: Array) -> float:
-    ones = np.ones((1, len(top)))
-    return float(spread(ones, influences(ones, top, bottom))[0])
-
-
-def _resampled(weights: Array, top: Array, bottom: Array) -> tuple[Array, Array]:
-    scores = score(weights @ top, weights @ bottom)
-    return scores, spread(weights, influences(weights, top, bottom))
-
-
-def _student(n_speakers: int, level: float) -> tuple[float, float]:
-    """Lower and upper quantile of Student's t."""
-    high = float(stats.t.ppf(0.5 + level / 2.0, n_speakers - 1))
-    return -high, high
-
-
-def _quantiles(
-    shift: Array, errors: Array, error: float, level: float
-) -> tuple[float, float] | None:
-    """Lower and upper quantile of the studentised resamples; None when too few can be studentised.
-
-    A resample can not when it happens to hold only speakers who are alike, e.g. all faultless.
-    """
-    usable = np.isfinite(shift) & np.isfinite(errors) & (errors > SMALLEST_RELATIVE_ERROR * error)
-    if usable.mean() < FEWEST_USABLE:
-        return None
+    n_speakers = once.shape[1]
+    centre, error = (float(values[0]) for values in statistic(once))
     tails = [0.5 - level / 2.0, 0.5 + level / 2.0]
-    low, high = np.quantile(shift[usable] / errors[usable], tails)
-    return float(low), float(high)
+    high = float(stats.t.ppf(tails[1], n_speakers - 1))
+    low = -high
+    if n_speakers >= MIN_TO_RESAMPLE and error > 0:
+        rng, share = np.random.default_rng(seed), np.full(n_speakers, 1.0 / n_speakers)
+        weights = rng.multinomial(n_speakers, share, n_resamples).astype(np.float64)
+        values, errors = statistic(weights)
+        shift = values - centre
+        usable = np.isfinite(shift) & np.isfinite(errors) & (errors > MIN_RELATIVE_ERROR * error)
+        if usable.mean() >= MIN_USABLE:
+            low, high = np.quantile(shift[usable] / errors[usable], tails)
+    return float(centre - high * error), float(centre - low * error)
 
 
 def _sign_test(shares: Array, n_resamples: int, seed: int) -> float:
     """Share of sign patterns whose sum is at least as far from zero as that of `shares`."""
     observed = abs(shares.sum()) * (1.0 - 1e-9)  # equal sums differ in their last digits
-    if len(shares) <= MOST_TO_ENUMERATE:
+    if len(shares) <= MAX_TO_ENUMERATE:
         half = len(shares) // 2
         left, right = _signed_sums(shares[:half]), np.sort(_signed_sums(shares[half:]))
         reach = len(right) - np.searchsorted(right, observed - left, side="left")
@@ -341,7 +408,6 @@ def _sign_test(shares: Array, n_resamples: int, seed: int) -> float:
 
 
 def _signed_sums(values: Array) -> Array:
-    """Sums of `values` under all patterns of signs, shape (2 ** n,)."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums - value, sums + value])

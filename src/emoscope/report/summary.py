@@ -6,16 +6,18 @@ A sentence is made only when the numbers bear it out; none is canned.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ..evaluation import metrics
-from ..evaluation.result import Result
-from ..evaluation.run import Run
+from ..evaluation.result import Result, Run
 from ..labels import in_order
 from ..protocols import shares_speakers
+
+if TYPE_CHECKING:
+    from .page import HardClip
 
 #: Human listeners on RAVDESS speech, audio only: 0.67 accuracy over eight emotions (Luna-Jiménez et
 #: al. 2022, Table 1, from the ratings of Livingstone and Russo 2018). Emotions are near balanced, so
@@ -24,15 +26,31 @@ HUMAN_RAVDESS = 0.67
 HUMAN_SOURCE = "accuracy in forced choice, ten ratings a clip (Luna-Jiménez et al. 2022, Table 1)"
 
 
-def reference_lines(result: Result) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence; ``warn`` when it speaks of a trap rather than of a success."""
+
+    text: str
+    warn: bool = False
+
+
+@dataclass(frozen=True)
+class ReferenceLine:
+    """A score to hold a model against, in [0, 1], and where it comes from."""
+
+    name: str
+    value: float
+    source: str | None = None
+
+
+def reference_lines(result: Result) -> list[ReferenceLine]:
     """Scores to hold a model against: chance, and human listeners where they were measured."""
-    lines: list[dict[str, Any]] = [
-        {"name": "chance", "value": 1 / len(tested(result)), "source": None}
-    ]
+    n_emotions = len(tested_emotions(result))
+    lines = [ReferenceLine("chance", 1 / n_emotions)]
     about = result.predictions
     sung = "channel" in about and set(about["channel"]) - {"speech"}
-    if result.corpus.get("name") == "ravdess" and len(tested(result)) == 8 and not sung:
-        lines.append({"name": "human listeners", "value": HUMAN_RAVDESS, "source": HUMAN_SOURCE})
+    if result.corpus.get("name") == "ravdess" and n_emotions == 8 and not sung:
+        lines.append(ReferenceLine("human listeners", HUMAN_RAVDESS, HUMAN_SOURCE))
     return lines
 
 
@@ -41,72 +59,67 @@ def is_evaluation(result: Result) -> bool:
     return result.protocol.partition("+")[0] == "evaluate"
 
 
-def tested(result: Result) -> list[str]:
+def tested_emotions(result: Result) -> list[str]:
     """The emotions that the protocol tests; ``cross-corpus`` leaves out those of one corpus only."""
     rows = result.predictions
     return in_order(rows.loc[rows["protocol"] == result.protocol, "emotion"].unique())
 
 
-def sentences(result: Result) -> list[dict[str, Any]]:
-    """The findings of a comparison, most important first.
-
-    Returns
-    -------
-    list of dict
-        ``text``, and ``warn``: whether it speaks of a trap rather than of a success.
-    """
+def sentences(result: Result) -> list[Sentence]:
+    """What a comparison says, most important first."""
     board = [run for run in result.leaderboard() if run.model != "dummy"]
     if not board:
         return []
     makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
-    made = [maker(result, board) for maker in makers]
-    said = [finding for finding in made if finding is not None]
+    said = [maker(result, board) for maker in makers]
     notes = result.config.get("notes") or []
-    return [_say(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes] + said
+    return [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes] + [
+        sentence for sentence in said if sentence is not None
+    ]
 
 
-def hardest_words(hardest: Sequence[dict[str, Any]], n_models: int) -> str:
+def hardest_words(hardest: Sequence[HardClip]) -> str:
     """One sentence about the clips that most models get wrong."""
     if not hardest:
         return ""
-    emotions = [clip["emotion"] for clip in hardest]
+    emotions = [clip.emotion for clip in hardest]
     commonest = max(sorted(set(emotions)), key=emotions.count)
-    every = sum(clip["wrong"] == clip["models"] for clip in hardest)
+    every = sum(clip.n_wrong == clip.n_models for clip in hardest)
     return (
         f"{len(hardest)} of the clips that more than half of the models get wrong; every model fails "
         f"on {every} of them, and {emotions.count(commonest)} are {commonest}."
     )
 
 
-def _best(result: Result, board: Sequence[Run]) -> dict[str, Any]:
+def _best(result: Result, board: Sequence[Run]) -> Sentence:
     best = board[0]
-    chance = 1 / len(tested(result))
+    chance = 1 / len(tested_emotions(result))
     if best.uar <= chance:
-        return _say(f"No model beats chance; the best, {best.model}, has UAR {best.uar:.3f}.")
+        return Sentence(f"No model beats chance; the best, {best.model}, has UAR {best.uar:.3f}.")
+    if shares_speakers(best.protocol):
+        return Sentence(
+            f"{best.model} reaches UAR {best.uar:.3f} on random folds, where voices leak."
+        )
     span = ""
     if best.uar_low is not None:
         span = f" (95 % interval {best.uar_low:.3f} to {best.uar_high:.3f})"
-    if shares_speakers(best.protocol):
-        return _say(f"{best.model} reaches UAR {best.uar:.3f} on random folds, where voices leak.")
     verb = "is best with" if len(board) > 1 else "has"
-    heard = "" if is_evaluation(result) else ", on speakers it never heard"
-    return _say(
+    unseen = "" if is_evaluation(result) else ", on speakers it never heard"
+    return Sentence(
         f"{best.model} {verb} UAR {best.uar:.3f}{span}, {best.uar / chance:.1f} times "
-        f"chance{heard}."
+        f"chance{unseen}."
     )
 
 
-def _leak(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
-    gaps = {run.leak_gap: run for run in board if run.leak_gap is not None}
+def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
+    gaps = [(run.leak_gap, run) for run in board if run.leak_gap is not None]
     if not gaps:
         return None
-    largest, mean = (
-        gaps[max(gaps)],
-        float(np.mean([run.leak_gap for run in board if run.leak_gap is not None])),
-    )
+    mean = float(np.mean([gap for gap, _ in gaps]))
     if mean <= 0:
-        return _say(f"Random folds do not flatter here: the mean leak gap is {mean:+.3f}.")
-    return _say(
+        return Sentence(f"Random folds do not flatter here: the mean leak gap is {mean:+.3f}.")
+    _, largest = max(gaps, key=lambda pair: pair[0])
+    return Sentence(
         f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
         f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. The difference is "
         "recognised voices, not emotions.",
@@ -114,32 +127,33 @@ def _leak(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
     )
 
 
-def _human(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
-    human = next((x for x in reference_lines(result) if x["name"] == "human listeners"), None)
+def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
+    lines = [line for line in reference_lines(result) if line.name == "human listeners"]
     best = board[0]
-    if human is None or shares_speakers(best.protocol):
+    if not lines or shares_speakers(best.protocol):
         return None
-    gap = best.accuracy - human["value"]
+    human = lines[0].value
+    gap = best.accuracy - human
     where = "above" if gap >= 0 else "below"
-    return _say(
-        f"Human listeners recognise {human['value']:.0%} of these recordings; {best.model} "
+    return Sentence(
+        f"Human listeners recognise {human:.0%} of these recordings; {best.model} "
         f"recognises {best.accuracy:.0%}, {abs(gap) * 100:.0f} points {where} them.",
         warn=gap < 0,
     )
 
 
-def _emotions(result: Result, board: Sequence[Run]) -> dict[str, Any]:
+def _emotions(result: Result, board: Sequence[Run]) -> Sentence:
     rows = result.rows(board[0].model)
     scores = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)
-    recall = scores.loc[tested(result), "recall"]
+    recall = scores.loc[tested_emotions(result), "recall"]
     easy, hard = recall.idxmax(), recall.idxmin()
-    return _say(
+    return Sentence(
         f"Easiest for {board[0].model} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "
         f"({recall[hard]:.2f})."
     )
 
 
-def _confusion(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
+def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
     rows = result.rows(board[0].model)
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0).to_numpy(copy=True)
@@ -147,45 +161,32 @@ def _confusion(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
     true, predicted = np.unravel_index(int(shares.argmax()), shares.shape)
     if shares[true, predicted] == 0:
         return None
-    return _say(
+    return Sentence(
         f"Its commonest confusion: {shares[true, predicted]:.0%} of {result.emotions[true]} clips "
         f"are heard as {result.emotions[predicted]}."
     )
 
 
-def _speakers(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
-    rows = result.rows(board[0].model)
-    uar = pd.Series(
-        {s: metrics.uar(part["emotion"], part["predicted"]) for s, part in rows.groupby("speaker")}
-    )
+def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
+    uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
     if len(uar) < 2:
         return None
-    return _say(
+    return Sentence(
         f"Speakers differ: {board[0].model} has UAR {uar.min():.2f} on speaker {uar.idxmin()} "
         f"and {uar.max():.2f} on speaker {uar.idxmax()}.",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
 
 
-def _networks(result: Result, board: Sequence[Run]) -> dict[str, Any] | None:
-    networks = [run for run in board if run.is_network]
-    classical = [run for run in board if not run.is_network]
-    if not networks or not classical:
+def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
+    network = next((run for run in board if run.is_network), None)
+    classical = next((run for run in board if not run.is_network), None)
+    if network is None or classical is None:
         return None
-    network, other = networks[0], classical[0]
-    gap = network.uar - other.uar
-    verb = "beats" if gap > 0 else "does not beat"
-    return _say(
-        f"The best network, {network.model}, {verb} the best classical model, {other.model}: "
-        f"{network.uar:.3f} against {other.uar:.3f}, at {_ratio(network, other)} the training "
-        "time."
+    verb = "beats" if network.uar > classical.uar else "does not beat"
+    ratio = network.fit_seconds / max(classical.fit_seconds, 1e-9)
+    times = f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+    return Sentence(
+        f"The best network, {network.model}, {verb} the best classical model, {classical.model}: "
+        f"{network.uar:.3f} against {classical.uar:.3f}, at {times} the training time."
     )
-
-
-def _ratio(one: Run, other: Run) -> str:
-    ratio = one.fit_seconds / max(other.fit_seconds, 1e-9)
-    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
-
-
-def _say(text: str, *, warn: bool = False) -> dict[str, Any]:
-    return {"text": text, "warn": warn}

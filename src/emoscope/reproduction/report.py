@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 import pandas as pd
+
+from .._version import __version__
 
 if TYPE_CHECKING:
     from . import Reproduction
@@ -21,49 +21,31 @@ FAMILY_WORDS = {
 
 
 def render(reproduction: Reproduction) -> str:
-    """The page as HTML.
-
-    Parameters
-    ----------
-    reproduction : Reproduction
-
-    Returns
-    -------
-    str
-    """
-    from .._version import __version__
-    from ..report import plots
+    """The page as HTML."""
+    from ..report import page, plots
 
     rows = reproduction.rows
-    names = [short(row.model) for row in rows]
-    table = pd.DataFrame(
+    scores = pd.DataFrame(
         {
             "published": [row.published / 100 for row in rows],
             "reproduced": [row.reproduced / 100 for row in rows],
             "unseen speakers": [row.honest / 100 for row in rows],
         },
-        index=names,
+        index=[short(row.model) for row in rows],
     )
-    templates = importlib.resources.files("emoscope.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("emoscope.report"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("reproduction.html.j2").render(
-        css=(templates / "base.css").read_text("utf-8"),
+    return page.template("reproduction.html.j2").render(
+        css=page.asset("base.css"),
         version=__version__,
         about=reproduction.about,
-        families=[
-            {"title": words, "rows": [row for row in rows if row.family == family]}
+        families={
+            words: [row for row in rows if row.family == family]
             for family, words in FAMILY_WORDS.items()
             if any(row.family == family for row in rows)
-        ],
+        },
         verdicts=reproduction.verdicts,
-        findings=sentences(reproduction),
-        picture=plots.to_svg(
-            lambda ax: plots.dumbbell(table, ax=ax), size=(9, 1.0 + 0.3 * len(rows))
+        sentences=sentences(reproduction),
+        figure=plots.to_svg(
+            lambda ax: plots.dumbbell(scores, ax=ax), size=(9, 1.0 + 0.3 * len(rows))
         ),
         percent=lambda value: "–" if value is None else f"{value:.1f}",
         hours=_hours,
@@ -77,7 +59,7 @@ def sentences(reproduction: Reproduction) -> list[str]:
     off = np.array([row.reproduced - row.published for row in rows])
     best_then = max(rows, key=lambda row: row.published)
     best_now = max(rows, key=lambda row: row.honest)
-    found = [
+    said = [
         f"Reproduced, the {len(rows)} results are {abs(off.mean()):.1f} points "
         f"{'below' if off.mean() < 0 else 'above'} the published ones on average "
         f"(from {off.min():+.1f} to {off.max():+.1f}).",
@@ -93,11 +75,11 @@ def sentences(reproduction: Reproduction) -> list[str]:
         if row.reproduced_low is not None and row.reproduced_high is not None
     ]
     if inside:
-        found.append(
+        said.append(
             f"{sum(inside)} of the {len(inside)} published values for which the split was repeated "
             "lie within the range that other seeds of the same split give."
         )
-    return found
+    return said
 
 
 def short(name: str) -> str:

@@ -1,11 +1,11 @@
-"""Every picture that emoscope draws; the only place that knows matplotlib.
+"""Every figure that emoscope draws; the only place that knows matplotlib.
 
 A function takes what it shows and an ``ax`` to draw into, returns the ``ax`` and never saves.
 Without an ``ax`` it draws into pyplot's current one. ``with style(dark=True):`` sets colours and
-fonts. Pictures of clips are in :mod:`.sound`, pictures of results in :mod:`.results`; a function
+fonts. Figures of clips are in :mod:`.sound`, figures of results in :mod:`.results`; a function
 that their ``__all__`` names is public here.
 
-The pictures that :func:`show` stacks for a clip are called panels: functions of a
+The figures that :func:`show` stacks for a clip are called panels: functions of a
 :class:`~emoscope.audio.Signal` and an ``ax``. ``names()`` lists them, ``register`` adds one.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ...registry import Registry
-from .axes import display as display
 from .results import *  # noqa: F403
 from .sound import *  # noqa: F403
 from .sound import SHOWN as SHOWN
+from .style import display as display
 from .style import emotion_colour as emotion_colour
 from .style import emotion_css as emotion_css
 from .style import style as style

@@ -1,8 +1,8 @@
-"""Pictures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
+"""Figures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
 
 Every function takes plain data (runs of a :class:`~emoscope.evaluation.result.Result`, tables of
-:mod:`emoscope.evaluation.metrics`) and an axes to draw into, and returns the axes. Scores are fractions in
-[0, 1] and shown in percent.
+:mod:`emoscope.evaluation.metrics`) and an ``ax`` to draw into, and returns it. Scores are fractions
+in [0, 1] and shown in percent.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...labels import EMOTIONS
-from .axes import own_axes
-from .labels import LABEL_SIZE, label_points, spread
-from .style import emotion_colour, theme
+from .style import LABEL_SIZE, emotion_colour, label_points, own_axes, spread_labels, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ...evaluation.run import Run
+    from ...evaluation.result import Run
 
 __all__ = [
     "confusion",
@@ -40,7 +38,7 @@ __all__ = [
 #: Markers of the ends of a dumbbell, in their order; shape tells them apart without colour.
 ENDS = ("D", "s", "o", "^")
 #: A cell of a confusion matrix is never darker than this, so that its number stays readable.
-DARKEST_CELL = 0.75
+MAX_SHADE = 0.75
 
 
 def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -50,11 +48,6 @@ def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ----------
     counts : DataFrame of int, shape (n_emotions, n_emotions)
         As :func:`emoscope.evaluation.metrics.confusion` gives: rows true, columns predicted.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     from matplotlib.patches import Rectangle
 
@@ -62,10 +55,10 @@ def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
     for (i, j), share in np.ndenumerate(shares):
         cell = Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, lw=1.2 if i == j else 0)
-        cell.set(facecolor=theme().accent, alpha=DARKEST_CELL * share, edgecolor="none")
+        cell.set(facecolor=theme().accent, alpha=MAX_SHADE * share, edgecolor="none")
         ax.add_patch(cell)
         weight = "bold" if i == j else "normal"
-        colour = theme().ink if share >= 0.005 else theme().soft
+        colour = theme().foreground if share >= 0.005 else theme().soft
         ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", weight=weight, color=colour)
     ax.set_xticks(range(len(counts.columns)), list(counts.columns), rotation=35, ha="right")
     ax.set_yticks(range(len(counts)), [f"{e}  ({n})" for e, n in counts.sum(axis=1).items()])
@@ -93,11 +86,6 @@ def leaderboard(
         Groups that cannot be told apart (:func:`emoscope.evaluation.statistics.letters`), by model.
     lines : mapping of str to float, optional
         Scores to hold the models against, by what they are called.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     ax = own_axes(ax)
     ordered = sorted(runs, key=lambda run: run.uar)
@@ -131,13 +119,8 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table : DataFrame of float
-        One row per line of the picture, first on top; one column per end, at most four; fractions.
+        One row per line of the figure, first on top; one column per end, at most four; fractions.
         NaN draws nothing.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     if table.shape[1] > len(ENDS):
         raise ValueError(f"a dumbbell has at most {len(ENDS)} ends; found {table.shape[1]}")
@@ -146,7 +129,7 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     rows = np.arange(len(table))[::-1]
     low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
     ax.hlines(rows, low, high, color=theme().line, linewidth=3, zorder=1)
-    colours = [theme().soft, theme().warn, theme().accent, theme().ink]
+    colours = [theme().soft, theme().warn, theme().accent, theme().foreground]
     if table.shape[1] == 2:
         colours = colours[1:]
     for name, column, marker, colour in zip(table, values.T, ENDS, colours, strict=False):
@@ -158,23 +141,18 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
-    """Draw what random folds claim for each model beside its UAR on unheard speakers.
+    """Draw what random folds claim for each model beside its UAR on unseen speakers.
 
     Parameters
     ----------
     runs : sequence of Run
         Those without a leak gap are left out.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
     table = pd.DataFrame(
         {
             "random folds: voices leak": [r.leaky_uar for r in known],
-            "unheard speakers": [r.uar for r in known],
+            "unseen speakers": [r.uar for r in known],
         },
         index=[r.model for r in known],
     )
@@ -193,11 +171,6 @@ def learning_curves(
     histories : sequence of sequence of mapping
         One history per fold, one row per epoch with ``epoch, train_accuracy`` and, where speakers
         were held out, ``valid_uar``.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     ax = own_axes(ax)
     curves = (
@@ -230,11 +203,6 @@ def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ----------
     curve : DataFrame
         As :func:`emoscope.evaluation.metrics.reliability` gives.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     ax = own_axes(ax)
     ax.plot([0, 100], [0, 100], color=theme().soft, linewidth=1, linestyle=(0, (3, 3)))
@@ -255,11 +223,6 @@ def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     ----------
     runs : sequence of Run
         With the time that predictions took.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     from matplotlib import ticker
 
@@ -285,29 +248,24 @@ def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def slices(rows: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
+def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the UAR of parts of the clips, e.g. of each gender or actor.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        With ``value`` (what the part is called), ``n`` (clips) and ``uar``.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    table : DataFrame
+        As :func:`emoscope.evaluation.metrics.by_group` gives: one row per part, first on top, with
+        the columns ``clips`` and ``uar``.
     """
     ax = own_axes(ax)
-    rows = list(rows)[::-1]
-    scores = [100 * row["uar"] for row in rows]
-    ax.barh(range(len(rows)), scores, color=theme().accent, alpha=0.75, height=0.65)
-    for y, (row, score) in enumerate(zip(rows, scores, strict=True)):
+    scores, clips = 100 * table["uar"].to_numpy()[::-1], table["clips"].to_numpy()[::-1]
+    ax.barh(range(len(scores)), scores, color=theme().accent, alpha=0.75, height=0.65)
+    for y, (score, n_clips) in enumerate(zip(scores, clips, strict=True)):
         ax.annotate(
-            f"{score:.1f}  ({row['n']})", (score, y), (4, 0), textcoords="offset points",
+            f"{score:.1f}  ({n_clips})", (score, y), (4, 0), textcoords="offset points",
             va="center", fontsize=8, color=theme().soft,
         )  # fmt: skip
-    ax.set_yticks(range(len(rows)), [str(row["value"]) for row in rows])
+    ax.set_yticks(range(len(scores)), [str(name) for name in table.index[::-1]])
     ax.set(xlim=(0, 112), xlabel="UAR, % (clips)")
     return _rows(ax)
 
@@ -321,11 +279,6 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
         E.g. from PCA or t-SNE.
     emotions : sequence of str, shape (n_clips,)
         The emotion of each clip.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     ax = own_axes(ax)
     at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
@@ -341,12 +294,12 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
     ax.spines[:].set_visible(False)
     # A label stands at the median of its points: colour is never the only key.
     medians = np.array([np.median(at[names == emotion], axis=0) for emotion in present])
-    for emotion, place in zip(present, spread(ax, medians, present), strict=True):
+    for emotion, place in zip(present, spread_labels(ax, medians, present), strict=True):
         ax.annotate(
             emotion, tuple(place), ha="center", va="center", weight="bold", fontsize=LABEL_SIZE,
-            color=theme().ink,
+            color=theme().foreground,
             bbox={
-                "boxstyle": "round,pad=0.25", "fc": theme().paper, "ec": emotion_colour(emotion),
+                "boxstyle": "round,pad=0.25", "fc": theme().background, "ec": emotion_colour(emotion),
                 "alpha": 0.9,
             },
         )  # fmt: skip
@@ -360,11 +313,6 @@ def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
     ----------
     segments : sequence of mapping
         With ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
     """
     ax = own_axes(ax)
     seen: set[str] = set()
@@ -389,10 +337,10 @@ def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
 
 
 def _rows(ax: Axes) -> Axes:
-    """The frame of a picture with one named row per model."""
+    """The frame of a figure with one named row per model."""
     ax.tick_params(axis="y", length=0)
     for label in ax.get_yticklabels():
-        label.set_color(theme().ink)
+        label.set_color(theme().foreground)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return ax

@@ -1,6 +1,6 @@
-"""Pictures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
+"""Figures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
 
-Every function takes the clip and an axes to draw into, and returns the axes. Time runs to the right
+Every function takes the clip and an ``ax`` to draw into, and returns it. Time runs to the right
 in seconds; magnitudes are in dB below the clip's loudest point.
 """
 
@@ -18,8 +18,7 @@ from ...audio import Signal, f0_energy, load
 from ...features import filters
 from ...features.spectrum import Spectrum
 from ...files import printable
-from .axes import own_axes
-from .style import heat_map, signed_map, style, theme
+from .style import heat_map, own_axes, signed_map, style, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,11 +40,11 @@ __all__ = [
 #: What is shown of loudness below a clip's loudest point, in dB.
 RANGE_DB = 80.0
 #: Lowest frequency of the logarithmic spectrogram in Hz, below the lowest voice.
-LOWEST_HZ = 62.5
+MIN_HZ = 62.5
 #: Columns of a waveform's outline: more than a screen has pixels for one clip.
 OUTLINE = 1200
 #: Pitches further apart than this from frame to frame, in octaves, are not joined by a line.
-LARGEST_STEP = 0.25
+MAX_STEP = 0.25
 PITCH_TICKS = (60, 80, 100, 150, 200, 300, 400, 600, 800)
 #: Moments this far below the loudest have no pitch class, only noise.
 SILENT_DB = 50.0
@@ -85,11 +84,11 @@ def pitch(signal: Signal, *, ax: Axes | None = None) -> Axes:
     hertz, times = f0_energy.f0(signal), f0_energy.times(signal)
     line = hertz.copy()
     with np.errstate(invalid="ignore"):
-        line[1:][np.abs(np.diff(np.log2(hertz))) > LARGEST_STEP] = np.nan
+        line[1:][np.abs(np.diff(np.log2(hertz))) > MAX_STEP] = np.nan
     ax.plot(times, hertz, ".", color=theme().warn, markersize=3)
     ax.plot(times, line, color=theme().warn)
-    found = hertz[np.isfinite(hertz)]
-    low, high = (found.min() / 1.2, found.max() * 1.2) if len(found) else (75.0, 500.0)
+    voiced = hertz[np.isfinite(hertz)]
+    low, high = (voiced.min() / 1.2, voiced.max() * 1.2) if len(voiced) else (75.0, 500.0)
     ax.set(yscale="log", ylim=(low, high), ylabel="pitch, Hz")
     ax.set_yticks(PITCH_TICKS, [str(f) for f in PITCH_TICKS])
     ax.set_yticks([], minor=True)
@@ -112,7 +111,7 @@ def log_spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
     ax = own_axes(ax)
     # A long window, so that the harmonics of a low voice stay apart.
     spectrum = Spectrum(signal, n_fft=4096)
-    octaves = np.linspace(np.log2(LOWEST_HZ), np.log2(signal.rate / 2.0), 400)
+    octaves = np.linspace(np.log2(MIN_HZ), np.log2(signal.rate / 2.0), 400)
     bins = 2.0**octaves * spectrum.n_fft / signal.rate
     below = np.minimum(bins.astype(np.intp), spectrum.n_bins - 2)
     share = (bins - below).astype(np.float32)
@@ -155,15 +154,15 @@ def chroma(signal: Signal, *, ax: Axes | None = None) -> Axes:
     weights = filters.chroma_filters(signal.rate, spectrum.n_fft, spectrum.tuning())
     classes = spectrum.magnitude**2 @ weights
     loudest = classes.max(axis=1, keepdims=True)
-    heard = loudest > loudest.max() * 10.0 ** (-SILENT_DB / 10.0)
-    classes = np.where(heard, classes / np.where(heard, loudest, 1.0), 0.0)
+    audible = loudest > loudest.max() * 10.0 ** (-SILENT_DB / 10.0)
+    classes = np.where(audible, classes / np.where(audible, loudest, 1.0), 0.0)
     _image(ax, signal, classes, (-0.5, 11.5), vmin=0.0, vmax=1.0)
     ax.set_yticks(range(0, 12, 2), PITCH_CLASSES[::2])
     ax.set(ylabel="pitch class")
     return ax
 
 
-#: The pictures of a clip by name, in the order in which :func:`show` stacks them.
+#: The figures of a clip by name, in the order in which :func:`show` stacks them.
 PANELS: Mapping[str, Callable[..., Axes]] = {
     "waveform": waveform,
     "spectrogram": spectrogram,
@@ -196,7 +195,7 @@ def show(
     titles : sequence of str, optional
         What to call each clip; by default its file name.
     dark : bool
-        For dark paper.
+        The dark theme.
 
     Returns
     -------
@@ -210,40 +209,39 @@ def show(
     AudioError
         For a clip that cannot be used.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from . import registry
 
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
-    drawn = [registry.get(name) for name in panels]
+    draws = [registry.get(name) for name in panels]
     signals = [clip if isinstance(clip, Signal) else load(clip) for clip in listed]
-    called = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
-    longest = max(signal.duration for signal in signals)
+    titles = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     with style(dark):
-        size = (1.6 + 5.4 * len(signals), 0.5 + 1.55 * len(panels))
-        figure = Figure(figsize=size, layout="constrained", dpi=150)
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(
-            len(panels), len(signals), sharex=True, squeeze=False,
-            height_ratios=_heights(panels),
-        )  # fmt: skip
-        for column, (signal, title) in enumerate(zip(signals, called, strict=True)):
-            for row, draw in enumerate(drawn):
-                ax = draw(signal, ax=grid[row, column])
-                ax.set_xlim(0, longest)
+        figure, grid = _grid(panels, len(signals))
+        for column, (signal, title) in enumerate(zip(signals, titles, strict=True)):
+            for row, draw in enumerate(draws):
+                draw(signal, ax=grid[row, column])
             grid[0, column].set_title(title)
         # What is compared side by side has one scale.
-        for row in grid:
-            lows, highs = zip(*(ax.get_ylim() for ax in row), strict=True)
-            for ax in row:
+        grid[0, 0].set_xlim(0, max(signal.duration for signal in signals))
+        for row_axes in grid:
+            lows, highs = zip(*(ax.get_ylim() for ax in row_axes), strict=True)
+            for ax in row_axes:
                 ax.set_ylim(min(lows), max(highs))
                 ax.label_outer()
     return figure
 
 
-def _heights(panels: Sequence[str]) -> list[float]:
-    return [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
+def _grid(panels: Sequence[str], n_clips: int) -> tuple[Figure, NDArray[Any]]:
+    """A figure with a row per panel and a column per clip."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = (1.6 + 5.4 * n_clips, 0.5 + 1.55 * len(panels))
+    figure = Figure(figsize=size, layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    heights = [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
+    grid = figure.subplots(len(panels), n_clips, sharex=True, squeeze=False, height_ratios=heights)
+    return figure, grid
 
 
 def _decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""How pictures look: colours, fonts and lines, on light paper and on dark.
+"""How figures look and where they are drawn: colours, fonts, lines, axes and labels.
 
 Every emotion has one colour everywhere. The nine colours were chosen so that any two stay apart for
-readers with protanopia, deuteranopia or tritanopia, on light and on dark paper; a test measures it.
+readers with protanopia, deuteranopia or tritanopia, in the light and in the dark theme; a test
+measures it.
 """
 
 from __future__ import annotations
@@ -10,28 +11,31 @@ import contextlib
 import contextvars
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
 
-from ...errors import UnknownNameError
+from ...errors import EmoscopeError, UnknownNameError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Theme:
     """The colours of everything but the emotions; as the pages of the report have them.
 
-    ``heat`` runs from paper to the loudest point of a spectrogram, evenly in lightness.
+    ``heat`` runs from the background to the loudest point of a spectrogram, evenly in lightness.
     """
 
-    paper: str
-    ink: str
+    background: str
+    foreground: str
     soft: str
     line: str
     accent: str
@@ -41,8 +45,8 @@ class Theme:
 
 
 LIGHT = Theme(
-    paper="#fbfbf9",
-    ink="#1b1f24",
+    background="#fbfbf9",
+    foreground="#1b1f24",
     soft="#59636e",
     line="#e2e4e0",
     accent="#0b6e8f",
@@ -51,8 +55,8 @@ LIGHT = Theme(
     is_dark=False,
 )
 DARK = Theme(
-    paper="#14171a",
-    ink="#e8eaec",
+    background="#14171a",
+    foreground="#e8eaec",
     soft="#9aa4ae",
     line="#30363c",
     accent="#5cc0de",
@@ -61,7 +65,7 @@ DARK = Theme(
     is_dark=True,
 )
 
-#: Colour of each emotion on light and on dark paper.
+#: Colour of each emotion on light and on dark background.
 EMOTION_COLOURS = {
     "neutral": ("#8b9199", "#b3bac2"),
     "calm": ("#11787c", "#52fff4"),
@@ -74,11 +78,14 @@ EMOTION_COLOURS = {
     "bored": ("#816505", "#a47877"),
 }
 
+#: Size of names beside or between points, in typographic points.
+LABEL_SIZE = 8.0
+
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
 
 
 def theme() -> Theme:
-    """The theme that pictures are drawn in at the moment."""
+    """The theme that figures are drawn in at the moment."""
     return _theme.get()
 
 
@@ -96,18 +103,18 @@ def emotion_colour(name: str) -> str:
 
 
 def heat_map() -> Colormap:
-    """The colour map of spectrograms in the present theme: silence has the colour of the paper."""
+    """The colour map of spectrograms in the present theme: silence has the colour of the background."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("heat", list(theme().heat))
 
 
 def signed_map() -> Colormap:
-    """The colour map of values on both sides of zero, which has the colour of the paper."""
+    """The colour map of values on both sides of zero, which has the colour of the background."""
     from matplotlib.colors import LinearSegmentedColormap
 
     low, high = ("#67a9cf", "#ef8a62") if theme().is_dark else ("#2166ac", "#b2182b")
-    return LinearSegmentedColormap.from_list("signed", [low, theme().paper, high])
+    return LinearSegmentedColormap.from_list("signed", [low, theme().background, high])
 
 
 @contextlib.contextmanager
@@ -117,7 +124,7 @@ def style(dark: bool = False) -> Iterator[Theme]:
     Parameters
     ----------
     dark : bool
-        For dark paper instead of light.
+        The dark theme instead of the light one.
 
     Yields
     ------
@@ -134,9 +141,9 @@ def style(dark: bool = False) -> Iterator[Theme]:
 
 
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
-    """Draw one picture as SVG for an HTML page whose style has the theme's colours as variables.
+    """Draw one figure as SVG for an HTML page whose style has the theme's colours as variables.
 
-    Every colour of the theme and of the emotions becomes ``var(--name, #rrggbb)``, so the picture
+    Every colour of the theme and of the emotions becomes ``var(--name, #rrggbb)``, so the figure
     follows the page when that goes dark, and is right without the variables.
 
     Parameters
@@ -149,7 +156,7 @@ def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 
     Returns
     -------
     str
-        An ``<svg>`` element; the same picture always gives the same text.
+        An ``<svg>`` element; the same figure always gives the same text.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -175,14 +182,14 @@ def _as_variable(match: re.Match[str]) -> str:
 _VARIABLES = {
     **{
         getattr(LIGHT, name): f"var(--{name}, {getattr(LIGHT, name)})"
-        for name in ("paper", "ink", "soft", "line", "accent", "warn")
+        for name in ("background", "foreground", "soft", "line", "accent", "warn")
     },
     **{light: f"var(--{name}, {light})" for name, (light, _) in EMOTION_COLOURS.items()},
 }
 
 
 def emotion_css() -> str:
-    """The emotions' colours as CSS variables, for a page with pictures of :func:`to_svg`."""
+    """The emotions' colours as CSS variables, for a page with figures of :func:`to_svg`."""
     light, dark = (
         " ".join(f"--{name}: {pair[i]};" for name, pair in EMOTION_COLOURS.items()) for i in (0, 1)
     )
@@ -194,7 +201,7 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
         "text.parse_math": False,  # names of clips and speakers are no formulas
         "font.family": "sans-serif",
         "font.size": 9.0,
-        "text.color": chosen.ink,
+        "text.color": chosen.foreground,
         "axes.titlesize": 10.0,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -215,8 +222,8 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
         "ytick.labelsize": 8.0,
         "grid.color": chosen.line,
         "grid.linewidth": 0.7,
-        "figure.facecolor": chosen.paper,
-        "savefig.facecolor": chosen.paper,
+        "figure.facecolor": chosen.background,
+        "savefig.facecolor": chosen.background,
         "legend.frameon": False,
         "legend.fontsize": 8.0,
         "lines.linewidth": 1.5,
@@ -228,3 +235,88 @@ def _cycle(chosen: Theme) -> list[str]:
     order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
     others = [EMOTION_COLOURS[name][int(chosen.is_dark)] for name in order]
     return [chosen.accent, chosen.warn, *others]
+
+
+def own_axes(ax: Axes | None) -> Axes:
+    """The caller's axes, or pyplot's current ones, as notebooks expect."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot.gca()
+
+
+def display(figure: Figure) -> None:
+    """Show a figure in a window and wait until it is closed.
+
+    Raises
+    ------
+    EmoscopeError
+        Where there is no screen, or no toolkit that could draw on it.
+    """
+    import matplotlib
+    import matplotlib.pyplot
+
+    if matplotlib.get_backend().lower() in ("agg", "svg", "pdf", "ps", "template"):
+        raise EmoscopeError("no window can be opened here; give a file with --out clips.png")
+    canvas = matplotlib.pyplot.figure().canvas
+    canvas.figure = figure
+    figure.set_canvas(canvas)
+    matplotlib.pyplot.show()
+
+
+def label_points(
+    ax: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64], names: Sequence[str]
+) -> None:
+    """Write a name at each point, on the first side of it where no other point or name is."""
+    size, gap = LABEL_SIZE, 5.0
+    points = _to_points(ax, np.column_stack([xs, ys]))
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in points]
+    for (x, y), at, name in zip(points, zip(xs, ys, strict=True), names, strict=True):
+        width = 0.55 * size * len(name)
+        for right, above in ((1, 1), (1, 0), (0, 1), (0, 0)):
+            left, low = x + gap if right else x - gap - width, y + 2 if above else y - 2 - size
+            box = (left, low, left + width, low + size)
+            if not any(
+                box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in taken
+            ):
+                break
+        taken.append(box)
+        offset = (gap if right else -gap, 2 if above else -2)
+        ax.annotate(
+            name, at, offset, textcoords="offset points", fontsize=size,
+            ha="left" if right else "right", va="bottom" if above else "top",
+        )  # fmt: skip
+
+
+def spread_labels(
+    ax: Axes, places: NDArray[np.float64], names: Sequence[str]
+) -> NDArray[np.float64]:
+    """Places near the given ones, up or down from them, at which no name covers another."""
+    at = _to_points(ax, places)
+    half = np.array([0.35 * LABEL_SIZE * len(name) + 4 for name in names])
+    height = 2.0 * LABEL_SIZE
+    for _ in range(100):
+        crossing = [
+            (low, high)
+            for low in range(len(at))
+            for high in range(len(at))
+            if (at[low, 1], low) < (at[high, 1], high)
+            and abs(at[low, 0] - at[high, 0]) < half[low] + half[high]
+            and at[high, 1] - at[low, 1] < height - 0.01
+        ]
+        for low, high in crossing:
+            push = max(0.0, height - (at[high, 1] - at[low, 1])) / 2
+            at[low, 1] -= push
+            at[high, 1] += push
+        if not crossing:
+            break
+    found: NDArray[np.float64] = ax.transData.inverted().transform(at * ax.figure.dpi / 72)
+    return found
+
+
+def _to_points(ax: Axes, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places in the data as typographic points from the lower left corner of the figure."""
+    ax.figure.figure.draw_without_rendering()  # until then, sizes are not known
+    found: NDArray[np.float64] = ax.transData.transform(places) * 72 / ax.figure.dpi
+    return found

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from ..errors import EmoscopeError, MissingExtraError
-from ..evaluation.result import Result
+from .result import Result
 
 SCORES = (
     "uar",

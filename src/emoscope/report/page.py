@@ -1,0 +1,348 @@
+"""A result as one self-contained HTML page: nothing is loaded from anywhere.
+
+Everything on the page is computed from a saved :class:`~emoscope.evaluation.result.Result`.
+Recordings are needed only to make the hardest clips playable.
+
+A section of the page is a function in :data:`SECTIONS` and a block of ``report.html.j2`` that finds
+what the function gives under the section's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from .. import audio
+from .._version import __version__
+from ..errors import AudioError
+from ..evaluation import metrics, statistics
+from ..evaluation.result import Result, Run
+from ..files import printable, write_atomically
+from ..protocols import shares_speakers
+from . import plots, summary
+
+PROTOCOL_WORDS = {
+    "evaluate": "a saved model, scored on a corpus that was not divided",
+    "speaker-6fold": "six folds, no speaker in training and test at once",
+    "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
+    "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
+    "loso": "each speaker is tested by models that never heard them",
+    "cross-corpus": "each corpus is tested by models trained on the others",
+    "own-split": "the manifest's own split",
+    "random-75/25": "random folds: voices are in training and test, so the scores flatter",
+    "random-80/20": "random folds: voices are in training and test, so the scores flatter",
+}
+
+#: Clips shown as hardest, and how many of them are playable at most.
+N_HARDEST = 20
+#: Rate in Hz and peak of the playable clips: small, clear and equally loud.
+PLAY_RATE, PLAY_PEAK = 16_000, 0.9
+SLICES = ("gender", "intensity", "statement", "channel")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page: an ``<svg>`` element and what it shows."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the page says of one model; ``curve`` is an ``<svg>`` element or None."""
+
+    run: Run
+    n_folds: int
+    confusion: pd.DataFrame
+    per_emotion: pd.DataFrame
+    curve: str | None
+
+
+@dataclass(frozen=True)
+class HardClip:
+    """A clip that more than half of the models get wrong.
+
+    Attributes
+    ----------
+    clip, emotion : str
+    predicted : str
+        The commonest wrong prediction.
+    n_wrong, n_models : int
+    audio : str or None
+        A data URL.
+    """
+
+    clip: str
+    emotion: str
+    predicted: str
+    n_wrong: int
+    n_models: int
+    audio: str | None
+
+
+def write(
+    result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, str] | None = None
+) -> Path:
+    """Write the report of a result.
+
+    Parameters
+    ----------
+    result : Result
+        What to report.
+    path : path-like
+        The HTML file.
+    clips : mapping of str to str, optional
+        Recordings by clip, to make the hardest clips playable.
+    """
+    write_atomically(path, render(result, clips=clips))
+    return Path(path)
+
+
+def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
+    """The report as HTML; see :func:`write` for the parameters."""
+    hardest = hardest_clips(result, clips or {})
+    others = [run.protocol for run in result.runs if run.protocol != result.protocol]
+    rejected = [
+        {**bad, "file": printable(bad["file"])} for bad in result.corpus.get("rejected", [])
+    ]
+    return template("report.html.j2").render(
+        css=asset("base.css") + plots.emotion_css(),
+        version=__version__,
+        corpus={**result.corpus, "rejected": rejected},
+        config=result.config,
+        protocol=result.protocol,
+        protocol_words=_protocol_words(result),
+        unseen=not shares_speakers(result.protocol) and not summary.is_evaluation(result),
+        random=shares_speakers(result.protocol),
+        leak_protocol=next((name for name in others if shares_speakers(name)), None),
+        emotions=result.emotions,
+        board=result.leaderboard(),
+        hardest=hardest,
+        hardest_words=summary.hardest_words(hardest),
+        percent=lambda share: f"{100 * share:.2f}%",
+        seconds=_seconds,
+        interval_words=_interval_words,
+        **{name: section(result) for name, section in SECTIONS.items()},
+    )
+
+
+def hardest_clips(result: Result, clips: Mapping[str, str]) -> list[HardClip]:
+    """The clips that more than half of the models get wrong, most often wrong first.
+
+    Among clips that equally many models get wrong, those whose true emotion was given the lowest
+    probability on average come first.
+    """
+    models = [run.model for run in result.leaderboard() if run.model != "dummy"]
+    if len(models) < 2:
+        return []
+    rows = pd.concat([result.rows(model) for model in models])
+    columns = rows[[f"p_{emotion}" for emotion in result.emotions]].to_numpy()
+    true = rows["emotion"].map({emotion: i for i, emotion in enumerate(result.emotions)})
+    rows = rows.assign(
+        wrong=rows["emotion"] != rows["predicted"], given=columns[np.arange(len(rows)), true]
+    )
+    by_clip = rows.groupby("clip").agg(
+        emotion=("emotion", "first"), wrong=("wrong", "sum"), given=("given", "mean")
+    )
+    by_clip = by_clip[by_clip["wrong"] > len(models) / 2]
+    ordered = by_clip.sort_values(["wrong", "given"], ascending=[False, True], kind="stable")
+    mistakes = rows[rows["wrong"]].groupby("clip")["predicted"]
+    return [
+        HardClip(
+            clip=printable(str(clip)),
+            emotion=row["emotion"],
+            predicted=mistakes.get_group(clip).mode().iloc[0],
+            n_wrong=int(row["wrong"]),
+            n_models=len(models),
+            audio=_playable(clips.get(str(clip))),
+        )
+        for clip, row in ordered.head(N_HARDEST).iterrows()
+    ]
+
+
+def _playable(path: str | None) -> str | None:
+    """A recording as a small OGG data URL; None when it is not at hand."""
+    if not path:
+        return None
+    import soundfile
+
+    try:
+        signal = audio.resample(audio.load(path), PLAY_RATE)
+    except AudioError:
+        return None
+    samples = signal.samples * (PLAY_PEAK / max(float(np.abs(signal.samples).max()), 1e-9))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, PLAY_RATE, format="OGG", subtype="VORBIS")
+    return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _details(result: Result) -> list[Details]:
+    """Confusion, scores of each emotion and learning curve of every model."""
+    details = []
+    for run in result.leaderboard():
+        rows = result.rows(run.model)
+        true, predicted = rows["emotion"], rows["predicted"]
+        details.append(
+            Details(
+                run,
+                rows["fold"].nunique(),
+                metrics.confusion(true, predicted, emotions=result.emotions),
+                metrics.per_emotion(true, predicted, emotions=result.emotions),
+                _curve([history for history in run.history or [] if history]),
+            )
+        )
+    return details
+
+
+def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
+    if not histories:
+        return None
+    return plots.to_svg(lambda ax: plots.learning_curves(histories, ax=ax), size=(9, 3))
+
+
+def _slices(result: Result) -> dict[str, pd.DataFrame]:
+    """Scores of the best model in parts of the corpus."""
+    rows = result.rows(result.leaderboard()[0].model)
+    return {
+        column: metrics.by_group(rows, column)
+        for column in SLICES
+        if column in rows and rows[column].nunique() > 1
+    }
+
+
+def _ablation(result: Result) -> pd.DataFrame | None:
+    """UAR of each model on each feature set: one row per set, in the order they were run."""
+    uar = {(run.features, run.model): run.uar for run in result.ablations()}
+    if not uar:
+        return None
+    sets, models = (list(dict.fromkeys(key[part] for key in uar)) for part in (0, 1))
+    everything = sets[0].split("+")
+
+    def words(label: str) -> str:
+        names = label.split("+")
+        absent = [name for name in everything if name not in names]
+        if len(names) == 1 or not absent:
+            return label if absent else "all"
+        return f"all but {absent[0]}"
+
+    cells = [[uar[features, model] for model in models] for features in sets]
+    return pd.DataFrame(cells, index=[words(features) for features in sets], columns=models)
+
+
+def _groups(result: Result) -> dict[str, str]:
+    """Letters per model; models that share one cannot be told apart."""
+    comparisons = result.comparisons()
+    if comparisons.empty:
+        return {}
+    scores = {run.model: run.uar for run in result.leaderboard()}
+    return statistics.letters(statistics.groups(scores, comparisons))
+
+
+def _figures(result: Result) -> list[Figure]:
+    board = result.leaderboard()
+    best = board[0].model
+    rows = result.rows(best)
+    figures = []
+    if rows["speaker"].nunique() > 1:
+        by_speaker = metrics.by_group(rows, "speaker")
+        figures.append(
+            Figure(
+                plots.to_svg(
+                    lambda ax: plots.slices(by_speaker, ax=ax),
+                    size=(5.5, 1.0 + 0.18 * len(by_speaker)),
+                ),
+                f"UAR of {best} for each speaker (and how many clips of each).",
+            )
+        )
+    probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
+    curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
+    figures.append(
+        Figure(
+            plots.to_svg(lambda ax: plots.reliability(curve, ax=ax), size=(5.5, 4.2)),
+            f"Calibration of {best}: how often it is right at each confidence. On the diagonal, "
+            "confidence can be believed.",
+        )
+    )
+    if len(board) > 1:
+        figures.append(
+            Figure(
+                plots.to_svg(lambda ax: plots.cost(board, ax=ax), size=(5.5, 4.2)),
+                "UAR against cost: the line joins the models that none beats in both.",
+            )
+        )
+    if result.map is not None:
+        emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
+        known = emotions.notna().to_numpy()
+        points = np.asarray(result.map.tsne)[known]
+        names = emotions[known].tolist()
+        figures.append(
+            Figure(
+                plots.to_svg(lambda ax: plots.embedding_map(points, names, ax=ax), size=(5.5, 4.6)),
+                "Every clip by its features (t-SNE): near clips sound alike to a model. Labels "
+                "stand near the middle of their emotion.",
+            )
+        )
+    return figures
+
+
+#: What each section of the page shows, by the name that its block in the template reads.
+SECTIONS: dict[str, Callable[[Result], Any]] = {
+    "sentences": summary.sentences,
+    "lines": summary.reference_lines,
+    "groups": _groups,
+    "slices": _slices,
+    "ablation": _ablation,
+    "figures": _figures,
+    "details": _details,
+}
+
+
+def _protocol_words(result: Result) -> str:
+    base, _, adaptation = result.protocol.partition("+")
+    words = PROTOCOL_WORDS.get(base, base)
+    n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
+    if base == "speaker-6fold" and n_folds not in (0, 6):
+        words += f"; of the published six, the {n_folds} whose actors are here"
+    if adaptation:
+        unit = adaptation.removesuffix("-adapted")
+        words += f"; features standardised on unlabelled clips of the {unit}"
+    return words
+
+
+def _interval_words(run: Run) -> str:
+    if run.uar_low is None:
+        return f"UAR {run.uar:.3f}"
+    return f"UAR {run.uar:.3f}, 95 % interval {run.uar_low:.3f} to {run.uar_high:.3f}"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def asset(name: str) -> str:
+    """The text of a file beside the templates."""
+    return (importlib.resources.files("emoscope.report") / "templates" / name).read_text("utf-8")
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of a page; what it does not know raises."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("emoscope.report"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
