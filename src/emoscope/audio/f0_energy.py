@@ -15,16 +15,11 @@ from . import Signal, resample
 Vector = NDArray[np.float64]
 
 HOP_SECONDS = 0.01
-#: Lowest and highest F0 looked for, in Hz: from a low male voice to a scream.
-MIN_F0, MAX_F0 = 55.0, 900.0
-#: The search for F0 runs at this rate: the period of the highest is still 17.8 samples long.
-RATE = 16_000
-#: Difference to the next period, as a share of the mean, below which a frame is periodic.
-THRESHOLD = 0.25
-#: A frame this far below the clip's loudest is not voiced, however periodic: it is hum.
-VOICED_DB = 45.0
-#: Energy below this is shown as this; 16-bit recordings reach no lower.
-FLOOR_DB = -96.0
+MIN_F0, MAX_F0 = 55.0, 900.0  # in Hz: from a low male voice to a scream
+RATE = 16_000  # of the search for F0: the period of the highest is still 17.8 samples long
+THRESHOLD = 0.25  # difference to the next period, as a share of the mean, of a periodic frame
+VOICED_DB = 45.0  # a frame this far below the clip's loudest is hum, however periodic
+FLOOR_DB = -96.0  # energy below this is shown as this; 16-bit recordings reach no lower
 
 
 def times(signal: Signal) -> Vector:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 FRAME_SECONDS = 0.025
 HOP_SECONDS = 0.010
-FLOOR = 1e-12
-"""Added to a mean square before the logarithm: -120 dBFS."""
+FLOOR = 1e-12  # added to a mean square before the logarithm: -120 dBFS
 
 
 def frame_levels(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
@@ -42,26 +41,13 @@ class TrimAndNormalise:
     A frame counts as speech when it lies above ``max(loud - below_loud, min(floor + above_floor,
     loud - 15))``, where ``loud`` is the 97th and ``floor`` the 5th percentile of the frame levels.
     The level of the speech is the mean power of the frames within 25 dB of ``loud``.
-
-    Parameters
-    ----------
-    below_loud : float
-        dB under the loud frames at which silence begins in a clean recording.
-    above_floor : float
-        dB over the noise floor at which speech begins in a noisy one.
-    margin : float
-        Seconds kept on both sides of the speech.
-    level : float
-        dBFS of the speech afterwards.
-    shortest : float
-        Seconds; anything shorter is padded with zeros at the end.
     """
 
-    below_loud: float = 35.0
-    above_floor: float = 8.0
-    margin: float = 0.1
-    level: float = -26.0
-    shortest: float = 0.2
+    below_loud: float = 35.0  # dB under the loud frames where silence begins in a clean recording
+    above_floor: float = 8.0  # dB over the noise floor where speech begins in a noisy one
+    margin: float = 0.1  # seconds kept on both sides of the speech
+    level: float = -26.0  # dBFS of the speech afterwards
+    shortest: float = 0.2  # seconds; anything shorter is padded with zeros at the end
 
     name = "speech-level"  # as specifications and model cards call it
 
@@ -99,13 +85,7 @@ class TrimAndNormalise:
 
 
 def from_spec(spec: Mapping[str, object] | None) -> TrimAndNormalise | None:
-    """The preprocessing of a specification (:attr:`TrimAndNormalise.spec`); None for None.
-
-    Raises
-    ------
-    ValueError
-        When the name or a parameter is unknown or a value is not a finite number.
-    """
+    """The preprocessing of a specification; a ValueError when it is none. None for None."""
     if spec is None:
         return None
     name = TrimAndNormalise.name

@@ -23,8 +23,8 @@ STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
 """What a URL in a manifest may begin with: places that the user has set up."""
 
 PROTOCOLS = (*STORES, "http", "https")
-"""What a URL may begin with. fsspec knows many more, such as archives within archives, tables of
-references to other addresses and hosts of every kind; a name must not be able to reach those."""
+"""What a URL may begin with. A name must not be able to reach what else fsspec knows: archives
+within archives, tables of references to other addresses, hosts of every kind."""
 
 SOUND_ENDINGS = frozenset([
     "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
@@ -41,18 +41,10 @@ _BLOCK = 2**20
 
 
 def find(names: Iterable[str]) -> list[str]:
-    """Recordings that files, folders and patterns stand for.
+    """Recordings that files, folders and patterns stand for, in this order, without repetitions.
 
-    Parameters
-    ----------
-    names : iterable of str
-        A folder stands for every recording in it at any depth, told by the ending of its name; a
-        pattern (``*``, ``?``, ``**``) for every file it matches; anything else for itself.
-
-    Returns
-    -------
-    list of str
-        In the order given, each folder and pattern in alphabetical order, without repetitions.
+    A folder stands for every recording in it at any depth, told by the ending of its name; a
+    pattern (``*``, ``?``, ``**``) for every file it matches; anything else for itself.
 
     Raises
     ------

@@ -48,18 +48,10 @@ def _session() -> onnxruntime.InferenceSession:
 
 
 class Frames(NamedTuple):
-    """Speech and level of a recording, frame by frame.
+    """Speech and level of a recording, frame by frame: arrays of shape (n_frames,)."""
 
-    Attributes
-    ----------
-    speech : ndarray of float32, shape (n_frames,)
-        Probability in [0, 1] that the frame holds speech.
-    level : ndarray of float32, shape (n_frames,)
-        dBFS, at least -120.
-    """
-
-    speech: NDArray[np.float32]
-    level: NDArray[np.float32]
+    speech: NDArray[np.float32]  # probability in [0, 1] that the frame holds speech
+    level: NDArray[np.float32]  # dBFS, at least -120
 
 
 NO_FRAMES = Frames(np.zeros(0, np.float32), np.zeros(0, np.float32))
@@ -147,39 +139,20 @@ def speech_probabilities(samples: NDArray[np.float32]) -> Frames:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VadOptions:
-    """When speech begins and ends.
+    """When speech begins and ends."""
 
-    Attributes
-    ----------
-    threshold, neg_threshold : float
-        Speech begins at a frame of at least `threshold` and lasts while frames reach
-        `neg_threshold`.
-    min_silence_duration_ms : float
-        Silence, below `neg_threshold`, that ends a speech segment; shorter pauses belong to it.
-    min_speech_duration_ms : float
-        Shorter segments are clicks and breaths, not speech.
-    speech_pad_ms : float
-        What is added on both sides, for the soft sounds at the edges of words.
-    """
-
-    threshold: float = 0.5
-    neg_threshold: float = 0.35
-    min_silence_duration_ms: float = 400.0
-    min_speech_duration_ms: float = 200.0
-    speech_pad_ms: float = 100.0
+    threshold: float = 0.5  # a frame of at least this probability begins a segment
+    neg_threshold: float = 0.35  # the segment lasts while frames reach this
+    min_silence_duration_ms: float = 400.0  # shorter pauses belong to the segment
+    min_speech_duration_ms: float = 200.0  # shorter segments are clicks and breaths, not speech
+    speech_pad_ms: float = 100.0  # added on both sides, for the soft sounds at the edges of words
 
 
 class SpeechTracker:
-    """Turns speech probabilities into speech segments as they arrive.
+    """Turns speech probabilities into speech segments as they arrive, counted in frames.
 
-    Attributes
-    ----------
-    start : int or None
-        First frame of the segment that is going on, padding included; None between segments.
-    n_frames : int
-        Frames taken in so far.
-    speech_end : int
-        One past the last frame of the current segment that held speech.
+    ``start`` is the first frame of the segment that is going on, padding included, None between
+    segments; ``speech_end`` is one past the last frame in it that held speech.
     """
 
     def __init__(self, options: VadOptions | None = None) -> None:

@@ -37,12 +37,7 @@ names, register = registry.names, registry.register
 
 
 def get(text: str) -> Feature:
-    """The feature that a user named.
-
-    Parameters
-    ----------
-    text : str
-        A name, ``"mfcc"``; or a name with what that feature asks for, ``"encoder:MODEL"``.
+    """The feature that a user named: ``"mfcc"``, or with what it asks for, ``"encoder:MODEL"``.
 
     Raises
     ------

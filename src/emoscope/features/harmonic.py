@@ -21,13 +21,13 @@ Conference 32, 1968.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from ..audio import Signal
 from . import filters
 from .spectrum import Spectrum
 
@@ -40,8 +40,8 @@ CHUNK = 2**18  # values whose medians are taken at a time: 1 MiB, with their sor
 BLOCK = 32  # frames masked and transformed back at a time: they fit a processor's cache
 
 
-def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
-    """The harmonic component as samples; the hop must divide the window."""
+def harmonic_part(spectrum: Spectrum) -> Signal:
+    """The harmonic component of a clip; the hop must divide the window."""
     n_fft, hop, n_frames = spectrum.n_fft, spectrum.hop, spectrum.n_frames
     overlap = n_fft // hop
     window = filters.hann(n_fft)
@@ -51,7 +51,8 @@ def harmonic_part(spectrum: Spectrum) -> NDArray[np.float32]:
         pieces = scipy.fft.irfft(spectra, n=n_fft, axis=1, overwrite_x=True) * window
         _overlap_add(pieces.reshape(len(spectra), overlap, hop), summed[start:])
     _divide_by_windows(summed, n_frames)
-    return summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
+    samples = summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
+    return Signal(samples, spectrum.rate, spectrum.signal.path)
 
 
 def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
@@ -119,13 +120,6 @@ def _with_phase(
     np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
     np.multiply(spectra.imag / nonzero, magnitude, out=turned.imag)
     return turned
-
-
-def tuning(samples: NDArray[np.float32], spectrum: Spectrum, bins_per_octave: int) -> float:
-    """Tuning of the harmonic part, in fractions of a pitch class, -0.5 to 0.49."""
-    signal = dataclasses.replace(spectrum.signal, samples=samples)
-    part = Spectrum(signal, n_fft=spectrum.n_fft, hop=spectrum.hop)
-    return part.tuning(bins_per_octave)
 
 
 def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:

@@ -36,7 +36,7 @@ CHUNK = whisper_mel.CHUNK_SECONDS * RATE
 MIN_SAMPLES = RATE // 10  # shorter pieces give the convolutions of some encoders not one frame
 MAX_SIZE = 1 << 16  # values per frame, or blocks: some ten times those of the largest encoder
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
-_TRAINING_WEIGHTS = {"masked_spec_embed"}  # missing in some checkpoints
+_TRAINING_WEIGHT = "masked_spec_embed"  # missing in some checkpoints
 
 Config: TypeAlias = dict[str, Any]
 Array: TypeAlias = NDArray[np.float32]
@@ -62,9 +62,9 @@ def configuration(model: str, *, local: bool = False) -> Config:
     try:
         if file.is_file():
             content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError("it is not an object")
-            return content
+            if isinstance(content, dict):
+                return content
+            raise ValueError("it is not an object")
     except (OSError, ValueError, RecursionError) as error:
         raise FeatureError(f"encoder '{printable(model)}': config.json: {error}") from error
     try:
@@ -135,18 +135,15 @@ def fingerprint(model: str, *, local: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_loaded(model: str, info: Any, prefixes: tuple[str, ...], kept: int) -> None:
-    """Raise when a weight that the kept blocks use did not come from the checkpoint."""
+def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...] = ("",)) -> None:
+    """Raise when a weight that the first blocks use did not come from the checkpoint."""
 
-    def used(key: str) -> bool:
-        if prefixes and not key.startswith(prefixes):
-            return False
-        number = key.partition("layers.")[2].split(".")[0]
-        return key.split(".")[-1] not in _TRAINING_WEIGHTS and not (
-            number.isdigit() and int(number) >= kept
-        )
+    def is_used(key: str) -> bool:
+        block = re.search(r"(?:^|\.)layers\.(\d+)\.", key)
+        is_kept = not block or int(block[1]) < n_blocks
+        return is_kept and key.startswith(prefixes) and not key.endswith(_TRAINING_WEIGHT)
 
-    missing = sorted(key for key in info["missing_keys"] if used(key))
+    missing = sorted(filter(is_used, info["missing_keys"]))
     wrong = sorted(str(key) for key in info["mismatched_keys"])
     if missing or wrong or info.get("error_msgs"):
         shown = ", ".join((missing + wrong)[:5]) or str(info["error_msgs"][0])
@@ -259,11 +256,11 @@ def _load_whisper(model: str, n_blocks: int, config: Config, options: Mapping[st
     if "WhisperEncoder" in (config.get("architectures") or []):
         module, info = whisper.WhisperEncoder.from_pretrained(model, **options)
         # The closing normalisation is never reached here.
-        _check_loaded(model, info, ("conv", "embed_positions", "layers"), n_blocks)
+        _check_loaded(model, info, n_blocks, ("conv", "embed_positions", "layers"))
         return module
     whole, info = whisper.WhisperModel.from_pretrained(model, **options)
     prefixes = ("encoder.conv", "encoder.embed_positions", "encoder.layers")
-    _check_loaded(model, info, prefixes, n_blocks)
+    _check_loaded(model, info, n_blocks, prefixes)
     return whole.encoder
 
 
@@ -280,7 +277,7 @@ def _load_waveform_encoder(
             f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
             "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
         )
-    _check_loaded(model, info, (), n_blocks)
+    _check_loaded(model, info, n_blocks)
     extractor = transformers.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
         raise FeatureError(

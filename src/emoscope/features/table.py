@@ -43,8 +43,7 @@ class Features:
     frames : list of ndarray of float32 [shape=(n_frames, n_columns)], optional
         A feature that gives frames.
     widths : tuple of int
-        Columns of each feature; where not given, told by the names of the columns, which begin with
-        the feature's name.
+        Columns of each feature; by default told by their names, which begin with the feature's.
     """
 
     clips: list[str]

@@ -28,9 +28,11 @@ import soxr
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..audio import Signal
 from ..errors import FeatureError
-from . import filters, harmonic
+from . import filters
 from .base import FrameMean
+from .harmonic import harmonic_part
 from .spectrum import Spectrum
 
 AXES = ("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")
@@ -105,16 +107,14 @@ def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
     return np.where(magnitude >= least, spectra, np.complex64(0))
 
 
-def constant_q_chroma(
-    samples: NDArray[np.float32], rate: int, tuning: float
-) -> NDArray[np.float32]:
+def constant_q_chroma(signal: Signal, tuning: float) -> NDArray[np.float32]:
     """Magnitude of a clip in each pitch class, C first, not normalised, [shape=(n_frames, 12)].
 
     Its rate must be more than twice :func:`highest_frequency`; `tuning` is the deviation from
     A = 440 Hz in fractions of a 36th octave.
     """
-    bank = octave_filters(rate, tuning)
-    samples, hop = _reduce(samples, 2**bank.halvings), HOP // 2**bank.halvings
+    bank = octave_filters(signal.rate, tuning)
+    samples, hop = _reduce(signal.samples, 2**bank.halvings), HOP // 2**bank.halvings
     n_frames = 1 + len(samples) // hop
     total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
     for octave in range(N_OCTAVES):
@@ -181,9 +181,9 @@ class Tonnetz(FrameMean):
                 f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
                 f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
             )
-        samples = harmonic.harmonic_part(spectrum)
-        tuning = harmonic.tuning(samples, spectrum, BINS_PER_OCTAVE)
-        chroma = constant_q_chroma(samples, spectrum.rate, tuning)
+        harmonic = harmonic_part(spectrum)
+        tuning = Spectrum(harmonic, n_fft=spectrum.n_fft, hop=spectrum.hop).tuning(BINS_PER_OCTAVE)
+        chroma = constant_q_chroma(harmonic, tuning)
         total = chroma.sum(axis=1, keepdims=True)
         total[total < np.finfo(np.float32).tiny] = 1
         return np.asarray((chroma / total) @ _directions())
