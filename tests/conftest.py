@@ -1,7 +1,6 @@
 """What several test files share: where the real corpora and encoders are, if they are here."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -41,16 +40,14 @@ def own_store(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def emoscope(monkeypatch, capfd):
+def emoscope(capfd):
     """Run a command line; gives exit status, standard output and standard error."""
-    from emoscope.cli import app
+    import command_line
 
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["emoscope", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            app.main()
+        status = command_line.run(*words)
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
-        return stopped.value.code or 0, out, err
+        return status, out, err
 
     return run

@@ -28,7 +28,6 @@ from sybil import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from emoscope import cli
-from emoscope.cli.app import app
 from recordings import RATE, silence, voice
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +188,7 @@ def check_sh(example):
             assert (ROOT / words[1]).is_file(), line
         else:
             assert words[0] == "emoscope", line
-            group = typer.main.get_command(app)
+            group = typer.main.get_command(cli.application())
             group.commands[words[1]].make_context(words[1], words[2:])
 
 
@@ -233,7 +232,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
 
 def test_every_command_and_public_name_is_in_the_reference(site):
     commands = (site / "generated" / "commands.html").read_text("utf-8")
-    for name in typer.main.get_command(app).commands:
+    for name in typer.main.get_command(cli.application()).commands:
         assert f'id="{name}' in commands, name
     objects = zlib.decompress((site / "objects.inv").read_bytes().split(b"zlib.\n", 1)[1]).decode()
     listed = {line.split(" ", 1)[0] for line in objects.splitlines()}

@@ -25,8 +25,8 @@ import pytest
 
 import bad_audio
 import bad_audio_outcomes as outcomes
+import command_line
 from emoscope import corpus as corpora
-from emoscope.cli import predict as predict_command
 from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store
 from emoscope.errors import EmoscopeError
@@ -67,14 +67,25 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # --- killed ---------------------------------------------------------------------------------------
 
-PREDICT = "import sys; from emoscope.cli.predict import main; sys.exit(main(sys.argv[1:]))"
+PREDICT = "from emoscope.cli import main; main()"
 
 
 def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> dict[str, int]:
     """Kill ``predict --out`` at random moments, go on, and count what is not as if undisturbed."""
     rng = random.Random(7)
-    words = [str(clips), "--model", str(model), "--format", "json", "--jobs", "1", "-q", "--out"]
-    assert predict_command.main([*words, str(folder / "whole.jsonl")]) == 0
+    words = [
+        "predict",
+        str(clips),
+        "--model",
+        str(model),
+        "--format",
+        "json",
+        "--jobs",
+        "1",
+        "-q",
+        "--out",
+    ]
+    assert command_line.run(*words, folder / "whole.jsonl") == 0
     whole = (folder / "whole.jsonl").read_bytes()
     cut, lost = 0, 0
     for trial in range(trials):
@@ -86,7 +97,7 @@ def killed_predictions(clips: Path, model: Path, folder: Path, trials: int) -> d
         process.kill()
         process.wait()
         cut += out.stat().st_size < len(whole)
-        assert predict_command.main([*words, str(out)]) == 0
+        assert command_line.run(*words, out) == 0
         lost += out.read_bytes() != whole
     return {"runs": trials, "cut_off": cut, "losses": lost}
 
@@ -141,7 +152,7 @@ COMMANDS = """
 import io, json, os, resource, sys
 from contextlib import redirect_stderr, redirect_stdout
 from emoscope.cli import main
-import emoscope.cli.app, emoscope.cli.terminal as terminal
+import emoscope.cli.terminal as terminal
 out, clips, model, limit, *wanted = sys.argv[1:]
 clip = os.path.join(clips, "anna", "happy", "000.wav")
 commands = {
@@ -160,7 +171,7 @@ found = {}
 for name in wanted or commands:
     sys.argv = ["emoscope", *commands[name]]
     said = io.StringIO()
-    terminal.err.file = terminal.status.file = said
+    terminal.err.file = said
     with redirect_stderr(said), redirect_stdout(io.StringIO()):
         try:
             main()

@@ -22,7 +22,7 @@ import soundfile
 
 import tiny_model
 from emoscope import server
-from emoscope.cli import live
+from emoscope.cli import terminal
 from emoscope.errors import AudioError, EmoscopeError, MissingExtraError
 from emoscope.prediction import Predictor
 from emoscope.prediction.microphone import Block, Microphone, Session
@@ -124,8 +124,8 @@ def test_nothing_heard(predictor: Predictor) -> None:
         session.finish()
 
 
-def console(terminal: bool) -> live.Console:
-    return live.Console(file=io.StringIO(), force_terminal=terminal, width=100, height=30)
+def console(animated: bool) -> terminal.Console:
+    return terminal.Console(file=io.StringIO(), force_terminal=animated, width=100, height=30)
 
 
 @pytest.mark.parametrize("lost", [0, 1, 3])
@@ -156,7 +156,7 @@ def test_lost_sound_is_said_at_the_end(
 
 def test_outside_a_terminal_each_label_is_a_line(predictor: Predictor, sound: np.ndarray) -> None:
     session, screen = Session(predictor, RATE), console(False)
-    live.show(session.updates(blocks(sound)), session, screen)
+    terminal.show_live(session.updates(blocks(sound)), session.latencies, screen)
     lines = screen.file.getvalue().splitlines()
     assert len(lines) == len(session.latencies)
     assert all(re.fullmatch(r" +\d+\.\d s  (sad|angry|neutral) +\d+%", line) for line in lines)
@@ -171,7 +171,7 @@ def test_the_live_view_shows_label_level_and_latency(
         yield from session.updates(blocks(sound))
         raise KeyboardInterrupt
 
-    live.show(until_interrupted(), session, screen)
+    terminal.show_live(until_interrupted(), session.latencies, screen)
     text = screen.file.getvalue()
     for expected in ("listening …", "sad", "angry", "speaking", "ms from sound to label"):
         assert expected in text
@@ -180,7 +180,6 @@ def test_the_live_view_shows_label_level_and_latency(
 def test_the_colours_are_those_of_the_pictures_and_the_page() -> None:
     from emoscope.report.plots.style import EMOTION_COLOURS
 
-    assert {name: dark for name, (_, dark) in EMOTION_COLOURS.items()} == live.COLOURS
     page = Path(server.__file__).with_name("web") / "style.css"
     found = re.findall(r"--(\w+): (#[0-9a-f]{6})", page.read_text(encoding="utf-8"))
     for name, pair in EMOTION_COLOURS.items():

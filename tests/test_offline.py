@@ -106,10 +106,10 @@ def test_every_command_is_either_here_or_needs_something_from_outside(
 ) -> None:
     import typer.main
 
-    from emoscope.cli.app import app
+    from emoscope.cli import application
 
     outside = {"get", "listen", "serve"}  # downloads, a microphone, clients: the last tested below
-    assert set(typer.main.get_command(app).commands) == set(commands) | outside
+    assert set(typer.main.get_command(application()).commands) == set(commands) | outside
 
 
 def test_all_work_with_the_network_cut_and_open_no_socket(

@@ -107,10 +107,13 @@ def test_predict_does_not_look_for_plugins(installed, tmp_path):
 import importlib.metadata, sys
 def refuse(**_): raise AssertionError("looked for plugins")
 importlib.metadata.entry_points = refuse
-from emoscope.cli.predict import main
-status = main([{clip!r}])
-print([m for m in sys.modules if m.startswith("my_")])
-sys.exit(status)
+from emoscope.cli import main
+sys.argv = ["emoscope", "predict", {clip!r}]
+try:
+    main()
+except SystemExit as end:
+    print([m for m in sys.modules if m.startswith("my_")])
+    sys.exit(end.code)
 """
     path = os.pathsep.join([str(installed), str(EXAMPLES)])
     done = subprocess.run(

@@ -1,11 +1,8 @@
 """The reference of every command, from the commands themselves."""
 
-import argparse
-
 import typer.main
 
-from emoscope.cli.app import app
-from emoscope.cli.predict import parser
+from emoscope.cli import application
 
 INTRODUCTION = """# Commands
 
@@ -18,11 +15,11 @@ file of options such as the `run.toml` that lies beside each result. Exit status
 def page() -> str:
     """All commands under the headings of ``emoscope --help``."""
     parts, heading = [INTRODUCTION], None
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in typer.main.get_command(application()).commands.items():
         if command.rich_help_panel != heading:
             heading = command.rich_help_panel
             parts.append(f"## {heading}\n")
-        parts.append(_predict() if name == "predict" else _command(name, command))
+        parts.append(_command(name, command))
     return "\n".join(parts)
 
 
@@ -42,20 +39,6 @@ def _command(name: str, command: typer.core.TyperCommand) -> str:
         line for line in (command.epilog or "").split("\n\n") if line.startswith("emoscope")
     ]
     return _section(" ".join([f"emoscope {name}", *arguments]), command.help, rows, examples)
-
-
-def _predict() -> str:
-    """``emoscope predict``, which reads its arguments by itself to start at once."""
-    found = parser()
-    rows = [
-        (", ".join(a.option_strings) + (f" {a.metavar}" if a.metavar else ""), a.help)
-        if a.option_strings
-        else (a.metavar, a.help)
-        for a in found._actions
-        if not isinstance(a, argparse._HelpAction)
-    ]
-    examples = [line.strip() for line in found.epilog.splitlines() if line.startswith("  emoscope")]
-    return _section("emoscope predict FILE…", found.description, rows, examples)
 
 
 def _option(parameter: typer.core.TyperOption) -> str:

@@ -1,6 +1,8 @@
-"""The command line: :mod:`emoscope.cli.app` has the commands.
+"""The command line: one function per command, each thin over the Python API.
 
-``predict`` is the one that people wait for, so it starts without the libraries of the others.
+Exit status: 0 everything done; 1 some inputs failed, each named on standard error, all others
+delivered; 2 usage. Heavy modules are imported inside the commands that need them, and a command
+line that starts with ``predict`` imports no other command: people wait for it.
 """
 
 from __future__ import annotations
@@ -10,23 +12,50 @@ import io
 import os
 import signal
 import sys
+import warnings
+from typing import TYPE_CHECKING
 
+from ..errors import EmoscopeError
 from ..files import printable
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; errors of our own kind end it with one line, not a traceback."""
     try:
         _prepare()
-        if sys.argv[1:2] == ["predict"]:
-            from .predict import main as predict
+        if not (sys.argv[1:2] == ["predict"] and _predict_at_once(sys.argv[2:])):
+            application()(prog_name="emoscope")
+    except EmoscopeError as error:
+        from . import terminal
 
-            sys.exit(predict(sys.argv[2:]))
-        from .app import main as run
-
-        run()
+        terminal.say_error(error)
+        sys.exit(2)
+    except OSError as error:
+        leave_standard_output()
+        # What the operating system refused: a full disk, a folder without permission.
+        place = printable(os.fsdecode(error.filename)) if error.filename else "the output"
+        print(f"error: {place}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _predict_at_once(words: list[str]) -> bool:
+    from . import predicting as predicting
+    from .commands import run_quickly
+
+    return run_quickly("predict", words)
+
+
+def application() -> typer.Typer:
+    """The application with all commands, in the order in which ``emoscope --help`` lists them."""
+    from . import comparing, predicting, data  # noqa: F401, I001
+    from .typed import build
+
+    return build()
 
 
 def _prepare() -> None:
@@ -40,12 +69,7 @@ def _prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for what the terminal cannot show
-
-
-def os_reason(error: OSError) -> str:
-    """What the operating system refused, in one line: a full disk, a folder without permission."""
-    place = printable(os.fsdecode(error.filename)) if error.filename else "the output"
-    return f"{place}: {error.strerror or error}"
+    warnings.formatwarning = lambda message, *rest: f"warning: {message}\n"
 
 
 def leave_standard_output() -> None:

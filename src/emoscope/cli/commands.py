@@ -1,158 +1,252 @@
-"""What all commands share: their options, their manners, and how they are declared.
+"""What all commands share: their options, and how they are declared.
 
 Every command has ``--quiet`` (results and errors alone), ``--verbose`` (how long each step took, and
 where an error came from) and examples in its ``--help``. A command whose options decide a result
 also has ``--config``: a file of options (:mod:`emoscope.config`), over which the command line wins.
+A command that reads a labelled source has a parameter of type :class:`Source`, which stands for all
+the options that say what is read; they are declared here alone.
+
+Options are declared in the signatures of the commands. typer's application is made of them in
+:mod:`emoscope.cli`, when it is needed: reading a command line through it takes half as long as a
+label, so a plain ``emoscope predict`` is read by :func:`run_quickly`, from the same declarations.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import getopt
 import inspect
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
-import typer
-
-from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import try_lock
 
-Function = Callable[..., Any]
-
-app = typer.Typer(
-    help="Speech emotion recognition that is honest by default.",
-    epilog="Exit status: 0 everything done; 1 some recordings were left out, each named, or a leak "
-    "was found; 2 wrong usage.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-#: What this command has claimed.
-_claimed = contextlib.ExitStack()
+if TYPE_CHECKING:
+    from ..corpus import Corpus
+    from ..dataset import Dataset
 
 #: Headings of the commands in ``emoscope --help``.
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
+RESULT = Path("emoscope-out")
 
 
-def names_of(package: str) -> Callable[[str], list[str]]:
-    """Completes the last of several names separated by commas."""
+class Argument(NamedTuple):
+    """A word of the command line that has no name."""
 
-    def complete(incomplete: str) -> list[str]:
-        import importlib
-
-        before, comma, last = incomplete.rpartition(",")
-        names = importlib.import_module(f"emoscope.{package}").names()
-        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
-
-    return complete
+    help: str
 
 
-Source = Annotated[
+class Option(NamedTuple):
+    """An option; a switch is on or ``--no-…``, or with its one name given only on.
+
+    `package` is the registry from which names can be completed.
+    """
+
+    help: str
+    metavar: str | None = None
+    names: tuple[str, ...] = ()
+    min: int | None = None
+    max: int | None = None
+    package: str = ""
+
+
+BundledOr = Annotated[
     str | None,
-    typer.Argument(
-        help="Corpus folder or manifest (file,emotion,speaker). Nothing: the embedded RAVDESS "
-        "features.",
-        show_default=False,
+    Argument(
+        "Corpus folder or manifest (file,emotion,speaker). Nothing: the bundled RAVDESS features."
     ),
 ]
+Place = Annotated[str, Argument("Corpus folder or manifest.")]
+Emotions = Annotated[str | None, Option("Keep only these, comma-separated.", "NAMES")]
 FeatureNames = Annotated[
-    str | None,
-    typer.Option(
-        "--features",
-        metavar="NAMES",
-        help="Comma-separated, e.g. mfcc,chroma,mel.",
-        autocompletion=names_of("features"),
-    ),
+    str | None, Option("Comma-separated, e.g. mfcc,chroma,mel.", "NAMES", package="features")
 ]
 ModelNames = Annotated[
-    str | None,
-    typer.Option(
-        "--models",
-        metavar="NAMES",
-        help="Comma-separated; by default every model.",
-        autocompletion=names_of("models"),
-    ),
+    str | None, Option("Comma-separated; by default every model.", "NAMES", package="models")
 ]
-ModelFile = Annotated[
-    str | None, typer.Option(metavar="FILE", help="A .emoscope file; by default the shipped model.")
+ModelName = Annotated[str, Argument("A model's name.")]
+ModelFile = Annotated[str, Argument("A .emoscope file.")]
+ModelOption = Annotated[str | None, Option("A .emoscope file; by default the shipped one.", "FILE")]
+Protocol = Annotated[str, Option("How clips are divided into training and test.", "NAME")]
+Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
+Seed = Annotated[int, Option("Decides everything random.", "N")]
+Jobs = Annotated[int | None, Option("Processes; by default all cores.", "N", min=1)]
+Cluster = Annotated[str | None, Option("Address of a Dask scheduler to run on.", "URL")]
+Quiet = Annotated[bool, Option("Results and errors alone.", names=("--quiet", "-q"))]
+Verbose = Annotated[
+    bool,
+    Option("Also how long each step took, and origins of errors.", names=("--verbose", "-v")),
 ]
-Emotions = Annotated[
-    str | None,
-    typer.Option("--emotions", metavar="NAMES", help="Keep only these, comma-separated."),
-]
-Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder for what the command writes.")
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides everything random.")]
-Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes; by default all cores.")
-]
-Cluster = Annotated[
-    str | None,
-    typer.Option("--cluster", metavar="URL", help="Address of a Dask scheduler to run on."),
-]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A labelled source as the command line names it, and what is taken of it.
+
+    Without a default it has to be named; with :data:`BUNDLED` as the default it may be left out.
+    """
+
+    place: str | None = None
+    emotions: tuple[str, ...] = ()
+
+    def corpus(self) -> Corpus:
+        """Its labels; the source has to be named."""
+        from .. import corpus
+
+        assert self.place is not None
+        loaded = corpus.load(self.place)
+        return loaded.select(emotions=list(self.emotions)) if self.emotions else loaded
+
+    def dataset(self, features: Sequence[str], *, jobs: int | None, cluster: str | None) -> Dataset:
+        """Its labels and features, computed or taken from the store."""
+        from .. import dataset
+        from ..dataset.store import Store
+        from . import terminal
+
+        with terminal.progress("extracting features") as tick:
+            return dataset.load(
+                self.place, features, emotions=list(self.emotions), store=Store.default(),
+                jobs=jobs, cluster=cluster, progress=tick,
+            )  # fmt: skip
+
+    def clips(self, corpus: Corpus) -> dict[str, str] | None:
+        """Path of each clip, for the players of a report; the bundled features have none."""
+        if self.place is None:
+            return None
+        return dict(zip(corpus.table["clip"], corpus.table["path"], strict=True))
+
+
+BUNDLED = Source()
+OF_SOURCE: dict[str, object] = {"emotions": Emotions}
+"""Options of every command that reads a source; :class:`Source` has a field for each."""
+SHARED: dict[str, object] = {"quiet": Quiet, "verbose": Verbose}
+"""Options of every command."""
+
+
+@dataclasses.dataclass
+class Running:
+    """The command that runs, its options in the order of its declaration, and how much it says."""
+
+    command: str = ""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    quiet: bool = False
+    verbose: bool = False
+
+
+running = Running()
+declared: dict[str, Command] = {}
+_locked = contextlib.ExitStack()  # folders, until the command ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: the function, its examples, its heading, whether it takes ``--config``."""
+
+    function: Callable[..., None]
+    examples: Sequence[str]
+    panel: str
+    configurable: bool
+
+    @functools.cached_property
+    def parameters(self) -> list[inspect.Parameter]:
+        """Its arguments and options, with those that it shares with others."""
+        parameters = list(inspect.signature(self.function, eval_str=True).parameters.values())
+        shared = dict(SHARED)
+        for number, parameter in enumerate(parameters):
+            if parameter.annotation is Source:
+                shared = {**OF_SOURCE, **SHARED}
+                named = parameter.default is inspect.Parameter.empty
+                default, place = (parameter.default, Place) if named else (None, BundledOr)
+                parameters[number] = parameter.replace(default=default, annotation=place)
+        for name, annotation in shared.items():
+            default = False if name in SHARED else None
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameter = inspect.Parameter(name, kind, default=default, annotation=annotation)
+            parameters.append(parameter)
+        return parameters
+
+    def run(self, **options: Any) -> None:
+        """Run it."""
+        running.quiet, running.verbose = options.pop("quiet"), options.pop("verbose")
+        running.command = self.function.__name__
+        running.options = {p.name: options[p.name] for p in self.parameters if p.name in options}
+        if set(OF_SOURCE) <= set(options):
+            emotions = running.options["emotions"] = split(options.pop("emotions")) or None
+            options["source"] = Source(options["source"], emotions=tuple(emotions or ()))
+        with _locked:
+            self.function(**options)
 
 
 def command(
-    *,
-    examples: Sequence[str],
-    panel: str,
-    name: str | None = None,
-    of: typer.Typer = app,
-    configurable: bool = False,
-) -> Callable[[Function], Function]:
-    """Declare a command: its examples, its heading, and the options that every command has.
+    *, examples: Sequence[str], panel: str, group: str = "", configurable: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a command, in a `group` of commands perhaps; it reads from a parameter `source`."""
 
-    Parameters
-    ----------
-    examples : sequence of str
-        Command lines to show in its help.
-    panel : str
-        The heading it stands under.
-    name : str, optional
-        By default the function's.
-    of : Typer
-        The application it belongs to.
-    configurable : bool
-        Whether it takes ``--config``; such a function has a parameter ``context``.
-    """
-    added = [_QUIET, _VERBOSE, *([_CONFIG] if configurable else [])]
-
-    def decorate(function: Function) -> Function:
-        signature = inspect.signature(function, eval_str=True)
-
-        @functools.wraps(function)
-        def run(**given: Any) -> Any:
-            _set_volume(quiet=given.pop("quiet"), verbose=given.pop("verbose"))
-            given.pop("config", None)
-            with _claimed:
-                return function(**given)
-
-        parameters = [*signature.parameters.values(), *added]
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        epilog = "\n\n".join(["Examples:", *examples])
-        of.command(name, epilog=epilog, rich_help_panel=panel)(run)
+    def declare(function: Callable[..., None]) -> Callable[..., None]:
+        name = f"{group} {function.__name__}".lstrip()
+        declared[name] = Command(function, examples, panel, configurable)
         return function
 
-    return decorate
+    return declare
 
 
-def options_of(context: typer.Context, path: Path, **resolved: Any) -> dict[Path, str]:
+def run_quickly(name: str, words: Sequence[str]) -> bool:
+    """Run a command with options and one list of arguments; False where typer has to speak.
+
+    That is: where help is asked for, and where anything is wrong. Nothing is run then.
+    """
+    chosen = declared[name]
+    options = {parameter.name: parameter.default for parameter in chosen.parameters}
+    switches: dict[str, tuple[str, bool]] = {}
+    valued: dict[str, tuple[str, Callable[[str], Any], int | None]] = {}
+    for parameter in chosen.parameters:
+        annotation, declaration = get_args(parameter.annotation)
+        kind = next((k for k in get_args(annotation) if k is not type(None)), annotation)
+        dashed = f"--{parameter.name}"
+        if isinstance(declaration, Argument):
+            arguments = parameter.name
+        elif kind is not bool:
+            valued[dashed] = parameter.name, kind, declaration.min
+        elif declaration.names:
+            switches.update(dict.fromkeys(declaration.names, (parameter.name, True)))
+        else:
+            switches[dashed] = parameter.name, True
+            switches[f"--no-{parameter.name}"] = parameter.name, False
+    letters = "".join(word[1:] for word in switches if word[1] != "-")
+    long = [word[2:] for word in switches if word[1] == "-"]
+    try:
+        found, options[arguments] = getopt.gnu_getopt(
+            list(words), letters, [*long, *(f"{word[2:]}=" for word in valued)]
+        )
+        for word, text in found:
+            if word in switches:
+                key, options[key] = switches[word]
+                continue
+            key, kind, least = valued[word]
+            options[key] = kind(text)
+            if least is not None and options[key] < least:
+                return False
+    except (getopt.GetoptError, ValueError):
+        return False
+    if options[arguments]:
+        chosen.run(**options)
+    return bool(options[arguments])
+
+
+def options_of(path: Path, **resolved: Any) -> dict[Path, str]:
     """The options of this run, with what the defaults stood for: what to write in which file."""
-    known = {**context.params, **resolved}
-    names = [parameter.name for parameter in context.command.params]
-    own = {name: known[name] for name in names if name in known and name not in _MANNERS}
-    return {path: config.text(str(context.info_name), own, name=path.name)}
+    from .. import config
+
+    return {path: config.text(running.command, {**running.options, **resolved}, name=path.name)}
 
 
-def claim(out: Path) -> None:
+def lock(out: Path) -> None:
     """Keep other runs from writing to a folder of results until this command ends.
 
     Raises
@@ -165,7 +259,7 @@ def claim(out: Path) -> None:
         folder = os.open(out, os.O_RDONLY)
     except PermissionError:  # Windows opens no folders
         return
-    _claimed.callback(os.close, folder)
+    _locked.callback(os.close, folder)
     if not try_lock(folder):
         raise EmoscopeError(f"--out {out}: another run is writing to it")
 
@@ -175,9 +269,11 @@ def split(names: str | None) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()] if names else []
 
 
-def recordings(corpus: Any) -> dict[str, str]:
-    """Path of each clip, for the players of a report."""
-    return dict(zip(corpus.table["clip"], corpus.table["path"], strict=True))
+def features_for(model_input: str, names: str | None) -> list[str]:
+    """The features that were named, or those that a model of that input learns from."""
+    from ..features import DEFAULT
+
+    return split(names) or (list(DEFAULT) if model_input == "vector" else ["logmel"])
 
 
 def end(rejected: Iterable[AudioError]) -> None:
@@ -187,74 +283,9 @@ def end(rejected: Iterable[AudioError]) -> None:
     left_out = list(rejected)
     terminal.say_rejected(left_out)
     if left_out:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
-def words() -> str:
+def command_line() -> str:
     """The command line as it was typed, for the record."""
     return " ".join(["emoscope", *sys.argv[1:]])
-
-
-def _take_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make what a file says the defaults of this run."""
-    if path is not None:
-        parameters = {p.name: p for p in context.command.params if p.name}
-        valid = [name for name in parameters if name not in (*_MANNERS, "help")]
-        options = config.load(path, str(context.info_name), valid)
-        context.default_map = {
-            key: _as_typed(value, several=parameters[key].multiple)
-            for key, value in options.items()
-        }
-    return path
-
-
-def _as_typed(value: Any, *, several: bool) -> Any:
-    """A value as the command line gives it: lists of names are separated by commas there."""
-    if isinstance(value, list) and not several:
-        return ",".join(map(str, value))
-    return value
-
-
-def _set_volume(*, quiet: bool, verbose: bool) -> None:
-    from . import terminal
-
-    terminal.status.quiet = quiet
-    terminal.details.quiet = quiet or not verbose
-    if quiet:
-        warnings.simplefilter("ignore")
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
-
-
-_QUIET = _parameter(
-    "quiet", Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors alone.")], False
-)
-_VERBOSE = _parameter(
-    "verbose",
-    Annotated[
-        bool,
-        typer.Option(
-            "--verbose", "-v", help="Also how long each step took, and origins of errors."
-        ),
-    ],
-    False,
-)
-_CONFIG = _parameter(
-    "config",
-    Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            is_eager=True,
-            callback=_take_config,
-            help="Options from a .toml file, such as the run.toml of a result; what is given here "
-            "wins.",
-        ),
-    ],
-    None,
-)
-_MANNERS = ("quiet", "verbose", "config")

@@ -1,201 +1,235 @@
-"""The commands that compare, reproduce, check and train."""
+"""The commands that compare, tune, reproduce, check, train, evaluate and export models."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
-from .commands import (
-    COMPARING,
-    Cluster,
-    Emotions,
-    FeatureNames,
-    Jobs,
-    ModelNames,
-    Out,
-    Seed,
-    Source,
-    claim,
-    command,
-    end,
-    options_of,
-    recordings,
-    split,
-    words,
-)
+from . import commands
 
-#: Models quick enough to be run on every subset of the features by the way.
+if TYPE_CHECKING:
+    from ..models.base import ModelInfo
+
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")
+"""Models quick enough to be run on every subset of the features by the way."""
+TUNED = "tuned.json"
+"""What ``emoscope train --parameters`` takes."""
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope compare",
         "emoscope compare path/to/ravdess --models svm,forest --features mfcc,chroma,mel",
         "emoscope compare manifest.csv --protocol loso --out my-result",
         "emoscope compare --config my-result/run.toml --out again",
     ),
-    panel=COMPARING,
+    panel=commands.COMPARING,
     configurable=True,
 )
 def compare(
-    context: typer.Context,
-    source: Source = None,
+    source: commands.Source = commands.BUNDLED,
     *,
-    models: ModelNames = None,
-    features: FeatureNames = None,
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="How clips are divided into training and test.")
-    ] = "speaker-6fold",
-    emotions: Emotions = None,
+    models: commands.ModelNames = None,
+    features: commands.FeatureNames = None,
+    protocol: commands.Protocol = "speaker-6fold",
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="The published form of each model.")
+        bool, commands.Option("The published form of each model.", names=("--as-published",))
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the epochs.")] = False,
+    quick: Annotated[bool, commands.Option("A tenth of the epochs.", names=("--quick",))] = False,
     leak_gap: Annotated[
-        bool, typer.Option(help="Also run on random folds, to show what a leak would claim.")
+        bool, commands.Option("Also run on random folds, to show what a leak would claim.")
     ] = True,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
+    seed: commands.Seed = 0,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
     mlflow: Annotated[
-        bool, typer.Option("--mlflow", help="Also write to MLflow (MLFLOW_TRACKING_URI).")
+        bool, commands.Option("Also write to MLflow (MLFLOW_TRACKING_URI).", names=("--mlflow",))
     ] = False,
-    out: Out = Path("emoscope-out"),
+    out: commands.Out = commands.RESULT,
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
-    from .. import dataset
-    from .. import models as model_registry
-    from ..dataset.store import Store
+    from .. import models as registry
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..features import DEFAULT
-    from ..protocols import shares_speakers
     from ..report import page
     from . import terminal
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
-    chosen = split(models) or list(model_registry.names())
-    infos = {name: model_registry.get(name) for name in chosen}
-    wanted = split(features) or list(DEFAULT)
-    if any(info.input == "frames" for info in infos.values()) and "logmel" not in wanted:
-        wanted.append("logmel")
-    with terminal.progress("extracting features") as tick:
-        data = dataset.load(
-            source, wanted, emotions=split(emotions), store=Store.default(), jobs=jobs,
-            cluster=cluster, progress=tick,
-        )  # fmt: skip
-    if not split(models):
+    chosen = commands.split(models) or list(registry.names())
+    feature_names = _features_of([registry.get(name) for name in chosen], features)
+    data = source.dataset(feature_names, jobs=jobs, cluster=cluster)
+    if not commands.split(models):
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
-            terminal.status.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
+            terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
-    claim(out)
-    twin = leak_gap and not shares_speakers(protocol) and "+" not in protocol
-    leak_protocol = "random-75/25" if twin else None
-    ablation = [name for name in ABLATION_MODELS if name in chosen]
-    rejected = data.corpus.rejected
-    with terminal.accounted(rejected), terminal.Leaderboard(protocol, leak_protocol) as board:
+    commands.lock(out)
+    leaky = _leaky_twin(protocol) if leak_gap else None
+    with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, leaky) as board:
         result = comparison.compare(
-            data.corpus, data.features, models=chosen, protocol=protocol,
-            leak_protocol=leak_protocol, ablation=ablation, as_published=as_published, quick=quick, seed=seed,
-            jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"),
-            on_run=board.on_run, on_unit=board.on_unit, project_clips="vector" in data.features,
-            command=words(),
+            data.corpus, data.features, models=chosen, protocol=protocol, leak_protocol=leaky,
+            ablation=[name for name in ABLATION_MODELS if name in chosen],
+            as_published=as_published, quick=quick, seed=seed, jobs=jobs, cluster=cluster,
+            checkpoint=Checkpoint(out / "finished"), on_run=board.on_run, on_unit=board.on_unit,
+            project_clips="vector" in data.features, command=commands.command_line(),
         )  # fmt: skip
     with terminal.step("writing the report"):
-        options = options_of(
-            context, out / config.FILE, models=chosen, features=wanted,
-            emotions=split(emotions) or None,
-        )  # fmt: skip
-        clips = recordings(data.corpus) if source is not None else None
-        result.save(out, {out / "report.html": page.render(result, clips=clips), **options})
+        html = page.render(result, clips=source.clips(data.corpus))
+        options = commands.options_of(out / config.FILE, models=chosen, features=feature_names)
+        result.save(out, {out / "report.html": html, **options})
     terminal.out.print(board.table())
-    terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
+    terminal.say(f"report: {out / 'report.html'}")
     if mlflow:
         tracking.to_mlflow(result, out)
-    end(data.corpus.rejected)
+    commands.end(data.corpus.rejected)
 
 
-@command(
+def _features_of(infos: list[ModelInfo], names: str | None) -> list[str]:
+    """The features that were named, or the default ones; and those that networks of frames need."""
+    chosen = commands.features_for("vector", names)
+    if any(info.input == "frames" for info in infos) and "logmel" not in chosen:
+        chosen.append("logmel")
+    return chosen
+
+
+def _leaky_twin(protocol: str) -> str | None:
+    """The random protocol beside an honest one."""
+    from ..protocols import shares_speakers
+
+    return None if shares_speakers(protocol) or "+" in protocol else "random-75/25"
+
+
+@commands.command(
+    examples=(
+        "emoscope tune svm-rbf",
+        "emoscope tune lda path/to/emodb --protocol loso --trials 8 --out tuned",
+        "emoscope train lda path/to/emodb --parameters tuned/tuned.json --out mine.emoscope",
+    ),
+    panel=commands.COMPARING,
+    configurable=True,
+)
+def tune(
+    model: commands.ModelName,
+    source: commands.Source = commands.BUNDLED,
+    *,
+    features: commands.FeatureNames = None,
+    protocol: commands.Protocol = "speaker-6fold",
+    trials: Annotated[
+        int, commands.Option("Most sets of parameters to try in each fold.", "N", min=1)
+    ] = 20,
+    seed: commands.Seed = 0,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
+    out: commands.Out = commands.RESULT,
+) -> None:
+    """Choose a model's parameters inside training speakers, and say what that is worth.
+
+    The choice for other voices, made on all speakers, is written to tuned.json.
+    """
+    from .. import models
+    from ..evaluation import search
+    from ..evaluation.engine import Checkpoint
+    from ..report import page
+    from . import terminal
+
+    info = models.get(model)
+    names = commands.features_for(info.input, features)
+    search.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
+    data = source.dataset(names, jobs=jobs, cluster=cluster)
+    commands.lock(out)
+    with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, None) as board:
+        result = search.measure(
+            data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
+            jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"), on_run=board.on_run,
+            on_unit=board.on_unit, command=commands.command_line(),
+        )  # fmt: skip
+    with terminal.step("choosing on all speakers"):
+        best_first = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
+    beside = {
+        **commands.options_of(out / config.FILE, features=names),
+        out / "report.html": page.render(result, clips=source.clips(data.corpus)),
+        out / TUNED: search.to_json(model, best_first, names),
+    }
+    result.save(out, beside)
+    terminal.out.print(board.table())
+    terminal.say_tuning(result, best_first)
+    terminal.say(f"for training: {out / TUNED}")
+    commands.end(data.corpus.rejected)
+
+
+@commands.command(
     examples=(
         "emoscope reproduce --quick",
         "emoscope reproduce path/to/ravdess --out reproduction",
         'emoscope reproduce --rows "random forest" --rows "decision tree"',
     ),
-    panel=COMPARING,
+    panel=commands.COMPARING,
     configurable=True,
 )
 def reproduce(
-    context: typer.Context,
-    source: Source = None,
+    source: commands.BundledOr = None,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few epochs and few seeds; the output says so.")
+        bool, commands.Option("Few epochs and few seeds; the output says so.", names=("--quick",))
     ] = False,
     rows: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Only results whose name contains this; repeatable."),
+        commands.Option("Only results whose name contains this; repeatable.", "TEXT"),
     ] = None,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    out: Out = Path("emoscope-out"),
+    seed: commands.Seed = 0,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
+    out: commands.Out = commands.RESULT,
 ) -> None:
-    """Reproduce every published result as published, and measure it on unheard speakers.
+    """Reproduce every published result as published, and measure it on unseen speakers.
 
     The full run takes hours; stop it whenever you like, the same command goes on where it was.
     """
     from .. import reproduction
     from . import terminal
 
-    claim(out)
+    commands.lock(out)
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
         made = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
             progress=tick,
         )  # fmt: skip
-    made.save(out, options_of(context, out / "reproduction.toml"))
+    made.save(out, commands.options_of(out / "reproduction.toml"))
     terminal.say_reproduction(made)
-    terminal.out.print(f"report: {out / 'reproduction.html'}", soft_wrap=True)
-    end(made.rejected)
+    terminal.say(f"report: {out / 'reproduction.html'}")
+    commands.end(made.rejected)
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope audit manifest.csv",
         "emoscope audit train.txt test.txt --audio recordings",
         "emoscope audit emoscope-out --out findings.json",
     ),
-    panel=COMPARING,
+    panel=commands.COMPARING,
 )
 def audit(
     source: Annotated[
         str,
-        typer.Argument(
-            help="Manifest with a split column, audformat, Hugging Face or EmoBox-style folder, "
+        commands.Argument(
+            "Manifest with a split column, audformat, Hugging Face or EmoBox-style folder, "
             "saved result, or, with a second file, the list of training files."
         ),
     ],
-    test: Annotated[
-        str | None, typer.Argument(help="The list of test files.", show_default=False)
-    ] = None,
+    test: Annotated[str | None, commands.Argument("The list of test files.")] = None,
     *,
     audio: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder in which to look for the recordings.")
+        str | None, commands.Option("Folder in which to look for the recordings.", "DIR")
     ] = None,
-    inflation: Annotated[bool, typer.Option(help="Also measure what a leak flatters by.")] = True,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="A .json file for the findings.")
-    ] = None,
+    inflation: Annotated[bool, commands.Option("Also measure what a leak flatters by.")] = True,
+    seed: commands.Seed = 0,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
+    out: Annotated[Path | None, commands.Option("A .json file for the findings.", "FILE")] = None,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
@@ -213,111 +247,130 @@ def audit(
         found.save(out)
     terminal.say_rejected(found.rejected)
     if found.leaks or found.rejected:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope train svm path/to/ravdess --out mine.emoscope",
         "emoscope train cnn2d-a path/to/emodb --seed 1 --out mine.emoscope",
         "emoscope train --config mine.toml --out again.emoscope",
     ),
-    panel=COMPARING,
+    panel=commands.COMPARING,
     configurable=True,
 )
 def train(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A model's name.")],
-    source: Source = None,
+    model: commands.ModelName,
+    source: commands.Source = commands.BUNDLED,
     *,
-    features: FeatureNames = None,
+    features: commands.FeatureNames = None,
     parameters: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What emoscope tune has chosen: its tuned.json."),
+        commands.Option("What emoscope tune has chosen: its tuned.json.", "FILE"),
     ] = None,
-    emotions: Emotions = None,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The .emoscope file to write.")
-    ],
+    seed: commands.Seed = 0,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
+    out: Annotated[Path, commands.Option("The .emoscope file to write.", "FILE")],
 ) -> None:
     """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
 
     The options are saved beside it, with the ending .toml.
     """
-    from .. import dataset, modelfile, training
-    from .. import models as model_registry
-    from ..dataset.store import Store
+    from .. import modelfile, models, training
     from ..evaluation import search
-    from ..features import DEFAULT
     from . import terminal
 
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
     beside = out.with_suffix(".toml")
-    refuse_overwrite(out, source, parameters)
+    refuse_overwrite(out, source.place, parameters)
     if beside.exists() and not config.is_one(beside):
         raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
-    info = model_registry.get(model)
+    info = models.get(model)
     chosen = search.load(parameters, model) if parameters else {}
-    names = split(features) or (list(DEFAULT) if info.input == "vector" else ["logmel"])
-    with terminal.progress("extracting features") as tick:
-        data = dataset.load(
-            source, names, emotions=split(emotions), store=Store.default(), jobs=jobs,
-            cluster=cluster, progress=tick,
-        )  # fmt: skip
-    with terminal.accounted(data.corpus.rejected, kept=False), terminal.step("training"):
+    names = commands.features_for(info.input, features)
+    data = source.dataset(names, jobs=jobs, cluster=cluster)
+    with terminal.accounted(data.corpus.rejected, resumable=False), terminal.step("training"):
         card = training.train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
             parameters=chosen,
         )  # fmt: skip
-    write_together(options_of(context, beside, features=names, emotions=split(emotions) or None))
-    size = out.stat().st_size / 1e6
-    terminal.out.print(f"{out}: {card.name}, {size:.1f} MB", soft_wrap=True)
+    write_together(commands.options_of(beside, features=names))
+    terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
     for measured in card.results:
-        terminal.out.print(
-            f"on speakers it had not heard: UAR {measured.uar:.3f} "
+        terminal.say(
+            f"on unseen speakers: UAR {measured.uar:.3f} "
             f"({measured.uar_low:.3f}–{measured.uar_high:.3f})"
         )
-    end(data.corpus.rejected)
+    commands.end(data.corpus.rejected)
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope evaluate mine.emoscope path/to/emodb",
         "emoscope evaluate mine.emoscope manifest.csv --adapt speaker --out evaluation",
     ),
-    panel=COMPARING,
+    panel=commands.COMPARING,
 )
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A .emoscope file.")],
-    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    model: commands.ModelFile,
+    source: commands.Source,
     *,
     adapt: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="speaker or corpus: standardise on its own clips."),
+        commands.Option("speaker or corpus: standardise on its own clips.", "NAME"),
     ] = None,
-    emotions: Emotions = None,
-    jobs: Jobs = None,
-    out: Out = Path("emoscope-out"),
+    jobs: commands.Jobs = None,
+    out: commands.Out = commands.RESULT,
 ) -> None:
     """Score a saved model on any labelled source."""
-    from .. import corpus, modelfile
+    from .. import modelfile
     from ..evaluation import saved_model
     from ..report import page
     from . import terminal
 
-    loaded = corpus.load(source)
-    if emotions:
-        loaded = loaded.select(emotions=split(emotions))
-    claim(out)
+    corpus = source.corpus()
+    commands.lock(out)
     with terminal.step("judging recordings"):
         result = saved_model.evaluate(
-            modelfile.load(model), loaded, adapt=adapt, jobs=jobs, command=words()
+            modelfile.load(model), corpus, adapt=adapt, jobs=jobs, command=commands.command_line()
         )
-    result.save(out, {out / "report.html": page.render(result, clips=recordings(loaded))})
+    result.save(out, {out / "report.html": page.render(result, clips=source.clips(corpus))})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
-    terminal.out.print(f"report: {out / 'report.html'}", soft_wrap=True)
-    end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
+    terminal.say(f"report: {out / 'report.html'}")
+    commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
+
+
+@commands.command(
+    examples=(
+        "emoscope export mine.emoscope --onnx mine.onnx",
+        "emoscope export mine.emoscope --hub repository",
+    ),
+    panel=commands.RECOGNISING,
+)
+def export(
+    model: commands.ModelFile,
+    *,
+    onnx: Annotated[
+        Path | None,
+        commands.Option("Write its graph, with its signature as metadata.", "FILE"),
+    ] = None,
+    hub: Annotated[
+        Path | None,
+        commands.Option("Write a Hugging Face repository with a model card.", "DIR"),
+    ] = None,
+) -> None:
+    """Write a model for use elsewhere; nothing is sent anywhere."""
+    from .. import modelfile
+    from ..training import publishing
+    from . import terminal
+
+    if onnx is None and hub is None:
+        raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
+    loaded = modelfile.load(model)
+    if onnx is not None:
+        refuse_overwrite(onnx, model)
+        terminal.say(str(publishing.to_onnx(loaded, onnx)))
+    if hub is not None:
+        terminal.say(str(publishing.to_hub(loaded, hub)))

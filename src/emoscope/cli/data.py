@@ -1,20 +1,19 @@
-"""The commands that list, fetch and convert corpora, and write features."""
+"""The commands that list, fetch and convert corpora, write features, and look after the store."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ..errors import EmoscopeError
+from ..errors import EmoscopeError, UnknownNameError
 from ..files import refuse_overwrite
-from .commands import DATA, Cluster, Emotions, FeatureNames, Jobs, command, end, split
+from . import commands
 
 TABLES = (".parquet", ".csv", ".arff")
 
 
-@command(examples=("emoscope corpora",), panel=DATA)
+@commands.command(examples=("emoscope corpora",), panel=commands.DATA)
 def corpora() -> None:
     """List the corpora that can be loaded by name, and what each is."""
     from rich.table import Table
@@ -28,27 +27,27 @@ def corpora() -> None:
     terminal.out.print(table)
     for name, info in registry.members().items():
         if not info.downloads:  # addresses are to be copied: never cut, never folded
-            terminal.out.print(f"{name}: {info.obtain}", soft_wrap=True)
+            terminal.say(f"{name}: {info.obtain}")
 
 
-@command(
+@commands.command(
     examples=("emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb"),
-    panel=DATA,
+    panel=commands.DATA,
 )
 def get(
-    name: Annotated[str, typer.Argument(help="A corpus from: emoscope corpora.")],
+    name: Annotated[str, commands.Argument("A corpus from: emoscope corpora.")],
     *,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Folder; by default the corpus's name."),
+        commands.Option("Folder; by default the corpus's name.", "DIR"),
     ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this part, e.g. speech; repeatable."),
+        commands.Option("Only this part, e.g. speech; repeatable.", "NAME"),
     ] = None,
     mirror: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Address of a folder with copies of the files."),
+        commands.Option("Address of a folder with copies of the files.", "URL"),
     ] = None,
 ) -> None:
     """Download a corpus: resumes, checks and unpacks."""
@@ -57,88 +56,137 @@ def get(
     from . import terminal
 
     info = info_of(name)
-    terminal.status.print(f"{info.title}. Licence: {info.licence}", soft_wrap=True)
+    terminal.note(f"{info.title}. Licence: {info.licence}")
     with terminal.transfers() as report:
         folder = download.download(
             info, to or Path(name), parts=part, mirror=mirror, progress=report
         )
-    terminal.out.print(f"{folder}: ready for: emoscope compare {folder}", soft_wrap=True)
+    terminal.say(f"{folder}: ready for: emoscope compare {folder}")
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope extract path/to/ravdess --out features.parquet",
         "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
     ),
-    panel=DATA,
+    panel=commands.DATA,
 )
 def extract(
-    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    source: commands.Source,
     *,
-    features: FeatureNames = None,
-    emotions: Emotions = None,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="A .parquet, .csv or .arff file.")
-    ],
+    features: commands.FeatureNames = None,
+    jobs: commands.Jobs = None,
+    cluster: commands.Cluster = None,
+    out: Annotated[Path, commands.Option("A .parquet, .csv or .arff file.", "FILE")],
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
-    from ..dataset.store import Store
-    from ..features import DEFAULT
     from . import terminal
 
     if out.suffix not in TABLES:
         raise EmoscopeError(f"--out {out}: the file must end in {' or '.join(TABLES)}")
-    refuse_overwrite(out, source)
-    with terminal.progress("extracting features") as tick:
-        data = dataset.load(
-            source, split(features) or DEFAULT, emotions=split(emotions),
-            store=Store.default(), jobs=jobs, cluster=cluster, progress=tick,
-        )  # fmt: skip
+    refuse_overwrite(out, source.place)
+    names = commands.features_for("vector", features)
+    data = source.dataset(names, jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
-        terminal.status.print(
-            f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
-    terminal.out.print(f"{out}: {len(data.corpus.table)} clips", soft_wrap=True)
-    end(data.corpus.rejected)
+        terminal.note(
+            f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file"
+        )
+    terminal.say(f"{out}: {len(data.corpus.table)} clips")
+    commands.end(data.corpus.rejected)
 
 
-@command(
+@commands.command(
     examples=(
         "emoscope convert path/to/ravdess --out ravdess.csv",
         "emoscope convert my-recordings --out database --format audformat",
         "emoscope convert manifest.csv --out folder --format huggingface",
     ),
-    panel=DATA,
+    panel=commands.DATA,
 )
 def convert(
-    source: Annotated[str, typer.Argument(help="Corpus folder or manifest.")],
+    source: commands.Source,
     *,
-    emotions: Emotions = None,
     format: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="audformat, huggingface, csv, parquet or jsonl; by default told by the ending.",
+        commands.Option(
+            "audformat, huggingface, csv, parquet or jsonl; by default told by the ending.", "NAME"
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A file, or a folder.")],
+    out: Annotated[Path, commands.Option("A file, or a folder.", "PATH")],
 ) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
     Recordings outside such a folder are linked or copied into it.
     """
-    from .. import corpus
     from ..corpus import writing
     from . import terminal
 
-    refuse_overwrite(out, source)
-    loaded = corpus.load(source)
-    if emotions:
-        loaded = loaded.select(emotions=split(emotions))
-    written = writing.write(loaded, out, format=format)
-    terminal.out.print(f"{out}: {len(written)} clips", soft_wrap=True)
-    end(written.rejected)
+    refuse_overwrite(out, source.place)
+    written = writing.write(source.corpus(), out, format=format)
+    terminal.say(f"{out}: {len(written)} clips")
+    commands.end(written.rejected)
+
+
+@commands.command(examples=("emoscope store info",), panel="Commands", group="store")
+def info() -> None:
+    """Say where the store is, how large, and what it holds."""
+    from ..dataset.store import Store
+    from . import terminal
+
+    found = Store.default().info()
+    terminal.out.print(
+        f"{found.folder}: {found.bytes / 1e6:.1f} MB of at most {found.limit / 1e9:.0f} GB",
+        soft_wrap=True,
+    )
+    for shelf in found.shelves:
+        terminal.out.print(
+            f"  {shelf.spec['name']:<10} {shelf.clips} clips, {shelf.bytes / 1e6:.1f} MB"
+        )
+
+
+@commands.command(
+    examples=("emoscope store verify", "emoscope store verify --remove"),
+    panel="Commands",
+    group="store",
+)
+def verify(
+    remove: Annotated[
+        bool, commands.Option("Remove what is damaged.", names=("--remove",))
+    ] = False,
+) -> None:
+    """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
+    from ..dataset.store import Store
+    from . import terminal
+
+    damaged = Store.default().verify(remove=remove)
+    for path, reason in damaged:
+        terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
+    terminal.out.print(f"{len(damaged)} damaged" if damaged else "everything is whole")
+    if damaged:
+        sys.exit(1)
+
+
+@commands.command(
+    examples=("emoscope store clear", "emoscope store clear --features mfcc,chroma"),
+    panel="Commands",
+    group="store",
+)
+def clear(
+    features: Annotated[
+        str | None, commands.Option("Only these, comma-separated.", "NAMES")
+    ] = None,
+) -> None:
+    """Remove extracted features; they are computed again when needed."""
+    from ..dataset.store import Store
+    from ..features import names as registered
+    from . import terminal
+
+    store, names = Store.default(), commands.split(features) or None
+    if names:
+        valid = {*registered(), *(str(shelf.spec["name"]) for shelf in store.info().shelves)}
+        for name in names:
+            if name not in valid:
+                raise UnknownNameError("feature", name, sorted(valid))
+    freed = store.clear(names)
+    terminal.out.print(f"{freed / 1e6:.1f} MB removed")

@@ -1,20 +1,21 @@
 """What the commands print: progress bars, tables that fill, lists of what was left out.
 
 Results go to standard output; progress, warnings and errors to standard error, so a pipe receives
-results alone. Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences
-:data:`status`, and ``--verbose`` lets :data:`details` be heard.
+results alone. Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes
+and progress, and ``--verbose`` adds how long each step took and where an error came from.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
@@ -28,25 +29,24 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import AudioError, EmoscopeError
 from ..files import printable
+from ..prediction.prediction import SILENCE
+from .commands import running
 
 if TYPE_CHECKING:
     from ..evaluation.result import Result, Run
     from ..evaluation.search import Trial
+    from ..prediction.microphone import Update
     from ..reproduction import Reproduction
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-#: How far a command is, and what should be known beside its results.
-status = Console(stderr=True, highlight=False)
-#: How long each step took, and where an error came from.
-details = Console(stderr=True, highlight=False, quiet=True)
 
-#: More recordings than this that were left out are also counted by reason.
 MANY = 10
-#: Columns of the leaderboard beside the model, and their widths.
+"""More recordings than this that were left out are also counted by reason."""
 COLUMNS = {
     "UAR": 5,
     "95 % interval": 13,
@@ -56,9 +56,33 @@ COLUMNS = {
     "leak gap": 8,
     "training": 8,
 }
-#: Those that a narrow terminal goes without, in this order; the report has them all.
+"""Columns of the leaderboard beside the model, and their widths."""
 DISPENSABLE = ("training", "F1", "accuracy", "95 % interval", "leaky UAR")
+"""Those that a narrow terminal goes without, in this order; the report has them all."""
 MODEL_WIDTH = 12
+
+
+def say(text: str) -> None:
+    """One line of results, as it is."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """What should be known beside the results."""
+    if not running.quiet:
+        err.print(printable(text), markup=False, soft_wrap=True)
+
+
+def say_error(error: Exception) -> None:
+    """Why the command ended; where from, when asked."""
+    if running.verbose and not running.quiet:
+        err.print_exception()
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(printable(str(error)), markup=False, soft_wrap=True)
+
+
+def _animated() -> bool:
+    return err.is_terminal and not running.quiet
 
 
 @contextmanager
@@ -69,9 +93,9 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=status,
+        console=err,
         transient=True,
-        disable=not status.is_terminal or status.quiet,
+        disable=not _animated(),
     )
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
@@ -83,7 +107,7 @@ def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar of bytes for each file on standard error; yields what a download reports to."""
     bars = Progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(), console=status, disable=status.quiet,
+        TimeRemainingColumn(), console=err, disable=running.quiet,
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
     with bars:
@@ -99,7 +123,7 @@ def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
 @contextmanager
 def step(description: str) -> Iterator[None]:
     """Something that takes a while and does not say how far it is."""
-    with _timed(description), status.status(description):
+    with _timed(description), nullcontext() if running.quiet else err.status(description):
         yield
 
 
@@ -107,7 +131,8 @@ def step(description: str) -> Iterator[None]:
 def _timed(description: str) -> Iterator[None]:
     begun = time.perf_counter()
     yield
-    details.print(f"{description}: {time.perf_counter() - begun:.1f} s")
+    if running.verbose:
+        note(f"{description}: {time.perf_counter() - begun:.1f} s")
 
 
 def say_rejected(rejected: Sequence[AudioError]) -> None:
@@ -126,11 +151,11 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
 
 
 @contextmanager
-def accounted(rejected: Sequence[AudioError], *, kept: bool = True) -> Iterator[None]:
+def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iterator[None]:
     """Work on what is left when some recordings were left out.
 
-    What was left out may be why the work fails, and is named before the error. Where what is
-    finished is `kept`, whoever stops the work is told that it goes on.
+    What was left out may be why the work fails, and is named before the error. Whoever
+    stops `resumable` work is told that it goes on.
     """
     try:
         yield
@@ -138,7 +163,7 @@ def accounted(rejected: Sequence[AudioError], *, kept: bool = True) -> Iterator[
         say_rejected(rejected)
         raise
     except KeyboardInterrupt:
-        if kept:
+        if resumable:
             err.print("stopped; the same command goes on from here")
         raise
 
@@ -163,8 +188,8 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
             f"protocol {run.protocol}",
             soft_wrap=True,
         )
-    for note in notes:
-        status.print(f"note: {printable(note)}", markup=False, soft_wrap=True)
+    for text in notes:
+        note(f"note: {text}")
 
 
 def say_reproduction(outcome: Reproduction) -> None:
@@ -219,27 +244,26 @@ class Leaderboard:
     def __enter__(self) -> Leaderboard:
         self._live = Live(
             self,
-            console=status,
+            console=err,
             transient=True,
             refresh_per_second=4,
-            auto_refresh=status.is_terminal,
+            auto_refresh=err.is_terminal,
         )
-        if status.is_terminal:
+        if _animated():
             self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if status.is_terminal:
+        if _animated():
             self._live.stop()
 
     def on_run(self, run: Run) -> None:
         """Take in one finished run."""
         self.runs.setdefault(run.model, {})[run.protocol] = run
-        if not status.is_terminal:
-            status.print(
+        if not err.is_terminal:
+            note(
                 f"{run.model:<10} {run.protocol:<16} UAR {run.uar:.3f}  "
-                f"accuracy {run.accuracy:.3f}  trained in {run.fit_seconds:.1f} s",
-                soft_wrap=True,
+                f"accuracy {run.accuracy:.3f}  trained in {run.fit_seconds:.1f} s"
             )
 
     def on_unit(self, done: int, total: int) -> None:
@@ -298,3 +322,55 @@ class Leaderboard:
     @staticmethod
     def _uar(by_protocol: dict[str, Run], protocol: str) -> float:
         return by_protocol[protocol].uar if protocol in by_protocol else -1.0
+
+
+def show_live(
+    updates: Iterable[Update], latencies: Sequence[float], console: Console | None = None
+) -> None:
+    """Draw what is heard until it ends or Ctrl+C is pressed; elsewhere one line for each label."""
+    from ..report.plots.style import EMOTION_COLOURS
+
+    colours = {emotion: dark for emotion, (_, dark) in EMOTION_COLOURS.items()}
+    console = console or Console()
+    past: list[str] = []
+    try:
+        if not console.is_terminal:
+            for update in updates:
+                if update.latency is not None and update.emotion:
+                    sure = update.probabilities[update.emotion]
+                    console.print(f"{update.seconds:8.1f} s  {update.emotion:<10} {sure:4.0%}")
+            return
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            for update in updates:
+                while len(past) < int(update.seconds):  # one for every second
+                    past.append(update.emotion if update.speaking and update.emotion else SILENCE)
+                live.update(_view(update, past, latencies, colours), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _view(
+    update: Update, past: list[str], latencies: Sequence[float], colours: dict[str, str]
+) -> Group:
+    colour = colours.get(update.emotion or "", "white")
+    loud = round(30 * min(1.0, max(0.0, (update.level + 60.0) / 60.0)))
+    minutes, seconds = divmod(int(update.seconds), 60)
+    head = Text.assemble(
+        ("● ", "bold red"), f"{minutes}:{seconds:02d}  ",
+        ("█" * loud, "green"), ("░" * (30 - loud), "dim"),
+        "  speaking" if update.speaking else "",
+    )  # fmt: skip
+    label = Text(f"\n  {update.emotion or 'listening …'}\n", style=f"bold {colour}")
+    bars = Table.grid(padding=(0, 1))
+    for emotion, value in sorted(update.probabilities.items(), key=lambda item: -item[1]):
+        length = round(40 * value)
+        bar = Text.assemble(
+            ("█" * length, colours.get(emotion, "white")), ("░" * (40 - length), "dim")
+        )
+        bars.add_row(f"  {emotion}", bar, f"{value:4.0%}")
+    minute = Text("  ")
+    for name in past[-60:]:
+        minute.append("▁" if name == SILENCE else "█", colours.get(name, "dim"))
+    typical = f"{1000 * median(latencies):.0f} ms" if latencies else "…"
+    foot = Text(f"\n  {typical} from sound to label · Ctrl+C ends", style="dim")
+    return Group(head, label, bars, Text(), minute, foot)

@@ -1,0 +1,388 @@
+"""The commands that recognise emotion and draw recordings.
+
+``predict`` starts at once: what the others need is imported inside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from ..audio import opening
+from ..errors import AudioError, EmoscopeError, UnknownNameError
+from ..files import printable, refuse_overwrite, write_atomically
+from ..prediction import Prediction, Predictor, formats
+from ..prediction.formats import TIMELINES
+from ..prediction.output import Output, predict_files
+from . import commands, leave_standard_output
+
+LITTLE = 1_000_000
+"""Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
+
+
+@commands.command(
+    examples=(
+        "emoscope predict speech.wav",
+        "emoscope predict folder --format csv --out all.csv",
+        "emoscope predict interview.mp4 --timeline",
+        "emoscope predict interview.mp4 --format textgrid --out interview.TextGrid",
+        "emoscope predict interview.mp4 --picture interview.png",
+    ),
+    panel=commands.RECOGNISING,
+)
+def predict(
+    files: Annotated[list[str], commands.Argument("Recordings, folders or patterns.")],
+    *,
+    model: commands.ModelOption = None,
+    timeline: Annotated[
+        bool,
+        commands.Option("Divide each recording into labelled segments.", names=("--timeline",)),
+    ] = False,
+    format: Annotated[
+        str | None,
+        commands.Option(
+            "table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
+            "default as the file of --out ends, else table.",
+            "NAME",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        commands.Option(
+            "A file; json and csv are continued when run again, by the same model; recordings are "
+            "known by their names.",
+            "PATH",
+        ),
+    ] = None,
+    picture: Annotated[
+        str | None,
+        commands.Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH"),
+    ] = None,
+    adapt: Annotated[
+        bool | None,
+        commands.Option(
+            "Judge the recordings relative to each other; by itself where it was measured to help."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        commands.Option("Recordings at a time; by default all cores.", "N", min=1),
+    ] = None,
+) -> None:
+    """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
+    begun = time.perf_counter()
+    paths, errors = _find(files)
+    for target in filter(None, (out, picture)):
+        refuse_overwrite(target, *paths)
+    predictor = Predictor(model, optimise=not _is_little(paths))
+    if picture and len(paths) != 1:
+        raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
+    writer = Writer(
+        format or formats.format_of(out), out, predictor, timeline=timeline, n_files=len(paths)
+    )
+    timeline = timeline or writer.format in TIMELINES or bool(picture)
+    if adapt and timeline:
+        raise EmoscopeError("--adapt judges whole recordings; it does not go with a timeline")
+    adapt = False if timeline else adapt
+    outcomes = predict_files(
+        predictor, paths, timeline=timeline, adapt=adapt, jobs=jobs, output=writer.output
+    )
+    if picture and printable(paths[0]) in writer.done:
+        # The file goes on without it; the picture has to be drawn all the same.
+        outcomes = predictor.predict_many(paths, timeline=True, jobs=jobs)
+    errors += _write(outcomes, writer, paths, picture, said=adapt is None)
+    for error in errors:
+        print(f"left out: {printable(str(error))}", file=sys.stderr)
+    if commands.running.verbose and not commands.running.quiet:
+        print(f"judging recordings: {time.perf_counter() - begun:.1f} s", file=sys.stderr)
+    if errors:
+        sys.exit(1)
+
+
+def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
+    """The recordings that files, folders and patterns name, each once; what names none."""
+    paths: list[str] = []
+    errors: list[EmoscopeError] = []
+    for name in names:
+        try:
+            paths += opening.find([name])
+        except AudioError as error:
+            errors.append(error)
+    return list(dict.fromkeys(paths)), errors
+
+
+def _is_little(paths: Sequence[str]) -> bool:
+    """Whether there is so little to classify that preparing the model would take longer."""
+    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) < LITTLE
+
+
+def _write(
+    outcomes: Iterable[Prediction | EmoscopeError],
+    writer: Writer,
+    paths: Sequence[str],
+    picture: str | None,
+    *,
+    said: bool,
+) -> list[EmoscopeError]:
+    """Write predictions as they come; gives the errors. Adaptation that nobody asked for is `said`."""
+    errors: list[EmoscopeError] = []
+    n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
+    if n_held:
+        _note(f"{writer.path}: holds {n_held} of {len(paths)} recordings already")
+    try:
+        with writer, _progress(len(paths), n_held) as tick:
+            for outcome in outcomes:
+                tick()
+                if isinstance(outcome, EmoscopeError):
+                    errors.append(outcome)
+                    continue
+                n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
+                writer.show(outcome)
+                if picture:
+                    _draw(outcome, picture)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        leave_standard_output()
+        sys.exit(0)
+    if n_adapted and said:
+        _note(
+            f"adapted: {n_adapted} recordings were judged relative to each other, which was "
+            "measured to help with so many where they hold all emotions; --no-adapt judges each "
+            "alone"
+        )
+    return errors
+
+
+def _note(text: str) -> None:
+    """Like ``terminal.note``, which takes as long to import as a label takes."""
+    if not commands.running.quiet:
+        print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error for many recordings, when somebody is looking."""
+    if count - done < 10 or commands.running.quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from . import terminal
+
+    with terminal.progress("judging recordings") as bar:
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            bar(done, count)
+
+        yield tick
+
+
+class Writer:
+    """What ``predict`` gives out: text on standard output, or a file.
+
+    `done` holds the names of the recordings that a file to be continued has already; `output` is
+    that file, for json and csv.
+    """
+
+    def __init__(
+        self, format: str, path: str | None, predictor: Predictor, *, timeline: bool, n_files: int
+    ) -> None:
+        if format not in ("table", "json", "csv", *TIMELINES):
+            raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
+        if format in TIMELINES and n_files > 1:
+            raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
+        if format == "table" and path is not None:
+            raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
+        self.format, self.path, self.timeline = format, path, timeline
+        self.emotions, self.model = predictor.emotions, predictor.model.identity
+        self.output: Output | None = None
+        if path is not None and format in ("json", "csv"):
+            self.output = Output(path, format, self.emotions, model=self.model, timeline=timeline)
+        self.done = self.output.done if self.output else set()
+
+    def __enter__(self) -> Writer:
+        if self.format == "csv" and self.output is None:
+            self._print(self._csv([], header=True))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.output is not None:
+            self.output.__exit__(*error)
+
+    def show(self, prediction: Prediction) -> None:
+        """Give out one recording, unless :attr:`output` has it already."""
+        if self.output is not None:
+            return
+        if self.format == "json":
+            text = formats.json_text(prediction, self.model, timeline=self.timeline)
+        elif self.format == "csv":
+            text = self._csv([prediction], header=False)
+        elif self.format in TIMELINES:
+            text = formats.timeline_text(prediction, self.format)
+        else:
+            text = formats.table_text(prediction, timeline=self.timeline)
+        self._print(text)
+
+    def _csv(self, predictions: Sequence[Prediction], *, header: bool) -> str:
+        return formats.csv_text(
+            predictions, self.emotions, timeline=self.timeline, model=self.model, header=header
+        )
+
+    def _print(self, text: str) -> None:
+        if self.path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        try:
+            write_atomically(self.path, text)
+        except OSError as error:
+            raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def _draw(prediction: Prediction, path: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from ..report import plots
+
+    with plots.style():
+        figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+        plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
+        ax.set_xlim(0, prediction.segments[-1].end)
+        content = io.BytesIO()
+        try:
+            figure.savefig(content, format=Path(path).suffix.lstrip(".") or "png")
+            write_atomically(path, content.getvalue())
+        except (OSError, ValueError) as error:
+            raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
+
+
+@commands.command(
+    examples=("emoscope listen", "emoscope listen --device USB --save heard.flac"),
+    panel=commands.RECOGNISING,
+)
+def listen(
+    *,
+    model: commands.ModelOption = None,
+    device: Annotated[str | None, commands.Option("Part of the microphone's name.", "NAME")] = None,
+    save: Annotated[
+        Path | None, commands.Option("Keep what is heard, as .wav or .flac.", "FILE")
+    ] = None,
+) -> None:
+    """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
+    from ..prediction import microphone
+    from . import terminal
+
+    with microphone.Microphone(device) as source:
+        session = microphone.Session(Predictor(model), source.rate, save=save)
+        terminal.show_live(session.updates(source), session.latencies)
+    print(formats.table_text(session.finish(), timeline=True), end="")
+    if source.lost:
+        often = "once" if source.lost == 1 else f"{source.lost} times"
+        terminal.err.print(
+            f"sound was lost {often}, because this machine was too slow; labels near such a gap "
+            "may be wrong, and times after it are too early",
+            soft_wrap=True,
+        )
+    if session.unsaved is not None:
+        raise EmoscopeError(session.unsaved)
+
+
+@commands.command(
+    examples=("emoscope serve", "emoscope serve --model mine.emoscope --port 9000"),
+    panel=commands.RECOGNISING,
+)
+def serve(
+    *,
+    model: Annotated[
+        list[str] | None,
+        commands.Option("A .emoscope file; repeatable, the first is default.", "FILE"),
+    ] = None,
+    host: Annotated[str, commands.Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, commands.Option("Port to listen on.", "N", min=1, max=65535)] = 8765,
+    name: Annotated[
+        list[str] | None,
+        commands.Option("A host name it may be addressed by; repeatable.", "NAME"),
+    ] = None,
+) -> None:
+    """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
+    from .. import server
+    from . import terminal
+
+    paths: dict[str, str] = {}
+    for path in model or []:
+        other = paths.setdefault(Path(path).stem, path)
+        if other != path:
+            raise EmoscopeError(
+                f"{other} and {path} would both be called '{Path(path).stem}'; rename one of them"
+            )
+    models = {stem: Predictor(path) for stem, path in paths.items()}
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    app = server.create_app(models or None, hosts=(host, *(name or ())))
+    waiting = "waiting up to 10 s for what is in work; Ctrl+C ends it at once"
+    server.run(
+        app, host=host, port=port,
+        ready=lambda: terminal.note(f"emoscope is at {address} (stop with Ctrl+C)"),
+        ending=lambda: terminal.note(waiting),
+    )  # fmt: skip
+
+
+@commands.command(
+    examples=(
+        "emoscope show happy.wav sad.wav --out clips.png",
+        "emoscope show interview.mp4 --panels waveform,pitch --dark",
+    ),
+    panel=commands.RECOGNISING,
+)
+def show(
+    files: Annotated[list[str], commands.Argument("Recordings, drawn side by side.")],
+    *,
+    panels: Annotated[
+        str | None,
+        commands.Option(
+            "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        commands.Option("A .png, .svg or .pdf; without it, a window.", "FILE"),
+    ] = None,
+    dark: Annotated[bool, commands.Option("In the dark theme.", names=("--dark",))] = False,
+) -> None:
+    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
+    from .. import audio
+    from ..report import plots
+    from . import terminal
+
+    if out is not None:
+        refuse_overwrite(out, *files)
+    signals, refused = [], []
+    for file in files:
+        try:
+            signals.append(audio.load(file))
+        except AudioError as error:
+            refused.append(error)
+    if signals:
+        figure = plots.show(signals, panels=commands.split(panels) or plots.SHOWN, dark=dark)
+        if out is None:
+            plots.display(figure)
+        else:
+            _save_figure(figure, out)
+            terminal.say(str(out))
+    commands.end(refused)
+
+
+def _save_figure(figure: Any, path: Path) -> None:
+    known, ending = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".")
+    if ending not in known:
+        raise UnknownNameError("picture format", ending, known)
+    content = io.BytesIO()
+    figure.savefig(content, format=ending)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,123 @@
+"""typer's application, made of the declared commands."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from .. import config
+from .._version import __version__
+from .commands import DATA, SHARED, Argument, Command, declared
+
+
+def build() -> typer.Typer:
+    """The application with the commands that are declared by now."""
+    app = typer.Typer(
+        help="Speech emotion recognition that is honest by default.",
+        epilog="Exit status: 0 everything done; 1 some recordings were left out, each named, or a "
+        "leak was found; 2 wrong usage.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_version)
+    store = typer.Typer(help="Look after the extracted features on disk.", no_args_is_help=True)
+    app.add_typer(store, name="store", rich_help_panel=DATA)
+    for name, command in declared.items():
+        of = store if name.startswith("store ") else app
+        epilog = "\n\n".join(["Examples:", *command.examples])
+        of.command(epilog=epilog, rich_help_panel=command.panel)(_run(command))
+    return app
+
+
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"emoscope {__version__}")
+        raise typer.Exit
+
+
+def _run(command: Command) -> Callable[..., None]:
+    """What typer calls: a function whose signature says in typer's words what is declared."""
+
+    @functools.wraps(command.function)
+    def run(**options: Any) -> None:
+        options.pop("config", None)
+        command.run(**options)
+
+    parameters = [_for_typer(parameter) for parameter in command.parameters]
+    if command.configurable:
+        parameters.append(_CONFIG)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
+    kind, declaration = get_args(parameter.annotation)
+    if isinstance(declaration, Argument):
+        info = typer.Argument(help=declaration.help, show_default=False)
+    else:
+        info = typer.Option(
+            *declaration.names,
+            metavar=declaration.metavar,
+            help=declaration.help,
+            min=declaration.min,
+            max=declaration.max,
+            autocompletion=_names_of(declaration.package) if declaration.package else None,
+        )
+    return parameter.replace(annotation=Annotated[kind, info])
+
+
+def _names_of(package: str) -> Callable[[str], list[str]]:
+    """Completes the last of several names separated by commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        names = importlib.import_module(f"emoscope.{package}").names()
+        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+    return complete
+
+
+def _take_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Make what a file says the defaults of this run."""
+    if path is not None:
+        parameters = {p.name: p for p in context.command.params if p.name}
+        valid = [name for name in parameters if name not in (*SHARED, "config", "help")]
+        options = config.load(path, str(context.info_name), valid)
+        context.default_map = {
+            key: _as_typed(value, several=parameters[key].multiple)
+            for key, value in options.items()
+        }
+    return path
+
+
+def _as_typed(value: Any, *, several: bool) -> Any:
+    """A value as the command line gives it: lists of names are separated by commas there."""
+    if isinstance(value, list) and not several:
+        return ",".join(map(str, value))
+    return value
+
+
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,
+            callback=_take_config,
+            help="Options from a .toml file, such as the run.toml of a result; what is given here "
+            "wins.",
+        ),
+    ],
+)
