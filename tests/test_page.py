@@ -227,7 +227,7 @@ def test_a_recording_ends_before_it_is_too_large(browser, folder: Path) -> None:
         assert next(visited, None) is None
 
 
-def test_a_recording_that_cannot_be_judged_can_be_saved(page) -> None:  # type: ignore[no-untyped-def]
+def test_a_recording_that_cannot_be_predicted_can_be_saved(page) -> None:  # type: ignore[no-untyped-def]
     page.route("**/api/predict*", lambda route: route.fulfill(status=503, json={"error": "busy"}))
     page.locator("#record").click()
     playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))

@@ -1,11 +1,6 @@
 // Shows openapi.json: each route with its parameters, its answers and a command that works.
 
-function make(tag, className, ...content) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...content);
-  return made;
-}
+import { make } from "./parts.js";
 
 function example(path, method, route) {
   const query = (route.parameters ?? [])
@@ -21,21 +16,16 @@ function example(path, method, route) {
   return `curl -F files=@speech.wav ${address}`;
 }
 
-function parameters(route) {
-  const rows = (route.parameters ?? []).map((p) => {
-    const schema = p.schema.anyOf?.[0] ?? p.schema;
-    const kind = schema.enum?.join(" | ") ?? schema.type;
-    return make("tr", "", make("td", "", make("code", "", p.name)), make("td", "", kind),
-      make("td", "", p.description ?? (p.required ? "Required." : "")));
-  });
-  if (!rows.length) return "";
-  return make("div", "scroll", make("table", "", make("caption", "", "Query"), make("tbody", "", ...rows)));
+function table(caption, rows) {
+  const lines = rows.map(([name, ...cells]) =>
+    make("tr", "", ...[make("code", "", name), ...cells].map((cell) => make("td", "", cell))));
+  if (!lines.length) return "";
+  return make("div", "scroll", make("table", "", make("caption", "", caption), make("tbody", "", ...lines)));
 }
 
-function answers(route) {
-  const rows = Object.entries(route.responses).map(([status, response]) =>
-    make("tr", "", make("td", "", make("code", "", status)), make("td", "", response.description)));
-  return make("div", "scroll", make("table", "", make("caption", "", "Answers"), make("tbody", "", ...rows)));
+function parameter(p) {
+  const schema = p.schema.anyOf?.[0] ?? p.schema;
+  return [p.name, schema.enum?.join(" | ") ?? schema.type, p.description ?? (p.required ? "Required." : "")];
 }
 
 async function begin() {
@@ -46,7 +36,8 @@ async function begin() {
       const command = make("pre", "", make("code", "", example(path, method, route)));
       command.tabIndex = 0;
       document.getElementById("routes").append(make("section", "card", title,
-        make("p", "", route.description ?? ""), command, parameters(route), answers(route)));
+        make("p", "", route.description ?? ""), command, table("Query", (route.parameters ?? []).map(parameter)),
+        table("Answers", Object.entries(route.responses).map(([status, answer]) => [status, answer.description]))));
     }
   }
 }

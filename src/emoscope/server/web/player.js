@@ -1,38 +1,74 @@
-// Plays a recording and draws it: ruler, waveform, spectrogram and the emotions under them.
+// Panel: plays a recording and draws it: ruler, waveform, spectrogram and the emotions under them.
 
-import { RATE, between, extremes, spectrogram } from "./sound.js";
+import { clock, icon, isSpeech, make, upload } from "./parts.js";
+import { RATE, between, decode, extremes, spectrogram } from "./sound.js";
 
 const RULER = 22, LANE = 46; // CSS pixels
 const NARROWEST = 0.5; // seconds that fill the width at the closest zoom
+const PLAY = "M6 3.5v13l11-6.5z", PAUSE = "M5 4h4v12H5zM11 4h4v12h-4z";
+const MINUS = "M4 9h12v2H4z", PLUS = "M9 4h2v5h5v2h-5v5H9v-5H4V9h5z";
 
-export class Player {
-  /**
-   * @param parts elements: canvas, head, seek, play, icon, time, zoomIn, zoomOut
-   * @param onTime called with the position whenever it changes
-   * @param onPick called with the segment that was clicked
-   */
-  constructor(parts, { onTime, onPick }) {
-    Object.assign(this, parts, { onTime, onPick });
+export const playerPanel = (page) => new Player(page);
+
+class Player {
+  constructor(page) {
+    this.page = page;
     this.audio = new Audio();
-    this.start = 0;
-    this.end = 1;
-    this.samples = null;
-    this.segments = [];
-    this.duration = 0;
+    [this.start, this.end, this.duration, this.samples, this.segments] = [0, 1, 0, null, []];
+    this.build();
     this.audio.addEventListener("play", () => this.follow());
     this.audio.addEventListener("pause", () => this.showState());
     this.audio.addEventListener("seeked", () => this.showPosition());
-    this.play.addEventListener("click", () => this.toggle());
-    this.seek.addEventListener("input", () => this.jump(Number(this.seek.value)));
-    this.zoomIn.addEventListener("click", () => this.zoom(0.5));
-    this.zoomOut.addEventListener("click", () => this.zoom(2));
-    this.canvas.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.draw()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Show a recording: a playable blob (or null), its samples (or null), its segments. */
-  show(blob, samples, segments) {
+  build() {
+    const round = (id, label, shape, click) =>
+      make("button", { id, class: "button round", type: "button", "aria-label": label, click }, icon(shape));
+    this.play = round("play", "Play", PLAY, () => this.toggle());
+    this.play.classList.add("main");
+    this.time = make("span", { id: "time", class: "time" });
+    this.zoomOut = round("zoom-out", "Zoom out", MINUS, () => this.zoom(2));
+    this.zoomIn = round("zoom-in", "Zoom in", PLUS, () => this.zoom(0.5));
+    this.canvas = make("canvas", {
+      id: "picture", role: "img", "aria-label": "Waveform, spectrogram and emotions over time",
+      click: (event) => this.click(event),
+    });
+    this.head = make("div", { id: "head", class: "head", "aria-hidden": "true" });
+    this.seek = make("input", {
+      id: "seek", type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "Position in the recording",
+      input: () => this.jump(Number(this.seek.value)),
+    });
+    this.note = make("p", { id: "silent-view", class: "note" },
+      "This recording cannot be played or drawn here; its labels and times are right.");
+    this.element = make("div", "player",
+      make("div", "tools", this.play, this.time, make("span", "spring"), this.zoomOut, this.zoomIn),
+      make("div", "view", this.canvas, this.head), this.seek, this.note);
+  }
+
+  /** Show a recording, and again once it is decoded. */
+  async show(entry) {
+    this.entry = entry;
+    this.chosen = null;
+    this.note.hidden = true;
+    this.load(entry.playable ?? null, entry.samples ?? null, entry.prediction.segments);
+    entry.prepared ??= prepare(entry);
+    await entry.prepared;
+    if (this.entry !== entry) return; // another one was picked meanwhile
+    this.note.hidden = entry.samples !== null;
+    if (this.samples !== entry.samples) this.load(entry.playable, entry.samples, this.segments);
+  }
+
+  /** Mark a segment and play it; null marks none. */
+  choose(segment) {
+    this.chosen = segment;
+    this.draw();
+    if (segment) this.playSegment(segment);
+  }
+
+  /** A playable blob (or null), its samples (or null), its segments. */
+  load(blob, samples, segments) {
     this.pause();
     if (this.address) URL.revokeObjectURL(this.address);
     this.address = blob && URL.createObjectURL(blob);
@@ -114,14 +150,14 @@ export class Player {
     const box = this.canvas.getBoundingClientRect();
     const time = this.start + ((event.clientX - box.left) / box.width) * (this.end - this.start);
     const segment = this.segments.find((s) => time >= s.start && time < s.end);
-    if (segment && event.clientY - box.top > box.height - LANE) this.onPick(segment);
+    if (segment && event.clientY - box.top > box.height - LANE) this.page.choose(segment);
     else if (this.address) this.jump(time);
   }
 
   showState() {
     const playing = !this.audio.paused;
     this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
-    this.icon.setAttribute("d", playing ? "M5 4h4v12H5zM11 4h4v12h-4z" : "M6 3.5v13l11-6.5z");
+    this.play.replaceChildren(icon(playing ? PAUSE : PLAY));
     this.zoomIn.disabled = this.end - this.start <= NARROWEST;
     this.zoomOut.disabled = this.end - this.start >= this.duration;
     this.showPosition();
@@ -134,7 +170,7 @@ export class Player {
     this.seek.setAttribute("aria-valuetext", `${clock(time, 1)} of ${clock(this.duration, 1)}`);
     const x = ((time - this.start) / (this.end - this.start)) * this.canvas.clientWidth;
     this.head.style.transform = `translateX(${x}px)`;
-    this.onTime(time);
+    this.page.at(time);
   }
 
   draw() {
@@ -214,7 +250,7 @@ export class Player {
     for (const segment of this.segments) {
       const left = this.at(segment.start, width), right = this.at(segment.end, width);
       if (right < 0 || left > width) continue;
-      const speech = Object.keys(segment.probabilities).length > 0;
+      const speech = isSpeech(segment);
       const box = [left + 1, top + 7, Math.max(1, right - left - 2), LANE - 14];
       const colour = speech ? this.colour(segment.emotion) || this.colour("soft") : this.colour("line");
       pen.beginPath();
@@ -223,7 +259,7 @@ export class Player {
       if (speech || segment.emotion === "non-speech") pen.fill();
       if (segment === this.chosen) {
         pen.lineWidth = 2.5;
-        pen.strokeStyle = this.colour("ink");
+        pen.strokeStyle = this.colour("text");
         pen.stroke();
       }
       const visible = Math.min(right, width) - Math.max(left, 0);
@@ -235,13 +271,17 @@ export class Player {
   }
 }
 
-/** Seconds as 1:02:03.4 */
-export function clock(seconds, digits = 0) {
-  const unit = 10 ** digits, whole = Math.round(seconds * unit);
-  const minutes = Math.floor(whole / unit / 60), rest = (whole - minutes * 60 * unit) / unit;
-  const tail = rest.toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
-  if (minutes < 60) return `${minutes}:${tail}`;
-  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${tail}`;
+/** Samples to draw and a blob to play; the server decodes what this browser cannot. */
+async function prepare(entry) {
+  [entry.samples, entry.playable] = [null, null];
+  for (const source of [async () => entry.file, async () => (await upload("/api/listen", entry.file)).blob()]) {
+    try {
+      const blob = await source();
+      entry.samples = await decode(await blob.arrayBuffer());
+      entry.playable = blob;
+      return;
+    } catch { /* the next source, or no picture */ }
+  }
 }
 
 function channels(colour) {

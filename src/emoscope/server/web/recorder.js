@@ -2,8 +2,8 @@
 
 import { wav } from "./sound.js";
 
-const LONGEST = 30 * 60; // seconds
-const SPARE = 100_000; // bytes: the form, the header, and pieces that come after the end
+const MAX_SECONDS = 30 * 60; // seconds
+const FORM_BYTES = 100_000; // bytes: the form, the header, and pieces that come after the end
 
 export class Recorder {
   /**
@@ -35,7 +35,7 @@ export class Recorder {
 
   /** Seconds that can be recorded: 16 bits a sample have to fit into one upload. */
   get longest() {
-    return Math.min(LONGEST, Math.floor((this.bytes - SPARE) / (2 * this.context.sampleRate)));
+    return Math.min(MAX_SECONDS, Math.floor((this.bytes - FORM_BYTES) / (2 * this.context.sampleRate)));
   }
 
   take(samples) {

@@ -4,7 +4,7 @@
 export const RATE = 16000;
 const BLOCK = 256; // samples behind one pair of extremes
 const FFT_SIZE = 512; // 32 ms
-const RANGE_DB = 65; // from the loudest point of a spectrogram down to the paper
+const RANGE_DB = 65; // from the loudest point of a spectrogram down to the background
 
 /** Decode bytes of any format that this browser knows, mixed down, at RATE. */
 export async function decode(bytes) {
@@ -58,7 +58,7 @@ const mel = (hertz) => 1127 * Math.log1p(hertz / 700);
 const hertz = (value) => 700 * Math.expm1(value / 1127);
 
 /**
- * Spectrogram of one stretch: columns × rows of values in [0, 1], row 0 the highest frequency.
+ * Spectrogram of one part: columns × rows of values in [0, 1], row 0 the highest frequency.
  * Rows are evenly spaced in mel from 50 Hz to 7.5 kHz; a column is the mean of up to three frames.
  */
 export function spectrogram(samples, start, end, columns, rows) {
