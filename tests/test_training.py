@@ -169,7 +169,7 @@ def test_whisper_embeddings_and_a_linear_head_become_one_graph(
     assert model.card.input.kind == "samples"
     assert model.card.name == "small"
     fitted = estimator.fit(found.X, corpus.table["emotion"])
-    judged = saved_model.judge(model, corpus, jobs=1)
+    judged = saved_model.infer(model, corpus, jobs=1)
     expected = fitted.predict_proba(found.X)
     np.testing.assert_allclose(
         modelfile.softmax(judged.logits.astype(np.float32)), expected, atol=5e-3
@@ -293,7 +293,7 @@ def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: C
     """Whichever of the model's emotions a corpus has."""
     model = modelfile.load(trained)
     some = corpus.select(emotions=sorted(set(corpus.table["emotion"]))[:2])
-    judged = saved_model.judge(model, some)
+    judged = saved_model.infer(model, some)
     sure = log_softmax(judged.logits / model.card.temperature).max(axis=1)
     threshold = float(np.exp(np.median(sure)))  # so that about half are uncertain
     card = dataclasses.replace(

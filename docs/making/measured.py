@@ -244,7 +244,7 @@ def example() -> str:
         f"it has not heard it is right in **{top['honest']:.1f} %** of the clips "
         f"({_interval(top['honest_low'], top['honest_high'], 1)}).\n\n"
         f"It is no exception: over all {len(rows)} models the random split flatters by {gap:.1f} "
-        f"points on average. The best on unheard voices is *{_short(best)}* with "
+        f"points on average. The best on unseen speakers is *{_short(best)}* with "
         f"{best['honest']:.1f} %. [All of them](generated/measured/reproduction.md) stand side by "
         "side.\n"
     )

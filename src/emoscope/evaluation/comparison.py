@@ -277,9 +277,12 @@ def _adapted(data: Features, corpus: Corpus, protocol: str) -> Features:
 
 def _units(task: Task, corpus: Corpus, options: Options) -> list[Unit]:
     about = {
-        "model": task.model, "protocol": task.protocol, "seed": options.seed,
-        "as_published": options.as_published, "quick": options.quick,
-    }  # fmt: skip
+        "model": task.model,
+        "protocol": task.protocol,
+        "seed": options.seed,
+        "as_published": options.as_published,
+        "quick": options.quick,
+    }
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     return [Unit(task.estimator, task.data, emotions, f, speakers, about) for f in task.folds]

@@ -39,16 +39,10 @@ OnUnit = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unit:
-    """One model on one fold.
+    """One model, unfitted, on one fold; features, emotions and speakers are of all clips.
 
     Attributes
     ----------
-    estimator : scikit-learn classifier
-        Unfitted.
-    features : Features
-        Of all clips.
-    emotions : ndarray of str, shape (n_clips,)
-    fold : Fold
     speakers : ndarray of str, shape (n_clips,), optional
         Given to estimators that hold out training speakers.
     about : mapping
@@ -243,11 +237,6 @@ class Checkpoint:
 
     A unit is identified by everything that decides its outcome, and by the code that did the work.
     A file is written whole or not at all; one that is damaged counts as not done.
-
-    Parameters
-    ----------
-    folder : path-like
-        Made when the first outcome is recorded.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -264,7 +253,7 @@ class Checkpoint:
             return None
 
     def put(self, unit: Mapping[str, Any], outcome: Any) -> None:
-        """Record the outcome of a unit, atomically."""
+        """Record the outcome of a unit."""
         stored = {"unit": _identity(unit), "outcome": outcome}
         stored["digest"] = _digest([stored["unit"], outcome])
         write_atomically(self.path(unit), json.dumps(stored))

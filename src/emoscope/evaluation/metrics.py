@@ -78,16 +78,11 @@ def confusion(
 
     Parameters
     ----------
-    y_true, y_pred : array-like of str, shape (n_clips,)
+    y_true, y_pred
         As for :func:`uar`.
     emotions : sequence of str, optional
-        Rows and columns, in this order; by default all that occur, sorted. ValueError when it lacks
-        one that occurs.
-
-    Returns
-    -------
-    DataFrame of int, shape (n_emotions, n_emotions)
-        Rows are the true emotion, columns the predicted one.
+        Rows (true) and columns (predicted), in this order; by default all that occur, sorted.
+        ValueError when it lacks one that occurs.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -102,12 +97,8 @@ def per_emotion(
 ) -> pd.DataFrame:
     """Precision, recall and F1 of each emotion, with its number of clips.
 
-    Returns
-    -------
-    DataFrame, one row per emotion
-        Columns ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``, the number of clips
-        whose true emotion it is. A share of nothing is zero. The parameters are those of
-        :func:`confusion`.
+    One row per emotion with ``precision, recall, f1`` in [0, 1] and ``support``, the number of clips
+    whose true emotion it is. A share of nothing is zero. See :func:`confusion` for the parameters.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -196,15 +187,8 @@ def expected_calibration_error(
 def by_group(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Scores of the parts of some predictions that a column tells apart, e.g. of each speaker.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        With the columns ``emotion``, ``predicted`` and `column`.
-
-    Returns
-    -------
-    DataFrame, one row per value of the column
-        ``clips``, ``uar`` and ``accuracy``.
+    The rows have the columns ``emotion``, ``predicted`` and `column`; the table has one row for each
+    value of the column, with ``clips, uar, accuracy``.
     """
     parts = {
         value: (len(p), uar(p["emotion"], p["predicted"]), accuracy(p["emotion"], p["predicted"]))

@@ -41,29 +41,22 @@ PERPLEXITY = 30
 class Run:
     """One model on one set of features under one protocol: an entry of ``runs`` in ``results.json``.
 
+    Scores are in [0, 1] and of all test clips together; ``uar_folds`` is the mean over folds. NaN
+    or None stands for what was not measured.
+
     Attributes
     ----------
-    model, features, protocol : str
-        What was run, on which features, and how clips were divided.
-    uar, accuracy, macro_f1, calibration_error : float
-        Scores of all test clips together, in [0, 1].
     uar_low, uar_high : float or None
         95 % interval of UAR over speakers; None with a single speaker.
-    uar_folds : float
-        Mean over folds of the UAR of each.
-    n_clips, n_speakers : int
-        Size of the test.
-    fit_seconds, predict_seconds : float
-        Time over all folds; NaN when a saved model was scored.
     best_epochs, chosen, history : list or None
         For each fold, the epoch at which training stopped, the parameters that a search chose, and
-        the learning curve (one mapping per epoch); None in place of a fold where there is none.
+        the learning curve (one mapping per epoch).
     parameters : str or None
         The estimator as scikit-learn writes it.
     uncertain, unfamiliar : float
         Of a saved model: share of clips with an uncertain label, and far from its training data.
     leak_gap : float or None
-        UAR on random folds less UAR here; None where nothing was run on random folds.
+        UAR on random folds less UAR here.
     extra : mapping
         Whatever else a ``results.json`` says of the run.
     """
@@ -108,35 +101,23 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """The entry in ``results.json``, without what is not known."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        extra = fields.pop("extra")
-        known = {k: v for k, v in fields.items() if k in NULLABLE or not _is_absent(v)}
-        return {**known, **extra}
+        fields = {k: v for k, v in vars(self).items() if k != "extra"}
+        known = {k: v for k, v in fields.items() if k in NULLABLE or not (v is None or v != v)}
+        return {**known, **self.extra}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Run:
         """Read what :meth:`to_json` gave, also in an older version."""
         names = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        known = {k: v for k, v in entry.items() if k in names}
+        known = {k: entry[k] for k in names & set(entry)}
         return cls(**known, extra={k: v for k, v in entry.items() if k not in names})
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """Every clip of a corpus as a point in the plane, twice: by PCA, which keeps distances, and by
-    t-SNE, which keeps neighbours.
+    """Clips as points ``[x, y]``, by PCA, which keeps distances, and t-SNE, which keeps neighbours.
 
-    Attributes
-    ----------
-    clips : list of str
-    pca, tsne : list of [x, y]
-        In the order of the clips.
-    pca_variance : float
-        Share of the variance that the plane of the PCA shows.
+    ``pca_variance`` is the share of the variance that the plane of the PCA shows.
     """
 
     clips: list[str]
@@ -146,20 +127,10 @@ class Projection:
 
 
 def project(features: Features, *, seed: int = 0) -> Projection:
-    """Project clips onto a plane by their features; takes no part in training or testing.
+    """Project clips onto a plane by their vector features, standardised.
 
-    Columns are standardised first; t-SNE starts from the first fifty principal components.
-
-    Parameters
-    ----------
-    features : Features
-        Vectors, one row per clip.
-    seed : int
-        Of t-SNE.
-
-    References
-    ----------
-    L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9, 2008.
+    t-SNE (L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9, 2008) starts from the
+    first fifty principal components; `seed` is its own.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -266,19 +237,9 @@ class Result:
     def save(
         self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
     ) -> Path:
-        """Write ``results.json`` and ``predictions.csv``, all files or none.
+        """Write ``results.json`` and ``predictions.csv`` and the files `beside` them, all or none.
 
-        Parameters
-        ----------
-        folder : path-like
-        beside : mapping of Path to str, optional
-            Further files of this result, written together with it. The report and the options of
-            an older result of emoscope's in the folder do not stay.
-
-        Returns
-        -------
-        Path
-            The folder.
+        The report and the options of an older result of emoscope's in the folder do not stay.
         """
         out, beside = Path(folder), beside or {}
         document = {
@@ -359,12 +320,8 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
 def result_rows(clips: pd.DataFrame, probabilities: pd.DataFrame) -> pd.DataFrame:
     """Predictions in the form of :attr:`Result.predictions`.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        Rows of a corpus with the columns ``model, features, protocol, fold, predicted`` added.
-    probabilities : DataFrame of float, shape (n_clips, n_emotions)
-        One column per emotion, in the order of the clips.
+    `clips` are rows of a corpus with ``model, features, protocol, fold, predicted`` added, and
+    `probabilities` has a column for each emotion.
     """
     clips = clips.reset_index(drop=True).assign(speaker=clips["unique_speaker"].to_numpy())
     about = [column for column in ABOUT_CLIP if column in clips]
@@ -374,14 +331,7 @@ def result_rows(clips: pd.DataFrame, probabilities: pd.DataFrame) -> pd.DataFram
 def summarise(rows: pd.DataFrame, *, seed: int = 0, **recorded: Any) -> Run:
     """Score the predictions of one model under one protocol.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Predictions with the columns of :data:`ROW` and the ``p_`` columns.
-    seed : int
-        Of the resampling behind the interval.
-    **recorded
-        What else the run is to hold: fields of :class:`Run`.
+    `seed` is of the resampling behind the interval, `recorded` what else the run is to hold.
     """
     true, predicted = rows["emotion"].to_numpy(), rows["predicted"].to_numpy()
     emotions = [c[2:] for c in rows.columns if c.startswith("p_")]

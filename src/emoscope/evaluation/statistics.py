@@ -38,8 +38,8 @@ MIN_TO_RESAMPLE = 10
 #: Up to this many speakers the permutation test counts all 2 ** n swaps, through two sorted halves
 #: of 2 ** (n / 2) sums each.
 MAX_TO_ENUMERATE = 32
-#: A resample whose standard error is this small against the sample's own has next to no variation
-#: between its speakers; dividing by it would give a meaningless, huge quotient.
+#: With a smaller standard error, against the sample's own, a resample has next to no variation
+#: between its speakers, and dividing by it would give a meaningless, huge quotient.
 MIN_RELATIVE_ERROR = 1e-3
 #: Share of the resamples that must be usable.
 MIN_USABLE = 0.99
@@ -136,12 +136,7 @@ def difference_interval(
     As :func:`speaker_interval`, without the logit: a difference lies in [-1, 1]. Both models are
     scored on the same resample, so what makes a speaker hard for both cancels.
 
-    Parameters
-    ----------
-    y_true, first, second : array-like of str, shape (n_clips,)
-        The emotion of each clip, and the predictions of the two models.
-    speakers, metric, level, n_resamples, seed
-        As for :func:`speaker_interval`.
+    The parameters are those of :func:`speaker_interval`, with the predictions of two models.
     """
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
 
@@ -171,19 +166,8 @@ def paired_test(
     :data:`MAX_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is counted and
     the p-value is exact; beyond, `n_resamples` random ones are drawn.
 
-    Parameters
-    ----------
-    y_true, first, second, speakers
-        As for :func:`difference_interval`.
-    metric : function of :mod:`emoscope.evaluation.metrics`
-        ``uar`` or ``accuracy``: the difference must be a sum over speakers.
-    n_resamples, seed : int
-        Number and seed of the random exchanges.
-
-    Returns
-    -------
-    float
-        Never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %.
+    The metric is ``uar`` or ``accuracy``: the difference must be a sum over speakers. The p-value is
+    never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %.
 
     References
     ----------
@@ -212,10 +196,8 @@ def compare_models(
 
     Parameters
     ----------
-    y_true, speakers, metric, n_resamples, seed
-        As for :func:`paired_test` and :func:`difference_interval`.
     predictions : mapping from str to array-like of str, shape (n_clips,)
-        The predictions of each model, for the same clips in the same order.
+        The predictions of each model; the other parameters are those of :func:`speaker_interval`.
 
     Returns
     -------
@@ -267,11 +249,6 @@ def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple
         The score of each model.
     comparisons : DataFrame
         The table of :func:`compare_models`, for all pairs of these models.
-
-    Returns
-    -------
-    list of tuple of str
-        Each with the best model first; every model is in at least one.
     """
     ranked = sorted(scores, key=lambda name: -scores[name])
     pairs = comparisons.loc[comparisons["p_holm"] < ALPHA, ["first", "second"]]

@@ -30,13 +30,7 @@ MAX_CHARACTERS = 500
 
 
 def mlflow() -> ModuleType:
-    """The package, told where to write by its own variables, e.g. ``MLFLOW_TRACKING_URI``.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
+    """The package, told where to write by its own variables, e.g. ``MLFLOW_TRACKING_URI``."""
     # MLflow reports its use to its maker unless told not to before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
@@ -53,7 +47,7 @@ def to_mlflow(
     *,
     experiment: str = "emoscope",
 ) -> str:
-    """Write a result to MLflow.
+    """Write a result to MLflow, and give the identifier of the upper run.
 
     Parameters
     ----------
@@ -63,17 +57,10 @@ def to_mlflow(
     experiment : str
         The MLflow experiment; made when there is none of that name.
 
-    Returns
-    -------
-    str
-        Identifier of the upper run.
-
     Raises
     ------
-    MissingExtraError
-        When MLflow is not installed.
-    EmoscopeError
-        When MLflow cannot be written: its server does not answer, say.
+    MissingExtraError, EmoscopeError
+        When MLflow is not installed, or cannot be written: its server does not answer, say.
     """
     client = mlflow()
     try:
