@@ -10,7 +10,7 @@ export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-compare: $(VENV)/.ready  ## Set up, then compare every model on the embedded RAVDESS features
+compare: $(VENV)/.ready  ## Set up, then compare every model on the bundled RAVDESS features
 	$(BIN)/emoscope compare $(ARGS)
 
 test: $(VENV)/.ready-test  ## Set up, then run every test

@@ -165,9 +165,8 @@ def measure_synthetic(folder: Path, clips: Path, n_clips: int, jobs: int) -> dic
         second = timed(part, QUICK, Store(store.folder), jobs)
         runs.append({"first": first, "second": second, "store_bytes": store.info().bytes})
         print(f"{size:7} clips: {first['seconds']:.1f} s, again {second['seconds']:.2f} s")
-    files = (folder / f"store-{n_clips}" / "files-1.sqlite").stat().st_size
     corpus_mb = whole.table.memory_usage(deep=True).sum() / 2**20
-    return {"jobs": jobs, "runs": runs, "files_bytes": files, "corpus_mb": corpus_mb}
+    return {"jobs": jobs, "runs": runs, "corpus_mb": corpus_mb}
 
 
 def measure_real(folder: Path, jobs: int) -> dict:
@@ -209,8 +208,8 @@ def measure_kills(folder: Path, jobs: int, n_clips: int) -> dict:
         time.sleep(rng.uniform(0, undisturbed["seconds"]))
         run.kill()
         run.communicate()
-        shelves = [shelf.clips for shelf in store.info().shelves]
-        kept.append(min(shelves) if len(shelves) == len(features.DEFAULT) else 0)
+        stored = [feature.clips for feature in store.info().features]
+        kept.append(min(stored) if len(stored) == len(features.DEFAULT) else 0)
         damaged = store.verify()
         finish(begin_run(store.folder, jobs, n_clips, folder / "after.npz"))
         if damaged or _table(folder / "after.npz") != reference:

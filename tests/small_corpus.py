@@ -18,8 +18,9 @@ import soundfile
 from emoscope import compute
 from emoscope.compute.local import undisturbed_start
 from emoscope.corpus import Corpus
+from emoscope.dataset import store
 from emoscope.dataset.extraction import extract
-from emoscope.dataset.store import Store, store
+from emoscope.dataset.store import Store
 from emoscope.features.base import Feature
 
 RATE = 8000

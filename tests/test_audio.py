@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from emoscope import audio
 from emoscope.audio import opening
-from emoscope.dataset.store import content
+from emoscope.dataset import content
 from emoscope.errors import AudioError
 
 RATE = 16_000
@@ -174,7 +174,7 @@ def test_urls_lead_to_few_places(url, says):
     with fsspec.open("memory://clips/b.flac", "wb") as file:
         file.write(encoded(tone(), form="FLAC"))
     assert says in reason(url)
-    assert content.read(url) is None and content.stamp(url) is None
+    assert content.read(url) is None and content.stamp_of(url) is None
 
 
 def test_a_url_of_a_pipe_is_not_waited_for(tmp_path):

@@ -21,7 +21,7 @@ from small_corpus import make_corpus
 CLASSICAL = "dummy,svm,tree"
 
 
-def test_compare_without_arguments_runs_on_the_embedded_features(emoscope, tmp_path):
+def test_compare_without_arguments_runs_on_the_bundled_features(emoscope, tmp_path):
     status, out, _ = emoscope("compare", "--models", CLASSICAL, "--jobs", 1, "--out", tmp_path)
     assert status == 0 and "svm" in out
     assert {"report.html", "results.json", "predictions.csv"} <= {
@@ -83,7 +83,7 @@ def test_five_broken_files_among_sixty_are_named_and_the_rest_is_used(emoscope, 
     assert "Left out: 5 recordings" in page and page.count("<audio") > 0
 
 
-def test_embedded_features_are_what_the_extractor_gives(ravdess):
+def test_bundled_features_are_what_the_extractor_gives(ravdess):
     import numpy as np
 
     from emoscope import features
@@ -101,7 +101,7 @@ def test_embedded_features_are_what_the_extractor_gives(ravdess):
         np.testing.assert_array_equal(frames.frames[row], features.get("logmel").extract(spectrum))
 
 
-def test_a_corpus_folder_gives_the_embedded_rows(ravdess):
+def test_a_corpus_folder_gives_the_bundled_rows(ravdess):
     from emoscope import corpus
     from emoscope.dataset import bundled
 

@@ -15,6 +15,7 @@ import soundfile
 from dask_cluster import Cluster
 from emoscope import audio, features
 from emoscope import corpus as corpora
+from emoscope.dataset import content
 from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store
 from emoscope.errors import AudioError, CorpusError, FeatureError, MissingExtraError
@@ -44,7 +45,7 @@ def store(tmp_path):
 
 
 def assert_complete(extraction, n_clips=N_CLIPS):
-    assert extraction.rejected == []
+    assert extraction.corpus.rejected == []
     assert extraction.features["vector"].X.tobytes() == expected(n_clips).tobytes()
     assert extraction.features["vector"].columns == Levels().columns
     frames = extraction.features["frames"].frames
@@ -101,6 +102,16 @@ def test_a_clip_is_decoded_once_for_all_features(corpus, monkeypatch):
     assert seen == [(done, N_CLIPS) for done in range(N_CLIPS + 1)]
 
 
+def test_a_feature_that_is_added_costs_one_look_at_each_file(tmp_path, store, monkeypatch):
+    corpus = make_corpus(tmp_path / "clips", 4)  # so fresh that their stamps prove nothing
+    extract(corpus, [Levels()], store=store, jobs=1)
+    hashed, decoded, read, load = [], [], content.read, audio.load
+    monkeypatch.setattr(content, "read", lambda path: hashed.append(path) or read(path))
+    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
+    extract(corpus, [Levels(), Blocks()], store=store, jobs=1)
+    assert sorted(hashed) == sorted(decoded) == sorted(corpus.table["path"])
+
+
 @dataclasses.dataclass(frozen=True)
 class OldLevels(Levels):
     version = 0
@@ -154,7 +165,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path, store):
     corpus = make_corpus(tmp_path / "clips", 6)
     found = extract(corpus, [Meddler()], store=store, jobs=1)
     assert found.features["vector"].X.tobytes() == expected(6).tobytes()
-    assert store.info().shelves[0].clips == 5
+    assert store.info().features[0].clips == 5
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -181,12 +192,16 @@ def test_clips_that_cannot_be_used_are_named_and_all_others_delivered(tmp_path, 
     corpus = dataclasses.replace(corpus, rejected=already)
     for _ in range(2):  # computed, then stored
         found = extract(corpus, [Levels(), Blocks()], store=store, jobs=jobs)
-        assert [error.path for error in found.rejected] == [paths[number] for number in bad]
+        assert [error.path for error in found.corpus.rejected[1:]] == [
+            paths[number] for number in bad
+        ]
         for error, reason in zip(
-            found.rejected, ("empty", "", "truncated", "silent", "NaN", "no such file"), strict=True
+            found.corpus.rejected[1:],
+            ("empty", "", "truncated", "silent", "NaN", "no such file"),
+            strict=True,
         ):
             assert reason in error.reason and error.reason
-        assert found.corpus.rejected == already + found.rejected
+        assert found.corpus.rejected[:1] == already
         good = [number for number in range(20) if number not in bad]
         assert found.corpus.table["clip"].tolist() == [f"clip_{n:03d}" for n in good]
         assert found.features["vector"].X.tobytes() == expected(20)[good].tobytes()
@@ -212,7 +227,7 @@ class Fussy(Levels):
 
 def test_a_feature_that_fails_costs_the_clip(corpus):
     found = extract(corpus, [Levels(parts=2, deadly="004.wav"), Fussy(parts=4)], jobs=2)
-    assert [error.reason for error in found.rejected] == [
+    assert [error.reason for error in found.corpus.rejected] == [
         "too short for it",
         "the feature 'fussy' is not finite",
         "the feature 'fussy' gave shape (5,) for 4 columns",
@@ -281,7 +296,7 @@ def test_what_was_finished_before_an_interruption_is_kept(corpus, store):
 
     with pytest.raises(KeyboardInterrupt):
         extract(corpus, [Levels(seconds=0.001)], store=store, jobs=2, progress=interrupt)
-    assert store.info().shelves[0].clips == 25
+    assert store.info().features[0].clips == 25
 
 
 def test_a_store_that_cannot_be_written_does_not_matter(corpus, tmp_path):
@@ -318,11 +333,11 @@ def test_killed_at_any_moment_a_run_goes_on_where_it_was(corpus, tmp_path):
         run.kill()
         run.join()
         assert store.verify() == []
-        kept = max((shelf.clips for shelf in store.info().shelves), default=0)
+        kept = max((stored.clips for stored in store.info().features), default=0)
         partly += 0 < kept < N_CLIPS
         extract_and_save(corpus, store.folder, 1, tmp_path / "after.npz")
         assert table_of(tmp_path / "after.npz") == whole
-        assert {shelf.clips for shelf in store.info().shelves} == {N_CLIPS}
+        assert {stored.clips for stored in store.info().features} == {N_CLIPS}
     assert partly >= 3
 
 
@@ -334,7 +349,7 @@ def test_two_runs_at_once_share_a_store(corpus, tmp_path):
         run.join()
     assert table_of(tmp_path / "0.npz") == table_of(tmp_path / "1.npz")
     assert store.verify() == []
-    assert {shelf.clips for shelf in store.info().shelves} == {N_CLIPS}
+    assert {stored.clips for stored in store.info().features} == {N_CLIPS}
     extract_and_save(corpus, store.folder, 1, tmp_path / "after.npz")
     assert table_of(tmp_path / "after.npz") == table_of(tmp_path / "0.npz")
 

@@ -226,7 +226,7 @@ def test_a_store_that_may_not_be_entered_costs_no_work(
     out.mkdir()
     run_commands(out, clips, model, 10**9, "extract")
     wanted = (out / "features.parquet").read_bytes()
-    for closed in (store, store / "features-1"):
+    for closed in (store, store / "features-2.sqlite"):
         closed.chmod(0)
         ((status, said),) = run_commands(out, clips, model, 10**9, "extract").values()
         closed.chmod(0o755)

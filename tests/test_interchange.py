@@ -14,7 +14,6 @@ import pytest
 
 from emoscope import corpus, dataset, modelfile
 from emoscope.corpus import writing
-from emoscope.dataset import arff
 from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
 from emoscope.evaluation import tracking
 from emoscope.evaluation.result import Result, Run
@@ -132,7 +131,7 @@ def test_arff_is_what_another_reader_reads(own):
     table["level"] = rng.normal(size=8).astype(np.float32)
     table["frames"] = np.arange(8)
     table.loc[2, "text"] = None
-    read = reader.loads(arff.text(table, relation="made here"))
+    read = reader.loads(dataset.arff(table, relation="made here"))
     assert read["relation"] == "made here"
     assert [name for name, _ in read["attributes"]] == [
         "clip",

@@ -14,7 +14,7 @@ LARGEST = 10_000_000  # bytes
 
 @pytest.fixture(scope="module")
 def page(ravdess, tmp_path_factory):
-    """A comparison on the embedded features, its hardest clips playable from the corpus."""
+    """A comparison on the bundled features, its hardest clips playable from the corpus."""
     data = dataset.load(None, ["mfcc", "contrast"], emotions=["calm", "happy", "angry"])
     result = comparison.compare(
         data.corpus, data.features, models=["dummy", "svm", "tree"], ablation=["tree"], jobs=1,

@@ -19,7 +19,7 @@ TREES = ["max_depth 2", "max_depth 6"]
 
 @pytest.fixture
 def small(monkeypatch):
-    """The embedded features without the spectrograms, which most tests here do not need."""
+    """The bundled features without the spectrograms, which most tests here do not need."""
     corpus, vector, frames = bundled.load()
     chosen = corpus.select(emotions=["angry", "happy", "neutral", "sad"])
     rows = corpus.table.index.get_indexer(chosen.table.index)

@@ -1,22 +1,25 @@
 """Stored features: never lost, never stale, never trusted when damaged."""
 
+import contextlib
 import dataclasses
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 
-from emoscope.dataset.store import Store, content, segments
-from emoscope.dataset.store import store as store_module
-from emoscope.dataset.store.content import Content, KnownFiles, Stamp
+import bad_audio_outcomes
+from emoscope.dataset import content
+from emoscope.dataset import store as store_module
+from emoscope.dataset.content import Content, Stamp
+from emoscope.dataset.store import Store
 from emoscope.errors import EmoscopeError, FeatureError
-from emoscope.files import _ABANDONED_SECONDS
 from small_corpus import Blocks, Levels
 
 rng = np.random.default_rng(4)
@@ -51,8 +54,10 @@ def assert_holds(store, numbers, feature=None):
     assert all(np.array_equal(values[n], row(n)) for n in numbers)
 
 
-def files(store):
-    return sorted(store.folder.rglob("*.parquet"))
+def execute(store, query, *parameters):
+    """Do something to the database behind the store's back."""
+    with contextlib.closing(sqlite3.connect(store.path)) as database, database:
+        return database.execute(query, parameters).fetchall()
 
 
 @pytest.fixture
@@ -81,12 +86,16 @@ def test_values_come_back_bit_by_bit_at_every_position_asked_for(store):
             assert value.shape == expected.shape and value.tobytes() == expected.tobytes()
 
 
+def test_more_keys_than_fit_into_one_query(store):
+    fill(store, range(1300))
+    assert_holds(store, list(range(1300)))
+
+
 def test_nothing_is_made_before_something_is_stored(store):
     assert not store.holds(Levels())
     assert store.find(["a.wav"]) == [None]
     assert list(store.read(Levels(), [key(1)])) == []
     store.flush()
-    store.tidy()
     assert store.clear() == 0 and store.verify() == [] and store.info().bytes == 0
     assert not store.folder.exists()
 
@@ -103,25 +112,11 @@ class RenamedLevels(Levels):
         return tuple(f"part_{part}" for part in range(self.parts))
 
 
-def test_another_version_or_parameter_is_never_served(store):
+def test_another_version_parameter_or_column_is_never_served(store):
     fill(store, range(5))
-    for other in (NewLevels(), Levels(parts=5), Levels(seconds=0.1)):
-        assert found(store, [1, 2], other) == {}
+    for other in (NewLevels(), Levels(parts=5), Levels(seconds=0.1), RenamedLevels()):
+        assert found(store, [1, 2], other) == {} and not store.holds(other)
     assert_holds(store, [0, 1, 2, 3, 4])
-    with pytest.warns(RuntimeWarning, match="another feature"):
-        assert found(store, [1, 2], RenamedLevels()) == {}
-
-
-def test_a_segment_of_another_feature_in_the_folder_is_refused(store):
-    fill(store, range(5))
-    fill(store, range(5, 9), Levels(seconds=1.0))
-    one, other = sorted({path.parent for path in files(store)})
-    os.replace(next(one.iterdir()), next(other.iterdir()))
-    with pytest.warns(RuntimeWarning, match="another feature") as caught:
-        values = [found(store, list(range(9)), f) for f in (Levels(), Levels(seconds=1.0))]
-    assert len(caught) == 1 and {} in values
-    for numbers, held in zip((range(5), range(5, 9)), values, strict=True):
-        assert sorted(held) in ([], list(numbers))
 
 
 def test_a_specification_must_be_storable(store):
@@ -129,118 +124,134 @@ def test_a_specification_must_be_storable(store):
         store.holds(Levels(deadly={1, 2}))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "foreign"])
-def test_a_damaged_segment_is_reported_removed_and_only_its_values_are_missing(store, damage):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "data = x'0000803f0000803f0000803f0000803f'", "data = x'00'", "data = NULL",
+        "data = 'text'", "checksum = checksum + 1", "checksum = NULL",
+    ],
+)  # fmt: skip
+def test_a_damaged_value_is_said_and_computed_again_and_no_other_is_missing(store, damage):
+    fill(store, range(9))
+    execute(store, f"UPDATE stored SET {damage} WHERE recording = ?", key(3))
+    ((place, reason),) = store.verify()
+    assert place == str(store.path) and "(levels)" in reason
+    with pytest.warns(RuntimeWarning, match="1 values of 'levels' are damaged"):
+        assert sorted(found(store, list(range(9)))) == [0, 1, 2, 4, 5, 6, 7, 8]
+    fill(store, [3])
+    assert_holds(store, list(range(9)))
+    execute(store, f"UPDATE stored SET {damage} WHERE recording = ?", key(3))
+    assert len(store.verify(remove=True)) == 1 and store.verify() == []
+    assert sorted(found(store, list(range(9)))) == [0, 1, 2, 4, 5, 6, 7, 8]
+
+
+def test_a_value_of_another_recording_or_feature_is_refused(store):
     fill(store, range(5))
-    fill(store, range(5, 9))
-    victim = files(store)[0]
-    whole = victim.read_bytes()
-    lost = range(5) if segments.read(victim).key(0) == key(0) else range(5, 9)
-    at = whole.index(row(lost[2]).tobytes())
-    victim.write_bytes(
+    fill(store, range(5), Levels(seconds=1.0))
+    execute(store, "UPDATE stored SET recording = ? WHERE recording = ?", key(9), key(3))
+    execute(store, "UPDATE features SET identity = identity || ' ' WHERE id = 1")
+    execute(store, "UPDATE stored SET feature = 2 WHERE feature = 1 AND recording = ?", key(8))
+    execute(store, "DELETE FROM stored WHERE feature = 2")
+    execute(store, "UPDATE stored SET feature = 2")
+    for feature in (Levels(), Levels(seconds=1.0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert found(store, list(range(10)), feature) == {}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "foreign", "zeros"])
+def test_a_damaged_database_costs_one_warning_until_it_is_cleared(store, damage):
+    fill(store, range(500))
+    whole = store.path.read_bytes()
+    store.path.write_bytes(
         {
             "truncated": whole[: len(whole) // 2],
-            "flipped": whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
             "emptied": b"",
-            "foreign": b"not a table",
+            "foreign": b"not a database" * 1000,
+            "zeros": whole[:4096] + bytes(len(whole) - 4096),
         }[damage]
     )
-    assert [path for path, _ in store.verify()] == [victim]
-    with pytest.warns(RuntimeWarning, match=f"computed again: .*{victim.name}"):
-        assert sorted(found(store, list(range(9)))) == sorted(set(range(9)) - set(lost))
-    assert not victim.exists() and store.verify() == []
+    again = Store(store.folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for positions, values in again.read(Levels(), [key(n) for n in range(500)]):
+            assert all(np.array_equal(v, row(p)) for p, v in zip(positions, values, strict=True))
+        fill(again, range(3))
+    assert len(caught) == (damage != "emptied")
+    if damage != "emptied":
+        assert store.verify(remove=True) != [] and not store.path.exists()
+    fill(store, range(3))
+    assert_holds(store, [0, 1, 2]) is None and store.verify() == []
 
 
-def test_no_flipped_bit_goes_unnoticed(tmp_path):
-    path, damaged = tmp_path / "whole", tmp_path / "damaged"
-    columns = ["a", "b"]
-    values = [rng.normal(size=2).astype(np.float32) for _ in range(3)]
-    segments.write(path, [key(n) for n in (1, 2, 3)], values, spec={"name": "x"}, columns=columns)
-    whole, expected = path.read_bytes(), segments.read(path)
-    noticed = 0
-    for place in range(len(whole)):
-        damaged.write_bytes(
-            whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :]
-        )
-        try:
-            got = segments.read(damaged)
-        except segments.DamagedError:
-            noticed += 1
-            continue
-        assert got.header == expected.header and got.keys.tobytes() == expected.keys.tobytes()
-        assert got.frames.tobytes() == expected.frames.tobytes()
-        assert got.ends.tolist() == expected.ends.tolist()
-    assert noticed > len(whole) / 2  # the others are bytes that mean nothing
+def test_no_flipped_bit_goes_unnoticed(store):
+    fill(store, range(40))
+    whole, wanted = store.path.read_bytes(), [key(n) for n in range(40)]
+    unnoticed = 0
+    for place in np.random.default_rng(5).integers(0, len(whole), 300):
+        bit = 1 << place % 8
+        store.path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :]
+        )  # fmt: skip
+        for suffix in ("-wal", "-shm"):
+            Path(f"{store.path}{suffix}").unlink(missing_ok=True)
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            for positions, values in Store(store.folder).read(Levels(), wanted):
+                unnoticed += sum(
+                    not np.array_equal(v, row(p)) for p, v in zip(positions, values, strict=True)
+                )
+    assert unnoticed == 0
 
 
-def test_small_segments_are_merged_and_nothing_is_lost(store):
-    for start in range(0, 40, 4):
-        fill(store, range(start, start + 5))  # each overlaps the next by one recording
-    assert len(files(store)) == 10 and store.info().shelves[0].clips == 41
-    store.tidy()
-    assert len(files(store)) == 1 and segments.read_keys(files(store)[0])[0].clips == 41
-    assert_holds(store, list(range(41)))
-
-
-def test_a_reader_survives_merging_under_its_hands(store):
-    for start in range(0, 40, 4):
-        fill(store, range(start, start + 4))
-    reading = Store(store.folder).read(Levels(), [key(n) for n in range(40)])
-    positions, _ = next(reading)
-    seen = set(positions.tolist())
-    store.tidy()
-    for positions, _ in reading:
-        seen |= set(positions.tolist())
-    assert seen == set(range(40))
-
-
-def test_one_run_tidies_at_a_time(store):
-    for start in range(0, 40, 4):
-        fill(store, range(start, start + 4))
-    with filelock.FileLock(store.folder / "lock"):
-        store.tidy()
-        assert len(files(store)) == 10
-    store.tidy()
-    assert len(files(store)) == 1
-
-
-def test_what_was_not_used_for_longest_is_evicted(store, monkeypatch):
+def test_what_was_not_used_for_longest_is_evicted(store):
     features = [Levels(seconds=float(n)) for n in range(4)]
-    for age, feature in zip((30, 40, 20, 10), features, strict=True):
-        fill(store, range(100), feature)
-        for path in files(store):
-            if path.stat().st_mtime > time.time() - 5:
-                os.utime(path, (time.time() - age,) * 2)
+    for age, feature in zip((300, 400, 200, 100), features, strict=True):
+        fill(store, range(2000), feature)
+        execute(store, "UPDATE features SET used = ? WHERE id = (SELECT MAX(id) FROM features)",
+                time.time() - age)  # fmt: skip
     found(store, [1], features[1])  # reading makes it young
-    size = store.info().bytes
-    small = Store(store.folder, limit=int(size * 0.6))
-    small.tidy()
-    assert [bool(found(store, [1], feature)) for feature in features] == [False, True, False, True]
+    small = Store(store.folder, limit=int(store.info().bytes * 0.6))
+    fill(small, [2001], features[3])
+    held = [len(found(store, list(range(2000)), feature)) for feature in features]
+    assert held[0] == 0 and 0 < held[2] < 2000 and held[1] == held[3] == 2000
     assert small.info().bytes <= small.limit
 
 
 def test_info_and_clear(store):
-    fill(store, range(7))
+    fill(store, range(700))
     fill(store, range(3), Levels(parts=4, seconds=2.0))
     store.put(Blocks(), key(1), np.zeros((5, 8), np.float32))
     store.flush()
     info = store.info()
-    assert sorted((s.spec["name"], s.clips) for s in info.shelves) == [
-        ("blocks", 1), ("levels", 3), ("levels", 7),
+    assert sorted((f.name, f.clips, f.bytes) for f in info.features) == [
+        ("blocks", 1, 160), ("levels", 3, 48), ("levels", 700, 11200),
     ]  # fmt: skip
-    assert info.bytes == sum(path.stat().st_size for path in files(store))
-    assert abs(info.shelves[0].used - time.time()) < 10
-    assert store.clear(["blocks"]) > 0
-    assert [s.spec["name"] for s in store.info().shelves] == ["levels", "levels"]
-    assert store.clear() > 0 and files(store) == []
+    assert info.bytes == sum(path.stat().st_size for path in store.folder.iterdir())
+    store.clear(["blocks"])
+    assert [feature.name for feature in store.info().features] == ["levels", "levels"]
+    assert store.clear() > 0 and store.info().features == []
     fill(store, range(3))  # it goes on after being cleared
     assert_holds(store, [0, 1, 2])
+
+
+def test_a_store_of_an_earlier_version_is_left_alone_until_it_is_cleared(store):
+    older = store.folder / "features-1" / "mfcc-v1-0a" / "0.parquet"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(bytes(1000))
+    (store.folder / "files-1.sqlite").write_bytes(bytes(100))
+    fill(store, range(3))
+    assert_holds(store, [0, 1, 2])
+    assert older.exists() and store.verify() == []
+    assert store.clear() >= 1100 and [path.name for path in store.folder.iterdir()] == [
+        store_module.FILE
+    ]
 
 
 def test_limit_and_folder_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("EMOSCOPE_STORE_LIMIT", "1.5")
-    store = Store.default()
+    store = Store()
     assert store.folder == tmp_path / "elsewhere" and store.limit == 1_500_000_000
     monkeypatch.setenv("EMOSCOPE_STORE_LIMIT", "much")
     with pytest.raises(EmoscopeError, match="EMOSCOPE_STORE_LIMIT=much"):
@@ -255,10 +266,49 @@ def test_where_it_cannot_be_written_there_is_one_warning_and_no_error(tmp_path):
     with pytest.warns(RuntimeWarning, match="goes on without storing") as caught:
         for number in range(10):
             fill(store, [number])
-            store.remember("a.wav", Content(key(1), Stamp((1,), 0), time.time_ns()))
+            store.remember("a.wav", Content(key(1), Stamp(b"1", 0), time.time_ns()))
             store.flush()
-            store.tidy()
     assert len(caught) == 1
+
+
+def test_a_store_that_another_run_keeps_busy_costs_one_warning(store, monkeypatch):
+    fill(store, range(3))
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(store.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.warns(RuntimeWarning, match="locked; the run goes on without") as caught:
+            assert_holds(store, [0, 1, 2])  # to read needs no turn
+            fill(store, [3])
+            fill(store, [4])
+    assert len(caught) == 1
+    assert_holds(store, [0, 1, 2])
+
+
+READ_ONLY = """
+import sys
+sys.path.insert(0, {here!r})
+from test_store import *
+store = Store({folder!r})
+assert_holds(store, range(3))
+with pytest.warns(RuntimeWarning, match="goes on without storing") as caught:
+    fill(store, [3])
+    fill(store, [4])
+assert len(caught) == 1
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no permissions like these")
+def test_a_store_that_may_not_be_written_is_read_all_the_same(store):
+    fill(store, range(3))
+    store.path.chmod(0o444)
+    store.folder.chmod(0o555)
+    code = READ_ONLY.format(here=str(Path(__file__).parent), folder=str(store.folder))
+    subprocess.run(
+        [sys.executable, "-c", code], check=True,
+        preexec_fn=bad_audio_outcomes.without_privileges,
+    )  # fmt: skip
+    store.folder.chmod(0o755)
+    assert [path.name for path in store.folder.iterdir()] == [store_module.FILE]
 
 
 FULL_DISK = """
@@ -280,28 +330,14 @@ def test_a_full_disk_leaves_what_was_stored(store):
     code = FULL_DISK.format(here=str(Path(__file__).parent), folder=str(store.folder))
     subprocess.run([sys.executable, "-c", code], check=True)
     assert_holds(store, [0, 1, 2])
-    assert [path.suffix for path in store.folder.rglob("*levels*/*")] == [".parquet"]
+    assert store.verify() == []
 
 
-def test_abandoned_temporary_files_are_removed_and_never_read(store):
-    fill(store, range(3))
-    young, old = (files(store)[0].with_name(f".{n}.parquet.0a") for n in ("young", "old"))
-    young.write_bytes(b"PAR1")
-    old.write_bytes(b"PAR1")
-    os.utime(old, (time.time() - 2 * _ABANDONED_SECONDS,) * 2)
-    assert_holds(store, [0, 1, 2])
-    store.tidy()
-    assert young.exists() and not old.exists()
-
-
-def test_writers_readers_and_tidiers_at_once(store, monkeypatch):
-    monkeypatch.setattr(store_module, "LOCK_SECONDS", 60)
-
+def test_writers_and_readers_at_once(store):
     def write(first):
         mine = Store(store.folder)
         for number in range(first, first + 60, 3):
             fill(mine, range(number, number + 3))
-            mine.tidy()
 
     threads = [threading.Thread(target=write, args=(first,)) for first in (0, 40, 80)]
     for thread in threads:
@@ -322,9 +358,9 @@ def settled(path, seconds=60):
     return dataclasses.replace(read, read_at=read.read_at + int(seconds * 1e9))
 
 
-@pytest.fixture
-def known(tmp_path):
-    return KnownFiles(tmp_path / "files.sqlite")
+def remember(store, path, seconds=60):
+    store.remember(str(path), settled(path, seconds))
+    store.flush()
 
 
 @pytest.fixture
@@ -335,9 +371,10 @@ def clip(tmp_path):
     return path
 
 
-def test_an_unchanged_file_is_known_without_being_read(known, clip):
-    known.add([(str(clip), settled(clip))])
-    assert known.find([str(clip), "absent.wav"]) == [content.read(str(clip)).key, None]
+def test_an_unchanged_file_is_known_without_being_read(store, clip):
+    remember(store, clip)
+    known, absent = Store(store.folder).find([str(clip), "absent.wav"])
+    assert known.key == content.read(str(clip)).key and absent is None
 
 
 def test_equal_content_has_an_equal_key(tmp_path, clip):
@@ -349,8 +386,8 @@ def test_equal_content_has_an_equal_key(tmp_path, clip):
 
 
 @pytest.mark.parametrize("way", ["longer", "same size", "same size and time", "replaced", "gone"])
-def test_a_changed_file_is_not_known(known, clip, tmp_path, way):
-    known.add([(str(clip), settled(clip))])
+def test_a_changed_file_is_not_known(store, clip, tmp_path, way):
+    remember(store, clip)
     if way == "replaced":
         other = tmp_path / "other"
         other.write_bytes(b"another one")
@@ -363,28 +400,19 @@ def test_a_changed_file_is_not_known(known, clip, tmp_path, way):
         clip.write_bytes(b"longer recording" if way == "longer" else b"another one")
         if way == "same size and time":
             os.utime(clip, (1e9, 1e9))
-    assert known.find([str(clip)]) == [None]
+    assert store.find([str(clip)]) == [None]
 
 
-def test_a_file_read_right_after_it_was_written_is_never_trusted(known, clip):
-    known.add([(str(clip), content.read(str(clip)))])
-    known.add([(str(clip), settled(clip, seconds=1.5))])
-    assert known.find([str(clip)]) == [None]
+def test_a_file_read_right_after_it_was_written_is_never_trusted(store, clip):
+    remember(store, clip, seconds=0)
+    remember(store, clip, seconds=1.5)
+    assert store.find([str(clip)]) == [None]
 
 
-def test_a_file_from_the_future_is_never_trusted(known, clip):
+def test_a_file_from_the_future_is_never_trusted(store, clip):
     os.utime(clip, (time.time() + 3600,) * 2)
-    known.add([(str(clip), settled(clip))])
-    assert known.find([str(clip)]) == [None]
-
-
-@pytest.mark.parametrize("damage", [b"not a database" * 100, b""])
-def test_a_damaged_memory_of_files_is_begun_anew(known, clip, damage):
-    known.add([(str(clip), settled(clip))])
-    known.database.write_bytes(damage)
-    assert known.find([str(clip)]) == [None]
-    known.add([(str(clip), settled(clip))])
-    assert known.find([str(clip)]) == [settled(clip).key]
+    remember(store, clip)
+    assert store.find([str(clip)]) == [None]
 
 
 def test_what_is_no_file_is_not_read(tmp_path):
@@ -410,7 +438,7 @@ def test_urls_are_identified_by_their_bytes():
 def test_a_limit_without_end_is_refused(monkeypatch):
     monkeypatch.setenv("EMOSCOPE_STORE_LIMIT", "inf")
     with pytest.raises(EmoscopeError, match="inf is not a number of GB"):
-        Store.default()
+        Store()
 
 
 def test_clearing_a_feature_that_is_not_one_is_refused(emoscope):

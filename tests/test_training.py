@@ -317,6 +317,6 @@ def test_the_card_knows_the_rate_of_the_training_clips(
     assert training.common_rate(mixed) == 0
 
 
-def test_the_embedded_features_are_of_that_rate(ravdess: Path) -> None:
+def test_the_bundled_features_are_of_that_rate(ravdess: Path) -> None:
     paths = sorted(ravdess.glob("Actor_*/*"))
     assert {audio.rate_of(path) for path in paths[::20]} == {bundled.RATE}

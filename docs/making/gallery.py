@@ -1,6 +1,6 @@
 """The gallery: every picture that ``emoscope.plots`` draws, drawn by the build.
 
-The sound is synthetic and the results come from a quick comparison on the embedded features, so that
+The sound is synthetic and the results come from a quick comparison on the bundled features, so that
 no recording is needed.
 """
 
@@ -47,7 +47,7 @@ def two(dark: bool) -> bytes:
 
 @functools.cache
 def comparison() -> emoscope.Result:
-    """Three quick models on the embedded MFCCs."""
+    """Three quick models on the bundled MFCCs."""
     data = emoscope.load_dataset(None, ["mfcc"])
     return emoscope.compare(data.corpus, data.features, models=MODELS, jobs=1)
 

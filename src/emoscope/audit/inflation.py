@@ -64,7 +64,7 @@ def of_split(
     try:
         extracted = extraction.extract(
             Corpus("audited", table), [features.get(name) for name in FEATURES],
-            store=Store.default(), jobs=jobs, cluster=cluster,
+            store=Store(), jobs=jobs, cluster=cluster,
         )  # fmt: skip
         clips = extracted.corpus.table
         return estimate(

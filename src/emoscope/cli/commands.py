@@ -111,7 +111,7 @@ class Source:
 
         with terminal.progress("extracting features") as tick:
             return dataset.load(
-                self.place, features, emotions=list(self.emotions), store=Store.default(),
+                self.place, features, emotions=list(self.emotions), store=Store(),
                 jobs=jobs, cluster=cluster, progress=tick,
             )  # fmt: skip
 

@@ -134,14 +134,14 @@ def info() -> None:
     from ..dataset.store import Store
     from . import terminal
 
-    found = Store.default().info()
+    found = Store().info()
     terminal.out.print(
         f"{found.folder}: {found.bytes / 1e6:.1f} MB of at most {found.limit / 1e9:.0f} GB",
         soft_wrap=True,
     )
-    for shelf in found.shelves:
+    for feature in found.features:
         terminal.out.print(
-            f"  {shelf.spec['name']:<10} {shelf.clips} clips, {shelf.bytes / 1e6:.1f} MB"
+            f"  {feature.name:<10} {feature.clips} clips, {feature.bytes / 1e6:.1f} MB"
         )
 
 
@@ -159,7 +159,7 @@ def verify(
     from ..dataset.store import Store
     from . import terminal
 
-    damaged = Store.default().verify(remove=remove)
+    damaged = Store().verify(remove=remove)
     for path, reason in damaged:
         terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
     terminal.out.print(f"{len(damaged)} damaged" if damaged else "everything is whole")
@@ -182,9 +182,9 @@ def clear(
     from ..features import names as registered
     from . import terminal
 
-    store, names = Store.default(), commands.split(features) or None
+    store, names = Store(), commands.split(features) or None
     if names:
-        valid = {*registered(), *(str(shelf.spec["name"]) for shelf in store.info().shelves)}
+        valid = {*registered(), *(feature.name for feature in store.info().features)}
         for name in names:
             if name not in valid:
                 raise UnknownNameError("feature", name, sorted(valid))

@@ -1,6 +1,6 @@
 """From what a user names to what models read: a corpus and its features.
 
-A source is a corpus folder, a manifest, or nothing: then the embedded RAVDESS features serve, and
+A source is a corpus folder, a manifest, or nothing: then the bundled RAVDESS features serve, and
 neither a recording nor a network is needed.
 """
 
@@ -8,36 +8,24 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from .. import corpus as corpora
 from .. import features
-from ..corpus import Corpus
 from ..errors import FeatureError
-from ..features.table import Features
 from ..files import encodable, write_atomically
-from . import arff, bundled, extraction
+from . import bundled, extraction
+from .extraction import Dataset, Progress
 from .store import Store
 
+__all__ = ["Dataset", "load", "write"]
 
-@dataclass(frozen=True)
-class Dataset:
-    """A corpus with its features, row for row.
-
-    Attributes
-    ----------
-    corpus : Corpus
-        The usable clips; those that were left out are in ``corpus.rejected``.
-    features : dict of str to Features
-        ``"vector"`` and ``"frames"``, as far as they were asked for.
-    """
-
-    corpus: Corpus
-    features: dict[str, Features]
+_ARFF_ESCAPES = str.maketrans(
+    {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+)  # fmt: skip
 
 
 def load(
@@ -48,14 +36,14 @@ def load(
     store: Store | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Load a corpus and its features, computing what neither the package nor the store holds.
 
     Parameters
     ----------
     source : str or None
-        Corpus folder or manifest; None for the embedded RAVDESS features.
+        Corpus folder or manifest; None for the bundled RAVDESS features.
     names : sequence of str, or str
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
     emotions : sequence of str, optional
@@ -72,16 +60,37 @@ def load(
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")]
-    wanted = [features.get(name) for name in names]
+    chosen = [features.get(name) for name in names]
     if source is None:
-        return _embedded([f.name for f in wanted], emotions)
+        return _bundled([feature.name for feature in chosen], emotions)
     corpus = corpora.load(source)
     if emotions:
         corpus = corpus.select(emotions=emotions)
-    extracted = extraction.extract(
-        corpus, wanted, store=store, jobs=jobs, cluster=cluster, progress=progress
+    return extraction.extract(
+        corpus, chosen, store=store, jobs=jobs, cluster=cluster, progress=progress
     )
-    return Dataset(extracted.corpus, extracted.features)
+
+
+def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
+    corpus, vector, frames = bundled.load()
+    if emotions:
+        chosen = corpus.select(emotions=emotions)
+        rows = corpus.table.index.get_indexer(chosen.table.index)
+        corpus, vector, frames = chosen, vector.rows(rows), frames.rows(rows)
+    available = [spec["name"] for spec in vector.specs + frames.specs]
+    absent = [name for name in names if name not in available]
+    if absent:
+        raise FeatureError(
+            f"the bundled RAVDESS features have no {', '.join(absent)}; they have "
+            f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
+        )
+    tables = {}
+    vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
+    if vectors:
+        tables["vector"] = vector.select(vectors)
+    if bundled.FRAMES in names:
+        tables["frames"] = frames
+    return Dataset(corpus, tables)
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
@@ -101,21 +110,21 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         When frames are to go into CSV or ARFF.
     """
     target = Path(path)
-    computed = _computed(data, target)
-    about = data.corpus.table.drop(columns="unique_speaker").reset_index(drop=True)
+    values = _feature_columns(data, target)
+    about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
-    names = {str(name) for name in [*about, *computed]}
+    names = {str(name) for name in [*about, *values]}
     renamed: dict[str, str] = {}
     for name in about:
-        if name in computed:
+        if name in values:
             renamed[name] = f"corpus_{name}"
             while renamed[name] in names:
                 renamed[name] = f"corpus_{renamed[name]}"
-    table = pd.concat([about.rename(columns=renamed), computed], axis=1)
+    table = pd.concat([about.rename(columns=renamed), values], axis=1)
     if target.suffix == ".csv":
         write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
     elif target.suffix == ".arff":
-        write_atomically(target, arff.text(table, relation=data.corpus.name))
+        write_atomically(target, arff(table, relation=data.corpus.name))
     else:
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
@@ -123,8 +132,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     return renamed
 
 
-def _computed(data: Dataset, target: Path) -> pd.DataFrame:
-    """The columns of the features."""
+def _feature_columns(data: Dataset, target: Path) -> pd.DataFrame:
     table = pd.DataFrame(index=range(len(data.corpus)))
     if "vector" in data.features:
         table = data.features["vector"].to_pandas().reset_index(drop=True)
@@ -140,23 +148,30 @@ def _computed(data: Dataset, target: Path) -> pd.DataFrame:
     return table
 
 
-def _embedded(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
-    corpus, vector, frames = bundled.load()
-    if emotions:
-        chosen = corpus.select(emotions=emotions)
-        rows = corpus.table.index.get_indexer(chosen.table.index)
-        corpus, vector, frames = chosen, vector.rows(rows), frames.rows(rows)
-    at_hand = [spec["name"] for spec in vector.specs + frames.specs]
-    absent = [name for name in names if name not in at_hand]
-    if absent:
-        raise FeatureError(
-            f"the embedded RAVDESS features have no {', '.join(absent)}; they have "
-            f"{', '.join(at_hand)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
-        )
-    found = {}
-    vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
-    if vectors:
-        found["vector"] = vector.select(vectors)
-    if bundled.FRAMES in names:
-        found["frames"] = frames
-    return Dataset(corpus, found)
+def arff(table: pd.DataFrame, *, relation: str) -> str:
+    """A table as ARFF, the format of Weka and of openSMILE's own output.
+
+    Numbers are numeric attributes and keep all their digits; the emotion is the last attribute and
+    nominal, as classifiers in that world expect; every other column is text; missing values are
+    ``?``. Format: the Weka manual's chapter on ARFF.
+    """
+    columns = [name for name in table if name != "emotion"] + ["emotion"]
+    numeric = {name for name in columns if pd.api.types.is_numeric_dtype(table[name])}
+    lines = [f"@relation {_arff_text(relation)}", ""]
+    for name in columns:
+        if name == "emotion":
+            kind = "{" + ",".join(map(_arff_text, sorted(set(table[name])))) + "}"
+        else:
+            kind = "numeric" if name in numeric else "string"
+        lines.append(f"@attribute {_arff_text(name)} {kind}")
+    cells = [_arff_cells(table[name], str if name in numeric else _arff_text) for name in columns]
+    rows = (",".join(row) for row in zip(*cells, strict=True))
+    return "\n".join([*lines, "", "@data", *rows]) + "\n"
+
+
+def _arff_cells(values: Iterable[object], write: Callable[[object], str]) -> Iterable[str]:
+    return ("?" if pd.isna(value) else write(value) for value in values)
+
+
+def _arff_text(value: object) -> str:
+    return "'" + str(value).translate(_ARFF_ESCAPES) + "'"

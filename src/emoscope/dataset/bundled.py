@@ -2,7 +2,7 @@
 
 One Parquet file holds, per clip, what the corpus says of it, the 193 named values (float32) and the
 compact log-mel spectrogram (uint8 steps of half a decibel, as the feature ``logmel`` defines them,
-so nothing is lost). ``scripts/embed_ravdess.py`` makes the file from the recordings. The file is
+so nothing is lost). ``scripts/bundle_ravdess.py`` makes the file from the recordings. The file is
 under the corpus's own licence, CC BY-NC-SA 4.0.
 """
 
@@ -25,20 +25,10 @@ from ..features.logmel import from_bytes, to_bytes
 from ..features.table import Features
 
 FILE = "ravdess.parquet"
-ABOUT_CLIP = (
-    "clip",
-    "path",
-    "emotion",
-    "label",
-    "speaker",
-    "corpus",
-    "gender",
-    "text",
-    "intensity",
-    "statement",
-    "repetition",
-    "channel",
-)
+ABOUT_CLIP = [
+    "clip", "path", "emotion", "label", "speaker", "corpus", "gender", "text", "intensity",
+    "statement", "repetition", "channel",
+]  # fmt: skip
 FRAMES = "logmel"
 RATE = 48_000
 """Hz, of the recordings that the features are of."""
@@ -59,16 +49,16 @@ def load() -> tuple[Corpus, Features, Features]:
     source = importlib.resources.files("emoscope") / "data" / FILE
     with importlib.resources.as_file(source) as path:
         if not path.exists():
-            raise CorpusError(f"{path}: the embedded features are missing; install emoscope again")
+            raise CorpusError(f"{path}: the bundled features are missing; install emoscope again")
         table = pa.parquet.read_table(path)
     specs = json.loads(table.schema.metadata[b"emoscope"])
     frame = table.select([c for c in table.column_names if c != FRAMES]).to_pandas()
     info = get_corpus("ravdess")
-    about = frame[list(ABOUT_CLIP)].astype(object)
+    about = frame[ABOUT_CLIP].astype(object)
     corpus = Corpus(
         name="ravdess", table=about, licence=info.licence, citation=info.citation, rejected=[]
     )
-    values = frame.drop(columns=list(ABOUT_CLIP))
+    values = frame.drop(columns=ABOUT_CLIP)
     clips = frame["clip"].tolist()
     n_bins = specs["frames"][0]["n_mels"]
     frames = [
@@ -85,8 +75,8 @@ def load() -> tuple[Corpus, Features, Features]:
 
 
 def save(corpus: Corpus, vector: Features, frames: Features, path: str | os.PathLike[str]) -> Path:
-    """Write the embedded file; the arguments are what :func:`load` gives back."""
-    about = corpus.table[list(ABOUT_CLIP)].reset_index(drop=True)
+    """Write the bundled file; the arguments are what :func:`load` gives back."""
+    about = corpus.table[ABOUT_CLIP].reset_index(drop=True)
     values = pd.DataFrame(vector.X, columns=list(vector.columns))
     table = pa.Table.from_pandas(pd.concat([about, values], axis=1), preserve_index=False)
     steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]

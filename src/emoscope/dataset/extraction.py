@@ -10,8 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,36 +23,32 @@ from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from ..features.base import Feature
 from ..features.spectrum import Spectrum
 from ..features.table import Features
-from .store import Store, content
-from .store.content import Content
+from . import content
+from .content import Content
+from .store import Store
 
 Values = NDArray[np.float32]
+Progress = Callable[[int, int], None]
 
-AT_A_TIME = 4096
-"""Recordings that are handed out to be read together."""
-
-MOST_NAMED = 5
+MAX_NAMED = 5
 """Unusable clips that are named when not one could be used."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Extraction:
-    """Features of a corpus.
+class Dataset:
+    """A corpus with its features, row for row.
 
     Attributes
     ----------
     corpus : Corpus
-        The clips that could be used, in their order; all others are in its ``rejected``.
+        The usable clips; those that were left out are in ``corpus.rejected``, with the reason.
     features : dict of str to Features
-        Row for row as in ``corpus``: under ``"vector"`` all vector features side by side, under
-        ``"frames"`` the one that gives frames; as far as they were asked for.
-    rejected : list of AudioError
-        The clips that could not be used, in the corpus's order, each with the reason.
+        Under ``"vector"`` all vector features side by side, under ``"frames"`` the one that gives
+        frames; as far as they were asked for.
     """
 
     corpus: Corpus
     features: dict[str, Features]
-    rejected: list[AudioError]
 
 
 def extract(
@@ -63,8 +58,8 @@ def extract(
     store: Store | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Extraction:
+    progress: Progress | None = None,
+) -> Dataset:
     """Compute features of all clips, or read those that are stored.
 
     Parameters
@@ -83,7 +78,7 @@ def extract(
 
     Returns
     -------
-    Extraction
+    Dataset
         The same for every ``jobs`` and ``cluster``.
 
     Raises
@@ -93,13 +88,18 @@ def extract(
     FeatureError
         When no features, or features that do not go together, were asked for.
     """
-    rows = _Rows(len(corpus), _distinct(features))
+    rows = _Rows(len(corpus), features)
     paths = [os.fspath(path) for path in corpus.table["path"]]
-    if store is not None:
-        _fetch(rows, paths, store, jobs)
-    refused = _compute(rows, paths, store, jobs, cluster, progress)
+    refused = _fill(rows, paths, store, jobs, cluster, progress)
     rejected = [refused[index] for index in sorted(refused)]
-    return _delivered(corpus, rows, rejected)
+    usable = rows.usable
+    if not usable.any():
+        named = "".join(f"\n  {error}" for error in rejected[:MAX_NAMED])
+        more = f"\n  … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
+        raise CorpusError(f"not one of {len(usable)} clips can be used:{named}{more}")
+    table = corpus.table[usable] if rejected else corpus.table
+    used = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *rejected])
+    return Dataset(used, rows.tables(table["clip"].tolist()))
 
 
 def extract_recordings(
@@ -109,19 +109,7 @@ def extract_recordings(
     store: Store | None = None,
     jobs: int | None = None,
 ) -> dict[str, Features]:
-    """Compute features of recordings that are no corpus; each of them has to be usable.
-
-    Parameters
-    ----------
-    recordings : sequence of path or Signal
-        Files, or samples in memory, not mixed; only files are looked for in the store.
-    features, store, jobs
-        As for :func:`extract`.
-
-    Returns
-    -------
-    dict of str to Features
-        ``"vector"`` and ``"frames"``, as far as they were asked for, row for row as `recordings`.
+    """Compute features of files, or of signals in memory, each of which has to be usable.
 
     Raises
     ------
@@ -130,22 +118,18 @@ def extract_recordings(
     FeatureError
         When no features, or features that do not go together, were asked for.
     """
-    rows = _Rows(len(recordings), _distinct(features))
+    rows = _Rows(len(recordings), features)
     signals = [recording for recording in recordings if isinstance(recording, Signal)]
     paths = [os.fspath(path) for path in recordings if not isinstance(path, Signal)]
     if signals and paths:
         raise FeatureError("found paths and signals together; give one or the other")
-    if paths and store is not None:
-        _fetch(rows, paths, store, jobs)
-    if paths:
-        for error in _compute(rows, paths, store, jobs, None, None).values():
-            raise error
-    function = functools.partial(_of_signal, features=tuple(rows.features))
+    for error in _fill(rows, paths, store, jobs).values() if paths else ():
+        raise error
+    function = functools.partial(_of_signal, features=rows.features)
     for index, values in compute.run(function, signals, jobs=jobs):
         if isinstance(values, EmoscopeError):
             raise _refusal(f"recording {index}", values)
-        for number, part in enumerate(values):
-            rows.put(number, np.array([index]), [part])
+        rows.put_clip(index, range(len(rows.features)), values)
     return rows.tables(paths or [s.path or str(n) for n, s in enumerate(signals)])
 
 
@@ -153,11 +137,11 @@ class _Rows:
     """The values of all clips as they arrive."""
 
     def __init__(self, n_clips: int, features: Sequence[Feature]) -> None:
-        self.features = features
-        self.done = np.zeros((n_clips, len(features)), dtype=bool)
+        self.features = _distinct(features)
+        self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
         self.columns: list[str] = []
         self._slices: list[slice] = []
-        for feature in features:
+        for feature in self.features:
             start = len(self.columns)
             self.columns += feature.columns if feature.kind == "vector" else ()
             self._slices.append(slice(start, len(self.columns)))
@@ -184,6 +168,11 @@ class _Rows:
                 self.frames[position] = frames
         self.done[positions, number] = True
 
+    def put_clip(self, position: int, numbers: Sequence[int], values: Sequence[Values]) -> None:
+        """Take the values of some features for one clip."""
+        for number, value in zip(numbers, values, strict=True):
+            self.put(number, np.array([position]), [value])
+
     def tables(self, clips: list[str]) -> dict[str, Features]:
         """The values of all clips that have everything, under the names `clips` of these."""
         usable = self.usable
@@ -197,141 +186,103 @@ class _Rows:
                 widths=tuple(len(feature.columns) for feature in vectors),
             )
         for feature in (feature for feature in self.features if feature.kind == "frames"):
-            kept = [f for f, keep in zip(self.frames, usable, strict=True) if keep]
+            frames = [f for f, use in zip(self.frames, usable, strict=True) if use]
             tables["frames"] = Features(
                 clips=clips,
                 specs=[feature.spec],
                 columns=tuple(feature.columns),
-                frames=[f for f in kept if f is not None],
+                frames=[f for f in frames if f is not None],
             )
         return tables
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
-    """One clip to work on: its path and the numbers of the features it lacks."""
-
-    path: str
-    lacking: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Extracted:
-    """What became of a clip; ``content`` is None where nothing may be stored."""
-
-    content: Content | None
-    values: list[Values]
-
-
-def _distinct(features: Sequence[Feature]) -> list[Feature]:
+def _distinct(features: Sequence[Feature]) -> tuple[Feature, ...]:
     specs = [feature.spec for feature in features]
-    chosen = [f for i, f in enumerate(features) if specs[i] not in specs[:i]]
-    if not chosen:
+    distinct = tuple(f for i, f in enumerate(features) if specs[i] not in specs[:i])
+    if not distinct:
         raise FeatureError("no features were asked for")
-    frames = [feature.name for feature in chosen if feature.kind == "frames"]
+    frames = [feature.name for feature in distinct if feature.kind == "frames"]
     if len(frames) > 1:
         raise FeatureError(
             f"{' and '.join(frames)} both give frames; extract one of them at a time"
         )
-    return chosen
+    return distinct
 
 
-def _fetch(rows: _Rows, paths: Sequence[str], store: Store, jobs: int | None) -> None:
-    """Take from the store what it has."""
-    held = [number for number, feature in enumerate(rows.features) if store.holds(feature)]
-    if not held:
-        return  # and no clip need be read to know
-    keys = store.find(paths)
-    _identify(keys, paths, store, jobs)
-    known = np.array([index for index, key in enumerate(keys) if key is not None], dtype=np.intp)
-    wanted = [key for key in keys if key is not None]
-    for number in held:
-        for positions, values in store.read(rows.features[number], wanted):
-            rows.put(number, known[positions], values)
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """A clip to work on: the numbers of the features it lacks, its content as far as known."""
+
+    path: str
+    lacking: tuple[int, ...]
+    content: Content | None
 
 
-def _identify(
-    keys: list[bytes | None], paths: Sequence[str], store: Store, jobs: int | None
-) -> None:
-    """Fill in the keys of recordings that have to be read for it."""
-    unknown = [index for index, key in enumerate(keys) if key is None]
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
-        for begin in range(0, len(unknown), AT_A_TIME):
-            part = unknown[begin : begin + AT_A_TIME]
-            for index, found in zip(
-                part, pool.map(content.read, [paths[i] for i in part]), strict=True
-            ):
-                if found is not None:
-                    keys[index] = found.key
-                    store.remember(paths[index], found)
-            store.flush_if_due()
-
-
-def _compute(
+def _fill(
     rows: _Rows,
     paths: Sequence[str],
     store: Store | None,
     jobs: int | None,
-    cluster: str | None,
-    progress: Callable[[int, int], None] | None,
+    cluster: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, AudioError]:
-    """Work on the clips that lack something; the clips that cannot be used, by position."""
+    """Read or compute the values of all clips; those that cannot be used, by their position."""
+    contents = _read_stored(rows, paths, store, jobs)
     missing: list[int] = np.flatnonzero(~rows.usable).tolist()
-    clips = [_Clip(paths[i], tuple(np.flatnonzero(~rows.done[i]).tolist())) for i in missing]
-    done, refused = len(paths) - len(clips), dict[int, AudioError]()
+    clips = [
+        _Clip(paths[i], tuple(np.flatnonzero(~rows.done[i]).tolist()), contents[i]) for i in missing
+    ]
+    refused: dict[int, AudioError] = {}
     report = progress or (lambda done, total: None)
-    report(done, len(paths))
-    function = functools.partial(
-        _extract_clip, features=tuple(rows.features), identify=store is not None
-    )
-    with (
-        _kept(store),
-        contextlib.closing(
-            compute.run(function, clips, jobs=jobs, cluster=cluster, name=lambda clip: clip.path)
-        ) as outcomes,
-    ):
-        for number, outcome in outcomes:
+    report(len(paths) - len(clips), len(paths))
+    function = functools.partial(_of_clip, features=rows.features, identify=store is not None)
+    outcomes = compute.run(function, clips, jobs=jobs, cluster=cluster, name=lambda clip: clip.path)
+    with contextlib.ExitStack() as stack:
+        if store is not None:
+            stack.callback(store.flush)  # also when the run is stopped
+        stack.enter_context(contextlib.closing(outcomes))
+        for done, (number, outcome) in enumerate(outcomes, len(paths) - len(clips) + 1):
             index, clip = missing[number], clips[number]
             if isinstance(outcome, EmoscopeError):
                 refused[index] = _refusal(clip.path, outcome)
             else:
-                _take(rows, index, clip, outcome, store)
-            done += 1
+                read, values = outcome
+                rows.put_clip(index, clip.lacking, values)
+                if store is not None and read is not None:
+                    for feature, value in zip(clip.lacking, values, strict=True):
+                        store.put(rows.features[feature], read.key, value)
+                    store.remember(clip.path, read)
             report(done, len(paths))
     return refused
 
 
-@contextlib.contextmanager
-def _kept(store: Store | None) -> Iterator[None]:
-    """Write what was stored, also when the run is stopped; tidy up when it was not."""
-    if store is None:
-        yield
-        return
-    try:
-        yield
-    finally:
-        store.flush()
-    store.tidy()
+def _read_stored(
+    rows: _Rows, paths: Sequence[str], store: Store | None, jobs: int | None
+) -> Sequence[Content | None]:
+    """Take from the store what it has; what the files hold, where that had to be known."""
+    numbers = range(len(rows.features)) if store is not None else ()
+    held = [number for number in numbers if store and store.holds(rows.features[number])]
+    if store is None or not held:
+        return [None] * len(paths)  # no clip need be read before it is worked on
+    contents = store.identify(paths, jobs=jobs)
+    known = np.array([i for i, found in enumerate(contents) if found is not None], dtype=np.intp)
+    keys = [found.key for found in contents if found is not None]
+    for number in held:
+        for positions, values in store.read(rows.features[number], keys):
+            rows.put(number, known[positions], values)
+    return contents
 
 
-def _take(rows: _Rows, index: int, clip: _Clip, extracted: _Extracted, store: Store | None) -> None:
-    for number, values in zip(clip.lacking, extracted.values, strict=True):
-        rows.put(number, np.array([index]), [values])
-        if store is not None and extracted.content is not None:
-            store.put(rows.features[number], extracted.content.key, values)
-    if store is not None and extracted.content is not None:
-        store.remember(clip.path, extracted.content)
-        store.flush_if_due()
-
-
-def _extract_clip(clip: _Clip, *, features: Sequence[Feature], identify: bool) -> _Extracted:
-    """Decode a clip once and compute the features it lacks; runs in a worker."""
-    found = content.read(clip.path) if identify else None
+def _of_clip(
+    clip: _Clip, *, features: Sequence[Feature], identify: bool
+) -> tuple[Content | None, list[Values]]:
+    """Decode a clip once and compute what it lacks, with the content to store it by, if any."""
+    found = clip.content or (content.read(clip.path) if identify else None)
     spectrum = Spectrum(audio.load(clip.path))
     values = [_computed(features[number], spectrum, clip.path) for number in clip.lacking]
-    if found is not None and content.stamp(clip.path) != found.stamp:
+    if found is not None and content.stamp_of(clip.path) != found.stamp:
         found = None  # the file was changed meanwhile: nobody knows which content these belong to
-    return _Extracted(found, values)
+    return found, values
 
 
 def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
@@ -362,14 +313,3 @@ def _refusal(path: str, error: EmoscopeError) -> AudioError:
     if isinstance(error, FeatureError):
         return AudioError(path, str(error))
     raise error
-
-
-def _delivered(corpus: Corpus, rows: _Rows, rejected: list[AudioError]) -> Extraction:
-    usable = rows.usable
-    if not usable.any():
-        named = "".join(f"\n  {error}" for error in rejected[:MOST_NAMED])
-        more = f"\n  … and {len(rejected) - MOST_NAMED} more" if len(rejected) > MOST_NAMED else ""
-        raise CorpusError(f"not one of {len(usable)} clips can be used:{named}{more}")
-    table = corpus.table[usable] if rejected else corpus.table
-    used = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *rejected])
-    return Extraction(used, rows.tables(table["clip"].tolist()), rejected)

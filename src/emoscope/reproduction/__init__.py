@@ -175,7 +175,7 @@ def reproduce(
     facts = published()
     data = dataset.load(
         source, [*facts["features"], "logmel"], emotions=facts["emotions"],
-        store=Store.default(), jobs=jobs, cluster=cluster,
+        store=Store(), jobs=jobs, cluster=cluster,
     )  # fmt: skip
     if absent := set(facts["emotions"]) - set(data.corpus.table["emotion"]):
         raise CorpusError(f"the published results need clips that are {', '.join(sorted(absent))}")

@@ -273,7 +273,7 @@ def common_rate(corpus: Corpus) -> int:
     for path in corpus.table["path"]:
         try:
             rates.add(audio.rate_of(str(path)))
-        except AudioError:  # the embedded features come without recordings
+        except AudioError:  # the bundled features come without recordings
             rates.add(bundled.RATE if corpus.name == "ravdess" else 0)
         if len(rates) > 1:
             return 0

@@ -1,6 +1,6 @@
-"""Make the embedded RAVDESS features from the recordings.
+"""Make the bundled RAVDESS features from the recordings.
 
-    python scripts/embed_ravdess.py path/to/ravdess
+    python scripts/bundle_ravdess.py path/to/ravdess
 
 Writes ``src/emoscope/data/ravdess.parquet``; a test with the recordings holds it against what the
 extractor gives.
@@ -22,9 +22,7 @@ def main(source: str) -> None:
     if corpus.load(source).name != "ravdess":
         sys.exit(f"{source} is not RAVDESS")
     with progress("extracting features") as tick:
-        data = dataset.load(
-            source, [*DEFAULT, bundled.FRAMES], store=Store.default(), progress=tick
-        )
+        data = dataset.load(source, [*DEFAULT, bundled.FRAMES], store=Store(), progress=tick)
     path = bundled.save(data.corpus, data.features["vector"], data.features["frames"], TARGET)
     print(f"{path}: {len(data.corpus.table)} clips, {path.stat().st_size / 1e6:.1f} MB")
 

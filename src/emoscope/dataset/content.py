@@ -1,0 +1,104 @@
+"""What a recording contains, told by a hash of its bytes, and when a file need not be read for it.
+
+A copy, a rename or another corpus with the same recording has the same key. Hashing reads the whole
+file; to spare that, keys are remembered by a file's path and stamp (size, times, identity on disk).
+A stamp proves that a file is unchanged only if it was already :data:`SETTLED_SECONDS` old when the
+file was read: one that is written twice within the resolution of its clock looks the same both
+times. A stamp from the future, as after a clock was set back, proves nothing either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import stat
+import time
+
+from ..audio import opening
+from ..errors import AudioError
+
+KEY_BYTES = 16
+"""128 bits: among 10 million recordings, two share a key with a probability of 1.5e-25."""
+
+SETTLED_SECONDS = 2.0
+"""The coarsest clock of a file system in use, FAT's."""
+
+MAX_REMOTE = 2**31
+"""Most bytes to read of what a URL names, as many as :mod:`emoscope.audio` fetches: 2 GiB."""
+
+_BLOCK = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+    """What tells one state of a file from another without reading it.
+
+    ``changed`` is when the file last changed, in ns since the epoch; 0 for a remote one, whose
+    stamp is derived from the content and no clock is involved.
+    """
+
+    digest: bytes
+    changed: int
+
+    def settled(self, moment: int) -> bool:
+        """Whether a change after the moment, in ns since the epoch, would give another stamp."""
+        return self.changed + SETTLED_SECONDS * 1e9 < moment
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What a file held when it was read: its key, its stamp, and the moment in ns."""
+
+    key: bytes
+    stamp: Stamp | None
+    read_at: int
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The stamp of a file or URL; None where there is none that could be believed."""
+    local = opening.local_path(path)
+    if local is None:
+        return _remote_stamp(path)
+    try:
+        status = os.stat(local)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    # The change time cannot be set at will, unlike the modification time.
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return Stamp(_digest((status.st_size, *times, status.st_ino, status.st_dev)), max(times))
+
+
+def _remote_stamp(url: str) -> Stamp | None:
+    with contextlib.suppress(Exception):  # each file system has errors of its own
+        system, path = opening.remote(url)
+        about = system.info(path)
+        vouched = [about[k] for k in ("ETag", "etag", "md5Hash", "content_md5") if about.get(k)]
+        return Stamp(_digest((about.get("size"), *map(str, vouched))), 0) if vouched else None
+    return None
+
+
+def _digest(identity: tuple[object, ...]) -> bytes:
+    return hashlib.blake2b(repr(identity).encode(), digest_size=KEY_BYTES).digest()
+
+
+def read(path: str) -> Content | None:
+    """Read a file or URL; None when it cannot be read: why is for the decoder to say."""
+    stamp, moment = stamp_of(path), time.time_ns()
+    digest = hashlib.blake2b(digest_size=KEY_BYTES)
+    try:
+        with opening.open_binary(path, limit=MAX_REMOTE) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except (AudioError, OSError):
+        return None
+    return Content(digest.digest(), stamp, moment)
+
+
+def place(path: str) -> bytes:
+    """A path as the store knows it: short, and telling nothing of whose files they are."""
+    absolute = path if opening.URL.match(path) else os.path.abspath(path)
+    return hashlib.blake2b(os.fsencode(absolute), digest_size=KEY_BYTES).digest()

@@ -1,0 +1,460 @@
+"""Extracted features on disk, so that a second run reads instead of computing.
+
+One SQLite file holds values as little-endian float32, each row with a checksum. They are found by
+what a recording contains (:mod:`emoscope.dataset.content`) and by the feature's specification, so
+neither a changed file nor a changed parameter can be served stale values. Any number of runs on one
+machine share a store, and being killed at any moment costs the values that were not yet written and
+nothing else. A store that cannot be read or written costs no result: the run warns once and computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sqlite3
+import time
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from ..errors import EmoscopeError, FeatureError
+from ..features.base import Feature
+from . import content
+from .content import Content
+
+Values = NDArray[np.float32]
+
+FOLDER_VARIABLE = "EMOSCOPE_STORE"
+LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
+FILE = "features-2.sqlite"
+OLDER = ("features-1", "files-1.sqlite", "lock")
+"""What stores of earlier versions consist of."""
+
+DEFAULT_LIMIT = 20 * 10**9
+"""Bytes. Of the 193 named values, 20 million clips; of a log-mel spectrogram, 200,000."""
+
+EVICT_TO = 0.9
+"""Share of the limit that is left after evicting, so that it is not done again at once."""
+
+FLUSH_SECONDS = 1.0
+"""Most of the work that being killed can cost."""
+
+FLUSH_BYTES = 32 * 2**20
+MAX_VALUES_BYTES = 2**29
+"""Larger values are not stored: SQLite takes 10⁹ bytes at most."""
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another run that is writing."""
+
+ROW_BYTES = 60
+"""About what a row takes beside its values: the key twice, two numbers, their lengths."""
+
+KEYS_PER_QUERY = 500
+VALUE = np.dtype("<f4")
+
+SCHEMA = """
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS features (
+  id INTEGER PRIMARY KEY, identity TEXT UNIQUE, name TEXT, used REAL);
+CREATE TABLE IF NOT EXISTS stored (
+  feature INTEGER, recording BLOB, data BLOB, checksum INTEGER, UNIQUE (feature, recording));
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp BLOB, recording BLOB) WITHOUT ROWID;
+"""
+
+
+class DamagedError(EmoscopeError):
+    """The file is not what SQLite has written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureInfo:
+    """What is stored of one feature with one set of parameters: recordings, and bytes of values."""
+
+    name: str
+    clips: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreInfo:
+    """What a store holds: its folder, its size and limit in bytes, its features."""
+
+    folder: Path
+    bytes: int
+    limit: int
+    features: list[FeatureInfo]
+
+
+class Store:
+    """Features on disk; nothing is made there before the first value is stored.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        By default the environment variable EMOSCOPE_STORE, or else the user's cache folder.
+    limit : int, optional
+        Size in bytes above which what was not used for longest is removed. By default the
+        environment variable EMOSCOPE_STORE_LIMIT, in GB, or else :data:`DEFAULT_LIMIT`.
+
+    Raises
+    ------
+    EmoscopeError
+        When the limit is not a positive number, or the user has no cache folder.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    ) -> None:
+        self.folder = Path(folder or os.environ.get(FOLDER_VARIABLE) or _cache_folder())
+        self.limit = _limit_from_environment() if limit is None else limit
+        if self.limit <= 0:
+            raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
+        self.path = self.folder / FILE
+        self._usable = True
+        self._identities: dict[int, tuple[Feature, str]] = {}  # the feature is kept alive
+        self._values: list[tuple[str, str, bytes, bytes]] = []
+        self._files: list[tuple[bytes, bytes, bytes]] = []
+        self._waiting_bytes = 0
+        self._flushed_at = time.monotonic()
+
+    def holds(self, feature: Feature) -> bool:
+        """Whether there are values of a feature for any recording."""
+        query = "SELECT id FROM features WHERE identity IN"
+        return any(self._rows(query, [self._identity(feature)]))
+
+    def find(self, paths: Sequence[str]) -> list[Content | None]:
+        """What files hold that have not changed since :meth:`remember`; None for all others."""
+        places = [content.place(path) for path in paths]
+        known: dict[bytes, tuple[bytes, bytes]] = {}
+        for rows in self._rows("SELECT path, stamp, recording FROM files WHERE path IN", places):
+            known.update((place, (stamp, key)) for place, stamp, key in rows)
+        contents: list[Content | None] = [None] * len(paths)
+        for index, place in enumerate(places):
+            if place in known:
+                digest, key = known[place]
+                stamp = content.stamp_of(paths[index])
+                if stamp is not None and stamp.digest == digest:
+                    contents[index] = Content(key, stamp, time.time_ns())
+        return contents
+
+    def identify(self, paths: Sequence[str], *, jobs: int | None = None) -> list[Content | None]:
+        """What files hold, reading those that are not known; None for what cannot be read."""
+        contents = self.find(paths)
+        unknown = [index for index, known in enumerate(contents) if known is None]
+        with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
+            read = pool.map(content.read, [paths[index] for index in unknown])
+            for index, found in zip(unknown, read, strict=True):
+                contents[index] = found
+                self.remember(paths[index], found)
+        return contents
+
+    def read(
+        self, feature: Feature, keys: Sequence[bytes]
+    ) -> Iterator[tuple[NDArray[np.intp], Values | list[Values]]]:
+        """Stored values of a feature, a part at a time.
+
+        Yields
+        ------
+        positions : ndarray of intp [shape=(n_found,)]
+            Where in ``keys``; a key may occur there more than once.
+        values : ndarray of float32 [shape=(n_found, n_columns)], or list of (n_frames, n_columns)
+            The values, of a vector feature and of one that gives frames.
+        """
+        identity, shape, damaged = self._identity(feature), (-1, len(feature.columns)), 0
+        seed = zlib.crc32(identity.encode())
+        positions: dict[bytes, list[int]] = {}
+        for position, key in enumerate(keys):
+            positions.setdefault(key, []).append(position)
+        query = (
+            "SELECT recording, data, checksum FROM stored WHERE feature ="
+            " (SELECT id FROM features WHERE identity = ?) AND recording IN"
+        )
+        for rows in self._rows(query, list(positions), identity):
+            whole = [row for row in rows if _is_whole(seed, *row)]
+            damaged += len(rows) - len(whole)
+            found = [(place, data) for key, data, _ in whole for place in positions[key]]
+            places = np.array([place for place, _ in found], dtype=np.intp)
+            if feature.kind == "vector":
+                joined = b"".join(data for _, data in found)
+                yield places, np.frombuffer(joined, VALUE).reshape(shape)
+            else:
+                copies = [np.frombuffer(bytearray(data), VALUE) for _, data in found]
+                yield places, [copy.reshape(shape) for copy in copies]
+        self._note_use(identity)
+        if damaged:
+            self._warn(f"{damaged} values of '{feature.name}' are damaged and computed again")
+
+    def put(self, feature: Feature, key: bytes, values: Values) -> None:
+        """Store a feature of a recording; it is on disk after :meth:`flush`, or a second later."""
+        if self._usable and values.nbytes <= MAX_VALUES_BYTES:
+            data = np.ascontiguousarray(values, dtype=VALUE).tobytes()
+            self._values.append((self._identity(feature), feature.name, key, data))
+            self._waiting_bytes += len(data)
+            self._flush_if_due()
+
+    def remember(self, path: str, read: Content | None) -> None:
+        """Take note of what a file holds, where its stamp can be believed."""
+        if self._usable and read and read.stamp and read.stamp.settled(read.read_at):
+            self._files.append((content.place(path), read.stamp.digest, read.key))
+            self._flush_if_due()
+
+    def _flush_if_due(self) -> None:
+        due = time.monotonic() - self._flushed_at > FLUSH_SECONDS
+        if due or self._waiting_bytes > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything that was put; when that fails, warn and store nothing more."""
+        values, self._values = self._values, []
+        files, self._files = self._files, []
+        self._waiting_bytes, self._flushed_at = 0, time.monotonic()
+        if self._usable and (values or files):
+            with self._or_without():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with self._open(create=True) as database:
+                    with database:
+                        database.execute("BEGIN IMMEDIATE")
+                        _insert(database, values)
+                        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
+                    self._evict(database)
+
+    def _evict(self, database: sqlite3.Connection) -> None:
+        """Keep to the limit: of what was not used for longest, remove the oldest first."""
+        excess = _size(database) - self.limit
+        if excess <= 0:
+            return
+        excess += int((1 - EVICT_TO) * self.limit)
+        removed: list[tuple[int]] = []
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            for row, length in database.execute(
+                "SELECT stored.rowid, LENGTH(data) FROM stored JOIN features"
+                " ON feature = features.id ORDER BY used, stored.rowid"
+            ):
+                removed.append((row,))
+                excess -= length + ROW_BYTES
+                if excess <= 0:
+                    break
+            database.executemany("DELETE FROM stored WHERE rowid = ?", removed)
+        database.executescript("PRAGMA incremental_vacuum")
+
+    def _note_use(self, identity: str) -> None:
+        """Note that a feature was used, unless that has to wait or may not be written."""
+        with contextlib.suppress(sqlite3.Error), self._open() as database:
+            database.execute("PRAGMA busy_timeout = 0")
+            query = "UPDATE features SET used = ?1 WHERE identity = ?2 AND used < ?1 - 60"
+            database.execute(query, (time.time(), identity))
+
+    def info(self) -> StoreInfo:
+        """What the store holds."""
+        rows: list[Any] = []
+        with self._maintaining() as database:
+            if database is not None:
+                rows = database.execute(
+                    "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
+                    " ON feature = features.id GROUP BY feature ORDER BY name, feature"
+                ).fetchall()
+        features = [FeatureInfo(*row) for row in rows]
+        return StoreInfo(self.folder, self._bytes_on_disk(), self.limit, features)
+
+    def verify(self, *, remove: bool = False) -> list[tuple[str, str]]:
+        """Compare every row with its checksum, and remove what is damaged if that is asked for.
+
+        Returns
+        -------
+        list of (str, str)
+            What is damaged, and how.
+        """
+        damaged: dict[int, str] = {}
+        try:
+            with self._maintaining() as database:
+                if database is None:
+                    return []
+                (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+                if state != "ok":
+                    raise sqlite3.DatabaseError(state)
+                for row, identity, name, *stored in database.execute(
+                    "SELECT stored.rowid, identity, name, recording, data, checksum"
+                    " FROM stored LEFT JOIN features ON feature = features.id"
+                ):
+                    if not _is_whole(zlib.crc32(str(identity).encode()), *stored):
+                        damaged[row] = f"row {row} ({name}) is not what its checksum says"
+                if remove:
+                    query = "DELETE FROM stored WHERE rowid = ?"
+                    database.executemany(query, [(row,) for row in damaged])
+        except DamagedError as error:
+            if remove:
+                self._discard()
+            return [(str(self.path), str(error))]
+        return [(str(self.path), reason) for reason in damaged.values()]
+
+    def clear(self, names: Sequence[str] | None = None) -> int:
+        """Remove the features of these names, or everything, and what an earlier version has left.
+
+        Returns
+        -------
+        int
+            Bytes that were removed.
+        """
+        before = self._bytes_on_disk()
+        try:
+            with self._maintaining() as database:
+                if database is not None:
+                    _delete(database, names)
+        except DamagedError:
+            if names is not None:
+                raise
+            self._discard()
+        for path in (self.folder / name for name in OLDER) if names is None else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return before - self._bytes_on_disk()
+
+    def _discard(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    def _bytes_on_disk(self) -> int:
+        roots = [self.folder / name for name in OLDER]
+        paths = [self.path, Path(f"{self.path}-wal"), *roots]
+        paths += [path for root in roots for path in root.rglob("*")]
+        return sum(path.stat().st_size for path in paths if path.is_file())
+
+    def _identity(self, feature: Feature) -> str:
+        # Found by identity first, for making a specification may read model files.
+        if id(feature) not in self._identities:
+            try:
+                identity = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
+            except (TypeError, ValueError) as error:
+                raise FeatureError(
+                    f"the specification of '{feature.name}' cannot be stored: {error}"
+                ) from error
+            self._identities[id(feature)] = feature, identity
+        return self._identities[id(feature)][1]
+
+    @contextlib.contextmanager
+    def _open(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        mode = "rwc" if create else "rw"
+        if not create and not os.access(self.folder, os.W_OK):
+            mode = "ro&immutable=1"  # else SQLite makes files beside it even to read
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        with contextlib.closing(
+            sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as database:
+            if create:
+                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                with contextlib.suppress(sqlite3.OperationalError):  # another run is at it
+                    database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(SCHEMA)
+            yield database
+
+    def _rows(self, query: str, keys: Sequence[Any], *first: str) -> Iterator[list[Any]]:
+        """Answers of a query that ends in IN, some keys at a time; none where it cannot be read."""
+        if not self._usable or not os.path.exists(self.path):
+            return
+        with self._or_without(), self._open() as database:
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                batch = keys[start : start + KEYS_PER_QUERY]
+                marks = ",".join("?" * len(batch))
+                yield database.execute(f"{query} ({marks})", (*first, *batch)).fetchall()
+
+    @contextlib.contextmanager
+    def _or_without(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            self._usable = False
+            self._warn(f"{error}; the run goes on without storing features")
+
+    @contextlib.contextmanager
+    def _maintaining(self) -> Iterator[sqlite3.Connection | None]:
+        """The database, or None where there is none; what fails is an error here."""
+        if not os.path.exists(self.path):
+            yield None
+            return
+        try:
+            with self._open() as database:
+                yield database
+        except sqlite3.OperationalError as error:
+            raise EmoscopeError(f"{self.path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(f"{error}; emoscope store clear removes {self.path}") from error
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.path}: {text}", RuntimeWarning, stacklevel=4)
+
+
+def _insert(database: sqlite3.Connection, values: Sequence[tuple[str, str, bytes, bytes]]) -> None:
+    known: dict[str, tuple[int, int]] = {}  # number of the feature, seed of its checksums
+    for identity, name in {(identity, name) for identity, name, _, _ in values}:
+        database.execute(
+            "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
+            " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
+            (identity, name, time.time()),
+        )
+        query = "SELECT id FROM features WHERE identity = ?"
+        (number,) = database.execute(query, (identity,)).fetchone()
+        known[identity] = number, zlib.crc32(identity.encode())
+    rows = [
+        (known[identity][0], key, data, _checksum(known[identity][1], key, data))
+        for identity, _, key, data in values
+    ]
+    database.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?)", rows)
+
+
+def _delete(database: sqlite3.Connection, names: Sequence[str] | None) -> None:
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if names is None:
+            for table in ("stored", "features", "files"):
+                database.execute(f"DELETE FROM {table}")
+        else:
+            chosen = f"SELECT id FROM features WHERE name IN ({','.join('?' * len(names))})"
+            database.execute(f"DELETE FROM stored WHERE feature IN ({chosen})", names)
+            database.execute(f"DELETE FROM features WHERE id IN ({chosen})", names)
+    database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _size(database: sqlite3.Connection) -> int:
+    """Bytes in use; pages that became free are used again."""
+    names = ("page_count", "freelist_count", "page_size")
+    count, free, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((count - free) * size)
+
+
+def _checksum(seed: int, key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key, seed))
+
+
+def _is_whole(seed: int, key: Any, data: Any, checksum: Any) -> bool:
+    """Whether a row is what was written; of a damaged one even the types may differ."""
+    are_bytes = isinstance(key, bytes) and isinstance(data, bytes)
+    return are_bytes and _checksum(seed, key, data) == checksum
+
+
+def _cache_folder() -> str:
+    try:
+        return platformdirs.user_cache_dir("emoscope", False)
+    except RuntimeError:
+        raise EmoscopeError(
+            f"this user has no home; set {FOLDER_VARIABLE} to a folder for extracted features"
+        ) from None
+
+
+def _limit_from_environment() -> int:
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return DEFAULT_LIMIT
+    try:
+        return int(float(text) * 10**9)
+    except (ValueError, OverflowError):
+        raise EmoscopeError(f"{LIMIT_VARIABLE}={text} is not a number of GB") from None
