@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from .. import corpora
-from ..corpora.base import Row, list_audio
+from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
 from ..corpus import audformat, rows
 from ..corpus.rows import ALIASES, split_in
@@ -64,13 +64,7 @@ def read(
     *,
     audio: str | os.PathLike[str] | None = None,
 ) -> list[Split]:
-    """Read the splits of a source; the parameters are those of :func:`emoscope.audit.audit`.
-
-    Raises
-    ------
-    CorpusError
-        When the source cannot be read or does not say what trains and what tests.
-    """
+    """Read the splits of a source; parameters and errors are those of :func:`emoscope.audit.audit`."""
     path = Path(source)
     if not path.exists():
         raise CorpusError(f"{path}: no such file or folder")
@@ -215,10 +209,10 @@ class _Recordings:
         """The recording at that path or of that name; empty when none or several fit alike."""
         if path and Path(path).is_file():
             return path
-        wanted = PurePath(name)
-        same = self.by_stem.get(wanted.stem) or self.by_stem.get(wanted.name) or []
+        listed = PurePath(name)
+        same = self.by_stem.get(listed.stem) or self.by_stem.get(listed.name) or []
         if len(same) > 1:
-            same = [p for p in same if p.parts[-2:-1] == wanted.parts[-2:-1]]
+            same = [path for path in same if path.parent.name == listed.parent.name]
         return str(same[0]) if len(same) == 1 else ""
 
 
@@ -230,10 +224,12 @@ def _completed(clips: pd.DataFrame, recordings: _Recordings) -> pd.DataFrame:
     for column in ("start", "end"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
     names = [path or clip for path, clip in zip(table["path"], table["clip"], strict=True)]
-    told = _told_by_names([PurePath(name) for name in names])
-    for column in ("clip", "speaker", "emotion", "text") if told else ():
-        pairs = zip(table[column], told, strict=True)
-        table[column] = _texts(value or row.get(column, "") for value, row in pairs)
+    paths = [PurePath(name) for name in names]
+    _, rows_of = corpora.recognise(set(paths))
+    if 2 * len(rows_of) > len(set(paths)):  # else the names are not those of a known corpus
+        for column in ("clip", "speaker", "emotion", "text"):
+            told = (rows_of.get(path, {}).get(column, "") for path in paths)
+            table[column] = _texts(v or new for v, new in zip(table[column], told, strict=True))
     table["emotion"] = _texts(canonical(label) or label for label in table["emotion"])
     table["identity"] = table["clip"]
     table["clip"] = table["clip"].where(table["clip"] != "", table["path"])
@@ -250,14 +246,3 @@ def _completed(clips: pd.DataFrame, recordings: _Recordings) -> pd.DataFrame:
 def _texts(values: Iterable[str]) -> pd.Series[str]:
     """A column of Python's text: names of files may hold what Arrow's cannot."""
     return pd.Series(list(values), dtype=object)
-
-
-def _told_by_names(paths: Sequence[PurePath]) -> list[Row]:
-    """What the known corpus says whose rule most of the names follow; empty when none fits."""
-    best: list[Row] = []
-    n_best = len(paths) // 2
-    for info in corpora.registry.members().values():
-        told = [info.row(path) or {} for path in paths]
-        if (n_told := sum(map(bool, told))) > n_best:
-            best, n_best = told, n_told
-    return best

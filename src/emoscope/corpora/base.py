@@ -48,10 +48,8 @@ class CorpusInfo:
 
     Attributes
     ----------
-    name : str
-        Public name, e.g. ``"ravdess"``.
-    title, licence, citation, homepage : str
-        What a user must know and cite.
+    name, title, licence, citation, homepage : str
+        Its public name, e.g. ``"ravdess"``, and what a user must know and cite.
     label_map : mapping of str to str
         The corpus's own label → common emotion name.
     parse : callable
@@ -91,12 +89,12 @@ class CorpusInfo:
         clip = {"clip": path.stem, "path": str(path), "emotion": emotion, "corpus": self.name}
         return {**clip, **parsed}
 
-    def rows(self, paths: Iterable[Path]) -> dict[Path, Row]:
+    def rows(self, paths: Iterable[PurePath]) -> dict[PurePath, Row]:
         """The row of each path that is a clip of this corpus; see :meth:`row`."""
         parsed = ((path, self.row(path)) for path in paths)
         return {path: row for path, row in parsed if row is not None}
 
-    def table(self, root: Path, rows: Mapping[Path, Row]) -> pd.DataFrame:
+    def table(self, root: Path, rows: Mapping[PurePath, Row]) -> pd.DataFrame:
         """The table of the clips below `root`, sorted by clip.
 
         Of several copies of one clip, as in the archives on Kaggle, the one nearest to `root`

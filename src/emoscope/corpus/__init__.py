@@ -124,8 +124,8 @@ class Corpus:
         """
         keep = pd.Series(True, index=self.table.index)
         if emotions is not None:
-            wanted = [canonical(emotion) or emotion for emotion in emotions]
-            for emotion in wanted:
+            chosen = [canonical(emotion) or emotion for emotion in emotions]
+            for emotion in chosen:
                 if emotion not in EMOTIONS:
                     raise UnknownNameError("emotion", emotion, EMOTIONS)
                 if emotion not in self.emotions:
@@ -133,7 +133,7 @@ class Corpus:
                         f"corpus '{self.name}' has no clip of '{emotion}'; "
                         f"it has {', '.join(self.emotions)}"
                     )
-            keep &= self.table["emotion"].isin(wanted)
+            keep &= self.table["emotion"].isin(chosen)
         for column, value in columns.items():
             if column not in self.table:
                 raise UnknownNameError("column", column, [str(c) for c in self.table])
@@ -222,12 +222,9 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
     if not paths:
         why = f" ({rejected[0]})" if rejected else ""
         raise CorpusError(f"{root}: no audio file in this folder{why}. {_LAYOUTS}")
-    known = corpora.registry.members()
-    parsed = {name: info.rows(paths) for name, info in known.items()}
-    name, clips = max(parsed.items(), key=lambda item: len(item[1]))
+    info, clips = corpora.recognise(paths)
     by_emotion = folders.scan(root, paths, labels)
     if len(clips) >= max(1, len(by_emotion)):
-        info = known[name]
         table = info.table(root, clips)
         rejected += _refused(paths, table, info, clips)
         return Corpus(info.name, table, info.licence, info.citation, rejected)
@@ -243,7 +240,7 @@ def _refused(
     paths: Iterable[Path],
     table: pd.DataFrame,
     info: CorpusInfo | None,
-    parsed: Mapping[Path, Row],
+    parsed: Mapping[PurePath, Row],
 ) -> list[AudioError]:
     """A reason for every file that is not in the table."""
     used = set(table["path"])

@@ -23,27 +23,17 @@ from .tables import RawRow
 
 HEADER = "db.yaml"
 
-MAX_HEADER = 2**21
-"""Largest header in bytes: 2 MiB, some ten thousand speakers."""
-
-MAX_NODES = 200_000
-"""Most values in a header, each counted as often as it is referred to."""
+MAX_HEADER = 2**21  # bytes: 2 MiB, some ten thousand speakers
+MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
 
 
 @dataclasses.dataclass(frozen=True)
 class Database:
-    """What a database says.
+    """What a database says: name and licence as in its header, and one row per file with an emotion.
 
-    Attributes
-    ----------
-    name, licence : str
-        As the header states them.
-    rows : list of dict
-        One per file that has an emotion: ``file``, ``emotion``, the other columns of all tables of
-        whole files, what is known of the speaker, and ``split`` where tables have one. A file that
-        one table lists twice, or that is in two splits, has a row for each.
-    doubts : list of AudioError
-        Tables that say another emotion or speaker than the tables before them, which are believed.
+    A row has the columns of all tables of whole files, what is known of the speaker, and ``split``
+    where tables have one. A file that one table lists twice, or that is in two splits, has a row for
+    each. ``doubts`` are tables that contradict the tables before them, which are believed.
     """
 
     name: str

@@ -27,15 +27,11 @@ RawRow: TypeAlias = dict[str, object]
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
-MAX_BYTES = 2**29
-"""Largest file in bytes, unpacked: 512 MiB, some millions of clips."""
-
-MAX_ROWS = 10_000_000
-"""Most clips, as many as one process can hold with their features."""
-
+MAX_BYTES = 2**29  # of a file, unpacked: 512 MiB, some millions of clips
+MAX_ROWS = 10_000_000  # as many clips as one process can hold with their features
+#: Rows that a byte of a Parquet file may stand for. Numbered file names pack into a tenth of a byte
+#: each at best, 20 million rows of nothing into 80 kB.
 ROWS_PER_BYTE = 20
-"""Rows that a byte of a Parquet file may stand for. Numbered file names pack into a tenth of a byte
-each at best, 20 million rows of nothing into 80 kB."""
 
 _BATCH = 2**10  # rows of a Parquet file decoded at a time
 _NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column of a nameless index

@@ -77,8 +77,8 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
 def _make_free(corpus: Corpus, folder: Path) -> None:
     """Let a folder describe no other recordings than it will hold, whenever the writing breaks off."""
     root = folder.resolve()
-    there = [folder / name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
-    if not there or any(_lies_in(root, path) for path in corpus.table["path"]):
+    old_files = [folder / name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
+    if not old_files or any(_lies_in(root, path) for path in corpus.table["path"]):
         return
     try:
         old = load(folder)
@@ -87,8 +87,10 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
     except EmoscopeError:
         same = False
     if not same:
-        raise CorpusError(f"{folder}: holds another corpus ({there[0].name}); choose a new folder")
-    for path in there:
+        raise CorpusError(
+            f"{folder}: holds another corpus ({old_files[0].name}); choose a new folder"
+        )
+    for path in old_files:
         try:
             path.unlink()
         except OSError as error:
@@ -161,19 +163,19 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     """The clips with recordings that lie in `folder`; those from elsewhere are placed there."""
     root = folder.resolve()
     listed = corpus.table["path"]
-    there: dict[str, str | None] = {p: p if _lies_in(root, p) else None for p in listed}
-    names = {Path(os.path.realpath(p)).name.casefold() for p in there.values() if p}
+    placed: dict[str, str | None] = {p: p if _lies_in(root, p) else None for p in listed}
+    names = {Path(os.path.realpath(p)).name.casefold() for p in placed.values() if p}
     # Links in the folder that lead elsewhere are read until they are placed.
     names |= {Path(p).name.casefold() for p in listed if _lies_in(root, os.path.dirname(p) or ".")}
     refused: dict[str, AudioError] = {}
     for clip, path in zip(corpus.table["clip"], listed, strict=True):
-        if there[path] is None and path not in refused:
+        if placed[path] is None and path not in refused:
             name = _free_name(_safe(str(clip)), Path(path).suffix, names)
             try:
-                there[path] = str(_placed(path, root / AUDIO / name))
+                placed[path] = str(_placed(path, root / AUDIO / name))
             except AudioError as error:
                 refused[path] = error
-    table = corpus.table.assign(path=[there[path] for path in listed]).dropna(subset="path")
+    table = corpus.table.assign(path=[placed[path] for path in listed]).dropna(subset="path")
     if table.empty:
         first = next(iter(refused.values()))
         raise CorpusError(f"{folder}: no recording could be put there: {first}")
