@@ -125,5 +125,7 @@ def encodable(name: str) -> str:
 
 def printable(name: str) -> str:
     """A file name that anything can show: bytes that are not UTF-8, and controls, are escaped."""
+    if name.isprintable():
+        return name
     shown = encodable(name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

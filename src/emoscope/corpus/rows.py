@@ -14,6 +14,7 @@ the source has them, ``label`` as written; further columns are kept under their 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -131,27 +132,18 @@ def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
 
 def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Row:
     """A row with one name for each column and every value as text."""
-    keys = {key.strip().lower(): key for key in raw}
-    row: Row = {}
-    used: set[str] = set()
-    for column, names in ALIASES.items():
-        name = next((name for name in names if name in keys), None)
-        if name is not None:
-            used.add(keys[name])
-            if column == "file" and isinstance(raw[keys[name]], dict | bytes):
-                raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
-            row[column] = _text(raw[keys[name]])
+    known, further = _columns(tuple(raw))
     for column in needed:
-        if column not in row:
+        if column not in known:
             raise CorpusError(
                 f"{path}: no column of {_NEEDED[column]}; it may be called "
                 f"{', '.join(ALIASES[column])}. "
                 f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}"
             )
-    for key, value in raw.items():
-        name = printable(key.strip().lower())
-        if name and key not in used and name not in COLUMNS and name not in row:
-            row[name] = printable(_text(value))
+    if isinstance(raw[known["file"]], dict | bytes):
+        raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
+    row = {column: _text(raw[key]) for column, key in known.items()}
+    row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     if "split" in row:
         row["split"] = SPLITS.get(row["split"].lower(), row["split"])
     if "gender" in row:
@@ -160,6 +152,20 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
         if column in row:
             row[column] = printable(row[column])
     return row
+
+
+@functools.lru_cache
+def _columns(keys: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The keys of rows by the columns of :data:`ALIASES` that they are, and the others by name."""
+    by_name = {key.strip().lower(): key for key in keys}
+    first = {c: next((n for n in names if n in by_name), None) for c, names in ALIASES.items()}
+    known = {column: by_name[name] for column, name in first.items() if name is not None}
+    further = {
+        printable(name): key
+        for name, key in by_name.items()
+        if name and key not in known.values() and printable(name) not in {*COLUMNS, *known}
+    }
+    return known, further
 
 
 def split_in(name: str) -> str:
