@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
     assert card.uncertain.coverage == pytest.approx(0.8, abs=0.01)
     for run in card.results:
         assert run.corpus and run.protocol and 0 < run.uar_low < run.uar < run.uar_high
+
+
+def test_cards_are_kept_whole(shipped: ModelFile) -> None:
+    with zipfile.ZipFile(shipped.path) as archive:
+        assert json.loads(archive.read("card.json")) == json.loads(shipped.card.to_json())
 
 
 def test_licences() -> None:

@@ -1,8 +1,8 @@
 """The card of a trained model: what it takes, what it says, how sure, and where it comes from.
 
-A card is JSON inside the ``.emoscope`` file. :meth:`Card.from_json` checks every value, because the
-file may come from anybody; what it returns can be relied on. The types of the fields below say what
-is allowed. Arrays are stored as base64 of little-endian float32 with their shape.
+A card is JSON inside the ``.emoscope`` file, with arrays as base64 of little-endian float32.
+:meth:`Card.from_json` checks every value, because the file may come from anybody; the types of the
+fields say what is allowed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import base64
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -79,28 +78,21 @@ class Input:
     longest: Annotated[float, Meta(ge=0.1, le=3600.0)] = 30.0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise _bad("kind", "samples, features or frames", self.kind)
-        lowest, highest = (4_000, 192_000) if self.kind == "samples" else (MIN_RATE, MAX_RATE)
-        unknown = self.kind != "samples" and self.rate == 0
-        if not (lowest <= self.rate <= highest or unknown):
-            raise _bad("rate", f"{lowest} to {highest} Hz", self.rate)
-        if self.kind != "samples" and not self.width:
-            raise _bad("width", "at least 1", self.width)
+        _require(self.kind in KINDS, "kind", "samples, features or frames", self.kind)
+        takes_samples = self.kind == "samples"
+        lowest, highest = (4_000, 192_000) if takes_samples else (MIN_RATE, MAX_RATE)
+        known = takes_samples or self.rate != 0
+        fits = lowest <= self.rate <= highest or not known
+        _require(fits, "rate", f"{lowest} to {highest} Hz", self.rate)
+        _require(takes_samples or self.width > 0, "width", "at least 1", self.width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uncertain:
     """When a label should not be relied on: confidence below :attr:`threshold`.
 
-    Attributes
-    ----------
-    threshold : float
-        Smallest confidence (largest probability) of a label that counts as certain.
-    coverage : float
-        Share of the clips of unseen training speakers that were certain.
-    risk : float
-        Share of those that were wrong all the same.
+    ``coverage`` is the share of the clips of unseen training speakers that were certain, ``risk`` the
+    share of those that were wrong all the same.
     """
 
     threshold: Share
@@ -139,14 +131,14 @@ class OutOfDomainDetector:
     threshold: Annotated[float, Meta(ge=1e-6, le=1e30)]
 
     def __post_init__(self) -> None:
-        _check_shape("mean", self.mean, None)
-        _check_shape("components", self.components, None, len(self.mean))
-        _check_shape("variances", self.variances, len(self.components))
-        if not (self.variances > 0).all():
-            raise ModelError("variances are not all positive")
+        rank, width = len(self.components), len(self.mean)
+        _require_shape("mean", self.mean, (width,))
+        _require_shape("components", self.components, (rank, width))
+        _require_shape("variances", self.variances, (rank,))
+        _require(bool((self.variances > 0).all()), "variances", "positive", self.variances)
 
     def distance(self, embeddings: Array) -> Array:
-        """Mahalanobis distance of recordings from the training data, for any width alike.
+        """Mahalanobis distance from the training data, divided by the root of the width.
 
         Parameters
         ----------
@@ -155,8 +147,7 @@ class OutOfDomainDetector:
         Returns
         -------
         ndarray of float32, shape (n_clips,)
-            Divided by the square root of the width: at least 0, around 1 for data like the training
-            data.
+            At least 0; around 1 for data like the training data.
         """
         centred = np.asarray(embeddings, dtype=np.float64) - self.mean
         along = centred @ self.components.T.astype(np.float64)
@@ -197,8 +188,8 @@ class Training:
     recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len({corpus.name for corpus in self.corpora}) < len(self.corpora):
-            raise ModelError("corpora: one has the name of another one")
+        names = [corpus.name for corpus in self.corpora]
+        _require(len(set(names)) == len(names), "corpora", "of different names", names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,7 +208,7 @@ class Measurement:
     @classmethod
     def of(cls, **figures: Any) -> Measurement:
         """The figures in their fields, those of any other name among :attr:`others`."""
-        return cls(**_apart(figures, _MEASURED, "others"))
+        return cls(**_split(figures, _MEASURED, "others"))
 
 
 _MEASURED = {field.name for field in dataclasses.fields(Measurement)} - {"others"}
@@ -259,27 +250,27 @@ class Card:
     uncertain: Uncertain
     domain: OutOfDomainDetector | None = None
     adapted: AdaptedHead | None = None
-    training: Training = Training()
+    training: Training = dataclasses.field(default_factory=Training)
     results: tuple[Measurement, ...] = ()
     licence: Text = ""
     notices: tuple[Text, ...] = ()
     emoscope: Text = ""
 
     def __post_init__(self) -> None:
-        if not _is_visible(self.name) or set(self.name) & NOT_IN_NAMES or self.name[0] == ".":
-            allowed = f"1 to {MAX_NAME} visible characters without '/', '\\' and ':'"
-            raise _bad("name", f"{allowed} and not beginning with '.'", self.name)
-        n_emotions = len(self.emotions)
-        if not 2 <= n_emotions <= MAX_EMOTIONS or len(set(self.emotions)) < n_emotions:
-            raise _bad("emotions", f"2 to {MAX_EMOTIONS} different names", self.emotions)
-        if not all(map(_is_visible, self.emotions)):
-            raise _bad("emotions", f"names of 1 to {MAX_NAME} visible characters", self.emotions)
+        visible = f"1 to {MAX_NAME} visible characters"
+        names_a_file = _is_visible(self.name) and not set(self.name) & NOT_IN_NAMES
+        allowed = f"{visible} without '/', '\\' and ':' and not beginning with '.'"
+        _require(names_a_file and self.name[0] != ".", "name", allowed, self.name)
+        n_emotions, width = len(self.emotions), self.embedding_width
+        different = 2 <= len(set(self.emotions)) == n_emotions <= MAX_EMOTIONS
+        _require(different, "emotions", f"2 to {MAX_EMOTIONS} different names", self.emotions)
+        shown = all(map(_is_visible, self.emotions))
+        _require(shown, "emotions", f"names of {visible}", self.emotions)
         if self.domain is not None:
-            _check_shape("domain.mean", self.domain.mean, self.embedding_width)
+            _require_shape("domain.mean", self.domain.mean, (width,))
         if self.adapted is not None:
-            width = self.embedding_width
-            _check_shape("adapted.weights", self.adapted.weights, width, n_emotions)
-            _check_shape("adapted.bias", self.adapted.bias, n_emotions)
+            _require_shape("adapted.weights", self.adapted.weights, (width, n_emotions))
+            _require_shape("adapted.bias", self.adapted.bias, (n_emotions,))
 
     @property
     def speakers(self) -> dict[str, set[str]]:
@@ -292,9 +283,9 @@ class Card:
         if self.input.preprocess is not None:
             values["input"]["preprocess"] = self.input.preprocess.spec
         training = values["training"]
-        corpora = [_without_none(corpus) for corpus in training["corpora"]]
-        values["training"] = {"corpora": corpora, **training["recipe"]}
-        values["results"] = [_without_none(run) | run.pop("others") for run in values["results"]]
+        training["corpora"] = [_joined(corpus) for corpus in training["corpora"]]
+        values["training"] = _joined(training, "recipe")
+        values["results"] = [_joined(run, "others") for run in values["results"]]
         values = {"format": FORMAT, **values}
         return json.dumps(values, indent=1, ensure_ascii=False, default=_encoded)
 
@@ -330,20 +321,13 @@ def _is_visible(text: str) -> bool:
     return bool(text.strip()) and len(text) <= MAX_NAME and text.isprintable()
 
 
-def _bad(name: str, allowed: str, given: object) -> ModelError:
-    return ModelError(f"{name} should be {allowed}; found {repr(given)[:80]}")
+def _require(holds: bool, name: str, allowed: str, given: object) -> None:
+    if not holds:
+        raise ModelError(f"{name} should be {allowed}; found {repr(given)[:80]}")
 
 
-def _check_shape(name: str, array: Array, *shape: int | None) -> None:
-    """Raise unless an array has a shape; None stands for any length."""
-    if array.ndim != len(shape) or any(
-        length not in (None, found) for length, found in zip(shape, array.shape, strict=True)
-    ):
-        raise ModelError(f"{name} should be an array of shape {shape}; found {array.shape}")
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
+def _require_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    _require(array.shape == shape, name, f"an array of shape {shape}", array.shape)
 
 
 def _gathered(values: dict[str, Any]) -> dict[str, Any]:
@@ -357,17 +341,24 @@ def _gathered(values: dict[str, Any]) -> dict[str, Any]:
             raise ModelError(f"{error} - at `$.input.preprocess`") from error
         values["input"] = {**given, "preprocess": preprocess}
     if isinstance(training := values.get("training"), dict):
-        values["training"] = _apart(training, ["corpora"], "recipe")
+        values["training"] = _split(training, {"corpora"}, "recipe")
     if isinstance(results := values.get("results"), list):
         values["results"] = [
-            _apart(run, _MEASURED, "others") if isinstance(run, dict) else run for run in results
+            _split(run, _MEASURED, "others") if isinstance(run, dict) else run for run in results
         ]
     return values
 
 
-def _apart(values: dict[str, Any], known: Iterable[str], rest: str) -> dict[str, Any]:
+def _split(values: dict[str, Any], known: set[str], rest: str) -> dict[str, Any]:
+    """The known values, and all others together under the key `rest`."""
     others = {key: value for key, value in values.items() if key not in known}
-    return {**{key: values[key] for key in known if key in values}, rest: others}
+    return {key: value for key, value in values.items() if key in known} | {rest: others}
+
+
+def _joined(values: dict[str, Any], rest: str = "") -> dict[str, Any]:
+    """The reverse of :func:`_split`, without what is None."""
+    others = values.pop(rest, {})
+    return {**{key: value for key, value in values.items() if value is not None}, **others}
 
 
 @dataclasses.dataclass(frozen=True)

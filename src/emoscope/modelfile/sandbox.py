@@ -3,14 +3,13 @@
 A checked graph can still ask for all memory, compute for hours or crash onnxruntime. A foreign
 graph therefore runs in child processes with limits of memory and time, which stay alive from call
 to call; one that dies or hangs costs its call alone, and the next call starts another. Several
-threads get a child each, at most one for every core. Children end with their parent: their standard
-input ends.
+threads get a child each, at most one for every core. Children end when their standard input does,
+so with their parent.
 
-Parent and child exchange messages over the child's standard input and output: a length of eight
-bytes and as many bytes. The parent sends the settings (JSON) and the graph, then one array per
-call. A reply is one message that begins with ``OK`` or ``FAILED`` and, after ``OK`` to an array, one
-message for each output. An array is its number of dimensions (1 byte), its shape (8 bytes each) and
-its values as little-endian float32. Nothing is unpickled on either side.
+A message is its length (8 bytes) and as many bytes. The parent sends settings (JSON) and the graph,
+then the input of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED``
+and the reason. An array is its number of dimensions (1 byte), its shape (8 bytes each) and its
+values as little-endian float32. Nothing is unpickled on either side.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import queue
 import signal
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,23 +121,24 @@ class TrustedGraph:
 
 
 def _check_signature(session: onnxruntime.InferenceSession, promise: Promise) -> None:
+    promised = {
+        promise.kind: (3 if promise.kind == "frames" else 2, promise.width),
+        "logits": (2, promise.n_emotions),
+        "embedding": (2, promise.embedding_width),
+    }
     inputs = session.get_inputs()
-    if [i.name for i in inputs] != [promise.kind] or inputs[0].type != "tensor(float)":
-        taken = ", ".join(f"{i.name}: {i.type}" for i in inputs)
-        raise ModelError(f"the graph takes ({taken}); the card promises '{promise.kind}'")
-    shape = inputs[0].shape
-    rank = 3 if promise.kind == "frames" else 2
-    if len(shape) != rank or (promise.width and shape[-1] not in (promise.width, None)):
-        raise ModelError(f"the graph's input has shape {shape}; that is not what the card promises")
-    outputs = {output.name: output for output in session.get_outputs()}
-    if set(outputs) != set(OUTPUTS):
-        raise ModelError(f"the graph gives {sorted(outputs)}; it should give {list(OUTPUTS)}")
-    for name, width in zip(OUTPUTS, (promise.n_emotions, promise.embedding_width), strict=True):
-        output = outputs[name]
-        if output.type != "tensor(float)" or len(output.shape) != 2:
-            raise ModelError(f"the graph's '{name}' is {output.type} of shape {output.shape}")
-        if isinstance(output.shape[1], int) and output.shape[1] != width:
-            raise ModelError(f"the graph's '{name}' has {output.shape[1]} columns; card: {width}")
+    names = [value.name for value in (*inputs, *session.get_outputs())]
+    if len(inputs) != 1 or inputs[0].name != promise.kind or set(names) != set(promised):
+        raise ModelError(f"the graph takes and gives {names}; the card promises {[*promised]}")
+    for value in (*inputs, *session.get_outputs()):
+        rank, width = promised[value.name]
+        columns = value.shape[-1] if len(value.shape) == rank else None
+        wrong = width and isinstance(columns, int) and columns != width
+        if value.type != "tensor(float)" or len(value.shape) != rank or wrong:
+            raise ModelError(
+                f"the graph's '{value.name}' is {value.type} of shape {value.shape}; the card "
+                f"promises floats of {rank} dimensions" + f", {width} columns" * bool(width)
+            )
 
 
 class ForeignGraph:
@@ -157,11 +158,11 @@ class ForeignGraph:
             "cpu_seconds": MAX_SECONDS * (threads or _cores()),
             "memory": MAX_MEMORY,
         }
-        self._start = (json.dumps(settings).encode(), content)
+        self._first_messages = (json.dumps(settings).encode(), content)
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._slots = threading.BoundedSemaphore(_cores())
         weakref.finalize(self, _stop_all, self._idle)
-        self._idle.put(self._started())
+        self._idle.put(self._start())
 
     def run(self, array: Array) -> tuple[Array, Array]:
         """Logits and embedding, computed by a child that is free."""
@@ -169,18 +170,22 @@ class ForeignGraph:
             try:
                 child = self._idle.get_nowait()
             except queue.Empty:
-                child = self._started()
+                child = self._start()
             try:
-                logits, embedding = child.ask(_pack(array), replies=len(OUTPUTS))
-                return _unpack(logits), _unpack(embedding)
+                logits, embedding = _unpack(child.ask(_pack(array)))
+            except (ValueError, struct.error, OverflowError) as error:
+                if isinstance(error, ModelError):
+                    raise
+                raise ModelError("it gave no arrays of numbers") from error
             finally:
                 if child.alive:
                     self._idle.put(child)
+        return logits, embedding
 
-    def _started(self) -> _Child:
+    def _start(self) -> _Child:
         child = _Child()
         try:
-            child.ask(*self._start, replies=1)
+            child.ask(*self._first_messages)
         except ModelError:
             child.stop()
             raise
@@ -202,58 +207,54 @@ class _Child:
             env={**os.environ, **small},
         )
 
-    def ask(self, *messages: bytes, replies: int) -> list[bytes]:
-        """Send messages; give the `replies`, which must come in time."""
+    def ask(self, *messages: bytes) -> bytes:
+        """Send messages; give the reply, which must come in time."""
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None and answers is not None
         expired = threading.Event()
-        timer = threading.Timer(MAX_SECONDS, self._expire, (expired,))
+
+        def expire() -> None:
+            expired.set()
+            self._process.kill()
+
+        timer = threading.Timer(MAX_SECONDS, expire)
         timer.daemon = True
         timer.start()
         try:
             for message in messages:
                 write_message(requests, message)
-            reply = read_message(answers)
-            if reply[:1] == FAILED:
-                raise ModelError(reply[1:1000].decode("utf-8", "replace"))
-            return [reply[1:], *(read_message(answers) for _ in range(replies - 1))]
+            reply = read_message(answers, MAX_REPLY)
         except (OSError, EOFError) as error:
-            reason = self._how_it_ended()
-            if expired.is_set():
-                reason = f"it was not done after {MAX_SECONDS:g} s"
+            how = self._how_it_ended()
+            reason = f"it was not done after {MAX_SECONDS:g} s" if expired.is_set() else how
             raise ModelError(reason) from error
-        except BaseException as error:
-            if not isinstance(error, ModelError):  # an interrupt leaves half a conversation behind
-                self.stop()
+        except BaseException:  # an interrupt leaves half a conversation behind
+            self.stop()
             raise
         finally:
             timer.cancel()
+        if reply[:1] != OK:
+            raise ModelError(reply[1:1000].decode("utf-8", "replace"))
+        return reply[1:]
 
-    def stop(self) -> int:
-        """End the process; gives how it ended."""
+    def stop(self) -> None:
+        """End the process."""
         self.alive = False
         self._process.kill()
-        status = self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                assert stream is not None
-                stream.close()
-        return status
-
-    def _expire(self, expired: threading.Event) -> None:
-        expired.set()
-        self._process.kill()
+        with contextlib.suppress(OSError), self._process:
+            pass  # closes the pipes and waits
 
     def _how_it_ended(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        status = self.stop()
-        if sys.platform != "win32" and status < 0:
-            name = signal.Signals(-status).name
-            if name == "SIGXCPU":
-                return f"it took more than {MAX_SECONDS:g} s of processor time"
-            return f"it ended its process ({name})"
-        return f"it ended its process (status {status})"
+        self.stop()
+        status = self._process.returncode
+        if sys.platform == "win32" or status >= 0:
+            return f"it ended its process (status {status})"
+        name = signal.Signals(-status).name
+        if name == "SIGXCPU":
+            return f"it took more than {MAX_SECONDS:g} s of processor time"
+        return f"it ended its process ({name})"
 
 
 def _stop_all(idle: queue.SimpleQueue[_Child]) -> None:
@@ -271,7 +272,7 @@ def write_message(stream: IO[bytes], content: bytes) -> None:
     stream.flush()
 
 
-def read_message(stream: IO[bytes], limit: int = MAX_REPLY) -> bytes:
+def read_message(stream: IO[bytes], limit: int) -> bytes:
     """Read one message; an EOFError says that it is too long or not whole."""
     header = stream.read(_LENGTH.size)
     length = _LENGTH.unpack(header)[0] if len(header) == _LENGTH.size else limit + 1
@@ -281,19 +282,23 @@ def read_message(stream: IO[bytes], limit: int = MAX_REPLY) -> bytes:
     return content
 
 
-def _pack(array: Array) -> bytes:
-    shape = struct.pack(f"<B{array.ndim}Q", array.ndim, *array.shape)
-    return shape + np.ascontiguousarray(array, "<f4").tobytes()
+def _pack(*arrays: Array) -> bytes:
+    parts = []
+    for array in arrays:
+        parts.append(struct.pack(f"<B{array.ndim}Q", array.ndim, *array.shape))
+        parts.append(np.ascontiguousarray(array, "<f4").tobytes())
+    return b"".join(parts)
 
 
-def _unpack(content: bytes) -> Array:
-    try:
-        (n_dimensions,) = struct.unpack_from("<B", content)
-        shape = struct.unpack_from(f"<{n_dimensions}Q", content, 1)
-        values = np.frombuffer(content, "<f4", offset=1 + 8 * n_dimensions)
-        return values.reshape(shape).astype(np.float32)
-    except (struct.error, ValueError, OverflowError) as error:
-        raise ModelError("it gave no arrays of numbers") from error
+def _unpack(content: bytes) -> list[Array]:
+    arrays, at = [], 0
+    while at < len(content):
+        shape = struct.unpack_from(f"<{content[at]}Q", content, at + 1)
+        at += 1 + 8 * len(shape)
+        values = np.frombuffer(content, "<f4", math.prod(shape), at)
+        arrays.append(values.reshape(shape).astype(np.float32))
+        at += values.nbytes
+    return arrays
 
 
 # --- the child ------------------------------------------------------------------------------------
@@ -301,61 +306,48 @@ def _unpack(content: bytes) -> Array:
 
 def serve() -> None:
     """The life of a child: check and load one graph, then run it until the input ends."""
+    from . import safety
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what native code prints is no reply
-    try:
-        settings = json.loads(read_message(requests))
-        _limit(settings["memory"], settings["cpu_seconds"])
-        content = read_message(requests, sys.maxsize)
-        graph = _loaded(content, settings)
-        write_message(replies, OK)
+    graph: TrustedGraph | None = None
+    with contextlib.suppress(EOFError, OSError):  # the parent is done, or gone
+        settings = json.loads(read_message(requests, sys.maxsize))
         while True:
-            array = _unpack(read_message(requests, sys.maxsize))
+            request = read_message(requests, sys.maxsize)
             _limit(settings["memory"], settings["cpu_seconds"])
             try:
-                logits, embedding = graph.run(array)
-                packed = (_pack(logits), _pack(embedding))
-            except Exception as error:
-                write_message(replies, FAILED + first_line(error).encode())
-                continue
-            write_message(replies, OK + packed[0])
-            write_message(replies, packed[1])
-    except (EOFError, OSError):
-        return  # the parent is done, or gone
-    except Exception as error:  # the graph cannot be loaded
-        write_message(replies, FAILED + first_line(error).encode())
-
-
-def _loaded(content: bytes, settings: dict[str, Any]) -> TrustedGraph:
-    from . import safety
-
-    return TrustedGraph(
-        safety.check(content),
-        Promise(**settings["promise"]),
-        threads=settings["threads"],
-        optimise=settings["optimise"],
-    )
+                if graph is None:
+                    checked = safety.check(request)
+                    promise = Promise(**settings["promise"])
+                    options = {name: settings[name] for name in ("threads", "optimise")}
+                    graph = TrustedGraph(checked, promise, **options)
+                    reply = OK
+                else:
+                    reply = OK + _pack(*graph.run(*_unpack(request)))
+            except Exception as error:  # MemoryError too
+                reply = FAILED + first_line(error).encode()
+            write_message(replies, reply)
 
 
 def _limit(memory: int, cpu_seconds: float) -> None:
     """Bound this process: memory, and processor time from now on. Without effect on Windows."""
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime + cpu_seconds) + 1
-    for kind, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
+    limits = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime + cpu_seconds) + 1,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+    }
+    for kind, limit in limits.items():
         _, hard = resource.getrlimit(kind)
-        # Some systems refuse some of them.
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
+        with contextlib.suppress(OSError, ValueError):  # some systems refuse some of them
+            resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def _cores() -> int:
