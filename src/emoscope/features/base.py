@@ -26,7 +26,7 @@ Spec: TypeAlias = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Feature(ABC):
-    """One feature with its parameters; subclasses are frozen dataclasses.
+    """One feature; subclasses with parameters are frozen dataclasses.
 
     Attributes
     ----------

@@ -7,9 +7,6 @@ student project calls it, where librosa's own default would be powers.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,12 +17,11 @@ from .spectrum import Spectrum
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-@dataclasses.dataclass(frozen=True)
 class Chroma(FrameMean):
     """Mean chroma of a clip."""
 
-    name: ClassVar[str] = "chroma"
-    version: ClassVar[int] = 2  # 1 was summed in single precision
+    name = "chroma"
+    version = 2  # 1 was summed in single precision
 
     @property
     def columns(self) -> tuple[str, ...]:

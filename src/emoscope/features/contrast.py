@@ -6,9 +6,6 @@ those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, l
 
 from __future__ import annotations
 
-import dataclasses
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,11 +43,10 @@ def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
     return bins
 
 
-@dataclasses.dataclass(frozen=True)
 class Contrast(FrameMean):
     """Mean spectral contrast of a clip."""
 
-    name: ClassVar[str] = "contrast"
+    name = "contrast"
 
     @property
     def columns(self) -> tuple[str, ...]:

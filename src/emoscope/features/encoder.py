@@ -25,7 +25,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import PurePath
-from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +79,7 @@ class Encoder(Feature):
     With `local` the encoder is never fetched: it is a folder, or in the hub's local cache.
     """
 
-    name: ClassVar[str] = "encoder"
-    version: ClassVar[int] = 1
+    name = "encoder"
 
     model: str
     layers: tuple[int, ...] = ()
@@ -133,12 +131,12 @@ class Encoder(Feature):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Like ``encoder_whisper-tiny.en_b2_mean_0001``."""
+        """Like ``encoder_whisper-tiny.en_b2_mean_0001``; of frames, without the pooling."""
         stem, width = self.stem, pretrained.width(self.model, local=self.local)
         return tuple(
-            f"{stem}_b{block}_{pooling}_{index:04d}"
+            f"{stem}_b{block}{pooling}_{index:04d}"
             for block in self.blocks
-            for pooling in self.poolings
+            for pooling in [f"_{pooling}" for pooling in self.poolings] or [""]
             for index in range(1, width + 1)
         )
 
@@ -172,19 +170,10 @@ class Encoder(Feature):
         }
 
 
-@dataclasses.dataclass(frozen=True)
 class EncoderFrames(Encoder):
     """Hidden states of one clip, for models that pool by themselves (attention, say)."""
 
-    kind: ClassVar[Literal["vector", "frames"]] = "frames"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Like ``encoder_whisper-tiny.en_b2_0001``."""
-        stem, width = self.stem, pretrained.width(self.model, local=self.local)
-        return tuple(
-            f"{stem}_b{block}_{index:04d}" for block in self.blocks for index in range(1, width + 1)
-        )
+    kind = "frames"
 
     def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
         """Hidden states of one clip, shape (n_frames, n_columns)."""

@@ -20,9 +20,7 @@ Source of the idea: functionals of low-level descriptors as in the ComParE sets 
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +55,10 @@ def _names() -> tuple[str, ...]:
 _COLUMNS = _names()
 
 
-@dataclasses.dataclass(frozen=True)
 class Functionals(Feature):
     """786 statistics of one utterance."""
 
-    name: ClassVar[str] = "functionals"
+    name = "functionals"
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ cut off at -80 dB and rounded to steps of half a decibel. The rounding belongs t
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,8 @@ def from_bytes(steps: NDArray[np.uint8]) -> NDArray[np.float32]:
 class LogMel(Feature):
     """Compact log-mel spectrogram of a clip, of `n_mels` bands."""
 
-    name: ClassVar[str] = "logmel"
-    kind: ClassVar[Literal["vector", "frames"]] = "frames"
+    name = "logmel"
+    kind = "frames"
 
     n_mels: int = N_MELS
 

@@ -7,7 +7,6 @@ decibels, so they follow the level of the recording.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from .spectrum import Spectrum
 class Mel(FrameMean):
     """Mean power of a clip in `n_mels` bands."""
 
-    name: ClassVar[str] = "mel"
+    name = "mel"
 
     n_mels: int = 128
 

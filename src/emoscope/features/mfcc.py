@@ -8,7 +8,6 @@ are those of ``librosa.feature.mfcc(y=y, sr=sr, n_mfcc=40)``, librosa 0.11.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ N_MELS = 128
 class Mfcc(FrameMean):
     """Means of `n_mfcc` coefficients of a clip, at most 128."""
 
-    name: ClassVar[str] = "mfcc"
+    name = "mfcc"
 
     n_mfcc: int = 40
 

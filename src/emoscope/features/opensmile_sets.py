@@ -11,9 +11,8 @@ audEERING's permission**. emoscope does not contain it and does not install it u
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +35,11 @@ def _smile(name: str, feature_set: str) -> Any:
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Egemaps(Feature):
     """eGeMAPSv02: 88 functionals; research and private use only."""
 
-    name: ClassVar[str] = "egemaps"
-    feature_set: ClassVar[str] = "eGeMAPSv02"
+    name = "egemaps"
+    feature_set = "eGeMAPSv02"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,12 +64,11 @@ class Egemaps(Feature):
         return {**super().spec, "feature_set": self.feature_set}
 
 
-@dataclasses.dataclass(frozen=True)
 class Compare2016(Egemaps):
     """ComParE 2016: 6373 functionals; research and private use only."""
 
-    name: ClassVar[str] = "compare2016"
-    feature_set: ClassVar[str] = "ComParE_2016"
+    name = "compare2016"
+    feature_set = "ComParE_2016"
 
 
 MEMBERS = {"egemaps": Egemaps, "compare2016": Compare2016}

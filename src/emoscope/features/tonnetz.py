@@ -20,7 +20,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import ClassVar
 
 import numpy as np
 import scipy.fft
@@ -162,11 +161,10 @@ def _directions() -> NDArray[np.float32]:
     return np.asarray((circles * radius).reshape(12, 6), dtype=np.float32)
 
 
-@dataclasses.dataclass(frozen=True)
 class Tonnetz(FrameMean):
     """Mean tonal centroid of a clip."""
 
-    name: ClassVar[str] = "tonnetz"
+    name = "tonnetz"
 
     @property
     def columns(self) -> tuple[str, ...]:
