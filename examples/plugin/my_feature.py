@@ -1,8 +1,5 @@
 """A feature in one file: how often the waveform crosses zero, in crossings a second."""
 
-import dataclasses
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,11 +7,10 @@ from emoscope.features.base import Feature
 from emoscope.features.spectrum import Spectrum
 
 
-@dataclasses.dataclass(frozen=True)
 class Crossings(Feature):
     """Rate of zero crossings of a clip."""
 
-    name: ClassVar[str] = "crossings"
+    name = "crossings"
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -15,24 +15,4 @@ __all__ = ["ModelInfo", "get", "names", "register", "registry"]
 registry: Registry[ModelInfo] = Registry(
     "model", __name__, fits=lambda found: isinstance(found, ModelInfo), wanted="a ModelInfo"
 )
-
-
-def names() -> list[str]:
-    """Public names of all models."""
-    return registry.names()
-
-
-def get(name: str) -> ModelInfo:
-    """The model of that name.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is none; the message lists the valid names.
-    """
-    return registry.get(name)
-
-
-def register(name: str, info: ModelInfo) -> None:
-    """Add a model for the life of this process; one of the same name is replaced."""
-    registry.register(name, info)
+names, get, register = registry.names, registry.get, registry.register

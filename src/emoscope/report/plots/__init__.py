@@ -31,13 +31,4 @@ registry: Registry[Callable[..., Any]] = Registry(
     fits=callable,
     wanted="a function of a signal and an ax",
 )
-
-
-def names() -> list[str]:
-    """Names of all panels."""
-    return registry.names()
-
-
-def register(name: str, panel: Callable[..., Any]) -> None:
-    """Add a panel for the life of this process; one of the same name is replaced."""
-    registry.register(name, panel)
+names, register = registry.names, registry.register
