@@ -33,6 +33,8 @@ def main() -> None:
 
         terminal.say_error(error)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        leave_standard_output()
     except OSError as error:
         leave_standard_output()
         # What the operating system refused: a full disk, a folder without permission.

@@ -184,9 +184,9 @@ class Command:
 
 
 def command(
-    *, examples: Sequence[str], panel: str, group: str = "", configurable: bool = False
+    panel: str, *examples: str, group: str = "", configurable: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a command, in a `group` of commands perhaps; it reads from a parameter `source`."""
+    """Declare a command: its heading, command lines to show in its help, a `group` of commands."""
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         name = f"{group} {function.__name__}".lstrip()

@@ -10,6 +10,7 @@ from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
 from . import commands
+from .commands import COMPARING, RECOGNISING, Argument, Option, command
 
 if TYPE_CHECKING:
     from ..models.base import ModelInfo
@@ -20,14 +21,12 @@ TUNED = "tuned.json"
 """What ``emoscope train --parameters`` takes."""
 
 
-@commands.command(
-    examples=(
-        "emoscope compare",
-        "emoscope compare path/to/ravdess --models svm,forest --features mfcc,chroma,mel",
-        "emoscope compare manifest.csv --protocol loso --out my-result",
-        "emoscope compare --config my-result/run.toml --out again",
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope compare",
+    "emoscope compare path/to/ravdess --models svm,forest --features mfcc,chroma,mel",
+    "emoscope compare manifest.csv --protocol loso --out my-result",
+    "emoscope compare --config my-result/run.toml --out again",
     configurable=True,
 )
 def compare(
@@ -37,17 +36,17 @@ def compare(
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
     as_published: Annotated[
-        bool, commands.Option("The published form of each model.", names=("--as-published",))
+        bool, Option("The published form of each model.", names=("--as-published",))
     ] = False,
-    quick: Annotated[bool, commands.Option("A tenth of the epochs.", names=("--quick",))] = False,
+    quick: Annotated[bool, Option("A tenth of the epochs.", names=("--quick",))] = False,
     leak_gap: Annotated[
-        bool, commands.Option("Also run on random folds, to show what a leak would claim.")
+        bool, Option("Also run on random folds, to show what a leak would claim.")
     ] = True,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     mlflow: Annotated[
-        bool, commands.Option("Also write to MLflow (MLFLOW_TRACKING_URI).", names=("--mlflow",))
+        bool, Option("Also write to MLflow (MLFLOW_TRACKING_URI).", names=("--mlflow",))
     ] = False,
     out: commands.Out = commands.RESULT,
 ) -> None:
@@ -103,13 +102,11 @@ def _leaky_twin(protocol: str) -> str | None:
     return None if shares_speakers(protocol) or "+" in protocol else "random-75/25"
 
 
-@commands.command(
-    examples=(
-        "emoscope tune svm-rbf",
-        "emoscope tune lda path/to/emodb --protocol loso --trials 8 --out tuned",
-        "emoscope train lda path/to/emodb --parameters tuned/tuned.json --out mine.emoscope",
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope tune svm-rbf",
+    "emoscope tune lda path/to/emodb --protocol loso --trials 8 --out tuned",
+    "emoscope train lda path/to/emodb --parameters tuned/tuned.json --out mine.emoscope",
     configurable=True,
 )
 def tune(
@@ -118,9 +115,7 @@ def tune(
     *,
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
-    trials: Annotated[
-        int, commands.Option("Most sets of parameters to try in each fold.", "N", min=1)
-    ] = 20,
+    trials: Annotated[int, Option("Most sets of parameters to try in each fold.", "N", min=1)] = 20,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
@@ -161,24 +156,21 @@ def tune(
     commands.end(data.corpus.rejected)
 
 
-@commands.command(
-    examples=(
-        "emoscope reproduce --quick",
-        "emoscope reproduce path/to/ravdess --out reproduction",
-        'emoscope reproduce --rows "random forest" --rows "decision tree"',
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope reproduce --quick",
+    "emoscope reproduce path/to/ravdess --out reproduction",
+    'emoscope reproduce --rows "random forest" --rows "decision tree"',
     configurable=True,
 )
 def reproduce(
     source: commands.BundledOr = None,
     *,
     quick: Annotated[
-        bool, commands.Option("Few epochs and few seeds; the output says so.", names=("--quick",))
+        bool, Option("Few epochs and few seeds; the output says so.", names=("--quick",))
     ] = False,
     rows: Annotated[
-        list[str] | None,
-        commands.Option("Only results whose name contains this; repeatable.", "TEXT"),
+        list[str] | None, Option("Only results whose name contains this; repeatable.", "TEXT")
     ] = None,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
@@ -204,32 +196,30 @@ def reproduce(
     commands.end(made.rejected)
 
 
-@commands.command(
-    examples=(
-        "emoscope audit manifest.csv",
-        "emoscope audit train.txt test.txt --audio recordings",
-        "emoscope audit emoscope-out --out findings.json",
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope audit manifest.csv",
+    "emoscope audit train.txt test.txt --audio recordings",
+    "emoscope audit emoscope-out --out findings.json",
 )
 def audit(
     source: Annotated[
         str,
-        commands.Argument(
+        Argument(
             "Manifest with a split column, audformat, Hugging Face or EmoBox-style folder, "
             "saved result, or, with a second file, the list of training files."
         ),
     ],
-    test: Annotated[str | None, commands.Argument("The list of test files.")] = None,
+    test: Annotated[str | None, Argument("The list of test files.")] = None,
     *,
     audio: Annotated[
-        str | None, commands.Option("Folder in which to look for the recordings.", "DIR")
+        str | None, Option("Folder in which to look for the recordings.", "DIR")
     ] = None,
-    inflation: Annotated[bool, commands.Option("Also measure what a leak flatters by.")] = True,
+    inflation: Annotated[bool, Option("Also measure what a leak flatters by.")] = True,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path | None, commands.Option("A .json file for the findings.", "FILE")] = None,
+    out: Annotated[Path | None, Option("A .json file for the findings.", "FILE")] = None,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
@@ -250,13 +240,11 @@ def audit(
         sys.exit(1)
 
 
-@commands.command(
-    examples=(
-        "emoscope train svm path/to/ravdess --out mine.emoscope",
-        "emoscope train cnn2d-a path/to/emodb --seed 1 --out mine.emoscope",
-        "emoscope train --config mine.toml --out again.emoscope",
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope train svm path/to/ravdess --out mine.emoscope",
+    "emoscope train cnn2d-a path/to/emodb --seed 1 --out mine.emoscope",
+    "emoscope train --config mine.toml --out again.emoscope",
     configurable=True,
 )
 def train(
@@ -265,13 +253,12 @@ def train(
     *,
     features: commands.FeatureNames = None,
     parameters: Annotated[
-        Path | None,
-        commands.Option("What emoscope tune has chosen: its tuned.json.", "FILE"),
+        Path | None, Option("What emoscope tune has chosen: its tuned.json.", "FILE")
     ] = None,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path, commands.Option("The .emoscope file to write.", "FILE")],
+    out: Annotated[Path, Option("The .emoscope file to write.", "FILE")],
 ) -> None:
     """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
 
@@ -306,20 +293,17 @@ def train(
     commands.end(data.corpus.rejected)
 
 
-@commands.command(
-    examples=(
-        "emoscope evaluate mine.emoscope path/to/emodb",
-        "emoscope evaluate mine.emoscope manifest.csv --adapt speaker --out evaluation",
-    ),
-    panel=commands.COMPARING,
+@command(
+    COMPARING,
+    "emoscope evaluate mine.emoscope path/to/emodb",
+    "emoscope evaluate mine.emoscope manifest.csv --adapt speaker --out evaluation",
 )
 def evaluate(
     model: commands.ModelFile,
     source: commands.Source,
     *,
     adapt: Annotated[
-        str | None,
-        commands.Option("speaker or corpus: standardise on its own clips.", "NAME"),
+        str | None, Option("speaker or corpus: standardise on its own clips.", "NAME")
     ] = None,
     jobs: commands.Jobs = None,
     out: commands.Out = commands.RESULT,
@@ -342,23 +326,19 @@ def evaluate(
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
 
 
-@commands.command(
-    examples=(
-        "emoscope export mine.emoscope --onnx mine.onnx",
-        "emoscope export mine.emoscope --hub repository",
-    ),
-    panel=commands.RECOGNISING,
+@command(
+    RECOGNISING,
+    "emoscope export mine.emoscope --onnx mine.onnx",
+    "emoscope export mine.emoscope --hub repository",
 )
 def export(
     model: commands.ModelFile,
     *,
     onnx: Annotated[
-        Path | None,
-        commands.Option("Write its graph, with its signature as metadata.", "FILE"),
+        Path | None, Option("Write its graph, with its signature as metadata.", "FILE")
     ] = None,
     hub: Annotated[
-        Path | None,
-        commands.Option("Write a Hugging Face repository with a model card.", "DIR"),
+        Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
     ] = None,
 ) -> None:
     """Write a model for use elsewhere; nothing is sent anywhere."""

@@ -9,11 +9,12 @@ from typing import Annotated
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import refuse_overwrite
 from . import commands
+from .commands import DATA, Argument, Option, command
 
 TABLES = (".parquet", ".csv", ".arff")
 
 
-@commands.command(examples=("emoscope corpora",), panel=commands.DATA)
+@command(DATA, "emoscope corpora")
 def corpora() -> None:
     """List the corpora that can be loaded by name, and what each is."""
     from rich.table import Table
@@ -30,24 +31,16 @@ def corpora() -> None:
             terminal.say(f"{name}: {info.obtain}")
 
 
-@commands.command(
-    examples=("emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb"),
-    panel=commands.DATA,
-)
+@command(DATA, "emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb")
 def get(
-    name: Annotated[str, commands.Argument("A corpus from: emoscope corpora.")],
+    name: Annotated[str, Argument("A corpus from: emoscope corpora.")],
     *,
-    to: Annotated[
-        Path | None,
-        commands.Option("Folder; by default the corpus's name.", "DIR"),
-    ] = None,
+    to: Annotated[Path | None, Option("Folder; by default the corpus's name.", "DIR")] = None,
     part: Annotated[
-        list[str] | None,
-        commands.Option("Only this part, e.g. speech; repeatable.", "NAME"),
+        list[str] | None, Option("Only this part, e.g. speech; repeatable.", "NAME")
     ] = None,
     mirror: Annotated[
-        str | None,
-        commands.Option("Address of a folder with copies of the files.", "URL"),
+        str | None, Option("Address of a folder with copies of the files.", "URL")
     ] = None,
 ) -> None:
     """Download a corpus: resumes, checks and unpacks."""
@@ -64,12 +57,10 @@ def get(
     terminal.say(f"{folder}: ready for: emoscope compare {folder}")
 
 
-@commands.command(
-    examples=(
-        "emoscope extract path/to/ravdess --out features.parquet",
-        "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
-    ),
-    panel=commands.DATA,
+@command(
+    DATA,
+    "emoscope extract path/to/ravdess --out features.parquet",
+    "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
 )
 def extract(
     source: commands.Source,
@@ -77,7 +68,7 @@ def extract(
     features: commands.FeatureNames = None,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path, commands.Option("A .parquet, .csv or .arff file.", "FILE")],
+    out: Annotated[Path, Option("A .parquet, .csv or .arff file.", "FILE")],
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
@@ -96,24 +87,22 @@ def extract(
     commands.end(data.corpus.rejected)
 
 
-@commands.command(
-    examples=(
-        "emoscope convert path/to/ravdess --out ravdess.csv",
-        "emoscope convert my-recordings --out database --format audformat",
-        "emoscope convert manifest.csv --out folder --format huggingface",
-    ),
-    panel=commands.DATA,
+@command(
+    DATA,
+    "emoscope convert path/to/ravdess --out ravdess.csv",
+    "emoscope convert my-recordings --out database --format audformat",
+    "emoscope convert manifest.csv --out folder --format huggingface",
 )
 def convert(
     source: commands.Source,
     *,
     format: Annotated[
         str | None,
-        commands.Option(
+        Option(
             "audformat, huggingface, csv, parquet or jsonl; by default told by the ending.", "NAME"
         ),
     ] = None,
-    out: Annotated[Path, commands.Option("A file, or a folder.", "PATH")],
+    out: Annotated[Path, Option("A file, or a folder.", "PATH")],
 ) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
@@ -128,7 +117,7 @@ def convert(
     commands.end(written.rejected)
 
 
-@commands.command(examples=("emoscope store info",), panel="Commands", group="store")
+@command("Commands", "emoscope store info", group="store")
 def info() -> None:
     """Say where the store is, how large, and what it holds."""
     from ..dataset.store import Store
@@ -145,15 +134,9 @@ def info() -> None:
         )
 
 
-@commands.command(
-    examples=("emoscope store verify", "emoscope store verify --remove"),
-    panel="Commands",
-    group="store",
-)
+@command("Commands", "emoscope store verify", "emoscope store verify --remove", group="store")
 def verify(
-    remove: Annotated[
-        bool, commands.Option("Remove what is damaged.", names=("--remove",))
-    ] = False,
+    remove: Annotated[bool, Option("Remove what is damaged.", names=("--remove",))] = False,
 ) -> None:
     """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
     from ..dataset.store import Store
@@ -167,15 +150,14 @@ def verify(
         sys.exit(1)
 
 
-@commands.command(
-    examples=("emoscope store clear", "emoscope store clear --features mfcc,chroma"),
-    panel="Commands",
+@command(
+    "Commands",
+    "emoscope store clear",
+    "emoscope store clear --features mfcc,chroma",
     group="store",
 )
 def clear(
-    features: Annotated[
-        str | None, commands.Option("Only these, comma-separated.", "NAMES")
-    ] = None,
+    features: Annotated[str | None, Option("Only these, comma-separated.", "NAMES")] = None,
 ) -> None:
     """Remove extracted features; they are computed again when needed."""
     from ..dataset.store import Store

@@ -20,33 +20,31 @@ from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
-from . import commands, leave_standard_output
+from . import commands
+from .commands import RECOGNISING, Argument, Option, command
 
 LITTLE = 1_000_000
 """Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
 
 
-@commands.command(
-    examples=(
-        "emoscope predict speech.wav",
-        "emoscope predict folder --format csv --out all.csv",
-        "emoscope predict interview.mp4 --timeline",
-        "emoscope predict interview.mp4 --format textgrid --out interview.TextGrid",
-        "emoscope predict interview.mp4 --picture interview.png",
-    ),
-    panel=commands.RECOGNISING,
+@command(
+    RECOGNISING,
+    "emoscope predict speech.wav",
+    "emoscope predict folder --format csv --out all.csv",
+    "emoscope predict interview.mp4 --timeline",
+    "emoscope predict interview.mp4 --format textgrid --out interview.TextGrid",
+    "emoscope predict interview.mp4 --picture interview.png",
 )
 def predict(
-    files: Annotated[list[str], commands.Argument("Recordings, folders or patterns.")],
+    files: Annotated[list[str], Argument("Recordings, folders or patterns.")],
     *,
     model: commands.ModelOption = None,
     timeline: Annotated[
-        bool,
-        commands.Option("Divide each recording into labelled segments.", names=("--timeline",)),
+        bool, Option("Divide each recording into labelled segments.", names=("--timeline",))
     ] = False,
     format: Annotated[
         str | None,
-        commands.Option(
+        Option(
             "table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
             "default as the file of --out ends, else table.",
             "NAME",
@@ -54,25 +52,23 @@ def predict(
     ] = None,
     out: Annotated[
         str | None,
-        commands.Option(
+        Option(
             "A file; json and csv are continued when run again, by the same model; recordings are "
             "known by their names.",
             "PATH",
         ),
     ] = None,
     picture: Annotated[
-        str | None,
-        commands.Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH"),
+        str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
     ] = None,
     adapt: Annotated[
         bool | None,
-        commands.Option(
+        Option(
             "Judge the recordings relative to each other; by itself where it was measured to help."
         ),
     ] = None,
     jobs: Annotated[
-        int | None,
-        commands.Option("Recordings at a time; by default all cores.", "N", min=1),
+        int | None, Option("Recordings at a time; by default all cores.", "N", min=1)
     ] = None,
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
@@ -135,20 +131,16 @@ def _write(
     n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
     if n_held:
         _note(f"{writer.path}: holds {n_held} of {len(paths)} recordings already")
-    try:
-        with writer, _progress(len(paths), n_held) as tick:
-            for outcome in outcomes:
-                tick()
-                if isinstance(outcome, EmoscopeError):
-                    errors.append(outcome)
-                    continue
-                n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
-                writer.show(outcome)
-                if picture:
-                    _draw(outcome, picture)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        leave_standard_output()
-        sys.exit(0)
+    with writer, _progress(len(paths), n_held) as tick:
+        for outcome in outcomes:
+            tick()
+            if isinstance(outcome, EmoscopeError):
+                errors.append(outcome)
+                continue
+            n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
+            writer.show(outcome)
+            if picture:
+                _draw(outcome, picture)
     if n_adapted and said:
         _note(
             f"adapted: {n_adapted} recordings were judged relative to each other, which was "
@@ -207,7 +199,7 @@ class Writer:
 
     def __enter__(self) -> Writer:
         if self.format == "csv" and self.output is None:
-            self._print(self._csv([], header=True))
+            self._print(formats.csv_header(self.emotions, model=self.model, timeline=self.timeline))
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -216,22 +208,11 @@ class Writer:
 
     def show(self, prediction: Prediction) -> None:
         """Give out one recording, unless :attr:`output` has it already."""
-        if self.output is not None:
-            return
-        if self.format == "json":
-            text = formats.json_text(prediction, self.model, timeline=self.timeline)
-        elif self.format == "csv":
-            text = self._csv([prediction], header=False)
-        elif self.format in TIMELINES:
-            text = formats.timeline_text(prediction, self.format)
-        else:
-            text = formats.table_text(prediction, timeline=self.timeline)
-        self._print(text)
-
-    def _csv(self, predictions: Sequence[Prediction], *, header: bool) -> str:
-        return formats.csv_text(
-            predictions, self.emotions, timeline=self.timeline, model=self.model, header=header
-        )
+        if self.output is None:
+            text = formats.text_of(
+                prediction, self.format, self.emotions, model=self.model, timeline=self.timeline
+            )
+            self._print(text)
 
     def _print(self, text: str) -> None:
         if self.path is None:
@@ -256,25 +237,24 @@ def _draw(prediction: Prediction, path: str) -> None:
         ax = figure.subplots()
         plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
         ax.set_xlim(0, prediction.segments[-1].end)
-        content = io.BytesIO()
-        try:
-            figure.savefig(content, format=Path(path).suffix.lstrip(".") or "png")
-            write_atomically(path, content.getvalue())
-        except (OSError, ValueError) as error:
-            raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
+        _save_figure(figure, Path(path))
 
 
-@commands.command(
-    examples=("emoscope listen", "emoscope listen --device USB --save heard.flac"),
-    panel=commands.RECOGNISING,
-)
+def _save_figure(figure: Any, path: Path) -> None:
+    content = io.BytesIO()
+    try:
+        figure.savefig(content, format=path.suffix.lstrip(".") or "png")
+        write_atomically(path, content.getvalue())
+    except (OSError, ValueError) as error:
+        raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
+
+
+@command(RECOGNISING, "emoscope listen", "emoscope listen --device USB --save heard.flac")
 def listen(
     *,
     model: commands.ModelOption = None,
-    device: Annotated[str | None, commands.Option("Part of the microphone's name.", "NAME")] = None,
-    save: Annotated[
-        Path | None, commands.Option("Keep what is heard, as .wav or .flac.", "FILE")
-    ] = None,
+    device: Annotated[str | None, Option("Part of the microphone's name.", "NAME")] = None,
+    save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.", "FILE")] = None,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
     from ..prediction import microphone
@@ -295,21 +275,16 @@ def listen(
         raise EmoscopeError(session.unsaved)
 
 
-@commands.command(
-    examples=("emoscope serve", "emoscope serve --model mine.emoscope --port 9000"),
-    panel=commands.RECOGNISING,
-)
+@command(RECOGNISING, "emoscope serve", "emoscope serve --model mine.emoscope --port 9000")
 def serve(
     *,
     model: Annotated[
-        list[str] | None,
-        commands.Option("A .emoscope file; repeatable, the first is default.", "FILE"),
+        list[str] | None, Option("A .emoscope file; repeatable, the first is default.", "FILE")
     ] = None,
-    host: Annotated[str, commands.Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
-    port: Annotated[int, commands.Option("Port to listen on.", "N", min=1, max=65535)] = 8765,
+    host: Annotated[str, Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, Option("Port to listen on.", "N", min=1, max=65535)] = 8765,
     name: Annotated[
-        list[str] | None,
-        commands.Option("A host name it may be addressed by; repeatable.", "NAME"),
+        list[str] | None, Option("A host name it may be addressed by; repeatable.", "NAME")
     ] = None,
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
@@ -334,27 +309,24 @@ def serve(
     )  # fmt: skip
 
 
-@commands.command(
-    examples=(
-        "emoscope show happy.wav sad.wav --out clips.png",
-        "emoscope show interview.mp4 --panels waveform,pitch --dark",
-    ),
-    panel=commands.RECOGNISING,
+@command(
+    RECOGNISING,
+    "emoscope show happy.wav sad.wav --out clips.png",
+    "emoscope show interview.mp4 --panels waveform,pitch --dark",
 )
 def show(
-    files: Annotated[list[str], commands.Argument("Recordings, drawn side by side.")],
+    files: Annotated[list[str], Argument("Recordings, drawn side by side.")],
     *,
     panels: Annotated[
         str | None,
-        commands.Option(
+        Option(
             "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        commands.Option("A .png, .svg or .pdf; without it, a window.", "FILE"),
+        Path | None, Option("A .png, .svg or .pdf; without it, a window.", "FILE")
     ] = None,
-    dark: Annotated[bool, commands.Option("In the dark theme.", names=("--dark",))] = False,
+    dark: Annotated[bool, Option("In the dark theme.", names=("--dark",))] = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
     from .. import audio
@@ -377,12 +349,3 @@ def show(
             _save_figure(figure, out)
             terminal.say(str(out))
     commands.end(refused)
-
-
-def _save_figure(figure: Any, path: Path) -> None:
-    known, ending = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".")
-    if ending not in known:
-        raise UnknownNameError("picture format", ending, known)
-    content = io.BytesIO()
-    figure.savefig(content, format=ending)
-    write_atomically(path, content.getvalue())

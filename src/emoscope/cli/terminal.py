@@ -23,6 +23,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -85,18 +86,15 @@ def _animated() -> bool:
     return err.is_terminal and not running.quiet
 
 
+def _bars(*columns: ProgressColumn, **options: bool) -> Progress:
+    text, left = TextColumn("{task.description}"), TimeRemainingColumn()
+    return Progress(text, BarColumn(), *columns, left, console=err, **options)  # type: ignore[arg-type]
+
+
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error; yields a callback that takes units done and in all."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not _animated(),
-    )
+    bar = _bars(MofNCompleteColumn(), transient=True, disable=not _animated())
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -105,10 +103,7 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar of bytes for each file on standard error; yields what a download reports to."""
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(), console=err, disable=running.quiet,
-    )  # fmt: skip
+    bars = _bars(DownloadColumn(), TransferSpeedColumn(), disable=running.quiet)
     tasks: dict[str, TaskID] = {}
     with bars:
 
@@ -170,11 +165,11 @@ def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iter
 
 def say_findings(verdict: str, findings: Sequence[Any]) -> None:
     """An audit's verdict and, below it, each finding with its weight."""
-    out.print(verdict, markup=False, soft_wrap=True)
+    say(verdict)
     colours = {"leak": "bold red", "caution": "yellow", "note": "dim"}
     for finding in findings:
         out.print(f"  [{colours[finding.severity]}]{finding.severity:<8}[/]", end="")
-        out.print(f"{finding.kind}: {printable(finding.text)}", markup=False, soft_wrap=True)
+        say(f"{finding.kind}: {printable(finding.text)}")
 
 
 def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
@@ -182,11 +177,10 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     for run in runs:
         low, high = run.uar_low, run.uar_high
         span = "" if low is None else f" ({low:.3f}–{high:.3f})"
-        out.print(
+        say(
             f"UAR {run.uar:.3f}{span}, accuracy {run.accuracy:.3f}, macro F1 "
             f"{run.macro_f1:.3f}, {run.n_clips} clips of {run.n_speakers} speakers, "
-            f"protocol {run.protocol}",
-            soft_wrap=True,
+            f"protocol {run.protocol}"
         )
     for text in notes:
         note(f"note: {text}")
@@ -208,20 +202,19 @@ def say_reproduction(outcome: Reproduction) -> None:
     for verdict in outcome.verdicts:
         out.print(f"[bold]{escape(verdict.claim)}[/]: {verdict.verdict}", soft_wrap=True)
         for sentence in verdict.evidence:
-            out.print(f"  {sentence}", markup=False, soft_wrap=True)
+            say(f"  {sentence}")
 
 
 def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     """What each fold chose, and what was chosen on all speakers."""
     tuned = next(run.chosen for run in result.runs if any(run.chosen or []))
     for fold, chosen in enumerate(tuned or [], start=1):
-        out.print(f"  fold {fold}: {_parameters(chosen or {})}", markup=False, soft_wrap=True)
+        say(f"  fold {fold}: {_parameters(chosen or {})}")
     best = trials[0]
     out.print(f"[bold]on all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
-    out.print(
+    say(
         f"  UAR {best.uar:.3f} there, over parts of them ±{best.uar_std:.3f}: the best of "
-        f"{len(trials)} tried, so it flatters; what to expect is in the table",
-        soft_wrap=True,
+        f"{len(trials)} tried, so it flatters; what to expect is in the table"
     )
 
 
@@ -242,13 +235,8 @@ class Leaderboard:
         self.done, self.total = 0, 0
 
     def __enter__(self) -> Leaderboard:
-        self._live = Live(
-            self,
-            console=err,
-            transient=True,
-            refresh_per_second=4,
-            auto_refresh=err.is_terminal,
-        )
+        animated = err.is_terminal
+        self._live = Live(self, console=err, transient=True, auto_refresh=animated)
         if _animated():
             self._live.start()
         return self

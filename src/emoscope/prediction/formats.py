@@ -20,7 +20,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import UnknownNameError
@@ -50,48 +50,48 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def json_text(prediction: Prediction, model: str, *, timeline: bool) -> str:
-    """One recording as a line of JSON that names the model; segments only with a timeline."""
-    shown = prediction if timeline else dataclasses.replace(prediction, segments=())
-    return f"{shown.to_json(model=model)}\n"
-
-
-def csv_text(
-    predictions: Iterable[Prediction],
-    emotions: Sequence[str],
-    *,
-    timeline: bool,
-    model: str | None = None,
-    header: bool = True,
+def text_of(
+    prediction: Prediction, format: str, emotions: Sequence[str], *, model: str, timeline: bool
 ) -> str:
-    """A CSV table: one row for each recording or, with a timeline, for each of its segments.
+    """One recording in any format, of csv without the header; json and csv name the model."""
+    if format == "table":
+        return table_text(prediction, timeline=timeline)
+    if format == "csv":
+        return _csv(_rows(prediction, emotions, [model], timeline=timeline))
+    if format == "json":
+        shown = prediction if timeline else dataclasses.replace(prediction, segments=())
+        return f"{shown.to_json(model=model)}\n"
+    return timeline_text(prediction, format)
 
-    Parameters
-    ----------
-    predictions : iterable of Prediction
-    emotions : sequence of str
-        Of the columns ``p_<emotion>``.
-    timeline : bool
-        Rows of segments, with their times; those without speech have no probabilities.
-    model : str, optional
-        What the column ``model`` holds; without it there is none.
-    header : bool
-        Whether the names of the columns come first.
-    """
-    last = [] if model is None else [model]
-    rows: list[list[object]] = []
-    if header:
-        times = ["start", "end"] if timeline else []
-        label = ["emotion", "confidence", *(f"p_{name}" for name in emotions)]
-        rows.append(["file", *times, *label, "uncertain", "warnings", *(["model"] if last else [])])
-    for prediction in predictions:
-        whole = prediction.to_dict()
-        judgement = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
-        for part in whole["segments"] if timeline else [whole]:
-            times = [part["start"], part["end"]] if timeline else []
-            by_emotion = [part["probabilities"].get(name, "") for name in emotions]
-            label = [part["emotion"], part["confidence"], *by_emotion]
-            rows.append([printable(prediction.file), *times, *label, *judgement, *last])
+
+def csv_header(emotions: Sequence[str], *, model: str, timeline: bool) -> str:
+    """The first line of a CSV table; with a column of the model where there is one."""
+    times = ["start", "end"] if timeline else []
+    label = ["emotion", "confidence", *(f"p_{name}" for name in emotions)]
+    last = ["model"] if model else []
+    return _csv([["file", *times, *label, "uncertain", "warnings", *last]])
+
+
+def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
+    """A whole CSV table: one row for each recording or, with a timeline, for each segment."""
+    rows = [row for one in predictions for row in _rows(one, emotions, [], timeline=timeline)]
+    return csv_header(emotions, model="", timeline=timeline) + _csv(rows)
+
+
+def _rows(
+    prediction: Prediction, emotions: Sequence[str], last: list[str], *, timeline: bool
+) -> Iterator[list[object]]:
+    """Rows of a table; segments without speech have no probabilities."""
+    whole = prediction.to_dict()
+    judgement = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
+    for part in whole["segments"] if timeline else [whole]:
+        times = [part["start"], part["end"]] if timeline else []
+        by_emotion = [part["probabilities"].get(name, "") for name in emotions]
+        label = [part["emotion"], part["confidence"], *by_emotion]
+        yield [printable(prediction.file), *times, *label, *judgement, *last]
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -108,26 +108,16 @@ def textgrid(prediction: Prediction) -> str:
         "emotion": [printable(segment.emotion) for segment in segments],
         "confidence": [f"{s.confidence:.3f}" if s.is_speech else "" for s in segments],
     }
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
-    lines += [
-        "xmin = 0",
-        f"xmax = {end:.6f}",
-        "tiers? <exists>",
-        f"size = {len(tiers)}",
-        "item []:",
-    ]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0"]
+    lines += [f"xmax = {end:.6f}", "tiers? <exists>", f"size = {len(tiers)}", "item []:"]
     for number, (name, texts) in enumerate(tiers.items(), 1):
         lines += [f"    item [{number}]:", '        class = "IntervalTier"']
         lines += [f'        name = "{name}"', "        xmin = 0", f"        xmax = {end:.6f}"]
         lines += [f"        intervals: size = {len(segments)}"]
         for index, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
             quoted = text.replace('"', '""')
-            lines += [
-                f"        intervals [{index}]:",
-                f"            xmin = {segment.start:.6f}",
-                f"            xmax = {segment.end:.6f}",
-                f'            text = "{quoted}"',
-            ]
+            lines += [f"        intervals [{index}]:", f"            xmin = {segment.start:.6f}"]
+            lines += [f"            xmax = {segment.end:.6f}", f'            text = "{quoted}"']
     return "\n".join(lines) + "\n"
 
 
@@ -187,13 +177,7 @@ TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
 
 
 def timeline_text(prediction: Prediction, name: str) -> str:
-    """One timeline in the named format.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such format.
-    """
+    """One timeline in the named format; an UnknownNameError lists those that there are."""
     if name not in TIMELINES:
         raise UnknownNameError("timeline format", name, TIMELINES)
     return TIMELINES[name](prediction)

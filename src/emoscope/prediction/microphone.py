@@ -46,7 +46,8 @@ class Microphone:
     Parameters
     ----------
     device : int or str, optional
-        As sounddevice names it; by default the system's own choice.
+        As sounddevice names it; by default the system's own choice. An EmoscopeError says when
+        there is no sound system, no microphone, or none that can be opened.
 
     Attributes
     ----------
@@ -55,13 +56,6 @@ class Microphone:
     name : str
     lost : int
         Blocks that the system reported lost, because this machine was too slow.
-
-    Raises
-    ------
-    MissingExtraError
-        When the package sounddevice is not installed.
-    EmoscopeError
-        When there is no sound system, no microphone, or none that can be opened.
     """
 
     def __init__(self, device: int | str | None = None) -> None:
@@ -109,20 +103,9 @@ class Microphone:
 class Update:
     """Where things stand after one block.
 
-    Attributes
-    ----------
-    seconds : float
-        Heard so far.
-    level : float
-        dBFS of the block, at least -120.
-    speaking : bool
-    emotion : str or None
-        The most probable at the moment; None before the first label and in long silence.
-    probabilities : dict of str to float
-        Smoothed over time; empty as long as there is no emotion.
-    latency : float or None
-        Seconds from the arrival of the last sample that the newest label needs to that label; None
-        without a new one.
+    `level` is that of the block in dBFS. `probabilities` are smoothed over time; there are none,
+    and no `emotion`, before the first label and in long silence. `latency` has the seconds from the
+    arrival of the newest sample to the newest label, where there is a new one.
     """
 
     seconds: float
@@ -171,13 +154,7 @@ class Session:
                 yield self._update(block)
 
     def finish(self) -> Prediction:
-        """What was heard in all, with its timeline.
-
-        Raises
-        ------
-        AudioError
-            When nothing was heard.
-        """
+        """What was heard in all, with its timeline; an AudioError when that is nothing."""
         self.stream.finish()
         if not self.stream.seconds:
             raise AudioError("microphone", "nothing was heard")

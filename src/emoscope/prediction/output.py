@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import printable, try_lock
-from .formats import csv_text, json_text
+from .formats import csv_header, text_of
 from .prediction import Prediction
 from .predictor import Predictor, adaptation_helps
 
@@ -24,7 +24,9 @@ class Output:
     Parameters
     ----------
     path : path-like
-        When it exists, what is whole in it is kept and :attr:`done` says what that is.
+        When it exists, what is whole in it is kept and :attr:`done` says what that is. An
+        EmoscopeError is raised when it cannot be written, holds something else, or was written by
+        another model, or with a timeline or without, other than now.
     format : {"json", "csv"}
     emotions : sequence of str
         Of the model.
@@ -32,14 +34,6 @@ class Output:
         Which one, written with every prediction: :attr:`~emoscope.modelfile.ModelFile.identity`.
     timeline : bool
         Whether segments are written: in CSV one row for each.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such format.
-    EmoscopeError
-        When the file cannot be written, holds something else, or was written by another model, or
-        with a timeline or without, other than now.
 
     Attributes
     ----------
@@ -89,17 +83,10 @@ class Output:
             raise EmoscopeError(f"{self.path}: was removed or replaced while it was written")
 
     def write(self, prediction: Prediction) -> None:
-        """Add one recording.
-
-        Raises
-        ------
-        EmoscopeError
-            When the disk is full, say; what is written already can be continued.
-        """
-        if self.format == "json":
-            text = json_text(prediction, self.model, timeline=self.timeline)
-        else:
-            text = self._csv([prediction], header=False)
+        """Add one recording; when the disk is full, what is written already can be continued."""
+        text = text_of(
+            prediction, self.format, self.emotions, model=self.model, timeline=self.timeline
+        )
         self._append(text.encode())
 
     def close(self) -> None:
@@ -109,14 +96,9 @@ class Output:
         with contextlib.suppress(OSError):
             self._in_place = os.path.samestat(held, os.stat(self.path))
 
-    def _csv(self, predictions: Sequence[Prediction], *, header: bool) -> str:
-        return csv_text(
-            predictions, self.emotions, timeline=self.timeline, model=self.model, header=header
-        )
-
     @property
     def _header(self) -> bytes:
-        return self._csv([], header=True).encode()
+        return csv_header(self.emotions, model=self.model, timeline=self.timeline).encode()
 
     def _append(self, content: bytes) -> None:
         rest = memoryview(content)
@@ -198,24 +180,12 @@ def predict_files(
     jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:
-    """Predict every file that an output does not hold yet, and add it there.
+    """Predict every file that an output does not hold yet, and add it there, one after another.
 
-    Parameters
-    ----------
-    predictor : Predictor
-    files : sequence of str
-        As given by :func:`emoscope.audio.opening.find`.
-    timeline, jobs
-        As for :meth:`~emoscope.prediction.Predictor.predict_many`.
-    adapt : bool or None
-        As :meth:`~emoscope.prediction.Predictor.predict_adapted`, relative to all the files. None:
-        where it was measured to help with so many files, and unless most of them sound alike.
-    output : Output, optional
-
-    Yields
-    ------
-    Prediction or EmoscopeError
-        In the order of the files, each after it has been written.
+    `timeline` and `jobs` are as for :meth:`~emoscope.prediction.Predictor.predict_many`. With
+    `adapt`, predictions are relative to all the files
+    (:meth:`~emoscope.prediction.Predictor.predict_adapted`); None: where that was measured to help
+    with so many files, and unless most of them sound alike.
     """
     done = output.done if output else set()
     missing = [file for file in files if printable(file) not in done]

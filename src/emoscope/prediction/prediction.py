@@ -118,11 +118,8 @@ class Prediction:
         """A segment of speech with the label of the whole recording; any other as it is."""
         if not segment.is_speech:
             return segment
-        return dataclasses.replace(
-            segment,
-            emotion=self.emotion,
-            confidence=self.confidence,
-            probabilities=self.probabilities,
+        return Segment(
+            segment.start, segment.end, self.emotion, self.confidence, self.probabilities
         )
 
 
@@ -138,19 +135,7 @@ def decide(
     warnings: Sequence[str],
     segments: tuple[Segment, ...] = (),
 ) -> Prediction:
-    """The label of a recording; uncertain without speech or below the threshold of the card.
-
-    Parameters
-    ----------
-    card : Card
-        Of the model.
-    file : str
-    probabilities : ndarray, shape (n_emotions,)
-        In the order of the card.
-    warnings : sequence of str
-        As :attr:`Prediction.warnings`.
-    segments : tuple of Segment
-    """
+    """The label of a recording; uncertain without speech or below the threshold of the card."""
     best = int(np.argmax(probabilities))
     confidence = float(probabilities[best])
     no_speech = any(warning.startswith(("silent:", "no speech:")) for warning in warnings)

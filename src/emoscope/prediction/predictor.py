@@ -184,13 +184,9 @@ class Predictor:
         """
         length = min(options.length, self.card.input.longest)
         return Stream(
-            self.infer,
-            self.emotions,
-            rate,
-            dataclasses.replace(options, length=length),
-            model_rate=self.card.input.rate or None,
-            map=map,
-        )
+            self.infer, self.emotions, rate, dataclasses.replace(options, length=length),
+            model_rate=self.card.input.rate or None, map=map,
+        )  # fmt: skip
 
     def predict_stream(self, stream: Stream, name: str) -> Prediction:
         """The prediction, with its timeline, of a stream that has ended."""
@@ -239,7 +235,7 @@ class Predictor:
         Yields
         ------
         Prediction or EmoscopeError
-            In the order of the sources; an error for a recording that could not be used.
+            In the order of the sources; an error for a recording that cannot be used.
         """
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
@@ -313,8 +309,7 @@ class Predictor:
         outcomes = self._recognise_many(chosen, rate, timeline=False, jobs=jobs)
         known = dict(zip(sample, outcomes, strict=True))
         adapt = self._adaptation(known.values(), cautious=cautious)
-        if reference is not None:
-            known = {}
+        known = {} if reference is not None else known
         others = (source for place, source in enumerate(sources) if place not in known)
         rest = self._recognise_many(others, rate, timeline=False, jobs=jobs)
         for place in range(len(sources)):

@@ -64,14 +64,8 @@ class Windows:
 class Inference:
     """What a model infers from one piece of sound.
 
-    Attributes
-    ----------
-    logits : ndarray of float32, shape (n_emotions,)
-    probabilities : ndarray of float32, shape (n_emotions,)
-        Calibrated, summing to 1.
-    embedding : ndarray of float32, shape (width,)
-    distance : float
-        From the training data, as a multiple of the distance called far; 0 when unknown.
+    `logits` and calibrated `probabilities` have shape (n_emotions,), `embedding` (width,);
+    `distance` is that from the training data, as a multiple of the limit; 0 when unknown.
     """
 
     logits: NDArray[np.float32]
@@ -93,19 +87,9 @@ class Window:
 class Stream:
     """Infers emotion from sound as it arrives.
 
-    Parameters
-    ----------
-    infer : callable
-        Takes a :class:`~emoscope.audio.Signal`, gives an :class:`Inference`.
-    emotions : sequence of str
-    rate : int
-        Hz, of the samples that will be fed.
-    options : Windows
-    model_rate : int, optional
-        Hz, of the sound that `infer` takes; by default as it is fed.
-    map : callable
-        Like the built-in ``map``: applies `infer` to the windows of one piece, in order; an
-        executor's ``map`` runs them side by side.
+    Made by :meth:`emoscope.prediction.Predictor.stream`: `infer` is what the model does, and takes
+    sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to the windows of
+    one piece, in order; an executor's ``map`` runs them side by side.
     """
 
     def __init__(
