@@ -101,7 +101,11 @@ def test_formats_that_only_ffmpeg_reads(server: Running, tmp_path: Path) -> None
     content = (tmp_path / "a.m4a").read_bytes()
     answer = server.upload("/api/predict", ("a.m4a", content))
     assert answer.status == 200, answer.body
-    assert server.upload("/api/listen", ("a.m4a", content)).status == 200
+    (prediction,) = answer.json["predictions"]
+    assert prediction["file"] == "a.m4a" and prediction["emotion"] in tiny_model.EMOTIONS
+    listened = server.upload("/api/listen", ("a.m4a", content))
+    samples, rate = soundfile.read(io.BytesIO(listened.body))
+    assert rate == 16_000 and len(samples) == pytest.approx(32_000, abs=2_000)
 
 
 def test_good_files_are_delivered_when_others_are_bad(server: Running) -> None:
@@ -209,8 +213,10 @@ def test_listen_gives_the_same_sound(server: Running) -> None:
     samples, rate = soundfile.read(io.BytesIO(answer.body), dtype="float32")
     assert rate == 16_000
     np.testing.assert_allclose(samples, voice(2.0), atol=1e-4)
-    assert server.upload("/api/listen", ("a", b"x")).status == 422
-    assert server.upload("/api/listen", ("a", SPEECH), ("b", SPEECH)).status == 422
+    refused = server.upload("/api/listen", ("a", b"x"))
+    assert refused.status == 422 and "not audio" in refused.json["error"]
+    refused = server.upload("/api/listen", ("a", SPEECH), ("b", SPEECH))
+    assert refused.status == 422 and "at most 1 item" in refused.json["error"]
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
@@ -346,12 +352,14 @@ def test_the_address_it_is_bound_to_is_answered() -> None:
     ],
 )
 def test_other_web_sites_are_refused(server: Running, headers: dict[str, str]) -> None:
-    assert server.upload("/api/predict", ("a.wav", SPEECH), **headers).status == 403
+    answer = server.upload("/api/predict", ("a.wav", SPEECH), **headers)
+    assert answer.status == 403 and "other web sites" in answer.json["error"]
 
 
 def test_the_own_page_is_not_refused(server: Running) -> None:
     headers = {"origin": server.address, "sec_fetch_site": "same-origin"}
-    assert server.upload("/api/predict", ("a.wav", SPEECH), **headers).status == 200
+    answer = server.upload("/api/predict", ("a.wav", SPEECH), **headers)
+    assert answer.status == 200 and answer.json["predictions"][0]["file"] == "a.wav"
 
 
 def test_too_large_too_many_too_long(strict: Running) -> None:
@@ -400,7 +408,8 @@ def test_more_than_can_be_done_is_refused(strict: Running) -> None:
     for answer in answers:
         if answer.status != 200:
             assert answer.headers["retry-after"] == "1"
-    assert strict.upload("/api/predict", ("a.wav", SPEECH)).status == 200
+    answer = strict.upload("/api/predict", ("a.wav", SPEECH))
+    assert answer.status == 200 and len(answer.json["predictions"]) == 1
 
 
 def test_many_clients_get_their_own_answers(server: Running) -> None:

@@ -122,6 +122,7 @@ class Server(uvicorn.Server):
             port=port,
             http="h11",
             ws="none",
+            lifespan="off",
             access_log=False,
             server_header=False,
             log_level="error",

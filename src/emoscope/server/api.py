@@ -71,10 +71,11 @@ _REASONS = {
     422: "Not as described here, or no file could be used.",
     503: "Too much is in work; try again after Retry-After seconds, if it is given.",
 }
-FAILURES: dict[int | str, dict[str, Any]] = {
+Responses: TypeAlias = "dict[int | str, dict[str, Any]]"
+FAILURES: Responses = {
     status: {"model": Failure, "description": reason} for status, reason in _REASONS.items()
 }
-WRONG_HOST: dict[int | str, dict[str, Any]] = {421: FAILURES[421]}
+WRONG_HOST: Responses = {421: FAILURES[421]}
 
 router = APIRouter()
 
