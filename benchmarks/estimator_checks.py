@@ -24,9 +24,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from emoscope import __version__, models
 from emoscope.dataset.transformer import FeatureTransformer
-from emoscope.models.architecture import Conv, Dropout, Pool
 from emoscope.models.cnn1d import ColumnNetwork
 from emoscope.models.cnn2d import FrameNetwork
+from emoscope.models.network import Conv, Dropout, Pool
 
 RESULTS = Path(__file__).parents[1] / "results"
 WEIGHTS = "check_sample_weight_equivalence_on_"

@@ -21,14 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
-import skorch
 import torch
 from sklearn.model_selection import train_test_split
 
 from emoscope.dataset import bundled
 from emoscope.models import cnn1d
-from emoscope.models.architecture import Conv, Dropout, output_sizes
-from emoscope.models.deep import training
+from emoscope.models.network import Conv, Dropout, output_sizes
+from emoscope.models.network.module import fast_precision
 
 N_TRAIN, N_TEST = 985, 329
 N_OUTPUTS, N_COLUMNS = 8, 180
@@ -158,11 +157,10 @@ def machine():
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": names[0] if names else platform.processor(),
-        "precision": str(training.fast_precision()).removeprefix("torch."),
+        "precision": str(fast_precision()).removeprefix("torch."),
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "skorch": skorch.__version__,
         "scikit-learn": sklearn.__version__,
     }
 

@@ -2,7 +2,7 @@
 
 What discriminant analysis needs of its training clips are sums: of the clips of each emotion, and
 of the products of their columns. Kept per speaker, they give the classifier of any set of speakers
-by addition and one Cholesky factorisation, so that choosing the shrinkage on unheard speakers
+by addition and one Cholesky factorisation, so that choosing the shrinkage on unseen speakers
 inside every fold of a protocol costs seconds.
 
 The model: a clip is the mean of its emotion, plus what its corpus adds to every emotion alike, plus
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from emoscope.training.linear import LinearForm
+from emoscope.models.onnx_graph import LinearForm
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -29,7 +29,7 @@ _RIDGE = 1e-6
 """Keeps the emotions' means determined when an emotion occurs in one corpus alone."""
 
 
-class Moments:
+class SufficientStatistics:
     """Sums over the clips of each speaker.
 
     Parameters
@@ -53,7 +53,7 @@ class Moments:
     ) -> None:
         # Standardised on a fixed reference first: float32 sums of squares then lose nothing.
         self._centre = copies[0].mean(axis=0, dtype=np.float64).astype(np.float32)
-        self._spread = np.maximum(copies[0].std(axis=0, dtype=np.float64), 1e-6).astype(np.float32)
+        self._std = np.maximum(copies[0].std(axis=0, dtype=np.float64), 1e-6).astype(np.float32)
         self.n_emotions = n_emotions
         self._products: dict[str, Array] = {}
         self._sums: dict[str, Double] = {}
@@ -69,7 +69,7 @@ class Moments:
             self._corpus[speaker] = str(corpora[rows[0]])
 
     def _reduced(self, values: Array) -> Array:
-        return np.asarray((values - self._centre) / self._spread, dtype=np.float32)
+        return np.asarray((values - self._centre) / self._std, dtype=np.float32)
 
     def discriminants(
         self, speakers: Collection[str], shrinkages: Iterable[float]
@@ -95,23 +95,23 @@ class Moments:
         total, known = counts.sum(), np.flatnonzero(counts.sum(axis=0))
         mean = sums.sum(axis=(0, 1)) / total
         variance = products.diagonal().astype(np.float64) / total - mean**2
-        spread = np.sqrt(np.maximum(variance, 1e-8))
+        std = np.sqrt(np.maximum(variance, 1e-8))
         effects, explained = _effects(counts[:, known], sums[:, known])
         covariance = (products - explained.astype(np.float32)) / np.float32(total)
-        covariance /= spread[:, np.newaxis].astype(np.float32)
-        covariance /= spread.astype(np.float32)
-        means = (effects - mean) / spread
-        found = []
+        covariance /= std[:, np.newaxis].astype(np.float32)
+        covariance /= std.astype(np.float32)
+        means = (effects - mean) / std
+        forms = []
         for shrinkage in shrinkages:
             coefficients, bias = _discriminant(covariance, means, shrinkage)
             weights = np.zeros((len(mean), self.n_emotions), np.float32)
             biases = np.full(self.n_emotions, IMPOSSIBLE, np.float32)
             weights[:, known], biases[known] = coefficients.T, bias
-            centre = self._centre + self._spread * mean
-            scale = self._spread * spread
+            centre = self._centre + self._std * mean
+            scale = self._std * std
             arrays = (np.asarray(a, np.float32) for a in (centre, scale, weights, biases))
-            found.append(LinearForm(*arrays))
-        return found
+            forms.append(LinearForm(*arrays))
+        return forms
 
     def _by_corpus(self, speakers: Collection[str]) -> tuple[Double, Double]:
         """Counts (n_corpora, n_emotions) and sums (n_corpora, n_emotions, n_columns)."""
@@ -162,9 +162,3 @@ def _discriminant(covariance: Array, means: Double, shrinkage: float) -> tuple[D
     coefficients = cho_solve(factor, offsets.T.astype(np.float32)).T.astype(np.float64)
     bias = -0.5 * (coefficients * offsets).sum(axis=1) - coefficients @ centre
     return coefficients, bias
-
-
-def logits(form: LinearForm, values: Array) -> Double:
-    """Logits of clips, shape (n_clips, n_emotions)."""
-    standardised = (values - form.mean) / form.scale
-    return np.asarray(standardised @ form.weights + form.bias, dtype=np.float64)

@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from emoscope import __version__, modelfile, protocols, training
+from emoscope import __version__, modelfile, protocols
 from emoscope import corpus as corpora
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
@@ -35,11 +35,11 @@ from emoscope.evaluation.comparison import describe_corpus
 from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
-from emoscope.models.adaptation import BatchStandardiser
+from emoscope.models.adaptation import adapted_logits
 from emoscope.training import calibration, export
-from research import recipe as default_model
-from research.recipe import Heard
-from research.sufficient_statistics import logits
+from emoscope.training.description import provenance
+from research import recipe
+from research.recipe import EmbeddedClips
 
 DOMAIN_RANK = 16
 MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"
@@ -95,13 +95,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     graph = cached_trunk(options)
-    heard = listen(graph, options)
+    clips = load_embeddings(graph, options)
     if options.job == "train":
-        train(graph, heard, options)
+        train(graph, clips, options)
     elif options.fold:
-        report(heard, *FIGURES[0], options, only=options.fold)
+        report(clips, *FIGURES[0], options, only=options.fold)
     else:
-        measure(heard, options)
+        measure(clips, options)
 
 
 def cached_trunk(options: argparse.Namespace) -> bytes:
@@ -109,28 +109,26 @@ def cached_trunk(options: argparse.Namespace) -> bytes:
     if not path.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
-            default_model.trunk(
-                options.encoder, None if options.weights == "float32" else options.weights
-            )
+            recipe.trunk(options.encoder, None if options.weights == "float32" else options.weights)
         )
     return path.read_bytes()
 
 
-def listen(graph: bytes, options: argparse.Namespace) -> Heard:
+def load_embeddings(graph: bytes, options: argparse.Namespace) -> EmbeddedClips:
     """Embeddings of all corpora asked for, from the work folder where they are there already."""
     parts = [corpora.load(options.data / name) for name in options.corpora]
     copies = []
-    for copy in range(1 + default_model.COPIES):
+    for copy in range(1 + recipe.COPIES):
         found = [embeddings(graph, part, copy, options) for part in parts]
         copies.append(np.concatenate(found))
-    return Heard.of(corpora.combine(parts) if len(parts) > 1 else parts[0], copies)
+    return EmbeddedClips.of(corpora.combine(parts) if len(parts) > 1 else parts[0], copies)
 
 
 def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespace) -> np.ndarray:
     path = options.work / f"{part.name}-{copy}.npy"
     if not path.is_file():
         start = time.perf_counter()
-        found = default_model.hear(graph, part, copy=copy, threads=options.threads)
+        found = recipe.embed(graph, part, copy=copy, threads=options.threads)
         np.save(path, found)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return np.load(path)
@@ -139,34 +137,34 @@ def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespac
 # --- training -------------------------------------------------------------------------------------
 
 
-def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
-    fitted = default_model.fit(heard, set(heard.speakers))
-    adapted, curve = default_model.adapted_head(heard, fitted)
-    present = np.unique(heard.labels)
+def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> None:
+    fitted = recipe.fit(clips, set(clips.speakers))
+    adapted, curve = recipe.adapted_head(clips, fitted)
+    present = np.unique(clips.labels)
     form = dataclasses.replace(
         fitted.form, weights=fitted.form.weights[:, present], bias=fitted.form.bias[present]
     )
-    unheard, labels = fitted.unheard
-    log_probabilities = modelfile.log_softmax(unheard / fitted.temperature)
+    unseen, labels = fitted.unseen
+    log_probabilities = modelfile.log_softmax(unseen / fitted.temperature)
     parts = [corpora.load(options.data / name) for name in options.corpora]
     card = Card(
         name=options.name,
         emotions=tuple(EMOTIONS[n] for n in present),
-        input=default_model.GIVEN,
+        input=recipe.INPUT,
         embedding_width=len(form.mean),
         temperature=fitted.temperature,
         uncertain=calibration.uncertain(log_probabilities, labels),
-        domain=familiar(heard, fitted),
+        domain=training_domain(clips, fitted),
         adapted=dataclasses.replace(
             adapted, weights=adapted.weights[:, present], bias=adapted.bias[present]
         ),
         training=Training(
-            corpora=tuple(corpus for part in parts for corpus in training.provenance(part)),
+            corpora=tuple(corpus for part in parts for corpus in provenance(part)),
             recipe={
-                "recipe": default_model.__doc__,
-                "encoder": f"{default_model.ENCODER}, blocks {default_model.BLOCKS}, mean over time",
+                "recipe": recipe.__doc__,
+                "encoder": f"{recipe.ENCODER}, blocks {recipe.BLOCKS}, mean over time",
                 "weights": WEIGHTS[options.weights],
-                "copies": default_model.COPIES,
+                "copies": recipe.COPIES,
                 "shrinkage": fitted.shrinkage,
                 "criterion": {str(key): value for key, value in fitted.criterion.items()},
                 "adaptation": curve,
@@ -186,9 +184,9 @@ def train(graph: bytes, heard: Heard, options: argparse.Namespace) -> None:
         print(point)
 
 
-def familiar(heard: Heard, fitted: default_model.Fitted) -> OutOfDomainDetector:
-    """Where the training clips lie, changed copies included: other rooms are familiar too."""
-    form, rows, copies = fitted.form, fitted.rows, heard.copies
+def training_domain(clips: EmbeddedClips, fitted: recipe.Fitted) -> OutOfDomainDetector:
+    """Where the training clips lie, changed copies included: other rooms are no surprise."""
+    form, rows, copies = fitted.form, fitted.rows, clips.copies
     values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in copies])
     starts = len(rows) * np.arange(len(copies))[:, np.newaxis]
     folds = [tuple((starts + part).reshape(-1) for part in fold) for fold in fitted.inner.folds]
@@ -208,19 +206,19 @@ def measured(folders: list[Path]) -> list[Measurement]:
 # --- measuring ------------------------------------------------------------------------------------
 
 
-def measure(heard: Heard, options: argparse.Namespace) -> None:
+def measure(clips: EmbeddedClips, options: argparse.Namespace) -> None:
     """Every figure of the recipe that the corpora at hand allow, each in its own folder."""
-    names = [str(name) for name in np.unique(heard.corpora)]
+    names = [str(name) for name in np.unique(clips.corpora)]
     for folder, name, protocol in FIGURES:
         if name in names:
             alone = f"{name}-{protocol}" if len(names) == 1 else folder
-            report(heard, alone, name, protocol, options)
+            report(clips, alone, name, protocol, options)
     for name in names if len(names) > 1 else []:
-        cross(heard, name, options)
+        cross(clips, name, options)
 
 
 def report(
-    heard: Heard,
+    clips: EmbeddedClips,
     folder: str,
     name: str,
     protocol: str,
@@ -228,8 +226,8 @@ def report(
     only: str | None = None,
 ) -> None:
     """One corpus by one protocol; other corpora are training data in every fold."""
-    here = np.flatnonzero(heard.corpora == name)
-    table = heard.corpus.table.iloc[here].reset_index(drop=True)
+    here = np.flatnonzero(clips.corpora == name)
+    table = clips.corpus.table.iloc[here].reset_index(drop=True)
     table["speaker"] = [speaker.removeprefix(f"{name}/") for speaker in table["speaker"]]
     table["unique_speaker"] = table["speaker"]
     rows, before = [], []
@@ -237,12 +235,12 @@ def report(
         if only and fold.name != only:
             continue
         test = here[fold.test]
-        fitted = default_model.fit(heard, set(heard.speakers) - set(heard.speakers[test]))
-        found = logits(fitted.form, heard.copies[0][test])
-        allowed = np.unique(heard.labels[here])
-        before.append(as_rows(heard, test, found, allowed, protocol, fold.name))
+        fitted = recipe.fit(clips, set(clips.speakers) - set(clips.speakers[test]))
+        found = fitted.form.logits(clips.copies[0][test])
+        allowed = np.unique(clips.labels[here])
+        before.append(as_rows(clips, test, found, allowed, protocol, fold.name))
         found = found / fitted.temperature
-        rows.append(as_rows(heard, test, found, allowed, protocol, fold.name))
+        rows.append(as_rows(clips, test, found, allowed, protocol, fold.name))
         uar = metrics.uar(rows[-1]["emotion"], rows[-1]["predicted"])
         print(
             f"{name} {protocol} fold {fold.name}: shrinkage {fitted.shrinkage}, UAR {uar:.4f}",
@@ -252,39 +250,44 @@ def report(
         uncalibrated = summarise(pd.concat(before, ignore_index=True)).calibration_error
         together = pd.concat(rows, ignore_index=True)
         extra = {"calibration_error_uncalibrated": uncalibrated}
-        save(heard, name, together, options.out / folder, options, **extra)
+        save(clips, name, together, options.out / folder, options, **extra)
 
 
-def cross(heard: Heard, name: str, options: argparse.Namespace) -> None:
+def cross(clips: EmbeddedClips, name: str, options: argparse.Namespace) -> None:
     """Trained on all other corpora, tested on one; the emotions that both have."""
     test, train_rows = (
-        np.flatnonzero(heard.corpora == name),
-        np.flatnonzero(heard.corpora != name),
+        np.flatnonzero(clips.corpora == name),
+        np.flatnonzero(clips.corpora != name),
     )
-    shared = np.intersect1d(heard.labels[train_rows], heard.labels[test])
-    test = test[np.isin(heard.labels[test], shared)]
-    fitted = default_model.fit(heard, set(heard.speakers[train_rows]))
-    values = (heard.copies[0] - fitted.form.mean) / fitted.form.scale
-    weights, bias = default_model.head_for_batches(fitted.form, heard.copies[0][train_rows])
-    adapted = BatchStandardiser(0.0).fit_transform(values[test]) @ weights + bias
+    shared = np.intersect1d(clips.labels[train_rows], clips.labels[test])
+    test = test[np.isin(clips.labels[test], shared)]
+    fitted = recipe.fit(clips, set(clips.speakers[train_rows]))
+    values = (clips.copies[0] - fitted.form.mean) / fitted.form.scale
+    head = recipe.head_for_batches(fitted.form, clips.copies[0][train_rows])
+    adapted = adapted_logits(head, values[test], np.zeros(len(test)), prior_clips=0.0)
     rows = [
-        as_rows(heard, test, found / fitted.temperature, shared, protocol, name)
+        as_rows(clips, test, found / fitted.temperature, shared, protocol, name)
         for found, protocol in (
-            (logits(fitted.form, heard.copies[0][test]), "cross-corpus"),
+            (fitted.form.logits(clips.copies[0][test]), "cross-corpus"),
             (adapted, "cross-corpus+corpus-adapted"),
         )
     ]
-    domain = familiar(heard, fitted)
+    domain = training_domain(clips, fitted)
     far = float((domain.distance(values[test]) > domain.threshold).mean())
     folder = options.out / f"cross-corpus-to-{name}"
-    save(heard, name, pd.concat(rows, ignore_index=True), folder, options, far_from_training=far)
+    save(clips, name, pd.concat(rows, ignore_index=True), folder, options, far_from_training=far)
 
 
 def as_rows(
-    heard: Heard, test: np.ndarray, found: np.ndarray, allowed: np.ndarray, protocol: str, fold: str
+    clips: EmbeddedClips,
+    test: np.ndarray,
+    found: np.ndarray,
+    allowed: np.ndarray,
+    protocol: str,
+    fold: str,
 ) -> pd.DataFrame:
     """Rows of a result; only the allowed emotions can be answered."""
-    table = heard.corpus.table.iloc[test].reset_index(drop=True)
+    table = clips.corpus.table.iloc[test].reset_index(drop=True)
     probabilities = np.exp(modelfile.log_softmax(found[:, allowed]))
     names = np.array(EMOTIONS)[allowed]
     rows = table[["clip", "emotion", "speaker"]].assign(
@@ -300,14 +303,14 @@ def as_rows(
 
 
 def save(
-    heard: Heard,
+    clips: EmbeddedClips,
     name: str,
     rows: pd.DataFrame,
     folder: Path,
     options: argparse.Namespace,
     **extra: float,
 ) -> None:
-    tested = Corpus(name, heard.corpus.table[heard.corpora == name])
+    tested = Corpus(name, clips.corpus.table[clips.corpora == name])
     runs = []
     for _, part in rows.groupby("protocol", sort=False):
         run = summarise(part, extra=extra)
@@ -320,11 +323,11 @@ def save(
         )
     config = {
         "protocol": runs[0].protocol,
-        "recipe": default_model.__doc__,
+        "recipe": recipe.__doc__,
         "command": "python -m research.train_default measure --data DATA --encoder ENCODER "
         f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)} "
         f"--weights {options.weights}",
-        "also_trained_on": [str(c) for c in np.unique(heard.corpora) if c != name],
+        "also_trained_on": [str(c) for c in np.unique(clips.corpora) if c != name],
     }
     Result(rows, runs, describe_corpus(tested), config).save(folder)
 

@@ -9,16 +9,16 @@ import pytest
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from research import recipe as default_model
-from research.recipe import Heard
-from research.sufficient_statistics import logits
+from emoscope.models.adaptation import smallest_that_helps
+from research import recipe
+from research.recipe import EmbeddedClips
 
 WIDTH, TAKES = 24, 8
 KNOWN = {"one": ("neutral", "happy", "sad", "surprised"), "two": ("happy", "sad", "bored")}
 
 
 @pytest.fixture(scope="module")
-def heard() -> Heard:
+def clips() -> EmbeddedClips:
     """Two corpora with other rooms, other emotions and six speakers each."""
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 0.8, (len(EMOTIONS), WIDTH))
@@ -36,40 +36,40 @@ def heard() -> Heard:
     columns = ["clip", "path", "emotion", "label", "speaker", "corpus"]
     x = np.array(values, dtype=np.float32)
     copies = [x, *(x + rng.normal(0, 0.5, x.shape).astype(np.float32) for _ in range(2))]
-    return Heard.of(Corpus("one+two", pd.DataFrame(rows, columns=columns)), copies)
+    return EmbeddedClips.of(Corpus("one+two", pd.DataFrame(rows, columns=columns)), copies)
 
 
-def test_unheard_speakers_are_recognised(heard: Heard) -> None:
-    test = heard.rows(["one/0", "two/0"])
-    fitted = default_model.fit(heard, set(heard.speakers) - {"one/0", "two/0"})
-    assert not set(heard.speakers[fitted.rows]) & {"one/0", "two/0"}
-    found = logits(fitted.form, heard.copies[0][test])
-    allowed = np.unique(heard.labels)
-    assert default_model.uar_among(heard.labels[test], found, allowed) > 0.8
+def test_unseen_speakers_are_recognised(clips: EmbeddedClips) -> None:
+    test = clips.rows(["one/0", "two/0"])
+    fitted = recipe.fit(clips, set(clips.speakers) - {"one/0", "two/0"})
+    assert not set(clips.speakers[fitted.rows]) & {"one/0", "two/0"}
+    found = fitted.form.logits(clips.copies[0][test])
+    allowed = np.unique(clips.labels)
+    assert recipe.uar_among(clips.labels[test], found, allowed) > 0.8
     best = max(fitted.criterion.values())
-    close = [s for s, score in fitted.criterion.items() if score >= best - default_model.TOLERANCE]
+    close = [s for s, score in fitted.criterion.items() if score >= best - recipe.TOLERANCE]
     assert fitted.shrinkage == min(close)
     assert fitted.inner.logits.shape == fitted.changed.shape == (len(fitted.rows), len(EMOTIONS))
-    unheard = fitted.inner.logits[:, allowed].argmax(axis=1)
-    assert np.mean(allowed[unheard] == fitted.inner.labels) > 0.7
+    unseen = fitted.inner.logits[:, allowed].argmax(axis=1)
+    assert np.mean(allowed[unseen] == fitted.inner.labels) > 0.7
 
 
-def test_the_choice_does_not_see_the_test_speakers(heard: Heard) -> None:
+def test_the_choice_does_not_see_the_test_speakers(clips: EmbeddedClips) -> None:
     """Spoiling the labels of speakers left out changes nothing."""
-    training = sorted(set(heard.speakers) - {"one/0"})
-    spoiled_table = heard.corpus.table.copy()
+    training = sorted(set(clips.speakers) - {"one/0"})
+    spoiled_table = clips.corpus.table.copy()
     out = (spoiled_table["corpus"] == "one") & (spoiled_table["speaker"] == "0")
     spoiled_table.loc[out, "emotion"] = spoiled_table.loc[out, "emotion"].to_numpy()[::-1]
-    spoiled = Heard.of(Corpus("one+two", spoiled_table), heard.copies)
-    one, two = (default_model.fit(data, training) for data in (heard, spoiled))
+    spoiled = EmbeddedClips.of(Corpus("one+two", spoiled_table), clips.copies)
+    one, two = (recipe.fit(data, training) for data in (clips, spoiled))
     assert one.criterion == two.criterion
     np.testing.assert_array_equal(one.form.weights, two.form.weights)
     assert one.temperature == two.temperature
 
 
-def test_batches_of_another_room_gain_by_standardising(heard: Heard) -> None:
-    fitted = default_model.fit(heard, set(heard.speakers))
-    head, curve = default_model.adapted_head(heard, fitted)
+def test_batches_of_another_room_gain_by_standardising(clips: EmbeddedClips) -> None:
+    fitted = recipe.fit(clips, set(clips.speakers))
+    head, curve = recipe.adapted_head(clips, fitted)
     assert {point["corpus"] for point in curve} == set(KNOWN)
     largest = [point for point in curve if point["clips"] == 64]
     assert all(point["uar"] > point["plain"] for point in largest)
@@ -77,10 +77,10 @@ def test_batches_of_another_room_gain_by_standardising(heard: Heard) -> None:
     assert head.weights.shape == (WIDTH, len(EMOTIONS))
 
 
-def test_one_corpus_alone_is_enough(heard: Heard) -> None:
-    mine = {speaker for speaker in heard.speakers if speaker.startswith("one/")}
-    fitted = default_model.fit(heard, mine)
-    head, curve = default_model.adapted_head(heard, fitted)
+def test_one_corpus_alone_is_enough(clips: EmbeddedClips) -> None:
+    mine = {speaker for speaker in clips.speakers if speaker.startswith("one/")}
+    fitted = recipe.fit(clips, mine)
+    head, curve = recipe.adapted_head(clips, fitted)
     assert curve == []
     assert head.minimum_clips > 10_000  # nothing was measured, so nothing is done unasked
 
@@ -96,14 +96,14 @@ def test_one_corpus_alone_is_enough(heard: Heard) -> None:
 )
 def test_the_smallest_batch_that_helps(gains: dict[int, float], expected: int) -> None:
     curve = [{"clips": n, "plain": 0.5, "uar": 0.5 + gain} for n, gain in gains.items()]
-    assert default_model.smallest_that_helps(curve) == expected
+    assert smallest_that_helps(curve) == expected
 
 
 def test_copies_differ_and_the_recording_is_only_levelled() -> None:
     t = np.arange(16_000) / 16_000
     clip = (0.2 * np.sin(2 * np.pi * 220 * t)).astype(np.float32)
-    plain = default_model.as_heard(clip, np.random.default_rng(0), 0)
+    plain = recipe.prepared(clip, np.random.default_rng(0), 0)
     np.testing.assert_array_equal(plain, TrimAndNormalise()(clip, 16_000))
-    one, again = (default_model.as_heard(clip, np.random.default_rng(1), 1) for _ in range(2))
+    one, again = (recipe.prepared(clip, np.random.default_rng(1), 1) for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert one.shape != plain.shape or not np.allclose(one, plain)

@@ -11,12 +11,12 @@ from emoscope import modelfile, models
 from emoscope.errors import ModelError
 from emoscope.modelfile import safety
 from emoscope.modelfile.card import Card, Input, Uncertain
-from emoscope.training.linear import LinearForm
+from emoscope.models.onnx_graph import LinearForm
 
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
-from emoscope.training import compression, export, network_export  # noqa: E402
+from emoscope.training import compression, export  # noqa: E402
 
 WIDTH = 24
 EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
@@ -167,7 +167,7 @@ def noise(n: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def trunk(network: tuple) -> bytes:
-    return network_export.from_waveform(network[0], shortest=3200, longest=480_000)
+    return network[0].to_onnx(0.2, 30.0)
 
 
 @pytest.fixture(scope="module")

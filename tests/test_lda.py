@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from emoscope.models.lda import ShrinkageLDA
+from emoscope.models.discriminants import ShrinkageLDA
 
 
 def data(n_columns: int, n_clips: int = 90) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from emoscope import models
 from emoscope.errors import EmoscopeError, MissingExtraError, ModelError, UnknownNameError
-from emoscope.models import base, mlp, svm
+from emoscope.models import base, mlp, network, svm
 
 EMOTIONS = np.array(["angry", "neutral", "sad"])
 NAMES = models.names()
@@ -40,7 +40,7 @@ def clips(kind, seed=0, n=90):
 def short(estimator):
     """The same estimator with a budget for tests."""
     known = estimator.get_params()
-    wanted = {"epochs": 15, "n_estimators": 20, "learning_rate": 3e-3, "frames": 60}
+    wanted = {"epochs": 15, "n_estimators": 20, "learning_rate": 3e-3}
     if not isinstance(known.get("learning_rate"), float):
         wanted.pop("learning_rate")
     return estimator.set_params(**{key: wanted[key] for key in wanted if key in known})
@@ -61,7 +61,6 @@ def needs_torch(request):
     name = request.node.callspec.params.get("name", "") if hasattr(request.node, "callspec") else ""
     if name.startswith("cnn"):
         pytest.importorskip("torch", reason="the extra 'deep' is not installed")
-        pytest.importorskip("skorch", reason="the extra 'deep' is not installed")
 
 
 def test_the_twelve_models():
@@ -133,15 +132,15 @@ def test_listing_and_building_do_not_import_torch():
     code = (
         "import sys; from emoscope import models; "
         "[models.get(n).build(0) for n in models.names()]; "
-        "sys.exit(any(m in sys.modules for m in ('torch', 'skorch')))"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'onnx', 'skl2onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_missing_torch_names_the_extra(monkeypatch):
-    for module in [m for m in sys.modules if m.startswith("emoscope.models.deep")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr(models, "deep", raising=False)
+    for name in ("module", "training"):
+        monkeypatch.delitem(sys.modules, f"emoscope.models.network.{name}", raising=False)
+        monkeypatch.delattr(network, name, raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     X, y, _ = clips("vector")
     with pytest.raises(MissingExtraError, match=r"emoscope\[deep\]"):
@@ -162,7 +161,7 @@ def test_twenty_published_rows_with_their_settings():
         assert not published or repr(info.as_published(3)) in published
     for key, row in rows.items():
         if key.startswith("CNN"):
-            assert (row.epochs, row.patience, row.standardise) == (500, None, False)
+            assert (row.epochs, row.patience, row.as_published) == (500, None, True)
         if key.startswith("CNN-2D"):
             settings = key.split(", ")[1].split()
             assert row.learning_rate == float(settings[1])
@@ -209,14 +208,12 @@ class TestHeldOut:
     def test_says_what_is_missing(self):
         with pytest.raises(ModelError, match="'c' has 1"):
             base.held_out(["a", "a", "b", "b", "c"], None, fraction=0.2, seed=0)
-        with pytest.raises(ModelError, match="fraction"):
-            base.held_out(self.y, None, fraction=0.7, seed=0)
 
 
 def test_mlp_searches_without_learning_from_the_held_out_speakers():
     X, y, speakers = clips("vector")
     model = short(mlp.build(0))
-    _, watch = base.held_out(y, speakers, fraction=model.held_out_fraction, seed=0)
+    _, watch = base.held_out(y, speakers, seed=0)
     other = X.copy()
     other[watch] = other[watch] * 50 + 7
     ours, theirs = clone(model).fit(X, y, speakers), clone(model).fit(other, y, speakers)

@@ -1,4 +1,4 @@
-"""The networks: published layers, start and optimisers; fused operations; pictures."""
+"""The networks: published layers, start and optimisers; fast dropout; pictures."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
-pytest.importorskip("skorch", reason="the extra 'deep' is not installed")
 
+from emoscope.errors import ModelError  # noqa: E402
 from emoscope.models import cnn1d, cnn2d  # noqa: E402
-from emoscope.models.architecture import (  # noqa: E402
+from emoscope.models.network import (  # noqa: E402  # noqa: E402
     Conv,
     Dense,
     Dropout,
     Pool,
+    module,
     output_sizes,
-    parameter_count,
+    pooled,
+    training,
 )
-from emoscope.models.deep import augment, fused  # noqa: E402
-from emoscope.models.deep.module import ConvNet  # noqa: E402
-from emoscope.models.deep.optimisers import OPTIMISERS  # noqa: E402
+from emoscope.models.network.module import ConvNet  # noqa: E402
+from emoscope.models.network.training import OPTIMISERS  # noqa: E402
 
 COUNTS = {"a": 105352, "b": 166920, "c": 166920, "d": 248968}
 
@@ -29,7 +30,6 @@ COUNTS = {"a": 105352, "b": 166920, "c": 166920, "d": 248968}
 @pytest.mark.parametrize("letter", "abcd")
 def test_published_parameter_counts(letter):
     layers = cnn1d.ARCHITECTURES[letter]
-    assert parameter_count(layers, (1, 180), 8) == COUNTS[letter]
     net = ConvNet(layers, (1, 180), 8)
     assert sum(p.numel() for p in net.parameters()) == COUNTS[letter]
     assert ConvNet(layers, (1, 193), 8)(torch.zeros(2, 1, 193)).shape == (2, 8)
@@ -41,7 +41,7 @@ def test_published_picture_sizes(letter):
     sides = [size[0] for size in sizes]
     assert sides[:8] == [150, 30, 30, 6, 6, 2, 2, 1]
     assert [s[2] for s in sizes if s[:2] == (1, 1)][-1] == 1024
-    with pytest.raises(ValueError, match="pooling leaves nothing"):
+    with pytest.raises(ModelError, match="pooling leaves nothing"):
         output_sizes(cnn1d.ARCHITECTURES["a"], (1, 7))
 
 
@@ -55,32 +55,50 @@ NETWORKS = [
 ]
 
 
+def plain(net, X):
+    """The network in library layers, channels first, without dropout."""
+    x, weighted = X.unsqueeze(1), iter(net.weighted)
+    for layer in net.layers:
+        if isinstance(layer, Conv):
+            x = torch.relu(next(weighted)(x))
+        elif isinstance(layer, Pool):
+            pads = []
+            for n, width in zip(x.shape[:1:-1], layer.size[::-1], strict=True):
+                missing = max(0, pooled(n, width, layer.padding) * width - n)
+                pads += [missing // 2, missing - missing // 2]
+            x = torch.nn.functional.pad(x, pads, value=-math.inf)
+            x = torch.nn.functional.max_pool2d(x, layer.size)
+        elif isinstance(layer, Dense):
+            x = torch.relu(next(weighted)(x.permute(0, 2, 3, 1).flatten(1)))
+    return next(weighted)(x if x.ndim == 2 else x.permute(0, 2, 3, 1).flatten(1))
+
+
 @pytest.mark.parametrize(("layers", "grid"), NETWORKS)
-def test_fused_operations_equal_plain_layers(layers, grid):
+def test_the_network_equals_plain_layers(layers, grid):
     torch.manual_seed(0)
     layers = tuple(layer for layer in layers if not isinstance(layer, Dropout))
-    net, X, y = ConvNet(layers, grid, 4), torch.randn(5, *grid), torch.tensor([0, 1, 2, 3, 0])
-    gradients = []
-    for forward in (net.train(), net.plain):
+    net = ConvNet(layers, grid, 4, precision=torch.float32)
+    X, y, gradients = torch.randn(5, *grid), torch.tensor([0, 1, 2, 3, 0]), []
+    for forward in (net.train(), lambda X: plain(net, X)):
         net.zero_grad()
         logits = forward(X)
         torch.nn.functional.cross_entropy(logits, y).backward()
         gradients.append([logits.detach(), *(p.grad.clone() for p in net.parameters())])
-    for fast, plain in zip(*gradients, strict=True):
-        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_half_precision_stays_close():
     torch.manual_seed(0)
     net = ConvNet(cnn2d.ARCHITECTURES["a"][:4], (50, 50), 4, precision=torch.bfloat16)
     X = torch.rand(6, 50, 50)
-    exact = net.plain(X)
+    exact = net.eval()(X)
     assert (net.train()(X) - exact).abs().max() < 0.03 * exact.abs().max()
 
 
 def drops(n, rate):
     """1 where a value is dropped."""
-    return torch.zeros(n).index_fill_(0, fused.random_places(n, rate), 1)
+    return torch.zeros(n).index_fill_(0, module.random_places(n, rate), 1)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.25, 0.5])
@@ -98,25 +116,15 @@ def test_drops_have_their_rate_and_no_pattern(rate):
     assert (ends - rate).abs().max() < 4 * math.sqrt(variance / 4000)
 
 
-def test_dropout_before_pooling_is_dropout():
-    """The fused block against convolution, rectifier, dropout and pooling one after another."""
-    torch.manual_seed(0)
-    x, rate = torch.randn(3, 1, 40), 0.5
-    weight, bias = torch.randn(6, 1, 1, 5, requires_grad=True), torch.randn(6, requires_grad=True)
-    index = fused.block_index((1, 5), (1, 8))
+def test_dropout_zeroes_and_scales_what_is_left():
     torch.manual_seed(7)
-    fast = fused.conv_pool(x, weight, bias, (1, 8), rate=rate, index=index)
+    x = torch.randn(3, 5, 8, 6)
     torch.manual_seed(7)
-    keep = 1 - drops(720, rate).view(3, 5, 8, 6)
-    full = torch.relu(torch.nn.functional.conv2d(x.unsqueeze(1), weight, bias, padding="same"))
-    dropped = full[:, :, 0].transpose(1, 2).reshape(3, 5, 8, 6) * keep / (1 - rate)
-    plain = dropped.amax(2).unsqueeze(1)
-    torch.testing.assert_close(fast, plain)
-    target = torch.randn_like(fast)
-    ours = torch.autograd.grad((fast * target).sum(), [weight, bias])
-    theirs = torch.autograd.grad((plain * target).sum(), [weight, bias])
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    torch.randn(3, 5, 8, 6)
+    dropped = module.dropout(x, 0.5)
+    torch.manual_seed(7)
+    torch.randn(3, 5, 8, 6)
+    torch.testing.assert_close(dropped, 2 * x * (1 - drops(720, 0.5).view(x.shape)))
 
 
 def test_pooling_pads_as_tensorflow_does():
@@ -125,7 +133,7 @@ def test_pooling_pads_as_tensorflow_does():
     with torch.no_grad():
         net.weighted[0].weight.copy_(torch.eye(2))
     X = torch.tensor([[[5.0, 1, 2, 9, 3, 4]]])
-    assert net.plain(X).tolist() == [[5.0, 9.0]]
+    assert net.eval()(X).tolist() == [[5.0, 9.0]]
 
 
 def test_starting_weights():
@@ -155,8 +163,8 @@ def test_he_weights_keep_values_alive_through_many_small_grids(architecture):
         assert 0.9 * bound < layer.weight.abs().max() <= bound
     X = torch.randn(64, *grid)
     with torch.no_grad():
-        between_clips = net.plain(X).std(0).mean()
-        lost = ConvNet(layers, grid, 8, scheme="glorot").plain(X).std(0).mean()
+        between_clips = net.eval()(X).std(0).mean()
+        lost = ConvNet(layers, grid, 8, scheme="glorot").eval()(X).std(0).mean()
     assert 0.2 < between_clips < 5 and lost < between_clips / 1000
 
 
@@ -201,7 +209,8 @@ def test_grey_pictures(shape):
 
 
 def test_frames_are_the_middle_of_the_clip():
-    model = cnn2d.FrameNetwork(cnn2d.ARCHITECTURES["a"], frames=6, merge=2)
+    model = cnn2d.FrameNetwork(cnn2d.ARCHITECTURES["a"])
+    model.frames = 6
     long = np.arange(10, dtype=np.float32)[:, None] + np.zeros((10, 4), np.float32)
     short = np.array([[7, 8, 9, 6]] * 2, np.float32)
     first, second = model._grids([long, short])
@@ -213,11 +222,11 @@ def test_frames_are_the_middle_of_the_clip():
 def test_spec_augment_blanks_stripes_and_moves_clips():
     torch.manual_seed(0)
     X = torch.ones(300, 20, 10) + torch.arange(20).view(20, 1)
-    moved = augment.spec_augment(X, shift=3, frames=0, bins=0)
+    moved = training.spec_augment(X, shift=3, frames=0, bins=0)
     firsts = moved[:, 0, 0].long() - 1
     assert set(firsts.tolist()) == {17, 18, 19, 0, 1, 2, 3}
     assert torch.equal(moved.sort(1).values, X)
-    blank = augment.spec_augment(X, shift=0, frames=5, bins=4) == 0
+    blank = training.spec_augment(X, shift=0, frames=5, bins=4) == 0
     frames, bins = blank.all(2).sum(1), blank.all(1).sum(1)
     assert set(frames.tolist()) == set(range(6))
     assert set(bins.tolist()) == set(range(5))

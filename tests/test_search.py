@@ -17,7 +17,7 @@ from emoscope.errors import ModelError
 from emoscope.evaluation import search
 from emoscope.evaluation.search import Trial
 from emoscope.features.table import Features
-from emoscope.models.lda import ShrinkageLDA
+from emoscope.models.discriminants import ShrinkageLDA
 
 
 @pytest.fixture(scope="module")

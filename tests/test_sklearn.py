@@ -15,11 +15,10 @@ from emoscope.audio import load
 from emoscope.dataset.transformer import FeatureTransformer
 from emoscope.errors import AudioError, FeatureError, UnknownNameError
 from emoscope.features.spectrum import Spectrum
-from emoscope.models.architecture import Conv, Pool
 from emoscope.models.cnn1d import ColumnNetwork
 from emoscope.models.cnn2d import FrameNetwork
-from emoscope.models.lda import ShrinkageLDA
-from emoscope.models.stack import StackedLDA
+from emoscope.models.discriminants import ShrinkageLDA, StackedLDA
+from emoscope.models.network import Conv, Pool
 from emoscope.models.svm import VotingSVC
 from small_corpus import RATE, make_corpus
 

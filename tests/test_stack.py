@@ -9,8 +9,13 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from emoscope.errors import ModelError
-from emoscope.models.lda import ShrinkageLDA, discriminants
-from emoscope.models.stack import FARTHEST, StackedLDA, _weights
+from emoscope.models.discriminants import (
+    LIMIT,
+    ShrinkageLDA,
+    StackedLDA,
+    _weights,
+    discriminants,
+)
 
 
 def clips(seed=0, n=240, noise_columns=60):
@@ -38,7 +43,7 @@ def test_several_shrinkages_at_once_equal_one_at_a_time():
 def test_one_block_is_a_discriminant_with_a_temperature():
     X, y, speakers = clips(noise_columns=5)
     model = StackedLDA().fit(X, y, speakers)
-    scaled = np.clip(StandardScaler().fit_transform(X), -FARTHEST, FARTHEST)
+    scaled = np.clip(StandardScaler().fit_transform(X), -LIMIT, LIMIT)
     oracle = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage=model.shrinkages_[0], priors=[1 / 3] * 3
     ).fit(scaled, y)

@@ -1,4 +1,4 @@
-"""Training writes files that say what the fitted model says, calibrated on unheard speakers."""
+"""Training writes files that say what the fitted model says, calibrated on unseen speakers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from emoscope.errors import CorpusError, FeatureError, ModelError, ProtocolError
 from emoscope.evaluation import saved_model
 from emoscope.features.table import Features
 from emoscope.modelfile import log_softmax
-from emoscope.training import calibration, enrolment
-from emoscope.training.linear import linear_form
+from emoscope.models.adaptation import fit_head
+from emoscope.models.onnx_graph import linear_form
+from emoscope.training import calibration
+from emoscope.training.calibration import cross_val_predict
+from emoscope.training.description import common_rate
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
@@ -259,8 +262,11 @@ def test_the_second_head_learns_what_voices_hide() -> None:
     x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
     emotions = np.array(EMOTIONS)[labels]
     estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
-    inner = training.judge_unheard(estimator, x, emotions, speakers)
-    head, curve = enrolment.fit_head(estimator, x, emotions, speakers, inner.folds, inner.logits)
+    unseen = cross_val_predict(estimator, x, emotions, speakers)
+    head, curve = fit_head(
+        estimator, x, emotions, speakers, unseen.folds, unseen.logits,
+        calibrate=calibration.temperature,
+    )  # fmt: skip
     by_size = {point["clips"]: point["uar"] for point in curve}
     assert by_size[32] > 0.9 > 0.8 > curve[0]["plain"]
     assert 2 <= head.minimum_clips <= 16
@@ -309,12 +315,12 @@ def test_the_card_knows_the_rate_of_the_training_clips(
 ) -> None:
     rates = {soundfile.info(path).samplerate for path in corpus.table["path"]}
     assert {modelfile.load(trained).card.input.rate} == rates
-    assert training.common_rate(bundled.load()[0]) == 48_000
+    assert common_rate(bundled.load()[0]) == 48_000
     samples, rate = soundfile.read(corpus.table["path"][0])
     soundfile.write(tmp_path / "other.wav", samples, 2 * rate)
     mixed = Corpus("mixed", corpus.table.copy())
     mixed.table.loc[1, "path"] = str(tmp_path / "other.wav")
-    assert training.common_rate(mixed) == 0
+    assert common_rate(mixed) == 0
 
 
 def test_the_bundled_features_are_of_that_rate(ravdess: Path) -> None:

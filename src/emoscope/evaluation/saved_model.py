@@ -26,14 +26,12 @@ from ..errors import AudioError, CorpusError, ModelError, ProtocolError, Unknown
 from ..labels import in_order
 from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
-from ..models.adaptation import standardise
+from ..models.adaptation import adapted_logits
 from ..prediction import Predictor
 from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
 PROTOCOL = "evaluate"
-#: Clips of the prior with which a saved model's embeddings are standardised.
-PRIOR_CLIPS = 4.0
 
 
 def evaluate(
@@ -129,9 +127,7 @@ def score(
     if adapt is not None and card.adapted is not None:
         by_speaker = table["unique_speaker"].to_numpy(dtype=str)
         groups = by_speaker if adapt == "speaker" else np.zeros(len(table))
-        embeddings = standardise(inferences.embeddings, groups, prior_clips=PRIOR_CLIPS)
-        scores = embeddings @ card.adapted.weights + card.adapted.bias
-        logits = np.asarray(scores, dtype=np.float64)
+        logits = adapted_logits(card.adapted, inferences.embeddings, groups)
         temperature = card.adapted.temperature
     columns = [card.emotions.index(emotion) for emotion in allowed]
     probabilities = np.exp(log_softmax(logits[:, columns] / temperature))

@@ -1,6 +1,6 @@
 """Models that recognise emotion: one file per family, every model a scikit-learn estimator.
 
-``names()`` lists them, ``get(name)`` describes one, ``get(name).build(seed)`` makes its sound form
+``names()`` lists them, ``get(name)`` describes one, ``get(name).build(seed)`` makes its default form
 and ``get(name).as_published(seed)`` the form of the original student project. ``register`` adds a
 model of the user's own for the life of the process.
 """
@@ -15,4 +15,9 @@ __all__ = ["ModelInfo", "get", "names", "register", "registry"]
 registry: Registry[ModelInfo] = Registry(
     "model", __name__, fits=lambda found: isinstance(found, ModelInfo), wanted="a ModelInfo"
 )
-names, get, register = registry.names, registry.get, registry.register
+get, register = registry.get, registry.register
+
+
+def names() -> list[str]:
+    """Public names of all models, in alphabetical order."""
+    return sorted(registry.names())

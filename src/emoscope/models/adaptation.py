@@ -6,21 +6,29 @@ standardised on those clips. No label is used, but clips of the test speaker are
 measured this way carries the suffix ``+speaker-adapted`` or ``+corpus-adapted`` and is never
 compared with plain ones.
 
+Embeddings that are standardised in this way want a classifier trained on such embeddings: the
+second head of a model file, an :class:`~emoscope.modelfile.card.AdaptedHead`. :func:`fit_head`
+trains it and measures, on training speakers that the head has not seen, from how many clips on it
+is better than the plain model; ``predict`` uses it by itself only from there.
+
 Conventions: rows are clips, ``(n_clips, n_columns)``; a group is a speaker or a corpus.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ..errors import ProtocolError, UnknownNameError
+from ..modelfile.card import AdaptedHead
 from ..protocols import ADAPTATIONS
+from .onnx_graph import LinearForm, linear_form
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +36,19 @@ if TYPE_CHECKING:
     from ..features.table import Features
 
 Array = NDArray[np.float32]
+Double = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Fold = tuple[Indices, Indices]
 
-SMALLEST_SPREAD = 1e-6
+SMALLEST_SCALE = 1e-6
 """Relative to the largest value of a column; a column that does not vary becomes 0."""
+BATCH_SIZES = (2, 4, 8, 16, 32, 64)
+"""Clips per batch on which a second head is measured."""
+GAIN = 0.01
+"""UAR that adaptation must bring before it is used unasked."""
+NEVER = 1_000_000
+SMALLEST_SHARE = 0.5
+"""Of the clips, that a batch size must leave to measure on."""
 
 
 class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -56,13 +74,11 @@ class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: Any = None) -> BatchStandardiser:
         """Learn from the unlabelled clips of one group."""
         values = check_array(X, dtype=np.float64)
-        n, prior = len(values), self.prior_clips
-        weight = n / (n + prior)
+        weight = len(values) / (len(values) + self.prior_clips)
         self.mean_ = weight * values.mean(axis=0)
-        spread = ((values - self.mean_) ** 2).mean(axis=0)
-        variance = weight * spread + (1.0 - weight)
+        variance = weight * ((values - self.mean_) ** 2).mean(axis=0) + (1.0 - weight)
         largest = np.abs(values).max(axis=0)
-        floor = SMALLEST_SPREAD * np.maximum(largest, np.finfo(np.float32).tiny)
+        floor = SMALLEST_SCALE * np.maximum(largest, np.finfo(np.float32).tiny)
         self.scale_ = np.maximum(np.sqrt(variance), floor)
         return self
 
@@ -76,18 +92,7 @@ class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def standardise(X: Array, groups: NDArray[Any], *, prior_clips: float = 0.0) -> Array:
     """Standardise every column on the clips of each group.
 
-    Parameters
-    ----------
-    X : ndarray of float32, shape (n_clips, n_columns)
-    groups : ndarray, shape (n_clips,)
-        Speaker or corpus of each clip.
-    prior_clips : float
-        See :class:`BatchStandardiser`.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_clips, n_columns)
-        With ``prior_clips=0`` mean 0 and standard deviation 1 in every group and column.
+    With ``prior_clips=0`` every column has mean 0 and standard deviation 1 in every group.
     """
     result = np.empty_like(X, dtype=np.float32)
     for group in np.unique(groups):
@@ -135,3 +140,147 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
         for row in rows:
             frames[row] = standardiser.transform(frames[row])
     return dataclasses.replace(features, frames=frames)
+
+
+# --- the second head ------------------------------------------------------------------------------
+
+
+def head_logits(head: AdaptedHead, standardiser: BatchStandardiser, embeddings: Array) -> Array:
+    """What a second head says of embeddings of a batch that a standardiser has learned from."""
+    logits: Array = standardiser.transform(embeddings) @ head.weights + head.bias
+    return logits
+
+
+def adapted_logits(
+    head: AdaptedHead, embeddings: Array, groups: NDArray[Any], *, prior_clips: float = 4.0
+) -> Double:
+    """What a second head says of embeddings, each group of them standardised on itself."""
+    logits = np.empty((len(embeddings), len(head.bias)))
+    for group in np.unique(groups):
+        rows = groups == group
+        batch = embeddings[rows]
+        logits[rows] = head_logits(head, BatchStandardiser(prior_clips).fit(batch), batch)
+    return logits
+
+
+def head_of(
+    form: LinearForm, mean: Array, scale: Array, *, temperature: float, minimum_clips: int
+) -> AdaptedHead:
+    """The second head that is a linear classifier of columns of that mean and scale."""
+    form = form.relative_to(mean, scale)
+    return AdaptedHead(
+        weights=form.weights, bias=form.bias, temperature=temperature, minimum_clips=minimum_clips
+    )
+
+
+def smallest_that_helps(curve: Sequence[Mapping[str, Any]]) -> int:
+    """The smallest batch from which on every measurement gains :data:`GAIN`.
+
+    `curve` has the ``clips`` of a batch, their ``uar`` adapted, and the ``plain`` UAR.
+    """
+    helping = NEVER
+    for size in sorted({int(point["clips"]) for point in curve}, reverse=True):
+        points = [point for point in curve if point["clips"] == size]
+        if any(point["uar"] < point["plain"] + GAIN for point in points):
+            break
+        helping = size
+    return helping
+
+
+def fit_head(
+    estimator: Any,
+    standardised: Array,
+    emotions: NDArray[Any],
+    speakers: NDArray[Any],
+    folds: Sequence[Fold],
+    plain: Double,
+    *,
+    calibrate: Callable[[Double, Indices], float],
+    seed: int = 0,
+) -> tuple[AdaptedHead, list[dict[str, float]]]:
+    """Train the head for adapted embeddings and measure from how many clips on it helps.
+
+    Parameters
+    ----------
+    estimator : unfitted linear classifier
+        See :func:`emoscope.models.onnx_graph.linear_form`.
+    standardised : ndarray of float32, shape (n_clips, width)
+        Embeddings as the graph gives them.
+    emotions, speakers : ndarray of str, shape (n_clips,)
+    folds : sequence of (train, test) index arrays
+        Speaker-disjoint.
+    plain : ndarray of float, shape (n_clips, n_emotions)
+        Logits of the plain model on the same folds.
+    calibrate : callable
+        Gives the temperature for logits and labels.
+    seed : int
+        Draws the batches.
+
+    Returns
+    -------
+    head : AdaptedHead
+    curve : list of dict
+        Per batch size ``clips``, ``uar`` adapted, ``plain`` UAR of the same clips.
+    """
+    labels = np.unique(emotions, return_inverse=True)[1]
+    logits = _unseen_logits(estimator, standardised, emotions, speakers, folds, seed)
+    curve = []
+    for size, adapted in logits.items():
+        measured = np.isfinite(adapted).all(axis=1)
+        # Speakers with fewer clips than a batch are not measured; the rest must be most of them.
+        if measured.mean() >= SMALLEST_SHARE:
+            true = labels[measured]
+            uar, plain_uar = (_uar(true, values[measured]) for values in (adapted, plain))
+            curve.append({"clips": size, "uar": uar, "plain": plain_uar})
+    form = linear_form(clone(estimator).fit(standardise(standardised, speakers), emotions))
+    assert form is not None
+    largest = logits[max(int(point["clips"]) for point in curve)] if curve else plain
+    measured = np.isfinite(largest).all(axis=1)
+    head = head_of(
+        form,
+        np.zeros_like(form.mean),
+        np.ones_like(form.scale),
+        temperature=calibrate(largest[measured], labels[measured]),
+        minimum_clips=smallest_that_helps(curve),
+    )
+    return head, curve
+
+
+def _uar(labels: Indices, logits: Double) -> float:
+    right = logits.argmax(axis=1) == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def _unseen_logits(
+    estimator: Any,
+    standardised: Array,
+    emotions: NDArray[Any],
+    speakers: NDArray[Any],
+    folds: Sequence[Fold],
+    seed: int,
+) -> dict[int, Double]:
+    """By batch size, what heads say of batches of speakers they have not seen; else NaN."""
+    classes = np.unique(emotions)
+    batches = {size: _batches(speakers, size, seed) for size in BATCH_SIZES}
+    logits = {size: np.full((len(emotions), len(classes)), np.nan) for size in BATCH_SIZES}
+    for train, test in folds:
+        head = clone(estimator).fit(
+            standardise(standardised[train], speakers[train]), emotions[train]
+        )
+        columns = np.searchsorted(classes, head.classes_)
+        for size in BATCH_SIZES:
+            for batch in batches[size]:
+                if np.isin(batch, test).all():
+                    clips = BatchStandardiser().fit_transform(standardised[batch])
+                    logits[size][np.ix_(batch, columns)] = head.predict_log_proba(clips)
+    return logits
+
+
+def _batches(speakers: NDArray[Any], size: int, seed: int) -> list[Indices]:
+    """Clips of every speaker in random batches of one size; what is left over is in none."""
+    rng = np.random.default_rng(seed)
+    batches: list[Indices] = []
+    for speaker in np.unique(speakers):
+        clips = rng.permutation(np.flatnonzero(speakers == speaker))
+        batches += list(clips[: len(clips) // size * size].reshape(-1, size))
+    return batches

@@ -1,10 +1,13 @@
-"""What a model is to the rest of emoscope, and how training speakers are held out.
+"""What a model is to the rest of emoscope, and what models share: held-out speakers, log transform.
 
 A model is a scikit-learn classifier: ``fit(X, y)``, ``predict``, ``predict_proba``, ``classes_``,
 with any scaling inside. Its input is either *vector*, ``X`` of shape ``(n_clips, n_columns)``, or
 *frames*, a sequence of ``n_clips`` arrays of shape ``(n_frames, n_bins)``. A model that stops its
 training early has a ``groups`` parameter in ``fit``, the speaker of each clip: it finds the number
-of epochs on training speakers set aside, voices it has not heard, and then learns from all of them.
+of epochs on training speakers set aside, whose voices it has not seen, and then learns from all.
+
+A model whose class scikit-learn's converter does not know says itself how it is exported:
+``to_onnx()`` gives its ONNX graph; see :mod:`emoscope.models.onnx_graph`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
 
@@ -36,16 +41,16 @@ class ModelInfo:
     input : {"vector", "frames"}
         The kind of feature it takes.
     build : callable
-        ``build(seed)`` gives the sound form: scaled input, regularised, nothing learned from the
+        ``build(seed)`` gives the default form: scaled input, regularised, nothing learned from the
         test speakers.
     as_published : callable
-        ``as_published(seed)`` gives the form of the original student project; without one, the
-        sound form stands for it.
+        ``as_published(seed)`` gives the form of the original student project; by default, the
+        default form stands for it.
     published : mapping of str to callable
         Every variant whose accuracy the project published, by the name its table of results gives
         it; ``as_published`` is one of them.
     search : mapping of str to sequence
-        Parameters of the sound form that are worth tuning, and values to try.
+        Parameters of the default form that are worth tuning, and values to try.
     fewest_columns : int
         Vectors with fewer columns it cannot take.
     """
@@ -65,41 +70,29 @@ class ModelInfo:
 
 
 def decisions(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores of the emotions in the form scikit-learn gives them.
-
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_clips, n_classes)
-
-    Returns
-    -------
-    ndarray of float, shape (n_clips, n_classes), or (n_clips,)
-        Of two emotions, how much the second is ahead of the first.
-    """
+    """Scores (n_clips, n_classes) as scikit-learn gives them: of two classes, the difference."""
     return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
 
 def need_several(emotions: NDArray[Any]) -> None:
-    """Raise unless there are two emotions to tell apart.
-
-    Raises
-    ------
-    ModelError
-        When `emotions`, the distinct ones, are less than two.
-    """
+    """Raise unless there are two distinct emotions to tell apart."""
     if len(emotions) < 2:
         raise ModelError(f"all clips are '{emotions[0]}': one class; training needs two emotions")
 
 
+# --- early stopping -------------------------------------------------------------------------------
+
 # UAR on a few held-out speakers jumps by several points from one epoch to the next; over ten, the
 # mean tells a rise from luck.
 SMOOTHED_EPOCHS = 10
+HELD_OUT_FRACTION = 0.2
+"""Part of the training speakers that early stopping holds out."""
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
     """The epoch at which the held-out speakers were recognised best.
 
-    The held-out *loss* is no guide here: on unheard voices it turns upwards, as the network grows
+    The held-out *loss* is no guide here: on unseen voices it turns upwards, as the network grows
     too sure, long before the recognition does.
 
     Parameters
@@ -119,7 +112,11 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
 
 
 def held_out(
-    y: ArrayLike, groups: ArrayLike | None, *, fraction: float, seed: int
+    y: ArrayLike,
+    groups: ArrayLike | None,
+    *,
+    seed: int,
+    fraction: float = HELD_OUT_FRACTION,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Set part of the training clips aside, whole speakers where speakers are known.
 
@@ -129,14 +126,14 @@ def held_out(
         Emotion of each clip; the held-out part has each in about the same proportion.
     groups : array-like of shape (n_clips,), or None
         Speaker of each clip. With None, or with one speaker, clips are drawn regardless of speaker.
-    fraction : float
-        Part to hold out, in (0, 0.5].
     seed : int
         Draws the speakers, or the clips.
+    fraction : float
+        Part to hold out, in (0, 0.5].
 
     Returns
     -------
-    learn, watch : ndarray of int
+    learn, validate : ndarray of int
         Sorted positions; together all clips, and no speaker in both when ``groups`` names several.
 
     Raises
@@ -144,8 +141,6 @@ def held_out(
     ModelError
         When an emotion has fewer than two clips, so that none can be held out.
     """
-    if not 0 < fraction <= 0.5:
-        raise ModelError(f"the held-out fraction is {fraction}; it must lie in (0, 0.5]")
     y = np.asarray(y)
     labels, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
@@ -155,11 +150,65 @@ def held_out(
         )
     speakers = np.unique(np.asarray(groups)) if groups is not None else np.array([])
     if len(speakers) < 2:
-        n_watch = max(round(fraction * len(y)), len(labels))
-        split = StratifiedShuffleSplit(1, test_size=n_watch, random_state=seed)
-        learn, watch = next(split.split(y, y))
+        n_validate = max(round(fraction * len(y)), len(labels))
+        split = StratifiedShuffleSplit(1, test_size=n_validate, random_state=seed)
+        learn, validate = next(split.split(y, y))
     else:
         n_parts = min(max(round(1 / fraction), 2), len(speakers), int(counts.max()))
         parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-        learn, watch = next(parts.split(y, y, np.asarray(groups)))
-    return np.sort(learn), np.sort(watch)
+        learn, validate = next(parts.split(y, y, np.asarray(groups)))
+    return np.sort(learn), np.sort(validate)
+
+
+# --- what models do to their input ----------------------------------------------------------------
+
+# Energies of digital silence are exactly zero; this is 120 dB below a full-scale power of 1.
+SMALLEST_FLOOR = 1e-12
+
+
+def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:
+    """What to add to a column before its logarithm is taken.
+
+    The energies of mel bands differ from voice to voice by factors, not by sums, and a model that
+    is given them as they are sees the loudest clips only.
+
+    Returns
+    -------
+    ndarray of float32, shape (columns,)
+        The hundredth part of the values lies below it; NaN for a column that is sometimes negative,
+        of which no logarithm is taken.
+    """
+    values = grids.reshape(-1, grids.shape[-1])
+    quiet = np.maximum(np.quantile(values, 0.01, axis=0), SMALLEST_FLOOR)
+    return np.where(values.min(axis=0) >= 0, quiet, np.nan).astype(np.float32)
+
+
+def log_levels(grids: NDArray[Any], floor: NDArray[np.float32]) -> NDArray[Any]:
+    """``log(max(value, 0) + floor)`` where the column has a floor, else the value."""
+    as_it_is = np.isnan(floor)
+    if as_it_is.all():
+        return grids
+    logarithms = np.log(np.maximum(grids, 0) + np.where(as_it_is, np.float32(1), floor))
+    return np.where(as_it_is, grids, logarithms)
+
+
+class LogLevels(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """:func:`log_levels` as a step of a pipeline; ``floor_`` is that of :func:`learn_floor`."""
+
+    def fit(self, X: ArrayLike, y: object = None) -> LogLevels:
+        """Learn the floor of each column."""
+        self.floor_ = learn_floor(validate_data(self, X, dtype=np.float64))
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logarithms where a column has a floor, shape (n_clips, n_columns)."""
+        check_is_fitted(self, "floor_")
+        values = validate_data(self, X, dtype=np.float64, reset=False)
+        return log_levels(values, self.floor_)
+
+
+def learn_scaling(grids: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each column of (n_clips, rows, columns); never 0."""
+    mean = grids.mean((0, 1), dtype=np.float64)
+    std = grids.std((0, 1), dtype=np.float64)
+    return mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32)

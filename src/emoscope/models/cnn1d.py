@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from .architecture import Conv, Dropout, Layer, Pool
 from .base import ModelInfo
-from .network import NetworkClassifier
+from .network import Conv, Dropout, Layer, NetworkClassifier, Pool
+from .onnx_graph import from_torch, need
 
 CONV = Conv(128, (1, 5))
 POOL = Pool((1, 8), "valid")
@@ -48,6 +48,9 @@ PUBLISHED_ROWS = {
 class ColumnNetwork(NetworkClassifier):
     """A network over the columns of a feature vector; parameters as in the base class."""
 
+    initial_weights = "glorot"
+    takes_logarithms = True
+
     def _check(self, X: Any, *, reset: bool) -> tuple[NDArray[np.float32], int]:
         X = validate_data(self, X, dtype=np.float32, reset=reset)
         return X, X.shape[1]
@@ -55,24 +58,32 @@ class ColumnNetwork(NetworkClassifier):
     def _grids(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         return X[:, np.newaxis]
 
+    def to_onnx(self) -> Any:
+        """Scaling and the plain layers."""
+        torch = need("torch")
+        from .network.module import ScaledNetwork
+
+        module = ScaledNetwork(self, lambda features: features[:, None])
+        n_clips = torch.export.Dim("n_clips", min=1)
+        return from_torch(module, torch.zeros(2, self.n_features_in_), "features", {0: n_clips})
+
 
 def build(seed: int, *, architecture: str) -> ColumnNetwork:
-    """The sound form."""
-    return ColumnNetwork(ARCHITECTURES[architecture], logarithmic=True, averaging=0.98, seed=seed)
+    """The default form."""
+    return ColumnNetwork(ARCHITECTURES[architecture], seed=seed)
 
 
 def published(seed: int, *, architecture: str) -> ColumnNetwork:
     """The published form: raw columns, eight outputs, RMSprop, 500 epochs whatever happens."""
     return ColumnNetwork(
         ARCHITECTURES[architecture],
+        as_published=True,
         n_outputs=8,
         optimiser="keras-rmsprop",
         learning_rate=5e-5,
         batch_size=20,
         epochs=500,
         patience=None,
-        standardise=False,
-        balanced=False,
         seed=seed,
     )
 

@@ -1,7 +1,7 @@
 """The two published 2-D convolutional networks, which read the spectrogram as a picture.
 
 As published the picture is grey, 150 x 150, however long the clip: speech is stretched or squeezed.
-The sound form keeps time as it is: the middle of the log-mel spectrogram, cut or padded to a fixed
+The default form keeps time as it is: the middle of the log-mel spectrogram, cut or padded to a fixed
 length, standardised per band, shifted and striped at random while training.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .architecture import Conv, Dense, Dropout, Layer, Pool
 from .base import ModelInfo
-from .network import NetworkClassifier
+from .network import Conv, Dense, Dropout, Layer, NetworkClassifier, Pool
+from .onnx_graph import from_torch, need
 
 PICTURE_SIDE = 150
 POOL = Pool((5, 5), "same")
@@ -35,31 +35,6 @@ ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
 }
 
 
-def checked_frames(X: Any) -> tuple[list[NDArray[np.float32]], int]:
-    """Clips as float32 matrices, and their number of bins.
-
-    Raises
-    ------
-    ModelError
-        When a clip is no matrix, is empty, is not finite, or has other bins than the first.
-    """
-    clips = [np.asarray(clip, dtype=np.float32) for clip in X]
-    if not clips:
-        raise ModelError("there is no clip")
-    for position, clip in enumerate(clips):
-        if clip.ndim != 2 or clip.size == 0:
-            raise ModelError(
-                f"clip {position} has shape {clip.shape}; a 2-D network takes (n_frames, n_bins)"
-            )
-        if clip.shape[1] != clips[0].shape[1]:
-            raise ModelError(
-                f"clip {position} has {clip.shape[1]} bins, clip 0 has {clips[0].shape[1]}"
-            )
-        if not np.isfinite(clip).all():
-            raise ModelError(f"clip {position} contains NaN or infinite values")
-    return clips, clips[0].shape[1]
-
-
 @lru_cache(maxsize=512)
 def _resampling(n: int, target: int) -> NDArray[np.float32]:
     """Matrix (target, n) of linear interpolation between the centres of n cells."""
@@ -71,24 +46,15 @@ def _resampling(n: int, target: int) -> NDArray[np.float32]:
     return matrix
 
 
-def grey_picture(clip: NDArray[np.float32], *, side: int = PICTURE_SIDE) -> NDArray[np.float32]:
-    """A log-mel spectrogram as the published code saw it.
+def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A log-mel spectrogram (n_frames, n_bins) as the published code saw it: a square.
 
-    Parameters
-    ----------
-    clip : ndarray of shape (n_frames, n_bins)
-    side : int
-        Height and width, in pixels.
-
-    Returns
-    -------
-    ndarray of float32, shape (side, side)
-        Frequency upwards, time to the right; 0 the least and 1 the greatest value of the clip.
-        Resized bilinearly.
+    Frequency upwards, time to the right; 0 the least and 1 the greatest value of the clip. Resized
+    bilinearly.
     """
     low, high = float(clip.min()), float(clip.max())
     grey = (clip - low) / np.float32(high - low if high > low else 1)
-    rows, columns = _resampling(clip.shape[1], side), _resampling(clip.shape[0], side)
+    rows, columns = (_resampling(n, PICTURE_SIDE) for n in clip.shape[::-1])
     picture: NDArray[np.float32] = rows @ grey.T[::-1] @ columns.T
     return picture
 
@@ -97,7 +63,21 @@ class _ClipNetwork(NetworkClassifier):
     """A network over log-mel spectrograms, whose numbers of frames differ."""
 
     def _check(self, X: Any, *, reset: bool) -> tuple[list[NDArray[np.float32]], int]:
-        return checked_frames(X)
+        clips = [np.asarray(clip, dtype=np.float32) for clip in X]
+        if not clips:
+            raise ModelError("there is no clip")
+        for position, clip in enumerate(clips):
+            if clip.ndim != 2 or clip.size == 0:
+                raise ModelError(
+                    f"clip {position} has shape {clip.shape}; a 2-D network takes (n_frames, n_bins)"
+                )
+            if clip.shape[1] != clips[0].shape[1]:
+                raise ModelError(
+                    f"clip {position} has {clip.shape[1]} bins, clip 0 has {clips[0].shape[1]}"
+                )
+            if not np.isfinite(clip).all():
+                raise ModelError(f"clip {position} contains NaN or infinite values")
+        return clips, clips[0].shape[1]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -108,98 +88,72 @@ class _ClipNetwork(NetworkClassifier):
 class PictureNetwork(_ClipNetwork):
     """A network over grey pictures of log-mel spectrograms; parameters as in the base class."""
 
+    initial_weights = "tflearn"
+
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack([grey_picture(clip) for clip in X])
 
 
 class FrameNetwork(_ClipNetwork):
-    """A network over log-mel frames of fixed number.
+    """A network over log-mel frames of fixed number; parameters as in the base class."""
 
-    Parameters
-    ----------
-    frames : int
-        Frames kept from the middle of a clip; a shorter one is surrounded by its quietest value.
-    merge : int
-        Frames averaged into one.
-    shift, blank_frames, blank_bins : int
-        Most that training moves a clip, and widest stripes it blanks, after merging.
-    **parameters
-        As in the base class.
-    """
-
-    def __init__(
-        self,
-        layers: tuple[Layer, ...],
-        *,
-        frames: int = 120,
-        merge: int = 2,
-        shift: int = 6,
-        blank_frames: int = 8,
-        blank_bins: int = 10,
-        n_outputs: int | None = None,
-        optimiser: str = "adamw",
-        learning_rate: float = 5e-4,
-        weight_decay: float | None = None,
-        batch_size: int = 32,
-        epochs: int = 30,
-        patience: int | None = 10,
-        held_out_fraction: float = 0.2,
-        standardise: bool = True,
-        logarithmic: bool = False,
-        averaging: float | None = 0.98,
-        balanced: bool = True,
-        initial_weights: str = "he",
-        precision: str = "auto",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            layers,
-            n_outputs=n_outputs,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            epochs=epochs,
-            patience=patience,
-            held_out_fraction=held_out_fraction,
-            standardise=standardise,
-            logarithmic=logarithmic,
-            averaging=averaging,
-            balanced=balanced,
-            initial_weights=initial_weights,
-            precision=precision,
-            seed=seed,
-        )
-        self.frames = frames
-        self.merge = merge
-        self.shift = shift
-        self.blank_frames = blank_frames
-        self.blank_bins = blank_bins
+    frames = 120
+    """Frames kept from the middle of a clip; a shorter one is surrounded by its quietest value."""
+    merge = 2
+    """Frames averaged into one."""
 
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Middles of the clips; bins are filled up to whole pooling blocks with the last one."""
-        spare = -X[0].shape[1] % POOL.size[1]
-        grids = np.empty((len(X), self.frames, X[0].shape[1] + spare), np.float32)
+        n_added = -X[0].shape[1] % POOL.size[1]
+        grids = np.empty((len(X), self.frames, X[0].shape[1] + n_added), np.float32)
         for grid, clip in zip(grids, X, strict=True):
             start = (len(clip) - self.frames) // 2
-            wanted = np.arange(start, start + self.frames)
-            inside = (wanted >= 0) & (wanted < len(clip))
+            places = np.arange(start, start + self.frames)
+            inside = (places >= 0) & (places < len(clip))
             grid[~inside] = clip.min()
-            grid[inside] = np.pad(clip[wanted[inside]], ((0, 0), (0, spare)), mode="edge")
+            grid[inside] = np.pad(clip[places[inside]], ((0, 0), (0, n_added)), mode="edge")
         merged = grids.reshape(len(X), self.frames // self.merge, self.merge, -1).mean(2)
         return np.asarray(merged, np.float32)
 
     def _augmentation(self) -> Any:
-        from .deep.augment import spec_augment
+        from .network.training import spec_augment
 
-        return partial(
-            spec_augment, shift=self.shift, frames=self.blank_frames, bins=self.blank_bins
-        )
+        return partial(spec_augment, shift=6, frames=8, bins=10)
+
+    def to_onnx(self) -> Any:
+        """Cutting or padding, merging, scaling and the plain layers."""
+        torch = need("torch")
+        from .network.module import ScaledNetwork
+
+        n_added = -self.n_features_in_ % POOL.size[1]
+
+        def grids(clip: Any) -> Any:
+            """:meth:`_grids` of a tensor (1, n_frames, n_bins)."""
+            n_frames = clip.shape[1]
+            # ONNX rounds towards zero, so that what it halves must not be negative.
+            start = (n_frames + self.frames) // 2 - self.frames
+            places = torch.arange(self.frames) + start
+            inside = ((places >= 0) & (places < n_frames))[None, :, None]
+            picked = clip[:, places.clamp(0, n_frames - 1)]
+            grid = torch.where(inside, picked, clip.amin(dim=(1, 2), keepdim=True))
+            grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, n_added)], dim=2)
+            return grid.unflatten(1, (-1, self.merge)).mean(dim=2)
+
+        example = torch.zeros(1, 2 * self.frames, self.n_features_in_)
+        dynamic = {1: torch.export.Dim("n_frames", min=2)}
+        return from_torch(ScaledNetwork(self, grids), example, "frames", dynamic)
 
 
 def build(seed: int, *, architecture: str) -> FrameNetwork:
-    """The sound form."""
-    return FrameNetwork(ARCHITECTURES[architecture], seed=seed)
+    """The default form."""
+    return FrameNetwork(
+        ARCHITECTURES[architecture],
+        learning_rate=5e-4,
+        batch_size=32,
+        epochs=30,
+        patience=10,
+        seed=seed,
+    )
 
 
 def published(
@@ -208,14 +162,12 @@ def published(
     """The published form: 500 epochs of tflearn's default batches, start and optimisers."""
     return PictureNetwork(
         ARCHITECTURES[architecture],
+        as_published=True,
         optimiser=optimiser,
         learning_rate=learning_rate,
         batch_size=64,
         epochs=500,
         patience=None,
-        standardise=False,
-        balanced=False,
-        initial_weights="tflearn",
         seed=seed,
     )
 
@@ -239,22 +191,14 @@ PUBLISHED_B = {
 SEARCH: dict[str, list[Any]] = {"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]}
 
 MEMBERS = {
-    "cnn2d-a": ModelInfo(
-        "cnn2d-a",
-        "CNN-2D A",
+    f"cnn2d-{letter}": ModelInfo(
+        f"cnn2d-{letter}",
+        f"CNN-2D {letter.upper()}",
         "frames",
-        partial(build, architecture="a"),
-        PUBLISHED_A["CNN-2D A, Adam 1e-3"],
-        PUBLISHED_A,
+        partial(build, architecture=letter),
+        next(iter(forms.values())),
+        forms,
         search=SEARCH,
-    ),
-    "cnn2d-b": ModelInfo(
-        "cnn2d-b",
-        "CNN-2D B",
-        "frames",
-        partial(build, architecture="b"),
-        PUBLISHED_B["CNN-2D B, RMSprop 1e-3"],
-        PUBLISHED_B,
-        search=SEARCH,
-    ),
+    )
+    for letter, forms in (("a", PUBLISHED_A), ("b", PUBLISHED_B))
 }

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from sklearn.dummy import DummyClassifier
 
 from .base import ModelInfo
+from .onnx_graph import SMALLEST_PROBABILITY, linear
 
 
-def build(seed: int) -> DummyClassifier:
+class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has no type hints
+    """:class:`sklearn.dummy.DummyClassifier` with an ONNX form."""
+
+    def to_onnx(self) -> Any:
+        """The logarithms of the shares of the emotions, whatever the features."""
+        bias = np.log(np.maximum(self.class_prior_, SMALLEST_PROBABILITY))
+        return linear(np.zeros((self.n_features_in_, len(bias))), bias)
+
+
+def build(seed: int) -> MostFrequent:
     """The only form there is; nothing in it is random."""
-    return DummyClassifier(strategy="prior", random_state=seed)
+    return MostFrequent(strategy="prior", random_state=seed)
 
 
-MEMBERS = {"dummy": ModelInfo("dummy", "Most frequent emotion", "vector", build, build)}
+MEMBERS = {"dummy": ModelInfo("dummy", "Most frequent emotion", "vector", build)}

@@ -13,18 +13,27 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .base import Build, ModelInfo, best_epoch, held_out, need_several
-from .scaling import learn_floor, levels
+from . import onnx_graph
+from .base import (
+    Build,
+    ModelInfo,
+    best_epoch,
+    held_out,
+    learn_floor,
+    log_levels,
+    need_several,
+)
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Perceptron on standardised columns that finds its epochs on held-out training speakers.
 
-    scikit-learn's own early stopping holds out clips, whose speakers the network has heard. Here
+    scikit-learn's own early stopping holds out clips, whose speakers the network has seen. Here
     the network is trained a second time, with everybody, for the number of epochs found.
 
     Parameters
@@ -36,11 +45,9 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     learning_rate, batch_size
         Of Adam.
     epochs : int
-        Most epochs.
+        Maximum number of epochs.
     patience : int
         Epochs without a higher held-out UAR before the search ends.
-    held_out_fraction : float
-        Part of the training speakers to hold out while searching.
     logarithmic : bool
         Whether columns that are never negative are replaced by their logarithms before scaling.
     seed : int
@@ -61,7 +68,6 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int = 64,
         epochs: int = 100,
         patience: int = 15,
-        held_out_fraction: float = 0.2,
         logarithmic: bool = False,
         seed: int = 0,
     ) -> None:
@@ -71,37 +77,30 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.epochs = epochs
         self.patience = patience
-        self.held_out_fraction = held_out_fraction
         self.logarithmic = logarithmic
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerStoppedMLP:
-        """Train; ``groups`` names the speaker of each clip.
-
-        Raises
-        ------
-        ModelError
-            When an emotion has a single clip.
-        """
+        """Train; ``groups`` names the speaker of each clip."""
         checked: tuple[NDArray[Any], NDArray[Any]] = validate_data(self, X, y, dtype=np.float64)
         raw, labels = checked
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
         need_several(self.classes_)
-        learn, watch = held_out(labels, groups, fraction=self.held_out_fraction, seed=self.seed)
+        learn, validate = held_out(labels, groups, seed=self.seed)
         self.history_: list[dict[str, float]] = []
-        heard = levels(raw, self._floor(raw[learn]))
-        scaled = StandardScaler().fit(heard[learn]).transform(heard)
+        levels = log_levels(raw, self._floor(raw[learn]))
+        scaled = StandardScaler().fit(levels[learn]).transform(levels)
         for net in self._epochs(scaled[learn], labels[learn], self.epochs):
-            row = self._measure(net, scaled, labels, learn, watch)
+            row = self._measure(net, scaled, labels, learn, validate)
             self.history_.append({"epoch": len(self.history_) + 1, **row})
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
                 break
         self.floor_ = self._floor(raw)
-        heard = levels(raw, self.floor_)
-        self.scaler_ = StandardScaler().fit(heard)
-        *_, self.net_ = self._epochs(self.scaler_.transform(heard), labels, self.best_epoch_)
+        levels = log_levels(raw, self.floor_)
+        self.scaler_ = StandardScaler().fit(levels)
+        *_, self.net_ = self._epochs(self.scaler_.transform(levels), labels, self.best_epoch_)
         return self
 
     def _floor(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -127,11 +126,11 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X: NDArray[np.float64],
         y: NDArray[Any],
         learn: NDArray[np.intp],
-        watch: NDArray[np.intp],
+        validate: NDArray[np.intp],
     ) -> dict[str, float]:
         """Losses and scores after an epoch; emotions weigh the same in the held-out loss."""
-        probabilities = net.predict_proba(X[watch])
-        true = y[watch]
+        probabilities = net.predict_proba(X[validate])
+        true = y[validate]
         labels, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
         loss = log_loss(
             true, probabilities, labels=self.classes_, sample_weight=1 / counts[inverse]
@@ -149,7 +148,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Probability of each emotion, shape (n_clips, n_classes)."""
         check_is_fitted(self, "net_")
         raw = validate_data(self, X, dtype=np.float64, reset=False)
-        scaled = self.scaler_.transform(levels(raw, self.floor_))
+        scaled = self.scaler_.transform(log_levels(raw, self.floor_))
         probabilities: NDArray[np.float64] = self.net_.predict_proba(scaled)
         return probabilities
 
@@ -158,6 +157,11 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = self.predict_proba(X).argmax(1)
         chosen: NDArray[Any] = self.classes_[best]
         return chosen
+
+    def to_onnx(self) -> Any:
+        """Logarithms, scaling and the perceptron."""
+        network = onnx_graph.from_sklearn(make_pipeline(self.scaler_, self.net_))
+        return onnx_graph.chain(onnx_graph.log_levels(self.floor_), network)
 
 
 class PublishedMLP(MLPClassifier):  # type: ignore[misc]
@@ -173,9 +177,13 @@ class PublishedMLP(MLPClassifier):  # type: ignore[misc]
             super().fit(X, y)
         return self
 
+    def to_onnx(self) -> Any:
+        """Of its probabilities the logarithms."""
+        return onnx_graph.from_sklearn(self, known_as=MLPClassifier)
+
 
 def build(seed: int) -> SpeakerStoppedMLP:
-    """The sound form."""
+    """The default form."""
     return SpeakerStoppedMLP(logarithmic=True, seed=seed)
 
 

@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from .base import ModelInfo
-from .scaling import Levels
+from .base import LogLevels, ModelInfo
+from .onnx_graph import from_sklearn
 
 
 class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -30,16 +30,9 @@ class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Softmax of the one-vs-rest decision values (votes, ties settled by confidence).
 
-        Parameters
-        ----------
-        X : array-like of shape (n_clips, n_columns)
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_classes)
-            Rows sum to 1 and rank the emotions as the votes do. They are *not* calibrated: 0.7 does
-            not mean right seven times in ten. With ``break_ties=True`` the largest is always the
-            prediction.
+        Rows (n_clips, n_classes) sum to 1 and rank the emotions as the votes do. They are *not*
+        calibrated: 0.7 does not mean right seven times in ten. With ``break_ties=True`` the largest
+        is always the prediction.
         """
         decision = self.decision_function(X)
         if decision.ndim == 1:
@@ -47,11 +40,15 @@ class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
         scores: NDArray[np.float64] = softmax(decision, axis=1)
         return scores
 
+    def to_onnx(self) -> Any:
+        """The decision values: their softmax is :meth:`predict_proba`."""
+        return from_sklearn(self, known_as=SVC, scores=True)
+
 
 def build(seed: int, **parameters: Any) -> Pipeline:
-    """The sound form: energies as logarithms, columns standardised, emotions balanced."""
+    """The default form: energies as logarithms, columns standardised, emotions balanced."""
     svc = VotingSVC(class_weight="balanced", break_ties=True, random_state=seed, **parameters)
-    return Pipeline([("levels", Levels()), ("scale", StandardScaler()), ("svm", svc)])
+    return Pipeline([("levels", LogLevels()), ("scale", StandardScaler()), ("svm", svc)])
 
 
 def published(seed: int, **parameters: Any) -> VotingSVC:

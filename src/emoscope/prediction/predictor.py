@@ -326,7 +326,7 @@ class Predictor:
         if not batch or (cautious and alike):
             return lambda recognition: recognition.prediction
         # scikit-learn takes longer to import than a label takes, and only batches need it.
-        from ..models.adaptation import BatchStandardiser
+        from ..models.adaptation import BatchStandardiser, head_logits
 
         standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
         said = f"adapted: judged relative to {len(batch)} recordings given together"
@@ -338,8 +338,7 @@ class Predictor:
         def adapt(recognition: Recognition) -> Prediction:
             head, plain = self.card.adapted, recognition.prediction
             assert head is not None
-            standardised = standardiser.transform(recognition.embedding[None])
-            logits = standardised @ head.weights + head.bias
+            logits = head_logits(head, standardiser, recognition.embedding[None])
             probabilities = softmax(logits / head.temperature)[0]
             return decide(self.card, plain.file, probabilities, (*plain.warnings, said))
 

@@ -1,7 +1,8 @@
-"""Fits what a card says about confidence: a temperature, when a label is uncertain, what is far.
+"""Predictions on unseen speakers, and what a card says about confidence because of them.
 
-All of it is fitted on clips of speakers whom the model that classified them had not heard; a
-network's own training clips would make it look surer than it is on anybody else.
+A network's own training clips would make it look surer than it is on anybody else: the temperature,
+the rule for 'uncertain' and the detector of what is far are fitted on predictions by models that
+have not seen the speakers.
 
 Source: Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wiener, "On
 the foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk); of the
@@ -12,18 +13,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.utils.validation import has_fit_parameter
 
+from ..errors import CorpusError
 from ..modelfile import log_softmax
 from ..modelfile.card import OutOfDomainDetector, Uncertain
+from ..models.adaptation import Fold, Indices
+from ..models.onnx_graph import SMALLEST_PROBABILITY
 
 Embeddings = NDArray[np.float32]
 Logits = NDArray[np.float64]
-Indices = NDArray[np.intp]
-Fold = tuple[Indices, Indices]
 
+INNER_FOLDS = 5
 COVERAGE = 0.8
 """Share of unseen speakers' clips that should get a label without reservation."""
 RANK = 32
@@ -32,6 +39,85 @@ QUANTILE = 0.99
 """Share of unseen training clips that lie within the detector's threshold."""
 _LOWEST, _HIGHEST = -3.0, 3.0
 """Natural logarithms of the temperatures searched: 0.05 to 20."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnseenPredictions:
+    """Predictions on training clips by models that have not seen their speakers.
+
+    Attributes
+    ----------
+    folds : list of (train, test) index arrays
+    labels : ndarray of int, shape (n_clips,)
+        Position of each clip's emotion among ``emotions``.
+    emotions : tuple of str
+    logits : ndarray of float, shape (n_clips, n_emotions)
+        Logarithms of the probabilities.
+    """
+
+    folds: list[Fold]
+    labels: Indices
+    emotions: tuple[str, ...]
+    logits: NDArray[np.float64]
+
+
+def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) -> list[Fold]:
+    """Speaker-disjoint folds of training clips, balanced over emotions.
+
+    Raises
+    ------
+    CorpusError
+        When there are fewer than two speakers, or some are not known, or every emotion has one clip.
+    """
+    known = np.unique(speakers)
+    if len(known) < 2 or any(str(name).rpartition("/")[2] == "" for name in known):
+        raise CorpusError(
+            "training needs the speaker of every clip and at least two speakers, to measure how "
+            "sure the model may be of an unseen voice; found "
+            f"{', '.join(repr(str(name)) for name in known[:5])}"
+        )
+    n_folds = min(INNER_FOLDS, len(known), int(np.unique(emotions, return_counts=True)[1].max()))
+    if n_folds < 2:
+        raise CorpusError("training needs an emotion with at least two clips; each has one")
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))
+
+
+def cross_val_predict(
+    estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int = 0
+) -> UnseenPredictions:
+    """Predict every training clip by a copy of an estimator that has not seen its speaker.
+
+    Parameters
+    ----------
+    estimator : unfitted classifier
+    values : ndarray of shape (n_clips, n_columns), or list of frames
+    emotions, speakers : ndarray of str, shape (n_clips,)
+    seed : int
+        Decides the folds.
+    """
+    classes, labels = np.unique(emotions, return_inverse=True)
+    folds = inner_folds(emotions, speakers, seed=seed)
+    logits = np.full((len(emotions), len(classes)), np.log(SMALLEST_PROBABILITY))
+    for train, test in folds:
+        fitted = fit(estimator, _rows(values, train), emotions[train], speakers[train])
+        probabilities = np.maximum(fitted.predict_proba(_rows(values, test)), SMALLEST_PROBABILITY)
+        columns = np.searchsorted(classes, fitted.classes_)
+        logits[np.ix_(test, columns)] = np.log(probabilities)
+    return UnseenPredictions(folds, labels, tuple(str(name) for name in classes), logits)
+
+
+def fit(estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any]) -> Any:
+    """A fitted copy of an estimator, told the speakers when it asks for them."""
+    extra = {"groups": speakers} if has_fit_parameter(estimator, "groups") else {}
+    return clone(estimator).fit(values, emotions, **extra)
+
+
+def _rows(values: Any, rows: Indices) -> Any:
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+
+# --- what follows from them ------------------------------------------------------------------------
 
 
 def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_tools import need, quiet, stripped
+from ..models.onnx_graph import need, quiet, serialised
 
 Array = NDArray[np.float32]
 Scheme = Literal["float16", "int8", "mixed", "int8-dynamic"]
@@ -154,7 +154,7 @@ def _scaled_integers(
 
 def _quantised_products(content: bytes) -> bytes:
     """Matrix products with constant weights computed in 8 bits, by onnxruntime's own tool."""
-    need("onnx")
+    onnx = need("onnx")
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -168,4 +168,4 @@ def _quantised_products(content: bytes) -> bytes:
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-        return stripped(target.read_bytes())
+        return serialised(onnx.load(target))

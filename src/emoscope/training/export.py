@@ -1,31 +1,84 @@
-"""Fitted models as ONNX graphs of the form that :mod:`emoscope.modelfile` describes.
+"""The graph of a model file: the classifier and, beside its logits, the embedding of a clip.
 
-A fitted scikit-learn estimator or one of our networks goes through :func:`from_estimator`, a network
-that hears samples through :func:`emoscope.training.network_export.from_waveform` and
-:func:`attach_head`.
+A linear classifier on embeddings of Whisper becomes a graph that takes samples
+(:mod:`emoscope.training.waveform`): the file then needs neither PyTorch nor feature extraction.
+Every other classifier takes the features; its graph is its own (:mod:`emoscope.models.onnx_graph`).
 
-Linear models are two operators. Other estimators are converted by skl2onnx, which knows them all; a
-hand-written converter would have to follow scikit-learn's private attributes for ever.
-
-Needs the extra ``deep`` (``onnx``, ``skl2onnx``; for networks also PyTorch and ``onnxscript``).
+Needs the extra ``deep``.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from . import network_export
-from .linear import LinearForm, linear_form
-from .onnx_tools import OPSET, need, quiet, stripped
+from ..audio.level import TrimAndNormalise
+from ..features import get as get_feature
+from ..features.encoder import Encoder
+from ..features.table import Features
+from ..modelfile.card import FeatureSpec, Input
+from ..models import onnx_graph
+from ..models.onnx_graph import LinearForm, linear_form, need, serialised
 
 Array = NDArray[np.float32]
 
-SMALLEST_PROBABILITY = 1e-12
+
+def graph_of(
+    fitted: Any, features: Features, names: Sequence[str], mean: Array, scale: Array
+) -> tuple[bytes, Input]:
+    """The ONNX graph of a fitted model, weights in half precision, and what it takes.
+
+    `names` are what the features were asked for as; `mean` and `scale` standardise the embedding.
+    """
+    from .compression import compress
+
+    linear = linear_form(fitted)
+    encoders = [get_feature(name) for name in names if name.startswith("encoder:")]
+    if linear and len(encoders) == len(names) and features.X is not None and _fits(encoders):
+        trunk, given = _trunk(encoders)
+        # The head is small and stays in single precision.
+        return attach_head(compress(trunk, "float16"), linear), given
+    described = tuple(
+        FeatureSpec(name=name, spec=spec) for name, spec in zip(names, features.specs, strict=True)
+    )
+    if features.X is not None:
+        given = Input(kind="features", features=described, width=len(mean))
+    else:
+        given = Input(kind="frames", features=described, width=len(mean) // 2)
+    return compress(from_estimator(fitted, mean=mean, scale=scale), "float16"), given
+
+
+def _fits(encoders: Sequence[Any]) -> bool:
+    """Whether encoders are Whisper's, and all take the same sound at its own speed."""
+    from ..features import pretrained
+
+    return len({encoder.prepare for encoder in encoders}) == 1 and all(
+        type(encoder) is Encoder
+        and pretrained.is_whisper(encoder.model)
+        and min(encoder.blocks)
+        and encoder.speed == 1
+        for encoder in encoders
+    )
+
+
+def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input]:
+    """A graph from samples to embedding."""
+    from ..features import pretrained
+    from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
+
+    levelled = encoders[0].prepare == TrimAndNormalise.name
+    given = Input(
+        kind="samples",
+        rate=pretrained.RATE,
+        preprocess=TrimAndNormalise() if levelled else None,
+        shortest=0.2,
+        longest=LONGEST_SECONDS,
+    )
+    trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
+    return trunk.to_onnx(given.shortest, given.longest), given
 
 
 def attach_head(content: bytes, head: LinearForm) -> bytes:
@@ -39,9 +92,15 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
     onnx = need("onnx")
     model = onnx.load_from_string(content)
     del model.graph.output[:]
-    _add_outputs(model.graph, "raw_embedding", len(head.bias), head.mean, head.scale)
-    _add_gemm(model.graph, head.weights, head.bias)
-    return stripped(model.SerializeToString())
+    _add_embedding(model.graph, "raw_embedding", head.mean, head.scale)
+    for name, values in (("head_weights", head.weights), ("head_bias", head.bias)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    given = ["embedding", "head_weights", "head_bias"]
+    model.graph.node.append(onnx.helper.make_node("Gemm", given, ["logits"]))
+    value = onnx.helper.make_tensor_value_info
+    shape = ["n_clips", len(head.bias)]
+    model.graph.output.insert(0, value("logits", onnx.TensorProto.FLOAT, shape))
+    return serialised(model)
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
@@ -50,7 +109,8 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     Parameters
     ----------
     estimator : fitted classifier
-        Any of emoscope's models in its sound form, or a pipeline that skl2onnx converts.
+        Any of emoscope's models in its default form, one with a method ``to_onnx()``, or a pipeline
+        that skl2onnx converts.
     mean, scale : ndarray of float32, shape (embedding_width,)
         The graph's embedding is the standardised features; of frames, their mean and standard
         deviation over time.
@@ -67,202 +127,48 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     ModelError
         When the estimator has no ONNX form.
     """
-    from sklearn.dummy import DummyClassifier
-
-    from ..models.cnn1d import ColumnNetwork
-    from ..models.cnn2d import FrameNetwork
-    from ..models.stack import StackedLDA
-
-    if isinstance(estimator, ColumnNetwork):
-        return network_export.from_column_network(estimator, mean, scale)
-    if isinstance(estimator, FrameNetwork):
-        return network_export.from_frame_network(estimator, mean, scale)
-    if isinstance(estimator, DummyClassifier):
-        logits = np.log(np.maximum(estimator.class_prior_, SMALLEST_PROBABILITY))
-        return _affine(np.zeros((len(mean), len(logits))), logits, mean, scale)
-    if isinstance(estimator, StackedLDA):
-        return _from_stack(estimator, mean, scale)
-    linear = linear_form(estimator)
-    if linear is not None:
-        # Its own standardisation, put in terms of the embedding.
-        weights = linear.weights * (scale / linear.scale)[:, np.newaxis]
-        bias = linear.bias + ((mean - linear.mean) / linear.scale) @ linear.weights
-        return _affine(weights, bias, mean, scale)
-    return _from_sklearn(estimator, mean, scale)
+    form = linear_form(estimator)
+    if form is not None:
+        identity = need("onnx").helper.make_node("Identity", ["features"], ["raw_embedding"])
+        shape = (len(mean), len(mean))
+        graph = onnx_graph.graph_model([identity], {}, "raw_embedding", shape)
+        return attach_head(graph.SerializeToString(), form.relative_to(mean, scale))
+    model = onnx_graph.to_onnx(estimator)
+    source = model.graph.input[0].name
+    if source == "frames":
+        source = _add_statistics(model.graph)
+    _add_embedding(model.graph, source, mean, scale)
+    return serialised(model)
 
 
-def _from_sklearn(estimator: Any, mean: Array, scale: Array) -> bytes:
-    onnx, skl2onnx = need("onnx"), need("skl2onnx")
-    plain, gives_scores = _plain(estimator)
-    kind = [("features", skl2onnx.common.data_types.FloatTensorType([None, len(mean)]))]
-    try:
-        with quiet():
-            model = skl2onnx.convert_sklearn(
-                plain, initial_types=kind, options={"zipmap": False}, target_opset=OPSET
-            )
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{type(estimator).__name__} has no ONNX form: {reason}") from error
-    graph = model.graph
-    floor = _floor(estimator)
-    if floor is not None:
-        _take_logarithms(graph, floor)
-    scores = graph.output[1].name
-    del graph.output[:]
-    if gives_scores:
-        # Between two classes libsvm's decision favours the first, scikit-learn's the second.
-        operator = "Neg" if len(estimator.classes_) == 2 else "Identity"
-        graph.node.append(onnx.helper.make_node(operator, [scores], ["logits"]))
-    else:
-        smallest = np.array(SMALLEST_PROBABILITY, np.float32)
-        graph.initializer.append(onnx.numpy_helper.from_array(smallest, "smallest"))
-        graph.node.append(onnx.helper.make_node("Max", [scores, "smallest"], ["at_least"]))
-        graph.node.append(onnx.helper.make_node("Log", ["at_least"], ["logits"]))
-    _add_outputs(graph, "features", len(estimator.classes_), mean, scale)
-    _drop_unused(graph)
-    return stripped(model.SerializeToString())
-
-
-def _floor(estimator: Any) -> Array | None:
-    """What is added before logarithms are taken; None where none are."""
-    from sklearn.pipeline import Pipeline
-
-    from ..models.scaling import Levels
-
-    first = estimator.steps[0][1] if isinstance(estimator, Pipeline) else estimator
-    if isinstance(first, Levels) or getattr(first, "logarithmic", False):
-        floor: Array = first.floor_
-        return floor
-    return None
-
-
-def _take_logarithms(graph: Any, floor: Array) -> None:
-    """Let the graph see :func:`emoscope.models.scaling.levels` of its features."""
-    onnx = need("onnx")
-    for node in graph.node:
-        node.input[:] = ["levels" if name == "features" else name for name in node.input]
-    logarithmic = ~np.isnan(floor)
-    arrays = {
-        "zero": np.array(0, np.float32),
-        "floor": np.where(logarithmic, floor, 1).astype(np.float32),
-        "logarithmic": logarithmic,
-    }
-    graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in arrays.items())
-    make = onnx.helper.make_node
-    first = [
-        make("Max", ["features", "zero"], ["not_negative"]),
-        make("Add", ["not_negative", "floor"], ["over_floor"]),
-        make("Log", ["over_floor"], ["logarithms"]),
-        make("Where", ["logarithmic", "logarithms", "features"], ["levels"]),
-    ]
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*first, *rest])
-
-
-def _plain(estimator: Any) -> tuple[Any, bool]:
-    """The estimator in classes that skl2onnx knows, and whether it gives scores for a softmax."""
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import Pipeline, make_pipeline
-    from sklearn.svm import SVC
-
-    from ..models.mlp import SpeakerStoppedMLP
-    from ..models.scaling import Levels
-    from ..models.svm import VotingSVC
-
-    if isinstance(estimator, Pipeline):
-        *before, (name, last) = estimator.steps
-        before = [step for step in before if not isinstance(step[1], Levels)]
-        last, gives_scores = _plain(last)
-        return Pipeline([*before, (name, last)]), gives_scores
-    if isinstance(estimator, SpeakerStoppedMLP):
-        return make_pipeline(estimator.scaler_, estimator.net_), False
-    for known in (SVC, MLPClassifier):
-        if isinstance(estimator, known) and type(estimator) is not known:
-            plain = known()
-            vars(plain).update(copy.copy(vars(estimator)))
-            return plain, isinstance(estimator, VotingSVC)
-    return estimator, False
-
-
-def _from_stack(estimator: Any, mean: Array, scale: Array) -> bytes:
-    """Standardised by the stack's own means, cut off, and one product for all blocks."""
-    from ..models.stack import FARTHEST
-
-    onnx = need("onnx")
-    own_mean, own_scale, weights, bias = estimator.combined()
-    graph = _empty(len(mean))
-    _add_outputs(graph, "features", len(bias), mean, scale)
-    arrays = {"own_mean": own_mean, "own_scale": own_scale}
-    arrays |= {"lowest": np.array(-FARTHEST), "highest": np.array(FARTHEST)}
-    for name, values in arrays.items():
-        graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
-    make = onnx.helper.make_node
-    graph.node.append(make("Sub", ["features", "own_mean"], ["own_centred"]))
-    graph.node.append(make("Div", ["own_centred", "own_scale"], ["own_scaled"]))
-    graph.node.append(make("Clip", ["own_scaled", "lowest", "highest"], ["clipped"]))
-    _add_gemm(graph, weights, bias, of="clipped")
-    return _finished(graph)
-
-
-def _affine(weights: NDArray[Any], bias: NDArray[Any], mean: Array, scale: Array) -> bytes:
-    """A graph whose logits are ``embedding @ weights + bias``."""
-    graph = _empty(len(mean))
-    _add_outputs(graph, "features", len(bias), mean, scale)
-    _add_gemm(graph, weights, bias)
-    return _finished(graph)
-
-
-def _empty(n_columns: int) -> Any:
-    """A graph that takes features and does nothing yet."""
-    onnx = need("onnx")
-    given = onnx.helper.make_tensor_value_info(
-        "features", onnx.TensorProto.FLOAT, ["n_clips", n_columns]
-    )
-    return onnx.helper.make_graph([], "model", [given], [])
-
-
-def _finished(graph: Any) -> bytes:
-    onnx = need("onnx")
-    opset = onnx.helper.make_opsetid("", OPSET)
-    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    return stripped(model.SerializeToString())
-
-
-def _add_outputs(graph: Any, source: str, n_emotions: int, mean: Array, scale: Array) -> None:
-    """Declare ``logits`` and add the nodes that standardise `source` as ``embedding``."""
+def _add_embedding(graph: Any, source: str, mean: Array, scale: Array) -> None:
+    """Add the output ``embedding``: the values of that name, standardised."""
     onnx = need("onnx")
     for name, values in (("embedding_mean", mean), ("embedding_scale", scale)):
         array = np.asarray(values, np.float32)
         graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     make = onnx.helper.make_node
-    graph.node.append(make("Sub", [source, "embedding_mean"], ["centred"]))
-    graph.node.append(make("Div", ["centred", "embedding_scale"], ["embedding"]))
-    for name, width in (("logits", n_emotions), ("embedding", len(mean))):
-        graph.output.append(
-            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
-        )
+    graph.node.append(make("Sub", [source, "embedding_mean"], ["embedding_centred"]))
+    graph.node.append(make("Div", ["embedding_centred", "embedding_scale"], ["embedding"]))
+    value = onnx.helper.make_tensor_value_info
+    graph.output.append(value("embedding", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]))
 
 
-def _add_gemm(graph: Any, weights: NDArray[Any], bias: NDArray[Any], of: str = "embedding") -> None:
-    """Add the node that computes ``logits`` from the values of that name."""
+def _add_statistics(graph: Any) -> str:
+    """Add the mean and the standard deviation of frames over time; gives their name."""
     onnx = need("onnx")
-    for name, values in (("head_weights", weights), ("head_bias", bias)):
-        tensor = onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
-        graph.initializer.append(tensor)
-    given = [of, "head_weights", "head_bias"]
-    graph.node.append(onnx.helper.make_node("Gemm", given, ["logits"]))
-
-
-def _drop_unused(graph: Any) -> None:
-    """Remove what only led to the label output."""
-    wanted = {output.name for output in graph.output}
-    used = []
-    for node in reversed(graph.node):
-        if wanted & set(node.output):
-            wanted |= set(node.input)
-            used.append(node)
-    kept = [tensor for tensor in graph.initializer if tensor.name in wanted]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(used))
-    graph.initializer.extend(kept)
+    axis = onnx.numpy_helper.from_array(np.array([1]), "time_axis")
+    graph.initializer.append(axis)
+    make = onnx.helper.make_node
+    graph.node.extend(
+        [
+            make("ReduceMean", ["frames", "time_axis"], ["frame_mean"], keepdims=1),
+            make("Sub", ["frames", "frame_mean"], ["frame_centred"]),
+            make("Mul", ["frame_centred", "frame_centred"], ["frame_squares"]),
+            make("ReduceMean", ["frame_squares", "time_axis"], ["frame_variance"], keepdims=0),
+            make("Sqrt", ["frame_variance"], ["frame_std"]),
+            make("Squeeze", ["frame_mean", "time_axis"], ["frame_average"]),
+            make("Concat", ["frame_average", "frame_std"], ["frame_statistics"], axis=1),
+        ]
+    )
+    return "frame_statistics"

@@ -1,9 +1,9 @@
 """From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
 
 :class:`WaveformTrunk` computes what the ``encoder`` feature computes, in a form that becomes one
-ONNX graph; :func:`emoscope.training.export.attach_head` adds a linear classifier. Everything between samples
-(16 kHz mono, already preprocessed) and logits is then inside, so whoever runs the graph needs no
-audio library.
+ONNX graph; :func:`emoscope.training.export.attach_head` adds a linear classifier. Everything between
+samples (16 kHz mono, already preprocessed) and logits is then inside, so whoever runs the graph
+needs no audio library.
 
 Conventions: a batch is one clip, ``(1, n_samples)``; frames come 20 ms apart after the encoder's
 convolutions; blocks are counted from 1 as in :mod:`emoscope.features.pretrained`.
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from ..features import encoder, pretrained, whisper_mel
+from ..models.onnx_graph import from_torch, serialised
 
 LONGEST_SECONDS = 30.0
 """Whisper's encoders know 1500 positions of 20 ms."""
@@ -110,16 +111,16 @@ class WhisperBlocks(nn.Module):
 
 def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
     """States (1, n_frames, width) to statistics (1, len(poolings) * width), as the feature's."""
-    found = []
+    statistics = []
     for name in poolings:
         if name == "mean":
-            found.append(hidden.mean(dim=1))
+            statistics.append(hidden.mean(dim=1))
         elif name == "std":
-            found.append(((hidden - hidden.mean(dim=1, keepdim=True)) ** 2).mean(dim=1).sqrt())
+            statistics.append(((hidden - hidden.mean(dim=1, keepdim=True)) ** 2).mean(dim=1).sqrt())
         else:
             step = encoder.CHANGE_FRAMES
-            found.append((hidden[:, step:] - hidden[:, :-step]).abs().mean(dim=1))
-    return torch.cat(found, dim=1)
+            statistics.append((hidden[:, step:] - hidden[:, :-step]).abs().mean(dim=1))
+    return torch.cat(statistics, dim=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,3 +167,12 @@ class WaveformTrunk(nn.Module):
             for hidden in module(mel)
         ]
         return torch.cat(pooled, dim=1)
+
+    def to_onnx(self, shortest: float, longest: float) -> bytes:
+        """The graph from ``samples`` to ``raw_embedding``, for clips of so many seconds."""
+        n_min, n_max = (round(seconds * pretrained.RATE) for seconds in (shortest, longest))
+        n_samples = torch.export.Dim("n_samples", min=n_min, max=n_max)
+        example = torch.zeros(1, 2 * n_min).uniform_(-0.1, 0.1)
+        return serialised(
+            from_torch(self, example, "samples", {1: n_samples}, output="raw_embedding")
+        )

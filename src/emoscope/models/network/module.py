@@ -1,23 +1,34 @@
-"""A network of :mod:`emoscope.models.architecture` as a PyTorch module."""
+"""A network of :mod:`emoscope.models.network` as a PyTorch module.
+
+Tensors are channels-last, ``(n_clips, rows, columns, channels)``, which halves the time of a 2-D
+network. Dropout draws the gaps between the few dropped values instead of a number for each value,
+which is a third of the time of a 1-D network.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..architecture import Conv, Dense, Dropout, Layer, Pool, Size, output_sizes, pooled
-from . import fused
+from . import Conv, Dense, Dropout, Layer, Pool, Size, output_sizes, pooled
+
+
+def fast_precision() -> torch.dtype:
+    """bfloat16 where the processor multiplies matrices of it in hardware, else float32."""
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    capable = known is not None and known()
+    return torch.bfloat16 if capable else torch.float32
 
 
 class ConvNet(nn.Module):
     """The layers, then a dense layer with one output per emotion.
-
-    It runs the operations of :mod:`.fused`; :meth:`plain` gives the same values with plain library
-    layers, which can be exported.
 
     Parameters
     ----------
@@ -28,8 +39,9 @@ class ConvNet(nn.Module):
         Number of emotions (logits).
     scheme : {"glorot", "he", "tflearn"}
         How the weights start; see :func:`initialise`.
-    precision : torch.dtype
-        Of the arithmetic while training: float32, or bfloat16 with weights kept in float32.
+    precision : torch.dtype, optional
+        Of the arithmetic while training, weights being kept in float32; by default
+        :func:`fast_precision`. Prediction is always float32.
     """
 
     def __init__(
@@ -39,10 +51,10 @@ class ConvNet(nn.Module):
         n_outputs: int,
         *,
         scheme: str = "glorot",
-        precision: torch.dtype = torch.float32,
+        precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.layers, self.precision = layers, precision
+        self.layers, self.precision = layers, precision or fast_precision()
         self.weighted = nn.ModuleList()
         inputs, grids = (*grid, 1), []
         for layer, size in zip(layers, output_sizes(layers, grid), strict=True):
@@ -55,71 +67,56 @@ class ConvNet(nn.Module):
             inputs = size
         self.weighted.append(nn.Linear(math.prod(inputs), n_outputs))
         initialise(self, scheme, grids)
-        self.first = _first_block(layers, grid)
-        if self.first:
-            first: Any = self.weighted[0]
-            self.index: Tensor
-            index = fused.block_index(first.kernel_size, self.first[1])
-            self.register_buffer("index", index, persistent=False)
-
-    def plain(self, X: Tensor) -> Tensor:
-        """What :meth:`forward` computes when not training, without the fused operations."""
-        x, weighted = X.unsqueeze(1), iter(self.weighted)
-        for layer in self.layers:
-            if isinstance(layer, Conv):
-                x = F.relu(next(weighted)(x))
-            elif isinstance(layer, Pool):
-                x = _pool(x, layer)
-            elif isinstance(layer, Dense):
-                x = F.relu(next(weighted)(_flat(x)))
-        logits: Tensor = next(weighted)(_flat(x))
-        return logits
 
     def forward(self, X: Tensor) -> Tensor:
         """Logits, shape (n_clips, n_outputs), of ``X``, shape (n_clips, rows, columns)."""
-        weighted, layers = iter(self.weighted), self.layers
+        weighted = iter(self.weighted)
         precision = self.precision if self.training else torch.float32
-        if self.first:
-            used, pool, rate = self.first
-            conv: Any = next(weighted)
-            # columns of raw features span six orders of magnitude: half precision is for pictures
-            x = X.to(precision if X.shape[1] > 1 else torch.float32)
-            rate = rate if self.training else 0.0
-            x = fused.conv_pool(x, conv.weight, conv.bias, pool, rate=rate, index=self.index)
-            layers = layers[used:]
-        else:
-            x = X.unsqueeze(-1)
-        x = x.to(precision)
-        for position, layer in enumerate(layers):
+        # columns of raw features span six orders of magnitude: half precision is for pictures
+        x = X.unsqueeze(-1).to(precision if X.shape[1] > 1 else torch.float32)
+        for position, layer in enumerate(self.layers):
             if isinstance(layer, Conv):
-                x = _convolve(x, next(weighted))
+                x = _convolve(x, next(weighted)).to(precision)
                 # the largest of rectified values is the rectified largest, of fewer values
-                if not isinstance((*layers, None)[position + 1], Pool):
+                if not isinstance((*self.layers, None)[position + 1], Pool):
                     x = F.relu(x)
             elif isinstance(layer, Pool):
                 x = F.relu(_pool(x.permute(0, 3, 1, 2), layer)).permute(0, 2, 3, 1)
             elif isinstance(layer, Dropout):
-                x = fused.dropout(x, layer.rate) if self.training else x
+                x = dropout(x, layer.rate) if self.training else x
             elif isinstance(layer, Dense):
-                x = F.relu(_dense(x.reshape(len(x), -1), next(weighted)))
-        return _dense(x.reshape(len(x), -1), next(weighted)).float()
+                x = F.relu(_dense(x.flatten(1), next(weighted)))
+        return _dense(x.flatten(1), next(weighted)).float()
 
 
-def _first_block(layers: tuple[Layer, ...], grid: Size) -> tuple[int, Size, float] | None:
-    """Number of layers, pooling block and dropout rate of a fusible beginning, or None."""
-    drops = len(layers) > 1 and isinstance(layers[1], Dropout)
-    rate = layers[1].rate if drops else 0.0  # type: ignore[union-attr]
-    used = 3 if drops else 2
-    pool = layers[used - 1] if len(layers) >= used else None
-    if not (isinstance(layers[0], Conv) and isinstance(pool, Pool)):
-        return None
-    whole = grid[0] % pool.size[0] == 0 and grid[1] % pool.size[1] == 0
-    return (used, pool.size, rate) if whole or pool.padding == "valid" else None
+class ScaledNetwork(nn.Module):
+    """A trained network behind its scaling, for export.
 
+    Parameters
+    ----------
+    fitted : NetworkClassifier
+    grids : callable
+        Turns the input into the grids (n_clips, rows, columns) that are scaled.
+    """
 
-def _flat(x: Tensor) -> Tensor:
-    """Flatten with the channels last, as Keras does; a flat tensor stays as it is."""
-    return x if x.ndim == 2 else x.permute(0, 2, 3, 1).flatten(1)
+    def __init__(self, fitted: Any, grids: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.grids = fitted.module_, grids
+        self.n_emotions = len(fitted.classes_)
+        self.register_buffer("logarithmic", torch.tensor(~np.isnan(fitted.floor_)))
+        floor = np.nan_to_num(fitted.floor_, nan=1.0)
+        for name, values in (("floor", floor), ("mean", fitted.mean_), ("scale", fitted.scale_)):
+            self.register_buffer(name, torch.tensor(np.array(values, np.float32)))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits, shape (n_clips, n_emotions)."""
+        buffers: Any = self
+        values = self.grids(clips)
+        logarithms = torch.log(values.clamp(min=0) + buffers.floor)
+        levels = torch.where(buffers.logarithmic, logarithms, values)
+        scaled = (levels - buffers.mean) / buffers.scale
+        logits: Tensor = self.network(scaled)[:, : self.n_emotions]
+        return logits
 
 
 def _dense(x: Tensor, layer: Any) -> Tensor:
@@ -132,8 +129,6 @@ def _convolve(x: Tensor, conv: Any) -> Tensor:
         rows, columns = conv.kernel_size
         middle = conv.weight[:, :, (rows - 1) // 2, (columns - 1) // 2].to(x.dtype)
         return F.linear(x, middle, conv.bias.to(x.dtype))
-    if x.shape[1] == 1 and conv.kernel_size[0] == 1:
-        return fused.row_conv(x, conv.weight, conv.bias)
     weight = conv.weight.to(x.dtype, memory_format=torch.channels_last)
     y = F.conv2d(x.permute(0, 3, 1, 2), weight, conv.bias.to(x.dtype), padding="same")
     return y.permute(0, 2, 3, 1)
@@ -150,6 +145,9 @@ def _pool(x: Tensor, layer: Pool) -> Tensor:
     if any(pads):
         x = F.pad(x, pads, value=-math.inf)
     return F.max_pool2d(x, layer.size)
+
+
+# --- how weights start ----------------------------------------------------------------------------
 
 
 def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
@@ -190,3 +188,36 @@ def _cells_met(n: int, width: int) -> float:
     before = (width - 1) // 2
     met = [min(n, i - before + width) - max(0, i - before) for i in range(n)]
     return sum(met) / n
+
+
+# --- fast dropout ---------------------------------------------------------------------------------
+
+
+@lru_cache
+def _gaps(rate: float) -> Tensor:
+    """Gaps between dropped values, one for each of 32768 equally likely random numbers.
+
+    With probability ``rate`` each, independently, the gaps are geometric: longer than k with
+    probability (1 - rate)^k. Their mean is 1 / rate to one in ten thousand.
+    """
+    uniform = (torch.arange(0x8000, dtype=torch.float64) + 0.5) / 0x8000
+    return torch.ceil(torch.log(uniform) / math.log(1 - rate)).clamp_(min=1).long()
+
+
+def random_places(n: int, rate: float) -> Tensor:
+    """Which of ``n`` values dropout drops, each with probability ``rate``: sorted int64.
+
+    Drawing the gaps between the few dropped values takes a fraction of the time of drawing for
+    every value, which is half of what a plain training step does.
+    """
+    # enough gaps to pass n but once in a thousand million times; four to a 63-bit random integer
+    enough = n * rate + 6 * math.sqrt(n * rate) + 6
+    bits = torch.empty(math.ceil(enough / 4), dtype=torch.int64).random_().view(torch.int16)
+    places = _gaps(rate).index_select(0, bits.bitwise_and_(0x7FFF).int()).cumsum_(0).sub_(1)
+    return places[: int(torch.searchsorted(places, n))]
+
+
+def dropout(x: Tensor, rate: float) -> Tensor:
+    """Dropout with the fast random numbers of :func:`random_places`."""
+    keep = torch.full((x.numel(),), 1 / (1 - rate), dtype=x.dtype)
+    return x * keep.index_fill_(0, random_places(x.numel(), rate), 0).view(x.shape)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from emoscope.modelfile import log_softmax
-from research.sufficient_statistics import IMPOSSIBLE, Moments, logits
+from research.sufficient_statistics import IMPOSSIBLE, SufficientStatistics
 
 N_COLUMNS = 12
 
@@ -27,26 +27,28 @@ def test_one_corpus_is_plain_discriminant_analysis(shrinkage: float) -> None:
     x, labels, speakers, corpora = data()
     chosen = [f"s{n}" for n in range(4)]
     rows = np.isin(speakers, chosen)
-    form = Moments([x], labels, speakers, corpora, 3).discriminants(chosen, [shrinkage])[0]
+    form = SufficientStatistics([x], labels, speakers, corpora, 3).discriminants(
+        chosen, [shrinkage]
+    )[0]
     standardised = (x - x[rows].mean(axis=0)) / x[rows].std(axis=0)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage, priors=[1 / 3] * 3)
     # scikit-learn weights the emotions' covariances by the priors; here the clips count equally.
     counts = np.bincount(labels[rows])
     assert counts.max() - counts.min() <= 1
     expected = oracle.fit(standardised[rows], labels[rows]).predict_proba(standardised)
-    np.testing.assert_allclose(np.exp(log_softmax(logits(form, x))), expected, atol=0.01)
+    np.testing.assert_allclose(np.exp(log_softmax(form.logits(x))), expected, atol=0.01)
 
 
 def test_against_least_squares_over_the_clips() -> None:
     """Two corpora, two copies: emotion and corpus effects as a regression over all clips."""
     x, labels, speakers, corpora = data()
     copy = (1.1 * x + 2).astype(np.float32)
-    form = Moments([x, copy], labels, speakers, corpora, 3).discriminants(
+    form = SufficientStatistics([x, copy], labels, speakers, corpora, 3).discriminants(
         sorted(set(speakers)), [0.5]
     )[0]
     rows = np.concatenate([x, copy]).astype(float)
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    z = (rows - mean) / spread
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    z = (rows - mean) / std
     second = np.tile(corpora == "b", 2)
     design = np.column_stack([np.eye(3)[np.tile(labels, 2)], np.where(second, 0.5, -0.5)])
     effects = np.linalg.lstsq(design, z, rcond=None)[0]
@@ -57,7 +59,7 @@ def test_against_least_squares_over_the_clips() -> None:
     coefficients = np.linalg.solve(shrunk, offsets.T)
     bias = -0.5 * (coefficients.T * offsets).sum(axis=1) - effects[:3].mean(axis=0) @ coefficients
     np.testing.assert_allclose(form.mean, mean, rtol=1e-4)
-    np.testing.assert_allclose(form.scale, spread, rtol=1e-3)
+    np.testing.assert_allclose(form.scale, std, rtol=1e-3)
     np.testing.assert_allclose(form.weights, coefficients, atol=2e-3 * np.abs(coefficients).max())
     np.testing.assert_allclose(form.bias, bias, atol=0.01)
 
@@ -69,7 +71,9 @@ def test_what_a_corpus_adds_is_left_out() -> None:
     moved = x + np.where(corpora == "a", 3, -3)[:, None].astype(np.float32)
     everyone = sorted(set(speakers))
     one, two = (
-        Moments([values], labels, speakers, corpora, 3).discriminants(everyone, [0.5])[0]
+        SufficientStatistics([values], labels, speakers, corpora, 3).discriminants(everyone, [0.5])[
+            0
+        ]
         for values in (x, moved)
     )
     # in units of the columns, not of their standard deviations
@@ -77,12 +81,14 @@ def test_what_a_corpus_adds_is_left_out() -> None:
         (two.weights / two.scale[:, None]).argmax(axis=0),
         (one.weights / one.scale[:, None]).argmax(axis=0),
     )
-    agree = logits(one, x).argmax(axis=1) == logits(two, x).argmax(axis=1)
+    agree = one.logits(x).argmax(axis=1) == two.logits(x).argmax(axis=1)
     assert agree.mean() > 0.9
 
 
 def test_an_emotion_nobody_shows_is_impossible() -> None:
     x, labels, speakers, corpora = data()
-    form = Moments([x], labels, speakers, corpora, 5).discriminants(["s0", "s1"], [0.5])[0]
+    form = SufficientStatistics([x], labels, speakers, corpora, 5).discriminants(
+        ["s0", "s1"], [0.5]
+    )[0]
     assert form.bias[3] == form.bias[4] == np.float32(IMPOSSIBLE)
-    assert (logits(form, x).argmax(axis=1) < 3).all()
+    assert (form.logits(x).argmax(axis=1) < 3).all()

@@ -1,0 +1,322 @@
+"""Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop, its checkpoints.
+
+A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: it cannot
+run code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...errors import ModelError
+from ..base import best_epoch
+from . import OnEpoch
+from .module import ConvNet
+
+Augment: TypeAlias = Callable[[Tensor], Tensor]
+Clips: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+PREDICTION_BATCH = 128
+AVERAGING = 0.98
+"""Share of the running average of the weights that each step keeps."""
+CHECKPOINT_SECONDS = 30.0
+"""Writing a checkpoint takes milliseconds; this loses at most half a minute of training."""
+
+
+class TensorFlowRMSprop(torch.optim.Optimizer):
+    """RMSprop as TensorFlow 1 had it: running mean square from 1, epsilon under the root."""
+
+    def __init__(self, params: Any, lr: float, rho: float = 0.9, eps: float = 1e-10) -> None:
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move each weight by ``lr * g / sqrt(mean(g^2) + eps)``."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["mean_square"] = torch.ones_like(weight)
+                mean_square = state["mean_square"]
+                mean_square.mul_(group["rho"])
+                mean_square.addcmul_(weight.grad, weight.grad, value=1 - group["rho"])
+                root = mean_square.add(group["eps"]).sqrt_()
+                weight.addcdiv_(weight.grad, root, value=-group["lr"])
+
+
+OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    # Keras: running mean square from 0, epsilon 1e-7 outside the root
+    "keras-rmsprop": (torch.optim.RMSprop, {"alpha": 0.9, "eps": 1e-7}),
+    "tensorflow-rmsprop": (TensorFlowRMSprop, {}),
+    # TensorFlow: sums of squares from 0.1, no epsilon
+    "tensorflow-adagrad": (
+        torch.optim.Adagrad,
+        {"initial_accumulator_value": 0.1, "eps": 0.0},
+    ),
+    "adam": (torch.optim.Adam, {"eps": 1e-8, "fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+}
+"""The optimisers of the published code, which differ from PyTorch's in small print, and AdamW."""
+
+
+def _stripes(n: int, length: int, widest: int) -> Tensor:
+    """One random stripe of up to ``widest`` of ``length`` places per clip: bool (n, length)."""
+    width = torch.randint(0, widest + 1, (n, 1))
+    start = (torch.rand(n, 1) * (length - width + 1)).long()
+    place = torch.arange(length)
+    return (place >= start) & (place < start + width)
+
+
+def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
+    """Shift clips in time and blank a stripe of frames and one of bands of each.
+
+    Parameters
+    ----------
+    X : Tensor, shape (n_clips, n_frames, n_bins)
+        Standardised, so that 0 is an ordinary value.
+    shift : int
+        Maximum number of frames a clip moves to either side; what leaves at one end enters at the
+        other, where clips are quiet.
+    frames, bins : int
+        Maximum widths of the stripes.
+
+    Notes
+    -----
+    Stripes after Park et al., SpecAugment, Interspeech 2019, without the time warp.
+    """
+    n, n_frames, n_bins = X.shape
+    moved = torch.arange(n_frames) + torch.randint(-shift, shift + 1, (n, 1))
+    X = X[torch.arange(n).unsqueeze(1), moved.remainder(n_frames)]
+    X = X.masked_fill(_stripes(n, n_frames, frames).unsqueeze(2), 0)
+    return X.masked_fill(_stripes(n, n_bins, bins).unsqueeze(1), 0)
+
+
+@contextlib.contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seeded random numbers and one thread inside; what the caller had is restored after.
+
+    One thread: the matrices are small, other folds use the other cores, and sums are then always
+    added in the same order.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train; see :class:`emoscope.models.network.NetworkClassifier`."""
+
+    optimiser: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    patience: int | None
+    averaged: bool
+    seed: int
+
+
+class _Trainer:
+    """A network with its optimiser, the running average of its weights, and its history."""
+
+    def __init__(self, net: ConvNet, settings: Settings, class_weight: Tensor | None) -> None:
+        self.net, self.settings = net, settings
+        self.weights = list(net.parameters())
+        kind, options = OPTIMISERS[settings.optimiser]
+        self.optimiser = kind(self.weights, lr=settings.learning_rate, **options)  # type: ignore[call-arg]
+        self.loss = nn.CrossEntropyLoss(weight=class_weight)
+        self.average = [weight.detach().clone() for weight in self.weights]
+        self.steps = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the held-out score has not risen for long enough."""
+        n, patience = len(self.history), self.settings.patience
+        stalled = patience is not None and n > 0 and n - best_epoch(self.history) >= patience
+        return n >= self.settings.epochs or stalled
+
+    def epoch(self, clips: Clips, valid: Clips | None, augment: Augment | None) -> None:
+        """Learn from all training clips once, then score the held-out ones."""
+        X, y = map(torch.from_numpy, clips)
+        self.net.train()
+        total, right = torch.zeros(()), torch.zeros(())
+        for rows in torch.split(torch.randperm(len(y)), self.settings.batch_size):
+            batch = X[rows]
+            logits = self.net(augment(batch) if augment else batch)
+            loss = self.loss(logits, y[rows])
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+            self._update_average()
+            # Read back from PyTorch only when the epoch ends.
+            total += loss.detach() * len(rows)
+            right += (logits.detach().argmax(1) == y[rows]).sum()
+        row = {
+            "epoch": len(self.history) + 1,
+            "train_loss": float(total) / len(y),
+            "train_accuracy": float(right) / len(y),
+        }
+        self.history.append(row if valid is None else {**row, **self._validate(*valid)})
+
+    def _update_average(self) -> None:
+        """Move the running average of the weights; short at first, when they are far off."""
+        if self.settings.averaged:
+            self.steps += 1
+            kept = min(AVERAGING, self.steps / (self.steps + 10))
+            for average, weight in zip(self.average, self.weights, strict=True):
+                average.lerp_(weight.detach(), 1 - kept)
+
+    @torch.no_grad()
+    def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
+        """Loss and UAR of the averaged network on held-out clips."""
+        self.net.eval()
+        total, predicted = torch.zeros(()), []
+        with self.averaged():
+            for start in range(0, len(y), PREDICTION_BATCH):
+                part = slice(start, start + PREDICTION_BATCH)
+                true = torch.from_numpy(y[part])
+                logits = self.net(torch.from_numpy(X[part]))
+                total += self.loss(logits, true) * len(true)
+                predicted.append(logits.argmax(1))
+        right = torch.cat(predicted).numpy() == y
+        recalls = [right[y == label].mean() for label in np.unique(y)]
+        return {"valid_loss": float(total) / len(y), "valid_uar": float(np.mean(recalls))}
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The average as the network's weights, inside: it is nearer to a good place than any."""
+        if not self.settings.averaged:
+            yield
+            return
+        last = [weight.detach().clone() for weight in self.weights]
+        self._set_weights(self.average)
+        try:
+            yield
+        finally:
+            self._set_weights(last)
+
+    @torch.no_grad()
+    def _set_weights(self, values: list[Tensor]) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.copy_(value)
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write a checkpoint beside its final place, then move it there in one step."""
+        state = {
+            "fingerprint": fingerprint,
+            "weights": [weight.detach() for weight in self.weights],
+            "average": self.average,
+            "steps": self.steps,
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "history": self.history,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def restore(self, path: Path, fingerprint: str) -> None:
+        """Continue from a checkpoint.
+
+        Raises
+        ------
+        ModelError
+            When the file is no checkpoint, or one of another training.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+            origin = state["fingerprint"]
+        except Exception as error:
+            raise ModelError(f"{path} is not a training checkpoint: {error}") from error
+        if origin != fingerprint:
+            raise ModelError(
+                f"{path} belongs to a training with other clips or other parameters; "
+                "delete it or name another file"
+            )
+        self._set_weights(state["weights"])
+        self.average, self.steps = state["average"], state["steps"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        self.history = state["history"]
+
+
+def train(
+    build: Callable[[], ConvNet],
+    clips: Clips,
+    valid: Clips | None,
+    settings: Settings,
+    *,
+    class_weight: NDArray[np.float32] | None = None,
+    augment: Augment | None = None,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    on_epoch: OnEpoch | None = None,
+) -> tuple[ConvNet, list[dict[str, float]]]:
+    """Train a network.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network; called once, after seeding.
+    clips, valid : tuple of ndarray
+        Clips (n_clips, rows, columns) and the numbers of their emotions; those of `valid`, which
+        may be None, are scored after each epoch and never learned from.
+    settings : Settings
+    class_weight : ndarray of float32, shape (n_outputs,), optional
+        Weight of each emotion in the loss.
+    checkpoint, fingerprint : Path, str
+        Where to save the state, and what identifies this training.
+    on_epoch : callable, optional
+        ``on_epoch(epoch, epochs, metrics)`` after each epoch.
+
+    Returns
+    -------
+    net : ConvNet
+        Ready to predict.
+    history : list of dict
+        Per epoch: epoch, train_loss, train_accuracy, and valid_loss and valid_uar if held out.
+    """
+    with isolated(settings.seed):
+        weight = None if class_weight is None else torch.from_numpy(class_weight)
+        trainer = _Trainer(build(), settings, weight)
+        if checkpoint is not None and checkpoint.exists():
+            trainer.restore(checkpoint, fingerprint)
+        saved = time.monotonic()
+        while not trainer.finished:
+            trainer.epoch(clips, valid, augment)
+            late = time.monotonic() - saved >= CHECKPOINT_SECONDS
+            if checkpoint is not None and (late or trainer.finished):
+                trainer.save(checkpoint, fingerprint)
+                saved = time.monotonic()
+            if on_epoch is not None:
+                on_epoch(len(trainer.history), settings.epochs, dict(trainer.history[-1]))
+        with trainer.averaged():
+            net = copy.deepcopy(trainer.net).eval()
+    net.zero_grad(set_to_none=True)
+    return net.requires_grad_(False), trainer.history
+
+
+def logits(net: ConvNet, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the network says of each clip, before the softmax: (n_clips, n_outputs)."""
+    with isolated(0), torch.inference_mode():
+        parts = torch.split(torch.from_numpy(X), PREDICTION_BATCH)
+        return torch.cat([net(part) for part in parts]).double().numpy()

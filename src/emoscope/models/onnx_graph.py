@@ -1,0 +1,342 @@
+"""Fitted classifiers as ONNX graphs; imports onnx, skl2onnx and PyTorch when something is exported.
+
+:func:`to_onnx` asks a classifier for its own graph (a method ``to_onnx()``), chains the steps of a
+pipeline, and leaves the others to skl2onnx, which knows scikit-learn's classes. A graph takes
+``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins) and gives ``logits`` (n_clips,
+n_emotions) in the order of ``classes_``: ``softmax(logits)`` is ``predict_proba``. The functions
+here are what a ``to_onnx()`` of one's own is made of: :func:`linear`, :func:`from_sklearn`,
+:func:`from_torch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import importlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingExtraError, ModelError
+from .base import LogLevels
+
+Array = NDArray[np.float32]
+
+OPSET, IR_VERSION = 20, 10
+SMALLEST_PROBABILITY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LinearForm:
+    """``softmax(((X - mean) / scale) @ weights + bias)`` is a classifier's ``predict_proba``.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of float32, shape (n_columns,)
+    weights : ndarray of float32, shape (n_columns, n_emotions)
+    bias : ndarray of float32, shape (n_emotions,)
+    """
+
+    mean: Array
+    scale: Array
+    weights: Array
+    bias: Array
+
+    def logits(self, values: Array) -> NDArray[np.float64]:
+        """Logits of clips, shape (n_clips, n_emotions)."""
+        standardised = (values - self.mean) / self.scale
+        return np.asarray(standardised @ self.weights + self.bias, dtype=np.float64)
+
+    def relative_to(self, mean: Array, scale: Array) -> LinearForm:
+        """The same classifier of columns that are standardised with another mean and scale."""
+        weights = self.weights * (scale / self.scale)[:, np.newaxis]
+        bias = self.bias + ((mean - self.mean) / self.scale) @ self.weights
+        return LinearForm(mean, scale, weights, np.asarray(bias, np.float32))
+
+
+def linear_form(fitted: Any) -> LinearForm | None:
+    """The arrays of a fitted classifier, or None when it is not linear.
+
+    Parameters
+    ----------
+    fitted : classifier or Pipeline
+        Logistic regression or linear discriminant analysis, alone or after a ``StandardScaler``.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from .discriminants import ShrinkageLDA
+
+    steps = [step for _, step in fitted.steps] if isinstance(fitted, Pipeline) else [fitted]
+    *before, last = steps
+    if not isinstance(last, (LogisticRegression, LinearDiscriminantAnalysis, ShrinkageLDA)):
+        return None
+    if len(before) > 1 or not all(isinstance(step, StandardScaler) for step in before):
+        return None
+    weights, bias = last.coef_.T, last.intercept_
+    if weights.shape[1] == 1:
+        # One column decides between two emotions; the other's logit is 0.
+        weights = np.column_stack([np.zeros_like(weights), weights])
+        bias = np.concatenate([np.zeros_like(bias), bias])
+    n_columns = weights.shape[0]
+    scaler = before[0] if before else None
+    mean = getattr(scaler, "mean_", None)
+    scale = getattr(scaler, "scale_", None)
+    arrays = (
+        np.zeros(n_columns) if mean is None else mean,
+        np.ones(n_columns) if scale is None else scale,
+        weights,
+        bias,
+    )
+    return LinearForm(*(np.asarray(array, dtype=np.float32) for array in arrays))
+
+
+def need(package: str) -> Any:
+    """A package of the extra ``deep``, imported."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError("saving a model", package, "deep") from error
+
+
+def to_onnx(fitted: Any) -> Any:
+    """The graph of a fitted classifier, or of a step of a pipeline, as an ``onnx.ModelProto``.
+
+    Raises
+    ------
+    ModelError
+        When it has no ONNX form.
+    MissingExtraError
+        When a package that writes ONNX is not installed.
+    """
+    from sklearn.pipeline import Pipeline
+
+    if hasattr(fitted, "to_onnx"):
+        return fitted.to_onnx()
+    if isinstance(fitted, LogLevels):
+        return log_levels(fitted.floor_)
+    if isinstance(fitted, Pipeline):
+        *before, last = [step for _, step in fitted.steps]
+        model = to_onnx(last)
+        for step in reversed(before):
+            model = chain(to_onnx(step), model)
+        return model
+    return from_sklearn(fitted)
+
+
+def graph_model(nodes: Sequence[Any], arrays: Mapping[str, Any], output: str, shape: Any) -> Any:
+    """A model that computes `output` from ``features``, given nodes and constant arrays.
+
+    `shape` is the number of columns of ``features`` and of the output.
+    """
+    onnx = need("onnx")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        list(nodes),
+        "model",
+        [value("features", onnx.TensorProto.FLOAT, ["n_clips", shape[0]])],
+        [value(output, onnx.TensorProto.FLOAT, ["n_clips", shape[1]])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    opset = onnx.helper.make_opsetid("", OPSET)
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+
+
+def linear(
+    weights: NDArray[Any],
+    bias: NDArray[Any],
+    *,
+    mean: NDArray[Any] | float = 0.0,
+    scale: NDArray[Any] | float = 1.0,
+    limit: float = np.inf,
+) -> Any:
+    """``clip((features - mean) / scale, -limit, limit) @ weights + bias`` as a model."""
+    make = need("onnx").helper.make_node
+    values = {"mean": mean, "scale": scale, "weights": weights, "bias": bias}
+    values |= {"lowest": -limit, "highest": limit}
+    arrays = {name: np.asarray(value, np.float32) for name, value in values.items()}
+    nodes = [
+        make("Sub", ["features", "mean"], ["centred"]),
+        make("Div", ["centred", "scale"], ["standardised"]),
+        make("Clip", ["standardised", "lowest", "highest"], ["clipped"]),
+        make("Gemm", ["clipped", "weights", "bias"], ["logits"]),
+    ]
+    if np.isinf(limit):  # a graph holds finite numbers only
+        nodes[2] = make("Identity", ["standardised"], ["clipped"])
+        del arrays["lowest"], arrays["highest"]
+    return graph_model(nodes, arrays, "logits", weights.shape)
+
+
+def log_levels(floor: Array) -> Any:
+    """:func:`emoscope.models.base.log_levels` as a model."""
+    make = need("onnx").helper.make_node
+    logarithmic = ~np.isnan(floor)
+    arrays = {
+        "zero": np.array(0, np.float32),
+        "floor": np.where(logarithmic, floor, 1).astype(np.float32),
+        "logarithmic": logarithmic,
+    }
+    nodes = [
+        make("Max", ["features", "zero"], ["not_negative"]),
+        make("Add", ["not_negative", "floor"], ["over_floor"]),
+        make("Log", ["over_floor"], ["logarithms"]),
+        make("Where", ["logarithmic", "logarithms", "features"], ["levels"]),
+    ]
+    return graph_model(nodes, arrays, "levels", (len(floor), len(floor)))
+
+
+def chain(first: Any, second: Any) -> Any:
+    """The model that applies `second` to what `first` gives; `first` becomes it."""
+    second = need("onnx.compose").add_prefix(second, "then_", rename_outputs=False)
+    step, graph = first.graph.output[0].name, first.graph
+    for node in second.graph.node:
+        node.input[:] = [step if name == "then_features" else name for name in node.input]
+    graph.node.extend(second.graph.node)
+    graph.initializer.extend(second.graph.initializer)
+    del graph.output[:]
+    graph.output.extend(second.graph.output)
+    domains = {opset.domain for opset in first.opset_import}
+    first.opset_import.extend(o for o in second.opset_import if o.domain not in domains)
+    return first
+
+
+def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
+    """A classifier or transformer of scikit-learn, converted by skl2onnx.
+
+    Parameters
+    ----------
+    fitted : estimator
+    known_as : type, optional
+        The class whose converter serves; `fitted` is of a subclass.
+    scores : bool
+        Whether the converter gives values for a softmax, as of ``SVC``, instead of probabilities.
+    """
+    onnx, skl2onnx = need("onnx"), need("skl2onnx")
+    plain = fitted
+    if known_as is not None:
+        plain = known_as()
+        vars(plain).update(copy.copy(vars(fitted)))
+    try:
+        kind = skl2onnx.common.data_types.FloatTensorType([None, fitted.n_features_in_])
+        options = {"zipmap": False} if hasattr(fitted, "classes_") else None
+        with quiet():
+            model = skl2onnx.convert_sklearn(
+                plain, initial_types=[("features", kind)], options=options, target_opset=OPSET
+            )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{type(fitted).__name__} has no ONNX form: {reason}") from error
+    model.ir_version = IR_VERSION
+    versions = {opset.domain: opset.version for opset in model.opset_import}  # it names some twice
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(*opset) for opset in versions.items())
+    if not hasattr(fitted, "classes_"):
+        return model
+    graph, make = model.graph, onnx.helper.make_node
+    given = graph.output[1].name
+    del graph.output[:]
+    if scores:
+        # Between two classes libsvm's decision favours the first, scikit-learn's the second.
+        operator = "Neg" if len(fitted.classes_) == 2 else "Identity"
+        graph.node.append(make(operator, [given], ["logits"]))
+    else:
+        smallest = np.array(SMALLEST_PROBABILITY, np.float32)
+        graph.initializer.append(onnx.numpy_helper.from_array(smallest, "smallest"))
+        graph.node.append(make("Max", [given, "smallest"], ["at_least"]))
+        graph.node.append(make("Log", ["at_least"], ["logits"]))
+    shape = ["n_clips", len(fitted.classes_)]
+    value = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)
+    graph.output.append(value)
+    _drop_unused(graph)
+    return model
+
+
+def _drop_unused(graph: Any) -> None:
+    """Remove what only led to the label output."""
+    needed = {output.name for output in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            nodes.append(node)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(tensors)
+
+
+def from_torch(
+    module: Any, example: Any, name: str, dynamic: dict[int, Any], *, output: str = "logits"
+) -> Any:
+    """A ``torch.nn.Module`` of one input and one output.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    example : Tensor
+        An input.
+    name : str
+        What the input is called.
+    dynamic : dict of int to torch.export.Dim
+        Axes of the input that may have other lengths.
+    output : str
+        What the output is called.
+    """
+    torch, onnx = need("torch"), need("onnx")
+    need("onnxscript")
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "model.onnx"
+        program = torch.onnx.export(
+            module.eval(),
+            (example,),
+            None,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[name],
+            output_names=[output],
+            dynamic_shapes=(dynamic,),
+            verbose=False,
+        )
+        program.save(path, external_data=False)
+        return onnx.load(path)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporters' progress and deprecation notes from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+        warnings.simplefilter("ignore")
+        try:
+            with contextlib.redirect_stdout(nowhere):
+                yield
+        finally:
+            logger.setLevel(level)
+
+
+def serialised(model: Any) -> bytes:
+    """Without the exporter's notes: stack traces with the paths of this machine, shapes, names."""
+    model.doc_string, model.producer_name, model.producer_version = "", "emoscope", ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.name, graph.doc_string = "model", ""
+    del graph.value_info[:], graph.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = node.name = ""
+        del node.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    return bytes(model.SerializeToString())
