@@ -66,6 +66,7 @@ def test_imports_point_downwards(path):
             {"torch", "matplotlib", "pandas", "sklearn", "scipy"},
         ),
         ("import emoscope.models as m; m.names()", {"torch", "onnx", "skl2onnx", "matplotlib"}),
+        ("import emoscope.report.plots", {"torch", "jinja2", "sklearn"}),
         ("import emoscope.features as f; f.names()", {"torch", "transformers", "opensmile"}),
     ],
 )

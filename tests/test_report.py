@@ -1,13 +1,20 @@
-"""The report in real headless Chromium, offline: nothing is asked for, nothing fails, clips play."""
+"""The report: it says what the predictions say, and in real headless Chromium, offline, nothing is
+asked for, nothing fails, clips play."""
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from chromium import DESKTOP, PHONE, launched
 from emoscope import dataset
-from emoscope.evaluation import comparison
+from emoscope.evaluation import comparison, metrics
+from emoscope.evaluation.result import Projection, Result, summarise
 from emoscope.report import page as page_module
+from emoscope.report import summary
 
 LARGEST = 10_000_000  # bytes
 
@@ -61,3 +68,107 @@ def test_nothing_is_asked_for_and_clips_play(page, tmp_path, viewport, scheme):
         assert picture.stat().st_size > 50_000
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert faults == []
+
+
+EMOTIONS = ["angry", "happy", "sad"]
+
+
+def predictions(model, right, *, features="a+b", protocol="loso", seed=0):
+    """Of 240 clips by eight speakers, a share of which is right; every third clip of a woman."""
+    rng = np.random.default_rng(seed)
+    emotion = np.tile(EMOTIONS, 80)
+    predicted = np.where(rng.random(240) < right, emotion, np.roll(emotion, 1))
+    rows = pd.DataFrame(
+        {
+            "model": model, "features": features, "protocol": protocol,
+            "fold": [str(n // 30) for n in range(240)], "clip": [f"c{n:03d}" for n in range(240)],
+            "speaker": [f"s{n // 30}" for n in range(240)], "emotion": emotion,
+            "predicted": predicted,
+        }
+    )  # fmt: skip
+    for name in EMOTIONS:
+        rows[f"p_{name}"] = np.where(predicted == name, 0.8, 0.1)
+    return rows.assign(gender=np.where(np.arange(240) % 3 == 0, "female", "male"))
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Three models, one of which was also run on each feature alone, and on random folds."""
+    tables = [
+        predictions("svm", 0.8, seed=1), predictions("tree", 0.5, seed=2),
+        predictions("dummy", 0.0, seed=3), predictions("svm", 0.6, features="a", seed=4),
+        predictions("svm", 0.7, features="b", seed=5),
+        predictions("svm", 0.95, protocol="random-75/25", seed=6),
+    ]  # fmt: skip
+    runs = comparison.with_leak_gaps([summarise(table, fit_seconds=1.0, predict_seconds=0.1)
+                                      for table in tables])  # fmt: skip
+    corpus = {"name": "toy", "n_clips": 240, "n_speakers": 8, "licence": "none", "citation": "none"}
+    corpus |= {"clips_per_emotion": dict.fromkeys(EMOTIONS, 80), "rejected": []}
+    return Result(pd.concat(tables, ignore_index=True), runs, corpus, {"seed": 0})
+
+
+def text_of(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def test_the_leaderboard_has_scores_letters_and_what_random_folds_claim(result):
+    html = page_module.render(result)
+    best, second, last = result.leaderboard()
+    assert [best.model, second.model, last.model] == ["svm", "tree", "dummy"]
+    row = text_of(re.search(r"<tr><td>svm</td>.*?</tr>", html, re.DOTALL)[0]).split()
+    random_uar = metrics.uar(
+        *(result.rows("svm", "random-75/25")[c] for c in ("emotion", "predicted"))
+    )
+    assert row[:3] == ["svm", f"{best.uar:.3f}", "a"]
+    assert f"{random_uar:.3f}" in row and f"{random_uar - best.uar:+.3f}" in row
+    assert html.index("<tr><td>svm</td>") < html.index("<tr><td>tree</td>")
+
+
+def test_slices_and_confusions_are_those_of_the_best_model(result):
+    html = page_module.render(result)
+    rows = result.rows("svm")
+    for gender, part in rows.groupby("gender"):
+        uar = metrics.uar(part["emotion"], part["predicted"])
+        assert f'<td>{gender}</td><td>{len(part)}</td><td class="best">{uar:.3f}</td>' in html
+    counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=EMOTIONS)
+    wrong = counts.loc["happy", "angry"]
+    assert f'title="{wrong} of 80 happy clips predicted angry">{100 * wrong / 80:.0f}</td>' in html
+
+
+def test_ablation_names_what_is_absent(result):
+    table = page_module._ablation(result)
+    assert table.index.tolist() == ["all", "a", "b"] and table.columns.tolist() == ["svm"]
+    assert table["svm"].tolist() == [run.uar for run in result.ablations()]
+    assert "What each feature brings" in page_module.render(result)
+
+
+def test_the_hardest_clips_are_those_that_most_models_get_wrong(result):
+    hardest = page_module.hardest_clips(result, {})
+    wrong = {
+        model: set(rows.loc[rows["emotion"] != rows["predicted"], "clip"])
+        for model in ("svm", "tree")
+        for rows in [result.rows(model)]
+    }
+    assert {clip.clip for clip in hardest} <= wrong["svm"] & wrong["tree"]
+    assert all((clip.n_wrong, clip.n_models, clip.audio) == (2, 2, None) for clip in hardest)
+    assert f"every model fails on {len(hardest)}" in summary.hardest_words(hardest)
+
+
+def test_every_figure_has_its_caption(result):
+    result = Result(result.predictions, result.runs, result.corpus, result.config)
+    clips = [f"c{n:03d}" for n in range(240)]
+    points = np.random.default_rng(0).normal(size=(240, 2)).tolist()
+    result.map = Projection(clips, points, points, 0.5)
+    html = page_module.render(result)
+    for caption in ("for each speaker", "Calibration of svm", "UAR against cost", "t-SNE"):
+        assert caption in html
+    assert html.count("<svg") == 4
+
+
+def test_the_sentences_follow_from_the_numbers(result):
+    best = result.leaderboard()[0]
+    said = summary.sentences(result)
+    assert said[0].text.startswith(f"svm is best with UAR {best.uar:.3f}")
+    assert f"{best.uar * 3:.1f} times chance" in said[0].text
+    (leak,) = [sentence for sentence in said if "Random folds would" in sentence.text]
+    assert leak.warn and f"{best.leak_gap:.3f} more UAR" in leak.text

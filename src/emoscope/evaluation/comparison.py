@@ -95,10 +95,8 @@ def compare(
         As for :func:`emoscope.evaluation.engine.run`.
     on_run : callable, optional
         Called with each run as it is complete, but for those of the ablation.
-    project_clips : bool
-        Also project the clips onto a plane, for the report.
-    command : str, optional
-        The command line to record.
+    project_clips, command : bool, str
+        Whether to project the clips onto a plane, for the report; the command line to record.
 
     Raises
     ------

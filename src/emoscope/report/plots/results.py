@@ -44,10 +44,7 @@ MAX_SHADE = 0.75
 def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw a confusion matrix: shade is the share of a true emotion's clips, numbers are percent.
 
-    Parameters
-    ----------
-    counts : DataFrame of int, shape (n_emotions, n_emotions)
-        As :func:`emoscope.evaluation.metrics.confusion` gives: rows true, columns predicted.
+    `counts` is as :func:`emoscope.evaluation.metrics.confusion` gives: rows true, columns predicted.
     """
     from matplotlib.patches import Rectangle
 
@@ -81,7 +78,7 @@ def leaderboard(
     Parameters
     ----------
     runs : sequence of Run
-        E.g. :meth:`emoscope.Result.leaderboard`.
+        E.g. :meth:`~emoscope.evaluation.result.Result.leaderboard`.
     letters : mapping of str to str, optional
         Groups that cannot be told apart (:func:`emoscope.evaluation.statistics.letters`), by model.
     lines : mapping of str to float, optional
@@ -98,12 +95,7 @@ def leaderboard(
         if letters and run.model in letters:
             label += f"  {letters[run.model]}"
         ax.annotate(
-            label,
-            (100 * run.uar, y),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
+            label, (100 * run.uar, y), (0, 6), textcoords="offset points", ha="center", fontsize=8
         )
     for name, value in (lines or {}).items():
         ax.axvline(100 * value, color=theme().soft, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
@@ -143,10 +135,7 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     """Draw what random folds claim for each model beside its UAR on unseen speakers.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        Those without a leak gap are left out.
+    Runs without a leak gap are left out.
     """
     known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
     table = pd.DataFrame(
@@ -199,10 +188,7 @@ def learning_curves(
 def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw confidence against how often it is right; on the diagonal a model knows what it knows.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        As :func:`emoscope.evaluation.metrics.reliability` gives.
+    `curve` is as :func:`emoscope.evaluation.metrics.reliability` gives.
     """
     ax = own_axes(ax)
     ax.plot([0, 100], [0, 100], color=theme().soft, linewidth=1, linestyle=(0, (3, 3)))
@@ -217,13 +203,7 @@ def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
-    """Draw UAR against the time that a prediction takes; top left is best.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        With the time that predictions took.
-    """
+    """Draw UAR against the time that a prediction takes; top left is best."""
     from matplotlib import ticker
 
     ax = own_axes(ax)
@@ -251,11 +231,8 @@ def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
 def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the UAR of parts of the clips, e.g. of each gender or actor.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`emoscope.evaluation.metrics.by_group` gives: one row per part, first on top, with
-        the columns ``clips`` and ``uar``.
+    `table` is as :func:`emoscope.evaluation.metrics.by_group` gives: one row per part, first on top,
+    with the columns ``clips`` and ``uar``.
     """
     ax = own_axes(ax)
     scores, clips = 100 * table["uar"].to_numpy()[::-1], table["clips"].to_numpy()[::-1]
@@ -273,12 +250,7 @@ def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw clips as points of a plane, each in the colour of its emotion.
 
-    Parameters
-    ----------
-    points : array-like of float, shape (n_clips, 2)
-        E.g. from PCA or t-SNE.
-    emotions : sequence of str, shape (n_clips,)
-        The emotion of each clip.
+    `points` have the shape (n_clips, 2) and come e.g. from PCA or t-SNE; `emotions` (n_clips,).
     """
     ax = own_axes(ax)
     at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
@@ -315,23 +287,17 @@ def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
         With ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
     """
     ax = own_axes(ax)
-    seen: set[str] = set()
-    for segment in segments:
-        emotion, height = segment["emotion"], 100 * segment["confidence"]
-        start, width = segment["start"], segment["end"] - segment["start"]
-        colour = emotion_colour(emotion)
-        label = None if emotion in seen else emotion
-        ax.bar(start, height, width, align="edge", color=colour, alpha=0.85, label=label)
-        seen.add(emotion)
+    for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
+        own = [segment for segment in segments if segment["emotion"] == emotion]
+        ax.bar(
+            [s["start"] for s in own], [100 * s["confidence"] for s in own],
+            [s["end"] - s["start"] for s in own], align="edge", color=emotion_colour(emotion),
+            alpha=0.85, label=emotion,
+        )  # fmt: skip
     ax.set(ylim=(0, 100), ylabel="confidence, %", xlabel="time, s")
     if segments:
         ax.set(xlim=(0, max(segment["end"] for segment in segments)))
-        handles, names = ax.get_legend_handles_labels()
-        order = sorted(range(len(names)), key=lambda i: EMOTIONS.index(names[i]))
-        ax.legend(
-            [handles[i] for i in order], [names[i] for i in order], ncols=5,
-            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
-        )  # fmt: skip
+        ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     ax.grid(axis="y")
     return ax
 

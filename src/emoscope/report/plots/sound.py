@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...audio import Signal, f0_energy, load
-from ...features import filters
+from ...features.chroma import PITCH_CLASSES, Chroma
+from ...features.mfcc import Mfcc
 from ...features.spectrum import Spectrum
 from ...files import printable
 from .style import heat_map, own_axes, signed_map, style, theme
@@ -48,7 +49,6 @@ MAX_STEP = 0.25
 PITCH_TICKS = (60, 80, 100, 150, 200, 300, 400, 600, 800)
 #: Moments this far below the loudest have no pitch class, only noise.
 SILENT_DB = 50.0
-PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 
 
 def waveform(signal: Signal, *, ax: Axes | None = None) -> Axes:
@@ -136,8 +136,7 @@ def logmel(signal: Signal, *, ax: Axes | None = None) -> Axes:
 def mfcc(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw the mel-frequency cepstral coefficients 2 to 40; the first is loudness and left out."""
     ax = own_axes(ax)
-    decibels = _decibels(np.sqrt(Spectrum(signal).mel_power(128)))
-    coefficients = (decibels @ filters.dct_filters(128, 40))[:, 1:]
+    coefficients = Mfcc().frames(Spectrum(signal))[:, 1:]
     reach = float(np.quantile(np.abs(coefficients), 0.995)) or 1.0
     _image(ax, signal, coefficients, (1.5, 40.5), cmap=signed_map(), vmin=-reach, vmax=reach)
     ax.set(ylabel="MFCC")
@@ -151,13 +150,11 @@ def chroma(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """
     ax = own_axes(ax)
     spectrum = Spectrum(signal)
-    weights = filters.chroma_filters(signal.rate, spectrum.n_fft, spectrum.tuning())
-    classes = spectrum.magnitude**2 @ weights
-    loudest = classes.max(axis=1, keepdims=True)
-    audible = loudest > loudest.max() * 10.0 ** (-SILENT_DB / 10.0)
-    classes = np.where(audible, classes / np.where(audible, loudest, 1.0), 0.0)
+    power = (spectrum.magnitude**2).sum(axis=1, keepdims=True)
+    audible = power > power.max() * 10.0 ** (-SILENT_DB / 10.0)
+    classes = np.where(audible, Chroma().frames(spectrum), 0.0)
     _image(ax, signal, classes, (-0.5, 11.5), vmin=0.0, vmax=1.0)
-    ax.set_yticks(range(0, 12, 2), PITCH_CLASSES[::2])
+    ax.set_yticks(range(0, 12, 2), [name.replace("#", "♯") for name in PITCH_CLASSES[::2]])
     ax.set(ylabel="pitch class")
     return ax
 
@@ -186,28 +183,23 @@ def show(
 ) -> Figure:
     """Draw one or several clips side by side, each a column of panels over a common time axis.
 
+    Save the figure with ``figure.savefig("clips.png")``; a notebook shows it by itself.
+
     Parameters
     ----------
     paths : path, Signal, or a sequence of them
         The clips.
     panels : sequence of str
-        Names of panels, as :func:`emoscope.plots.names` lists them.
+        Names of panels, as :func:`emoscope.report.plots.names` lists them.
     titles : sequence of str, optional
         What to call each clip; by default its file name.
     dark : bool
         The dark theme.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Save it with ``figure.savefig("clips.png")``; a notebook shows it by itself.
-
     Raises
     ------
-    UnknownNameError
-        For a panel that does not exist.
-    AudioError
-        For a clip that cannot be used.
+    UnknownNameError, AudioError
+        For a panel that does not exist, or a clip that cannot be used.
     """
     from . import registry
 

@@ -90,20 +90,14 @@ def theme() -> Theme:
 
 
 def emotion_colour(name: str) -> str:
-    """The colour of an emotion in the present theme.
-
-    Raises
-    ------
-    UnknownNameError
-        When emoscope knows no such emotion.
-    """
+    """The colour of an emotion in the present theme; UnknownNameError for another word."""
     if name not in EMOTION_COLOURS:
         raise UnknownNameError("emotion", name, EMOTION_COLOURS)
     return EMOTION_COLOURS[name][int(theme().is_dark)]
 
 
 def heat_map() -> Colormap:
-    """The colour map of spectrograms in the present theme: silence has the colour of the background."""
+    """The colour map of spectrograms: silence has the colour of the background."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("heat", list(theme().heat))
@@ -119,18 +113,7 @@ def signed_map() -> Colormap:
 
 @contextlib.contextmanager
 def style(dark: bool = False) -> Iterator[Theme]:
-    """Draw in emoscope's style: ``with style(dark=True): …``.
-
-    Parameters
-    ----------
-    dark : bool
-        The dark theme instead of the light one.
-
-    Yields
-    ------
-    Theme
-        The colours in use.
-    """
+    """Draw in emoscope's style, light or dark, and give its colours: ``with style(dark=True): …``."""
     chosen = DARK if dark else LIGHT
     token = _theme.set(chosen)
     try:
@@ -146,17 +129,8 @@ def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 
     Every colour of the theme and of the emotions becomes ``var(--name, #rrggbb)``, so the figure
     follows the page when that goes dark, and is right without the variables.
 
-    Parameters
-    ----------
-    draw : callable
-        Draws into the axes that it is given.
-    size : tuple of float
-        Width and height in inches; the page scales it.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element; the same figure always gives the same text.
+    The ``<svg>`` element is the same text whenever the figure is the same. `size` is its width and
+    height in inches; the page scales it.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -172,11 +146,7 @@ def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]+">', "<g>", svg)
     svg = re.sub(r"font: (?:[\w ]+ )?([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", svg)
-    return re.sub(r"#[0-9a-f]{6}(?=[;\"])", _as_variable, svg)
-
-
-def _as_variable(match: re.Match[str]) -> str:
-    return _VARIABLES.get(match[0], match[0])
+    return re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda m: _VARIABLES.get(m[0], m[0]), svg)
 
 
 _VARIABLES = {
@@ -247,17 +217,10 @@ def own_axes(ax: Axes | None) -> Axes:
 
 
 def display(figure: Figure) -> None:
-    """Show a figure in a window and wait until it is closed.
-
-    Raises
-    ------
-    EmoscopeError
-        Where there is no screen, or no toolkit that could draw on it.
-    """
-    import matplotlib
+    """Show a figure in a window until it is closed; EmoscopeError where there is no screen."""
     import matplotlib.pyplot
 
-    if matplotlib.get_backend().lower() in ("agg", "svg", "pdf", "ps", "template"):
+    if mpl.get_backend().lower() in ("agg", "svg", "pdf", "ps", "template"):
         raise EmoscopeError("no window can be opened here; give a file with --out clips.png")
     canvas = matplotlib.pyplot.figure().canvas
     canvas.figure = figure
@@ -311,12 +274,10 @@ def spread_labels(
             at[high, 1] += push
         if not crossing:
             break
-    found: NDArray[np.float64] = ax.transData.inverted().transform(at * ax.figure.dpi / 72)
-    return found
+    return np.asarray(ax.transData.inverted().transform(at * ax.figure.dpi / 72))
 
 
 def _to_points(ax: Axes, places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Places in the data as typographic points from the lower left corner of the figure."""
     ax.figure.figure.draw_without_rendering()  # until then, sizes are not known
-    found: NDArray[np.float64] = ax.transData.transform(places) * 72 / ax.figure.dpi
-    return found
+    return np.asarray(ax.transData.transform(places) * 72 / ax.figure.dpi)
