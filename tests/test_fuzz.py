@@ -124,7 +124,7 @@ def test_any_value_anywhere_in_a_card_is_checked(data, tmp_path, monkeypatch):
     import tiny_model
 
     monkeypatch.setattr(os, "fsync", lambda _: None)  # most of the time otherwise
-    monkeypatch.setattr(modelfile, "ForeignGraph", modelfile.TrustedGraph)  # as is a process each
+    monkeypatch.setattr(modelfile, "SandboxedGraph", modelfile.LocalGraph)  # as is a process each
     values = json.loads(tiny_model.card().to_json())
     place = values
     while True:

@@ -247,7 +247,7 @@ def test_truncated_files_are_refused(keep: float) -> None:
 
 
 def test_every_flipped_byte_is_refused_or_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modelfile, "ForeignGraph", sandbox.TrustedGraph)  # a child each takes long
+    monkeypatch.setattr(modelfile, "SandboxedGraph", sandbox.LocalGraph)  # a child each takes long
     content = packed()
     x = np.random.default_rng(1).normal(size=(4, WIDTH)).astype(np.float32)
     good = modelfile.unpack(content, "good.emoscope")
@@ -772,11 +772,11 @@ def test_files_of_the_package_are_trusted_and_no_others(tmp_path: Path) -> None:
     shipped = Path(DATA, "free.emoscope")
     copy = shutil.copy(shipped, tmp_path / "copy.emoscope")
     trusted, foreign = (modelfile.load(path, optimise=False) for path in (shipped, copy))
-    assert isinstance(trusted.graph, sandbox.TrustedGraph)
-    assert isinstance(foreign.graph, sandbox.ForeignGraph)
+    assert isinstance(trusted.graph, sandbox.LocalGraph)
+    assert isinstance(foreign.graph, sandbox.SandboxedGraph)
     link = tmp_path / "link.emoscope"
     link.symlink_to(shipped)
-    assert isinstance(modelfile.load(link, optimise=False).graph, sandbox.TrustedGraph)
+    assert isinstance(modelfile.load(link, optimise=False).graph, sandbox.LocalGraph)
     samples = 0.05 * np.random.default_rng(0).normal(size=(1, 16_000)).astype(np.float32)
     for ours, theirs in zip(trusted.run(samples), foreign.run(samples), strict=True):
         np.testing.assert_array_equal(ours, theirs)

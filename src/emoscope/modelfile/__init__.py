@@ -33,7 +33,7 @@ from ..audio import Signal, resample
 from ..errors import ModelError
 from ..files import DATA, printable, write_atomically
 from .card import Card
-from .sandbox import ForeignGraph, Graph, Promise, TrustedGraph, first_line
+from .sandbox import Graph, LocalGraph, Promise, SandboxedGraph, first_line
 
 Array = NDArray[np.float32]
 
@@ -198,16 +198,18 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
     ModelError
         When the file is missing or is not a model that emoscope runs, with the reason.
     """
-    name = os.fspath(path)
-    limit = sum(MAX_BYTES.values())
+    name, limit = os.fspath(path), sum(MAX_BYTES.values())
     try:
-        if not os.path.isfile(path) or os.stat(path).st_size > limit:
-            os.stat(path)  # says why, when there is none
-            raise ModelError(f"{name}: not a model file of at most {limit} bytes")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{name}: cannot be read: {error.strerror}") from error
-    return _opened(content, name, _is_shipped(path), threads, optimise)
+        usable = os.stat(path).st_size <= limit and os.path.isfile(path)
+        content = Path(path).read_bytes() if usable else b""
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{name}: cannot be read: {reason}") from error
+    if not usable:
+        raise ModelError(f"{name}: not a model file of at most {limit} bytes")
+    # The files that are installed with the package are trusted as its code is.
+    trusted = os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
+    return _opened(content, name, trusted, threads, optimise)
 
 
 def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True) -> ModelFile:
@@ -215,19 +217,13 @@ def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True
     return _opened(content, name, False, threads, optimise)
 
 
-def _is_shipped(path: str | os.PathLike[str]) -> bool:
-    """Whether a file was installed with the package, as its code was."""
-    return os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
-
-
 def _opened(content: bytes, name: str, trusted: bool, threads: int, optimise: bool) -> ModelFile:
     try:
         members, checksum = _members(content)
         card = Card.from_json(members[CARD].decode("utf-8"))
-        promise = Promise(
-            card.input.kind, card.input.width, len(card.emotions), card.embedding_width
-        )
-        kind = TrustedGraph if trusted else ForeignGraph
+        given, n_emotions = card.input, len(card.emotions)
+        promise = Promise(given.kind, given.width, n_emotions, card.embedding_width)
+        kind = LocalGraph if trusted else SandboxedGraph
         graph: Graph = kind(members[GRAPH], promise, threads=threads, optimise=optimise)
     except UnicodeDecodeError as error:
         raise ModelError(f"{name}: the card is not UTF-8 text") from error
@@ -240,14 +236,15 @@ def _members(content: bytes) -> tuple[dict[str, bytes], str]:
     """The two members, unpacked within their bounds, and the checksum of both."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            found = archive.infolist()
-            if sorted(info.filename for info in found) != sorted(MAX_BYTES):
-                names = ", ".join(repr(info.filename[:60]) for info in found[:5]) or "nothing"
+            entries = {info.filename: info for info in archive.infolist()}
+            if len(archive.infolist()) != 2 or set(entries) != set(MAX_BYTES):
+                names = ", ".join(repr(name[:60]) for name in archive.namelist()[:5]) or "nothing"
                 raise ModelError(f"a model file holds {CARD} and {GRAPH} only; found {names}")
-            members = {info.filename: _read(archive, info) for info in found}
-            # What was read has been compared with these.
-            checksums = {info.filename: f"{info.CRC:08x}" for info in found}
-            return members, checksums[CARD] + checksums[GRAPH]
+            members = {name: _read(archive, info) for name, info in entries.items()}
+            # Reading compares what it reads with these.
+            return members, f"{entries[CARD].CRC:08x}{entries[GRAPH].CRC:08x}"
+    except ModelError:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"not a whole zip archive ({first_line(error)})") from error
 

@@ -54,8 +54,7 @@ class Input:
     Attributes
     ----------
     kind : {"samples", "features", "frames"}
-        ``samples``: float32 (1, n_samples) at :attr:`rate`; ``features``: float32 (n_clips, width);
-        ``frames``: float32 (1, n_frames, width).
+        As :mod:`emoscope.modelfile` says.
     rate : int
         Hz, of ``samples``, and of the clips whose features were learned from; 0 where it is not
         known or not the same for all.
@@ -104,24 +103,14 @@ class Uncertain:
 class OutOfDomainDetector:
     """Tells recordings that are far from the training data, by a Gaussian over embeddings.
 
-    Its covariance is of low rank (probabilistic principal components). The threshold is a quantile of
-    the distances of speakers that the fit had not seen, which are larger than those of its own.
+    Its covariance is of low rank: ``components`` (rank, width) are the orthonormal directions of largest
+    variance, ``variances`` (rank,) the variance along each of them, ``residual`` that along every
+    other direction. Beyond ``threshold`` a recording is called far: a quantile of the distances of
+    speakers that the fit had not seen.
 
     Source: Tipping & Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61(3),
     1999; Lee et al., "A simple unified framework for detecting out-of-distribution samples",
     NeurIPS 2018.
-
-    Attributes
-    ----------
-    mean : ndarray of float32, shape (width,)
-    components : ndarray of float32, shape (rank, width)
-        Orthonormal directions of largest variance.
-    variances : ndarray of float32, shape (rank,)
-        Variance along each of them.
-    residual : float
-        Variance along every other direction.
-    threshold : float
-        Distance beyond which a recording is called far from the training data.
     """
 
     mean: Array
@@ -220,24 +209,18 @@ class Card:
 
     Attributes
     ----------
-    name : str
-    emotions : tuple of str
-        In the order of the graph's logits.
-    input : Input
-    embedding_width : int
-        Columns of the graph's second output.
-    temperature : float
-        Probabilities are ``softmax(logits / temperature)``.
-    uncertain : Uncertain
-    domain : OutOfDomainDetector or None
+    name, emotions : str, tuple of str
+        What it is called; what it knows, in the order of the graph's logits.
+    input, embedding_width : Input, int
+        What the graph takes; columns of its second output.
+    temperature, uncertain : float, Uncertain
+        Probabilities are ``softmax(logits / temperature)``, and not all of them can be relied on.
+    domain, adapted : OutOfDomainDetector or None, AdaptedHead or None
         Over embeddings.
-    adapted : AdaptedHead or None
-    training : Training
-    results : tuple of Measurement
-    licence : str
-        Under which the file may be used.
-    notices : tuple of str
-        Attributions that must stay with the file.
+    training, results : Training, tuple of Measurement
+        Where it comes from, and what was measured.
+    licence, notices : str, tuple of str
+        Under which the file may be used, and attributions that must stay with it.
     emoscope : str
         Version that wrote it.
     """
@@ -291,13 +274,7 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str) -> Card:
-        """Read and check a card.
-
-        Raises
-        ------
-        ModelError
-            With what is wrong.
-        """
+        """Read and check a card; a ModelError says what is wrong, where, and what is allowed."""
         try:
             values = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -71,23 +71,11 @@ class Graph(Protocol):
         """Logits and embedding; a ModelError says why there are none."""
 
 
-class TrustedGraph:
+class LocalGraph:
     """A graph in this process.
 
-    Parameters
-    ----------
-    content : bytes
-        Serialised ONNX.
-    promise : Promise
-    threads : int
-        Cores one run may use.
-    optimise : bool
-        Let onnxruntime prepare the graph.
-
-    Raises
-    ------
-    ModelError
-        When onnxruntime refuses the graph, or it is not what was promised.
+    A ModelError says that onnxruntime refuses it, or that it is not what was promised; `threads` are
+    the cores that one run may use, and with `optimise` onnxruntime prepares the graph.
     """
 
     def __init__(self, content: bytes, promise: Promise, *, threads: int, optimise: bool) -> None:
@@ -95,16 +83,14 @@ class TrustedGraph:
 
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4
         if not optimise:
             level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             options.graph_optimization_level = level
+        providers = ["CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(content, options, providers)
         # onnxruntime's exceptions share no base class of their own.
         except Exception as error:
             raise ModelError(f"onnxruntime refuses the graph: {first_line(error)}") from error
@@ -141,14 +127,8 @@ def _check_signature(session: onnxruntime.InferenceSession, promise: Promise) ->
             )
 
 
-class ForeignGraph:
-    """A graph of anybody's in processes of its own; parameters as for :class:`TrustedGraph`.
-
-    Raises
-    ------
-    ModelError
-        When the graph is refused or cannot be loaded within the limits.
-    """
+class SandboxedGraph:
+    """A graph in processes of its own; a ModelError as well when it cannot be loaded in the limits."""
 
     def __init__(self, content: bytes, promise: Promise, *, threads: int, optimise: bool) -> None:
         settings = {
@@ -183,7 +163,10 @@ class ForeignGraph:
         return logits, embedding
 
     def _start(self) -> _Child:
-        child = _Child()
+        try:
+            child = _Child()
+        except OSError as error:
+            raise ModelError(f"its process cannot be started: {first_line(error)}") from error
         try:
             child.ask(*self._first_messages)
         except ModelError:
@@ -311,7 +294,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what native code prints is no reply
-    graph: TrustedGraph | None = None
+    graph: LocalGraph | None = None
     with contextlib.suppress(EOFError, OSError):  # the parent is done, or gone
         settings = json.loads(read_message(requests, sys.maxsize))
         while True:
@@ -322,7 +305,7 @@ def serve() -> None:
                     checked = safety.check(request)
                     promise = Promise(**settings["promise"])
                     options = {name: settings[name] for name in ("threads", "optimise")}
-                    graph = TrustedGraph(checked, promise, **options)
+                    graph = LocalGraph(checked, promise, **options)
                     reply = OK
                 else:
                     reply = OK + _pack(*graph.run(*_unpack(request)))

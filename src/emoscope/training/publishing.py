@@ -23,8 +23,6 @@ from ..files import write_atomically
 from ..modelfile import GRAPH, ModelFile
 from ..modelfile.card import Card
 
-#: Field of an ONNX ModelProto that holds pairs of key and value (onnx.proto3: metadata_props).
-_METADATA_FIELD = 14
 #: Words of a licence → its name on the hub; the strictest first.
 LICENCES = {
     "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
@@ -82,10 +80,14 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
     path : path-like
         The ``.onnx`` file.
     """
-    # Protocol buffers add up: fields behind the end of a message belong to it.
+    import onnx
+
+    from ..modelfile import safety
+
     with zipfile.ZipFile(model.path) as archive:
-        graph = archive.read(GRAPH)
-    write_atomically(path, graph + b"".join(_pair(*pair) for pair in metadata(model.card).items()))
+        graph = onnx.load_from_string(safety.check(archive.read(GRAPH)))
+    onnx.helper.set_model_props(graph, metadata(model.card))
+    write_atomically(path, graph.SerializeToString())
     return Path(path)
 
 
@@ -215,23 +217,3 @@ def _config(card: Card) -> dict[str, Any]:
         "label2id": {emotion: n for n, emotion in enumerate(card.emotions)},
         **{key: values[key] for key in ("input", "temperature", "uncertain", "emoscope")},
     }
-
-
-def _pair(key: str, value: str) -> bytes:
-    """One metadata entry: field 14 of the model, with field 1 the key and field 2 the value."""
-    entry = _text(1, key) + _text(2, value)
-    return _varint(_METADATA_FIELD << 3 | 2) + _varint(len(entry)) + entry
-
-
-def _text(field: int, value: str) -> bytes:
-    content = value.encode("utf-8")
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, lowest first; the highest bit says that more follow."""
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*found, number])
