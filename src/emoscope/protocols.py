@@ -45,7 +45,6 @@ LUNA_RAVDESS = (
     (1, 4, 9, 22),
 )
 AUDEERING_RAVDESS = ((21, 22, 23, 24),)
-RAVDESS_ACTORS = 24
 
 ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
 
@@ -69,16 +68,14 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     protocol : str
         One of :data:`PROTOCOLS`; a suffix such as ``+speaker-adapted`` does not change the folds.
     seed : int
-        Decides the folds of the random protocols, and of ``speaker-6fold`` on a corpus without
-        published folds.
+        Decides random folds, and those of ``speaker-6fold`` on a corpus without published ones.
 
     Raises
     ------
     UnknownNameError
         When the protocol does not exist.
     ProtocolError
-        When the corpus has too few speakers, corpora or emotions for it, or a speaker would stand
-        on both sides.
+        When the corpus does not have what it needs, or a speaker would stand on both sides.
     """
     base, adaptation = split_name(protocol)
     if adaptation and shares_speakers(base):
@@ -86,10 +83,11 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
             f"'{protocol}': adaptation is measured on unseen speakers; "
             "use a protocol that does not start with 'random-'"
         )
-    if table["emotion"].nunique() < 2:
-        present = ", ".join(sorted(table["emotion"].unique())) or "none"
+    emotions = sorted(table["emotion"].unique())
+    if len(emotions) < 2:
         raise ProtocolError(
-            f"protocol '{protocol}' needs clips of at least two emotions; found: {present}"
+            f"protocol '{protocol}' needs clips of at least two emotions; "
+            f"found: {', '.join(emotions) or 'none'}"
         )
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
@@ -154,7 +152,7 @@ def _actors(table: pd.DataFrame) -> Indices:
     trailing = [re.search(r"\d+$", str(speaker)) for speaker in table["speaker"]]
     numbers = [int(digits[0]) if digits else 0 for digits in trailing]
     for number, speaker in zip(numbers, table["speaker"], strict=True):
-        if not 1 <= number <= RAVDESS_ACTORS:
+        if not 1 <= number <= 24:
             raise ProtocolError(
                 "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
                 f"found: '{printable(str(speaker))}'. Another protocol, such as 'loso', takes any"

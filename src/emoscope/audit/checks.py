@@ -26,10 +26,7 @@ STEPS = ("scaling", "selection", "feature_selection", "early_stopping")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of finding weighs, and its sentence for one piece of evidence and for several.
-
-    The sentence for several takes their number ``{n}`` and what :func:`sentence` draws from them.
-    """
+    """What a kind of finding weighs, and its sentence for one piece of evidence and for several."""
 
     severity: Severity
     one: str

@@ -36,21 +36,14 @@ _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 @dataclass(frozen=True)
 class Split:
-    """One division into training and test.
+    """One division into training and test, e.g. a fold, with what a saved result says of its making.
 
-    Attributes
-    ----------
-    name : str
-        E.g. the fold; empty when there is one.
-    clips : DataFrame
-        One row per listed clip: ``clip`` (what it is called here), ``identity`` (its name where
-        the source or a known corpus gives it one, else empty), ``path`` (empty where there is no
-        recording), ``listed`` (the file as the source writes it, or where it was found), ``side``
-        (``"train"`` or ``"test"``; development clips train), ``speaker`` (with the corpus before it
-        where there are several), ``emotion, text`` (empty where unknown), ``start, end`` (seconds;
-        NaN for whole files).
-    record : mapping
-        What a saved result says of how it was made.
+    ``clips`` has one row per listed clip: ``clip`` (what it is called here), ``identity`` (its name
+    where the source or a known corpus gives it one, else empty), ``path`` (empty where there is no
+    recording), ``listed`` (the file as the source writes it, or where it was found), ``side``
+    (``"train"`` or ``"test"``; development clips train), ``speaker`` (with the corpus before it where
+    there are several), ``emotion, text`` (empty where unknown), ``start, end`` (seconds; NaN for whole
+    files).
     """
 
     name: str

@@ -43,13 +43,7 @@ class Database:
 
 
 def read(folder: Path) -> Database:
-    """Read the database whose ``db.yaml`` lies in a folder.
-
-    Raises
-    ------
-    CorpusError
-        When the header or a table cannot be read, or no table of whole files has an emotion.
-    """
+    """Read the database whose ``db.yaml`` lies in a folder; some table must name emotions of files."""
     header = _header(folder)
     descriptions = _mapping(header, "tables")
     files: dict[str, RawRow] = {}
@@ -163,10 +157,7 @@ def _table(folder: Path, name: str, index: str) -> list[RawRow]:
 
 
 def _column_names(columns: Mapping[object, object], row: RawRow) -> dict[str, str]:
-    """Column → the scheme it follows, where a scheme says what the column is.
-
-    A rater's column is often named after the rater; a column whose own name says it comes first.
-    """
+    """Column → the scheme it follows, for columns named after a rater; a telling name comes first."""
     names = {column: column for column in row}
     for scheme in ("emotion", "speaker", "gender", "transcription"):
         if scheme in row:

@@ -45,13 +45,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Column of a row → the names it may have in a source; the first found counts."""
 
 GENDERS: Mapping[str, str] = {
-    "f": "female",
-    "female": "female",
-    "w": "female",
-    "woman": "female",
-    "m": "male",
-    "male": "male",
-    "man": "male",
+    **dict.fromkeys(("f", "female", "w", "woman"), "female"),
+    **dict.fromkeys(("m", "male", "man"), "male"),
 }
 """Words for the gender of a speaker; others are dropped."""
 
@@ -92,19 +87,10 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
 
 
 def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
-    """Read the files that :func:`find` returned, or a list of recordings.
+    """Read the files that :func:`find` returned, the parts of one source, or a list of recordings.
 
-    Parameters
-    ----------
-    files : sequence of Path
-        The parts of one source; with several, each part's split is taken from its name or folder.
-    labelled : bool
-        Whether every row must have a column of emotions.
-
-    Raises
-    ------
-    CorpusError
-        When a file cannot be read, or has no column of files or emotions.
+    With several, each part's split is taken from its name or folder. Raises :class:`CorpusError` when
+    a file cannot be read, or has no column of files or, if rows are to be `labelled`, of emotions.
     """
     first, several = files[0], len(files) > 1
     licence, doubts = "", []

@@ -38,19 +38,11 @@ _NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column o
 
 
 def read(path: Path) -> list[RawRow]:
-    """Return the rows as they stand, column by column.
+    """The rows of a file with one of :data:`SUFFIXES`; any other is a list of files, one a line.
 
-    Parameters
-    ----------
-    path : Path
-        A file with one of :data:`SUFFIXES`; the delimiter of a CSV file is found from its header.
-        Any other file is a list of recordings, one a line; lines that begin with # are remarks.
-
-    Raises
-    ------
-    CorpusError
-        When the file cannot be read, is not what its ending says, names a column twice, or is
-        beyond :data:`MAX_BYTES` or :data:`MAX_ROWS`.
+    The delimiter of a CSV file is found from its header; in lists, lines that begin with # are
+    remarks. Raises :class:`CorpusError` when the file cannot be read, is not what its ending says,
+    names a column twice, or is beyond :data:`MAX_BYTES` or :data:`MAX_ROWS`.
     """
     suffix = path.suffix.lower()
     rows: Iterable[RawRow]
@@ -74,13 +66,7 @@ def read(path: Path) -> list[RawRow]:
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
-    """Return the text of a regular file of at most so many bytes, by default :data:`MAX_BYTES`.
-
-    Raises
-    ------
-    CorpusError
-        When it cannot be read, is larger or is not UTF-8.
-    """
+    """The text of a regular file in UTF-8 of at most so many bytes, by default :data:`MAX_BYTES`."""
     try:
         _check_size(path, MAX_BYTES if limit is None else limit)
         return path.read_text(encoding="utf-8-sig")

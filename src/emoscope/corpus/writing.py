@@ -101,11 +101,10 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     speakers = _speakers(table)
     parts = _by_split(table)
-    elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if parts[0][0] else [])]
+    splits = {name: {"type": name} for name, _ in parts if name}
+    elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
-    columns: dict[str, Any] = {
-        name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files
-    }
+    columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
     header: dict[str, Any] = {
         "name": corpus.name,
         "source": corpus.citation or corpus.name,
@@ -123,13 +122,11 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         key = f"emotion.{name}" if name else "emotion"
         column = {"emotion": {"scheme_id": "emotion"}}
         header["tables"][key] = {"type": "filewise", **split, "columns": column}
-        if name:
-            header.setdefault("splits", {})[name] = {"type": name}
         tables[key] = rows[["file", "emotion"]]
     for name, rows in tables.items():
         write_atomically(folder / f"db.{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
-    text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
-    write_atomically(folder / HEADER, text)
+    header |= {"splits": splits} if splits else {}
+    write_atomically(folder / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
 
 
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
@@ -150,13 +147,13 @@ def _hugging_face(corpus: Corpus, folder: Path) -> None:
 def _manifest(corpus: Corpus, path: Path) -> None:
     """Paths are relative to the manifest where they lie below it, else absolute."""
     table = _described(corpus, path.parent)
-    ending = path.suffix.lower()
-    if ending == ".parquet":
-        write_atomically(path, table.to_parquet(index=False))
-    elif ending == ".jsonl":
-        write_atomically(path, table.to_json(orient="records", lines=True, force_ascii=False))
+    if path.suffix.lower() == ".parquet":
+        content = table.to_parquet(index=False)
+    elif path.suffix.lower() == ".jsonl":
+        content = table.to_json(orient="records", lines=True, force_ascii=False)
     else:
-        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+        content = table.to_csv(index=False, lineterminator="\n")
+    write_atomically(path, content)
 
 
 def _gathered(corpus: Corpus, folder: Path) -> Corpus:
@@ -256,11 +253,11 @@ def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The clips of each split; all of them under no name where there are none."""
-    splits = table["split"] if "split" in table else pd.Series("", index=table.index)
-    if not splits.isin(SPLITS).all():
+    """The clips of each split; all of them under no name where not every clip has one."""
+    if "split" not in table or not table["split"].isin(SPLITS).all():
         return [("", table)]
-    return [(name, table[splits == name]) for name in SPLITS if (splits == name).any()]
+    splits = [(name, table[table["split"] == name]) for name in SPLITS]
+    return [(name, rows) for name, rows in splits if len(rows)]
 
 
 _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
