@@ -163,7 +163,7 @@ def measure_synthetic(folder: Path, clips: Path, n_clips: int, jobs: int) -> dic
         store = Store(folder / f"store-{size}")
         first = timed(part, QUICK, store, jobs)
         second = timed(part, QUICK, Store(store.folder), jobs)
-        runs.append({"first": first, "second": second, "store_bytes": store.info().bytes})
+        runs.append({"first": first, "second": second, "store_bytes": store.bytes_on_disk()})
         print(f"{size:7} clips: {first['seconds']:.1f} s, again {second['seconds']:.2f} s")
     corpus_mb = whole.table.memory_usage(deep=True).sum() / 2**20
     return {"jobs": jobs, "runs": runs, "corpus_mb": corpus_mb}
@@ -190,8 +190,8 @@ def measure_real(folder: Path, jobs: int) -> dict:
     return {
         "jobs": jobs,
         **runs,
-        "store_bytes": Store(folder / "all").info().bytes,
-        "logmel_bytes": log_mel.info().bytes / len(few),
+        "store_bytes": Store(folder / "all").bytes_on_disk(),
+        "logmel_bytes": log_mel.bytes_on_disk() / len(few),
     }
 
 
@@ -208,7 +208,7 @@ def measure_kills(folder: Path, jobs: int, n_clips: int) -> dict:
         time.sleep(rng.uniform(0, undisturbed["seconds"]))
         run.kill()
         run.communicate()
-        stored = [feature.clips for feature in store.info().features]
+        stored = [feature.clips for feature in store.features()]
         kept.append(min(stored) if len(stored) == len(features.DEFAULT) else 0)
         damaged = store.verify()
         finish(begin_run(store.folder, jobs, n_clips, folder / "after.npz"))

@@ -165,7 +165,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path, store):
     corpus = make_corpus(tmp_path / "clips", 6)
     found = extract(corpus, [Meddler()], store=store, jobs=1)
     assert found.features["vector"].X.tobytes() == expected(6).tobytes()
-    assert store.info().features[0].clips == 5
+    assert store.features()[0].clips == 5
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -296,7 +296,7 @@ def test_what_was_finished_before_an_interruption_is_kept(corpus, store):
 
     with pytest.raises(KeyboardInterrupt):
         extract(corpus, [Levels(seconds=0.001)], store=store, jobs=2, progress=interrupt)
-    assert store.info().features[0].clips == 25
+    assert store.features()[0].clips == 25
 
 
 def test_a_store_that_cannot_be_written_does_not_matter(corpus, tmp_path):
@@ -333,11 +333,11 @@ def test_killed_at_any_moment_a_run_goes_on_where_it_was(corpus, tmp_path):
         run.kill()
         run.join()
         assert store.verify() == []
-        kept = max((stored.clips for stored in store.info().features), default=0)
+        kept = max((stored.clips for stored in store.features()), default=0)
         partly += 0 < kept < N_CLIPS
         extract_and_save(corpus, store.folder, 1, tmp_path / "after.npz")
         assert table_of(tmp_path / "after.npz") == whole
-        assert {stored.clips for stored in store.info().features} == {N_CLIPS}
+        assert {stored.clips for stored in store.features()} == {N_CLIPS}
     assert partly >= 3
 
 
@@ -349,7 +349,7 @@ def test_two_runs_at_once_share_a_store(corpus, tmp_path):
         run.join()
     assert table_of(tmp_path / "0.npz") == table_of(tmp_path / "1.npz")
     assert store.verify() == []
-    assert {stored.clips for stored in store.info().features} == {N_CLIPS}
+    assert {stored.clips for stored in store.features()} == {N_CLIPS}
     extract_and_save(corpus, store.folder, 1, tmp_path / "after.npz")
     assert table_of(tmp_path / "after.npz") == table_of(tmp_path / "0.npz")
 

@@ -96,7 +96,7 @@ def test_nothing_is_made_before_something_is_stored(store):
     assert store.find(["a.wav"]) == [None]
     assert list(store.read(Levels(), [key(1)])) == []
     store.flush()
-    assert store.clear() == 0 and store.verify() == [] and store.info().bytes == 0
+    assert store.clear() == 0 and store.verify() == [] and store.bytes_on_disk() == 0
     assert not store.folder.exists()
 
 
@@ -207,15 +207,15 @@ def test_no_flipped_bit_goes_unnoticed(store):
 def test_what_was_not_used_for_longest_is_evicted(store):
     features = [Levels(seconds=float(n)) for n in range(4)]
     for age, feature in zip((300, 400, 200, 100), features, strict=True):
-        fill(store, range(2000), feature)
+        fill(Store(store.folder), range(2000), feature)
         execute(store, "UPDATE features SET used = ? WHERE id = (SELECT MAX(id) FROM features)",
                 time.time() - age)  # fmt: skip
     found(store, [1], features[1])  # reading makes it young
-    small = Store(store.folder, limit=int(store.info().bytes * 0.6))
+    small = Store(store.folder, limit=int(store.bytes_on_disk() * 0.6))
     fill(small, [2001], features[3])
     held = [len(found(store, list(range(2000)), feature)) for feature in features]
     assert held[0] == 0 and 0 < held[2] < 2000 and held[1] == held[3] == 2000
-    assert small.info().bytes <= small.limit
+    assert small.bytes_on_disk() <= small.limit
 
 
 def test_info_and_clear(store):
@@ -223,14 +223,13 @@ def test_info_and_clear(store):
     fill(store, range(3), Levels(parts=4, seconds=2.0))
     store.put(Blocks(), key(1), np.zeros((5, 8), np.float32))
     store.flush()
-    info = store.info()
-    assert sorted((f.name, f.clips, f.bytes) for f in info.features) == [
+    assert sorted(store.features()) == [
         ("blocks", 1, 160), ("levels", 3, 48), ("levels", 700, 11200),
     ]  # fmt: skip
-    assert info.bytes == sum(path.stat().st_size for path in store.folder.iterdir())
+    assert store.bytes_on_disk() == sum(path.stat().st_size for path in store.folder.iterdir())
     store.clear(["blocks"])
-    assert [feature.name for feature in store.info().features] == ["levels", "levels"]
-    assert store.clear() > 0 and store.info().features == []
+    assert [feature.name for feature in store.features()] == ["levels", "levels"]
+    assert store.clear() > 0 and store.features() == []
     fill(store, range(3))  # it goes on after being cleared
     assert_holds(store, [0, 1, 2])
 

@@ -123,12 +123,12 @@ def info() -> None:
     from ..dataset.store import Store
     from . import terminal
 
-    found = Store().info()
+    store = Store()
     terminal.out.print(
-        f"{found.folder}: {found.bytes / 1e6:.1f} MB of at most {found.limit / 1e9:.0f} GB",
+        f"{store.folder}: {store.bytes_on_disk() / 1e6:.1f} MB of at most {store.limit / 1e9:.0f} GB",
         soft_wrap=True,
     )
-    for feature in found.features:
+    for feature in store.features():
         terminal.out.print(
             f"  {feature.name:<10} {feature.clips} clips, {feature.bytes / 1e6:.1f} MB"
         )
@@ -166,7 +166,7 @@ def clear(
 
     store, names = Store(), commands.split(features) or None
     if names:
-        valid = {*registered(), *(feature.name for feature in store.info().features)}
+        valid = {*registered(), *(feature.name for feature in store.features())}
         for name in names:
             if name not in valid:
                 raise UnknownNameError("feature", name, sorted(valid))

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,7 +265,13 @@ def _read_stored(
     held = [number for number in numbers if store and store.holds(rows.features[number])]
     if store is None or not held:
         return [None] * len(paths)  # no clip need be read before it is worked on
-    contents = store.identify(paths, jobs=jobs)
+    contents = store.find(paths)
+    unknown = [index for index, found in enumerate(contents) if found is None]
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
+        read = pool.map(content.read, [paths[index] for index in unknown])
+        for index, found in zip(unknown, read, strict=True):
+            contents[index] = found
+            store.remember(paths[index], found)
     known = np.array([i for i, found in enumerate(contents) if found is not None], dtype=np.intp)
     keys = [found.key for found in contents if found is not None]
     for number in held:

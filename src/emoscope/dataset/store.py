@@ -10,7 +10,7 @@ nothing else. A store that cannot be read or written costs no result: the run wa
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -19,9 +19,8 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -43,22 +42,13 @@ OLDER = ("features-1", "files-1.sqlite", "lock")
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes. Of the 193 named values, 20 million clips; of a log-mel spectrogram, 200,000."""
 
-EVICT_TO = 0.9
-"""Share of the limit that is left after evicting, so that it is not done again at once."""
+EVICT_TO = 0.9  # of the limit, so that it is not done again at once
 
-FLUSH_SECONDS = 1.0
-"""Most of the work that being killed can cost."""
-
+FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
 FLUSH_BYTES = 32 * 2**20
-MAX_VALUES_BYTES = 2**29
-"""Larger values are not stored: SQLite takes 10⁹ bytes at most."""
-
-BUSY_SECONDS = 30.0
-"""How long to wait for another run that is writing."""
-
-ROW_BYTES = 60
-"""About what a row takes beside its values: the key twice, two numbers, their lengths."""
-
+MAX_VALUES_BYTES = 2**29  # larger ones are not stored: SQLite takes 10⁹ bytes at most
+BUSY_SECONDS = 30.0  # to wait for another run that is writing
+ROW_BYTES = 60  # about what a row takes beside its values: the key twice, and numbers
 KEYS_PER_QUERY = 500
 VALUE = np.dtype("<f4")
 
@@ -76,23 +66,12 @@ class DamagedError(EmoscopeError):
     """The file is not what SQLite has written."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureInfo:
+class FeatureInfo(NamedTuple):
     """What is stored of one feature with one set of parameters: recordings, and bytes of values."""
 
     name: str
     clips: int
     bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class StoreInfo:
-    """What a store holds: its folder, its size and limit in bytes, its features."""
-
-    folder: Path
-    bytes: int
-    limit: int
-    features: list[FeatureInfo]
 
 
 class Store:
@@ -105,11 +84,6 @@ class Store:
     limit : int, optional
         Size in bytes above which what was not used for longest is removed. By default the
         environment variable EMOSCOPE_STORE_LIMIT, in GB, or else :data:`DEFAULT_LIMIT`.
-
-    Raises
-    ------
-    EmoscopeError
-        When the limit is not a positive number, or the user has no cache folder.
     """
 
     def __init__(
@@ -122,15 +96,15 @@ class Store:
         self.path = self.folder / FILE
         self._usable = True
         self._identities: dict[int, tuple[Feature, str]] = {}  # the feature is kept alive
-        self._values: list[tuple[str, str, bytes, bytes]] = []
+        self._values: list[tuple[bytes, bytes, int, str]] = []
         self._files: list[tuple[bytes, bytes, bytes]] = []
         self._waiting_bytes = 0
         self._flushed_at = time.monotonic()
 
     def holds(self, feature: Feature) -> bool:
         """Whether there are values of a feature for any recording."""
-        query = "SELECT id FROM features WHERE identity IN"
-        return any(self._rows(query, [self._identity(feature)]))
+        identity = self._identity(feature)
+        return any(self._rows("SELECT id FROM features WHERE identity IN", [identity]))
 
     def find(self, paths: Sequence[str]) -> list[Content | None]:
         """What files hold that have not changed since :meth:`remember`; None for all others."""
@@ -138,24 +112,11 @@ class Store:
         known: dict[bytes, tuple[bytes, bytes]] = {}
         for rows in self._rows("SELECT path, stamp, recording FROM files WHERE path IN", places):
             known.update((place, (stamp, key)) for place, stamp, key in rows)
-        contents: list[Content | None] = [None] * len(paths)
-        for index, place in enumerate(places):
-            if place in known:
-                digest, key = known[place]
-                stamp = content.stamp_of(paths[index])
-                if stamp is not None and stamp.digest == digest:
-                    contents[index] = Content(key, stamp, time.time_ns())
-        return contents
-
-    def identify(self, paths: Sequence[str], *, jobs: int | None = None) -> list[Content | None]:
-        """What files hold, reading those that are not known; None for what cannot be read."""
-        contents = self.find(paths)
-        unknown = [index for index, known in enumerate(contents) if known is None]
-        with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
-            read = pool.map(content.read, [paths[index] for index in unknown])
-            for index, found in zip(unknown, read, strict=True):
-                contents[index] = found
-                self.remember(paths[index], found)
+        contents: list[Content | None] = []
+        for path, place in zip(paths, places, strict=True):
+            stamp = content.stamp_of(path) if place in known else None
+            unchanged = stamp is not None and stamp.digest == known[place][0]
+            contents.append(Content(known[place][1], stamp, time.time_ns()) if unchanged else None)
         return contents
 
     def read(
@@ -171,7 +132,6 @@ class Store:
             The values, of a vector feature and of one that gives frames.
         """
         identity, shape, damaged = self._identity(feature), (-1, len(feature.columns)), 0
-        seed = zlib.crc32(identity.encode())
         positions: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
@@ -180,7 +140,7 @@ class Store:
             " (SELECT id FROM features WHERE identity = ?) AND recording IN"
         )
         for rows in self._rows(query, list(positions), identity):
-            whole = [row for row in rows if _is_whole(seed, *row)]
+            whole = [row for row in rows if _is_whole(identity, *row)]
             damaged += len(rows) - len(whole)
             found = [(place, data) for key, data, _ in whole for place in positions[key]]
             places = np.array([place for place, _ in found], dtype=np.intp)
@@ -198,7 +158,8 @@ class Store:
         """Store a feature of a recording; it is on disk after :meth:`flush`, or a second later."""
         if self._usable and values.nbytes <= MAX_VALUES_BYTES:
             data = np.ascontiguousarray(values, dtype=VALUE).tobytes()
-            self._values.append((self._identity(feature), feature.name, key, data))
+            identity = self._identity(feature)
+            self._values.append((key, data, _checksum(identity, key, data), identity))
             self._waiting_bytes += len(data)
             self._flush_if_due()
 
@@ -224,9 +185,21 @@ class Store:
                 with self._open(create=True) as database:
                     with database:
                         database.execute("BEGIN IMMEDIATE")
-                        _insert(database, values)
-                        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
+                        self._write(database, values, files)
                     self._evict(database)
+
+    def _write(
+        self, database: sqlite3.Connection, values: Sequence[Any], files: Sequence[Any]
+    ) -> None:
+        now = time.time()
+        database.executemany(
+            "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
+            " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
+            [(identity, feature.name, now) for feature, identity in self._identities.values()],
+        )
+        query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
+        database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
+        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
 
     def _evict(self, database: sqlite3.Connection) -> None:
         """Keep to the limit: of what was not used for longest, remove the oldest first."""
@@ -255,58 +228,44 @@ class Store:
             query = "UPDATE features SET used = ?1 WHERE identity = ?2 AND used < ?1 - 60"
             database.execute(query, (time.time(), identity))
 
-    def info(self) -> StoreInfo:
+    def features(self) -> list[FeatureInfo]:
         """What the store holds."""
-        rows: list[Any] = []
         with self._maintaining() as database:
-            if database is not None:
-                rows = database.execute(
-                    "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
-                    " ON feature = features.id GROUP BY feature ORDER BY name, feature"
-                ).fetchall()
-        features = [FeatureInfo(*row) for row in rows]
-        return StoreInfo(self.folder, self._bytes_on_disk(), self.limit, features)
+            if database is None:
+                return []
+            query = (
+                "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
+                " ON feature = features.id GROUP BY feature ORDER BY name, feature"
+            )
+            return [FeatureInfo(*row) for row in database.execute(query)]
 
     def verify(self, *, remove: bool = False) -> list[tuple[str, str]]:
-        """Compare every row with its checksum, and remove what is damaged if that is asked for.
-
-        Returns
-        -------
-        list of (str, str)
-            What is damaged, and how.
-        """
+        """What is damaged, and how; it is removed if that is asked for."""
         damaged: dict[int, str] = {}
         try:
             with self._maintaining() as database:
                 if database is None:
                     return []
-                (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
-                if state != "ok":
+                if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                     raise sqlite3.DatabaseError(state)
                 for row, identity, name, *stored in database.execute(
                     "SELECT stored.rowid, identity, name, recording, data, checksum"
                     " FROM stored LEFT JOIN features ON feature = features.id"
                 ):
-                    if not _is_whole(zlib.crc32(str(identity).encode()), *stored):
+                    if not _is_whole(str(identity), *stored):
                         damaged[row] = f"row {row} ({name}) is not what its checksum says"
                 if remove:
                     query = "DELETE FROM stored WHERE rowid = ?"
                     database.executemany(query, [(row,) for row in damaged])
         except DamagedError as error:
             if remove:
-                self._discard()
+                self.clear()
             return [(str(self.path), str(error))]
         return [(str(self.path), reason) for reason in damaged.values()]
 
     def clear(self, names: Sequence[str] | None = None) -> int:
-        """Remove the features of these names, or everything, and what an earlier version has left.
-
-        Returns
-        -------
-        int
-            Bytes that were removed.
-        """
-        before = self._bytes_on_disk()
+        """Remove features of these names, or everything; the number of bytes that were removed."""
+        before, removable = self.bytes_on_disk(), list(OLDER) if names is None else []
         try:
             with self._maintaining() as database:
                 if database is not None:
@@ -314,19 +273,18 @@ class Store:
         except DamagedError:
             if names is not None:
                 raise
-            self._discard()
-        for path in (self.folder / name for name in OLDER) if names is None else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        return before - self._bytes_on_disk()
+            removable += [FILE, f"{FILE}-wal", f"{FILE}-shm"]
+        try:
+            for path in (self.folder / name for name in removable):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise EmoscopeError(f"{self.folder}: cannot be removed: {error}") from error
+        return before - self.bytes_on_disk()
 
-    def _discard(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-
-    def _bytes_on_disk(self) -> int:
-        roots = [self.folder / name for name in OLDER]
-        paths = [self.path, Path(f"{self.path}-wal"), *roots]
-        paths += [path for root in roots for path in root.rglob("*")]
+    def bytes_on_disk(self) -> int:
+        """The size of the store, with what an earlier version has left."""
+        roots = [self.folder / name for name in (FILE, f"{FILE}-wal", *OLDER)]
+        paths = roots + [path for root in roots for path in root.rglob("*")]
         return sum(path.stat().st_size for path in paths if path.is_file())
 
     def _identity(self, feature: Feature) -> str:
@@ -393,34 +351,15 @@ class Store:
         warnings.warn(f"{self.path}: {text}", RuntimeWarning, stacklevel=4)
 
 
-def _insert(database: sqlite3.Connection, values: Sequence[tuple[str, str, bytes, bytes]]) -> None:
-    known: dict[str, tuple[int, int]] = {}  # number of the feature, seed of its checksums
-    for identity, name in {(identity, name) for identity, name, _, _ in values}:
-        database.execute(
-            "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
-            " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
-            (identity, name, time.time()),
-        )
-        query = "SELECT id FROM features WHERE identity = ?"
-        (number,) = database.execute(query, (identity,)).fetchone()
-        known[identity] = number, zlib.crc32(identity.encode())
-    rows = [
-        (known[identity][0], key, data, _checksum(known[identity][1], key, data))
-        for identity, _, key, data in values
-    ]
-    database.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?)", rows)
-
-
 def _delete(database: sqlite3.Connection, names: Sequence[str] | None) -> None:
+    chosen = "" if names is None else f"WHERE name IN ({','.join('?' * len(names))})"
     with database:
         database.execute("BEGIN IMMEDIATE")
+        query = f"DELETE FROM stored WHERE feature IN (SELECT id FROM features {chosen})"
+        database.execute(query, names or ())
+        database.execute(f"DELETE FROM features {chosen}", names or ())
         if names is None:
-            for table in ("stored", "features", "files"):
-                database.execute(f"DELETE FROM {table}")
-        else:
-            chosen = f"SELECT id FROM features WHERE name IN ({','.join('?' * len(names))})"
-            database.execute(f"DELETE FROM stored WHERE feature IN ({chosen})", names)
-            database.execute(f"DELETE FROM features WHERE id IN ({chosen})", names)
+            database.execute("DELETE FROM files")
     database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -431,14 +370,19 @@ def _size(database: sqlite3.Connection) -> int:
     return int((count - free) * size)
 
 
-def _checksum(seed: int, key: bytes, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(key, seed))
+@functools.lru_cache(maxsize=64)
+def _seed(identity: str) -> int:
+    return zlib.crc32(identity.encode())
 
 
-def _is_whole(seed: int, key: Any, data: Any, checksum: Any) -> bool:
+def _checksum(identity: str, key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key, _seed(identity)))
+
+
+def _is_whole(identity: str, key: Any, data: Any, checksum: Any) -> bool:
     """Whether a row is what was written; of a damaged one even the types may differ."""
     are_bytes = isinstance(key, bytes) and isinstance(data, bytes)
-    return are_bytes and _checksum(seed, key, data) == checksum
+    return are_bytes and _checksum(identity, key, data) == checksum
 
 
 def _cache_folder() -> str:
@@ -451,9 +395,7 @@ def _cache_folder() -> str:
 
 
 def _limit_from_environment() -> int:
-    text = os.environ.get(LIMIT_VARIABLE)
-    if text is None:
-        return DEFAULT_LIMIT
+    text = os.environ.get(LIMIT_VARIABLE, f"{DEFAULT_LIMIT / 10**9}")
     try:
         return int(float(text) * 10**9)
     except (ValueError, OverflowError):

@@ -5,8 +5,6 @@
 >>> from sklearn.svm import SVC
 >>> model = make_pipeline(FeatureTransformer(["mfcc", "mel"]), StandardScaler(), SVC())
 >>> model.fit(paths, emotions)  # doctest: +SKIP
-
-Nothing is learned from recordings, so ``fit`` only checks what it is given.
 """
 
 from __future__ import annotations
@@ -67,20 +65,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.jobs = jobs
 
     def fit(self, X: Any, y: Any = None) -> FeatureTransformer:
-        """Check the names of the features and the form of the recordings.
-
-        Parameters
-        ----------
-        X : as for :meth:`transform`
-        y : ignored
-
-        Raises
-        ------
-        UnknownNameError, FeatureError
-            When a feature does not exist, or the features do not go together.
-        ValueError
-            When `X` is not made of recordings.
-        """
+        """Check the names of the features and the form of the recordings; nothing is learned."""
         self._chosen()
         self._recordings(X)
         return self
@@ -109,12 +94,12 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             When `X` is not made of recordings.
         """
         store = None if self.store is None else Store(self.store)
-        made = extraction.extract_recordings(
+        tables = extraction.extract_recordings(
             self._recordings(X), self._chosen(), store=store, jobs=self.jobs
         )
-        if "frames" not in made:
-            return made["vector"].X
-        matrices = made["frames"].frames or []
+        if "frames" not in tables:
+            return tables["vector"].X
+        matrices = tables["frames"].frames or []
         rows = np.empty(len(matrices), dtype=object)
         rows[:] = matrices
         return rows
@@ -155,11 +140,11 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return [self._signal(row) for row in check_array(table, dtype=np.float32)]
         if isinstance(X, (str, os.PathLike, Signal)):
             raise ValueError(f"found a single recording, {X!r}; give a list: [{X!r}]")
-        listed = list(X)
-        if all(isinstance(each, (str, os.PathLike, Signal)) for each in listed) and listed:
-            return listed
-        if listed and all(np.ndim(each) == 1 for each in listed):
-            return [self._signal(np.asarray(each, dtype=np.float32)) for each in listed]
+        recordings = list(X)
+        if recordings and all(isinstance(r, (str, os.PathLike, Signal)) for r in recordings):
+            return recordings
+        if recordings and all(np.ndim(r) == 1 for r in recordings):
+            return [self._signal(np.asarray(r, dtype=np.float32)) for r in recordings]
         # Sparse matrices, numbers without a second axis, nothing at all: scikit-learn says it best.
         check_array(X)
         raise ValueError("X holds neither paths nor signals nor arrays of samples")
