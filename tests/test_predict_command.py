@@ -15,6 +15,8 @@ import soundfile
 
 import command_line
 import tiny_model
+from emoscope import cli
+from emoscope.cli import commands
 from emoscope.modelfile.card import AdaptedHead
 from emoscope.prediction import Prediction
 from emoscope.prediction.output import Output
@@ -265,3 +267,34 @@ def test_the_ending_of_a_file_says_its_format(predict, folder: Path, tmp_path: P
         path = tmp_path / f"found.{ending}"
         assert predict(folder / "0.wav", "--out", path)[0] == 0
         assert path.read_text().startswith(start)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.wav"],
+        ["a.wav", "--timeline", "-q", "b.wav"],
+        ["--jobs=3", "--no-adapt", "a.wav"],
+        ["a.wav", "--out", "x.csv", "--format", "csv", "--adapt", "-vq", "--jobs", "1"],
+        ["--model", "m.emoscope", "--picture", "p.png", "--", "-a.wav"],
+    ],
+)
+def test_a_command_line_is_read_at_once_as_typer_reads_it(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[dict[str, object]] = []
+    application = cli.application()
+    monkeypatch.setattr(commands.Command, "run", lambda command, **options: read.append(options))
+    assert commands.run_quickly("predict", words)
+    with pytest.raises(SystemExit):
+        application(["predict", *words])
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["a.wav", "--jobs", "0"], ["a.wav", "--what"]])
+def test_what_needs_an_answer_is_left_to_typer(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.application()
+    monkeypatch.setattr(commands.Command, "run", lambda command, **options: pytest.fail("was run"))
+    assert not commands.run_quickly("predict", words)

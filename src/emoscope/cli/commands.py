@@ -43,17 +43,20 @@ class Argument(NamedTuple):
 
 
 class Option(NamedTuple):
-    """An option; a switch is on or ``--no-…``, or with its one name given only on.
-
-    `package` is the registry from which names can be completed.
-    """
+    """A named value, or a yes and no; `package` is the registry that completes its names."""
 
     help: str
     metavar: str | None = None
-    names: tuple[str, ...] = ()
     min: int | None = None
     max: int | None = None
     package: str = ""
+
+
+class Switch(NamedTuple):
+    """An option that is given or not."""
+
+    help: str
+    letter: str = ""
 
 
 BundledOr = Annotated[
@@ -78,11 +81,8 @@ Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
 Seed = Annotated[int, Option("Decides everything random.", "N")]
 Jobs = Annotated[int | None, Option("Processes; by default all cores.", "N", min=1)]
 Cluster = Annotated[str | None, Option("Address of a Dask scheduler to run on.", "URL")]
-Quiet = Annotated[bool, Option("Results and errors alone.", names=("--quiet", "-q"))]
-Verbose = Annotated[
-    bool,
-    Option("Also how long each step took, and origins of errors.", names=("--verbose", "-v")),
-]
+Quiet = Annotated[bool, Switch("Results and errors alone.", "-q")]
+Verbose = Annotated[bool, Switch("Also how long each step took, and origins of errors.", "-v")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,8 +213,8 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
             arguments = parameter.name
         elif kind is not bool:
             valued[dashed] = parameter.name, kind, declaration.min
-        elif declaration.names:
-            switches.update(dict.fromkeys(declaration.names, (parameter.name, True)))
+        elif isinstance(declaration, Switch):
+            switches[dashed] = switches[declaration.letter or dashed] = parameter.name, True
         else:
             switches[dashed] = parameter.name, True
             switches[f"--no-{parameter.name}"] = parameter.name, False

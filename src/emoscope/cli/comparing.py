@@ -10,7 +10,7 @@ from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
 from . import commands
-from .commands import COMPARING, RECOGNISING, Argument, Option, command
+from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
 
 if TYPE_CHECKING:
     from ..models.base import ModelInfo
@@ -35,19 +35,15 @@ def compare(
     models: commands.ModelNames = None,
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
-    as_published: Annotated[
-        bool, Option("The published form of each model.", names=("--as-published",))
-    ] = False,
-    quick: Annotated[bool, Option("A tenth of the epochs.", names=("--quick",))] = False,
+    as_published: Annotated[bool, Switch("The published form of each model.")] = False,
+    quick: Annotated[bool, Switch("A tenth of the epochs.")] = False,
     leak_gap: Annotated[
         bool, Option("Also run on random folds, to show what a leak would claim.")
     ] = True,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    mlflow: Annotated[
-        bool, Option("Also write to MLflow (MLFLOW_TRACKING_URI).", names=("--mlflow",))
-    ] = False,
+    mlflow: Annotated[bool, Switch("Also write to MLflow (MLFLOW_TRACKING_URI).")] = False,
     out: commands.Out = commands.RESULT,
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
@@ -166,9 +162,7 @@ def tune(
 def reproduce(
     source: commands.BundledOr = None,
     *,
-    quick: Annotated[
-        bool, Option("Few epochs and few seeds; the output says so.", names=("--quick",))
-    ] = False,
+    quick: Annotated[bool, Switch("Few epochs and few seeds; the output says so.")] = False,
     rows: Annotated[
         list[str] | None, Option("Only results whose name contains this; repeatable.", "TEXT")
     ] = None,

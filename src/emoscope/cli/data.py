@@ -9,7 +9,7 @@ from typing import Annotated
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import refuse_overwrite
 from . import commands
-from .commands import DATA, Argument, Option, command
+from .commands import DATA, Argument, Option, Switch, command
 
 TABLES = (".parquet", ".csv", ".arff")
 
@@ -136,7 +136,7 @@ def info() -> None:
 
 @command("Commands", "emoscope store verify", "emoscope store verify --remove", group="store")
 def verify(
-    remove: Annotated[bool, Option("Remove what is damaged.", names=("--remove",))] = False,
+    remove: Annotated[bool, Switch("Remove what is damaged.")] = False,
 ) -> None:
     """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
     from ..dataset.store import Store

@@ -21,7 +21,7 @@ from ..prediction import Prediction, Predictor, formats
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
 from . import commands
-from .commands import RECOGNISING, Argument, Option, command
+from .commands import RECOGNISING, Argument, Option, Switch, command
 
 LITTLE = 1_000_000
 """Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
@@ -39,9 +39,7 @@ def predict(
     files: Annotated[list[str], Argument("Recordings, folders or patterns.")],
     *,
     model: commands.ModelOption = None,
-    timeline: Annotated[
-        bool, Option("Divide each recording into labelled segments.", names=("--timeline",))
-    ] = False,
+    timeline: Annotated[bool, Switch("Divide each recording into labelled segments.")] = False,
     format: Annotated[
         str | None,
         Option(
@@ -72,7 +70,6 @@ def predict(
     ] = None,
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
-    begun = time.perf_counter()
     paths, errors = _find(files)
     for target in filter(None, (out, picture)):
         refuse_overwrite(target, *paths)
@@ -95,8 +92,6 @@ def predict(
     errors += _write(outcomes, writer, paths, picture, said=adapt is None)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
-    if commands.running.verbose and not commands.running.quiet:
-        print(f"judging recordings: {time.perf_counter() - begun:.1f} s", file=sys.stderr)
     if errors:
         sys.exit(1)
 
@@ -128,6 +123,7 @@ def _write(
 ) -> list[EmoscopeError]:
     """Write predictions as they come; gives the errors. Adaptation that nobody asked for is `said`."""
     errors: list[EmoscopeError] = []
+    begun = time.perf_counter()
     n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
     if n_held:
         _note(f"{writer.path}: holds {n_held} of {len(paths)} recordings already")
@@ -147,6 +143,8 @@ def _write(
             "measured to help with so many where they hold all emotions; --no-adapt judges each "
             "alone"
         )
+    if commands.running.verbose:
+        _note(f"judging recordings: {time.perf_counter() - begun:.1f} s")
     return errors
 
 
@@ -326,7 +324,7 @@ def show(
     out: Annotated[
         Path | None, Option("A .png, .svg or .pdf; without it, a window.", "FILE")
     ] = None,
-    dark: Annotated[bool, Option("In the dark theme.", names=("--dark",))] = False,
+    dark: Annotated[bool, Switch("In the dark theme.")] = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
     from .. import audio

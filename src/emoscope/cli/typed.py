@@ -13,7 +13,7 @@ import typer
 
 from .. import config
 from .._version import __version__
-from .commands import DATA, SHARED, Argument, Command, declared
+from .commands import DATA, SHARED, Argument, Command, Switch, declared
 
 
 def build() -> typer.Typer:
@@ -61,16 +61,16 @@ def _run(command: Command) -> Callable[..., None]:
 
 def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     kind, declaration = get_args(parameter.annotation)
+    help, dashed = declaration.help, f"--{parameter.name.replace('_', '-')}"
     if isinstance(declaration, Argument):
-        info = typer.Argument(help=declaration.help, show_default=False)
+        info = typer.Argument(help=help, show_default=False)
+    elif isinstance(declaration, Switch):
+        info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help)
     else:
+        _, metavar, least, most, package = declaration
+        complete = _names_of(package) if package else None
         info = typer.Option(
-            *declaration.names,
-            metavar=declaration.metavar,
-            help=declaration.help,
-            min=declaration.min,
-            max=declaration.max,
-            autocompletion=_names_of(declaration.package) if declaration.package else None,
+            metavar=metavar, help=help, min=least, max=most, autocompletion=complete
         )
     return parameter.replace(annotation=Annotated[kind, info])
 
