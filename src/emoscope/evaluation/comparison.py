@@ -127,7 +127,16 @@ def _result(
     runs: dict[Task, Run] = {}
     for task, outcomes in _by_task(tasks, finished):
         tables[task] = _rows(task, corpus, outcomes)
-        runs[task] = _run(task, tables[task], outcomes, options.seed)
+        runs[task] = summarise(
+            tables[task],
+            seed=options.seed,
+            fit_seconds=sum(o.fit_seconds for o in outcomes),
+            predict_seconds=sum(o.predict_seconds for o in outcomes),
+            best_epochs=[o.best_epoch for o in outcomes],
+            chosen=[o.chosen for o in outcomes],
+            history=[o.history for o in outcomes],
+            parameters=repr(task.estimator),
+        )
         if on_run is not None and task.features == main_features[task.model]:
             on_run(runs[task])
     scheme = "as published" if options.as_published else "training {}"
@@ -204,15 +213,11 @@ def _tasks(
         runs += [(model, estimator, part, options.protocol) for part in _parts(whole)]
     return [
         Task(
-            model,
-            with_feature_blocks(estimator, data),
-            data.label,
-            _adapted(data, corpus, name),
-            name,
-            folds[name],
-        )  # fmt: skip
+            model, with_feature_blocks(estimator, data), data.label, _adapted(data, corpus, name),
+            name, folds[name],
+        )
         for model, estimator, data, name in runs
-    ]
+    ]  # fmt: skip
 
 
 def _estimators(
@@ -234,9 +239,9 @@ def _estimators(
             built[name] = (info, _need(features, "vector"))
             continue
         estimator = (info.as_published if options.as_published else info.build)(options.seed)
-        parameters = estimator.get_params()
-        if options.quick and "epochs" in parameters:
-            estimator.set_params(epochs=max(1, round(parameters["epochs"] * QUICK_SHARE)))
+        epochs = estimator.get_params().get("epochs")
+        if options.quick and epochs is not None:
+            estimator.set_params(epochs=max(1, round(epochs * QUICK_SHARE)))
         built[name] = (estimator, _need(features, info.input))
     return built
 
@@ -251,10 +256,7 @@ def _need(features: Mapping[str, Features], kind: str) -> Features:
 
 
 def _parts(data: Features) -> list[Features]:
-    """Each feature alone, then all but each.
-
-    Nothing when there is only one, or when two have one name: a result could not tell them apart.
-    """
+    """Each feature alone, then all but each; nothing when a result could not tell them apart."""
     names = [spec["name"] for spec in data.specs]
     if len(names) < 2 or len(set(names)) < len(names):
         return []
@@ -274,13 +276,8 @@ def _adapted(data: Features, corpus: Corpus, protocol: str) -> Features:
 
 
 def _units(task: Task, corpus: Corpus, options: Options) -> list[Unit]:
-    about = {
-        "model": task.model,
-        "protocol": task.protocol,
-        "seed": options.seed,
-        "as_published": options.as_published,
-        "quick": options.quick,
-    }
+    about = {"model": task.model, **vars(options), "protocol": task.protocol}
+    del about["leak_protocol"]
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     return [Unit(task.estimator, task.data, emotions, f, speakers, about) for f in task.folds]
@@ -311,19 +308,6 @@ def _rows(task: Task, corpus: Corpus, outcomes: Sequence[Outcome]) -> pd.DataFra
         )  # fmt: skip
         tables.append(result_rows(clips, probabilities))
     return pd.concat(tables, ignore_index=True)
-
-
-def _run(task: Task, rows: pd.DataFrame, outcomes: Sequence[Outcome], seed: int) -> Run:
-    return summarise(
-        rows,
-        seed=seed,
-        fit_seconds=sum(o.fit_seconds for o in outcomes),
-        predict_seconds=sum(o.predict_seconds for o in outcomes),
-        best_epochs=[o.best_epoch for o in outcomes],
-        chosen=[o.chosen for o in outcomes],
-        history=[o.history for o in outcomes],
-        parameters=repr(task.estimator),
-    )
 
 
 def _fold_record(folds: Sequence[protocols.Fold], corpus: Corpus) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ def run(
     cluster: str | None = None,
     on_unit: OnUnit | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Fit and test every unit.
+    """Fit and test every unit; yields their positions and outcomes as they complete.
 
     Parameters
     ----------
@@ -114,13 +114,6 @@ def run(
         As for :func:`emoscope.compute.run`.
     on_unit : callable, optional
         Called with units done and units in all after each fit.
-
-    Yields
-    ------
-    index : int
-        Position of the unit.
-    outcome : Outcome
-        Those of the checkpoint come first, the others as they complete.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -195,15 +188,15 @@ def _fitted(work: Work) -> Any:
 
 
 def _work(unit: Unit, state: Path | None) -> Work:
-    train, test = unit.fold.train, unit.fold.test
+    train = unit.fold.train
     return Work(
-        estimator=unit.estimator,
-        train=unit.features.rows(train).values,
-        train_emotions=unit.emotions[train],
-        train_speakers=unit.speakers[train] if unit.speakers is not None else None,
-        test=unit.features.rows(test).values,
-        score_training=unit.score_training,
-        state=state,
+        unit.estimator,
+        unit.features.rows(train).values,
+        unit.emotions[train],
+        unit.speakers[train] if unit.speakers is not None else None,
+        unit.features.rows(unit.fold.test).values,
+        unit.score_training,
+        state,
     )
 
 

@@ -37,20 +37,12 @@ N_INNER = 4
 class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn has no type hints
     """scikit-learn's random search, its folds and the estimator both told who speaks.
 
-    Attributes
-    ----------
-    chosen_ : dict
-        The best parameters.
+    ``chosen_`` are the best parameters; of a network that was kept, ``history_`` is the learning
+    curve and ``best_epoch_`` how long it was trained.
     """
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
-        """Try, choose and learn; `groups` is the speaker of each clip.
-
-        Raises
-        ------
-        ModelError
-            When there are fewer speakers than parts of them to leave out.
-        """
+        """Try, choose and learn; `groups` is the speaker of each clip."""
         n_speakers = len(np.unique(np.asarray(groups))) if groups is not None else 0
         if groups is not None and n_speakers < N_INNER:
             raise ModelError(
@@ -63,17 +55,11 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
                 self.estimator.set_fit_request(groups=True)
             super().fit(X, y, groups=groups)
         self.chosen_ = dict(self.best_params_)
+        kept = getattr(self, "best_estimator_", None)  # none without refit
+        self.history_, self.best_epoch_ = (
+            getattr(kept, name, None) for name in ("history_", "best_epoch_")
+        )
         return self
-
-    @property
-    def history_(self) -> Any:
-        """Learning curve of the network that was kept, where it is one."""
-        return getattr(self.best_estimator_, "history_", None)
-
-    @property
-    def best_epoch_(self) -> Any:
-        """Epochs it was trained for."""
-        return getattr(self.best_estimator_, "best_epoch_", None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,20 +72,9 @@ class Trial:
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
-    """The search over a model's parameters, not yet fitted.
+    """The search over a model's parameters, not yet fitted; ModelError when it has none to tune.
 
-    Parameters
-    ----------
-    info : ModelInfo
-    trials : int
-        Most sets of parameters to try; where there are no more, all are.
-    seed : int
-        Draws them, and the parts of the speakers.
-
-    Raises
-    ------
-    ModelError
-        When the model has nothing to tune.
+    At most so many `trials` are made, drawn with the `seed`, as are the parts of the speakers.
     """
     if not info.search:
         tunable = [name for name in models.names() if models.get(name).search]

@@ -86,20 +86,10 @@ class About:
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """The outcome of :func:`reproduce`.
+    """The outcome of :func:`reproduce`: a row per published result, a verdict per published claim.
 
-    Attributes
-    ----------
-    rows : list of Row
-        One per published result.
-    verdicts : list of Verdict
-        One per published claim.
-    predictions : DataFrame
-        ``model, family, protocol, clip, speaker, emotion, predicted`` on the published split and on
-        unseen speakers.
-    about : About
-    rejected : list of AudioError
-        Recordings that were left out.
+    ``predictions`` has the columns ``model, family, protocol, clip, speaker, emotion, predicted``, on
+    the published split and on unseen speakers; ``rejected`` are recordings that were left out.
     """
 
     rows: list[Row]
@@ -109,10 +99,9 @@ class Reproduction:
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
     def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] | None = None) -> Path:
-        """Write ``reproduction.json``, ``reproduction.csv`` and ``reproduction.html``.
+        """Write ``reproduction.json``, ``.csv`` and ``.html`` and the files `beside`, all or none.
 
-        All or none, together with the files `beside` them. No other result has files of these
-        names, so that a comparison in the same folder stays.
+        No other result has files of these names, so that a comparison in the same folder stays.
         """
         from .report import render
 
@@ -205,13 +194,7 @@ def published() -> dict[str, Any]:
 def published_results(
     facts: Mapping[str, Any], texts: Sequence[str] | None = None
 ) -> list[Published]:
-    """The published results with their models; only those whose name contains one of the texts.
-
-    Raises
-    ------
-    CorpusError
-        When no published result has such a name.
-    """
+    """The published results with their models; only those whose name contains one of the texts."""
     builds = {
         name: (info, build)
         for info in map(models.get, models.names())

@@ -29,26 +29,9 @@ ALPHA = 0.05
 class Row:
     """One published result, reproduced; accuracies in percent.
 
-    Attributes
-    ----------
-    model, family : str
-    published, reproduced : float
-        As published, and here on the published split.
-    reproduced_mean, reproduced_low, reproduced_high : float or None
-        Mean and range over seeds of the split; None where there is one.
-    n_splits : int
-        Seeds of the split.
-    training, honest_training : float
-        On the clips learned from, of the published split and of unseen speakers.
-    honest, honest_low, honest_high : float
-        On unseen speakers, with the 95 % interval over speakers.
-    honest_protocol, random_protocol : str
-    n_test : int
-        Test clips of the published split.
-    epochs : int or None
-        Of a network.
-    seconds : float
-        Of all trainings together.
+    ``reproduced`` is on the published split, with mean and range over ``n_splits`` seeds where there
+    are several; ``honest`` is on unseen speakers, with its 95 % interval; ``training`` and
+    ``honest_training`` are on the clips learned from. ``n_test`` counts clips of the published split.
     """
 
     model: str
@@ -73,16 +56,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim.
+    """What became of a claim, with evidence in sentences.
 
-    Attributes
-    ----------
-    claim, verdict : str
-        In the claim's own words, and in a few words.
-    holds_reproduced, holds_honest : bool or None
-        On the published split and on unseen speakers; None where the rows cannot tell.
-    evidence : list of str
-        Sentences.
+    Whether it holds on the published split and on unseen speakers is None where the rows cannot tell.
     """
 
     claim: str
@@ -93,16 +69,7 @@ class Verdict:
 
 
 def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame) -> list[Verdict]:
-    """Assess each of the four published claims.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        The claims' own words, in the order of :data:`ASSESSMENTS`.
-    rows : sequence of Row
-    predictions : DataFrame
-        Those of a :class:`~emoscope.reproduction.Reproduction`.
-    """
+    """Assess each of the four published claims, given in the order of :data:`ASSESSMENTS`."""
     return [
         replace(assess_claim(rows, predictions), claim=text)
         for text, assess_claim in zip(texts, ASSESSMENTS, strict=True)
