@@ -29,10 +29,7 @@ from ..errors import AudioError
 from . import ffmpeg
 from .opening import URL, open_binary, os_reason
 
-__all__ = [
-    "MAX_RATE", "MIN_RATE", "Samples", "Signal", "blocks", "from_array", "load", "rate_of",
-    "resample",
-]  # fmt: skip
+__all__ = ["MAX_RATE", "MIN_RATE", "Signal", "blocks", "from_array", "load", "rate_of", "resample"]
 
 Samples: TypeAlias = NDArray[np.float32]
 

@@ -59,12 +59,10 @@ def extract_feature(
     contrast: bool = True,
     tonnetz: bool = True,
 ) -> pd.Series[float]:
-    """The classic values of one recording, at its native rate.
+    """The classic values of one recording, a file or an fsspec URL, at its native rate.
 
     Parameters
     ----------
-    path : str or path
-        The recording: a file or an fsspec URL.
     mfcc, chroma, mel, contrast, tonnetz : bool
         Which features: 40, 12, 128, 7 and 6 values, in this order.
 
@@ -75,10 +73,8 @@ def extract_feature(
 
     Raises
     ------
-    AudioError
-        When the recording cannot be used.
-    FeatureError
-        When no feature is asked for, or the sample rate is too low for one.
+    AudioError, FeatureError
+        When the recording cannot be used, or its sample rate is too low for a feature.
     """
     import numpy as np
     import pandas as pd

@@ -12,10 +12,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import FeatureError
-from .spectrum import Spectrum
+from .spectrum import Matrix, Spectrum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,21 +55,15 @@ class Feature(ABC):
         """Names of the values, e.g. ``mfcc_01``; one per column of :meth:`extract`."""
 
     @abstractmethod
-    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """The feature of one clip, [shape=(n_columns,) or (n_frames, n_columns)].
-
-        Raises
-        ------
-        FeatureError
-            When it cannot be computed for this clip.
-        """
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """The feature of one clip, or a FeatureError; see `kind` for its shape."""
 
     @property
     def spec(self) -> Spec:
         """What identifies the values: name, version and every parameter; JSON-serialisable."""
         return {"name": self.name, "version": self.version, **dataclasses.asdict(self)}
 
-    def _finite(self, values: NDArray[np.float32], spectrum: Spectrum) -> NDArray[np.float32]:
+    def _finite(self, values: Matrix, spectrum: Spectrum) -> Matrix:
         """The values, checked to be finite."""
         if not np.isfinite(values).all():
             raise FeatureError(
@@ -85,10 +78,10 @@ class FrameMean(Feature):
     """A vector feature: the mean over frames of a function of the spectrum."""
 
     @abstractmethod
-    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def frames(self, spectrum: Spectrum) -> Matrix:
         """The values of every frame, [shape=(n_frames, n_columns)]."""
 
-    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def extract(self, spectrum: Spectrum) -> Matrix:
         """Mean over frames, [shape=(n_columns,)]; a FeatureError when one is not finite."""
         means = np.asarray(self.frames(spectrum).mean(axis=0, dtype=np.float64), np.float32)
         return self._finite(means, spectrum)

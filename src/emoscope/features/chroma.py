@@ -8,11 +8,10 @@ student project calls it, where librosa's own default would be powers.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import filters
 from .base import FrameMean
-from .spectrum import Spectrum
+from .spectrum import Matrix, Spectrum
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -28,7 +27,7 @@ class Chroma(FrameMean):
         """``chroma_C``, ``chroma_C#`` … ``chroma_B``."""
         return tuple(f"chroma_{pitch}" for pitch in PITCH_CLASSES)
 
-    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def frames(self, spectrum: Spectrum) -> Matrix:
         """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""
         weights = filters.chroma_filters(spectrum.rate, spectrum.n_fft, spectrum.tuning())
         exact = weights.astype(np.float64)

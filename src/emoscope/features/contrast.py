@@ -7,12 +7,11 @@ those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, l
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import FeatureError
 from . import filters
 from .base import FrameMean
-from .spectrum import Spectrum, decibels
+from .spectrum import Matrix, Spectrum, decibels
 
 FIRST_EDGE = 200.0
 """Upper edge of the first band in Hz; each following band is an octave."""
@@ -53,7 +52,7 @@ class Contrast(FrameMean):
         """``contrast_1`` (0 to 200 Hz) … ``contrast_7`` (6400 Hz and above)."""
         return tuple(f"contrast_{band}" for band in range(1, N_BANDS + 1))
 
-    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def frames(self, spectrum: Spectrum) -> Matrix:
         """Peak minus valley of every frame and band, in dB, [shape=(n_frames, 7)]."""
         shape = (spectrum.n_frames, N_BANDS)
         valleys, peaks = np.empty(shape, np.float32), np.empty(shape, np.float32)

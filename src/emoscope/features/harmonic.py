@@ -5,9 +5,8 @@ D. FitzGerald, "Harmonic/percussive separation using median filtering", DAFx, 20
 J. Driedger, M. Mueller and S. Disch, ISMIR, 2014. Values are those of librosa 0.11's
 ``effects.harmonic`` with its defaults.
 
-The arithmetic keeps librosa's order and precision step by step. Parts of a recording that are
-digitally silent hold nothing but the rounding errors of what surrounds them, chroma scales every
-frame to full strength, and so the tonal centroids of such clips agree only if these errors do.
+The arithmetic keeps librosa's order and precision step by step: digitally silent parts hold nothing
+but rounding errors, and chroma scales every frame to full strength.
 
 The medians are exact and fast without compiled code. Neighbouring windows of ``2**k - 1`` rows share
 almost all of them, so the work is shared too: aligned blocks of 2, 4, 8 … rows are sorted once; a

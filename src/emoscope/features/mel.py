@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .base import FrameMean
-from .spectrum import Spectrum
+from .spectrum import Matrix, Spectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Mel(FrameMean):
         """``mel_001`` … ``mel_128``, lowest band first."""
         return tuple(f"mel_{band:03d}" for band in range(1, self.n_mels + 1))
 
-    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def frames(self, spectrum: Spectrum) -> Matrix:
         """Power of every frame, [shape=(n_frames, n_mels)]."""
         return spectrum.mel_power(self.n_mels)
 

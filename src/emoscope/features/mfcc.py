@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-from numpy.typing import NDArray
-
 from . import filters
 from .base import FrameMean
-from .spectrum import Spectrum, decibels
+from .spectrum import Matrix, Spectrum, decibels
 
 N_MELS = 128
 
@@ -32,7 +29,7 @@ class Mfcc(FrameMean):
         """``mfcc_01`` … ``mfcc_40``."""
         return tuple(f"mfcc_{k:02d}" for k in range(1, self.n_mfcc + 1))
 
-    def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def frames(self, spectrum: Spectrum) -> Matrix:
         """Coefficients of every frame; the first is the overall level."""
         return decibels(spectrum.mel_power(N_MELS)) @ filters.dct_filters(N_MELS, self.n_mfcc)
 

@@ -1,8 +1,8 @@
 """openSMILE's eGeMAPS and ComParE 2016 sets, computed by the package ``opensmile`` where installed.
 
 ``egemaps``: 88 functionals of eGeMAPSv02 (Eyben et al., IEEE Trans. Affective Computing 7(2),
-2016); ``compare2016``: 6373 functionals (Schuller et al., Interspeech 2016). Both see the clip at
-its native rate, as the package's own users give it.
+2016); ``compare2016``: 6373 functionals (Schuller et al., Interspeech 2016); both at the clip's
+native rate.
 
 Licence: openSMILE is free for private, research and educational use only; **commercial use needs
 audEERING's permission**. emoscope does not contain it and does not install it unless asked to
@@ -15,11 +15,10 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import FeatureError, MissingExtraError
 from .base import Feature, Spec
-from .spectrum import Spectrum
+from .spectrum import Matrix, Spectrum
 
 
 @functools.lru_cache(maxsize=2)
@@ -47,7 +46,7 @@ class Egemaps(Feature):
         names = _smile(self.name, self.feature_set).feature_names
         return tuple(f"{self.name}_{name}" for name in names)
 
-    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
+    def extract(self, spectrum: Spectrum) -> Matrix:
         """Functionals of one clip; a FeatureError when it is too short for one of them."""
         signal, smile = spectrum.signal, _smile(self.name, self.feature_set)
         values = smile.process_signal(signal.samples, signal.rate).to_numpy(np.float32)[0]

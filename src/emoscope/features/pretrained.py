@@ -1,15 +1,13 @@
 """Loads pretrained speech encoders and runs them block by block, at a recording's own length.
 
 Families: the encoders of Whisper, and everything that takes a waveform and is built like wav2vec
-2.0 (wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech …). Weights come from the Hugging Face hub
-or from a local folder made by ``save_pretrained``.
+2.0 (wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech …), from the Hugging Face hub or from a
+local folder made by ``save_pretrained``.
 
 Conventions: 16 kHz mono float32 in; the hidden states of block ``k`` (counted from 1) are what
 block ``k`` hands to block ``k + 1``, of shape ``(n_frames, width)``, before any closing
 normalisation; ``k = 0`` is what enters the first block. A recording longer than 30 s is run in
 pieces of at most 30 s whose frames are joined, so memory stays bounded.
-
-torch and transformers are imported by :func:`load` alone.
 """
 
 from __future__ import annotations
@@ -52,10 +50,7 @@ def _transformers() -> Any:
 
 @functools.lru_cache(maxsize=32)
 def configuration(model: str, *, local: bool = False) -> Config:
-    """The ``config.json`` of an encoder: of a local folder, or of a model of the hub.
-
-    With `local`, a hub name is looked for in the hub's local cache alone; no connection is opened.
-    """
+    """The ``config.json`` of a local folder or hub model; with `local`, no connection is opened."""
     if local and model.startswith(("//", "\\\\")):  # to Windows the name of another machine
         raise FeatureError(f"encoder '{printable(model)}' is not a folder of this machine")
     file = Path(model) / "config.json"
@@ -115,11 +110,7 @@ def is_whisper(model: str, *, local: bool = False) -> bool:
 
 @functools.lru_cache(maxsize=32)
 def fingerprint(model: str, *, local: bool = False) -> str:
-    """What identifies the weights of an encoder, wherever they lie.
-
-    For a folder the first 16 hexadecimal digits of SHA-256 over its weight files, for a model of
-    the hub its commit.
-    """
+    """What identifies an encoder's weights: a SHA-256 of a folder's, the commit of a hub's model."""
     commit = configuration(model, local=local).get("_commit_hash")
     files = sorted(f for f in Path(model).glob("*") if f.suffix in (".safetensors", ".bin"))
     if not files:
@@ -252,16 +243,13 @@ def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder
 
 def _load_whisper(model: str, n_blocks: int, config: Config, options: Mapping[str, bool]) -> Any:
     whisper = importlib.import_module("transformers.models.whisper.modeling_whisper")
-    options = {**options, "output_loading_info": True}
-    if "WhisperEncoder" in (config.get("architectures") or []):
-        module, info = whisper.WhisperEncoder.from_pretrained(model, **options)
-        # The closing normalisation is never reached here.
-        _check_loaded(model, info, n_blocks, ("conv", "embed_positions", "layers"))
-        return module
-    whole, info = whisper.WhisperModel.from_pretrained(model, **options)
-    prefixes = ("encoder.conv", "encoder.embed_positions", "encoder.layers")
-    _check_loaded(model, info, n_blocks, prefixes)
-    return whole.encoder
+    is_encoder = "WhisperEncoder" in (config.get("architectures") or [])
+    kind = whisper.WhisperEncoder if is_encoder else whisper.WhisperModel
+    module, info = kind.from_pretrained(model, output_loading_info=True, **options)
+    # The closing normalisation is never reached here.
+    parts, prefix = ("conv", "embed_positions", "layers"), "" if is_encoder else "encoder."
+    _check_loaded(model, info, n_blocks, tuple(f"{prefix}{part}" for part in parts))
+    return module if is_encoder else module.encoder
 
 
 def _load_waveform_encoder(

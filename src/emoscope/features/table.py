@@ -1,8 +1,7 @@
 """Features of many clips: what models read.
 
 Rows are aligned with a corpus's clips. Vector features stand side by side in one matrix; a feature
-that gives frames is a list of matrices whose lengths differ. The specifications that made the
-values travel with them.
+that gives frames is a list of matrices whose lengths differ.
 """
 
 from __future__ import annotations
@@ -92,9 +91,7 @@ class Features:
     @property
     def values(self) -> Matrix | list[Matrix]:
         """``X``, or ``frames``: what an estimator is given."""
-        if self.X is not None:
-            return self.X
-        return self.frames if self.frames is not None else []
+        return self.X if self.X is not None else self.frames or []
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -102,7 +99,7 @@ class Features:
     def fingerprint(self) -> str:
         """Hexadecimal digest of clips, specifications and every value."""
         digest = hashlib.blake2b(json.dumps([self.clips, self.specs]).encode(), digest_size=16)
-        for part in (self.frames or []) if self.X is None else [self.X]:
+        for part in self.values if self.X is None else [self.X]:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
@@ -116,20 +113,13 @@ class Features:
         return pd.DataFrame(self.X, columns=list(self.columns), index=index)
 
     def select(self, names: Sequence[str]) -> Features:
-        """Some of the features, by name, in the order asked for.
-
-        Raises
-        ------
-        FeatureError
-            When one is not here, or several have its name.
-        """
-        unclear = [name for name in names if self.names.count(name) > 1]
-        if unclear:
-            count = self.names.count(unclear[0])
-            raise FeatureError(f"{count} features here are called {unclear[0]}")
+        """Some of the features, by name, in the order asked for; each name must be here once."""
         absent = [name for name in names if name not in self.names]
         if absent:
             raise FeatureError(f"no {', '.join(absent)} here; there are {', '.join(self.names)}")
+        for name in names:
+            if (count := self.names.count(name)) > 1:
+                raise FeatureError(f"{count} features here are called {name}")
         if self.X is None:
             return self
         chosen = [self.names.index(name) for name in names]

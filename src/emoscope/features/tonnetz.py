@@ -10,9 +10,7 @@ bandwidth. The filters of one octave serve all of them, because the signal is re
 rate from octave to octave: C. Schoerkhuber and A. Klapuri, "Constant-Q transform toolbox for music
 processing", Sound and Music Computing Conference, 2010. They are Hann-windowed complex tones,
 applied as the few bins of their spectra that hold 99 % of their magnitude.
-
-Memory for a long recording: its harmonic component and what that is resampled to, together two and
-a half times the memory of its samples.
+A long recording takes two and a half times the memory of its samples beside them.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import filters
+from .filters import Matrix
 
 RATE = 16_000
 N_FFT = 400
@@ -25,7 +25,7 @@ MIN_SAMPLES = N_FFT // 2 + 1  # a shorter recording cannot be reflected at its e
 
 
 @functools.lru_cache(maxsize=4)
-def mel_filters(n_mels: int = 80) -> NDArray[np.float32]:
+def mel_filters(n_mels: int = 80) -> Matrix:
     """Triangular filters of unit area per Hz, [shape=(n_mels, 201)], read-only.
 
     80 mel bands for most Whisper models, 128 for large-v3.
@@ -36,12 +36,12 @@ def mel_filters(n_mels: int = 80) -> NDArray[np.float32]:
     return weights
 
 
-def hann_window() -> NDArray[np.float32]:
+def hann_window() -> Matrix:
     """The periodic Hann window, shape (400,)."""
     return filters.hann(N_FFT).astype(np.float32)
 
 
-def log_mel(samples: NDArray[np.float32], *, n_mels: int = 80) -> NDArray[np.float32]:
+def log_mel(samples: Matrix, *, n_mels: int = 80) -> Matrix:
     """Log-mel spectrogram of at least 201 samples at 16 kHz, [shape=(n_mels, n_samples // 160)]."""
     if len(samples) < MIN_SAMPLES:
         raise ValueError(
