@@ -99,6 +99,19 @@ def test_it_is_recognised_and_its_strangers_are_named(name, tmp_path):
     assert info.example in loaded.rejected[0].reason
 
 
+def test_each_name_is_parsed_once_by_each_corpus(tmp_path, monkeypatch):
+    names = [f"03-01-0{emotion}-01-01-01-01.wav" for emotion in range(1, 9)]
+    calls = []
+    row = base.CorpusInfo.row
+    monkeypatch.setattr(
+        base.CorpusInfo,
+        "row",
+        lambda info, path: calls.append((info.name, path)) or row(info, path),
+    )
+    assert len(corpus.load(tree(tmp_path, [*names, "stranger.wav"]))) == 8
+    assert len(calls) == len(set(calls)) == 9 * len(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_copy_is_used_once_and_named(name, tmp_path):
     example = corpora.get(name).example

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import corpus, labels
-from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat
+from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat, rows
 from emoscope.corpus import tables as manifest_files
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
 
@@ -257,6 +257,21 @@ def test_all_three_formats_agree(tmp_path):
         "/abs/b.wav",
         "s3://bucket/c.wav",
     ]
+
+
+def test_every_source_of_rows_has_the_same_columns(tmp_path):
+    touch(tmp_path, "sub/a.wav")
+    (tmp_path / "lists").mkdir()
+    one = csv(tmp_path / "lists", "WAV;Emo;spk;Room\nsub/a.wav;joy;3;big\n")
+    line = '{"file_name": "sub/a.wav", "label": "joy", "actor": 3.0, "room": "big"}'
+    two = csv(tmp_path, line, "clips.jsonl")
+    path = str(tmp_path / "sub" / "a.wav")
+    expected = {"file": "sub/a.wav", "label": "joy", "speaker": "3", "room": "big", "path": path}
+    assert rows.read([one]).rows == rows.read([two]).rows == [expected]
+    listed = csv(tmp_path, "# remark\n\nsub/a.wav\n", "list.txt")
+    assert rows.read([listed], labelled=False).rows == [{"file": "sub/a.wav", "path": path}]
+    with pytest.raises(CorpusError, match="no column of emotions.*Found: file"):
+        rows.read([listed])
 
 
 def test_audio_inside_a_table_is_refused(tmp_path):

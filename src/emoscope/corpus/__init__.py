@@ -302,7 +302,7 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     info = known.get(name)
     licence = listing.licence or (info.licence if info else "")
     citation = info.citation if info else ""
-    return Corpus(name, table, licence, citation, [*listing.doubts, *rejected])
+    return Corpus(name, table, licence, citation, [*listing.contradictions, *rejected])
 
 
 def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:

@@ -33,13 +33,13 @@ class Database:
 
     A row has the columns of all tables of whole files, what is known of the speaker, and ``split``
     where tables have one. A file that one table lists twice, or that is in two splits, has a row for
-    each. ``doubts`` are tables that contradict the tables before them, which are believed.
+    each. ``contradictions`` are tables that contradict the tables before them, which are believed.
     """
 
     name: str
     licence: str
     rows: list[RawRow]
-    doubts: list[AudioError]
+    contradictions: list[AudioError]
 
 
 def read(folder: Path) -> Database:
@@ -48,7 +48,7 @@ def read(folder: Path) -> Database:
     descriptions = _mapping(header, "tables")
     files: dict[str, RawRow] = {}
     repeated: list[RawRow] = []
-    doubts: list[AudioError] = []
+    contradictions: list[AudioError] = []
     labelled = False
     for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
         about = _mapping(descriptions, name)
@@ -59,7 +59,7 @@ def read(folder: Path) -> Database:
         labelled = labelled or "emotion" in columns.values()
         split = _split(header, about)
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
-        doubts += _merge(rows, split, files, repeated, f"table '{name}'")
+        contradictions += _merge(rows, split, files, repeated, f"table '{name}'")
     if not labelled:
         raise CorpusError(
             f"{folder / HEADER}: no table of whole files has a column 'emotion'; "
@@ -71,7 +71,7 @@ def read(folder: Path) -> Database:
         {**speakers.get(str(row.get("speaker")), {}), **row} for row in merged if "emotion" in row
     ]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
-    return Database(name, licence, complete, doubts)
+    return Database(name, licence, complete, contradictions)
 
 
 def _merge(
@@ -79,7 +79,7 @@ def _merge(
 ) -> list[AudioError]:
     """Add what a table says of each file to `files`, and what is a row of its own to `repeated`."""
     seen: set[str] = set()
-    contradictions: dict[str, list[str]] = {}
+    by_column: dict[str, list[str]] = {}
     for row in rows:
         file, own = str(row["file"]), {**row, "split": split} if split else row
         before = files.setdefault(file, {})
@@ -91,15 +91,15 @@ def _merge(
         for column in ("emotion", "speaker"):
             now, earlier = own.get(column), before.get(column)
             if now and earlier and str(now) != str(earlier):
-                contradictions.setdefault(column, []).append(
+                by_column.setdefault(column, []).append(
                     f"says {column} '{now}' of {file}, where an earlier table says '{earlier}', "
                     "which is used"
                 )
         for column, value in own.items():
             before.setdefault(column, value)
     return [
-        AudioError(name, f"{printable(found[0])}; rows that contradict: {len(found)}")
-        for found in contradictions.values()
+        AudioError(name, f"{printable(texts[0])}; rows that contradict: {len(texts)}")
+        for texts in by_column.values()
     ]
 
 

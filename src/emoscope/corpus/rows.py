@@ -60,13 +60,13 @@ _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", r
 class Listing:
     """What a source says: its name, its licence as far as it states it, and its rows.
 
-    ``doubts`` are tables of a database that contradict each other.
+    ``contradictions`` are tables of a database that contradict each other.
     """
 
     name: str
     rows: list[Row]
     licence: str = ""
-    doubts: Sequence[AudioError] = ()
+    contradictions: Sequence[AudioError] = ()
 
 
 def find(source: str | os.PathLike[str]) -> list[Path] | None:
@@ -93,10 +93,10 @@ def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
     a file cannot be read, or has no column of files or, if rows are to be `labelled`, of emotions.
     """
     first, several = files[0], len(files) > 1
-    licence, doubts = "", []
+    licence, contradictions = "", []
     if first.name == audformat.HEADER:
         database = audformat.read(first.parent)
-        name, licence, doubts = database.name, database.licence, database.doubts
+        name, licence, contradictions = database.name, database.licence, database.contradictions
         parts = [(first, database.rows)]
     else:
         folder = os.path.commonpath([path.resolve().parent for path in files])
@@ -113,7 +113,7 @@ def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
             file = row["file"]
             row["path"] = file if URL.match(file) else os.path.join(base, file)
         rows += part
-    return Listing(printable(name), rows, licence, doubts)
+    return Listing(printable(name), rows, licence, contradictions)
 
 
 def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Row:
