@@ -740,13 +740,14 @@ def heavy(n_products: int) -> bytes:
 
 
 def test_loading_and_running_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "MAX_SECONDS", 2.0)
+    content = packed(model=heavy(4000))
+    loaded = modelfile.unpack(content, "heavy.emoscope", optimise=False)
+    monkeypatch.setattr(sandbox, "MAX_SECONDS", 1.0)
     started = time.monotonic()
-    for optimise, place in ((True, "not a usable model file"), (False, "the graph failed")):
-        with pytest.raises(ModelError, match=f"{place}: it was not done after 2 s"):
-            content = packed(model=heavy(4000))
-            loaded = modelfile.unpack(content, "heavy.emoscope", optimise=optimise)
-            loaded.run(np.ones((1, WIDTH), np.float32))
+    with pytest.raises(ModelError, match="the graph failed: it was not done after 1 s"):
+        loaded.run(np.ones((1, WIDTH), np.float32))
+    with pytest.raises(ModelError, match="not a usable model file: it was not done after 1 s"):
+        modelfile.unpack(content, "heavy.emoscope")
     assert time.monotonic() - started < 15
 
 

@@ -33,7 +33,7 @@ from ..audio import Signal, resample
 from ..errors import ModelError
 from ..files import DATA, printable, write_atomically
 from .card import Card
-from .sandbox import Graph, LocalGraph, Promise, SandboxedGraph, first_line
+from .sandbox import LocalGraph, Promise, SandboxedGraph, first_line
 
 Array = NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class ModelFile:
     path : str
         Where it was loaded from.
     card : Card
-    graph : Graph
+    graph : LocalGraph or SandboxedGraph
         May be run from several threads at once.
     checksum : str
         Of the members' content, in hexadecimal.
@@ -63,7 +63,7 @@ class ModelFile:
 
     path: str
     card: Card
-    graph: Graph
+    graph: LocalGraph | SandboxedGraph
     checksum: str
 
     @property
@@ -223,8 +223,8 @@ def _opened(content: bytes, name: str, trusted: bool, threads: int, optimise: bo
         card = Card.from_json(members[CARD].decode("utf-8"))
         given, n_emotions = card.input, len(card.emotions)
         promise = Promise(given.kind, given.width, n_emotions, card.embedding_width)
-        kind = LocalGraph if trusted else SandboxedGraph
-        graph: Graph = kind(members[GRAPH], promise, threads=threads, optimise=optimise)
+        runner = LocalGraph if trusted else SandboxedGraph
+        graph = runner(members[GRAPH], promise, threads=threads, optimise=optimise)
     except UnicodeDecodeError as error:
         raise ModelError(f"{name}: the card is not UTF-8 text") from error
     except ModelError as error:
@@ -251,8 +251,6 @@ def _members(content: bytes) -> tuple[dict[str, bytes], str]:
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     limit = MAX_BYTES[info.filename]
-    if info.flag_bits & 1:
-        raise ModelError(f"{info.filename} is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelError(f"{info.filename} is packed with method {info.compress_type}")
     if info.file_size > limit or info.file_size > MAX_RATIO * max(1, info.compress_size):

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,13 +64,6 @@ class Promise:
     embedding_width: int
 
 
-class Graph(Protocol):
-    """A graph that can be run from several threads."""
-
-    def run(self, array: Array) -> tuple[Array, Array]:
-        """Logits and embedding; a ModelError says why there are none."""
-
-
 class LocalGraph:
     """A graph in this process.
 
@@ -98,7 +91,7 @@ class LocalGraph:
         _check_signature(self._session, promise)
 
     def run(self, array: Array) -> tuple[Array, Array]:
-        """Logits and embedding of the graph's only input."""
+        """Logits and embedding; a ModelError says why there are none."""
         try:
             logits, embedding = self._session.run(OUTPUTS, {self._input: array})
         except Exception as error:
