@@ -38,6 +38,7 @@ GOOD = bad_audio.encoded()
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     model = Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
     with serving(model, seconds=60.0) as running:
+        running.upload("/api/predict", ("good.wav", GOOD))  # loads what is loaded once
         yield running
         answer = running.upload("/api/predict", ("good.wav", GOOD))
         assert answer.status == 200  # whatever was done to it
