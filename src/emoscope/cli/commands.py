@@ -221,10 +221,10 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
     letters = "".join(word[1:] for word in switches if word[1] != "-")
     long = [word[2:] for word in switches if word[1] == "-"]
     try:
-        found, options[arguments] = getopt.gnu_getopt(
+        pairs, options[arguments] = getopt.gnu_getopt(
             list(words), letters, [*long, *(f"{word[2:]}=" for word in valued)]
         )
-        for word, text in found:
+        for word, text in pairs:
             if word in switches:
                 key, options[key] = switches[word]
                 continue

@@ -180,14 +180,14 @@ def reproduce(
 
     commands.lock(out)
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
-        made = reproduction.reproduce(
+        outcome = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
             progress=tick,
         )  # fmt: skip
-    made.save(out, commands.options_of(out / "reproduction.toml"))
-    terminal.say_reproduction(made)
+    outcome.save(out, commands.options_of(out / "reproduction.toml"))
+    terminal.say_reproduction(outcome)
     terminal.say(f"report: {out / 'reproduction.html'}")
-    commands.end(made.rejected)
+    commands.end(outcome.rejected)
 
 
 @command(
@@ -222,15 +222,15 @@ def audit(
     if out is not None:
         refuse_overwrite(out, source, test)
     with terminal.progress("comparing recordings") as tick:
-        found = audits.audit(
+        result = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
             progress=tick,
         )  # fmt: skip
-    terminal.say_findings(found.verdict, found.findings)
+    terminal.say_findings(result.verdict, result.findings)
     if out is not None:
-        found.save(out)
-    terminal.say_rejected(found.rejected)
-    if found.leaks or found.rejected:
+        result.save(out)
+    terminal.say_rejected(result.rejected)
+    if result.leaks or result.rejected:
         sys.exit(1)
 
 
@@ -310,7 +310,7 @@ def evaluate(
 
     corpus = source.corpus()
     commands.lock(out)
-    with terminal.step("judging recordings"):
+    with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
             modelfile.load(model), corpus, adapt=adapt, jobs=jobs, command=commands.command_line()
         )

@@ -62,7 +62,7 @@ def predict(
     adapt: Annotated[
         bool | None,
         Option(
-            "Judge the recordings relative to each other; by itself where it was measured to help."
+            "Classify the recordings relative to each other; by itself where it was measured to help."
         ),
     ] = None,
     jobs: Annotated[
@@ -81,7 +81,7 @@ def predict(
     )
     timeline = timeline or writer.format in TIMELINES or bool(picture)
     if adapt and timeline:
-        raise EmoscopeError("--adapt judges whole recordings; it does not go with a timeline")
+        raise EmoscopeError("--adapt classifies whole recordings; it does not go with a timeline")
     adapt = False if timeline else adapt
     outcomes = predict_files(
         predictor, paths, timeline=timeline, adapt=adapt, jobs=jobs, output=writer.output
@@ -89,7 +89,7 @@ def predict(
     if picture and printable(paths[0]) in writer.done:
         # The file goes on without it; the picture has to be drawn all the same.
         outcomes = predictor.predict_many(paths, timeline=True, jobs=jobs)
-    errors += _write(outcomes, writer, paths, picture, said=adapt is None)
+    errors += _write(outcomes, writer, paths, picture, unasked=adapt is None)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
     if errors:
@@ -119,9 +119,9 @@ def _write(
     paths: Sequence[str],
     picture: str | None,
     *,
-    said: bool,
+    unasked: bool,
 ) -> list[EmoscopeError]:
-    """Write predictions as they come; gives the errors. Adaptation that nobody asked for is `said`."""
+    """Write predictions as they come; gives the errors. `unasked` adaptation is noted."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
     n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
@@ -137,14 +137,14 @@ def _write(
             writer.show(outcome)
             if picture:
                 _draw(outcome, picture)
-    if n_adapted and said:
+    if n_adapted and unasked:
         _note(
             f"adapted: {n_adapted} recordings were judged relative to each other, which was "
             "measured to help with so many where they hold all emotions; --no-adapt judges each "
             "alone"
         )
     if commands.running.verbose:
-        _note(f"judging recordings: {time.perf_counter() - begun:.1f} s")
+        _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
     return errors
 
 
@@ -162,7 +162,7 @@ def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
         return
     from . import terminal
 
-    with terminal.progress("judging recordings") as bar:
+    with terminal.progress("classifying recordings") as bar:
 
         def tick() -> None:
             nonlocal done

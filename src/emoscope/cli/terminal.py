@@ -269,8 +269,10 @@ class Leaderboard:
         from ..protocols import shares_speakers
 
         leaks = shares_speakers(self.protocol)
-        heard = "Random folds, the same voices in training and test" if leaks else "Unseen speakers"
-        title = f"{heard}, protocol {self.protocol}"
+        tested = (
+            "Random folds, the same voices in training and test" if leaks else "Unseen speakers"
+        )
+        title = f"{tested}, protocol {self.protocol}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("model", no_wrap=True)
         columns = [name for name in COLUMNS if self.leak_protocol or not name.startswith("leak")]
