@@ -44,7 +44,7 @@ found = {}
 for name, words in json.load(sys.stdin).items():
     del events[:]
     sys.argv = ["emoscope", *words]
-    out, said = io.StringIO(), io.StringIO()
+    out, said, status = io.StringIO(), io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(said):
         try:
             main()
