@@ -69,7 +69,7 @@ def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
     ----------
     folder : str
         The encoder: a local folder, or a name on the Hugging Face hub.
-    scheme : {"float16", "int8", "mixed", "int8-dynamic"} or None
+    scheme : {"float16", "int8", "mixed"} or None
         How weights are stored; see :mod:`emoscope.training.compression`. None: single precision.
     """
     from emoscope.training.compression import compress

@@ -225,7 +225,6 @@ def test_the_graph_computes_the_network_and_the_head(
         ("float16", 0.62, 1e-3),
         ("mixed", 0.55, 0.03),
         ("int8", 0.45, 0.03),
-        ("int8-dynamic", 0.45, 0.1),
     ],
 )
 def test_compression(

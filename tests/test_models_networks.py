@@ -183,9 +183,8 @@ RULES = {
 @pytest.mark.parametrize("size", [1e-7, 0.3])
 def test_optimisers_follow_the_published_rules(name, size):
     """Three steps by hand, with gradients small enough to show where epsilon goes."""
-    kind, settings = OPTIMISERS[name]
     weight = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
-    optimiser = kind([weight], lr=0.01, **settings)
+    optimiser = OPTIMISERS[name]([weight], lr=0.01)
     expected, state = 1.0, None
     for gradient in (size, -2 * size, 0.5 * size):
         weight.grad = torch.tensor([gradient], dtype=torch.float64)

@@ -90,20 +90,11 @@ HELD_OUT_FRACTION = 0.2
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch at which the held-out speakers were recognised best.
+    """The epoch, from 1, at which the held-out speakers were recognised best by ``valid_uar``.
 
-    The held-out *loss* is no guide here: on unseen voices it turns upwards, as the network grows
-    too sure, long before the recognition does.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        One per epoch, with ``valid_uar``.
-
-    Returns
-    -------
-    int
-        From 1: the end of the :data:`SMOOTHED_EPOCHS` epochs whose mean UAR is highest.
+    It is the end of the :data:`SMOOTHED_EPOCHS` epochs whose mean UAR is highest. The held-out
+    *loss* is no guide: on unseen voices it turns upwards, as the network grows too sure, long before
+    the recognition does.
     """
     uar = np.array([row["valid_uar"] for row in history])
     width = min(SMOOTHED_EPOCHS, len(uar))
@@ -118,23 +109,14 @@ def held_out(
     seed: int,
     fraction: float = HELD_OUT_FRACTION,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Set part of the training clips aside, whole speakers where speakers are known.
+    """Set part of the training clips aside, whole speakers where `groups` names several.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_clips,)
-        Emotion of each clip; the held-out part has each in about the same proportion.
-    groups : array-like of shape (n_clips,), or None
-        Speaker of each clip. With None, or with one speaker, clips are drawn regardless of speaker.
-    seed : int
-        Draws the speakers, or the clips.
-    fraction : float
-        Part to hold out, in (0, 0.5].
+    Each emotion is set aside in about the same proportion; `fraction` lies in (0, 0.5].
 
     Returns
     -------
     learn, validate : ndarray of int
-        Sorted positions; together all clips, and no speaker in both when ``groups`` names several.
+        Sorted positions; together all clips.
 
     Raises
     ------
@@ -167,16 +149,11 @@ SMALLEST_FLOOR = 1e-12
 
 
 def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:
-    """What to add to a column before its logarithm is taken.
+    """What to add to a column before its logarithm is taken, shape (columns,).
 
-    The energies of mel bands differ from voice to voice by factors, not by sums, and a model that
-    is given them as they are sees the loudest clips only.
-
-    Returns
-    -------
-    ndarray of float32, shape (columns,)
-        The hundredth part of the values lies below it; NaN for a column that is sometimes negative,
-        of which no logarithm is taken.
+    The hundredth part of the values lies below it; NaN for a column that is sometimes negative, of
+    which no logarithm is taken. The energies of mel bands differ from voice to voice by factors, not
+    by sums, and a model that is given them as they are sees the loudest clips only.
     """
     values = grids.reshape(-1, grids.shape[-1])
     quiet = np.maximum(np.quantile(values, 0.01, axis=0), SMALLEST_FLOOR)

@@ -45,18 +45,9 @@ SMALLEST_VARIANCE = 1e-9
 class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Linear discriminant analysis in which every emotion is as likely as any other beforehand.
 
-    Parameters
-    ----------
-    shrinkage : float
-        In (0, 1]: the covariance is ``(1 - shrinkage) * S + shrinkage * trace(S) / n_columns * I``.
-
-    Attributes
-    ----------
-    classes_ : ndarray
-        Emotions, sorted.
-    coef_ : ndarray of float, shape (n_classes, n_columns)
-    intercept_ : ndarray of float, shape (n_classes,)
-        ``X @ coef_.T + intercept_`` are log-probabilities up to a constant per clip.
+    `shrinkage` lies in (0, 1]: the covariance is
+    ``(1 - shrinkage) * S + shrinkage * trace(S) / n_columns * I``. ``X @ coef_.T + intercept_`` are
+    log-probabilities up to a constant per clip.
     """
 
     def __init__(self, shrinkage: float = 0.7) -> None:
@@ -167,19 +158,15 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     blocks : sequence of int, optional
         Columns of each feature, in their order; by default all columns are one block.
     shrinkages : sequence of float
-        What is tried, in (0, 1]; see :class:`ShrinkageLDA`.
+        What is tried; see :class:`ShrinkageLDA`.
     n_inner : int
         Parts that the training speakers are divided into.
 
     Attributes
     ----------
-    classes_ : ndarray
-        Emotions, sorted.
-    shrinkages_ : list of float
-        Chosen for each block: the highest UAR on training speakers left out.
-    weights_ : ndarray of float, shape (n_blocks,)
-        What each block's log-probabilities are multiplied with: most likely on training speakers
-        left out.
+    shrinkages_, weights_
+        Of each block: the shrinkage with the highest UAR on training speakers left out, and what
+        its log-probabilities are multiplied with, most likely on training speakers left out.
     chosen_ : dict
         Both, for a result to record.
     """

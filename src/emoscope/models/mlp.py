@@ -19,15 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import onnx_graph
-from .base import (
-    Build,
-    ModelInfo,
-    best_epoch,
-    held_out,
-    learn_floor,
-    log_levels,
-    need_several,
-)
+from .base import Build, ModelInfo, best_epoch, held_out, learn_floor, log_levels, need_several
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -36,27 +28,9 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     scikit-learn's own early stopping holds out clips, whose speakers the network has seen. Here
     the network is trained a second time, with everybody, for the number of epochs found.
 
-    Parameters
-    ----------
-    hidden : tuple of int
-        Units of each hidden layer.
-    alpha : float
-        Weight of the squared weights in the loss.
-    learning_rate, batch_size
-        Of Adam.
-    epochs : int
-        Maximum number of epochs.
-    patience : int
-        Epochs without a higher held-out UAR before the search ends.
-    logarithmic : bool
-        Whether columns that are never negative are replaced by their logarithms before scaling.
-    seed : int
-        The same seed gives the same predictions.
-
-    Attributes
-    ----------
-    classes_, n_features_in_, history_, best_epoch_, floor_
-        As in the convolutional networks.
+    `hidden` are the units of each hidden layer; with `logarithmic`, columns that are never negative
+    are replaced by their logarithms before scaling; `patience` is the number of epochs without a
+    higher held-out UAR before the search ends. Attributes as in the convolutional networks.
     """
 
     def __init__(

@@ -65,10 +65,7 @@ class LinearForm:
 def linear_form(fitted: Any) -> LinearForm | None:
     """The arrays of a fitted classifier, or None when it is not linear.
 
-    Parameters
-    ----------
-    fitted : classifier or Pipeline
-        Logistic regression or linear discriminant analysis, alone or after a ``StandardScaler``.
+    Linear are logistic regression and discriminant analysis, alone or after a ``StandardScaler``.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
@@ -112,12 +109,7 @@ def need(package: str) -> Any:
 def to_onnx(fitted: Any) -> Any:
     """The graph of a fitted classifier, or of a step of a pipeline, as an ``onnx.ModelProto``.
 
-    Raises
-    ------
-    ModelError
-        When it has no ONNX form.
-    MissingExtraError
-        When a package that writes ONNX is not installed.
+    A ModelError is raised when it has no ONNX form.
     """
     from sklearn.pipeline import Pipeline
 
@@ -213,13 +205,8 @@ def chain(first: Any, second: Any) -> Any:
 def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
     """A classifier or transformer of scikit-learn, converted by skl2onnx.
 
-    Parameters
-    ----------
-    fitted : estimator
-    known_as : type, optional
-        The class whose converter serves; `fitted` is of a subclass.
-    scores : bool
-        Whether the converter gives values for a softmax, as of ``SVC``, instead of probabilities.
+    `known_as` is the class whose converter serves where `fitted` is of a subclass. With `scores` the
+    converter gives values for a softmax, as of ``SVC``, instead of probabilities.
     """
     onnx, skl2onnx = need("onnx"), need("skl2onnx")
     plain = fitted
@@ -278,19 +265,10 @@ def _drop_unused(graph: Any) -> None:
 def from_torch(
     module: Any, example: Any, name: str, dynamic: dict[int, Any], *, output: str = "logits"
 ) -> Any:
-    """A ``torch.nn.Module`` of one input and one output.
+    """A ``torch.nn.Module`` of one input, of that name, and one output.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    example : Tensor
-        An input.
-    name : str
-        What the input is called.
-    dynamic : dict of int to torch.export.Dim
-        Axes of the input that may have other lengths.
-    output : str
-        What the output is called.
+    `dynamic` holds, by axis of the input, a ``torch.export.Dim`` where it may have other lengths
+    than in `example`.
     """
     torch, onnx = need("torch"), need("onnx")
     need("onnxscript")

@@ -64,10 +64,8 @@ class UnseenPredictions:
 def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) -> list[Fold]:
     """Speaker-disjoint folds of training clips, balanced over emotions.
 
-    Raises
-    ------
-    CorpusError
-        When there are fewer than two speakers, or some are not known, or every emotion has one clip.
+    A CorpusError is raised when there are fewer than two speakers, or some are not known, or every
+    emotion has one clip.
     """
     known = np.unique(speakers)
     if len(known) < 2 or any(str(name).rpartition("/")[2] == "" for name in known):
@@ -88,13 +86,7 @@ def cross_val_predict(
 ) -> UnseenPredictions:
     """Predict every training clip by a copy of an estimator that has not seen its speaker.
 
-    Parameters
-    ----------
-    estimator : unfitted classifier
-    values : ndarray of shape (n_clips, n_columns), or list of frames
-    emotions, speakers : ndarray of str, shape (n_clips,)
-    seed : int
-        Decides the folds.
+    `values` are vectors (n_clips, n_columns) or a list of frames; `seed` decides the folds.
     """
     classes, labels = np.unique(emotions, return_inverse=True)
     folds = inner_folds(emotions, speakers, seed=seed)

@@ -7,8 +7,6 @@
                    have one scale per output and 32 inputs, convolutions one per output.
 ``mixed``          the first 40 % of the weights as ``float16``, the others as ``int8``: an error
                    in the first layers passes through all others.
-``int8-dynamic``   as ``int8``, and matrix products computed in 8 bits too (their inputs are
-                   quantised as they come): the fastest, and the least exact.
 =================  ============================================================================
 
 Stored weights are given back by ordinary operators (``Cast``, ``Mul``, ``Reshape``), which onnxruntime folds
@@ -17,17 +15,15 @@ when it loads a graph. Needs the extra ``deep``.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.onnx_graph import need, quiet, serialised
+from ..models.onnx_graph import need
 
 Array = NDArray[np.float32]
-Scheme = Literal["float16", "int8", "mixed", "int8-dynamic"]
+Scheme = Literal["float16", "int8", "mixed"]
 
 SMALLEST = 4096
 """Values; smaller tensors stay as they are, and all of one axis: biases, what standardises."""
@@ -35,27 +31,12 @@ GROUP = 32
 """Inputs that share a scale; its 16 bits then add half a bit to every weight."""
 MIXED_SHARE = 0.4
 EXACT = ("log_mel.kernels", "log_mel.filters")
-"""Tensors whose rounding would be heard: a spectrum spans ten orders of magnitude."""
+"""Tensors whose rounding would tell: a spectrum spans ten orders of magnitude."""
 
 
 def compress(content: bytes, scheme: Scheme) -> bytes:
-    """Make the weights of a graph smaller.
-
-    Parameters
-    ----------
-    content : bytes
-        Serialised ONNX with float32 weights.
-    scheme : {"float16", "int8", "mixed", "int8-dynamic"}
-        See the module.
-
-    Returns
-    -------
-    bytes
-        A graph with the same inputs and outputs.
-    """
+    """Store the float32 weights of a serialised graph as a scheme says; see the module."""
     onnx = need("onnx")
-    if scheme == "int8-dynamic":
-        content = _quantised_products(content)
     model = onnx.load_from_string(content)
     graph = model.graph
     consumer = {name: node.op_type for node in graph.node for name in node.input}
@@ -70,7 +51,7 @@ def compress(content: bytes, scheme: Scheme) -> bytes:
         if values.size >= SMALLEST and values.ndim > 1
     }
     half = _in_half_precision(graph, weights, scheme)
-    kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    rest = [tensor for tensor in graph.initializer if tensor.name not in weights]
     decoders: list[Any] = []
     for name, values in weights.items():
         if name in half:
@@ -81,11 +62,11 @@ def compress(content: bytes, scheme: Scheme) -> bytes:
             # Rows of a matrix product's weights are inputs, of every other operator's outputs.
             channel = values.ndim - 1 if consumer.get(name) == "MatMul" else 0
             tensors, nodes = _eight_bits(name, values, channel)
-        kept += tensors
+        rest += tensors
         decoders += nodes
     nodes_before = list(graph.node)
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(rest)
     graph.node.extend([*decoders, *nodes_before])
     return bytes(model.SerializeToString())
 
@@ -150,22 +131,3 @@ def _scaled_integers(
         make("Mul", [f"{name}.whole", f"{name}.scale"], [result]),
     ]
     return tensors, nodes
-
-
-def _quantised_products(content: bytes) -> bytes:
-    """Matrix products with constant weights computed in 8 bits, by onnxruntime's own tool."""
-    onnx = need("onnx")
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        source, target = Path(folder) / "in.onnx", Path(folder) / "out.onnx"
-        source.write_bytes(content)
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return serialised(onnx.load(target))

@@ -14,7 +14,6 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -42,15 +41,8 @@ INPUTS = {
 def metadata(card: Card) -> dict[str, str]:
     """What the ONNX file says of itself, by key.
 
-    Parameters
-    ----------
-    card : Card
-
-    Returns
-    -------
-    dict of str to str
-        ``emoscope`` (version), ``name``, ``signature`` (what goes in and what comes out),
-        ``emotions``, ``input`` and ``training`` (JSON), ``temperature``, ``licence``, ``notices``.
+    ``emoscope`` (version), ``name``, ``signature`` (what goes in and what comes out), ``emotions``,
+    ``input`` and ``training`` (JSON), ``temperature``, ``licence``, ``notices``.
     """
     values = json.loads(card.to_json())
     corpora = [
@@ -71,15 +63,7 @@ def metadata(card: Card) -> dict[str, str]:
 
 
 def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
-    """Write the graph of a model with its metadata.
-
-    Parameters
-    ----------
-    model : ModelFile
-        As :func:`emoscope.modelfile.load` gives it.
-    path : path-like
-        The ``.onnx`` file.
-    """
+    """Write the graph of a model with its metadata as an ``.onnx`` file."""
     import onnx
 
     from ..modelfile import safety
@@ -94,11 +78,7 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
 def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
     """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere.
 
-    Parameters
-    ----------
-    model : ModelFile
-    folder : path-like
-        Gets ``README.md``, ``config.json``, ``model.onnx`` and the ``.emoscope`` file.
+    `folder` gets ``README.md``, ``config.json``, ``model.onnx`` and the ``.emoscope`` file.
     """
     root = Path(folder)
     name = f"{model.card.name}{modelfile.SUFFIX}"
@@ -124,7 +104,7 @@ def model_card(card: Card, file_name: str) -> str:
             f"- {corpus.name}{count} of {len(corpus.speakers)} speakers. "
             f"Licence: {corpus.licence or 'not stated'}. {corpus.citation}".strip()
         )
-    lines += ["", "## Measured on speakers it had not heard", ""]
+    lines += ["", "## Measured on unseen speakers", ""]
     lines += _results(card) or ["Nothing was measured."]
     lines += [
         "",
@@ -163,9 +143,9 @@ def _results(card: Card) -> list[str]:
 def _limits(card: Card) -> str:
     return (
         "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
-        "will score lower. It judges how speech sounds, not what anybody feels, and is no ground for "
+        "will score lower. It classifies how speech sounds, not what anybody feels, and is no ground for "
         f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f} a label should "
-        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong on unheard speakers of the "
+        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong on unseen speakers of the "
         "training corpora."
     )
 
@@ -180,10 +160,10 @@ def _signature(card: Card) -> str:
     )
 
 
-def _front(card: Card) -> dict[str, Any]:
+def _front(card: Card) -> dict[str, object]:
     """The hub's metadata."""
     known = [name for words, name in LICENCES.items() if words in card.licence]
-    front: dict[str, Any] = {"license": known[0] if known else "other"}
+    front: dict[str, object] = {"license": known[0] if known else "other"}
     if not known:
         front["license_name"] = card.licence or "not stated"
     front |= {
@@ -209,7 +189,7 @@ def _front(card: Card) -> dict[str, Any]:
     return front
 
 
-def _config(card: Card) -> dict[str, Any]:
+def _config(card: Card) -> dict[str, object]:
     values = json.loads(card.to_json())
     return {
         "model_type": "emoscope",

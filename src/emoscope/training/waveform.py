@@ -125,16 +125,7 @@ def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
-    """One encoder of a trunk, its blocks and how their states are pooled.
-
-    Parameters
-    ----------
-    folder : str
-        A Whisper encoder, as for :mod:`emoscope.features.pretrained`.
-    blocks : tuple of int
-        From 1.
-    poolings : tuple of {"mean", "std", "change"}
-    """
+    """One Whisper encoder of a trunk, its blocks (from 1) and how their states are pooled."""
 
     folder: str
     blocks: tuple[int, ...]
@@ -142,13 +133,9 @@ class Branch:
 
 
 class WaveformTrunk(nn.Module):
-    """Samples to embedding.
+    """Samples to embedding: the branches' pooled states side by side.
 
-    Parameters
-    ----------
-    branches : sequence of Branch
-        Their pooled states, side by side in this order, are the embedding; within a branch block by
-        block, within a block pooling by pooling, as the ``encoder`` feature gives them.
+    Within a branch block by block, within a block pooling by pooling, as the ``encoder`` feature.
     """
 
     def __init__(self, branches: Sequence[Branch]) -> None:

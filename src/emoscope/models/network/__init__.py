@@ -80,13 +80,7 @@ def pooled(n: int, width: int, padding: str) -> int:
 
 
 def output_sizes(layers: tuple[Layer, ...], grid: Size) -> list[tuple[int, int, int]]:
-    """Rows, columns and channels after each layer; a dense layer counts as one cell.
-
-    Raises
-    ------
-    ModelError
-        When pooling leaves nothing of so small a grid.
-    """
+    """Rows, columns and channels after each layer; a dense layer counts as one cell."""
     rows, columns, channels = *grid, 1
     sizes = []
     for layer in layers:
@@ -133,32 +127,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         trained, as in the published code, and never predicted.
     optimiser : str
         Name in ``training.OPTIMISERS``.
-    learning_rate : float
-    batch_size : int
-        Clips per step.
-    epochs : int
-        Maximum number of epochs.
     patience : int or None
         Epochs without a higher UAR on the held-out speakers (see ``base.best_epoch``) before the
         search ends. None: nobody is held out and all epochs are trained.
-    seed : int
+    learning_rate, batch_size, epochs, seed
         The same seed gives the same network on the same machine.
 
     Attributes
     ----------
-    classes_ : ndarray
-        Emotions, sorted.
-    n_features_in_ : int
-        Columns of a vector, or bins of a frame.
-    history_ : list of dict
-        Per epoch: epoch, train_loss, train_accuracy, and, of the search, valid_loss and valid_uar.
-    best_epoch_ : int
-        Number of epochs the network was trained for.
+    classes_, n_features_in_
+        Emotions, sorted, and the number of columns of a vector or of bins of a frame.
+    history_, best_epoch_
+        Per epoch: epoch, train_loss, train_accuracy, and, of the search, valid_loss and valid_uar;
+        and the number of epochs the network was trained for.
     floor_, mean_, scale_ : ndarray of float32, shape (n_columns,) or ()
         The network sees ``(level - mean_) / scale_``, level being the value or, where ``floor_`` is
         not NaN, ``log(max(value, 0) + floor_)``.
     module_ : torch.nn.Module
-        The trained network.
     """
 
     initial_weights = "he"
@@ -210,18 +195,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         checkpoint: str | Path | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> NetworkClassifier:
-        """Train.
+        """Train; whole speakers, `groups`, are held out in the search.
 
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_columns), or sequence of arrays (n_frames, n_bins)
-        y, groups : array-like of shape (n_clips,)
-            Emotions and, where they are known, speakers: the search holds whole speakers out.
-        checkpoint : path, optional
-            File that keeps the state while training. If it exists, training continues from it and
-            ends with the network an undisturbed run would have given.
-        on_epoch : callable, optional
-            ``on_epoch(epoch, epochs, metrics)`` after each epoch.
+        `checkpoint` is a file that keeps the state while training. If it exists, training continues
+        from it and ends with the network an undisturbed run would have given.
+        ``on_epoch(epoch, epochs, metrics)`` is called after each epoch.
 
         Raises
         ------

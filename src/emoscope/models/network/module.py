@@ -30,18 +30,8 @@ def fast_precision() -> torch.dtype:
 class ConvNet(nn.Module):
     """The layers, then a dense layer with one output per emotion.
 
-    Parameters
-    ----------
-    layers : tuple of Layer
-    grid : tuple of int
-        Rows and columns of the input.
-    n_outputs : int
-        Number of emotions (logits).
-    scheme : {"glorot", "he", "tflearn"}
-        How the weights start; see :func:`initialise`.
-    precision : torch.dtype, optional
-        Of the arithmetic while training, weights being kept in float32; by default
-        :func:`fast_precision`. Prediction is always float32.
+    Weights start as `scheme` says (see :func:`initialise`) and are kept in float32; `precision` is
+    that of the arithmetic while training, by default :func:`fast_precision`.
     """
 
     def __init__(
@@ -90,14 +80,7 @@ class ConvNet(nn.Module):
 
 
 class ScaledNetwork(nn.Module):
-    """A trained network behind its scaling, for export.
-
-    Parameters
-    ----------
-    fitted : NetworkClassifier
-    grids : callable
-        Turns the input into the grids (n_clips, rows, columns) that are scaled.
-    """
+    """A trained network behind its scaling, for export; `grids` turns the input into grids."""
 
     def __init__(self, fitted: Any, grids: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,17 +57,14 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
                 weight.addcdiv_(weight.grad, root, value=-group["lr"])
 
 
-OPTIMISERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # Keras: running mean square from 0, epsilon 1e-7 outside the root
-    "keras-rmsprop": (torch.optim.RMSprop, {"alpha": 0.9, "eps": 1e-7}),
-    "tensorflow-rmsprop": (TensorFlowRMSprop, {}),
+    "keras-rmsprop": partial(torch.optim.RMSprop, alpha=0.9, eps=1e-7),
+    "tensorflow-rmsprop": TensorFlowRMSprop,
     # TensorFlow: sums of squares from 0.1, no epsilon
-    "tensorflow-adagrad": (
-        torch.optim.Adagrad,
-        {"initial_accumulator_value": 0.1, "eps": 0.0},
-    ),
-    "adam": (torch.optim.Adam, {"eps": 1e-8, "fused": True}),
-    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "tensorflow-adagrad": partial(torch.optim.Adagrad, initial_accumulator_value=0.1, eps=0.0),
+    "adam": partial(torch.optim.Adam, eps=1e-8, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
 }
 """The optimisers of the published code, which differ from PyTorch's in small print, and AdamW."""
 
@@ -80,20 +78,11 @@ def _stripes(n: int, length: int, widest: int) -> Tensor:
 
 
 def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
-    """Shift clips in time and blank a stripe of frames and one of bands of each.
+    """Shift clips in time, up to so many frames, and blank a stripe of frames and one of bands.
 
-    Parameters
-    ----------
-    X : Tensor, shape (n_clips, n_frames, n_bins)
-        Standardised, so that 0 is an ordinary value.
-    shift : int
-        Maximum number of frames a clip moves to either side; what leaves at one end enters at the
-        other, where clips are quiet.
-    frames, bins : int
-        Maximum widths of the stripes.
+    `X` (n_clips, n_frames, n_bins) is standardised, so that 0 is an ordinary value. What leaves at
+    one end enters at the other, where clips are quiet.
 
-    Notes
-    -----
     Stripes after Park et al., SpecAugment, Interspeech 2019, without the time warp.
     """
     n, n_frames, n_bins = X.shape
@@ -139,8 +128,7 @@ class _Trainer:
     def __init__(self, net: ConvNet, settings: Settings, class_weight: Tensor | None) -> None:
         self.net, self.settings = net, settings
         self.weights = list(net.parameters())
-        kind, options = OPTIMISERS[settings.optimiser]
-        self.optimiser = kind(self.weights, lr=settings.learning_rate, **options)  # type: ignore[call-arg]
+        self.optimiser = OPTIMISERS[settings.optimiser](self.weights, lr=settings.learning_rate)
         self.loss = nn.CrossEntropyLoss(weight=class_weight)
         self.average = [weight.detach().clone() for weight in self.weights]
         self.steps = 0
@@ -235,13 +223,7 @@ class _Trainer:
         os.replace(part, path)
 
     def restore(self, path: Path, fingerprint: str) -> None:
-        """Continue from a checkpoint.
-
-        Raises
-        ------
-        ModelError
-            When the file is no checkpoint, or one of another training.
-        """
+        """Continue from a checkpoint; a ModelError when it is none, or one of another training."""
         try:
             state = torch.load(path, weights_only=True)
             origin = state["fingerprint"]
@@ -271,7 +253,7 @@ def train(
     fingerprint: str = "",
     on_epoch: OnEpoch | None = None,
 ) -> tuple[ConvNet, list[dict[str, float]]]:
-    """Train a network.
+    """Train a network; gives it, ready to predict, and its history, a row per epoch.
 
     Parameters
     ----------
@@ -285,15 +267,6 @@ def train(
         Weight of each emotion in the loss.
     checkpoint, fingerprint : Path, str
         Where to save the state, and what identifies this training.
-    on_epoch : callable, optional
-        ``on_epoch(epoch, epochs, metrics)`` after each epoch.
-
-    Returns
-    -------
-    net : ConvNet
-        Ready to predict.
-    history : list of dict
-        Per epoch: epoch, train_loss, train_accuracy, and valid_loss and valid_uar if held out.
     """
     with isolated(settings.seed):
         weight = None if class_weight is None else torch.from_numpy(class_weight)
