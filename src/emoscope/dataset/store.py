@@ -10,7 +10,7 @@ nothing else. A store that cannot be read or written costs no result: the run wa
 from __future__ import annotations
 
 import contextlib
-import functools
+import hashlib
 import json
 import os
 import shutil
@@ -36,14 +36,11 @@ Values = NDArray[np.float32]
 FOLDER_VARIABLE = "EMOSCOPE_STORE"
 LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
 FILE = "features-2.sqlite"
-OLDER = ("features-1", "files-1.sqlite", "lock")
-"""What stores of earlier versions consist of."""
-
+OLDER = ("features-1", "files-1.sqlite", "lock")  # of earlier versions
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes. Of the 193 named values, 20 million clips; of a log-mel spectrogram, 200,000."""
 
 EVICT_TO = 0.9  # of the limit, so that it is not done again at once
-
 FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
 FLUSH_BYTES = 32 * 2**20
 MAX_VALUES_BYTES = 2**29  # larger ones are not stored: SQLite takes 10⁹ bytes at most
@@ -53,12 +50,14 @@ KEYS_PER_QUERY = 500
 VALUE = np.dtype("<f4")
 
 SCHEMA = """
-PRAGMA synchronous = NORMAL;
+PRAGMA auto_vacuum = INCREMENTAL;
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS features (
-  id INTEGER PRIMARY KEY, identity TEXT UNIQUE, name TEXT, used REAL);
+  id INTEGER PRIMARY KEY, identity BLOB UNIQUE, name TEXT, used REAL);
 CREATE TABLE IF NOT EXISTS stored (
   feature INTEGER, recording BLOB, data BLOB, checksum INTEGER, UNIQUE (feature, recording));
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp BLOB, recording BLOB) WITHOUT ROWID;
+COMMIT;
 """
 
 
@@ -95,8 +94,8 @@ class Store:
             raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
         self.path = self.folder / FILE
         self._usable = True
-        self._identities: dict[int, tuple[Feature, str]] = {}  # the feature is kept alive
-        self._values: list[tuple[bytes, bytes, int, str]] = []
+        self._identities: dict[int, tuple[Feature, bytes]] = {}  # the feature is kept alive
+        self._values: list[tuple[bytes, bytes, int, bytes]] = []
         self._files: list[tuple[bytes, bytes, bytes]] = []
         self._waiting_bytes = 0
         self._flushed_at = time.monotonic()
@@ -150,7 +149,8 @@ class Store:
             else:
                 copies = [np.frombuffer(bytearray(data), VALUE) for _, data in found]
                 yield places, [copy.reshape(shape) for copy in copies]
-        self._note_use(identity)
+        if self._usable and self._exists():
+            self._note_use(identity)
         if damaged:
             self._warn(f"{damaged} values of '{feature.name}' are damaged and computed again")
 
@@ -182,7 +182,7 @@ class Store:
         if self._usable and (values or files):
             with self._or_without():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with self._open(create=True) as database:
+                with self._open() as database:
                     with database:
                         database.execute("BEGIN IMMEDIATE")
                         self._write(database, values, files)
@@ -203,7 +203,10 @@ class Store:
 
     def _evict(self, database: sqlite3.Connection) -> None:
         """Keep to the limit: of what was not used for longest, remove the oldest first."""
-        excess = _size(database) - self.limit
+        pages, size = (
+            database.execute(f"PRAGMA page_{n}").fetchone()[0] for n in ("count", "size")
+        )
+        excess = pages * size - self.limit
         if excess <= 0:
             return
         excess += int((1 - EVICT_TO) * self.limit)
@@ -221,7 +224,7 @@ class Store:
             database.executemany("DELETE FROM stored WHERE rowid = ?", removed)
         database.executescript("PRAGMA incremental_vacuum")
 
-    def _note_use(self, identity: str) -> None:
+    def _note_use(self, identity: bytes) -> None:
         """Note that a feature was used, unless that has to wait or may not be written."""
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.execute("PRAGMA busy_timeout = 0")
@@ -252,7 +255,7 @@ class Store:
                     "SELECT stored.rowid, identity, name, recording, data, checksum"
                     " FROM stored LEFT JOIN features ON feature = features.id"
                 ):
-                    if not _is_whole(str(identity), *stored):
+                    if not _is_whole(identity, *stored):
                         damaged[row] = f"row {row} ({name}) is not what its checksum says"
                 if remove:
                     query = "DELETE FROM stored WHERE rowid = ?"
@@ -287,37 +290,44 @@ class Store:
         paths = roots + [path for root in roots for path in root.rglob("*")]
         return sum(path.stat().st_size for path in paths if path.is_file())
 
-    def _identity(self, feature: Feature) -> str:
-        # Found by identity first, for making a specification may read model files.
+    def _identity(self, feature: Feature) -> bytes:
+        # Kept for each object, for making a specification may read model files.
         if id(feature) not in self._identities:
             try:
-                identity = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
+                text = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
             except (TypeError, ValueError) as error:
                 raise FeatureError(
                     f"the specification of '{feature.name}' cannot be stored: {error}"
                 ) from error
-            self._identities[id(feature)] = feature, identity
+            digest = hashlib.blake2b(text.encode(), digest_size=content.KEY_BYTES).digest()
+            self._identities[id(feature)] = feature, digest
         return self._identities[id(feature)][1]
 
+    def _exists(self) -> bool:
+        try:
+            return os.path.getsize(self.path) > 0  # it grows when its tables are committed
+        except OSError:
+            return False
+
     @contextlib.contextmanager
-    def _open(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
-        mode = "rwc" if create else "rw"
-        if not create and not os.access(self.folder, os.W_OK):
-            mode = "ro&immutable=1"  # else SQLite makes files beside it even to read
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # Where SQLite may not make files beside the database, it reads only what nobody changes.
+        mode = "rwc" if os.access(self.folder, os.W_OK) else "ro&immutable=1"
+        is_new = not self._exists()
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         with contextlib.closing(
             sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database:
-            if create:
-                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if is_new:
+                database.executescript(SCHEMA)
                 with contextlib.suppress(sqlite3.OperationalError):  # another run is at it
                     database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(SCHEMA)
+            database.execute("PRAGMA synchronous = NORMAL")
             yield database
 
-    def _rows(self, query: str, keys: Sequence[Any], *first: str) -> Iterator[list[Any]]:
+    def _rows(self, query: str, keys: Sequence[Any], *first: bytes) -> Iterator[list[Any]]:
         """Answers of a query that ends in IN, some keys at a time; none where it cannot be read."""
-        if not self._usable or not os.path.exists(self.path):
+        if not self._usable or not self._exists():
             return
         with self._or_without(), self._open() as database:
             for start in range(0, len(keys), KEYS_PER_QUERY):
@@ -336,7 +346,7 @@ class Store:
     @contextlib.contextmanager
     def _maintaining(self) -> Iterator[sqlite3.Connection | None]:
         """The database, or None where there is none; what fails is an error here."""
-        if not os.path.exists(self.path):
+        if not self._exists():
             yield None
             return
         try:
@@ -363,26 +373,14 @@ def _delete(database: sqlite3.Connection, names: Sequence[str] | None) -> None:
     database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _size(database: sqlite3.Connection) -> int:
-    """Bytes in use; pages that became free are used again."""
-    names = ("page_count", "freelist_count", "page_size")
-    count, free, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    return int((count - free) * size)
+def _checksum(identity: bytes, key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(identity + key))
 
 
-@functools.lru_cache(maxsize=64)
-def _seed(identity: str) -> int:
-    return zlib.crc32(identity.encode())
-
-
-def _checksum(identity: str, key: bytes, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(key, _seed(identity)))
-
-
-def _is_whole(identity: str, key: Any, data: Any, checksum: Any) -> bool:
+def _is_whole(*row: Any) -> bool:
     """Whether a row is what was written; of a damaged one even the types may differ."""
-    are_bytes = isinstance(key, bytes) and isinstance(data, bytes)
-    return are_bytes and _checksum(identity, key, data) == checksum
+    *parts, checksum = row
+    return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum
 
 
 def _cache_folder() -> str:
