@@ -247,13 +247,7 @@ def options_of(path: Path, **resolved: Any) -> dict[Path, str]:
 
 
 def lock(out: Path) -> None:
-    """Keep other runs from writing to a folder of results until this command ends.
-
-    Raises
-    ------
-    EmoscopeError
-        When another run is writing to it.
-    """
+    """Keep other runs from writing to a folder of results until this command ends."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         folder = os.open(out, os.O_RDONLY)

@@ -147,11 +147,7 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
 
 @contextmanager
 def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iterator[None]:
-    """Work on what is left when some recordings were left out.
-
-    What was left out may be why the work fails, and is named before the error. Whoever
-    stops `resumable` work is told that it goes on.
-    """
+    """Name what was left out before an error that it may have caused; say what is `resumable`."""
     try:
         yield
     except EmoscopeError:
@@ -223,11 +219,7 @@ def _parameters(chosen: Mapping[str, Any]) -> str:
 
 
 class Leaderboard:
-    """The table of a comparison, filling as models finish.
-
-    On a terminal the table is redrawn in place above a progress bar; elsewhere each finished run is
-    one line, and the whole table comes at the end.
-    """
+    """The table of a comparison, redrawn on a terminal as models finish; elsewhere a line for each."""
 
     def __init__(self, protocol: str, leak_protocol: str | None) -> None:
         self.protocol, self.leak_protocol = protocol, leak_protocol

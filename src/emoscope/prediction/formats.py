@@ -98,10 +98,7 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
 
 
 def textgrid(prediction: Prediction) -> str:
-    """Praat TextGrid in its long text form, with the tiers ``emotion`` and ``confidence``.
-
-    Source: Boersma & Weenink, Praat manual, "TextGrid file formats".
-    """
+    """Praat's long text form (Boersma & Weenink, Praat manual, "TextGrid file formats")."""
     segments = prediction.segments
     end = segments[-1].end if segments else 0.0
     tiers = {
@@ -122,10 +119,7 @@ def textgrid(prediction: Prediction) -> str:
 
 
 def eaf(prediction: Prediction) -> str:
-    """ELAN annotation format 3.0 with one tier, ``emotion``; silence is left out.
-
-    Source: Max Planck Institute for Psycholinguistics, "EAF format" 3.0.
-    """
+    """ELAN's format without silence (Max Planck Institute for Psycholinguistics, "EAF format" 3.0)."""
     # It imports a client of HTTP, which takes longer than a label.
     from xml.sax.saxutils import escape, quoteattr
 

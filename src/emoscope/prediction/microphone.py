@@ -43,19 +43,9 @@ class Block(NamedTuple):
 class Microphone:
     """The microphone of this machine, as an iterator of blocks; a context manager.
 
-    Parameters
-    ----------
-    device : int or str, optional
-        As sounddevice names it; by default the system's own choice. An EmoscopeError says when
-        there is no sound system, no microphone, or none that can be opened.
-
-    Attributes
-    ----------
-    rate : int
-        Hz, the device's own.
-    name : str
-    lost : int
-        Blocks that the system reported lost, because this machine was too slow.
+    `device` is as sounddevice names it, by default the system's own choice; an EmoscopeError says
+    when there is none that can be opened. `rate` in Hz is the device's own; `lost` counts blocks
+    that the system reported lost, because this machine was too slow.
     """
 
     def __init__(self, device: int | str | None = None) -> None:
@@ -117,20 +107,10 @@ class Update:
 
 
 class Session:
-    """One time of listening.
+    """One time of listening to blocks of `rate` Hz.
 
-    Parameters
-    ----------
-    predictor : Predictor
-    rate : int
-        Hz, of the blocks.
-    save : path-like, optional
-        WAV or FLAC file that receives everything heard; by default nothing is kept.
-
-    Attributes
-    ----------
-    unsaved : str or None
-        Why the file did not receive everything; listening goes on without it.
+    `save` is a WAV or FLAC file that receives everything heard; `unsaved` says why it did not, and
+    listening goes on without it.
     """
 
     def __init__(

@@ -223,19 +223,11 @@ class Predictor:
         timeline: bool = False,
         jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:
-        """Recognise the emotion of many recordings, several at a time.
+        """Recognise the emotion of many recordings, several at a time, as :meth:`predict` does.
 
-        Parameters
-        ----------
-        sources, rate, timeline
-            As for :meth:`predict`; sources are taken a few at a time, so they may be endless.
-        jobs : int, optional
-            How many to work on at once; by default one for each core.
-
-        Yields
-        ------
-        Prediction or EmoscopeError
-            In the order of the sources; an error for a recording that cannot be used.
+        Sources are taken a few at a time, so they may be endless; `jobs` are worked on at once, by
+        default one for each core. What comes is in the order of the sources: a prediction, or the
+        error of a recording that cannot be used.
         """
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
@@ -286,17 +278,12 @@ class Predictor:
         Parameters
         ----------
         sources, rate, jobs
-            As for :meth:`predict_many`.
+            As for :meth:`predict_many`; each prediction says in its warnings that it is adapted. A
+            ModelError is raised by a model not trained for it, and for a single recording.
         reference : sequence, optional
             Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
         cautious : bool
             Classify each recording by itself after all when most of those learned from sound alike.
-
-        Yields
-        ------
-        Prediction or EmoscopeError
-            In the order of the sources; each prediction says in its warnings that it is adapted.
-            A ModelError is raised by a model not trained for it, and for a single recording.
         """
         if self.card.adapted is None:
             raise ModelError(f"{self.model.path}: this model was not trained to adapt")

@@ -43,16 +43,11 @@ _LOUD, _FAINT, _OVER_FLOOR = -40.0, -60.0, 15.0  # dBFS, dBFS, dB: see _is_sound
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How a model moves over speech.
+    """How a model moves over speech; all in seconds.
 
-    Attributes
-    ----------
-    length, hop : float
-        Seconds: how much the model is given at a time, and how often. The default is as long as
-        the utterances of the training corpora.
-    first : float, optional
-        Seconds of speech after which the first label is given, of a window that is still growing:
-        for live display. By default the window has to be full.
+    `length` is how much it is given at a time, by default as long as the utterances of the training
+    corpora; `hop` how often. With `first`, the first label is given after so much speech, of a
+    window that is still growing: for live display.
     """
 
     length: float = 3.0
