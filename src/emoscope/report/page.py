@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -30,6 +30,9 @@ from ..evaluation.result import Result, Run
 from ..files import printable, write_atomically
 from ..protocols import shares_speakers
 from . import plots, summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PROTOCOL_WORDS = {
     "evaluate": "a saved model, scored on a corpus that was not divided",
@@ -71,17 +74,7 @@ class Details:
 
 @dataclass(frozen=True)
 class HardClip:
-    """A clip that more than half of the models get wrong.
-
-    Attributes
-    ----------
-    clip, emotion : str
-    predicted : str
-        The commonest wrong prediction.
-    n_wrong, n_models : int
-    audio : str or None
-        A data URL.
-    """
+    """A clip that most models get wrong, most often as `predicted`; `audio` is a data URL."""
 
     clip: str
     emotion: str
@@ -94,23 +87,16 @@ class HardClip:
 def write(
     result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, str] | None = None
 ) -> Path:
-    """Write the report of a result.
+    """Write the report of a result as HTML.
 
-    Parameters
-    ----------
-    result : Result
-        What to report.
-    path : path-like
-        The HTML file.
-    clips : mapping of str to str, optional
-        Recordings by clip, to make the hardest clips playable.
+    `clips`, recordings by clip, make the hardest clips playable.
     """
     write_atomically(path, render(result, clips=clips))
     return Path(path)
 
 
 def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
-    """The report as HTML; see :func:`write` for the parameters."""
+    """The report as HTML; see :func:`write`."""
     hardest = hardest_clips(result, clips or {})
     others = [run.protocol for run in result.runs if run.protocol != result.protocol]
     rejected = [
@@ -253,45 +239,42 @@ def _figures(result: Result) -> list[Figure]:
     board = result.leaderboard()
     best = board[0].model
     rows = result.rows(best)
-    figures = []
+    figures: list[Figure] = []
+
+    def add(draw: Callable[[Axes], object], height: float, caption: str) -> None:
+        figures.append(Figure(plots.to_svg(draw, size=(5.5, height)), caption))
+
     if rows["speaker"].nunique() > 1:
         by_speaker = metrics.by_group(rows, "speaker")
-        figures.append(
-            Figure(
-                plots.to_svg(
-                    lambda ax: plots.slices(by_speaker, ax=ax),
-                    size=(5.5, 1.0 + 0.18 * len(by_speaker)),
-                ),
-                f"UAR of {best} for each speaker (and how many clips of each).",
-            )
+        add(
+            lambda ax: plots.slices(by_speaker, ax=ax),
+            1.0 + 0.18 * len(by_speaker),
+            f"UAR of {best} for each speaker (and how many clips of each).",
         )
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
-    figures.append(
-        Figure(
-            plots.to_svg(lambda ax: plots.reliability(curve, ax=ax), size=(5.5, 4.2)),
-            f"Calibration of {best}: how often it is right at each confidence. On the diagonal, "
-            "confidence can be believed.",
-        )
+    add(
+        lambda ax: plots.reliability(curve, ax=ax),
+        4.2,
+        f"Calibration of {best}: how often it is right at each confidence. On the diagonal, "
+        "confidence can be believed.",
     )
     if len(board) > 1:
-        figures.append(
-            Figure(
-                plots.to_svg(lambda ax: plots.cost(board, ax=ax), size=(5.5, 4.2)),
-                "UAR against cost: the line joins the models that none beats in both.",
-            )
+        add(
+            lambda ax: plots.cost(board, ax=ax),
+            4.2,
+            "UAR against cost: the line joins the models that none beats in both.",
         )
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
         points = np.asarray(result.map.tsne)[known]
         names = emotions[known].tolist()
-        figures.append(
-            Figure(
-                plots.to_svg(lambda ax: plots.embedding_map(points, names, ax=ax), size=(5.5, 4.6)),
-                "Every clip by its features (t-SNE): near clips sound alike to a model. Labels "
-                "stand near the middle of their emotion.",
-            )
+        add(
+            lambda ax: plots.embedding_map(points, names, ax=ax),
+            4.6,
+            "Every clip by its features (t-SNE): near clips sound alike to a model. Labels stand "
+            "near the middle of their emotion.",
         )
     return figures
 

@@ -108,11 +108,8 @@ def leaderboard(
 def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw several scores of each row on one line, joined: what was claimed and what is true.
 
-    Parameters
-    ----------
-    table : DataFrame of float
-        One row per line of the figure, first on top; one column per end, at most four; fractions.
-        NaN draws nothing.
+    `table` holds fractions: one row per line of the figure, first on top, and one column per end, at
+    most four. NaN draws nothing.
     """
     if table.shape[1] > len(ENDS):
         raise ValueError(f"a dumbbell has at most {len(ENDS)} ends; found {table.shape[1]}")
@@ -155,11 +152,8 @@ def learning_curves(
 ) -> Axes:
     """Draw scores over epochs: one thin line per fold, and their median.
 
-    Parameters
-    ----------
-    histories : sequence of sequence of mapping
-        One history per fold, one row per epoch with ``epoch, train_accuracy`` and, where speakers
-        were held out, ``valid_uar``.
+    A history has one mapping per epoch, with ``epoch, train_accuracy`` and, where speakers were held
+    out, ``valid_uar``.
     """
     ax = own_axes(ax)
     curves = (
@@ -281,10 +275,7 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
 def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     """Draw the emotions of a long recording: one bar per segment, as high as the confidence.
 
-    Parameters
-    ----------
-    segments : sequence of mapping
-        With ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
+    Segments have ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
     """
     ax = own_axes(ax)
     for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
