@@ -69,11 +69,6 @@ class ModelInfo:
             object.__setattr__(self, "as_published", self.build)
 
 
-def decisions(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores (n_clips, n_classes) as scikit-learn gives them: of two classes, the difference."""
-    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-
 def need_several(emotions: NDArray[Any]) -> None:
     """Raise unless there are two distinct emotions to tell apart."""
     if len(emotions) < 2:

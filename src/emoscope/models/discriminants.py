@@ -17,6 +17,7 @@ generalization", Neural Networks 5(2), 1992.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
-from .base import ModelInfo, decisions, need_several
+from .base import ModelInfo, need_several
 from .onnx_graph import linear
 
 Matrix = NDArray[np.float64]
@@ -42,7 +43,28 @@ SMALLEST_VARIANCE = 1e-9
 """Relative to the largest; directions below it are rounding."""
 
 
-class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """A classifier that predicts the emotion of the highest score."""
+
+    classes_: NDArray[Any]
+
+    @abstractmethod
+    def _scores(self, X: ArrayLike) -> Matrix:
+        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
+
+    def decision_function(self, X: ArrayLike) -> Matrix:
+        """The scores; of two emotions, how much likelier the second is."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable emotion of each clip, shape (n_clips,)."""
+        best = self._scores(X).argmax(axis=1)
+        emotions: NDArray[Any] = self.classes_[best]
+        return emotions
+
+
+class ShrinkageLDA(_Discriminant):
     """Linear discriminant analysis in which every emotion is as likely as any other beforehand.
 
     `shrinkage` lies in (0, 1]: the covariance is
@@ -66,15 +88,10 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _scores(self, X: ArrayLike) -> Matrix:
-        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
         check_is_fitted(self, "coef_")
         values: Matrix = validate_data(self, X, dtype=np.float64, reset=False)
         scores: Matrix = values @ self.coef_.T + self.intercept_
         return scores
-
-    def decision_function(self, X: ArrayLike) -> Matrix:
-        """Log-probabilities up to a constant; of two emotions, how much likelier the second is."""
-        return decisions(self._scores(X))
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
@@ -87,12 +104,6 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores -= scores.max(axis=1, keepdims=True)
         logarithms: Matrix = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         return logarithms
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self._scores(X).argmax(axis=1)
-        chosen: NDArray[Any] = self.classes_[best]
-        return chosen
 
     def to_onnx(self) -> Any:
         """One matrix product."""
@@ -150,7 +161,7 @@ _WEIGHT_RANGE = (-5.0, 2.0)  # of the logarithms of the weights
 _PULL = 0.002  # towards equal weights, which few clips cannot better
 
 
-class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class StackedLDA(_Discriminant):
     """A discriminant for each block of columns, and a weight for each block.
 
     Parameters
@@ -250,12 +261,7 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = int(np.argmax(uar))
         return logits[best], float(self.shrinkages[best])
 
-    def decision_function(self, X: ArrayLike) -> Matrix:
-        """Log-probabilities up to a constant; of two emotions, how much likelier the second is."""
-        return decisions(self._scores(X))
-
     def _scores(self, X: ArrayLike) -> Matrix:
-        """Log-probabilities up to a constant per clip, shape (n_clips, n_classes)."""
         check_is_fitted(self, "weights_")
         values = validate_data(self, X, dtype=np.float32, reset=False)
         total: Matrix = np.zeros((len(values), len(self.classes_)))
@@ -282,12 +288,6 @@ class StackedLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Probability of each emotion, shape (n_clips, n_classes)."""
         probabilities: Matrix = np.exp(self.predict_log_proba(X))
         return probabilities
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self._scores(X).argmax(axis=1)
-        chosen: NDArray[Any] = self.classes_[best]
-        return chosen
 
 
 class _Part:
