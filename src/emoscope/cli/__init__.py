@@ -28,6 +28,7 @@ def main() -> None:
         _prepare()
         if not (sys.argv[1:2] == ["predict"] and _predict_at_once(sys.argv[2:])):
             application()(prog_name="emoscope")
+        sys.exit(0)
     except EmoscopeError as error:
         from . import terminal
 
