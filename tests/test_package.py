@@ -1,6 +1,8 @@
 """The package as a whole: light to import, layered, free of what it promises not to contain."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "emoscope"
 MODULES = sorted(ROOT.rglob("*.py"))
+MAX_LINES, MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 20_000, 125, 400, 60
+MAX_UNTYPED_DICTIONARIES = 40
 
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
@@ -97,3 +101,38 @@ def test_public_names_stay_what_they_are():
         "sys.exit(any(getattr(emoscope, n) is not first[n] for n in names))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_house_stays_small():
+    """Budgets that keep the whole readable; raise them only with a reason in the commit."""
+    sizes = {path: len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert sum(sizes.values()) <= MAX_LINES
+    assert len(sizes) <= MAX_FILES
+    assert not {str(path): size for path, size in sizes.items() if size > MAX_FILE_LINES}
+    functions = {
+        f"{path.relative_to(ROOT)}:{node.name}": node.end_lineno - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name: size for name, size in functions.items() if size > MAX_FUNCTION_LINES}
+    untyped = sum(path.read_text("utf-8").count("dict[str, Any]") for path in MODULES)
+    assert untyped <= MAX_UNTYPED_DICTIONARIES
+
+
+ARCHITECTURE = ROOT.parents[1] / "docs" / "architecture.md"
+
+
+def test_every_name_in_the_architecture_exists():
+    """``package/module.py:Class.method`` and folders, as ``docs/architecture.md`` names them."""
+    text = ARCHITECTURE.read_text("utf-8")
+    places = re.findall(r"`([\w/]+/|[\w/]+\.py)(?::([\w.]+))?`", text)
+    assert len(places) > 60
+    for file, name in places:
+        assert (ROOT / file).exists() or (ROOT.parents[1] / file).exists(), file
+        if name:
+            module = "emoscope." + file.removesuffix(".py").replace("/", ".")
+            thing = importlib.import_module(module.removesuffix(".__init__"))
+            for part in name.split("."):
+                assert hasattr(thing, part), f"{file}:{name}"
+                thing = getattr(thing, part)
