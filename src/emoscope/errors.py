@@ -15,15 +15,7 @@ class EmoscopeError(Exception):
 
 
 class AudioError(EmoscopeError):
-    """One recording cannot be used.
-
-    Parameters
-    ----------
-    path : str
-        The recording, as the caller named it.
-    reason : str
-        Why it cannot be used, in words a user understands.
-    """
+    """One recording cannot be used: `path` as the caller named it, and the `reason` in plain words."""
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(path, reason)
@@ -47,7 +39,7 @@ class FeatureError(EmoscopeError, ValueError):
 
 
 class ModelError(EmoscopeError, ValueError):
-    """A model, or a file that should hold one, cannot be used."""
+    """A model or model file cannot be used."""
 
 
 class ConfigError(EmoscopeError):
@@ -55,17 +47,7 @@ class ConfigError(EmoscopeError):
 
 
 class PluginError(EmoscopeError):
-    """What another package offers to emoscope cannot be used.
-
-    Parameters
-    ----------
-    kind, name : str
-        What it offers, e.g. ``"model"``, and under which name.
-    origin : str
-        The package.
-    reason : str
-        Why it cannot be used.
-    """
+    """What the package `origin` offers, e.g. the `kind` ``"model"``, cannot be used."""
 
     def __init__(self, kind: str, name: str, origin: str, reason: str) -> None:
         super().__init__(kind, name, origin, reason)
@@ -76,17 +58,7 @@ class PluginError(EmoscopeError):
 
 
 class MissingExtraError(EmoscopeError, ImportError):
-    """An optional part of emoscope is needed and not installed.
-
-    Parameters
-    ----------
-    what : str
-        The thing asked for, e.g. ``"the model 'cnn1d-a'"``.
-    package : str
-        The package that is missing.
-    extra : str
-        The extra of emoscope that brings it.
-    """
+    """`what` was asked for needs a `package` that the named `extra` of emoscope installs."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(what, package, extra)
@@ -100,17 +72,7 @@ class MissingExtraError(EmoscopeError, ImportError):
 
 
 class UnknownNameError(EmoscopeError, ValueError):
-    """A name that nothing answers to; the message lists the valid ones.
-
-    Parameters
-    ----------
-    kind : str
-        What was named: ``"model"``, ``"feature"``, ``"emotion"`` …
-    name : str
-        The name given.
-    valid : iterable of str
-        The names that exist.
-    """
+    """No `kind` (``"model"``, ``"feature"`` …) has that `name`; the message lists the valid ones."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         super().__init__(kind, name, tuple(valid))
