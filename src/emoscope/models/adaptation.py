@@ -102,22 +102,14 @@ def standardise(X: Array, groups: NDArray[Any], *, prior_clips: float = 0.0) -> 
 
 
 def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
-    """Features standardised as the suffix of a protocol says.
-
-    Parameters
-    ----------
-    features : Features
-        Vector features, or frames: those are standardised over all frames of a group.
-    table : DataFrame
-        Corpus table, row for row.
-    adaptation : {"speaker-adapted", "corpus-adapted"}
+    """Features standardised as the suffix of a protocol says; frames over all frames of a group.
 
     Raises
     ------
     UnknownNameError
-        For another adaptation.
+        For an adaptation that is neither ``speaker-adapted`` nor ``corpus-adapted``.
     ProtocolError
-        When the speaker of a clip is not known.
+        When the speaker of a clip in `table`, the corpus row for row, is not known.
     """
     if adaptation not in ADAPTATIONS:
         raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
@@ -206,11 +198,8 @@ def fit_head(
         See :func:`emoscope.models.onnx_graph.linear_form`.
     standardised : ndarray of float32, shape (n_clips, width)
         Embeddings as the graph gives them.
-    emotions, speakers : ndarray of str, shape (n_clips,)
-    folds : sequence of (train, test) index arrays
-        Speaker-disjoint.
-    plain : ndarray of float, shape (n_clips, n_emotions)
-        Logits of the plain model on the same folds.
+    folds, plain
+        Speaker-disjoint, and the logits (n_clips, n_emotions) of the plain model on them.
     calibrate : callable
         Gives the temperature for logits and labels.
     seed : int

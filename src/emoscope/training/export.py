@@ -82,13 +82,7 @@ def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input]:
 
 
 def attach_head(content: bytes, head: LinearForm) -> bytes:
-    """Add standardisation and a linear classifier to a graph that gives ``raw_embedding``.
-
-    Returns
-    -------
-    bytes
-        Outputs ``logits`` (1, n_emotions) and ``embedding`` (1, width), standardised.
-    """
+    """Add standardisation and a linear classifier to a graph that gives ``raw_embedding``."""
     onnx = need("onnx")
     model = onnx.load_from_string(content)
     del model.graph.output[:]
@@ -104,28 +98,11 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
-    """A fitted classifier as an ONNX graph.
+    """A fitted classifier as an ONNX graph of the form that :mod:`emoscope.modelfile` describes.
 
-    Parameters
-    ----------
-    estimator : fitted classifier
-        Any of emoscope's models in its default form, one with a method ``to_onnx()``, or a pipeline
-        that skl2onnx converts.
-    mean, scale : ndarray of float32, shape (embedding_width,)
-        The graph's embedding is the standardised features; of frames, their mean and standard
-        deviation over time.
-
-    Returns
-    -------
-    bytes
-        Input ``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins), outputs
-        ``logits`` in the order of ``classes_`` and ``embedding``; ``softmax(logits)`` is
-        ``predict_proba``.
-
-    Raises
-    ------
-    ModelError
-        When the estimator has no ONNX form.
+    `mean` and `scale` (embedding_width,) standardise the features, which are the embedding; of
+    frames, their mean and standard deviation over time. A ModelError is raised when the estimator
+    has no ONNX form.
     """
     form = linear_form(estimator)
     if form is not None:
