@@ -30,6 +30,8 @@ NOT_IN_NAMES = frozenset("/\\:")
 """Characters that would make a file name of a model's name lead elsewhere."""
 KINDS = ("samples", "features", "frames")
 
+JsonObject: TypeAlias = dict[str, Any]
+"""A part of a card whose keys are not laid down here."""
 Array: TypeAlias = NDArray[np.float32]
 Text: TypeAlias = Annotated[str, Meta(max_length=20_000)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -44,7 +46,7 @@ class FeatureSpec:
     """A feature that a model was trained on: what it was asked for as, and how it was computed."""
 
     name: Text
-    spec: dict[str, Any]
+    spec: JsonObject
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class Training:
     """Where a model comes from: its corpora, and the other items of the recipe that made it."""
 
     corpora: tuple[TrainingCorpus, ...] = ()
-    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    recipe: JsonObject = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [corpus.name for corpus in self.corpora]
@@ -192,7 +194,7 @@ class Measurement:
     uar_high: Share | None = None
     accuracy: Share | None = None
     n_clips: Count | None = None
-    others: dict[str, Any] = dataclasses.field(default_factory=dict)
+    others: JsonObject = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, **figures: Any) -> Measurement:
@@ -307,7 +309,7 @@ def _require_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
     _require(array.shape == shape, name, f"an array of shape {shape}", array.shape)
 
 
-def _gathered(values: dict[str, Any]) -> dict[str, Any]:
+def _gathered(values: JsonObject) -> JsonObject:
     """The values of a file as the types above have them: what may have any name stands together."""
     values = {**values}
     if isinstance(given := values.get("input"), dict):
@@ -326,13 +328,13 @@ def _gathered(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _split(values: dict[str, Any], known: set[str], rest: str) -> dict[str, Any]:
+def _split(values: JsonObject, known: set[str], rest: str) -> JsonObject:
     """The known values, and all others together under the key `rest`."""
     others = {key: value for key, value in values.items() if key not in known}
     return {key: value for key, value in values.items() if key in known} | {rest: others}
 
 
-def _joined(values: dict[str, Any], rest: str = "") -> dict[str, Any]:
+def _joined(values: JsonObject, rest: str = "") -> JsonObject:
     """The reverse of :func:`_split`, without what is None."""
     others = values.pop(rest, {})
     return {**{key: value for key, value in values.items() if value is not None}, **others}
