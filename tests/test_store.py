@@ -159,6 +159,18 @@ def test_a_value_of_another_recording_or_feature_is_refused(store):
             assert found(store, list(range(10)), feature) == {}
 
 
+def test_a_run_that_was_killed_before_its_first_commit_is_no_obstacle(store):
+    """SQLite has then grown the file and rolls it back to nothing."""
+    store.folder.mkdir()
+    with contextlib.closing(sqlite3.connect(store.path)) as database:
+        database.execute("PRAGMA user_version = 1")
+    assert store.path.stat().st_size and store.verify() == [] and store.features() == []
+    assert found(store, [1, 2]) == {}
+    fill(store, range(3))
+    assert_holds(store, [0, 1, 2])
+    assert execute(store, "PRAGMA journal_mode") == [("wal",)]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "foreign", "zeros"])
 def test_a_damaged_database_costs_one_warning_until_it_is_cleared(store, damage):
     fill(store, range(500))

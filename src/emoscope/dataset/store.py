@@ -305,7 +305,7 @@ class Store:
 
     def _exists(self) -> bool:
         try:
-            return os.path.getsize(self.path) > 0  # it grows when its tables are committed
+            return os.path.getsize(self.path) > 0
         except OSError:
             return False
 
@@ -313,15 +313,14 @@ class Store:
     def _open(self) -> Iterator[sqlite3.Connection]:
         # Where SQLite may not make files beside the database, it reads only what nobody changes.
         mode = "rwc" if os.access(self.folder, os.W_OK) else "ro&immutable=1"
-        is_new = not self._exists()
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         with contextlib.closing(
             sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database:
-            if is_new:
+            if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                 database.executescript(SCHEMA)
-                with contextlib.suppress(sqlite3.OperationalError):  # another run is at it
-                    database.execute("PRAGMA journal_mode = WAL")
+            with contextlib.suppress(sqlite3.OperationalError):  # another run is at it
+                database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             yield database
 
