@@ -350,7 +350,7 @@ def test_what_cannot_be_downloaded_says_how_to_get_it(name, tmp_path):
 
 def test_progress_on_the_console(server, tmp_path, monkeypatch):
     shown = Console(file=io.StringIO(), width=120)
-    monkeypatch.setattr(terminal, "status", shown)
+    monkeypatch.setattr(terminal, "err", shown)
     with terminal.transfers() as progress:
         download.download(info(), tmp_path, mirror=server.address, progress=progress)
     assert re.search(r"tiny.zip .*240.* kB", shown.file.getvalue())
