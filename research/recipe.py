@@ -40,7 +40,7 @@ from .augment import augment
 from .sufficient_statistics import SufficientStatistics
 
 if TYPE_CHECKING:
-    from emoscope.training.compression import Scheme
+    from .compression import Scheme
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -70,10 +70,11 @@ def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
     folder : str
         The encoder: a local folder, or a name on the Hugging Face hub.
     scheme : {"float16", "int8", "mixed"} or None
-        How weights are stored; see :mod:`emoscope.training.compression`. None: single precision.
+        How weights are stored; see :mod:`research.compression`. None: single precision.
     """
-    from emoscope.training.compression import compress
     from emoscope.training.waveform import Branch, WaveformTrunk
+
+    from .compression import compress
 
     network = WaveformTrunk([Branch(folder, BLOCKS, POOLINGS)])
     graph = network.to_onnx(INPUT.shortest, INPUT.longest)

@@ -16,7 +16,8 @@ from emoscope.models.onnx_graph import LinearForm
 onnx = pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 
-from emoscope.training import compression, export  # noqa: E402
+from emoscope.training import export  # noqa: E402
+from research import compression  # noqa: E402
 
 WIDTH = 24
 EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
@@ -231,6 +232,8 @@ def test_compression(
     network: tuple, trunk: bytes, graph: bytes, scheme: str, size: float, error: float
 ) -> None:
     compressed = compression.compress(trunk, scheme)
+    if scheme == "float16":
+        assert compressed == export.in_half_precision(trunk)
     front_end = 402 * 400 * 4 + 80 * 201 * 4
     assert len(compressed) - front_end < size * (len(trunk) - front_end)
     small = export.attach_head(compressed, network[2])
@@ -248,7 +251,7 @@ def test_graphs_carry_no_trace_of_the_machine(graph: bytes) -> None:
 @pytest.mark.parametrize("scheme", ["float16", "int8"])
 def test_what_standardises_is_never_rounded(scheme: str) -> None:
     """Columns may be large and steady, or tiny; half precision knows neither."""
-    values = np.linspace(1, 2, 2 * compression.SMALLEST).astype(np.float32) * 1e-9
+    values = np.linspace(1, 2, 2 * export.SMALLEST).astype(np.float32) * 1e-9
     values[0] = 2e5
     onnx = pytest.importorskip("onnx")
     make = onnx.helper

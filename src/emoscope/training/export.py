@@ -25,6 +25,11 @@ from ..models.onnx_graph import LinearForm, linear_form, need, serialised
 
 Array = NDArray[np.float32]
 
+SMALLEST = 4096
+"""Values; smaller tensors stay as they are, and all of one axis: biases, what standardises."""
+EXACT = ("log_mel.kernels", "log_mel.filters")
+"""Tensors whose rounding would tell: a spectrum spans ten orders of magnitude."""
+
 
 def graph_of(
     fitted: Any, features: Features, names: Sequence[str], mean: Array, scale: Array
@@ -33,14 +38,12 @@ def graph_of(
 
     `names` are what the features were asked for as; `mean` and `scale` standardise the embedding.
     """
-    from .compression import compress
-
     linear = linear_form(fitted)
     encoders = [get_feature(name) for name in names if name.startswith("encoder:")]
     if linear and len(encoders) == len(names) and features.X is not None and _fits(encoders):
         trunk, given = _trunk(encoders)
         # The head is small and stays in single precision.
-        return attach_head(compress(trunk, "float16"), linear), given
+        return attach_head(in_half_precision(trunk), linear), given
     described = tuple(
         FeatureSpec(name=name, spec=spec) for name, spec in zip(names, features.specs, strict=True)
     )
@@ -48,7 +51,35 @@ def graph_of(
         given = Input(kind="features", features=described, width=len(mean))
     else:
         given = Input(kind="frames", features=described, width=len(mean) // 2)
-    return compress(from_estimator(fitted, mean=mean, scale=scale), "float16"), given
+    return in_half_precision(from_estimator(fitted, mean=mean, scale=scale)), given
+
+
+def large_weights(graph: Any) -> dict[str, Array]:
+    """By name, what may be rounded when a graph is stored."""
+    onnx = need("onnx")
+    arrays = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in EXACT
+    }
+    return {name: a for name, a in arrays.items() if a.size >= SMALLEST and a.ndim > 1}
+
+
+def in_half_precision(content: bytes) -> bytes:
+    """A serialised graph with its weights in 16 bits; a ``Cast`` gives them back as float32."""
+    onnx = need("onnx")
+    model = onnx.load_from_string(content)
+    graph, weights = model.graph, large_weights(model.graph)
+    tensors = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    for name, values in weights.items():
+        half, to = f"{name}.half", onnx.TensorProto.FLOAT
+        tensors.append(onnx.numpy_helper.from_array(values.astype(np.float16), half))
+        graph.node.append(onnx.helper.make_node("Cast", [half], [name], to=to))
+    graph.initializer.extend(tensors)
+    graph.node.extend(nodes)
+    return bytes(model.SerializeToString())
 
 
 def _fits(encoders: Sequence[Any]) -> bool:

@@ -20,18 +20,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.onnx_graph import need
+from emoscope.models.onnx_graph import need
+from emoscope.training.export import large_weights
 
 Array = NDArray[np.float32]
 Scheme = Literal["float16", "int8", "mixed"]
 
-SMALLEST = 4096
-"""Values; smaller tensors stay as they are, and all of one axis: biases, what standardises."""
 GROUP = 32
 """Inputs that share a scale; its 16 bits then add half a bit to every weight."""
 MIXED_SHARE = 0.4
-EXACT = ("log_mel.kernels", "log_mel.filters")
-"""Tensors whose rounding would tell: a spectrum spans ten orders of magnitude."""
 
 
 def compress(content: bytes, scheme: Scheme) -> bytes:
@@ -40,16 +37,7 @@ def compress(content: bytes, scheme: Scheme) -> bytes:
     model = onnx.load_from_string(content)
     graph = model.graph
     consumer = {name: node.op_type for node in graph.node for name in node.input}
-    weights = {
-        tensor.name: onnx.numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in EXACT
-    }
-    weights = {
-        name: values
-        for name, values in weights.items()
-        if values.size >= SMALLEST and values.ndim > 1
-    }
+    weights = large_weights(graph)
     half = _in_half_precision(graph, weights, scheme)
     rest = [tensor for tensor in graph.initializer if tensor.name not in weights]
     decoders: list[Any] = []
