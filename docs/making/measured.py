@@ -93,7 +93,7 @@ def _n_emotions(row: dict[str, Any]) -> int:
 
 
 def _shipped() -> str:
-    """Pictures of the shipped model on RAVDESS speakers it had not heard."""
+    """Pictures of the shipped model on RAVDESS speakers unseen in its training."""
     if not (RESULTS / "accuracy" / "ravdess-shipped").is_dir():
         return ""
     result = Result.load(RESULTS / "accuracy" / "ravdess-shipped")
@@ -104,7 +104,7 @@ def _shipped() -> str:
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions
     )
     return (
-        "\n## The shipped model on RAVDESS, voices unheard\n"
+        "\n## The shipped model on RAVDESS, speakers unseen\n"
         + svg(
             lambda ax: plots.confusion(counts, ax=ax),
             "What is taken for what: percent of the clips of each emotion.",

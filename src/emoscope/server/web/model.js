@@ -47,7 +47,7 @@ function results(rows) {
   const line = (cell) => make("tr", "", ...columns.map(cell));
   const head = line(([name], place) => make("th", { class: kind(place), scope: "col" }, name));
   const body = rows.map((row) => line(([, text], place) => make("td", kind(place), text(row) ?? "")));
-  const caption = "Measured on speakers that the model had not heard; 95 % interval over speakers";
+  const caption = "Measured on speakers unseen in training; 95 % interval over speakers";
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Measured results" },
     make("table", "", make("caption", "", caption), make("thead", "", head), make("tbody", "", ...body)));
 }
