@@ -1,10 +1,7 @@
 """A result as one self-contained HTML page: nothing is loaded from anywhere.
 
-Everything on the page is computed from a saved :class:`~emoscope.evaluation.result.Result`.
-Recordings are needed only to make the hardest clips playable.
-
-A section of the page is a function in :data:`SECTIONS` and a block of ``report.html.j2`` that finds
-what the function gives under the section's name.
+Recordings are needed only to make the hardest clips playable. A section of the page is a function in
+:data:`SECTIONS` and a block of ``report.html.j2`` that finds under the section's name what it gives.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import base64
 import importlib.resources
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,25 +51,6 @@ SLICES = ("gender", "intensity", "statement", "channel")
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of the page: an ``<svg>`` element and what it shows."""
-
-    svg: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Details:
-    """What the page says of one model; ``curve`` is an ``<svg>`` element or None."""
-
-    run: Run
-    n_folds: int
-    confusion: pd.DataFrame
-    per_emotion: pd.DataFrame
-    curve: str | None
-
-
-@dataclass(frozen=True)
 class HardClip:
     """A clip that most models get wrong, most often as `predicted`; `audio` is a data URL."""
 
@@ -87,17 +65,15 @@ class HardClip:
 def write(
     result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, str] | None = None
 ) -> Path:
-    """Write the report of a result as HTML.
-
-    `clips`, recordings by clip, make the hardest clips playable.
-    """
+    """Write the report of a result as HTML; `clips` are as :func:`render` takes them."""
     write_atomically(path, render(result, clips=clips))
     return Path(path)
 
 
 def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
-    """The report as HTML; see :func:`write`."""
+    """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
+    random = shares_speakers(result.protocol)
     others = [run.protocol for run in result.runs if run.protocol != result.protocol]
     rejected = [
         {**bad, "file": printable(bad["file"])} for bad in result.corpus.get("rejected", [])
@@ -109,8 +85,8 @@ def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
         config=result.config,
         protocol=result.protocol,
         protocol_words=_protocol_words(result),
-        unseen=not shares_speakers(result.protocol) and not summary.is_evaluation(result),
-        random=shares_speakers(result.protocol),
+        unseen=not random and not summary.is_evaluation(result),
+        random=random,
         leak_protocol=next((name for name in others if shares_speakers(name)), None),
         emotions=result.emotions,
         board=result.leaderboard(),
@@ -126,21 +102,16 @@ def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
 def hardest_clips(result: Result, clips: Mapping[str, str]) -> list[HardClip]:
     """The clips that more than half of the models get wrong, most often wrong first.
 
-    Among clips that equally many models get wrong, those whose true emotion was given the lowest
-    probability on average come first.
+    Among equals, those whose true emotion got the lowest mean probability come first.
     """
     models = [run.model for run in result.leaderboard() if run.model != "dummy"]
     if len(models) < 2:
         return []
     rows = pd.concat([result.rows(model) for model in models])
-    columns = rows[[f"p_{emotion}" for emotion in result.emotions]].to_numpy()
-    true = rows["emotion"].map({emotion: i for i, emotion in enumerate(result.emotions)})
-    rows = rows.assign(
-        wrong=rows["emotion"] != rows["predicted"], given=columns[np.arange(len(rows)), true]
-    )
-    by_clip = rows.groupby("clip").agg(
-        emotion=("emotion", "first"), wrong=("wrong", "sum"), given=("given", "mean")
-    )
+    probabilities = rows[[f"p_{emotion}" for emotion in result.emotions]].to_numpy()
+    given = probabilities[np.arange(len(rows)), rows["emotion"].map(result.emotions.index)]
+    rows = rows.assign(wrong=rows["emotion"] != rows["predicted"], given=given)
+    by_clip = rows.groupby("clip").agg({"emotion": "first", "wrong": "sum", "given": "mean"})
     by_clip = by_clip[by_clip["wrong"] > len(models) / 2]
     ordered = by_clip.sort_values(["wrong", "given"], ascending=[False, True], kind="stable")
     mistakes = rows[rows["wrong"]].groupby("clip")["predicted"]
@@ -173,22 +144,18 @@ def _playable(path: str | None) -> str | None:
     return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _details(result: Result) -> list[Details]:
+def _details(result: Result) -> Iterator[dict[str, object]]:
     """Confusion, scores of each emotion and learning curve of every model."""
-    details = []
     for run in result.leaderboard():
         rows = result.rows(run.model)
-        true, predicted = rows["emotion"], rows["predicted"]
-        details.append(
-            Details(
-                run,
-                rows["fold"].nunique(),
-                metrics.confusion(true, predicted, emotions=result.emotions),
-                metrics.per_emotion(true, predicted, emotions=result.emotions),
-                _curve([history for history in run.history or [] if history]),
-            )
-        )
-    return details
+        labels = (rows["emotion"], rows["predicted"])
+        yield {
+            "run": run,
+            "n_folds": rows["fold"].nunique(),
+            "confusion": metrics.confusion(*labels, emotions=result.emotions),
+            "per_emotion": metrics.per_emotion(*labels, emotions=result.emotions),
+            "curve": _curve([history for history in run.history or [] if history]),
+        }
 
 
 def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
@@ -209,40 +176,39 @@ def _slices(result: Result) -> dict[str, pd.DataFrame]:
 
 def _ablation(result: Result) -> pd.DataFrame | None:
     """UAR of each model on each feature set: one row per set, in the order they were run."""
-    uar = {(run.features, run.model): run.uar for run in result.ablations()}
-    if not uar:
+    rows: dict[str, dict[str, float]] = {}
+    for run in result.ablations():
+        rows.setdefault(run.features, {})[run.model] = run.uar
+    if not rows:
         return None
-    sets, models = (list(dict.fromkeys(key[part] for key in uar)) for part in (0, 1))
-    everything = sets[0].split("+")
+    everything = next(iter(rows)).split("+")
 
     def words(label: str) -> str:
         names = label.split("+")
         absent = [name for name in everything if name not in names]
-        if len(names) == 1 or not absent:
-            return label if absent else "all"
-        return f"all but {absent[0]}"
+        if not absent:
+            return "all"
+        return label if len(names) == 1 else f"all but {absent[0]}"
 
-    cells = [[uar[features, model] for model in models] for features in sets]
-    return pd.DataFrame(cells, index=[words(features) for features in sets], columns=models)
+    return pd.DataFrame(list(rows.values()), index=[words(features) for features in rows])
 
 
 def _groups(result: Result) -> dict[str, str]:
     """Letters per model; models that share one cannot be told apart."""
     comparisons = result.comparisons()
-    if comparisons.empty:
-        return {}
     scores = {run.model: run.uar for run in result.leaderboard()}
-    return statistics.letters(statistics.groups(scores, comparisons))
+    return {} if comparisons.empty else statistics.letters(statistics.groups(scores, comparisons))
 
 
-def _figures(result: Result) -> list[Figure]:
+def _figures(result: Result) -> list[tuple[str, str]]:
+    """SVG elements and their captions."""
     board = result.leaderboard()
     best = board[0].model
     rows = result.rows(best)
-    figures: list[Figure] = []
+    figures: list[tuple[str, str]] = []
 
     def add(draw: Callable[[Axes], object], height: float, caption: str) -> None:
-        figures.append(Figure(plots.to_svg(draw, size=(5.5, height)), caption))
+        figures.append((plots.to_svg(draw, size=(5.5, height)), caption))
 
     if rows["speaker"].nunique() > 1:
         by_speaker = metrics.by_group(rows, "speaker")

@@ -28,10 +28,10 @@ HUMAN_SOURCE = "accuracy in forced choice, ten ratings a clip (Luna-Jiménez et 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence; ``warn`` when it speaks of a trap rather than of a success."""
+    """One sentence of a report."""
 
     text: str
-    warn: bool = False
+    warn: bool = False  # when it speaks of a trap rather than of a success
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ def reference_lines(result: Result) -> list[ReferenceLine]:
     """Scores to hold a model against: chance, and human listeners where they were measured."""
     n_emotions = len(tested_emotions(result))
     lines = [ReferenceLine("chance", 1 / n_emotions)]
-    about = result.predictions
-    sung = "channel" in about and set(about["channel"]) - {"speech"}
-    if result.corpus.get("name") == "ravdess" and n_emotions == 8 and not sung:
+    channels = set(result.predictions.get("channel", ["speech"]))
+    if result.corpus.get("name") == "ravdess" and n_emotions == 8 and channels == {"speech"}:
         lines.append(ReferenceLine("human listeners", HUMAN_RAVDESS, HUMAN_SOURCE))
     return lines
 
@@ -70,12 +69,10 @@ def sentences(result: Result) -> list[Sentence]:
     board = [run for run in result.leaderboard() if run.model != "dummy"]
     if not board:
         return []
-    makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
-    said = [maker(result, board) for maker in makers]
     notes = result.config.get("notes") or []
-    return [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes] + [
-        sentence for sentence in said if sentence is not None
-    ]
+    said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
+    makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
+    return said + list(filter(None, (maker(result, board) for maker in makers)))
 
 
 def hardest_words(hardest: Sequence[HardClip]) -> str:
@@ -128,15 +125,14 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
 
 
 def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
-    lines = [line for line in reference_lines(result) if line.name == "human listeners"]
     best = board[0]
-    if not lines or shares_speakers(best.protocol):
+    _, *human = (line.value for line in reference_lines(result))
+    if not human or shares_speakers(best.protocol):
         return None
-    human = lines[0].value
-    gap = best.accuracy - human
+    gap = best.accuracy - human[0]
     where = "above" if gap >= 0 else "below"
     return Sentence(
-        f"Human listeners recognise {human:.0%} of these recordings; {best.model} "
+        f"Human listeners recognise {human[0]:.0%} of these recordings; {best.model} "
         f"recognises {best.accuracy:.0%}, {abs(gap) * 100:.0f} points {where} them.",
         warn=gap < 0,
     )

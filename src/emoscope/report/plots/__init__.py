@@ -1,11 +1,10 @@
 """Every figure that emoscope draws; the only place that knows matplotlib.
 
-A function takes what it shows and an ``ax`` to draw into, returns the ``ax`` and never saves.
-Without an ``ax`` it draws into pyplot's current one. ``with style(dark=True):`` sets colours and
-fonts. Figures of clips are in :mod:`.sound`, figures of results in :mod:`.results`; a function
-that their ``__all__`` names is public here.
+A function takes what it shows and an ``ax`` to draw into (by default pyplot's current one), returns
+the ``ax`` and never saves. ``with style(dark=True):`` sets colours and fonts. What ``__all__`` of
+:mod:`.sound` (figures of clips) and :mod:`.results` names is public here.
 
-The figures that :func:`show` stacks for a clip are called panels: functions of a
+The figures of a clip that :func:`show` stacks are called panels: functions of a
 :class:`~emoscope.audio.Signal` and an ``ax``. ``names()`` lists them, ``register`` adds one.
 """
 

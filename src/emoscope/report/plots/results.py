@@ -1,8 +1,8 @@
 """Figures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
 
-Every function takes plain data (runs of a :class:`~emoscope.evaluation.result.Result`, tables of
-:mod:`emoscope.evaluation.metrics`) and an ``ax`` to draw into, and returns it. Scores are fractions
-in [0, 1] and shown in percent.
+Every function takes plain data (runs of a :class:`~emoscope.evaluation.result.Result`, tables as the
+function of the same name in :mod:`emoscope.evaluation.metrics` gives them) and an ``ax`` to draw
+into, and returns it. Scores are fractions in [0, 1] and shown in percent.
 """
 
 from __future__ import annotations
@@ -42,10 +42,7 @@ MAX_SHADE = 0.75
 
 
 def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix: shade is the share of a true emotion's clips, numbers are percent.
-
-    `counts` is as :func:`emoscope.evaluation.metrics.confusion` gives: rows true, columns predicted.
-    """
+    """Draw a confusion matrix: shade is the share of a true emotion's clips, numbers are percent."""
     from matplotlib.patches import Rectangle
 
     ax = own_axes(ax)
@@ -75,14 +72,8 @@ def leaderboard(
 ) -> Axes:
     """Draw the UAR of each model with its interval, best on top.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        E.g. :meth:`~emoscope.evaluation.result.Result.leaderboard`.
-    letters : mapping of str to str, optional
-        Groups that cannot be told apart (:func:`emoscope.evaluation.statistics.letters`), by model.
-    lines : mapping of str to float, optional
-        Scores to hold the models against, by what they are called.
+    `letters` of :func:`emoscope.evaluation.statistics.letters` mark models that cannot be told
+    apart; `lines` are scores to hold the models against, by what they are called.
     """
     ax = own_axes(ax)
     ordered = sorted(runs, key=lambda run: run.uar)
@@ -106,11 +97,7 @@ def leaderboard(
 
 
 def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw several scores of each row on one line, joined: what was claimed and what is true.
-
-    `table` holds fractions: one row per line of the figure, first on top, and one column per end, at
-    most four. NaN draws nothing.
-    """
+    """Draw up to four scores of each row on one line, joined; NaN draws nothing."""
     if table.shape[1] > len(ENDS):
         raise ValueError(f"a dumbbell has at most {len(ENDS)} ends; found {table.shape[1]}")
     ax = own_axes(ax)
@@ -130,18 +117,11 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
-    """Draw what random folds claim for each model beside its UAR on unseen speakers.
-
-    Runs without a leak gap are left out.
-    """
+    """Draw what random folds claim for each model beside its UAR on unseen speakers."""
     known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
-    table = pd.DataFrame(
-        {
-            "random folds: voices leak": [r.leaky_uar for r in known],
-            "unseen speakers": [r.uar for r in known],
-        },
-        index=[r.model for r in known],
-    )
+    scores = [(r.leaky_uar, r.uar) for r in known]
+    columns = ["random folds: voices leak", "unseen speakers"]
+    table = pd.DataFrame(scores, index=[r.model for r in known], columns=columns)
     ax = dumbbell(table, ax=ax)
     ax.set(xlabel="UAR, %")
     return ax
@@ -152,8 +132,7 @@ def learning_curves(
 ) -> Axes:
     """Draw scores over epochs: one thin line per fold, and their median.
 
-    A history has one mapping per epoch, with ``epoch, train_accuracy`` and, where speakers were held
-    out, ``valid_uar``.
+    A history maps ``epoch, train_accuracy`` and, where speakers were held out, ``valid_uar``.
     """
     ax = own_axes(ax)
     curves = (
@@ -161,12 +140,8 @@ def learning_curves(
         ("valid_uar", "UAR on held-out training speakers", theme().accent),
     )
     for key, name, colour in curves:
-        table = pd.DataFrame(
-            {
-                fold: pd.Series({row["epoch"]: row[key] for row in history if key in row})
-                for fold, history in enumerate(histories)
-            }
-        )
+        scores = [{row["epoch"]: row[key] for row in rows if key in row} for rows in histories]
+        table = pd.DataFrame({fold: pd.Series(by_epoch) for fold, by_epoch in enumerate(scores)})
         if table.dropna(how="all").empty:
             continue
         ax.plot(table.index, 100 * table, color=colour, alpha=0.25, linewidth=0.8)
@@ -180,10 +155,7 @@ def learning_curves(
 
 
 def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw confidence against how often it is right; on the diagonal a model knows what it knows.
-
-    `curve` is as :func:`emoscope.evaluation.metrics.reliability` gives.
-    """
+    """Draw confidence against how often it is right; on the diagonal a model knows what it knows."""
     ax = own_axes(ax)
     ax.plot([0, 100], [0, 100], color=theme().soft, linewidth=1, linestyle=(0, (3, 3)))
     confidence, right = 100 * curve["confidence"], 100 * curve["accuracy"]
@@ -223,11 +195,7 @@ def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
 
 
 def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the UAR of parts of the clips, e.g. of each gender or actor.
-
-    `table` is as :func:`emoscope.evaluation.metrics.by_group` gives: one row per part, first on top,
-    with the columns ``clips`` and ``uar``.
-    """
+    """Draw the UAR of parts of the clips, e.g. of each gender, as ``metrics.by_group`` gives it."""
     ax = own_axes(ax)
     scores, clips = 100 * table["uar"].to_numpy()[::-1], table["clips"].to_numpy()[::-1]
     ax.barh(range(len(scores)), scores, color=theme().accent, alpha=0.75, height=0.65)
@@ -242,10 +210,7 @@ def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw clips as points of a plane, each in the colour of its emotion.
-
-    `points` have the shape (n_clips, 2) and come e.g. from PCA or t-SNE; `emotions` (n_clips,).
-    """
+    """Draw clips as `points` (n_clips, 2) of a plane, each in the colour of its emotion."""
     ax = own_axes(ax)
     at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     names = np.asarray(emotions)
@@ -275,7 +240,7 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
 def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
     """Draw the emotions of a long recording: one bar per segment, as high as the confidence.
 
-    Segments have ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
+    Segments map ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
     """
     ax = own_axes(ax)
     for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
@@ -294,7 +259,6 @@ def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
 
 
 def _rows(ax: Axes) -> Axes:
-    """The frame of a figure with one named row per model."""
     ax.tick_params(axis="y", length=0)
     for label in ax.get_yticklabels():
         label.set_color(theme().foreground)

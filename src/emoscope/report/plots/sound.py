@@ -1,7 +1,7 @@
 """Figures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
 
-Every function takes the clip and an ``ax`` to draw into, and returns it. Time runs to the right
-in seconds; magnitudes are in dB below the clip's loudest point.
+Every function takes the clip and an ``ax`` to draw into, and returns it. Time runs to the right in
+seconds; magnitudes are in dB below the clip's loudest point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...features.chroma import PITCH_CLASSES, Chroma
 from ...features.mfcc import Mfcc
 from ...features.spectrum import Spectrum
 from ...files import printable
-from .style import heat_map, own_axes, signed_map, style, theme
+from .style import colour_map, own_axes, style, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,10 +69,9 @@ def energy(signal: Signal, *, ax: Axes | None = None) -> Axes:
     ax = own_axes(ax)
     loudness, times = f0_energy.energy(signal), f0_energy.times(signal)
     floor = max(float(loudness.max()) - RANGE_DB, f0_energy.FLOOR_DB)
-    ax.fill_between(
-        times, floor, np.maximum(loudness, floor), color=theme().accent, alpha=0.2, lw=0
-    )
-    ax.plot(times, np.maximum(loudness, floor), color=theme().accent)
+    shown = np.maximum(loudness, floor)
+    ax.fill_between(times, floor, shown, color=theme().accent, alpha=0.2, lw=0)
+    ax.plot(times, shown, color=theme().accent)
     ax.set(ylim=(floor, float(loudness.max()) + 3.0), ylabel="energy, dB")
     ax.grid(axis="y")
     return _time_axis(ax, signal)
@@ -99,16 +98,12 @@ def pitch(signal: Signal, *, ax: Axes | None = None) -> Axes:
 
 def spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw magnitudes over time and frequency, the frequency linear in kHz."""
-    ax = own_axes(ax)
     decibels = _decibels(Spectrum(signal).magnitude)
-    _image(ax, signal, decibels, (0.0, signal.rate / 2000.0))
-    ax.set(ylabel="frequency, kHz")
-    return ax
+    return _image(ax, signal, decibels, "frequency, kHz", (0.0, signal.rate / 2000.0))
 
 
 def log_spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw magnitudes over time and frequency, the frequency logarithmic: octaves are alike."""
-    ax = own_axes(ax)
     # A long window, so that the harmonics of a low voice stay apart.
     spectrum = Spectrum(signal, n_fft=4096)
     octaves = np.linspace(np.log2(MIN_HZ), np.log2(signal.rate / 2.0), 400)
@@ -117,45 +112,35 @@ def log_spectrogram(signal: Signal, *, ax: Axes | None = None) -> Axes:
     share = (bins - below).astype(np.float32)
     magnitude = spectrum.magnitude
     between = magnitude[:, below] * (1 - share) + magnitude[:, below + 1] * share
-    _image(ax, signal, _decibels(between), (float(octaves[0]), float(octaves[-1])))
+    reach = (float(octaves[0]), float(octaves[-1]))
+    ax = _image(ax, signal, _decibels(between), "frequency, Hz", reach)
     ticks = [f for f in (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000) if f < signal.rate / 2]
     ax.set_yticks(np.log2(ticks), [f"{f / 1000:g}k" if f >= 1000 else f"{f:g}" for f in ticks])
-    ax.set(ylabel="frequency, Hz")
     return ax
 
 
 def logmel(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw the log-mel spectrogram: 128 bands as wide as hearing resolves them."""
-    ax = own_axes(ax)
-    power = Spectrum(signal).mel_power(128)
-    _image(ax, signal, _decibels(np.sqrt(power)), (0.5, 128.5))
-    ax.set(ylabel="mel band")
-    return ax
+    magnitude = np.sqrt(Spectrum(signal).mel_power(128))
+    return _image(ax, signal, _decibels(magnitude), "mel band", (0.5, 128.5))
 
 
 def mfcc(signal: Signal, *, ax: Axes | None = None) -> Axes:
     """Draw the mel-frequency cepstral coefficients 2 to 40; the first is loudness and left out."""
-    ax = own_axes(ax)
     coefficients = Mfcc().frames(Spectrum(signal))[:, 1:]
     reach = float(np.quantile(np.abs(coefficients), 0.995)) or 1.0
-    _image(ax, signal, coefficients, (1.5, 40.5), cmap=signed_map(), vmin=-reach, vmax=reach)
-    ax.set(ylabel="MFCC")
-    return ax
+    options = {"cmap": colour_map(theme().signed), "vmin": -reach, "vmax": reach}
+    return _image(ax, signal, coefficients, "MFCC", (1.5, 40.5), **options)
 
 
 def chroma(signal: Signal, *, ax: Axes | None = None) -> Axes:
-    """Draw how much each pitch class sounds, relative to the loudest of its moment.
-
-    Silence is left blank.
-    """
-    ax = own_axes(ax)
+    """Draw each pitch class relative to the loudest of its moment; silence is left blank."""
     spectrum = Spectrum(signal)
     power = (spectrum.magnitude**2).sum(axis=1, keepdims=True)
     audible = power > power.max() * 10.0 ** (-SILENT_DB / 10.0)
     classes = np.where(audible, Chroma().frames(spectrum), 0.0)
-    _image(ax, signal, classes, (-0.5, 11.5), vmin=0.0, vmax=1.0)
+    ax = _image(ax, signal, classes, "pitch class", (-0.5, 11.5), vmin=0.0, vmax=1.0)
     ax.set_yticks(range(0, 12, 2), [name.replace("#", "♯") for name in PITCH_CLASSES[::2]])
-    ax.set(ylabel="pitch class")
     return ax
 
 
@@ -183,24 +168,12 @@ def show(
 ) -> Figure:
     """Draw one or several clips side by side, each a column of panels over a common time axis.
 
-    Save the figure with ``figure.savefig("clips.png")``; a notebook shows it by itself.
-
-    Parameters
-    ----------
-    paths : path, Signal, or a sequence of them
-        The clips.
-    panels : sequence of str
-        Names of panels, as :func:`emoscope.report.plots.names` lists them.
-    titles : sequence of str, optional
-        What to call each clip; by default its file name.
-    dark : bool
-        The dark theme.
-
-    Raises
-    ------
-    UnknownNameError, AudioError
-        For a panel that does not exist, or a clip that cannot be used.
+    Save the figure with ``figure.savefig("clips.png")``; a notebook shows it by itself. `titles` are
+    the clips' file names by default.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     from . import registry
 
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
@@ -208,7 +181,13 @@ def show(
     signals = [clip if isinstance(clip, Signal) else load(clip) for clip in listed]
     titles = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     with style(dark):
-        figure, grid = _grid(panels, len(signals))
+        size = (1.6 + 5.4 * len(signals), 0.5 + 1.55 * len(panels))
+        figure = Figure(figsize=size, layout="constrained", dpi=150)
+        FigureCanvasAgg(figure)
+        heights = [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
+        grid = figure.subplots(
+            len(panels), len(signals), sharex=True, squeeze=False, height_ratios=heights
+        )
         for column, (signal, title) in enumerate(zip(signals, titles, strict=True)):
             for row, draw in enumerate(draws):
                 draw(signal, ax=grid[row, column])
@@ -223,37 +202,29 @@ def show(
     return figure
 
 
-def _grid(panels: Sequence[str], n_clips: int) -> tuple[Figure, NDArray[Any]]:
-    """A figure with a row per panel and a column per clip."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size = (1.6 + 5.4 * n_clips, 0.5 + 1.55 * len(panels))
-    figure = Figure(figsize=size, layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
-    heights = [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
-    grid = figure.subplots(len(panels), n_clips, sharex=True, squeeze=False, height_ratios=heights)
-    return figure, grid
-
-
 def _decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
     """Magnitudes in dB below the largest, at least ``-RANGE_DB``."""
-    largest = max(float(magnitude.max()), 1e-10)
-    floor = 10.0 ** (-RANGE_DB / 20.0)
-    decibels = 20.0 * np.log10(np.maximum(magnitude / largest, floor))
+    share = magnitude / max(float(magnitude.max()), 1e-10)
+    decibels = 20.0 * np.log10(np.maximum(share, 10.0 ** (-RANGE_DB / 20.0)))
     return np.asarray(decibels, dtype=np.float32)
 
 
 def _image(
-    ax: Axes, signal: Signal, frames: NDArray[np.float32], y: tuple[float, float], **options: Any
-) -> None:
-    """Draw ``(n_frames, n_bins)`` with time to the right and bins upwards."""
-    extent = (0.0, signal.duration, *y)
-    options.setdefault("cmap", heat_map())
+    ax: Axes | None,
+    signal: Signal,
+    frames: NDArray[np.float32],
+    ylabel: str,
+    reach: tuple[float, float],
+    **options: Any,
+) -> Axes:
+    """Draw ``(n_frames, n_bins)`` with time to the right and bins upwards, within `reach`."""
+    ax = own_axes(ax)
+    options = {"cmap": colour_map(theme().heat), **options}
+    extent = (0.0, signal.duration, *reach)
     ax.imshow(frames.T, origin="lower", aspect="auto", extent=extent, **options)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    _time_axis(ax, signal)
+    ax.spines[:].set_visible(False)
+    ax.set(ylabel=ylabel)
+    return _time_axis(ax, signal)
 
 
 def _time_axis(ax: Axes, signal: Signal) -> Axes:

@@ -1,8 +1,7 @@
 """How figures look and where they are drawn: colours, fonts, lines, axes and labels.
 
-Every emotion has one colour everywhere. The nine colours were chosen so that any two stay apart for
-readers with protanopia, deuteranopia or tritanopia, in the light and in the dark theme; a test
-measures it.
+Any two of the emotions' colours stay apart for readers with protanopia, deuteranopia or tritanopia,
+in the light and in the dark theme; a test measures it.
 """
 
 from __future__ import annotations
@@ -17,22 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from ...errors import EmoscopeError, UnknownNameError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of everything but the emotions; as the pages of the report have them.
-
-    ``heat`` runs from the background to the loudest point of a spectrogram, evenly in lightness.
-    """
+    """The colours of everything but the emotions; as the pages of the report have them."""
 
     background: str
     foreground: str
@@ -40,7 +36,8 @@ class Theme:
     line: str
     accent: str
     warn: str
-    heat: tuple[str, ...]
+    heat: tuple[str, ...]  # from the background to the loudest point, evenly in lightness
+    signed: tuple[str, str, str]  # from below zero over the background to above zero
     is_dark: bool
 
 
@@ -52,6 +49,7 @@ LIGHT = Theme(
     accent="#0b6e8f",
     warn="#b4530a",
     heat=("#fbfbf9", "#fcdcb5", "#f4966c", "#c8406e", "#6b1d81", "#150e37"),
+    signed=("#2166ac", "#fbfbf9", "#b2182b"),
     is_dark=False,
 )
 DARK = Theme(
@@ -62,6 +60,7 @@ DARK = Theme(
     accent="#5cc0de",
     warn="#f0a35e",
     heat=("#14171a", "#3b1c5e", "#8a2377", "#d9466b", "#fb9a6a", "#fdf3c8"),
+    signed=("#67a9cf", "#14171a", "#ef8a62"),
     is_dark=True,
 )
 
@@ -96,19 +95,9 @@ def emotion_colour(name: str) -> str:
     return EMOTION_COLOURS[name][int(theme().is_dark)]
 
 
-def heat_map() -> Colormap:
-    """The colour map of spectrograms: silence has the colour of the background."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("heat", list(theme().heat))
-
-
-def signed_map() -> Colormap:
-    """The colour map of values on both sides of zero, which has the colour of the background."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    low, high = ("#67a9cf", "#ef8a62") if theme().is_dark else ("#2166ac", "#b2182b")
-    return LinearSegmentedColormap.from_list("signed", [low, theme().background, high])
+def colour_map(colours: Sequence[str]) -> LinearSegmentedColormap:
+    """A colour map that runs evenly through these colours."""
+    return LinearSegmentedColormap.from_list("emoscope", list(colours))
 
 
 @contextlib.contextmanager
@@ -124,13 +113,10 @@ def style(dark: bool = False) -> Iterator[Theme]:
 
 
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
-    """Draw one figure as SVG for an HTML page whose style has the theme's colours as variables.
+    """Draw one figure as SVG for an HTML page; the same text whenever the figure is the same.
 
     Every colour of the theme and of the emotions becomes ``var(--name, #rrggbb)``, so the figure
-    follows the page when that goes dark, and is right without the variables.
-
-    The ``<svg>`` element is the same text whenever the figure is the same. `size` is its width and
-    height in inches; the page scales it.
+    follows the page when that goes dark. `size` is in inches; the page scales it.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -149,13 +135,10 @@ def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 
     return re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda m: _VARIABLES.get(m[0], m[0]), svg)
 
 
-_VARIABLES = {
-    **{
-        getattr(LIGHT, name): f"var(--{name}, {getattr(LIGHT, name)})"
-        for name in ("background", "foreground", "soft", "line", "accent", "warn")
-    },
-    **{light: f"var(--{name}, {light})" for name, (light, _) in EMOTION_COLOURS.items()},
-}
+_PAGE_COLOURS = ("background", "foreground", "soft", "line", "accent", "warn")
+_NAMED = {name: getattr(LIGHT, name) for name in _PAGE_COLOURS}
+_NAMED |= {name: light for name, (light, _) in EMOTION_COLOURS.items()}
+_VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in _NAMED.items()}
 
 
 def emotion_css() -> str:
@@ -167,6 +150,9 @@ def emotion_css() -> str:
 
 
 def _parameters(chosen: Theme) -> dict[str, Any]:
+    order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
+    others = [EMOTION_COLOURS[name][int(chosen.is_dark)] for name in order]
+    cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])  # type: ignore[attr-defined]
     return {
         "text.parse_math": False,  # names of clips and speakers are no formulas
         "font.family": "sans-serif",
@@ -183,7 +169,7 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
-        "axes.prop_cycle": mpl.cycler(color=_cycle(chosen)),  # type: ignore[attr-defined]
+        "axes.prop_cycle": cycle,
         "xtick.color": chosen.line,
         "ytick.color": chosen.line,
         "xtick.labelcolor": chosen.soft,
@@ -199,12 +185,6 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
         "lines.linewidth": 1.5,
         "lines.solid_capstyle": "round",
     }
-
-
-def _cycle(chosen: Theme) -> list[str]:
-    order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
-    others = [EMOTION_COLOURS[name][int(chosen.is_dark)] for name in order]
-    return [chosen.accent, chosen.warn, *others]
 
 
 def own_axes(ax: Axes | None) -> Axes:
