@@ -26,6 +26,7 @@ from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
 from ..modelfile.card import AdaptedHead, Card
 from ..models.adaptation import Array, fit_head
+from ..models.base import learn_scaling
 from ..models.onnx_graph import linear_form
 from . import calibration, export
 from .description import common_rate, describe
@@ -50,33 +51,25 @@ def train(
     ----------
     model : str or estimator
         Name of a model, or a scikit-learn classifier that has an ONNX form.
-    corpus : Corpus
-        The clips; every speaker must be known.
-    features : Features
-        Row for row.
+    corpus, features
+        The clips, and theirs row for row; a CorpusError is raised when a speaker is not known, a
+        FeatureError when the model reads another kind of feature.
     names : sequence of str
         What the features were asked for as, one per feature.
-    out : path-like
-        The file to write.
     seed : int
         Decides the inner folds and everything random in the model.
     title : str, optional
         Name of the model on its card; by default the model's own.
     parameters : mapping, optional
         Of the model, in place of its own; see :func:`emoscope.evaluation.search.choose`.
-
-    Raises
-    ------
-    CorpusError
-        When speakers are missing.
-    FeatureError
-        When the model reads another kind of feature.
-    ModelError
-        When the model has no ONNX form.
-    MissingExtraError
-        When a package that writes ONNX is not installed.
     """
-    estimator, name = _build(model, features, seed)
+    estimator, name = model, type(model).__name__
+    if isinstance(model, str):
+        info, name = models.get(model), model
+        kind = "vector" if features.X is not None else "frames"
+        if info.input != kind:
+            raise FeatureError(f"'{name}' reads {info.input} features; {kind} features were given")
+        estimator = info.build(seed)
     estimator = with_feature_blocks(clone(estimator).set_params(**(parameters or {})), features)
     recipe = {
         "model": name,
@@ -88,17 +81,6 @@ def train(
     graph, card = _fit_and_describe(estimator, corpus, features, names, title or name, recipe)
     modelfile.save(out, graph, card)
     return card
-
-
-def _build(model: str | Any, features: Features, seed: int) -> tuple[Any, str]:
-    """The unfitted estimator and its name."""
-    if not isinstance(model, str):
-        return model, type(model).__name__
-    info = models.get(model)
-    kind = "vector" if features.X is not None else "frames"
-    if info.input != kind:
-        raise FeatureError(f"'{model}' reads {info.input} features; {kind} features were given")
-    return info.build(seed), model
 
 
 def _fit_and_describe(
@@ -119,7 +101,7 @@ def _fit_and_describe(
     fitted = calibration.fit(estimator, features.values, emotions, speakers)
     linear = linear_form(fitted)
     embeddings = _embeddings(features)
-    mean, scale = (linear.mean, linear.scale) if linear else _standardisation(embeddings)
+    mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])
     standardised = (embeddings - mean) / scale
     adapted: AdaptedHead | None = None
     curve: list[dict[str, float]] = []
@@ -144,19 +126,9 @@ def _fit_and_describe(
 
 
 def _embeddings(features: Features) -> Array:
-    """What distances between clips are measured on, shape (n_clips, width).
-
-    Vector features themselves; of frames, the mean and the standard deviation over time.
-    """
+    """Vector features themselves; of frames, the mean and the standard deviation over time."""
     if features.X is not None:
         return features.X
     frames = features.frames or []
     statistics = [np.concatenate([clip.mean(axis=0), clip.std(axis=0)]) for clip in frames]
     return np.asarray(statistics, dtype=np.float32)
-
-
-def _standardisation(embeddings: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of every column; 1 where a column does not vary."""
-    std = embeddings.std(axis=0, dtype=np.float64)
-    mean = embeddings.mean(axis=0, dtype=np.float64)
-    return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)

@@ -43,30 +43,16 @@ _LOWEST, _HIGHEST = -3.0, 3.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnseenPredictions:
-    """Predictions on training clips by models that have not seen their speakers.
-
-    Attributes
-    ----------
-    folds : list of (train, test) index arrays
-    labels : ndarray of int, shape (n_clips,)
-        Position of each clip's emotion among ``emotions``.
-    emotions : tuple of str
-    logits : ndarray of float, shape (n_clips, n_emotions)
-        Logarithms of the probabilities.
-    """
+    """Predictions on training clips by models that have not seen their speakers."""
 
     folds: list[Fold]
-    labels: Indices
+    labels: Indices  # positions in `emotions`
     emotions: tuple[str, ...]
-    logits: NDArray[np.float64]
+    logits: NDArray[np.float64]  # (n_clips, n_emotions)
 
 
 def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) -> list[Fold]:
-    """Speaker-disjoint folds of training clips, balanced over emotions.
-
-    A CorpusError is raised when there are fewer than two speakers, or some are not known, or every
-    emotion has one clip.
-    """
+    """Speaker-disjoint folds of training clips, balanced over emotions."""
     known = np.unique(speakers)
     if len(known) < 2 or any(str(name).rpartition("/")[2] == "" for name in known):
         raise CorpusError(
@@ -84,10 +70,7 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
 def cross_val_predict(
     estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int = 0
 ) -> UnseenPredictions:
-    """Predict every training clip by a copy of an estimator that has not seen its speaker.
-
-    `values` are vectors (n_clips, n_columns) or a list of frames; `seed` decides the folds.
-    """
+    """Predict every training clip by a copy of an estimator that has not seen its speaker."""
     classes, labels = np.unique(emotions, return_inverse=True)
     folds = inner_folds(emotions, speakers, seed=seed)
     logits = np.full((len(emotions), len(classes)), np.log(SMALLEST_PROBABILITY))
@@ -119,20 +102,7 @@ def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float
 
 
 def temperature(logits: Logits, labels: Indices) -> float:
-    """The temperature that makes held-out labels most probable.
-
-    Parameters
-    ----------
-    logits : ndarray of float, shape (n_clips, n_emotions)
-        Of unseen speakers.
-    labels : ndarray of int, shape (n_clips,)
-        Column of the right emotion.
-
-    Returns
-    -------
-    float
-        0.05 to 20; probabilities are ``softmax(logits / temperature)``.
-    """
+    """The temperature, 0.05 to 20, that makes labels of unseen speakers most probable."""
     from scipy.optimize import minimize_scalar
 
     best = minimize_scalar(
@@ -144,15 +114,7 @@ def temperature(logits: Logits, labels: Indices) -> float:
 
 
 def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> Logits:
-    """Calibrated log-probabilities in which no fold's labels served for its own temperature.
-
-    Parameters
-    ----------
-    logits, labels
-        As for :func:`temperature`.
-    tests : sequence of index arrays
-        The clips of each fold.
-    """
+    """Calibrated log-probabilities in which no fold's labels served for its own temperature."""
     result = log_softmax(logits)
     for test in tests:
         others = np.setdiff1d(np.concatenate(tests), test)
@@ -163,16 +125,7 @@ def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> L
 def uncertain(
     log_probabilities: Logits, labels: Indices, *, coverage: float = COVERAGE
 ) -> Uncertain:
-    """The rule that leaves the given share of clips certain, with the share of them that is wrong.
-
-    Parameters
-    ----------
-    log_probabilities : ndarray of float, shape (n_clips, n_emotions)
-        Calibrated, of unseen speakers.
-    labels : ndarray of int, shape (n_clips,)
-    coverage : float
-        In (0, 1].
-    """
+    """The rule that leaves the given share of clips certain, with the share of them that is wrong."""
     confidence = np.exp(log_probabilities.max(axis=1))
     threshold = float(np.quantile(confidence, 1.0 - coverage))
     certain = confidence >= threshold
@@ -189,16 +142,7 @@ def out_of_domain_detector(
     rank: int = RANK,
     quantile: float = QUANTILE,
 ) -> OutOfDomainDetector:
-    """Fit the detector of recordings that are far from the training clips.
-
-    Parameters
-    ----------
-    embeddings : ndarray of float32, shape (n_clips, width)
-    folds : iterable of (train, test) index arrays
-        Speaker-disjoint; their test distances give the threshold.
-    rank, quantile
-        As :data:`RANK` and :data:`QUANTILE`.
-    """
+    """Fit the detector of recordings far from the training clips, its threshold on unseen ones."""
     held_out = [
         _gaussian(embeddings[train], rank).distance(embeddings[test]) for train, test in folds
     ]

@@ -102,10 +102,7 @@ def expected(
 
 
 def common_rate(corpus: Corpus) -> int:
-    """The sample rate of all recordings of a corpus in Hz; 0 where they differ or are not there.
-
-    Features depend on it, so a model of features classifies every recording at this rate.
-    """
+    """The sample rate of all recordings in Hz, which features depend on; 0 where there is none."""
     rates: set[int] = set()
     for path in corpus.table["path"]:
         try:

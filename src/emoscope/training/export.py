@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..audio.level import TrimAndNormalise
 from ..features import get as get_feature
+from ..features import pretrained
 from ..features.encoder import Encoder
 from ..features.table import Features
 from ..modelfile.card import FeatureSpec, Input
@@ -34,10 +35,7 @@ EXACT = ("log_mel.kernels", "log_mel.filters")
 def graph_of(
     fitted: Any, features: Features, names: Sequence[str], mean: Array, scale: Array
 ) -> tuple[bytes, Input]:
-    """The ONNX graph of a fitted model, weights in half precision, and what it takes.
-
-    `names` are what the features were asked for as; `mean` and `scale` standardise the embedding.
-    """
+    """The ONNX graph of a fitted model, weights in half precision, and what it takes."""
     linear = linear_form(fitted)
     encoders = [get_feature(name) for name in names if name.startswith("encoder:")]
     if linear and len(encoders) == len(names) and features.X is not None and _fits(encoders):
@@ -84,8 +82,6 @@ def in_half_precision(content: bytes) -> bytes:
 
 def _fits(encoders: Sequence[Any]) -> bool:
     """Whether encoders are Whisper's, and all take the same sound at its own speed."""
-    from ..features import pretrained
-
     return len({encoder.prepare for encoder in encoders}) == 1 and all(
         type(encoder) is Encoder
         and pretrained.is_whisper(encoder.model)
@@ -97,7 +93,6 @@ def _fits(encoders: Sequence[Any]) -> bool:
 
 def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input]:
     """A graph from samples to embedding."""
-    from ..features import pretrained
     from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
     levelled = encoders[0].prepare == TrimAndNormalise.name
@@ -129,11 +124,9 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
-    """A fitted classifier as an ONNX graph of the form that :mod:`emoscope.modelfile` describes.
+    """A fitted classifier as a graph of the form that :mod:`emoscope.modelfile` describes.
 
-    `mean` and `scale` (embedding_width,) standardise the features, which are the embedding; of
-    frames, their mean and standard deviation over time. A ModelError is raised when the estimator
-    has no ONNX form.
+    `mean` and `scale` standardise the embedding: the features, or statistics of frames over time.
     """
     form = linear_form(estimator)
     if form is not None:
@@ -168,15 +161,14 @@ def _add_statistics(graph: Any) -> str:
     axis = onnx.numpy_helper.from_array(np.array([1]), "time_axis")
     graph.initializer.append(axis)
     make = onnx.helper.make_node
-    graph.node.extend(
-        [
-            make("ReduceMean", ["frames", "time_axis"], ["frame_mean"], keepdims=1),
-            make("Sub", ["frames", "frame_mean"], ["frame_centred"]),
-            make("Mul", ["frame_centred", "frame_centred"], ["frame_squares"]),
-            make("ReduceMean", ["frame_squares", "time_axis"], ["frame_variance"], keepdims=0),
-            make("Sqrt", ["frame_variance"], ["frame_std"]),
-            make("Squeeze", ["frame_mean", "time_axis"], ["frame_average"]),
-            make("Concat", ["frame_average", "frame_std"], ["frame_statistics"], axis=1),
-        ]
-    )
+    nodes = [
+        make("ReduceMean", ["frames", "time_axis"], ["frame_mean"], keepdims=1),
+        make("Sub", ["frames", "frame_mean"], ["frame_centred"]),
+        make("Mul", ["frame_centred", "frame_centred"], ["frame_squares"]),
+        make("ReduceMean", ["frame_squares", "time_axis"], ["frame_variance"], keepdims=0),
+        make("Sqrt", ["frame_variance"], ["frame_std"]),
+        make("Squeeze", ["frame_mean", "time_axis"], ["frame_average"]),
+        make("Concat", ["frame_average", "frame_std"], ["frame_statistics"], axis=1),
+    ]
+    graph.node.extend(nodes)
     return "frame_statistics"

@@ -39,11 +39,7 @@ INPUTS = {
 
 
 def metadata(card: Card) -> dict[str, str]:
-    """What the ONNX file says of itself, by key.
-
-    ``emoscope`` (version), ``name``, ``signature`` (what goes in and what comes out), ``emotions``,
-    ``input`` and ``training`` (JSON), ``temperature``, ``licence``, ``notices``.
-    """
+    """What the ONNX file says of itself, by key."""
     values = json.loads(card.to_json())
     corpora = [
         {key: corpus[key] for key in ("name", "n_clips", "licence") if key in corpus}
@@ -76,10 +72,7 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
 
 
 def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
-    """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere.
-
-    `folder` gets ``README.md``, ``config.json``, ``model.onnx`` and the ``.emoscope`` file.
-    """
+    """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere."""
     root = Path(folder)
     name = f"{model.card.name}{modelfile.SUFFIX}"
     write_atomically(root / name, Path(model.path).read_bytes())
@@ -91,14 +84,13 @@ def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
 
 def model_card(card: Card, file_name: str) -> str:
     """The card of a model as Markdown with the hub's metadata in front."""
-    corpora = card.training.corpora
     lines = [f"# {card.name}", ""]
     lines += [f"Recognises emotion in speech: {', '.join(card.emotions)}.", "", "## Use", ""]
     lines += ["```sh", "pip install emoscope", f"emoscope predict speech.wav --model {file_name}"]
     lines += ["```", "", "`model.onnx` runs without emoscope; its metadata hold its signature:", ""]
     lines += [f"- {line}" for line in _signature(card).split("\n")]
     lines += ["", "## Trained on", ""]
-    for corpus in corpora:
+    for corpus in card.training.corpora:
         count = "" if corpus.n_clips is None else f", {corpus.n_clips} clips"
         lines.append(
             f"- {corpus.name}{count} of {len(corpus.speakers)} speakers. "
@@ -106,16 +98,8 @@ def model_card(card: Card, file_name: str) -> str:
         )
     lines += ["", "## Measured on unseen speakers", ""]
     lines += _results(card) or ["Nothing was measured."]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        _limits(card),
-        "",
-        "## Licence",
-        "",
-        card.licence or "Not stated.",
-    ]
+    lines += ["", "## Limits", "", _limits(card)]
+    lines += ["", "## Licence", "", card.licence or "Not stated."]
     lines += [part for notice in card.notices for part in ("", notice)]
     front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n" + "\n".join(lines) + "\n"
