@@ -1,13 +1,11 @@
-"""What a corpus is to emoscope: its facts, its label map and the rule of its file names.
-
-A corpus file declares one :class:`CorpusInfo`. Its ``parse`` is a pure function of a clip's path,
-so that the rule can be tested on a list of names without any audio.
-"""
+"""What a corpus is to emoscope: its facts, its label map and the rule of its file names."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
@@ -19,22 +17,18 @@ from ..errors import AudioError
 
 Row: TypeAlias = dict[str, Any]
 
+#: The columns that every table of clips has, all text; see :mod:`emoscope.corpus`.
 COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
-"""The columns that every table of clips has, all text; see :class:`emoscope.corpus.Corpus`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """One file of a corpus on its publisher's server.
-
-    ``size`` (bytes) and ``md5`` (hexadecimal) are None where the publisher does not state them;
-    ``part`` names what the file holds where a corpus comes in parts: ``"speech"``, ``"song"``.
-    """
+    """One file of a corpus on its publisher's server."""
 
     url: str
-    size: int | None = None
-    md5: str | None = None
-    part: str = ""
+    size: int | None = None  # bytes; None where the publisher does not state it, as with md5
+    md5: str | None = None  # hexadecimal
+    part: str = ""  # what it holds where a corpus comes in parts: "speech", "song"
 
     @property
     def file_name(self) -> str:
@@ -44,40 +38,22 @@ class Download:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusInfo:
-    """A published corpus: what it is, where it comes from, how its file names are read.
-
-    Attributes
-    ----------
-    name, title, licence, citation, homepage : str
-        Its public name, e.g. ``"ravdess"``, and what a user must know and cite.
-    label_map : mapping of str to str
-        The corpus's own label → common emotion name.
-    parse : callable
-        Path of a clip → its row (``label``, ``speaker``, and ``clip`` where the file's stem does
-        not identify the clip), or None when the name does not follow the corpus's rule.
-    file_names : str
-        That rule in words, for messages.
-    example : str
-        The path of one clip, relative to the corpus folder.
-    downloads : tuple of Download
-        What ``emoscope get`` fetches; empty when the publisher hands it out in another way.
-    obtain : str
-        That other way, in words.
-    speaker_facts : callable, optional
-        Folder of the corpus → facts of each speaker that only an accompanying file tells.
-    """
+    """A published corpus: what it is, where it comes from, how its file names are read."""
 
     name: str
     title: str
     licence: str
     citation: str
     homepage: str
-    label_map: Mapping[str, str]
+    label_map: Mapping[str, str]  # the corpus's own label → common emotion name
+    #: Path of a clip → its row (``label``, ``speaker``, and ``clip`` where the file's stem does not
+    #: identify the clip), or None when the name does not follow the corpus's rule (see :func:`by_stem`).
     parse: Callable[[PurePath], Row | None]
-    file_names: str
-    example: str
-    downloads: tuple[Download, ...] = ()
-    obtain: str = ""
+    file_names: str  # that rule in words, for messages
+    example: str  # the path of one clip, relative to the corpus folder
+    downloads: tuple[Download, ...] = ()  # what ``emoscope get`` fetches
+    obtain: str = ""  # how to get it otherwise
+    #: Folder of the corpus → facts of each speaker that only an accompanying file tells.
     speaker_facts: Callable[[Path], Mapping[str, Row]] | None = None
 
     def row(self, path: PurePath) -> Row | None:
@@ -95,11 +71,7 @@ class CorpusInfo:
         return {path: row for path, row in parsed if row is not None}
 
     def table(self, root: Path, rows: Mapping[PurePath, Row]) -> pd.DataFrame:
-        """The table of the clips below `root`, sorted by clip.
-
-        Of several copies of one clip, as in the archives on Kaggle, the one nearest to `root`
-        counts.
-        """
+        """The table of the clips below `root`, sorted; of copies of one the nearest to it counts."""
         clips: dict[str, Row] = {}
         for path in sorted(rows, key=lambda path: (len(path.parts), str(path))):
             clips.setdefault(rows[path]["clip"], rows[path])
@@ -109,8 +81,19 @@ class CorpusInfo:
         )
 
 
+def by_stem(pattern: str, tell: Callable[[Row], Row], path: PurePath) -> Row | None:
+    """What `tell` makes of a pattern's named groups, when the clip's stem matches it.
+
+    A code that its tables do not have (KeyError) is of no clip of the corpus.
+    """
+    fields = re.fullmatch(pattern, path.stem)
+    with contextlib.suppress(KeyError):
+        return tell(fields.groupdict()) if fields else None
+    return None
+
+
 def as_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Return rows as a table that has at least :data:`COLUMNS`, in that order.
+    """Rows as a table that has at least :data:`COLUMNS`, in that order.
 
     Text stays Python text: a path may hold bytes that are not UTF-8, which Arrow text cannot.
     """
@@ -130,13 +113,9 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
     resource forks that macOS puts into archives. Links to folders are followed, each folder once.
     """
     recordings: list[Path] = []
-    errors: list[AudioError] = []
+    unreadable: list[OSError] = []
     seen: set[tuple[int, int]] = set()
-
-    def unreadable(error: OSError) -> None:
-        errors.append(AudioError(error.filename, f"folder cannot be read: {error.strerror}"))
-
-    for folder, subfolders, files in os.walk(root, onerror=unreadable, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=unreadable.append, followlinks=True):
         info = os.stat(folder)
         if (info.st_dev, info.st_ino) in seen:
             subfolders.clear()
@@ -147,4 +126,8 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
             ending = os.path.splitext(file)[1].lower().lstrip(".")
             if ending in SOUND_ENDINGS and not file.startswith("."):
                 recordings.append(Path(folder, file))
+    errors = [
+        AudioError(error.filename, f"folder cannot be read: {error.strerror}")
+        for error in unreadable
+    ]
     return sorted(recordings), errors

@@ -13,11 +13,11 @@ A file name is the actor, the sentence, the emotion and the intensity: ``1001_DF
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from functools import partial
+from pathlib import Path
 
-from .base import CorpusInfo, Row
+from .base import CorpusInfo, Row, by_stem
 
 LABEL_MAP = {
     "ANG": "angry",
@@ -45,18 +45,13 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes",
 }
 
-FIRST_ACTOR, LAST_ACTOR = 1001, 1091
+NAME = (
+    r"(?P<actor>10(?!00)(?:[0-8][0-9]|9[01]))"  # 1001 to 1091
+    r"_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>X|..)"
+)
 
-_NAME = re.compile(r"(?P<actor>1[0-9]{3})_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>X|..)")
 
-
-def parse(path: PurePath) -> Row | None:
-    """Read actor, sentence, emotion and intensity from a clip's name."""
-    fields = _NAME.fullmatch(path.stem)
-    if fields is None or not FIRST_ACTOR <= int(fields["actor"]) <= LAST_ACTOR:
-        return None
-    if fields["text"] not in SENTENCES or fields["level"] not in INTENSITIES:
-        return None
+def _tell(fields: Row) -> Row:
     return {
         "label": fields["emotion"],
         "speaker": fields["actor"],
@@ -72,9 +67,7 @@ def demographics(root: Path) -> Mapping[str, Row]:
         file = folder / "VideoDemographics.csv"
         if file.is_file():
             with open(file, newline="", encoding="utf-8-sig") as lines:
-                actors = [
-                    {k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines)
-                ]
+                actors = list(csv.DictReader(lines, restval=""))
             return {
                 row["ActorID"]: {"gender": row["Sex"].lower(), "age": int(row["Age"])}
                 for row in actors
@@ -96,7 +89,7 @@ CREMAD = CorpusInfo(
     ),
     homepage="https://github.com/CheyneyComputerScience/CREMA-D",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=partial(by_stem, NAME, _tell),
     file_names="actor, sentence, emotion and intensity",
     example="AudioWAV/1001_DFA_ANG_XX.wav",
     obtain=(

@@ -1,12 +1,9 @@
 """Fetches a corpus from its publisher: resume, checksum, unpacking.
 
-What was received of a file stays in ``<file>.part``. The next attempt asks for the rest only
-(HTTP ``Range``, guarded by ``If-Range`` so that a file that has changed meanwhile starts anew). A
-file counts as received when its size and checksum are those that the corpus file states; then it is
-unpacked, and a marker keeps it from being fetched again.
-
-An archive is not trusted: where its members would go and how large they say they are is looked at
-before the first of them is decompressed.
+What was received of a file stays in ``<file>.part``; the next attempt asks for the rest only (HTTP
+``Range``, guarded by ``If-Range`` in case the file has changed meanwhile). With the size and checksum
+that the corpus file states it is unpacked, and a marker keeps it from being fetched again. An archive
+is not trusted: where its members would go and how large they are is looked at before decompressing.
 """
 
 from __future__ import annotations
@@ -33,8 +30,8 @@ from .base import CorpusInfo, Download
 if TYPE_CHECKING:
     import requests
 
+#: Called with what is being done, bytes done, and bytes in all where known.
 Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called with what is being done, bytes done, and bytes in all where known."""
 
 ATTEMPTS = 5  # how often in a row a transfer may break without a single byte gained
 PAUSE = 0.5  # seconds before the second attempt; each further pause is twice as long
@@ -60,34 +57,12 @@ def download(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetch and unpack a corpus; continue where an earlier attempt stopped.
+    """Fetch and unpack a corpus, or those of its `parts`; continue where an earlier attempt stopped.
 
-    Parameters
-    ----------
-    info : CorpusInfo
-        The corpus, from :func:`emoscope.corpora.get`.
-    target : path-like
-        Folder to unpack into; made if need be.
-    parts : sequence of str, optional
-        Which of the corpus's downloads, by their part's name; all by default.
-    mirror : str, optional
-        Address of a folder that holds copies of the publisher's files, used instead of it.
-    progress : callable, optional
-        See :data:`Progress`.
-
-    Returns
-    -------
-    Path
-        The folder, ready for :func:`emoscope.corpus.load`.
-
-    Raises
-    ------
-    CorpusError
-        When the corpus must be obtained by hand, the server refuses, what arrives is not what was
-        promised, or the disk is full or not writable. What was received is kept for the next
-        attempt unless it is wrong.
-    UnknownNameError
-        When the corpus has no such part.
+    `mirror` is the address of a folder with copies of the publisher's files. Raises
+    :class:`CorpusError` when the corpus must be obtained by hand, the server refuses, what arrives
+    is not what was promised, or the disk is full or not writable; what was received is kept for the
+    next attempt unless it is wrong. Raises :class:`UnknownNameError` when there is no such part.
     """
     if not info.downloads:
         raise CorpusError(f"{info.title} cannot be downloaded by a program; {info.obtain}")
@@ -115,8 +90,7 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
     if _complete(marker, folder):
         return
     archive = folder / item.file_name
-    by_hand = archive.exists()
-    if by_hand:
+    if by_hand := archive.exists():
         if fault := _fault(item, archive):
             raise CorpusError(f"{archive}: {fault}; move it away and run the command again")
     else:
@@ -128,7 +102,7 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
             raise CorpusError(f"{url}: {fault}. It was deleted; run the command again")
         os.replace(partial, archive)
     try:
-        files = unpack(archive, folder, progress=report)
+        files = unpack(archive, folder, report)
     except DamageError as error:
         if by_hand or item.md5 is not None:  # not ours to delete, or what the publisher has
             raise CorpusError(f"{error}; move it away and run the command again") from None
@@ -199,7 +173,9 @@ def _receive(
             )
         limit = item.size or min(total or MAX_BYTES, MAX_BYTES)
         _need_space(partial.parent, (total or 0) - done)
-        write_atomically(version_file, _version(response))
+        tag = response.headers.get("ETag", "")
+        strong = tag and not tag.startswith("W/")  # weak tags cannot guard a range
+        write_atomically(version_file, tag if strong else response.headers.get("Last-Modified", ""))
         with open(partial, "ab" if done else "wb") as file:
             for block in response.iter_content(_BLOCK):
                 done += len(block)
@@ -228,21 +204,12 @@ def _extent(response: requests.Response) -> tuple[int, int | None]:
     return int(match[1]), None if match[2] == "*" else int(match[2])
 
 
-def _version(response: requests.Response) -> str:
-    """What tells this version of the file from others; weak tags cannot guard a range."""
-    tag: str = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-
-
 def _fault(item: Download, file: Path) -> str:
-    """What differs from the size and checksum that the corpus file states; empty when nothing.
-
-    Where the publisher states no checksum, the archive's own have to do, when it is unpacked.
-    """
+    """What differs from the size and checksum that the corpus file states; empty when nothing."""
     size = _size(file)
     if item.size is not None and size != item.size:
         return f"the file has {size} bytes, {item.size} are expected"
-    if item.md5 is None:
+    if item.md5 is None:  # then the archive's own checksums have to do, when it is unpacked
         return ""
     md5 = hashlib.md5(usedforsecurity=False)
     with open(file, "rb") as content:
@@ -261,12 +228,8 @@ def _os_reason(error: OSError) -> str:
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
 
 
-def unpack(archive: Path, target: Path, *, progress: Progress | None = None) -> list[Path]:
-    """Unpack a zip file into an existing folder, replacing files; returns the files written.
-
-    Raises :class:`CorpusError` when the archive is damaged (then a :class:`DamageError`) or hostile,
-    or does not fit on the disk.
-    """
+def unpack(archive: Path, target: Path, progress: Progress | None = None) -> list[Path]:
+    """Unpack a zip file into an existing folder, replacing files; returns the files written."""
     try:
         with zipfile.ZipFile(archive) as opened:
             files = _checked(archive, opened.infolist())
@@ -279,9 +242,8 @@ def unpack(archive: Path, target: Path, *, progress: Progress | None = None) -> 
                     progress(f"unpacking {archive.name}", done, total)
             return [target / path for path in files]
     except _DAMAGE as error:
-        raise DamageError(
-            f"{archive}: the archive is damaged and cannot be unpacked: {error}"
-        ) from None
+        why = f"{archive}: the archive is damaged and cannot be unpacked: {error}"
+        raise DamageError(why) from None
 
 
 def _checked(
@@ -308,17 +270,16 @@ def _checked(
 
 
 def _need_space(folder: Path, needed: int) -> None:
-    """Refuse to begin what cannot be finished on this disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CorpusError(f"{folder}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
 
 
 def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> None:
-    """Write one member; zipfile reads no more than it declares, and checks its CRC at the end."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.part")
     try:
+        # zipfile reads no more than the member declares, and checks its CRC at the end.
         with opened.open(member) as source, open(temporary, "wb") as sink:
             shutil.copyfileobj(source, sink)
         os.replace(temporary, file)

@@ -10,10 +10,9 @@ the German emotion, and the version: ``03a01Fa.wav`` is speaker 03, sentence a01
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
+from functools import partial
 
-from .base import CorpusInfo, Download, Row
+from .base import CorpusInfo, Download, Row, by_stem
 
 LABEL_MAP = {
     "W": "angry",  # Wut, Ärger
@@ -52,14 +51,10 @@ SENTENCES = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 
-_NAME = re.compile(r"(?P<speaker>[0-9]{2})(?P<text>[ab][0-9]{2})(?P<emotion>[A-Z])[a-z]")
+NAME = r"(?P<speaker>[0-9]{2})(?P<text>[ab][0-9]{2})(?P<emotion>[A-Z])[a-z]"
 
 
-def parse(path: PurePath) -> Row | None:
-    """Read speaker, sentence and emotion from a clip's name."""
-    fields = _NAME.fullmatch(path.stem)
-    if fields is None or fields["speaker"] not in SPEAKERS or fields["text"] not in SENTENCES:
-        return None
+def _tell(fields: Row) -> Row:
     gender, age = SPEAKERS[fields["speaker"]]
     return {
         "label": fields["emotion"],
@@ -82,7 +77,7 @@ EMODB = CorpusInfo(
     ),
     homepage="http://emodb.bilderbar.info/",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=partial(by_stem, NAME, _tell),
     file_names="speaker, sentence, emotion and version",
     example="wav/03a01Fa.wav",
     downloads=(Download("http://emodb.bilderbar.info/download/download.zip"),),

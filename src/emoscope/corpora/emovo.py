@@ -10,10 +10,9 @@ sentence b2. The letter of a sentence is its kind: b short (breve), l long (lung
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
+from functools import partial
 
-from .base import CorpusInfo, Row
+from .base import CorpusInfo, Row, by_stem
 
 LABEL_MAP = {
     "dis": "disgust",  # disgusto
@@ -25,24 +24,17 @@ LABEL_MAP = {
     "tri": "sad",  # tristezza
 }
 
-GENDERS = {"f": "female", "m": "male"}
-
-_NAME = re.compile(
-    r"(?P<emotion>[a-z]{3})-(?P<speaker>(?P<gender>[fm])[1-3])-(?P<text>[bdln][1-5])"
-)
+NAME = r"(?ai)(?P<emotion>[a-z]{3})-(?P<speaker>[fm][1-3])-(?P<text>[bdln][1-5])"
 
 
-def parse(path: PurePath) -> Row | None:
-    """Read emotion, speaker and sentence from a clip's name."""
-    fields = _NAME.fullmatch(path.stem.lower())
-    if fields is None:
-        return None
+def _tell(fields: Row) -> Row:
+    emotion, speaker, text = (fields[name].lower() for name in ("emotion", "speaker", "text"))
     return {
-        "clip": path.stem.lower(),
-        "label": fields["emotion"],
-        "speaker": fields["speaker"],
-        "gender": GENDERS[fields["gender"]],
-        "statement": fields["text"],
+        "clip": f"{emotion}-{speaker}-{text}",
+        "label": emotion,
+        "speaker": speaker,
+        "gender": "female" if speaker.startswith("f") else "male",
+        "statement": text,
     }
 
 
@@ -56,7 +48,7 @@ EMOVO = CorpusInfo(
     ),
     homepage="http://voice.fub.it/activities/corpora/emovo/index.html",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=partial(by_stem, NAME, _tell),
     file_names="emotion, speaker and sentence",
     example="f1/gio-f1-b2.wav",
     obtain="download it by hand from http://voice.fub.it/activities/corpora/emovo/index.html",

@@ -1,11 +1,10 @@
 """A corpus of the user's own, sorted into one folder per emotion.
 
 ``happy/clip1.wav``, ``sad/clip2.wav`` and so on, at any depth. A folder is an emotion when its name
-is one of emoscope's or a synonym (:data:`emoscope.labels.SYNONYMS`); ``train``, ``dev``, ``test``
-and the like are splits. Who speaks is taken from the names only where there is one way to read
-them: from the one other level of folders that varies, or from what stands before the first
-underscore of every file name; and only when there are several such names, each under several
-emotions. Otherwise the speaker stays empty, and protocols that need it say so.
+is one of emoscope's or a synonym (:data:`emoscope.labels.SYNONYMS`). Who speaks is told by the one
+other level of folders that varies, or by what stands before the first underscore of every file name;
+and only when there are several such names, each under several emotions. Otherwise the speaker stays
+empty, and protocols that need it say so.
 """
 
 from __future__ import annotations
@@ -20,21 +19,18 @@ from ..files import printable
 from ..labels import canonical
 from .base import Row, as_table
 
+#: Folder names that are splits and not speakers → name of the split.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""Folder names that are splits and not speakers → name of the split."""
 
 
 def scan(
     root: Path, paths: Sequence[Path], labels: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """The table of those `paths` below `root` that lie in a folder named after an emotion.
-
-    `labels` are the caller's own folder names → emotions.
-    """
+    """The table of those `paths` that lie in an emotion's folder; `labels` are further names."""
     rows: list[Row] = []
     other_folders: list[tuple[str, ...]] = []
     for path in paths:
@@ -44,9 +40,8 @@ def scan(
         if not named:
             continue
         splits = [SPLITS[folder.lower()] for folder in folders if folder.lower() in SPLITS]
-        other_folders.append(
-            tuple(f for f in folders if f != named[-1] and f.lower() not in SPLITS)
-        )
+        others = tuple(f for f in folders if f != named[-1] and f.lower() not in SPLITS)
+        other_folders.append(others)
         rows.append(
             {
                 "clip": printable(str(relative.with_suffix(""))),
@@ -59,12 +54,17 @@ def scan(
             }
         )
     stems = [Path(row["path"]).stem for row in rows]
-    for names in (_varying_folder(other_folders), _prefixes(stems)):
+    prefixes = [stem.partition("_")[0] for stem in stems] if all("_" in s for s in stems) else []
+    for names in (_varying_folder(other_folders), prefixes):
         if _may_be_speakers(names, rows):
             for row, name in zip(rows, names, strict=True):
                 row["speaker"] = printable(name)
             break
-    return as_table(_distinct(rows))
+    count = Counter(row["clip"] for row in rows)
+    for row in rows:
+        if count[row["clip"]] > 1:  # clips that differ in their ending alone
+            row["clip"] += printable(Path(row["path"]).suffix)
+    return as_table(sorted(rows, key=lambda row: str(row["clip"])))
 
 
 def _varying_folder(folders: Sequence[tuple[str, ...]]) -> list[str]:
@@ -75,23 +75,9 @@ def _varying_folder(folders: Sequence[tuple[str, ...]]) -> list[str]:
     return list(varying[0]) if len(varying) == 1 else []
 
 
-def _prefixes(stems: Sequence[str]) -> list[str]:
-    """What stands before the first underscore, if every name has one."""
-    return [stem.partition("_")[0] for stem in stems] if all("_" in stem for stem in stems) else []
-
-
 def _may_be_speakers(names: Sequence[str], rows: Sequence[Row]) -> bool:
     """Whether there are several, and each speaks in several emotions."""
     emotions: dict[str, set[str]] = {}
     for name, row in zip(names, rows, strict=False):
         emotions.setdefault(name, set()).add(row["emotion"])
     return len(emotions) > 1 and all(len(spoken) > 1 for spoken in emotions.values())
-
-
-def _distinct(rows: list[Row]) -> list[Row]:
-    """Give clips that differ in their ending alone a name with the ending."""
-    count = Counter(row["clip"] for row in rows)
-    for row in rows:
-        if count[row["clip"]] > 1:
-            row["clip"] += printable(Path(row["path"]).suffix)
-    return sorted(rows, key=lambda row: str(row["clip"]))

@@ -17,14 +17,11 @@ repetitions of happy, normal, "Dogs are sitting by the door" are the same record
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
+from functools import partial
 
-from .base import CorpusInfo, Download, Row
+from .base import CorpusInfo, Download, Row, by_stem
 
-MODALITIES = {"01": "audio-video", "03": "audio"}
-"""Modality 02 is video without sound."""
-
+MODALITIES = {"01": "audio-video", "03": "audio"}  # 02 is video without sound
 CHANNELS = {"01": "speech", "02": "song"}
 
 LABEL_MAP = {
@@ -39,24 +36,15 @@ LABEL_MAP = {
 }
 
 INTENSITIES = {"01": "normal", "02": "strong"}
-
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
-ACTORS = 24
-
-_NAME = re.compile(
-    r"(?P<modality>0[13])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
-    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>[0-9]{2})"
+NAME = (
+    r"(?P<modality>0[13])-(?P<channel>0[12])-(?!01-02)(?P<emotion>0[1-8])-(?P<intensity>0[12])"
+    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>0[1-9]|1[0-9]|2[0-4])"
 )
 
 
-def parse(path: PurePath) -> Row | None:
-    """Read the seven fields of a clip's name; the speaker is the actor's two digits."""
-    fields = _NAME.fullmatch(path.stem)
-    if fields is None or not 1 <= int(fields["actor"]) <= ACTORS:
-        return None
-    if fields["emotion"] == "01" and fields["intensity"] == "02":
-        return None
+def _tell(fields: Row) -> Row:
     return {
         "label": fields["emotion"],
         "speaker": fields["actor"],
@@ -83,7 +71,7 @@ RAVDESS = CorpusInfo(
     ),
     homepage="https://zenodo.org/records/1188976",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=partial(by_stem, NAME, _tell),
     file_names="seven two-digit numbers",
     example="Actor_12/03-01-06-01-02-01-12.wav",
     downloads=(

@@ -26,23 +26,21 @@ LABEL_MAP = {
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
 
-_NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<emotion>[a-z]{1,2})(?P<number>[0-9]{2})")
+_NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<sentence>(?P<emotion>[a-z]{1,2})[0-9]{2})")
 
 
 def parse(path: PurePath) -> Row | None:
     """Read speaker, emotion and sentence from a clip's name and, if need be, its folder."""
     fields = _NAME.fullmatch(path.stem)
-    if fields is None:
-        return None
-    speaker = fields["speaker"] or path.parent.name
-    if speaker not in SPEAKERS:
+    speaker = fields and (fields["speaker"] or path.parent.name)
+    if fields is None or speaker not in SPEAKERS:
         return None
     return {
-        "clip": f"{speaker}_{fields['emotion']}{fields['number']}",
+        "clip": f"{speaker}_{fields['sentence']}",
         "label": fields["emotion"],
         "speaker": speaker,
         "gender": "male",
-        "statement": fields["emotion"] + fields["number"],
+        "statement": fields["sentence"],
     }
 
 

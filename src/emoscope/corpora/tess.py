@@ -10,10 +10,9 @@ original lacks a letter (``OA_bite_neutral.wav``) and belongs to OAF.
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
+from functools import partial
 
-from .base import CorpusInfo, Row
+from .base import CorpusInfo, Row, by_stem
 
 LABEL_MAP = {
     "angry": "angry",
@@ -25,19 +24,13 @@ LABEL_MAP = {
     "sad": "sad",
 }
 
-SPEAKERS = {"OAF": 64, "YAF": 26}
-"""Age in years of each speaker: the older and the younger adult female."""
+SPEAKERS = {"OAF": 64, "YAF": 26}  # age in years of the older and the younger adult female
 
-_NAME = re.compile(r"(?P<speaker>OAF?|YAF)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)", re.IGNORECASE)
+NAME = r"(?i)(?P<speaker>OAF?|YAF)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)"
 
 
-def parse(path: PurePath) -> Row | None:
-    """Read speaker, target word and emotion from a clip's name."""
-    fields = _NAME.fullmatch(path.stem)
-    if fields is None:
-        return None
-    speaker = fields["speaker"].upper()
-    speaker = "OAF" if speaker == "OA" else speaker
+def _tell(fields: Row) -> Row:
+    speaker = "YAF" if fields["speaker"].upper() == "YAF" else "OAF"
     word, label = fields["word"].lower(), fields["emotion"].lower()
     return {
         "clip": f"{speaker}_{word}_{label}",
@@ -60,7 +53,7 @@ TESS = CorpusInfo(
     ),
     homepage="https://doi.org/10.5683/SP2/E8H2MF",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=partial(by_stem, NAME, _tell),
     file_names="speaker, word and emotion",
     example="OAF_angry/OAF_back_angry.wav",
     obtain="download it by hand from https://doi.org/10.5683/SP2/E8H2MF",
