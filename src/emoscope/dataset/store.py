@@ -74,15 +74,9 @@ class FeatureInfo(NamedTuple):
 
 
 class Store:
-    """Features on disk; nothing is made there before the first value is stored.
+    """Features on disk; no folder is made, and no file, before the first value is stored.
 
-    Parameters
-    ----------
-    folder : path-like, optional
-        By default the environment variable EMOSCOPE_STORE, or else the user's cache folder.
-    limit : int, optional
-        Size in bytes above which what was not used for longest is removed. By default the
-        environment variable EMOSCOPE_STORE_LIMIT, in GB, or else :data:`DEFAULT_LIMIT`.
+    Above ``limit`` bytes, what was not used for longest is removed.
     """
 
     def __init__(
@@ -108,9 +102,8 @@ class Store:
     def find(self, paths: Sequence[str]) -> list[Content | None]:
         """What files hold that have not changed since :meth:`remember`; None for all others."""
         places = [content.place(path) for path in paths]
-        known: dict[bytes, tuple[bytes, bytes]] = {}
-        for rows in self._rows("SELECT path, stamp, recording FROM files WHERE path IN", places):
-            known.update((place, (stamp, key)) for place, stamp, key in rows)
+        query = "SELECT path, stamp, recording FROM files WHERE path IN"
+        known = {place: kept for rows in self._rows(query, places) for place, *kept in rows}
         contents: list[Content | None] = []
         for path, place in zip(paths, places, strict=True):
             stamp = content.stamp_of(path) if place in known else None
@@ -121,17 +114,9 @@ class Store:
     def read(
         self, feature: Feature, keys: Sequence[bytes]
     ) -> Iterator[tuple[NDArray[np.intp], Values | list[Values]]]:
-        """Stored values of a feature, a part at a time.
-
-        Yields
-        ------
-        positions : ndarray of intp [shape=(n_found,)]
-            Where in ``keys``; a key may occur there more than once.
-        values : ndarray of float32 [shape=(n_found, n_columns)], or list of (n_frames, n_columns)
-            The values, of a vector feature and of one that gives frames.
-        """
+        """Stored values of a feature, a part at a time, with the positions in ``keys``."""
         identity, shape, damaged = self._identity(feature), (-1, len(feature.columns)), 0
-        positions: dict[bytes, list[int]] = {}
+        positions: dict[bytes, list[int]] = {}  # a key may occur more than once
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
         query = (
@@ -179,34 +164,29 @@ class Store:
         values, self._values = self._values, []
         files, self._files = self._files, []
         self._waiting_bytes, self._flushed_at = 0, time.monotonic()
-        if self._usable and (values or files):
-            with self._or_without():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with self._open() as database:
-                    with database:
-                        database.execute("BEGIN IMMEDIATE")
-                        self._write(database, values, files)
-                    self._evict(database)
-
-    def _write(
-        self, database: sqlite3.Connection, values: Sequence[Any], files: Sequence[Any]
-    ) -> None:
+        if not self._usable or not (values or files):
+            return
         now = time.time()
-        database.executemany(
-            "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
-            " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
-            [(identity, feature.name, now) for feature, identity in self._identities.values()],
-        )
-        query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
-        database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
-        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
+        used = [(identity, feature.name, now) for feature, identity in self._identities.values()]
+        with self._or_without():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._open() as database:
+                with database:
+                    database.execute("BEGIN IMMEDIATE")
+                    database.executemany(
+                        "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
+                        " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
+                        used,
+                    )
+                    query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
+                    database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
+                    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
+                self._evict(database)
 
     def _evict(self, database: sqlite3.Connection) -> None:
         """Keep to the limit: of what was not used for longest, remove the oldest first."""
-        pages, size = (
-            database.execute(f"PRAGMA page_{n}").fetchone()[0] for n in ("count", "size")
-        )
-        excess = pages * size - self.limit
+        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        excess = database.execute(query).fetchone()[0] - self.limit
         if excess <= 0:
             return
         excess += int((1 - EVICT_TO) * self.limit)
@@ -234,8 +214,6 @@ class Store:
     def features(self) -> list[FeatureInfo]:
         """What the store holds."""
         with self._maintaining() as database:
-            if database is None:
-                return []
             query = (
                 "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
                 " ON feature = features.id GROUP BY feature ORDER BY name, feature"
@@ -247,8 +225,6 @@ class Store:
         damaged: dict[int, str] = {}
         try:
             with self._maintaining() as database:
-                if database is None:
-                    return []
                 if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                     raise sqlite3.DatabaseError(state)
                 for row, identity, name, *stored in database.execute(
@@ -271,14 +247,13 @@ class Store:
         before, removable = self.bytes_on_disk(), list(OLDER) if names is None else []
         try:
             with self._maintaining() as database:
-                if database is not None:
-                    _delete(database, names)
+                _delete(database, names)
         except DamagedError:
             if names is not None:
                 raise
             removable += [FILE, f"{FILE}-wal", f"{FILE}-shm"]
         try:
-            for path in (self.folder / name for name in removable):
+            for path in map(self.folder.joinpath, removable):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except OSError as error:
             raise EmoscopeError(f"{self.folder}: cannot be removed: {error}") from error
@@ -304,10 +279,9 @@ class Store:
         return self._identities[id(feature)][1]
 
     def _exists(self) -> bool:
-        try:
+        with contextlib.suppress(OSError):
             return os.path.getsize(self.path) > 0
-        except OSError:
-            return False
+        return False
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -343,10 +317,12 @@ class Store:
             self._warn(f"{error}; the run goes on without storing features")
 
     @contextlib.contextmanager
-    def _maintaining(self) -> Iterator[sqlite3.Connection | None]:
-        """The database, or None where there is none; what fails is an error here."""
+    def _maintaining(self) -> Iterator[sqlite3.Connection]:
+        """The database, an empty one where there is none; what fails is an error here."""
         if not self._exists():
-            yield None
+            with contextlib.closing(sqlite3.connect(":memory:")) as database:
+                database.executescript(SCHEMA)
+                yield database
             return
         try:
             with self._open() as database:
