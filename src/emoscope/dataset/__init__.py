@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +23,7 @@ from .store import Store
 
 __all__ = ["Dataset", "load", "write"]
 
-_ARFF_ESCAPES = str.maketrans(
-    {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-)  # fmt: skip
+_ARFF_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def load(
@@ -48,9 +46,7 @@ def load(
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
     emotions : sequence of str, optional
         Keep only clips of these.
-    store : Store, optional
-        Where extracted features are kept and looked for.
-    jobs, cluster, progress
+    store, jobs, cluster, progress
         As for :func:`emoscope.dataset.extraction.extract`.
 
     Raises
@@ -110,7 +106,18 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         When frames are to go into CSV or ARFF.
     """
     target = Path(path)
-    values = _feature_columns(data, target)
+    values = pd.DataFrame(index=range(len(data.corpus)))
+    if "vector" in data.features:
+        values = data.features["vector"].to_pandas().reset_index(drop=True)
+    if "frames" in data.features:
+        if target.suffix != ".parquet":
+            raise FeatureError(
+                f"{data.features['frames'].label} gives spectrograms, which do not fit into a "
+                f"{target.suffix} file; write to a .parquet file"
+            )
+        frames = data.features["frames"].frames or []
+        values["n_frames"] = [len(f) for f in frames]
+        values["frames"] = [f.astype("<f4").tobytes() for f in frames]
     about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
     names = {str(name) for name in [*about, *values]}
@@ -132,45 +139,25 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     return renamed
 
 
-def _feature_columns(data: Dataset, target: Path) -> pd.DataFrame:
-    table = pd.DataFrame(index=range(len(data.corpus)))
-    if "vector" in data.features:
-        table = data.features["vector"].to_pandas().reset_index(drop=True)
-    if "frames" in data.features:
-        if target.suffix != ".parquet":
-            raise FeatureError(
-                f"{data.features['frames'].label} gives spectrograms, which do not fit into a "
-                f"{target.suffix} file; write to a .parquet file"
-            )
-        frames = data.features["frames"].frames or []
-        table["n_frames"] = [len(f) for f in frames]
-        table["frames"] = [f.astype("<f4").tobytes() for f in frames]
-    return table
-
-
 def arff(table: pd.DataFrame, *, relation: str) -> str:
-    """A table as ARFF, the format of Weka and of openSMILE's own output.
+    """A table as ARFF, the format of Weka, by its manual's chapter, and of openSMILE's output.
 
-    Numbers are numeric attributes and keep all their digits; the emotion is the last attribute and
-    nominal, as classifiers in that world expect; every other column is text; missing values are
-    ``?``. Format: the Weka manual's chapter on ARFF.
+    Classifiers there expect the emotion as the last attribute, and nominal.
     """
-    columns = [name for name in table if name != "emotion"] + ["emotion"]
-    numeric = {name for name in columns if pd.api.types.is_numeric_dtype(table[name])}
-    lines = [f"@relation {_arff_text(relation)}", ""]
-    for name in columns:
-        if name == "emotion":
-            kind = "{" + ",".join(map(_arff_text, sorted(set(table[name])))) + "}"
-        else:
-            kind = "numeric" if name in numeric else "string"
-        lines.append(f"@attribute {_arff_text(name)} {kind}")
-    cells = [_arff_cells(table[name], str if name in numeric else _arff_text) for name in columns]
-    rows = (",".join(row) for row in zip(*cells, strict=True))
-    return "\n".join([*lines, "", "@data", *rows]) + "\n"
-
-
-def _arff_cells(values: Iterable[object], write: Callable[[object], str]) -> Iterable[str]:
-    return ("?" if pd.isna(value) else write(value) for value in values)
+    kinds = {
+        name: "numeric" if pd.api.types.is_numeric_dtype(table[name]) else "string"
+        for name in table
+        if name != "emotion"
+    }
+    kinds["emotion"] = "{" + ",".join(map(_arff_text, sorted(set(table["emotion"])))) + "}"
+    attributes = [f"@attribute {_arff_text(name)} {kind}" for name, kind in kinds.items()]
+    writers = [str if kind == "numeric" else _arff_text for kind in kinds.values()]
+    rows = (
+        ",".join("?" if pd.isna(x) else write(x) for x, write in zip(row, writers, strict=True))
+        for row in zip(*(table[name] for name in kinds), strict=True)
+    )
+    head = [f"@relation {_arff_text(relation)}", "", *attributes, "", "@data"]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def _arff_text(value: object) -> str:

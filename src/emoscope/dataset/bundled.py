@@ -30,22 +30,11 @@ ABOUT_CLIP = [
     "statement", "repetition", "channel",
 ]  # fmt: skip
 FRAMES = "logmel"
-RATE = 48_000
-"""Hz, of the recordings that the features are of."""
+RATE = 48_000  # Hz, of the recordings that the features are of
 
 
 def load() -> tuple[Corpus, Features, Features]:
-    """The corpus, its 193 values per clip, and its log-mel spectrograms.
-
-    Returns
-    -------
-    corpus : Corpus
-        1440 clips; ``path`` is the name in the original corpus, no recording stands there.
-    vector : Features
-        Float32 ``X`` of shape (1440, 193).
-    frames : Features
-        1440 matrices of shape (n_frames, 64), decibels.
-    """
+    """The corpus, whose paths name no file; 193 values per clip; log-mel spectrograms in dB."""
     source = importlib.resources.files("emoscope") / "data" / FILE
     with importlib.resources.as_file(source) as path:
         if not path.exists():
@@ -58,19 +47,15 @@ def load() -> tuple[Corpus, Features, Features]:
     corpus = Corpus(
         name="ravdess", table=about, licence=info.licence, citation=info.citation, rejected=[]
     )
-    values = frame.drop(columns=ABOUT_CLIP)
     clips = frame["clip"].tolist()
     n_bins = specs["frames"][0]["n_mels"]
     frames = [
         from_bytes(np.frombuffer(steps.as_py(), dtype=np.uint8).reshape(-1, n_bins))
         for steps in table[FRAMES]
     ]
-    vector = Features(
-        clips=clips,
-        specs=specs["vector"],
-        columns=tuple(values.columns),
-        X=np.ascontiguousarray(values.to_numpy(dtype=np.float32)),
-    )
+    values = frame.drop(columns=ABOUT_CLIP)
+    X = np.ascontiguousarray(values.to_numpy(dtype=np.float32))
+    vector = Features(clips=clips, specs=specs["vector"], columns=tuple(values.columns), X=X)
     return corpus, vector, Features(clips=clips, specs=specs["frames"], frames=frames)
 
 

@@ -19,28 +19,18 @@ import time
 from ..audio import opening
 from ..errors import AudioError
 
-KEY_BYTES = 16
-"""128 bits: among 10 million recordings, two share a key with a probability of 1.5e-25."""
-
-SETTLED_SECONDS = 2.0
-"""The coarsest clock of a file system in use, FAT's."""
-
-MAX_REMOTE = 2**31
-"""Most bytes to read of what a URL names, as many as :mod:`emoscope.audio` fetches: 2 GiB."""
-
+KEY_BYTES = 16  # among 10 million recordings, two share a key with a probability of 1.5e-25
+SETTLED_SECONDS = 2.0  # the coarsest clock of a file system in use, FAT's
+MAX_REMOTE = 2**31  # bytes to read of what a URL names, as many as emoscope.audio fetches
 _BLOCK = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class Stamp:
-    """What tells one state of a file from another without reading it.
-
-    ``changed`` is when the file last changed, in ns since the epoch; 0 for a remote one, whose
-    stamp is derived from the content and no clock is involved.
-    """
+    """What tells one state of a file from another without reading it."""
 
     digest: bytes
-    changed: int
+    changed: int  # ns since the epoch; 0 for a remote file, whose stamp owes nothing to a clock
 
     def settled(self, moment: int) -> bool:
         """Whether a change after the moment, in ns since the epoch, would give another stamp."""
@@ -49,11 +39,11 @@ class Stamp:
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What a file held when it was read: its key, its stamp, and the moment in ns."""
+    """What a file held when it was read."""
 
     key: bytes
     stamp: Stamp | None
-    read_at: int
+    read_at: int  # ns since the epoch
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -61,15 +51,14 @@ def stamp_of(path: str) -> Stamp | None:
     local = opening.local_path(path)
     if local is None:
         return _remote_stamp(path)
-    try:
+    with contextlib.suppress(OSError, ValueError):
         status = os.stat(local)
-    except (OSError, ValueError):
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    # The change time cannot be set at will, unlike the modification time.
-    times = (status.st_mtime_ns, status.st_ctime_ns)
-    return Stamp(_digest((status.st_size, *times, status.st_ino, status.st_dev)), max(times))
+        # The change time cannot be set at will, unlike the modification time.
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        if stat.S_ISREG(status.st_mode):
+            digest = _digest((status.st_size, *times, status.st_ino, status.st_dev))
+            return Stamp(digest, max(times))
+    return None
 
 
 def _remote_stamp(url: str) -> Stamp | None:

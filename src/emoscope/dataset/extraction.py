@@ -31,21 +31,15 @@ from .store import Store
 Values = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-MAX_NAMED = 5
-"""Unusable clips that are named when not one could be used."""
+MAX_NAMED = 5  # unusable clips, when not one could be used
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A corpus with its features, row for row.
+    """A corpus with its features, row for row; clips left out are in ``corpus.rejected``.
 
-    Attributes
-    ----------
-    corpus : Corpus
-        The usable clips; those that were left out are in ``corpus.rejected``, with the reason.
-    features : dict of str to Features
-        Under ``"vector"`` all vector features side by side, under ``"frames"`` the one that gives
-        frames; as far as they were asked for.
+    Under ``"vector"`` are all vector features side by side, under ``"frames"`` the one that gives
+    frames; as far as they were asked for.
     """
 
     corpus: Corpus
@@ -65,22 +59,14 @@ def extract(
 
     Parameters
     ----------
-    corpus : Corpus
-        The clips.
     features : sequence of Feature
-        Any number that give vectors, and at most one that gives frames. The features of a clip
-        share one :class:`~emoscope.features.spectrum.Spectrum`.
+        Any number that give vectors, and at most one that gives frames.
     store : Store, optional
         Where values are looked for and, as they are finished, kept.
     jobs, cluster
         Where clips are worked on, as for :func:`emoscope.compute.run`.
     progress : callable, optional
         Called with the number of clips done and the number of all clips.
-
-    Returns
-    -------
-    Dataset
-        The same for every ``jobs`` and ``cluster``.
 
     Raises
     ------
@@ -110,15 +96,7 @@ def extract_recordings(
     store: Store | None = None,
     jobs: int | None = None,
 ) -> dict[str, Features]:
-    """Compute features of files, or of signals in memory, each of which has to be usable.
-
-    Raises
-    ------
-    AudioError
-        For the first recording that cannot be used.
-    FeatureError
-        When no features, or features that do not go together, were asked for.
-    """
+    """Compute features of files, or of signals in memory, each of which has to be usable."""
     rows = _Rows(len(recordings), features)
     signals = [recording for recording in recordings if isinstance(recording, Signal)]
     paths = [os.fspath(path) for path in recordings if not isinstance(path, Signal)]
@@ -138,7 +116,15 @@ class _Rows:
     """The values of all clips as they arrive."""
 
     def __init__(self, n_clips: int, features: Sequence[Feature]) -> None:
-        self.features = _distinct(features)
+        specs = [feature.spec for feature in features]
+        self.features = [f for i, f in enumerate(features) if specs[i] not in specs[:i]]
+        if not self.features:
+            raise FeatureError("no features were asked for")
+        frames = [feature.name for feature in self.features if feature.kind == "frames"]
+        if len(frames) > 1:
+            raise FeatureError(
+                f"{' and '.join(frames)} both give frames; extract one of them at a time"
+            )
         self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
         self.columns: list[str] = []
         self._slices: list[slice] = []
@@ -155,13 +141,11 @@ class _Rows:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which clips have everything."""
         return np.asarray(self.done.all(axis=1))
 
     def put(
         self, number: int, positions: NDArray[np.intp], values: Sequence[Values] | Values
     ) -> None:
-        """Take the values of one feature for some clips."""
         if self.features[number].kind == "vector":
             self.X[positions, self._slices[number]] = values
         else:
@@ -170,12 +154,11 @@ class _Rows:
         self.done[positions, number] = True
 
     def put_clip(self, position: int, numbers: Sequence[int], values: Sequence[Values]) -> None:
-        """Take the values of some features for one clip."""
         for number, value in zip(numbers, values, strict=True):
             self.put(number, np.array([position]), [value])
 
     def tables(self, clips: list[str]) -> dict[str, Features]:
-        """The values of all clips that have everything, under the names `clips` of these."""
+        """The values of the usable clips, which are called ``clips``."""
         usable = self.usable
         tables: dict[str, Features] = {}
         if vectors := [feature for feature in self.features if feature.kind == "vector"]:
@@ -187,7 +170,7 @@ class _Rows:
                 widths=tuple(len(feature.columns) for feature in vectors),
             )
         for feature in (feature for feature in self.features if feature.kind == "frames"):
-            frames = [f for f, use in zip(self.frames, usable, strict=True) if use]
+            frames = [self.frames[i] for i in np.flatnonzero(usable)]
             tables["frames"] = Features(
                 clips=clips,
                 specs=[feature.spec],
@@ -197,26 +180,12 @@ class _Rows:
         return tables
 
 
-def _distinct(features: Sequence[Feature]) -> tuple[Feature, ...]:
-    specs = [feature.spec for feature in features]
-    distinct = tuple(f for i, f in enumerate(features) if specs[i] not in specs[:i])
-    if not distinct:
-        raise FeatureError("no features were asked for")
-    frames = [feature.name for feature in distinct if feature.kind == "frames"]
-    if len(frames) > 1:
-        raise FeatureError(
-            f"{' and '.join(frames)} both give frames; extract one of them at a time"
-        )
-    return distinct
-
-
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-    """A clip to work on: the numbers of the features it lacks, its content as far as known."""
-
     path: str
-    lacking: tuple[int, ...]
-    content: Content | None
+    index: int
+    lacking: list[int]  # numbers of features
+    content: Content | None  # as far as known
 
 
 def _fill(
@@ -229,9 +198,9 @@ def _fill(
 ) -> dict[int, AudioError]:
     """Read or compute the values of all clips; those that cannot be used, by their position."""
     contents = _read_stored(rows, paths, store, jobs)
-    missing: list[int] = np.flatnonzero(~rows.usable).tolist()
     clips = [
-        _Clip(paths[i], tuple(np.flatnonzero(~rows.done[i]).tolist()), contents[i]) for i in missing
+        _Clip(paths[i], i, np.flatnonzero(~rows.done[i]).tolist(), contents[i])
+        for i in np.flatnonzero(~rows.usable).tolist()
     ]
     refused: dict[int, AudioError] = {}
     report = progress or (lambda done, total: None)
@@ -243,12 +212,12 @@ def _fill(
             stack.callback(store.flush)  # also when the run is stopped
         stack.enter_context(contextlib.closing(outcomes))
         for done, (number, outcome) in enumerate(outcomes, len(paths) - len(clips) + 1):
-            index, clip = missing[number], clips[number]
+            clip = clips[number]
             if isinstance(outcome, EmoscopeError):
-                refused[index] = _refusal(clip.path, outcome)
+                refused[clip.index] = _refusal(clip.path, outcome)
             else:
                 read, values = outcome
-                rows.put_clip(index, clip.lacking, values)
+                rows.put_clip(clip.index, clip.lacking, values)
                 if store is not None and read is not None:
                     for feature, value in zip(clip.lacking, values, strict=True):
                         store.put(rows.features[feature], read.key, value)
@@ -261,8 +230,7 @@ def _read_stored(
     rows: _Rows, paths: Sequence[str], store: Store | None, jobs: int | None
 ) -> Sequence[Content | None]:
     """Take from the store what it has; what the files hold, where that had to be known."""
-    numbers = range(len(rows.features)) if store is not None else ()
-    held = [number for number in numbers if store and store.holds(rows.features[number])]
+    held = [n for n, feature in enumerate(rows.features) if store and store.holds(feature)]
     if store is None or not held:
         return [None] * len(paths)  # no clip need be read before it is worked on
     contents = store.find(paths)
@@ -293,7 +261,6 @@ def _of_clip(
 
 
 def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
-    """The features of samples in memory; runs in a worker."""
     spectrum = Spectrum(signal)
     return [_computed(feature, spectrum, signal.path or "recording") for feature in features]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,9 @@ from sklearn.utils.validation import validate_data
 from .. import features
 from ..audio import Signal
 from ..errors import FeatureError
+from ..features.base import Feature
 from . import extraction
 from .store import Store
-
-if TYPE_CHECKING:
-    from ..features.base import Feature
 
 
 class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,16 +37,15 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     rate : int
         Sample rate in Hz of recordings that are given as samples.
     store : path-like, optional
-        A folder in which the features of files are kept and looked for; None computes them anew.
-        In a grid search every fold asks for the same clips: a store answers at once.
+        A folder in which the features of files are kept and looked for: in a grid search every
+        fold asks for the same clips.
     jobs : int or None
         Processes; None takes all cores.
 
     Attributes
     ----------
     n_features_in_ : int
-        Columns that ``fit`` saw: 1 for a column of paths, else the samples of a row. It is not
-        held against later recordings, whose lengths may differ.
+        Columns that ``fit`` saw; it is not held against later recordings, of other lengths.
     """
 
     def __init__(
@@ -76,22 +73,18 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : sequence or array
-            One of: paths, or a table or array with one column of them; :class:`~emoscope.audio.Signal`
-            objects; arrays of samples at ``rate``; an array of shape (n_clips, n_samples) with
-            samples at ``rate``.
+            Paths, or a table or array with one column of them; :class:`~emoscope.audio.Signal`
+            objects; or samples at ``rate``: arrays, or one of shape (n_clips, n_samples).
 
         Returns
         -------
         ndarray of float32, shape (n_clips, n_columns)
-            Or, for a feature that gives frames, an object array of n_clips matrices
-            (n_frames, n_bins), as the 2-D networks take them.
+            Or, for a feature that gives frames, an object array of matrices (n_frames, n_bins).
 
         Raises
         ------
-        AudioError
-            When a recording cannot be used.
-        ValueError
-            When `X` is not made of recordings.
+        AudioError, ValueError
+            When a recording cannot be used; when `X` is not made of recordings.
         """
         store = None if self.store is None else Store(self.store)
         tables = extraction.extract_recordings(
@@ -130,24 +123,20 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return chosen
 
     def _recordings(self, X: Any) -> list[Any]:
-        """The recordings one by one: paths, or signals."""
         if hasattr(X, "__array__") and not hasattr(X, "__iter__"):
             X = np.asarray(X)
         if getattr(X, "ndim", 1) == 2:
             table = validate_data(self, X, dtype=None, ensure_all_finite=False)
             if table.dtype.kind in "OUS" and table.shape[1] == 1:
                 return list(map(str, table[:, 0]))
-            return [self._signal(row) for row in check_array(table, dtype=np.float32)]
+            return [Signal(row, self.rate) for row in check_array(table, dtype=np.float32)]
         if isinstance(X, (str, os.PathLike, Signal)):
             raise ValueError(f"found a single recording, {X!r}; give a list: [{X!r}]")
         recordings = list(X)
         if recordings and all(isinstance(r, (str, os.PathLike, Signal)) for r in recordings):
             return recordings
         if recordings and all(np.ndim(r) == 1 for r in recordings):
-            return [self._signal(np.asarray(r, dtype=np.float32)) for r in recordings]
+            return [Signal(np.asarray(r, dtype=np.float32), self.rate) for r in recordings]
         # Sparse matrices, numbers without a second axis, nothing at all: scikit-learn says it best.
         check_array(X)
         raise ValueError("X holds neither paths nor signals nor arrays of samples")
-
-    def _signal(self, samples: NDArray[np.float32]) -> Signal:
-        return Signal(samples, self.rate)
