@@ -19,6 +19,7 @@ from ..corpus import Corpus
 from ..errors import FeatureError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
+from ..models.adaptation import adapt
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_leak_gaps
@@ -30,27 +31,17 @@ OnRun = Callable[[Run], None]
 Models = Sequence[str] | Mapping[str, BaseEstimator | ModelInfo] | None
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a comparison is told of its protocols and models."""
-
-    protocol: str
-    leak_protocol: str | None
-    as_published: bool
-    quick: bool
-    seed: int
-
-
 @dataclass(frozen=True, eq=False)
-class Task:
-    """One model under one protocol: what a line of the leaderboard stands for."""
+class _Task:
+    """One model under one protocol, a unit for each fold: a line of the leaderboard."""
 
     model: str
-    estimator: Any
-    features: str
-    data: Features
     protocol: str
-    folds: tuple[protocols.Fold, ...]
+    units: tuple[Unit, ...]
+
+    @property
+    def features(self) -> str:
+        return self.units[0].features.label
 
 
 def compare(
@@ -76,26 +67,23 @@ def compare(
 
     Parameters
     ----------
-    corpus : Corpus
-        The clips, in the order of the rows of `features`.
-    features : mapping of str to Features
-        ``"vector"`` and, for the models that read spectrograms, ``"frames"``.
-    models : sequence of str, or mapping of str to estimator or ModelInfo, optional
+    corpus, features
+        The clips, and in their order ``"vector"`` and, for models that read spectrograms,
+        ``"frames"``.
+    models
         Names of known models, or models of your own under names of your own (a bare scikit-learn
         estimator gets the vector features); by default every known model that can be run.
-    protocol, leak_protocol : str
-        Names of protocols; `leak_protocol` may be None.
-    ablation : sequence of str
+    ablation
         Models that are also run on each feature alone and on all but each, under `protocol`.
-    as_published, quick : bool
+    as_published, quick
         The published form of each model; a tenth of the epochs for networks.
-    seed : int
+    seed
         Decides random folds, initial weights and resampling.
     jobs, cluster, checkpoint, on_unit
         As for :func:`emoscope.evaluation.engine.run`.
-    on_run : callable, optional
+    on_run
         Called with each run as it is complete, but for those of the ablation.
-    project_clips, command : bool, str
+    project_clips, command
         Whether to project the clips onto a plane, for the report; the command line to record.
 
     Raises
@@ -104,59 +92,58 @@ def compare(
         For a name that does not exist, a protocol that does not fit the corpus, or a model that
         cannot take the features.
     """
-    options = Options(protocol, leak_protocol, as_published, quick, seed)
-    tasks = _tasks(corpus, features, models, ablation, options)
-    units = [unit for task in tasks for unit in _units(task, corpus, options)]
+    options = {"seed": seed, "as_published": as_published, "quick": quick}
+    estimators = _estimators(models, features, seed, as_published, quick)
+    tasks = _tasks(corpus, estimators, (protocol, leak_protocol), ablation, options)
+    units = [unit for task in tasks for unit in task.units]
     finished = engine.run(units, checkpoint=checkpoint, jobs=jobs, cluster=cluster, on_unit=on_unit)
-    result = _result(tasks, finished, corpus, options, on_run)
-    result.map = project(features["vector"], seed=seed) if project_clips else None
+    result = _result(tasks, finished, corpus, seed, as_published, on_run)
+    asked = {"protocol": protocol, "leak_protocol": leak_protocol}
+    result.config = {**asked, **result.config, **options}
     result.config |= {"command": command} if command is not None else {}
+    result.map = project(features["vector"], seed=seed) if project_clips else None
     return result
 
 
 def _result(
-    tasks: Sequence[Task],
+    tasks: Sequence[_Task],
     finished: Iterable[tuple[int, Outcome]],
     corpus: Corpus,
-    options: Options,
+    seed: int,
+    as_published: bool,
     on_run: OnRun | None,
 ) -> Result:
     """Put the outcomes together in the order of the tasks."""
     main_features = {task.model: task.features for task in reversed(tasks)}
-    tables: dict[Task, pd.DataFrame] = {}
-    runs: dict[Task, Run] = {}
+    tables: dict[_Task, pd.DataFrame] = {}
+    runs: dict[_Task, Run] = {}
     for task, outcomes in _by_task(tasks, finished):
         tables[task] = _rows(task, corpus, outcomes)
         runs[task] = summarise(
             tables[task],
-            seed=options.seed,
+            seed=seed,
             fit_seconds=sum(o.fit_seconds for o in outcomes),
             predict_seconds=sum(o.predict_seconds for o in outcomes),
             best_epochs=[o.best_epoch for o in outcomes],
             chosen=[o.chosen for o in outcomes],
             history=[o.history for o in outcomes],
-            parameters=repr(task.estimator),
+            parameters=repr(task.units[0].estimator),
         )
         if on_run is not None and task.features == main_features[task.model]:
             on_run(runs[task])
-    scheme = "as published" if options.as_published else "training {}"
-    folds = {task.protocol: task.folds for task in tasks}
+    scheme = "as published" if as_published else "training {}"
+    folds = {task.protocol: [unit.fold for unit in task.units] for task in tasks}
     return Result(
         predictions=pd.concat([tables[task] for task in tasks], ignore_index=True),
         runs=with_leak_gaps([runs[task] for task in tasks]),
         corpus=describe_corpus(corpus),
         config={
-            "protocol": options.protocol,
-            "leak_protocol": options.leak_protocol,
             "models": list(dict.fromkeys(task.model for task in tasks)),
             "features": sorted({task.features for task in tasks}),
             "emotions": corpus.emotions,
             "scaling": scheme.format("clips"),
             "early_stopping": scheme.format("speakers"),
             "folds": {name: _fold_record(made, corpus) for name, made in folds.items()},
-            "seed": options.seed,
-            "as_published": options.as_published,
-            "quick": options.quick,
         },
     )
 
@@ -196,32 +183,38 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
 
 def _tasks(
     corpus: Corpus,
-    features: Mapping[str, Features],
-    chosen: Models,
+    estimators: Mapping[str, tuple[Any, Features]],
+    named: Sequence[str | None],
     ablation: Sequence[str],
-    options: Options,
-) -> list[Task]:
+    options: Mapping[str, Any],
+) -> list[_Task]:
     """Every model under every protocol, then the ablation under the first."""
-    estimators = _estimators(chosen, features, options)
-    named = [name for name in (options.protocol, options.leak_protocol) if name is not None]
-    folds = {name: tuple(protocols.folds(corpus.table, name, seed=options.seed)) for name in named}
+    emotions = corpus.table["emotion"].to_numpy(dtype=str)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    folds = {
+        name: protocols.folds(corpus.table, name, seed=options["seed"])
+        for name in named
+        if name is not None
+    }
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]
     for model in dict.fromkeys(ablation):
         if model not in estimators:
             raise UnknownNameError("model to ablate", model, estimators)
         estimator, whole = estimators[model]
-        runs += [(model, estimator, part, options.protocol) for part in _parts(whole)]
-    return [
-        Task(
-            model, with_feature_blocks(estimator, data), data.label, _adapted(data, corpus, name),
-            name, folds[name],
-        )
-        for model, estimator, data, name in runs
-    ]  # fmt: skip
+        runs += [(model, estimator, part, next(iter(folds))) for part in _parts(whole)]
+    tasks = []
+    for model, estimator, data, name in runs:
+        told = with_feature_blocks(estimator, data)
+        _, adaptation = protocols.split_name(name)
+        adapted = adapt(data, corpus.table, adaptation) if adaptation else data
+        about = {"model": model, "protocol": name, **options}
+        units = (Unit(told, adapted, emotions, f, speakers, about) for f in folds[name])
+        tasks.append(_Task(model, name, tuple(units)))
+    return tasks
 
 
 def _estimators(
-    chosen: Models, features: Mapping[str, Features], options: Options
+    chosen: Models, features: Mapping[str, Features], seed: int, as_published: bool, quick: bool
 ) -> dict[str, tuple[Any, Features]]:
     """Each model by name, built and paired with the features it reads."""
     known = chosen if isinstance(chosen, Mapping) else {}
@@ -234,25 +227,20 @@ def _estimators(
         raise FeatureError(f"{name}: {reason}; leave it out, or add features")
     built: dict[str, tuple[Any, Features]] = {}
     for name in names:
-        info = known[name] if name in known else models.get(name)
-        if not isinstance(info, ModelInfo):
-            built[name] = (info, _need(features, "vector"))
-            continue
-        estimator = (info.as_published if options.as_published else info.build)(options.seed)
-        epochs = estimator.get_params().get("epochs")
-        if options.quick and epochs is not None:
-            estimator.set_params(epochs=max(1, round(epochs * QUICK_SHARE)))
-        built[name] = (estimator, _need(features, info.input))
+        estimator, kind = known[name] if name in known else models.get(name), "vector"
+        if isinstance(estimator, ModelInfo):
+            kind = estimator.input
+            estimator = (estimator.as_published if as_published else estimator.build)(seed)
+            epochs = estimator.get_params().get("epochs")
+            if quick and epochs is not None:
+                estimator.set_params(epochs=max(1, round(epochs * QUICK_SHARE)))
+        if kind not in features:
+            raise FeatureError(
+                f"a model needs {kind} features and none were extracted; add a feature such as "
+                f"'{'logmel' if kind == 'frames' else 'mfcc'}'"
+            )
+        built[name] = (estimator, features[kind])
     return built
-
-
-def _need(features: Mapping[str, Features], kind: str) -> Features:
-    if kind not in features:
-        ask = "logmel" if kind == "frames" else "mfcc"
-        raise FeatureError(
-            f"a model needs {kind} features and none were extracted; add a feature such as '{ask}'"
-        )
-    return features[kind]
 
 
 def _parts(data: Features) -> list[Features]:
@@ -265,45 +253,27 @@ def _parts(data: Features) -> list[Features]:
     return [data.select(chosen) for chosen in alone + (all_but if len(names) > 2 else [])]
 
 
-def _adapted(data: Features, corpus: Corpus, protocol: str) -> Features:
-    """The features as the protocol's suffix wants them, e.g. standardised on each speaker."""
-    _, adaptation = protocols.split_name(protocol)
-    if not adaptation:
-        return data
-    from ..models.adaptation import adapt
-
-    return adapt(data, corpus.table, adaptation)
-
-
-def _units(task: Task, corpus: Corpus, options: Options) -> list[Unit]:
-    about = {"model": task.model, **vars(options), "protocol": task.protocol}
-    del about["leak_protocol"]
-    emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    return [Unit(task.estimator, task.data, emotions, f, speakers, about) for f in task.folds]
-
-
 def _by_task(
-    tasks: Sequence[Task], finished: Iterable[tuple[int, Outcome]]
-) -> Iterator[tuple[Task, list[Outcome]]]:
+    tasks: Sequence[_Task], finished: Iterable[tuple[int, Outcome]]
+) -> Iterator[tuple[_Task, list[Outcome]]]:
     """Each task with its outcomes, fold after fold, as soon as the last is there."""
-    task_of = [task for task in tasks for _ in task.folds]
-    outcomes: dict[Task, dict[int, Outcome]] = {task: {} for task in tasks}
+    task_of = [task for task in tasks for _ in task.units]
+    outcomes: dict[_Task, dict[int, Outcome]] = {task: {} for task in tasks}
     for n, outcome in finished:
         task = task_of[n]
         outcomes[task][n] = outcome
-        if len(outcomes[task]) == len(task.folds):
+        if len(outcomes[task]) == len(task.units):
             yield task, [outcomes[task][position] for position in sorted(outcomes[task])]
 
 
-def _rows(task: Task, corpus: Corpus, outcomes: Sequence[Outcome]) -> pd.DataFrame:
+def _rows(task: _Task, corpus: Corpus, outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """The predictions of one task, fold after fold."""
     tables = []
-    for fold, outcome in zip(task.folds, outcomes, strict=True):
+    for unit, outcome in zip(task.units, outcomes, strict=True):
         by_class = pd.DataFrame(outcome.probabilities, columns=outcome.classes)
         probabilities = by_class.reindex(columns=corpus.emotions, fill_value=0.0)
-        clips = corpus.table.iloc[fold.test].assign(
-            model=task.model, features=task.features, protocol=task.protocol, fold=fold.name,
+        clips = corpus.table.iloc[unit.fold.test].assign(
+            model=task.model, features=task.features, protocol=task.protocol, fold=unit.fold.name,
             predicted=outcome.predicted,
         )  # fmt: skip
         tables.append(result_rows(clips, probabilities))

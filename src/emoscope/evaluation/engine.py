@@ -39,28 +39,17 @@ OnUnit = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unit:
-    """One model, unfitted, on one fold; features, emotions and speakers are of all clips.
-
-    Attributes
-    ----------
-    speakers : ndarray of str, shape (n_clips,), optional
-        Given to estimators that hold out training speakers.
-    about : mapping
-        What else decides the outcome, such as a seed; values that JSON can hold.
-    score_training : bool
-        Also predict the training clips.
-    is_long : bool
-        Handed over after all others: brief units go by the dozen, and a long one would hold up the
-        rest of its dozen.
-    """
+    """One model, unfitted, on one fold; features, emotions and speakers are of all clips."""
 
     estimator: Any
     features: Features
     emotions: NDArray[Any]
     fold: Fold
-    speakers: NDArray[Any] | None = None
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    score_training: bool = False
+    speakers: NDArray[Any] | None = None  # for estimators that hold out training speakers
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else decides, as JSON
+    score_training: bool = False  # also predict the training clips
+    # Handed over after all others: brief units go by the dozen, and a long one would hold up the
+    # rest of its dozen.
     is_long: bool = False
 
 
@@ -105,14 +94,13 @@ def run(
 
     Parameters
     ----------
-    units : sequence of Unit
-    checkpoint : Checkpoint, optional
+    checkpoint
         Gives the outcomes of units that were finished before, and keeps those of the others.
-    resumable_fits : bool
+    resumable_fits
         Networks also save their state in the checkpoint's folder while they train.
     jobs, cluster
         As for :func:`emoscope.compute.run`.
-    on_unit : callable, optional
+    on_unit
         Called with units done and units in all after each fit.
     """
     identities = _identities(units) if checkpoint is not None else []

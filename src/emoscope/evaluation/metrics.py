@@ -26,26 +26,9 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unweighted average recall: the mean over emotions of the share of their clips recognised.
 
     The mean is over the emotions that occur in `y_true`; an emotion that is only ever predicted has
-    no recall.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of str, shape (n_clips,)
-        The emotion of each clip and the prediction.
-
-    Returns
-    -------
-    float
-        In [0, 1]; guessing one emotion always gives ``1 / n_emotions``.
-
-    Raises
-    ------
-    ValueError
-        When the two are empty, of unlike length or not one-dimensional.
-
-    References
-    ----------
-    B. Schuller, S. Steidl, A. Batliner. The INTERSPEECH 2009 emotion challenge. Interspeech 2009.
+    no recall. Guessing one emotion always gives ``1 / n_emotions``. ValueError when the two are
+    empty, of unlike length or not one-dimensional. (B. Schuller, S. Steidl, A. Batliner. The
+    INTERSPEECH 2009 emotion challenge. Interspeech 2009.)
     """
     true, predicted = check_pair(y_true, y_pred)
     return float(
@@ -56,7 +39,7 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Share of clips recognised, in [0, 1]; see :func:`uar` for the parameters and errors."""
+    """Share of clips recognised, in [0, 1]; errors as for :func:`uar`."""
     true, predicted = check_pair(y_true, y_pred)
     return float(np.mean(true == predicted))
 
@@ -65,7 +48,7 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean over emotions of F1, the harmonic mean of precision and recall.
 
     Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do: one
-    that is predicted and never right scores zero. See :func:`uar` for the parameters and errors.
+    that is predicted and never right scores zero. Errors as for :func:`uar`.
     """
     true, predicted = check_pair(y_true, y_pred)
     return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
@@ -74,15 +57,10 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 def confusion(
     y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """How many clips of each emotion were given which name.
+    """How many clips of each emotion (rows) were given which name (columns).
 
-    Parameters
-    ----------
-    y_true, y_pred
-        As for :func:`uar`.
-    emotions : sequence of str, optional
-        Rows (true) and columns (predicted), in this order; by default all that occur, sorted.
-        ValueError when it lacks one that occurs.
+    They stand in the order of `emotions`, by default all that occur, sorted; ValueError when it
+    lacks one that occurs.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -95,10 +73,9 @@ def confusion(
 def per_emotion(
     y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Precision, recall and F1 of each emotion, with its number of clips.
+    """``precision, recall, f1`` of each emotion and ``support``, its number of clips.
 
-    One row per emotion with ``precision, recall, f1`` in [0, 1] and ``support``, the number of clips
-    whose true emotion it is. A share of nothing is zero. See :func:`confusion` for the parameters.
+    A share of nothing is zero. The rows are those of :func:`confusion`.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -116,33 +93,15 @@ def reliability(
 ) -> pd.DataFrame:
     """Confidence against how often it was right: the reliability curve.
 
-    Clips are put into bins of equal width by their confidence, the largest of their probabilities.
-
-    Parameters
-    ----------
-    y_true : array-like of str, shape (n_clips,)
-        The emotion of each clip.
-    probabilities : array-like of float, shape (n_clips, n_emotions)
-        The predicted probabilities.
-    emotions : sequence of str
-        The columns of `probabilities`.
-    bins : int
-        Number of bins over [0, 1].
+    Clips are put into bins of equal width over [0, 1] by their confidence, the largest of their
+    probabilities. ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo,
+    G. Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
 
     Returns
     -------
     DataFrame, one row per bin that holds a clip
         Columns ``low`` and ``high`` (the bin is above `low` up to and with `high`), ``confidence``
         (mean), ``accuracy`` (share right) and ``clips`` (count).
-
-    Raises
-    ------
-    ValueError
-        When `bins` is below one, or the arrays do not fit together.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.
     """
     if bins < 1:
         raise ValueError(f"bins is {bins}; at least one is needed")
@@ -170,14 +129,10 @@ def expected_calibration_error(
 ) -> float:
     """How far confidence is from accuracy on average: the ECE.
 
-    The mean over the bins of :func:`reliability` (see there for the parameters), weighted by their
-    clips, of the distance between confidence and accuracy. Zero for a model that is right 70 % of
-    the times it says 70 %.
-
-    References
-    ----------
-    M. P. Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using
-    Bayesian binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.
+    The mean over the bins of :func:`reliability`, weighted by their clips, of the distance between
+    confidence and accuracy. Zero for a model that is right 70 % of the times it says 70 %. (M. P.
+    Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using Bayesian
+    binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.)
     """
     curve = reliability(y_true, probabilities, emotions=emotions, bins=bins)
     gap = (curve["accuracy"] - curve["confidence"]).abs()
@@ -185,11 +140,7 @@ def expected_calibration_error(
 
 
 def by_group(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Scores of the parts of some predictions that a column tells apart, e.g. of each speaker.
-
-    The rows have the columns ``emotion``, ``predicted`` and `column`; the table has one row for each
-    value of the column, with ``clips, uar, accuracy``.
-    """
+    """``clips, uar, accuracy`` of the predictions with each value of a column, e.g. each speaker."""
     parts = {
         value: (len(p), uar(p["emotion"], p["predicted"]), accuracy(p["emotion"], p["predicted"]))
         for value, p in rows.groupby(column)

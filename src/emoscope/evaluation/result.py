@@ -41,33 +41,17 @@ PERPLEXITY = 30
 class Run:
     """One model on one set of features under one protocol: an entry of ``runs`` in ``results.json``.
 
-    Scores are in [0, 1] and of all test clips together; ``uar_folds`` is the mean over folds. NaN
-    or None stands for what was not measured.
-
-    Attributes
-    ----------
-    uar_low, uar_high : float or None
-        95 % interval of UAR over speakers; None with a single speaker.
-    best_epochs, chosen, history : list or None
-        For each fold, the epoch at which training stopped, the parameters that a search chose, and
-        the learning curve (one mapping per epoch).
-    parameters : str or None
-        The estimator as scikit-learn writes it.
-    uncertain, unfamiliar : float
-        Of a saved model: share of clips with an uncertain label, and far from its training data.
-    leak_gap : float or None
-        UAR on random folds less UAR here.
-    extra : mapping
-        Whatever else a ``results.json`` says of the run.
+    Scores are in [0, 1] and of all test clips together. NaN or None stands for what was not
+    measured.
     """
 
     model: str
     features: str
     protocol: str
     uar: float
-    uar_low: float | None = None
+    uar_low: float | None = None  # 95 % interval over speakers; None with a single speaker
     uar_high: float | None = None
-    uar_folds: float = math.nan
+    uar_folds: float = math.nan  # mean over folds
     accuracy: float = math.nan
     macro_f1: float = math.nan
     calibration_error: float = math.nan
@@ -75,14 +59,14 @@ class Run:
     n_speakers: int = 0
     fit_seconds: float = math.nan
     predict_seconds: float = math.nan
-    best_epochs: list[int | None] | None = None
-    chosen: list[Mapping[str, Any] | None] | None = None
-    history: list[Sequence[Mapping[str, float]] | None] | None = None
-    parameters: str | None = None
-    uncertain: float = math.nan
-    unfamiliar: float = math.nan
-    leak_gap: float | None = None
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    best_epochs: list[int | None] | None = None  # for each fold, where training stopped
+    chosen: list[Mapping[str, Any] | None] | None = None  # for each fold, by a search
+    history: list[Sequence[Mapping[str, float]] | None] | None = None  # for each fold and epoch
+    parameters: str | None = None  # the estimator as scikit-learn writes it
+    uncertain: float = math.nan  # of a saved model: share of clips with an uncertain label
+    unfamiliar: float = math.nan  # of a saved model: share of clips far from its training data
+    leak_gap: float | None = None  # UAR on random folds less UAR here
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else the entry says
 
     @property
     def leaky_uar(self) -> float | None:
@@ -156,19 +140,13 @@ class Result:
 
     Attributes
     ----------
-    predictions : DataFrame
-        One row per model, protocol and test clip; see the module for the columns.
-    runs : list of Run
-        One per model, features and protocol.
-    corpus : dict
+    corpus
         Name, size, licence, citation and the recordings that were left out, with reasons.
-    config : dict
+    config
         Every option of the run; given again, it gives the same result.
-    map : Projection, optional
-        The clips as points in the plane.
     """
 
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame  # see the module for the columns
     runs: list[Run]
     corpus: dict[str, Any] = dataclasses.field(default_factory=dict)
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -261,13 +239,7 @@ class Result:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Result:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        CorpusError
-            When a file is missing or does not hold a result.
-        """
+        """Read what :meth:`save` wrote; CorpusError when the folder holds no whole result."""
         out = Path(folder)
         try:
             document = json.loads((out / "results.json").read_text(encoding="utf-8"))
@@ -318,21 +290,14 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
 
 
 def result_rows(clips: pd.DataFrame, probabilities: pd.DataFrame) -> pd.DataFrame:
-    """Predictions in the form of :attr:`Result.predictions`.
-
-    `clips` are rows of a corpus with ``model, features, protocol, fold, predicted`` added, and
-    `probabilities` has a column for each emotion.
-    """
+    """:attr:`Result.predictions` from rows of a corpus with the first columns of it added."""
     clips = clips.reset_index(drop=True).assign(speaker=clips["unique_speaker"].to_numpy())
     about = [column for column in ABOUT_CLIP if column in clips]
     return pd.concat([clips[list(ROW)], probabilities.add_prefix("p_"), clips[about]], axis=1)
 
 
 def summarise(rows: pd.DataFrame, *, seed: int = 0, **recorded: Any) -> Run:
-    """Score the predictions of one model under one protocol.
-
-    `seed` is of the resampling behind the interval, `recorded` what else the run is to hold.
-    """
+    """Score the predictions of one model under one protocol; `recorded` goes into the run as is."""
     true, predicted = rows["emotion"].to_numpy(), rows["predicted"].to_numpy()
     emotions = [c[2:] for c in rows.columns if c.startswith("p_")]
     probabilities = rows[[f"p_{e}" for e in emotions]].to_numpy()

@@ -43,33 +43,11 @@ def evaluate(
     jobs: int | None = None,
     command: str | None = None,
 ) -> Result:
-    """Predict every clip of a corpus with a model file.
+    """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
-    Parameters
-    ----------
-    model : ModelFile
-    corpus : Corpus
-    adapt : {"speaker", "corpus"}, optional
-        Standardise embeddings on each speaker's clips, or on all clips, and use the file's second
-        head; the protocol then ends in ``+speaker-adapted`` or ``+corpus-adapted``.
-    shared_only : bool
-        See the module.
-    jobs : int, optional
-        Processes; by default all cores.
-    command : str, optional
-        The command line to record.
-
-    Returns
-    -------
-    Result
-        One run. ``config["notes"]`` holds, in words, what must be said with the score.
-
-    Raises
-    ------
-    UnknownNameError, ProtocolError, ModelError
-        When there is no such adaptation, or it needs speakers or a second head that are not there.
-    CorpusError
-        When model and corpus share fewer than two emotions, or no clip can be used.
+    With `adapt`, ``"speaker"`` or ``"corpus"``, embeddings are standardised on each speaker's clips,
+    or on all clips, for the file's second head; the protocol then ends in ``+speaker-adapted`` or
+    ``+corpus-adapted``. `command` is the command line to record.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):
@@ -111,17 +89,7 @@ def score(
     adapt: str | None = None,
     answers: Sequence[str] | None = None,
 ) -> Result:
-    """Turn logits and embeddings into a result.
-
-    Parameters
-    ----------
-    card : Card
-    inferences : Inferences
-    adapt : {"speaker", "corpus"}, optional
-        As for :func:`evaluate`; the card must have a second head.
-    answers : sequence of str, optional
-        Emotions the model may answer with; by default all it knows.
-    """
+    """Turn logits and embeddings into a result; `answers` are what the model may answer with."""
     allowed = list(answers or in_order(card.emotions))
     table, logits, temperature = inferences.corpus.table, inferences.logits, card.temperature
     if adapt is not None and card.adapted is not None:

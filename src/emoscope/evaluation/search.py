@@ -72,10 +72,7 @@ class Trial:
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
-    """The search over a model's parameters, not yet fitted; ModelError when it has none to tune.
-
-    At most so many `trials` are made, drawn with the `seed`, as are the parts of the speakers.
-    """
+    """The search over a model's parameters, not yet fitted; ModelError when it has none to tune."""
     if not info.search:
         tunable = [name for name in models.names() if models.get(name).search]
         raise ModelError(f"'{info.name}' has nothing to tune; these have: {', '.join(tunable)}")
@@ -100,19 +97,7 @@ def measure(
 ) -> Result:
     """Run a model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold.
 
-    Parameters
-    ----------
-    corpus, features, seed, **options
-        As for :func:`emoscope.evaluation.comparison.compare`.
-    model : str
-        Public name.
-    trials : int
-        As for :func:`search`.
-
-    Raises
-    ------
-    ModelError
-        When the model has nothing to tune, or there are fewer speakers than parts.
+    `options` are those of :func:`emoscope.evaluation.comparison.compare`.
     """
     info = models.get(model)
     tuned_search = search(info, trials=trials, seed=seed)
@@ -128,7 +113,7 @@ def measure(
 def choose(
     corpus: Corpus, features: Mapping[str, Features], model: str, *, trials: int, seed: int
 ) -> list[Trial]:
-    """Try parameters on all speakers, best first; the parameters as for :func:`measure`."""
+    """Try parameters on all speakers, best first."""
     info = models.get(model)
     final = search(info, trials=trials, seed=seed).set_params(refit=False)
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
@@ -152,14 +137,7 @@ def to_json(model: str, trials: Sequence[Trial], features: Sequence[str]) -> str
 
 
 def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
-    """The parameters in a file that ``emoscope tune`` wrote.
-
-    Raises
-    ------
-    ModelError
-        When it cannot be read, is of another model, names parameters that are not tuned or gives one
-        a value that no search tries.
-    """
+    """The parameters in a file that ``emoscope tune`` wrote; ModelError when it does not fit."""
     name_of_file = os.fspath(path)
     try:
         document = json.loads(Path(path).read_text("utf-8"))

@@ -49,9 +49,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Interval:
-    """A score of the clips at hand, and the range in which a share `level` of such intervals hold
-    the true value; the estimate is always within.
-    """
+    """A score and a range around it; a share `level` of such ranges hold the true value."""
 
     low: float
     high: float
@@ -77,29 +75,11 @@ def speaker_interval(
     in a hundred has no variation between its speakers. When every clip is right, or every clip
     wrong, the exact binomial interval over clips is given.
 
-    Parameters
-    ----------
-    y_true, y_pred : array-like of str, shape (n_clips,)
-        The emotion of each clip and the prediction.
-    speakers : array-like, shape (n_clips,)
-        The speaker of each clip; at least two.
-    metric : function of :mod:`emoscope.evaluation.metrics`
-        ``uar``, ``accuracy`` or ``macro_f1``.
-    level : float
-        Confidence level in (0, 1).
-    n_resamples, seed : int
-        Resamples of the speakers; the same seed gives the same interval.
+    The metric is ``uar``, ``accuracy`` or ``macro_f1``. ValueError when the arrays do not fit
+    together, there are fewer than two speakers, or an argument is out of range.
 
-    Raises
-    ------
-    ValueError
-        When the arrays do not fit together, there are fewer than two speakers, or an argument is
-        out of range.
-
-    References
-    ----------
-    B. Efron, R. Tibshirani. An Introduction to the Bootstrap, ch. 12. Chapman & Hall 1993.
-    A. C. Cameron, D. L. Miller. A practitioner's guide to cluster-robust inference. Journal of
+    References: B. Efron, R. Tibshirani. An Introduction to the Bootstrap, ch. 12. Chapman & Hall
+    1993. A. C. Cameron, D. L. Miller. A practitioner's guide to cluster-robust inference. Journal of
     Human Resources 50(2), 2015 (few clusters: Student's t).
     """
     ratios = _ratios(y_true, y_pred, speakers, metric)
@@ -135,8 +115,6 @@ def difference_interval(
 
     As :func:`speaker_interval`, without the logit: a difference lies in [-1, 1]. Both models are
     scored on the same resample, so what makes a speaker hard for both cancels.
-
-    The parameters are those of :func:`speaker_interval`, with the predictions of two models.
     """
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
 
@@ -167,11 +145,8 @@ def paired_test(
     the p-value is exact; beyond, `n_resamples` random ones are drawn.
 
     The metric is ``uar`` or ``accuracy``: the difference must be a sum over speakers. The p-value is
-    never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %.
-
-    References
-    ----------
-    P. Good. Permutation, Parametric and Bootstrap Tests of Hypotheses. Springer 2005.
+    never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %. (P. Good.
+    Permutation, Parametric and Bootstrap Tests of Hypotheses. Springer 2005.)
     """
     if metric is metrics.macro_f1:
         raise ValueError(
@@ -194,16 +169,8 @@ def compare_models(
 ) -> pd.DataFrame:
     """Every pair of models: difference, its interval, and the test with Holm's correction.
 
-    Parameters
-    ----------
-    predictions : mapping from str to array-like of str, shape (n_clips,)
-        The predictions of each model; the other parameters are those of :func:`speaker_interval`.
-
-    Returns
-    -------
-    DataFrame, one row per pair
-        ``first``, ``second``, ``difference`` (score of first minus score of second), ``low``,
-        ``high`` (each pair's own 95 % interval, not corrected), ``p`` and ``p_holm``.
+    One row per pair: ``first``, ``second``, ``difference`` (score of first minus score of second),
+    ``low``, ``high`` (each pair's own 95 % interval, not corrected), ``p`` and ``p_holm``.
     """
     names = list(predictions)
     rows = []
@@ -219,11 +186,8 @@ def compare_models(
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """P-values, shape (n,), corrected for their number so that the chance of any false find stays
-    below alpha; in the same order, at most 1.
+    """P-values, shape (n,), corrected so that the chance of any false find stays below alpha.
 
-    References
-    ----------
     S. Holm. A simple sequentially rejective multiple test procedure. Scandinavian Journal of
     Statistics 6(2), 1979.
     """
@@ -238,17 +202,10 @@ def holm(p_values: ArrayLike) -> Array:
 
 
 def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Sets of models that cannot be told apart, best first.
+    """Sets of models that cannot be told apart, best first, from :func:`compare_models`.
 
     A group is as large as possible with no significant difference inside; a model can belong to
     several, and two models that share none differ.
-
-    Parameters
-    ----------
-    scores : mapping from str to float
-        The score of each model.
-    comparisons : DataFrame
-        The table of :func:`compare_models`, for all pairs of these models.
     """
     ranked = sorted(scores, key=lambda name: -scores[name])
     pairs = comparisons.loc[comparisons["p_holm"] < ALPHA, ["first", "second"]]
@@ -267,8 +224,6 @@ def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple
 def letters(groups: Sequence[tuple[str, ...]]) -> dict[str, str]:
     """Compact letter display of :func:`groups`: models that share a letter cannot be told apart.
 
-    References
-    ----------
     H.-P. Piepho. An algorithm for a letter-based representation of all-pairwise comparisons.
     Journal of Computational and Graphical Statistics 13(2), 2004.
     """

@@ -47,21 +47,7 @@ def to_mlflow(
     *,
     experiment: str = "emoscope",
 ) -> str:
-    """Write a result to MLflow, and give the identifier of the upper run.
-
-    Parameters
-    ----------
-    result : Result
-    folder : path-like, optional
-        Where the result was saved; its files are kept as artifacts.
-    experiment : str
-        The MLflow experiment; made when there is none of that name.
-
-    Raises
-    ------
-    MissingExtraError, EmoscopeError
-        When MLflow is not installed, or cannot be written: its server does not answer, say.
-    """
+    """Write a result, and its files in `folder`, to MLflow; gives the upper run's identifier."""
     client = mlflow()
     try:
         return _write(client, result, folder, experiment)
