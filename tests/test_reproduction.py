@@ -109,14 +109,14 @@ def test_rows_hold_what_the_predictions_say(small, tmp_path):
         assert row.honest_low < row.honest < row.honest_high
         assert row.n_splits == 10
     assert len(mine[mine["protocol"] == "speaker-6fold"]) == 672
-    assert result.about.part == "speech alone"
-    assert result.about.n_clips == 672
+    assert result.about["part"] == "speech alone"
+    assert result.about["n_clips"] == 672
 
 
 def test_song_is_said_where_it_is_there(small, tmp_path):
     small.corpus.table.loc[small.corpus.table.index[:300], "channel"] = "song"
     result = reproduction.reproduce(out=tmp_path, rows=["max_depth 2"], jobs=1)
-    assert result.about.part == "speech and song"
+    assert result.about["part"] == "speech and song"
 
 
 def test_missing_emotion_is_refused(small, tmp_path):

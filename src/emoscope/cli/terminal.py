@@ -193,8 +193,8 @@ def say_reproduction(outcome: Reproduction) -> None:
         table.add_row(row.model, *(f"{accuracy:.1f}" for accuracy in cells))
     out.print(table)
     about = outcome.about
-    quick = f" Quick run: {about.epochs} epochs." if about.quick else ""
-    out.print(f"Accuracy in percent on RAVDESS {about.part}.{quick}", soft_wrap=True)
+    quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
+    out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
     for verdict in outcome.verdicts:
         out.print(f"[bold]{escape(verdict.claim)}[/]: {verdict.verdict}", soft_wrap=True)
         for sentence in verdict.evidence:

@@ -160,19 +160,18 @@ def fit_and_predict(work: Work) -> Outcome:
 def _fitted(work: Work) -> Any:
     """Fit, from the saved state where there is one; one of an older version is thrown away."""
     estimator = clone(work.estimator)
-    options: dict[str, Any] = {}
+    fit = functools.partial(estimator.fit, work.train, work.train_emotions)
     if work.train_speakers is not None and has_fit_parameter(estimator, "groups"):
-        options["groups"] = work.train_speakers
+        fit = functools.partial(fit, groups=work.train_speakers)
     if work.state is None or not has_fit_parameter(estimator, "checkpoint"):
-        return estimator.fit(work.train, work.train_emotions, **options)
-    options["checkpoint"] = str(work.state)
+        return fit()
     try:
-        return estimator.fit(work.train, work.train_emotions, **options)
+        return fit(checkpoint=str(work.state))
     except ModelError:
         if not work.state.exists():
             raise
         work.state.unlink()
-        return estimator.fit(work.train, work.train_emotions, **options)
+        return fit(checkpoint=str(work.state))
 
 
 def _work(unit: Unit, state: Path | None) -> Work:

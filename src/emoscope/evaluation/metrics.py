@@ -31,11 +31,10 @@ def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     INTERSPEECH 2009 emotion challenge. Interspeech 2009.)
     """
     true, predicted = check_pair(y_true, y_pred)
-    return float(
-        sklearn.metrics.recall_score(
-            true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
-        )
+    recall = sklearn.metrics.recall_score(
+        true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
     )
+    return float(recall)
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -79,13 +78,11 @@ def per_emotion(
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
-    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
+    scores = sklearn.metrics.precision_recall_fscore_support(
         true, predicted, labels=names, zero_division=0.0
     )
-    return pd.DataFrame(
-        {"precision": precision, "recall": recall, "f1": f1, "support": support},
-        index=pd.Index(names, name="emotion"),
-    )
+    columns = dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))
+    return pd.DataFrame(columns, index=pd.Index(names, name="emotion"))
 
 
 def reliability(
@@ -94,14 +91,10 @@ def reliability(
     """Confidence against how often it was right: the reliability curve.
 
     Clips are put into bins of equal width over [0, 1] by their confidence, the largest of their
-    probabilities. ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo,
-    G. Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
-
-    Returns
-    -------
-    DataFrame, one row per bin that holds a clip
-        Columns ``low`` and ``high`` (the bin is above `low` up to and with `high`), ``confidence``
-        (mean), ``accuracy`` (share right) and ``clips`` (count).
+    probabilities. One row per bin that holds a clip: ``low`` and ``high`` (the bin is above `low` up
+    to and with `high`), ``confidence`` (mean), ``accuracy`` (share right) and ``clips`` (count).
+    ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo, G. Pleiss,
+    Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
     """
     if bins < 1:
         raise ValueError(f"bins is {bins}; at least one is needed")

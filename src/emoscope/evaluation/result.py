@@ -228,10 +228,9 @@ class Result:
             "map": dataclasses.asdict(self.map) if self.map is not None else {},
             "comparisons": self.comparisons().to_dict("records"),
         }
-        text = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-        document_text = json.dumps(document, indent=1) + "\n"
-        own = {out / "predictions.csv": text, out / "results.json": document_text}
-        write_together({**own, **beside})
+        table = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+        text = json.dumps(document, indent=1) + "\n"
+        write_together({out / "predictions.csv": table, out / "results.json": text, **beside})
         for old in (out / "report.html", out / config.FILE):
             if old not in beside and old.is_file() and b"emoscope" in old.read_bytes():
                 old.unlink()
@@ -275,8 +274,7 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
     if not isinstance(runs, list) or not runs:
         return "it has no runs"
     for number, run in enumerate(runs, start=1):
-        named = isinstance(run, dict) and all(isinstance(run.get(key), str) for key in KEYS)
-        if not named:
+        if not isinstance(run, dict) or not all(isinstance(run.get(key), str) for key in KEYS):
             return f"run {number} does not name its {', '.join(KEYS)}"
         if isinstance(run.get("uar"), bool) or not isinstance(run.get("uar"), int | float):
             return f"run {number} has no UAR"

@@ -5,13 +5,11 @@ often than two clips of strangers; treating the clips as independent gives inter
 half as wide as they should be. Everything here resamples whole speakers.
 
 ``y_true``, ``y_pred`` and ``speakers`` are one-dimensional, one value per clip in the same order;
-scores are fractions in [0, 1]. What an interval or a test answers is: with these trained models,
-how would the score vary over other speakers like these? The chance in training another model is
-not part of it.
+scores are fractions in [0, 1]. The question is how the score of these trained models would vary over
+other speakers like these; the chance in training another model is not part of it.
 
 Each metric is a mean of ratios whose numerators and denominators are sums over speakers. So a
-resample of speakers is one product of matrices, and the standard error has a closed form, that of a
-mean of ratios with speakers as clusters.
+resample of speakers is one product of matrices, and the standard error has a closed form.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ with its scores. The files of the result become artifacts of the upper run.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from types import ModuleType
@@ -34,11 +35,9 @@ def mlflow() -> ModuleType:
     # MLflow reports its use to its maker unless told not to before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        import mlflow
+        return importlib.import_module("mlflow")
     except ImportError as error:
         raise MissingExtraError("writing to MLflow", "mlflow-skinny", "mlflow") from error
-    found: ModuleType = mlflow
-    return found
 
 
 def to_mlflow(

@@ -2,8 +2,7 @@
 
 Each row of ``data/published.json`` is trained as published (four emotions, 180 unscaled features or
 150 × 150 spectrograms, random split, fixed epochs) and beside it as it should have been measured:
-the same model and features on unseen speakers. A run that was stopped goes on where it was, also
-within the training of a network.
+the same model and features on unseen speakers.
 """
 
 from __future__ import annotations
@@ -65,26 +64,6 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
-    """What a reproduction was made of, and every option of the run."""
-
-    corpus: str
-    part: str
-    n_clips: int
-    n_speakers: int
-    published_clips: int
-    split_seed: int
-    epochs: int
-    published_epochs: int
-    quick: bool
-    seed: int
-    seconds: float
-    rejected: list[dict[str, str]]
-    licence: str
-    citation: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Reproduction:
     """The outcome of :func:`reproduce`: a row per published result, a verdict per published claim.
 
@@ -95,7 +74,7 @@ class Reproduction:
     rows: list[Row]
     verdicts: list[Verdict]
     predictions: pd.DataFrame
-    about: About
+    about: Mapping[str, Any]  # what it was made of, and every option of the run
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
     def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] | None = None) -> Path:
@@ -107,7 +86,7 @@ class Reproduction:
 
         folder = Path(out)
         document = {
-            "about": dataclasses.asdict(self.about),
+            "about": self.about,
             "rows": [dataclasses.asdict(row) for row in self.rows],
             "verdicts": [dataclasses.asdict(verdict) for verdict in self.verdicts],
         }
@@ -136,30 +115,10 @@ def reproduce(
 ) -> Reproduction:
     """Train every published model as published, and again for unseen speakers.
 
-    Parameters
-    ----------
-    source : str, optional
-        Folder of RAVDESS, speech or speech and song; by default the bundled features of the speech
-        half.
-    out : path-like
-        Folder for finished units; run again with the same folder, it goes on where it was.
-    quick : bool
-        Train networks for :data:`QUICK_EPOCHS` epochs only.
-    rows : sequence of str, optional
-        Only the published results whose names contain one of these texts.
-    jobs, cluster
-        As for :func:`emoscope.compute.run`.
-    seed : int
-        Decides initial weights; the split's seed is the published one.
-    progress : callable, optional
-        Called with units done and units in all.
-
-    Raises
-    ------
-    CorpusError
-        When the source lacks one of the four emotions, or no published result has such a name.
-    ProtocolError
-        When the source is not RAVDESS.
+    The source is RAVDESS, speech or speech and song, by default the bundled features of the speech
+    half. Finished units stand in `out`: run again with the same folder, it goes on where it was, also
+    within the training of a network. With `rows` only the published results whose names contain one
+    of these texts. The `seed` decides initial weights; the split's is the published one.
     """
     facts = published()
     data = dataset.load(
@@ -180,7 +139,24 @@ def reproduce(
     lines = [line for line, _ in made]
     predictions = pd.concat([table for _, table in made], ignore_index=True)
     verdicts = claims.assess(facts["claims"], lines, predictions)
-    about = _about(facts, data, lines, quick=quick, seed=seed)
+    table = data.corpus.table
+    has_song = "channel" in table and (table["channel"] == "song").any()
+    about = {
+        "corpus": data.corpus.name,
+        "part": "speech and song" if has_song else "speech alone",
+        "n_clips": len(table),
+        "n_speakers": int(table["speaker"].nunique()),
+        "published_clips": facts["split"]["clips"],
+        "split_seed": facts["split"]["seed"],
+        "epochs": QUICK_EPOCHS if quick else facts["epochs"],
+        "published_epochs": facts["epochs"],
+        "quick": quick,
+        "seed": seed,
+        "seconds": round(sum(row.seconds for row in lines), 1),
+        "rejected": [{"file": bad.path, "reason": bad.reason} for bad in data.corpus.rejected],
+        "licence": data.corpus.licence,
+        "citation": data.corpus.citation,
+    }
     return Reproduction(lines, verdicts, predictions, about, data.corpus.rejected)
 
 
@@ -241,23 +217,11 @@ def _trainings(
     emotions = data.corpus.table["emotion"].to_numpy(dtype=str)
     about = {"row": result.name, "protocol": protocol, "epochs": epochs, "seed": seed}
     is_long = result.family != CLASSICAL
-    return [
-        Training(
-            result,
-            protocol,
-            epochs,
-            Unit(
-                estimator,
-                features,
-                emotions,
-                fold,
-                about=about,
-                score_training=True,
-                is_long=is_long,
-            ),
-        )  # fmt: skip
+    units = (
+        Unit(estimator, features, emotions, fold, about=about, score_training=True, is_long=is_long)
         for fold in protocols.folds(data.corpus.table, protocol, seed=split_seed)
-    ]
+    )
+    return [Training(result, protocol, epochs, unit) for unit in units]
 
 
 def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[Row, pd.DataFrame]:
@@ -269,7 +233,9 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
     interval = statistics.speaker_interval(
         unseen["emotion"], unseen["predicted"], unseen["speaker"], metrics.accuracy
     )
-    over_seeds = [100 * _accuracy(t, o) for t, o in random]
+    over_seeds = [
+        100 * metrics.accuracy(t.unit.emotions[t.unit.fold.test], o.predicted) for t, o in random
+    ]
     is_repeated = len(over_seeds) > 1
     first, outcome = random[0]
     row = Row(
@@ -296,40 +262,10 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
     return dataclasses.replace(row, **rounded), pd.concat(tables, ignore_index=True)
 
 
-def _accuracy(training: Training, outcome: Outcome) -> float:
-    unit = training.unit
-    return metrics.accuracy(unit.emotions[unit.fold.test], outcome.predicted)
-
-
 def _predictions(training: Training, outcome: Outcome, data: Dataset) -> pd.DataFrame:
-    clips = data.corpus.table.iloc[training.unit.fold.test]
-    rows = clips[["clip", "speaker", "emotion"]].reset_index(drop=True)
-    rows["predicted"] = outcome.predicted
-    rows.insert(0, "protocol", training.protocol)
-    rows.insert(0, "family", training.published.family)
-    rows.insert(0, "model", training.published.name)
-    return rows
-
-
-def _about(
-    facts: Mapping[str, Any], data: Dataset, rows: Sequence[Row], *, quick: bool, seed: int
-) -> About:
-    corpus = data.corpus
-    table = corpus.table
-    has_song = "channel" in table and (table["channel"] == "song").any()
-    return About(
-        corpus=corpus.name,
-        part="speech and song" if has_song else "speech alone",
-        n_clips=len(table),
-        n_speakers=int(table["speaker"].nunique()),
-        published_clips=facts["split"]["clips"],
-        split_seed=facts["split"]["seed"],
-        epochs=QUICK_EPOCHS if quick else facts["epochs"],
-        published_epochs=facts["epochs"],
-        quick=quick,
-        seed=seed,
-        seconds=round(sum(row.seconds for row in rows), 1),
-        rejected=[{"file": bad.path, "reason": bad.reason} for bad in corpus.rejected],
-        licence=corpus.licence,
-        citation=corpus.citation,
-    )
+    clips = data.corpus.table.iloc[training.unit.fold.test].assign(
+        model=training.published.name, family=training.published.family,
+        protocol=training.protocol, predicted=outcome.predicted,
+    )  # fmt: skip
+    columns = ["model", "family", "protocol", "clip", "speaker", "emotion", "predicted"]
+    return clips[columns].reset_index(drop=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -21,8 +22,6 @@ CLASSICAL = "classical"
 NETWORKS = ("MLP", "CNN-1D", "CNN-2D")
 #: Training accuracy in percent that the claim about overfitting names.
 OVERFIT = 95.0
-#: Differences with a smaller p-value are taken for real.
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,19 +75,6 @@ def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame)
     ]
 
 
-def _networks_beat_classical(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
-    networks = [row for row in rows if row.family in NETWORKS]
-    classical = [row for row in rows if row.family == CLASSICAL]
-    return _beats("networks", networks, "classical models", classical, predictions)
-
-
-def _cnn_beats_mlp(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
-    """On the same 180 features and split, which only the 1-D networks share with the MLPs."""
-    cnns = [row for row in rows if row.family == "CNN-1D"]
-    mlps = [row for row in rows if row.family == "MLP"]
-    return _beats("1-D CNNs", cnns, "MLPs", mlps, predictions)
-
-
 def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Verdict:
     networks = [row for row in rows if row.family in NETWORKS]
     if not networks:
@@ -139,7 +125,7 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
         speakers,
         metrics.accuracy,
     )
-    n_apart = int((table["p_holm"] < ALPHA).sum())
+    n_apart = int((table["p_holm"] < statistics.ALPHA).sum())
     evidence = [
         f"The four architectures span {published:.1f} points as published, "
         f"{reproduced:.1f} reproduced and {honest:.1f} on unseen speakers."
@@ -155,18 +141,17 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
     return _verdict(bool(reproduced > 2.5 * chance), n_apart > 0, evidence)
 
 
-ASSESSMENTS: tuple[Callable[[Sequence[Row], pd.DataFrame], Verdict], ...] = (
-    _networks_beat_classical,
-    _networks_overfit,
-    _cnn_beats_mlp,
-    _cnns_differ,
-)
-
-
 def _beats(
-    first: str, ours: Sequence[Row], second: str, theirs: Sequence[Row], predictions: pd.DataFrame
+    first: str,
+    first_families: Sequence[str],
+    second: str,
+    second_family: str,
+    rows: Sequence[Row],
+    predictions: pd.DataFrame,
 ) -> Verdict:
     """Assess "`first` beats `second` in most cases" over all pairs of one of each."""
+    ours = [row for row in rows if row.family in first_families]
+    theirs = [row for row in rows if row.family == second_family]
     if not ours or not theirs:
         return _verdict(None, None, [f"Not both {first} and {second} were trained."])
     published, reproduced, honest = (
@@ -181,38 +166,37 @@ def _beats(
     same = [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]
     if not same:
         return _verdict(reproduced > 0.5, None, evidence)
-    interval, p, n_speakers = _paired_test(same, theirs, predictions)
-    left_out = len(ours) - len(same)
-    evidence.append(
-        f"On unseen speakers the mean difference is {100 * interval.estimate:+.1f} points "
-        f"(95 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}; exact test over "
-        f"{n_speakers} speakers, p {'below 0.001' if p < 0.001 else f'{p:.3f}'})."
-        + (f" {left_out} spectrogram networks, tested on other clips, are not in this test."
-           if left_out else "")
-    )  # fmt: skip
-    holds_honest = honest > 0.5 and interval.estimate > 0 and p < ALPHA
-    return _verdict(reproduced > 0.5, holds_honest, evidence)
-
-
-def _paired_test(
-    ours: Sequence[Row], theirs: Sequence[Row], predictions: pd.DataFrame
-) -> tuple[statistics.Interval, float, int]:
-    """Mean difference over all pairs on unseen speakers, its p-value, and the number of speakers.
-
-    The pairs' clips are stacked, so a speaker is exchanged in all pairs at once.
-    """
-    by_model = _on_unseen_speakers(predictions, [*ours, *theirs])
-    pairs = [(a.model, b.model) for a in ours for b in theirs]
-    stacked = [
+    # The pairs' clips are stacked, so a speaker is exchanged in all pairs at once.
+    by_model = _on_unseen_speakers(predictions, [*same, *theirs])
+    pairs = [(a.model, b.model) for a in same for b in theirs]
+    left, right = (
         np.concatenate([by_model[pair[side]].to_numpy() for pair in pairs]) for side in (0, 1)
-    ]
+    )
     emotions, speakers = (
         np.tile(by_model.index.get_level_values(level).to_numpy(), len(pairs))
         for level in ("emotion", "speaker")
     )
-    arguments = (emotions, stacked[0], stacked[1], speakers, metrics.accuracy)
-    interval = statistics.difference_interval(*arguments)
-    return interval, statistics.paired_test(*arguments), len(set(speakers))
+    arguments = (emotions, left, right, speakers, metrics.accuracy)
+    interval, p = statistics.difference_interval(*arguments), statistics.paired_test(*arguments)
+    left_out = len(ours) - len(same)
+    evidence.append(
+        f"On unseen speakers the mean difference is {100 * interval.estimate:+.1f} points "
+        f"(95 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}; exact test over "
+        f"{len(set(speakers))} speakers, p {'below 0.001' if p < 0.001 else f'{p:.3f}'})."
+        + (f" {left_out} spectrogram networks, tested on other clips, are not in this test."
+           if left_out else "")
+    )  # fmt: skip
+    holds_honest = honest > 0.5 and interval.estimate > 0 and p < statistics.ALPHA
+    return _verdict(reproduced > 0.5, holds_honest, evidence)
+
+
+ASSESSMENTS: tuple[Callable[[Sequence[Row], pd.DataFrame], Verdict], ...] = (
+    partial(_beats, "networks", NETWORKS, "classical models", CLASSICAL),
+    _networks_overfit,
+    # On the same 180 features and split, which only the 1-D networks share with the MLPs.
+    partial(_beats, "1-D CNNs", ["CNN-1D"], "MLPs", "MLP"),
+    _cnns_differ,
+)
 
 
 def _on_unseen_speakers(predictions: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
