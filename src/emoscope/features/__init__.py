@@ -1,8 +1,6 @@
 """Acoustic features: named, versioned, computed from one shared spectrogram per clip.
 
-``names()`` lists them, ``get("mfcc")`` gives one, ``extract_feature(path)`` gives the 193 classic
-values of a recording at once. One file per feature; found from this folder. Nothing is imported
-before it is used.
+One file per feature, found from this folder. Nothing is imported before it is used.
 """
 
 from __future__ import annotations
@@ -37,15 +35,7 @@ names, register = registry.names, registry.register
 
 
 def get(text: str) -> Feature:
-    """The feature that a user named: ``"mfcc"``, or with what it asks for, ``"encoder:MODEL"``.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such feature; the message lists the valid names.
-    FeatureError
-        When the part after the colon does not fit the feature.
-    """
+    """The feature that a user named: ``"mfcc"``, or with what it asks for, ``"encoder:MODEL"``."""
     name, _, argument = text.partition(":")
     return registry.get(name).from_text(argument)
 
@@ -61,15 +51,10 @@ def extract_feature(
 ) -> pd.Series[float]:
     """The classic values of one recording, a file or an fsspec URL, at its native rate.
 
-    Parameters
-    ----------
-    mfcc, chroma, mel, contrast, tonnetz : bool
-        Which features: 40, 12, 128, 7 and 6 values, in this order.
-
     Returns
     -------
     pandas.Series of float32 [shape=(n_values,)]
-        Means over frames, named ``mfcc_01`` … ``tonnetz_major_y``.
+        Means over frames, ``mfcc_01`` … ``tonnetz_major_y``: 40, 12, 128, 7 and 6 in this order.
 
     Raises
     ------

@@ -19,26 +19,15 @@ from .spectrum import Matrix, Spectrum
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Spec: TypeAlias = dict[str, Any]
-"""A feature's name, version and parameters: JSON."""
+Spec: TypeAlias = dict[str, Any]  # a feature's name, version and parameters: JSON
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature(ABC):
-    """One feature; subclasses with parameters are frozen dataclasses.
+    """One feature; subclasses with parameters are frozen dataclasses."""
 
-    Attributes
-    ----------
-    name : str
-        Public name, as given to ``--features``.
-    version : int
-        Raised whenever the same parameters would give other values; stored values of another
-        version are never served.
-    kind : {"vector", "frames"}
-        Whether :meth:`extract` returns ``(n_columns,)`` or ``(n_frames, n_columns)``.
-    """
-
-    name: ClassVar[str]
+    name: ClassVar[str]  # as given to ``--features``
+    # Raised whenever the same parameters would give other values: others are never served.
     version: ClassVar[int] = 1
     kind: ClassVar[Literal["vector", "frames"]] = "vector"
 
@@ -56,15 +45,14 @@ class Feature(ABC):
 
     @abstractmethod
     def extract(self, spectrum: Spectrum) -> Matrix:
-        """The feature of one clip, or a FeatureError; see `kind` for its shape."""
+        """The feature, (n_columns,) or (n_frames, n_columns) by its `kind`, or a FeatureError."""
 
     @property
     def spec(self) -> Spec:
-        """What identifies the values: name, version and every parameter; JSON-serialisable."""
+        """What identifies the values."""
         return {"name": self.name, "version": self.version, **dataclasses.asdict(self)}
 
     def _finite(self, values: Matrix, spectrum: Spectrum) -> Matrix:
-        """The values, checked to be finite."""
         if not np.isfinite(values).all():
             raise FeatureError(
                 f"{spectrum.signal.path}: '{self.name}' is not finite; "
@@ -82,6 +70,6 @@ class FrameMean(Feature):
         """The values of every frame, [shape=(n_frames, n_columns)]."""
 
     def extract(self, spectrum: Spectrum) -> Matrix:
-        """Mean over frames, [shape=(n_columns,)]; a FeatureError when one is not finite."""
+        """Mean over frames."""
         means = np.asarray(self.frames(spectrum).mean(axis=0, dtype=np.float64), np.float32)
         return self._finite(means, spectrum)

@@ -21,11 +21,7 @@ class Chroma(FrameMean):
 
     name = "chroma"
     version = 2  # 1 was summed in single precision
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """``chroma_C``, ``chroma_C#`` … ``chroma_B``."""
-        return tuple(f"chroma_{pitch}" for pitch in PITCH_CLASSES)
+    columns = tuple(f"chroma_{pitch}" for pitch in PITCH_CLASSES)
 
     def frames(self, spectrum: Spectrum) -> Matrix:
         """Strength of each pitch class in every frame, 0 to 1, [shape=(n_frames, 12)]."""

@@ -13,12 +13,9 @@ from . import filters
 from .base import FrameMean
 from .spectrum import Matrix, Spectrum, decibels
 
-FIRST_EDGE = 200.0
-"""Upper edge of the first band in Hz; each following band is an octave."""
-
+FIRST_EDGE = 200.0  # upper edge of the first band in Hz; each following band is an octave
 N_BANDS = 7
-QUANTILE = 0.02
-"""Share of a band's bins whose mean is its valley, and its peak."""
+QUANTILE = 0.02  # share of a band's bins whose mean is its valley, and its peak
 
 
 def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
@@ -46,11 +43,7 @@ class Contrast(FrameMean):
     """Mean spectral contrast of a clip."""
 
     name = "contrast"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """``contrast_1`` (0 to 200 Hz) … ``contrast_7`` (6400 Hz and above)."""
-        return tuple(f"contrast_{band}" for band in range(1, N_BANDS + 1))
+    columns = tuple(f"contrast_{band}" for band in range(1, N_BANDS + 1))  # 7: above 6400 Hz
 
     def frames(self, spectrum: Spectrum) -> Matrix:
         """Peak minus valley of every frame and band, in dB, [shape=(n_frames, 7)]."""

@@ -1,23 +1,17 @@
 """Embeddings of a pretrained speech encoder, pooled over time, as a feature among the others.
 
 Asked for as ``encoder:MODEL[@OPTION=VALUE…]``, say ``encoder:openai/whisper-tiny.en@layers=2+3``,
-where MODEL is a Hugging Face hub name or a local folder, and the options are, in any order:
+where MODEL is a Hugging Face hub name or a local folder. Options, in any order:
 
-========================  =========================================================================
-``layers=2+3``            blocks whose hidden states are used, 0 (the input) to the last;
-                          without it the middle block and the one after it, which know most
-                          about emotion in every encoder we measured
-``pool=mean+std``         per block: ``mean``, ``std`` (population) and ``change`` (mean absolute
-                          difference of frames 100 ms apart) over time; ``none`` gives the frames
-``prepare=speech-level``  offset, outer silence and level removed first
-                          (:class:`~emoscope.audio.level.TrimAndNormalise`); ``none`` is the default
-``speed=0.9``             the clip played slower and deeper, or faster and higher, by that factor,
-                          from 0.5 to 2: another voice saying the same; several of them, stacked,
-                          are worth more than one
-========================  =========================================================================
+- ``layers=2+3``: blocks whose hidden states are used, 0 (the input) to the last; by default the
+  middle one and the next, which know most about emotion in every encoder we measured
+- ``pool=mean+std``: per block ``mean``, ``std`` (population) and ``change`` (mean absolute
+  difference of frames 100 ms apart) over time; ``none`` gives the frames, blocks side by side
+- ``prepare=speech-level``: :class:`~emoscope.audio.level.TrimAndNormalise` first; default ``none``
+- ``speed=0.9``: the clip played slower and deeper, or faster and higher, by a factor from 0.5 to 2:
+  another voice saying the same; several of them, stacked, are worth more than one
 
-Columns run block by block, within it pooling by pooling. ``pool=none`` puts the blocks side by side
-in every frame. Needs the extra ``deep``.
+Columns run block by block, within it pooling by pooling. Needs the extra ``deep``.
 """
 
 from __future__ import annotations
@@ -27,14 +21,13 @@ import re
 from pathlib import PurePath
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import audio
 from ..audio.level import TrimAndNormalise
 from ..errors import FeatureError
 from . import pretrained
 from .base import Feature, Spec
-from .spectrum import Spectrum
+from .spectrum import Matrix, Spectrum
 
 CHANGE_FRAMES = 5  # 20 ms apart, so 100 ms: about half a syllable
 _OPTIONS = {  # what each may be, as a pattern and in words
@@ -58,11 +51,8 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
     return text, options
 
 
-def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.float32]:
-    """Statistics of hidden states [shape=(n_frames, width)] over time, side by side.
-
-    ``change`` of fewer than six frames is 0.
-    """
+def pool(hidden: Matrix, poolings: tuple[str, ...]) -> Matrix:
+    """Statistics of hidden states over time, side by side; ``change`` within 100 ms is 0."""
     change = np.abs(hidden[CHANGE_FRAMES:] - hidden[:-CHANGE_FRAMES])
     statistics = {
         "mean": hidden.mean(axis=0),
@@ -74,10 +64,7 @@ def pool(hidden: NDArray[np.float32], poolings: tuple[str, ...]) -> NDArray[np.f
 
 @dataclasses.dataclass(frozen=True)
 class Encoder(Feature):
-    """Embedding of one clip; the options are those of the module.
-
-    With `local` the encoder is never fetched: it is a folder, or in the hub's local cache.
-    """
+    """Embedding of one clip; the options are those of the module."""
 
     name = "encoder"
 
@@ -86,7 +73,7 @@ class Encoder(Feature):
     poolings: tuple[str, ...] = ("mean", "std")
     prepare: str = "none"
     speed: float = 1.0
-    local: bool = False
+    local: bool = False  # never fetch: the encoder is a folder, or in the hub's local cache
 
     @classmethod
     def from_text(cls, text: str) -> Encoder:
@@ -123,16 +110,12 @@ class Encoder(Feature):
         return blocks
 
     @property
-    def stem(self) -> str:
-        """What the columns of this encoder with this preprocessing begin with."""
-        prepared = "" if self.prepare == "none" else f"_{self.prepare}"
-        prepared += "" if self.speed == 1 else f"_x{self.speed:g}"
-        return f"encoder_{PurePath(self.model).name}{prepared}"
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Like ``encoder_whisper-tiny.en_b2_mean_0001``; of frames, without the pooling."""
-        stem, width = self.stem, pretrained.width(self.model, local=self.local)
+        stem = f"encoder_{PurePath(self.model).name}"
+        stem += "" if self.prepare == "none" else f"_{self.prepare}"
+        stem += "" if self.speed == 1 else f"_x{self.speed:g}"
+        width = pretrained.width(self.model, local=self.local)
         return tuple(
             f"{stem}_b{block}{pooling}_{index:04d}"
             for block in self.blocks
@@ -140,7 +123,7 @@ class Encoder(Feature):
             for index in range(1, width + 1)
         )
 
-    def hidden_states(self, spectrum: Spectrum) -> list[NDArray[np.float32]]:
+    def hidden_states(self, spectrum: Spectrum) -> list[Matrix]:
         """Hidden states of every block used, each of shape (n_frames, width)."""
         signal = spectrum.signal
         played = audio.Signal(signal.samples, round(signal.rate * self.speed), signal.path)
@@ -151,8 +134,8 @@ class Encoder(Feature):
         states = encoder.hidden_states(samples, self.blocks)
         return [states[block] for block in self.blocks]
 
-    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Embedding of one clip, shape (n_columns,)."""
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """Embedding of one clip."""
         return np.concatenate([pool(h, self.poolings) for h in self.hidden_states(spectrum)])
 
     @property
@@ -175,8 +158,8 @@ class EncoderFrames(Encoder):
 
     kind = "frames"
 
-    def extract(self, spectrum: Spectrum) -> NDArray[np.float32]:
-        """Hidden states of one clip, shape (n_frames, n_columns)."""
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """Hidden states of one clip."""
         return np.concatenate(self.hidden_states(spectrum), axis=1)
 
 

@@ -28,10 +28,7 @@ def hann(length: int) -> Vector:
 def frames(
     samples: NDArray[np.float32], first: int, last: int, *, n_fft: int, hop: int
 ) -> NDArray[np.float64]:
-    """Frames first … last - 1 of a signal, [shape=(last - first, n_fft)]; not to be written to.
-
-    Frame t is centred on sample t * hop, with zeros beyond the ends.
-    """
+    """Frames first … last - 1, frame t centred on sample t * hop; not to be written to."""
     begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
     piece = np.zeros(end - begin)
     inside = samples[max(0, begin) : max(0, end)]
@@ -45,11 +42,8 @@ def bin_frequencies(rate: float, n_fft: int) -> Vector:
 
 
 def hz_to_mel(frequency: Vector) -> Vector:
-    """Mel scale of Slaney's Auditory Toolbox: linear below 1 kHz, logarithmic above.
-
-    M. Slaney, "Auditory Toolbox, version 2", Interval Research technical report 1998-010: 3 mel per
-    200 Hz up to 1 kHz (15 mel), from there 27 steps per factor of 6.4.
-    """
+    """Mel scale of M. Slaney, "Auditory Toolbox, version 2", Interval Research report 1998-010."""
+    # 3 mel per 200 Hz up to 1 kHz (15 mel), from there 27 per factor of 6.4.
     octaves = np.log(np.maximum(frequency, 1000.0) / 1000.0) * (27 / np.log(6.4))
     return np.asarray(np.where(frequency < 1000.0, frequency * 3 / 200, 15 + octaves))
 
@@ -91,13 +85,11 @@ def mel_groups(rate: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, 
 
 @functools.lru_cache(maxsize=256)
 def chroma_filters(rate: int, n_fft: int, tuning: float) -> Matrix:
-    """Weights that gather the bins of each pitch class, C first.
+    """Weights that gather the bins of each pitch class, C first; `tuning` in pitch classes.
 
-    A Gaussian over the distance in pitch from bin to pitch class (2 sigma = one bin, but at least
-    one semitone), of unit length per bin, times a Gaussian over octaves around A 440's own octave
-    (two octaves wide): D. Ellis, "Chroma feature analysis and synthesis", 2007,
-    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/. `tuning` is the deviation from
-    A = 440 Hz in fractions of a pitch class, -0.5 to 0.5.
+    A Gaussian over the distance in pitch (2 sigma = one bin, but at least one semitone), of unit
+    length per bin, times one over octaves around A 440's own (two octaves wide): D. Ellis, 2007,
+    https://www.ee.columbia.edu/~dpwe/resources/matlab/chroma-ansyn/.
     """
     n_bins, n_chroma = n_fft // 2 + 1, 12
     reference = 440.0 * 2.0 ** (tuning / n_chroma)

@@ -1,21 +1,17 @@
 """Statistics of a whole utterance: how mel levels and cepstra are distributed, move and modulate.
 
-The classic 193 values are means over frames, silence included, and say nothing of movement. These
-are computed on speech alone and at one level (:class:`emoscope.audio.level.TrimAndNormalise`), 16
-kHz, 80 mel bands every 10 ms (:mod:`.whisper_mel`), and need no pretrained weights:
+Computed on speech alone, at one level (:class:`emoscope.audio.level.TrimAndNormalise`), from 80 mel
+bands every 10 ms (:mod:`.whisper_mel`):
 
-=========================  ===============================================================
-``level_mean, level_std``  of each band, over the three louder quarters of the frames
-``p10, p50, p90, std``     of each of 30 cepstra
-``delta_…``                standard deviation and mean size of their change over 40 ms
-``accel_std``              standard deviation of that change's change over 40 ms
-``mod_…``                  modulation spectrum of 12 cepstra, 29 bands from 0.4 to 11.7 Hz
-``corr_…``                 correlation of each two of 12 cepstra
-``energy_std, seconds``    standard deviation of the overall level; logarithm of the number of frames
-=========================  ===============================================================
+- ``level_mean, level_std`` of each band, over the three louder quarters of the frames
+- ``p10, p50, p90, std`` of each of 30 cepstra
+- ``delta_…, accel_std`` of their change over 40 ms, and of that change's change over 40 ms
+- ``mod_…``: modulation spectrum of 12 cepstra, 29 bands from 0.4 to 11.7 Hz
+- ``corr_…``: correlation of each two of 12 cepstra
+- ``energy_std`` of the overall level; ``seconds``: logarithm of the number of frames
 
-Source of the idea: functionals of low-level descriptors as in the ComParE sets (Schuller et al.,
-"The INTERSPEECH 2013 computational paralinguistics challenge", 2013).
+After the functionals of the ComParE sets: Schuller et al., "The INTERSPEECH 2013 computational
+paralinguistics challenge", 2013.
 """
 
 from __future__ import annotations
@@ -30,9 +26,7 @@ from .. import audio
 from ..audio.level import TrimAndNormalise
 from . import whisper_mel
 from .base import Feature
-from .spectrum import Spectrum
-
-Array = NDArray[np.float32]
+from .spectrum import Matrix, Spectrum
 
 N_BANDS, N_CEPSTRA = 80, 30
 N_MODULATED = 12  # cepstra whose modulation and correlation are taken: the envelope's coarse shape
@@ -52,34 +46,26 @@ def _names() -> tuple[str, ...]:
     return tuple(f"functionals_{name}" for name in [*names, "energy_std", "seconds"])
 
 
-_COLUMNS = _names()
-
-
 class Functionals(Feature):
     """786 statistics of one utterance."""
 
     name = "functionals"
+    columns = _names()
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Like ``functionals_delta_std_07``."""
-        return _COLUMNS
-
-    def extract(self, spectrum: Spectrum) -> Array:
-        """Statistics of one clip, shape (786,); a FeatureError when one is not finite."""
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """Statistics of one clip, shape (786,)."""
         samples = audio.resample(spectrum.signal, whisper_mel.RATE).samples
         prepared = TrimAndNormalise()(samples, whisper_mel.RATE)
         levels = whisper_mel.log_mel(prepared, n_mels=N_BANDS).T
         return self._finite(functionals(levels), spectrum)
 
 
-def functionals(levels: Array) -> Array:
+def functionals(levels: Matrix) -> Matrix:
     """The statistics of log-mel levels [shape=(n_frames, 80)] of at least ``2 * STEP + 1`` frames."""
     energy = levels.mean(axis=1)
     loud = levels[np.argsort(energy, kind="stable")[len(energy) // 4 :]]
     cepstra = dct(levels, norm="ortho", axis=1)[:, :N_CEPSTRA]
     delta = cepstra[STEP:] - cepstra[:-STEP]
-    accel = delta[STEP:] - delta[:-STEP]
     modulated = cepstra[:, :N_MODULATED]
     parts = [
         loud.mean(axis=0),
@@ -87,7 +73,7 @@ def functionals(levels: Array) -> Array:
         *np.percentile(cepstra, (10, 50, 90), axis=0),
         cepstra.std(axis=0),
         delta.std(axis=0),
-        accel.std(axis=0),
+        (delta[STEP:] - delta[:-STEP]).std(axis=0),
         np.abs(delta).mean(axis=0),
         _modulation(modulated).ravel(),
         _correlation(modulated),
@@ -96,19 +82,18 @@ def functionals(levels: Array) -> Array:
     return np.concatenate(parts).astype(np.float32)
 
 
-def _modulation(cepstra: Array) -> NDArray[np.float64]:
+def _modulation(cepstra: Matrix) -> NDArray[np.float64]:
     """Mean amplitude of each cepstrum in each modulation band, [shape=(29, n_cepstra)]."""
     spectra = []
     for piece in np.array_split(cepstra, -(-len(cepstra) // PIECE)):
         window = np.hanning(len(piece))[:, np.newaxis]
         amplitude = np.abs(np.fft.rfft((piece - piece.mean(axis=0)) * window, PIECE, axis=0))
         spectra.append(amplitude / len(piece))
-    last = _MOD_FIRST + _MOD_BANDS * _MOD_WIDTH
-    bins = np.mean(spectra, axis=0)[_MOD_FIRST:last]
+    bins = np.mean(spectra, axis=0)[_MOD_FIRST : _MOD_FIRST + _MOD_BANDS * _MOD_WIDTH]
     return np.asarray(bins.reshape(_MOD_BANDS, _MOD_WIDTH, -1).mean(axis=1))
 
 
-def _correlation(cepstra: Array) -> NDArray[np.float64]:
+def _correlation(cepstra: Matrix) -> NDArray[np.float64]:
     """Of each two cepstra; 0 where one never changes."""
     centred = cepstra.astype(np.float64) - cepstra.mean(axis=0)
     length = np.sqrt((centred**2).sum(axis=0))

@@ -1,21 +1,16 @@
 """The harmonic component of a clip: what lasts in time rather than spreads over frequency.
 
-A soft mask compares the median over time with the median over frequency of each magnitude:
-D. FitzGerald, "Harmonic/percussive separation using median filtering", DAFx, 2010; masks after
-J. Driedger, M. Mueller and S. Disch, ISMIR, 2014. Values are those of librosa 0.11's
-``effects.harmonic`` with its defaults.
+A soft mask compares medians over time and over frequency: D. FitzGerald, "Harmonic/percussive
+separation using median filtering", DAFx, 2010; masks after J. Driedger, M. Mueller and S. Disch,
+ISMIR, 2014. Values are those of librosa 0.11's ``effects.harmonic``, whose order and precision are
+kept: silent parts hold nothing but rounding errors, and chroma scales every frame to full strength.
 
-The arithmetic keeps librosa's order and precision step by step: digitally silent parts hold nothing
-but rounding errors, and chroma scales every frame to full strength.
-
-The medians are exact and fast without compiled code. Neighbouring windows of ``2**k - 1`` rows share
-almost all of them, so the work is shared too: aligned blocks of 2, 4, 8 … rows are sorted once; a
-group of ``2**(k-1)`` neighbouring medians starts from the sorted rows that all of its windows
-contain and is halved again and again, each half merging in the one sorted block that only its
-windows contain and forgetting the rows that can no longer be the median. Every step is a minimum or
-maximum of whole matrices: for 31 rows about 25 passes over the data. Merging is by bitonic
-networks: K. E. Batcher, "Sorting networks and their applications", AFIPS Spring Joint Computer
-Conference 32, 1968.
+The medians are exact and fast without compiled code. Aligned blocks of 2, 4, 8 … rows are sorted
+once; a group of ``2**(k-1)`` neighbouring medians starts from the sorted rows that all of its
+windows contain and is halved again and again, each half merging in the one sorted block that only
+its windows contain and forgetting the rows that can no longer be the median. Every step is a
+minimum or maximum of whole matrices: for 31 rows about 25 passes over the data. Networks: K. E.
+Batcher, "Sorting networks and their applications", AFIPS Spring Joint Computer Conference 32, 1968.
 """
 
 from __future__ import annotations
@@ -28,9 +23,7 @@ from numpy.typing import NDArray
 
 from ..audio import Signal
 from . import filters
-from .spectrum import Spectrum
-
-Matrix = NDArray[np.float32]
+from .spectrum import Matrix, Spectrum
 
 TINY = np.finfo(np.float32).tiny
 SIZE = 31  # frames, and bins, that a median spans
@@ -122,11 +115,7 @@ def _with_phase(
 
 
 def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
-    """Median of the ``size`` rows around each row; rows beyond the ends are mirrored.
-
-    What ``scipy.ndimage.median_filter(matrix, size=(size, 1), mode="reflect")`` gives, for a matrix
-    of any length and a size of ``2**k - 1``, at least 3.
-    """
+    """As ``scipy.ndimage.median_filter(matrix, size=(size, 1), mode="reflect")`` gives it."""
     if size < 3 or (size + 1) & size:
         raise ValueError(f"size is {size}; the window must have 2**k - 1 rows: 3, 7, 15, 31 …")
     n_rows, n_columns = matrix.shape
@@ -148,10 +137,8 @@ def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
 
 
 def _sorted_blocks(rows: list[Matrix]) -> dict[int, list[list[Matrix]]]:
-    """Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``.
-
-    ``rows[j]`` holds row j of every group, so that one step serves all groups.
-    """
+    """Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``."""
+    # ``rows[j]`` holds row j of every group, so that one step serves all groups.
     blocks = {1: [[row] for row in rows]}
     length = 1
     while length < len(rows):
@@ -178,17 +165,16 @@ def _descend(
 ) -> None:
     """Write the medians of some neighbouring rows of every group, from row ``offset`` on.
 
-    ``candidates`` are the rows common to all windows of these neighbours that can still be a
-    median, sorted: as many as there are neighbours. They are the upper end of the values known so
-    far, because each of the values yet to come, one fewer, can push the median by one rank.
+    ``candidates`` are the rows common to all their windows that can still be a median, sorted, as
+    many as neighbours: the highest known so far, as each value yet to come can push by one rank.
     """
     n_groups, group = medians.shape[:2]
     if len(candidates) == 1:
         medians[:, offset] = candidates[0]
         return
     half = len(candidates) // 2
-    # The windows of the first half begin `half` rows before the common rows, those of the second
-    # end `half` rows after them: counted in padded rows, the blocks start at
+    # The first half's windows begin `half` rows before the common rows, the second's end as many
+    # after them: counted in padded rows, the blocks start at
     for start, first in ((offset + half, offset), (offset + 2 * group, offset + half)):
         shift, row = divmod(start, group)
         block = [rank[shift : shift + n_groups] for rank in blocks[half][row // half]]

@@ -1,8 +1,7 @@
 """Compact log-mel spectrogram for two-dimensional networks.
 
-64 mel bands of the clip at 16 kHz, a frame every 32 ms, in decibels below the clip's loudest value,
-cut off at -80 dB and rounded to steps of half a decibel. The rounding belongs to the feature: its
-161 levels fit one byte, so a spectrogram can be shipped or stored as uint8 without any loss.
+In decibels below the clip's loudest value, cut off at -80 dB and rounded to half a decibel: the 161
+levels fit one byte, so a spectrogram can be shipped or stored as uint8 without any loss.
 """
 
 from __future__ import annotations

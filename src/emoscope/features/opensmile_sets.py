@@ -4,9 +4,8 @@
 2016); ``compare2016``: 6373 functionals (Schuller et al., Interspeech 2016); both at the clip's
 native rate.
 
-Licence: openSMILE is free for private, research and educational use only; **commercial use needs
-audEERING's permission**. emoscope does not contain it and does not install it unless asked to
-(``pip install 'emoscope[opensmile]'``).
+openSMILE is free for private, research and educational use only; **commercial use needs audEERING's
+permission**. emoscope does not install it unless asked to (``pip install 'emoscope[opensmile]'``).
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ class Egemaps(Feature):
     @property
     def columns(self) -> tuple[str, ...]:
         """openSMILE's own names with the set's name before them."""
-        names = _smile(self.name, self.feature_set).feature_names
-        return tuple(f"{self.name}_{name}" for name in names)
+        smile = _smile(self.name, self.feature_set)
+        return tuple(f"{self.name}_{name}" for name in smile.feature_names)
 
     def extract(self, spectrum: Spectrum) -> Matrix:
         """Functionals of one clip; a FeatureError when it is too short for one of them."""

@@ -1,13 +1,11 @@
 """Loads pretrained speech encoders and runs them block by block, at a recording's own length.
 
-Families: the encoders of Whisper, and everything that takes a waveform and is built like wav2vec
-2.0 (wav2vec2, HuBERT, WavLM, data2vec-audio, UniSpeech …), from the Hugging Face hub or from a
-local folder made by ``save_pretrained``.
+The encoders of Whisper, and everything that takes a waveform and is built like wav2vec 2.0, from the
+Hugging Face hub or from a local folder made by ``save_pretrained``.
 
-Conventions: 16 kHz mono float32 in; the hidden states of block ``k`` (counted from 1) are what
-block ``k`` hands to block ``k + 1``, of shape ``(n_frames, width)``, before any closing
-normalisation; ``k = 0`` is what enters the first block. A recording longer than 30 s is run in
-pieces of at most 30 s whose frames are joined, so memory stays bounded.
+16 kHz mono float32 in; the hidden states of block ``k`` (counted from 1) are what it hands to block
+``k + 1``, before any closing normalisation; ``k = 0`` is what enters the first block. A recording
+longer than 30 s is run in pieces whose frames are joined, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -18,16 +16,16 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import FeatureError, MissingExtraError
 from ..files import printable
 from . import whisper_mel
+from .filters import Matrix
 
 RATE = whisper_mel.RATE
 CHUNK = whisper_mel.CHUNK_SECONDS * RATE
@@ -37,7 +35,6 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 _TRAINING_WEIGHT = "masked_spec_embed"  # missing in some checkpoints
 
 Config: TypeAlias = dict[str, Any]
-Array: TypeAlias = NDArray[np.float32]
 
 
 def _transformers() -> Any:
@@ -148,18 +145,23 @@ def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...
 class PretrainedEncoder:
     """An encoder as :func:`load` gives it: a torch module in evaluation mode, and its blocks."""
 
-    def __init__(self, module: Any, blocks: Any, *, whisper: bool, normalise: bool) -> None:
-        self.module, self.blocks = module, blocks
+    def __init__(
+        self, module: Any, stack: Any, n_blocks: int, *, whisper: bool, normalise: bool
+    ) -> None:
+        self.blocks = stack.layers = stack.layers[:n_blocks]
+        self.module = module.float().eval()
         self.whisper, self.normalise = whisper, normalise
 
-    def hidden_states(self, samples: Array, layers: Sequence[int]) -> dict[int, Array]:
+    def hidden_states(self, samples: Matrix, layers: Sequence[int]) -> dict[int, Matrix]:
         """Hidden states of some blocks, each [shape=(n_frames, width)], of 16 kHz samples."""
         import torch
 
-        parts: dict[int, list[Array]] = {layer: [] for layer in layers}
+        parts: dict[int, list[Matrix]] = {layer: [] for layer in layers}
+        n_pieces = max(1, math.ceil(len(samples) / CHUNK))
         with torch.inference_mode():
-            for piece in _pieces(samples):
-                states = self._run(torch.from_numpy(piece))
+            for piece in np.array_split(np.asarray(samples, dtype=np.float32), n_pieces):
+                padded = np.pad(piece, (0, max(0, MIN_SAMPLES - len(piece))))
+                states = self._run(torch.from_numpy(padded))
                 for layer in layers:
                     parts[layer].append(states[layer][0].float().numpy())
         return {layer: np.concatenate(pieces) for layer, pieces in parts.items()}
@@ -180,10 +182,10 @@ class PretrainedEncoder:
                 for block in self.blocks:
                     block(hidden, None)
                     hidden = states[-1]
-                return states
-            if self.normalise:
-                piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
-            self.module(piece[None])
+            else:
+                if self.normalise:
+                    piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
+                self.module(piece[None])
         finally:
             for hook in hooks:
                 hook.remove()
@@ -200,48 +202,29 @@ class PretrainedEncoder:
         return hidden + self.module.embed_positions.weight[: hidden.shape[1]]
 
 
-def _pieces(samples: Array) -> Iterator[Array]:
-    """The recording in equal pieces of at most 30 s, padded with zeros to at least 0.1 s."""
-    n_pieces = max(1, math.ceil(len(samples) / CHUNK))
-    for piece in np.array_split(np.asarray(samples, dtype=np.float32), n_pieces):
-        yield np.pad(piece, (0, max(0, MIN_SAMPLES - len(piece))))
-
-
 @functools.lru_cache(maxsize=2)
 def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
-    """Load an encoder, once per process, cut after its first `n_blocks`, at least one.
-
-    Raises
-    ------
-    FeatureError
-        When the model does not exist, is no speech encoder, or does not bring every weight.
-    """
-    transformers = _transformers()
+    """Load an encoder, once per process, cut after its first `n_blocks`, at least one."""
+    logging = _transformers().utils.logging
+    load_kind = _load_whisper if is_whisper(model, local=local) else _load_waveform_encoder
     config = configuration(model, local=local)
-    whisper = is_whisper(model, local=local)
-    options = {"trust_remote_code": False, "local_files_only": local}
-    verbosity = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
-        if whisper:
-            module, normalise = _load_whisper(model, n_blocks, config, options), False
-            blocks = module.layers = module.layers[:n_blocks]
-        else:
-            module, normalise = _load_waveform_encoder(model, n_blocks, config, options)
-            blocks = module.encoder.layers = module.encoder.layers[:n_blocks]
+        options = {"trust_remote_code": False, "local_files_only": local}
+        return load_kind(model, n_blocks, config, options)
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
         raise FeatureError(f"encoder '{model}' cannot be loaded: {error}") from error
     finally:
-        transformers.utils.logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
         if bars:
-            transformers.utils.logging.enable_progress_bar()
-    module = module.float().eval()
-    return PretrainedEncoder(module, blocks, whisper=whisper, normalise=normalise)
+            logging.enable_progress_bar()
 
 
-def _load_whisper(model: str, n_blocks: int, config: Config, options: Mapping[str, bool]) -> Any:
+def _load_whisper(
+    model: str, n_blocks: int, config: Config, options: Mapping[str, bool]
+) -> PretrainedEncoder:
     whisper = importlib.import_module("transformers.models.whisper.modeling_whisper")
     is_encoder = "WhisperEncoder" in (config.get("architectures") or [])
     kind = whisper.WhisperEncoder if is_encoder else whisper.WhisperModel
@@ -249,26 +232,26 @@ def _load_whisper(model: str, n_blocks: int, config: Config, options: Mapping[st
     # The closing normalisation is never reached here.
     parts, prefix = ("conv", "embed_positions", "layers"), "" if is_encoder else "encoder."
     _check_loaded(model, info, n_blocks, tuple(f"{prefix}{part}" for part in parts))
-    return module if is_encoder else module.encoder
+    encoder = module if is_encoder else module.encoder
+    return PretrainedEncoder(encoder, encoder, n_blocks, whisper=True, normalise=False)
 
 
 def _load_waveform_encoder(
     model: str, n_blocks: int, config: Config, options: Mapping[str, bool]
-) -> tuple[Any, bool]:
-    transformers = _transformers()
-    module, info = transformers.AutoModel.from_pretrained(
-        model, output_loading_info=True, **options
-    )
-    blocks = getattr(getattr(module, "encoder", None), "layers", None)
-    if blocks is None or not hasattr(module, "feature_extractor"):
+) -> PretrainedEncoder:
+    auto = _transformers()
+    module, info = auto.AutoModel.from_pretrained(model, output_loading_info=True, **options)
+    stack = getattr(module, "encoder", None)
+    if getattr(stack, "layers", None) is None or not hasattr(module, "feature_extractor"):
         raise FeatureError(
             f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
             "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
         )
     _check_loaded(model, info, n_blocks)
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(model, **options)
+    extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
         raise FeatureError(
             f"encoder '{model}' wants {extractor.sampling_rate} Hz; only {RATE} Hz can be given"
         )
-    return module, bool(extractor.do_normalize)
+    normalise = bool(extractor.do_normalize)
+    return PretrainedEncoder(module, stack, n_blocks, whisper=False, normalise=normalise)

@@ -1,10 +1,9 @@
 """One spectrogram of a clip, computed once and shared by every feature.
 
-Conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are zero, the
-window is a periodic Hann window: librosa's conventions. Time runs along the first axis. Frames are
-computed in blocks that fit a processor's cache. Of a long recording no spectrogram is kept: its
-blocks are computed again whenever a feature asks for them, so that memory stays within the size of
-the recording plus a few hundred values per frame, less than the recording's own samples.
+librosa's conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are
+zero, the window is a periodic Hann window. Time runs along the first axis. Of a long recording no
+spectrogram is kept: blocks that fit a processor's cache are computed again whenever a feature asks,
+so that memory stays within the recording plus a few hundred values per frame.
 
 Peaks are refined by a parabola through three bins: J. O. Smith, "Spectral Audio Signal Processing",
 2011, https://ccrma.stanford.edu/~jos/sasp/Quadratic_Interpolation_Spectral_Peaks.html.
@@ -24,12 +23,10 @@ from . import filters
 if TYPE_CHECKING:
     from ..audio import Signal
 
-Vector = NDArray[np.float32]
-Matrix = NDArray[np.float32]
+Vector = Matrix = NDArray[np.float32]
 
 BLOCK = 32  # frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB
-KEEP_VALUES = 2**24
-"""Largest spectrogram that is kept: 16 M magnitudes, 64 MiB, about three minutes at 48 kHz."""
+KEEP_VALUES = 2**24  # largest spectrogram kept: 64 MiB of magnitudes, three minutes at 48 kHz
 MIN_POWER, RANGE_DB = 1e-10, 80.0  # smaller powers are -100 dB, none lies further below the largest
 MIN_PEAK_HZ, MAX_PEAK_HZ = 150.0, 4000.0  # peaks outside tell nothing about the tuning
 PEAK_THRESHOLD = 0.1  # a peak must exceed this fraction of the largest magnitude of its frame
@@ -41,10 +38,7 @@ np.empty(31 * 2**20, dtype=np.uint8)
 
 
 class Spectrum:
-    """Short-time spectra of one clip, each computed when first asked for.
-
-    The window is `n_fft` samples long, an even number; frames are `hop` samples apart.
-    """
+    """Short-time spectra of one clip; the window is `n_fft` samples long, an even number."""
 
     def __init__(self, signal: Signal, *, n_fft: int = 2048, hop: int = 512) -> None:
         self.signal = signal
@@ -92,11 +86,10 @@ class Spectrum:
         windowed = np.empty((BLOCK, self.n_fft))
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
-            frames = filters.frames(
-                self.signal.samples, first, last, n_fft=self.n_fft, hop=self.hop
-            )
-            np.multiply(frames, window, out=windowed[: last - first])
-            yield slice(first, last), np.fft.rfft(windowed[: last - first], axis=1)
+            samples, block = self.signal.samples, windowed[: last - first]
+            frames = filters.frames(samples, first, last, n_fft=self.n_fft, hop=self.hop)
+            np.multiply(frames, window, out=block)
+            yield slice(first, last), np.fft.rfft(block, axis=1)
 
     def mel_power(self, n_mels: int = 128) -> Matrix:
         """Power in ``n_mels`` mel bands from 0 Hz to rate / 2, [shape=(n_frames, n_mels)]."""
@@ -141,8 +134,7 @@ def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
     is_peak = middle > floor
     is_peak &= middle > magnitude[:, first - 1 : last - 1]
     is_peak &= middle >= magnitude[:, first + 1 : last + 1]
-    flat = np.flatnonzero(is_peak)
-    frame, column = np.divmod(flat, last - first)
+    frame, column = np.divmod(np.flatnonzero(is_peak), last - first)
     column += first
     at = frame * n_bins + column
     values = magnitude.reshape(-1)
@@ -156,15 +148,11 @@ def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
 
 
 def estimate_tuning(frequencies: Vector, magnitudes: Vector, *, bins_per_octave: int = 12) -> float:
-    """The most frequent deviation from equal temperament among the louder half of the peaks.
-
-    In fractions of a pitch class, -0.5 to 0.49; 0 when there is no peak.
-    """
+    """The most frequent deviation from equal temperament, in pitch classes, of the louder half."""
     if not frequencies.size:
         return 0.0
     ranked = np.sort(magnitudes)
-    n = len(ranked)
-    median = (ranked[(n - 1) // 2] + ranked[n // 2]) / 2
+    median = (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2
     loud = frequencies[magnitudes >= median]
     # Pitch classes above A0 = 440 Hz / 16; what exceeds a whole number is the deviation.
     residual = np.mod(bins_per_octave * np.log2(loud / np.float32(440.0 / 16)), np.float32(1.0))

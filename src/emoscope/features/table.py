@@ -27,30 +27,14 @@ Matrix = NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
-    """Features of some clips: either ``X`` with ``columns``, or ``frames``.
-
-    Attributes
-    ----------
-    clips : list of str
-        Identifier of each clip.
-    specs : list of dict
-        What made the values: one specification per feature, in the order of the columns.
-    columns : tuple of str
-        Names of the columns of ``X``, or of every matrix in ``frames`` where known.
-    X : ndarray of float32 [shape=(n_clips, n_columns)], optional
-        Vector features.
-    frames : list of ndarray of float32 [shape=(n_frames, n_columns)], optional
-        A feature that gives frames.
-    widths : tuple of int
-        Columns of each feature; by default told by their names, which begin with the feature's.
-    """
+    """Features of some clips: either ``X`` with ``columns``, or ``frames``."""
 
     clips: list[str]
-    specs: list[Spec]
-    columns: tuple[str, ...] = ()
-    X: Matrix | None = None
-    frames: list[Matrix] | None = None
-    widths: tuple[int, ...] = ()
+    specs: list[Spec]  # what made the values: one per feature, in the order of the columns
+    columns: tuple[str, ...] = ()  # of ``X``, or of every matrix in ``frames`` where known
+    X: Matrix | None = None  # [shape=(n_clips, n_columns)]
+    frames: list[Matrix] | None = None  # each [shape=(n_frames, n_columns)]
+    widths: tuple[int, ...] = ()  # columns per feature; told by names that begin with the feature's
 
     def __post_init__(self) -> None:
         if (self.X is None) == (self.frames is None):

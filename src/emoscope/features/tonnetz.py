@@ -1,15 +1,13 @@
 """Tonal centroids of the harmonic component: where its chroma lies in the tonal network.
 
-Six coordinates: the pitch classes on circles of fifths, minor thirds and major thirds: C. Harte,
-M. Sandler and M. Gasser, "Detecting harmonic change in musical audio", ACM Workshop on Audio and
-Music Computing Multimedia, 2006. Values are those of
+C. Harte, M. Sandler and M. Gasser, "Detecting harmonic change in musical audio", ACM Workshop on
+Audio and Music Computing Multimedia, 2006. Values are those of
 ``librosa.feature.tonnetz(y=librosa.effects.harmonic(y), sr=sr)``, librosa 0.11.
 
-Chroma is of constant Q: seven octaves from C1 (32.7 Hz) with 36 filters each, of equal relative
-bandwidth. The filters of one octave serve all of them, because the signal is resampled to half the
-rate from octave to octave: C. Schoerkhuber and A. Klapuri, "Constant-Q transform toolbox for music
-processing", Sound and Music Computing Conference, 2010. They are Hann-windowed complex tones,
-applied as the few bins of their spectra that hold 99 % of their magnitude.
+Chroma is of constant Q: seven octaves from C1 with 36 filters each. The filters of one octave serve
+all of them, because the rate is halved from octave to octave: C. Schoerkhuber and A. Klapuri,
+"Constant-Q transform toolbox for music processing", Sound and Music Computing Conference, 2010.
+They are Hann-windowed complex tones, applied as the few bins that hold 99 % of their magnitude.
 A long recording takes two and a half times the memory of its samples beside them.
 """
 
@@ -38,10 +36,8 @@ BINS_PER_OCTAVE = 36
 HOP = 512
 MIN_FREQUENCY = 440.0 * 2.0 ** (-69 / 12 + 24 / 12)  # C1 in Hz, MIDI note 24; A 440 Hz is note 69
 _RATIO = 2.0 ** (2 / BINS_PER_OCTAVE)
-BANDWIDTH = (_RATIO - 1) / (_RATIO + 1)
-"""Relative bandwidth of a filter whose neighbours are one bin away on each side."""
-HANN_BANDWIDTH = 1.50018310546875
-"""Noise bandwidth of a Hann window in bins, as librosa tabulates it; 1.5 in the limit."""
+BANDWIDTH = (_RATIO - 1) / (_RATIO + 1)  # relative, of a filter whose neighbours are one bin away
+HANN_BANDWIDTH = 1.50018310546875  # noise bandwidth in bins, as librosa tabulates it; nearly 1.5
 DROPPED = 0.01  # fraction of a filter's summed magnitude that its spectrum may lose
 BLOCK = 1024  # frames transformed at a time
 
@@ -79,18 +75,15 @@ def octave_filters(rate: int, tuning: float) -> OctaveFilters:
         time = np.arange(-length // 2, length // 2) / nominal
         window = filters.hann(len(time))
         start = (n_fft - len(time)) // 2
-        tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * (
-            window / window.sum()
-        )
+        window = window / window.sum()
+        tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * window
     tones *= lengths[:, None] / n_fft
     spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
     used = np.flatnonzero(spectra.any(axis=0))
     bins = slice(int(used[0]), int(used[-1]) + 1)
     highest = csr_array(spectra[:, bins])
-    weights = tuple(
-        (highest * np.float64(2 ** (octave / 2))).astype(np.complex64)
-        for octave in range(N_OCTAVES)
-    )
+    gains = [np.float64(2 ** (octave / 2)) for octave in range(N_OCTAVES)]
+    weights = tuple((highest * gain).astype(np.complex64) for gain in gains)
     scale = (1 / np.sqrt(lengths))[:, None].astype(np.float32)
     return OctaveFilters(halvings, n_fft, bins, weights, scale)
 
@@ -105,11 +98,7 @@ def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 
 def constant_q_chroma(signal: Signal, tuning: float) -> NDArray[np.float32]:
-    """Magnitude of a clip in each pitch class, C first, not normalised, [shape=(n_frames, 12)].
-
-    Its rate must be more than twice :func:`highest_frequency`; `tuning` is the deviation from
-    A = 440 Hz in fractions of a 36th octave.
-    """
+    """Magnitude in each pitch class, C first, of a clip at over twice :func:`highest_frequency`."""
     bank = octave_filters(signal.rate, tuning)
     samples, hop = _reduce(signal.samples, 2**bank.halvings), HOP // 2**bank.halvings
     n_frames = 1 + len(samples) // hop
@@ -151,9 +140,8 @@ def _octave(
 @functools.cache
 def _directions() -> NDArray[np.float32]:
     """Coordinates of the pitch classes, [shape=(12, 6)]."""
-    pitch = np.arange(12)[:, None]
     # One pitch class further is 7/6, 3/2 and 2/3 of half a turn; thirds weigh as Harte et al. set.
-    turns = pitch * np.array([7 / 6, 3 / 2, 2 / 3])
+    turns = np.arange(12)[:, None] * np.array([7 / 6, 3 / 2, 2 / 3])
     circles = np.stack([np.sin(np.pi * turns), np.cos(np.pi * turns)], axis=2)
     radius = np.array([1.0, 1.0, 0.5])[:, None]
     return np.asarray((circles * radius).reshape(12, 6), dtype=np.float32)
@@ -163,11 +151,7 @@ class Tonnetz(FrameMean):
     """Mean tonal centroid of a clip."""
 
     name = "tonnetz"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """``tonnetz_fifth_x`` … ``tonnetz_major_y``."""
-        return tuple(f"tonnetz_{axis}" for axis in AXES)
+    columns = tuple(f"tonnetz_{axis}" for axis in AXES)
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
         """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)]."""

@@ -1,11 +1,8 @@
 """Whisper's log-mel spectrogram, computed as its encoders expect it, at a recording's own length.
 
-Conventions: 16 kHz mono float32 in, float32 ``(n_mels, n_frames)`` out (bins first, as the
-encoder's convolutions want it), one frame every 10 ms. Window: periodic Hann of 400 samples;
-filters: Slaney's scale and area normalisation, 0 to 8 kHz; log10, at most 8 below the maximum, then
-``(x + 4) / 4``.
-
-Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022.
+16 kHz mono float32 in, ``(n_mels, n_frames)`` out (bins first, as the encoder's convolutions want
+it), one frame every 10 ms: log10, at most 8 below the maximum, then ``(x + 4) / 4``. Radford et al.,
+"Robust Speech Recognition via Large-Scale Weak Supervision", 2022.
 """
 
 from __future__ import annotations
@@ -26,10 +23,7 @@ MIN_SAMPLES = N_FFT // 2 + 1  # a shorter recording cannot be reflected at its e
 
 @functools.lru_cache(maxsize=4)
 def mel_filters(n_mels: int = 80) -> Matrix:
-    """Triangular filters of unit area per Hz, [shape=(n_mels, 201)], read-only.
-
-    80 mel bands for most Whisper models, 128 for large-v3.
-    """
+    """Triangles of unit area per Hz, read-only; 80 for most Whisper models, 128 for large-v3."""
     triangles, areas = filters.mel_triangles(RATE, N_FFT, n_mels)
     weights = np.ascontiguousarray((triangles / areas).T, dtype=np.float32)
     weights.setflags(write=False)
@@ -44,9 +38,7 @@ def hann_window() -> Matrix:
 def log_mel(samples: Matrix, *, n_mels: int = 80) -> Matrix:
     """Log-mel spectrogram of at least 201 samples at 16 kHz, [shape=(n_mels, n_samples // 160)]."""
     if len(samples) < MIN_SAMPLES:
-        raise ValueError(
-            f"{len(samples)} samples; a log-mel spectrogram needs at least {MIN_SAMPLES}"
-        )
+        raise ValueError(f"{len(samples)} samples; a spectrogram needs at least {MIN_SAMPLES}")
     padded = np.pad(samples, N_FFT // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     # The frame centred on the very end is left out, as Whisper does.
