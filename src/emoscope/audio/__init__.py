@@ -1,13 +1,10 @@
 """Reads recordings of any format: decode, check, mix down to mono, resample.
 
-Conventions: samples are mono float32 in [-1, 1] at the recording's own rate in Hz; durations are in
-seconds. libsndfile decodes what it knows (WAV, FLAC, OGG, MP3, AIFF …) and FFmpeg, where there is
-one, everything else (:mod:`.ffmpeg`). Formats are told by their content, never by the file's name.
-What cannot be trusted is refused with an :class:`~emoscope.errors.AudioError` that says why; no
-other exception leaves this package, and a header is never believed: memory grows only with samples
-that were really decoded.
-
-Truncation cannot be seen in an MP3 without a length header and in NIST SPHERE files.
+Samples are mono float32 in [-1, 1] at the recording's own rate in Hz; durations are in seconds.
+libsndfile decodes what it knows and FFmpeg, where there is one, everything else (:mod:`.ffmpeg`).
+Formats are told by their content. What cannot be trusted is refused with an AudioError; no other
+exception leaves this package, and a header is never believed: memory grows only with samples that
+were really decoded. Truncation cannot be seen in an MP3 without a length header and in NIST SPHERE.
 """
 
 from __future__ import annotations
@@ -33,11 +30,8 @@ __all__ = ["MAX_RATE", "MIN_RATE", "Signal", "blocks", "from_array", "load", "ra
 
 Samples: TypeAlias = NDArray[np.float32]
 
-MIN_RATE, MAX_RATE = 4_000, 384_000
-"""Sample rates in Hz that are accepted; anything outside is a damaged header, not speech."""
-MAX_SAMPLES = 2**29
-"""Longest recording that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz."""
-
+MIN_RATE, MAX_RATE = 4_000, 384_000  # in Hz: outside is a damaged header, not speech
+MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz
 _MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop
 _MAX_CHANNELS = 64  # of an array: more are a matrix given the wrong way round
 _MAX_PEAK = 10.0  # lossy decoders overshoot 1 by a few per cent, integers stored as floats by far
@@ -55,21 +49,11 @@ _UNFINISHED_OGG = re.compile(r"Ogg ?: (?:Last page lacks an end|Junk after the l
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Signal:
-    """One recording in memory.
+    """One recording in memory."""
 
-    Attributes
-    ----------
-    samples : ndarray of float32 [shape=(n_samples,)]
-        Mono samples in [-1, 1].
-    rate : int
-        Sample rate in Hz.
-    path : str
-        Where it came from, as the caller named it; ``""`` for samples made in memory.
-    """
-
-    samples: Samples
-    rate: int
-    path: str = ""
+    samples: Samples  # mono, in [-1, 1], [shape=(n_samples,)]
+    rate: int  # in Hz
+    path: str = ""  # where it came from, as the caller named it; empty for samples made in memory
 
     @property
     def duration(self) -> float:
@@ -88,11 +72,6 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
     max_seconds : float, optional
         Refuse recordings longer than this. Without it the limit is :data:`MAX_SAMPLES`.
 
-    Returns
-    -------
-    Signal
-        The mean of the channels, float32, at the recording's own rate.
-
     Raises
     ------
     AudioError
@@ -107,25 +86,7 @@ def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = No
 def blocks(
     path: str | bytes | os.PathLike[str], *, max_seconds: float | None = None
 ) -> Iterator[Signal]:
-    """Decode a recording of any length piece by piece, in bounded memory.
-
-    Parameters
-    ----------
-    path : str, bytes or path-like
-        As for :func:`load`.
-    max_seconds : float, optional
-        Refuse recordings longer than this; without it there is no limit.
-
-    Yields
-    ------
-    Signal
-        Consecutive pieces of at most a few seconds, mixed down as by :func:`load`.
-
-    Raises
-    ------
-    AudioError
-        As :func:`load`; what only the whole tells (truncated, too short, silent) comes last.
-    """
+    """Decode a recording of any length in pieces; what only the whole tells is raised last."""
     yield from _checked(os.fsdecode(path), max_seconds)
 
 
@@ -141,22 +102,7 @@ def rate_of(path: str | bytes | os.PathLike[str]) -> int:
 
 
 def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
-    """Take samples that are already in memory, and check them as :func:`load` does.
-
-    Parameters
-    ----------
-    samples : array-like, shape (n_samples,) or (n_samples, n_channels)
-        Floats in [-1, 1], or integers of 16 or 32 bits, which are scaled to that range.
-    rate : int
-        Sample rate in Hz.
-    name : str, optional
-        What the recording is called in messages.
-
-    Raises
-    ------
-    AudioError
-        When there is no rate, or the values, shape or length cannot be a recording.
-    """
+    """Floats in [-1, 1], int16 or int32, (n_samples[, n_channels]), checked as :func:`load` does."""
     label = name or "array"
     if rate is None:
         raise AudioError(label, "samples without a sample rate: give rate= in Hz")
@@ -180,14 +126,7 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
 
 
 def resample(signal: Signal, rate: int) -> Signal:
-    """Change the sample rate to `rate` Hz, with soxr's high-quality filter.
-
-    Returns
-    -------
-    Signal
-        ``ceil(n_samples * rate / signal.rate)`` samples, the length that librosa gives; the signal
-        itself when it already has that rate.
-    """
+    """Change the sample rate with soxr's high-quality filter, to as many samples as librosa."""
     if rate == signal.rate:
         return signal
     samples = soxr.resample(signal.samples, signal.rate, rate, quality="HQ")

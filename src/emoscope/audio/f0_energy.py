@@ -29,10 +29,7 @@ def times(signal: Signal) -> Vector:
 
 
 def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
-    """Mean square of each frame in dB re full scale, at least :data:`FLOOR_DB`.
-
-    A full-scale sine has -3.01 dB.
-    """
+    """Mean square of each frame in dB, at least :data:`FLOOR_DB`; a full-scale sine has -3.01."""
     half = max(1, round(window_seconds * signal.rate / 2))
     power = np.concatenate([[0.0], np.cumsum(signal.samples.astype(np.float64) ** 2)])
     centre = np.round(times(signal) * signal.rate).astype(np.intp)
@@ -42,14 +39,9 @@ def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
 
 
 def f0(signal: Signal) -> Vector:
-    """Fundamental frequency of each frame in Hz, by YIN.
+    """Fundamental frequency of each frame in Hz, by YIN; then a median against octave jumps.
 
-    The first lag at which a frame, shifted by it, differs from itself by less than
-    :data:`THRESHOLD` of the mean difference, refined by a parabola; then a median over five frames,
-    which removes single jumps by an octave. NaN where there is none from :data:`MIN_F0`
-    to :data:`MAX_F0`.
-
-    A. de Cheveigné, H. Kawahara. YIN, a fundamental frequency estimator for speech and music.
+    A. de Cheveigné, H. Kawahara, "YIN, a fundamental frequency estimator for speech and music",
     Journal of the Acoustical Society of America 111(4), 2002.
     """
     samples = resample(signal, RATE).samples.astype(np.float64)

@@ -1,12 +1,10 @@
 """Decodes with FFmpeg what libsndfile cannot: the sound of video files, M4A, WebM, WMA, AMR …
 
-The program ``ffmpeg`` is used where it is installed, else the package ``av`` (PyAV); neither is
-required. PyAV runs in a process of its own, which is this very file run as a program: a damaged
-file can crash FFmpeg's decoders, and a crash must cost that file alone. Only containers of one
-recording are accepted: playlists and other formats that can point at further files or addresses
-are refused. Either way the sound arrives through a pipe as a Sun AU stream of big-endian 32-bit
-floats, channels interleaved. As the program it starts quickly, because it
-imports nothing of emoscope, nor NumPy.
+The program ``ffmpeg`` is used where it is installed, else the package ``av`` (PyAV), in a process of
+its own: this very file run as a program, which imports nothing of emoscope, nor NumPy, to start
+quickly. A damaged file can crash FFmpeg's decoders, and a crash must cost that file alone. Playlists
+and other formats that can point at further files or addresses are refused. Either way the sound
+arrives through a pipe as a Sun AU stream of big-endian 32-bit floats, channels interleaved.
 """
 
 from __future__ import annotations
@@ -36,9 +34,7 @@ CONTAINERS = (
 )
 """FFmpeg's demuxers of containers that hold their recording inside the file itself."""
 
-PATIENCE = 120.0
-"""Seconds that FFmpeg may take for the next block of sound."""
-
+PATIENCE = 120.0  # seconds that FFmpeg may take for the next block of sound
 _AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the samples, size, encoding, rate, channels
 _AU_FLOATS, _AU_UNKNOWN_SIZE = 6, 0xFFFFFFFF
 _BLOCK_BYTES = 2**20
@@ -50,10 +46,7 @@ class DecodingError(Exception):
 
 
 def decode(path: str) -> Blocks:
-    """Decode the first sound stream of a local file.
-
-    Yields consecutive samples [shape=(n_samples, n_channels)] with their rate in Hz.
-    """
+    """Samples (n_samples, n_channels), with their rate, of a local file's first sound stream."""
     url = f"file:{os.path.abspath(path)}"
     program = shutil.which("ffmpeg")
     if program:

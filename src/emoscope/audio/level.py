@@ -1,12 +1,9 @@
 """Trims a recording to its speech and normalises the level of it.
 
 Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has
-seen one corpus learns both by heart. :class:`TrimAndNormalise` takes them away. It stands, with its
-parameters, in the specification of every feature and in the card of every model that uses it, so
-that training and prediction cannot drift apart.
-
-Conventions: samples are float32 mono in [-1, 1] of shape ``(n_samples,)``; levels are in dB
-relative to full scale (dBFS), 0 dBFS being a mean square of 1.
+seen one corpus learns both by heart. :class:`TrimAndNormalise` stands, with its parameters, in the
+specification of every feature and the card of every model that uses it, so that training and
+prediction cannot drift apart. Levels are in dBFS, 0 being a mean square of 1.
 """
 
 from __future__ import annotations
@@ -52,31 +49,21 @@ class TrimAndNormalise:
     name = "speech-level"  # as specifications and model cards call it
 
     def __call__(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """Apply to one recording of at least one sample.
-
-        The result may exceed [-1, 1] where the recording is much more dynamic than speech.
-        """
+        """Apply to one recording; the result may exceed [-1, 1] where it is very dynamic."""
         samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
         levels = frame_levels(samples, rate)
-        first, last = self._speech_frames(levels)
+        loud, floor = np.percentile(levels, (97, 5))
+        threshold = max(loud - self.below_loud, min(floor + self.above_floor, loud - 15.0))
+        speech_frames = np.flatnonzero(levels > threshold)
+        first, last = speech_frames[[0, -1]] if len(speech_frames) else (0, len(levels) - 1)
         margin, hop = round(self.margin * rate), round(HOP_SECONDS * rate)
         start = max(0, first * hop - margin)
         stop = min(len(samples), last * hop + round(FRAME_SECONDS * rate) + margin)
-        gain = 10.0 ** ((self.level - self._speech_level(levels)) / 20.0)
+        power = np.mean(10.0 ** (levels[levels > np.percentile(levels, 97) - 25.0] / 10.0))
+        gain = 10.0 ** ((self.level - float(10.0 * np.log10(power))) / 20.0)
         speech = (samples[start:stop] * gain).astype(np.float32)
         missing = round(self.shortest * rate) - len(speech)
         return np.pad(speech, (0, missing)) if missing > 0 else speech
-
-    def _speech_frames(self, levels: NDArray[np.float64]) -> tuple[int, int]:
-        loud, floor = np.percentile(levels, (97, 5))
-        threshold = max(loud - self.below_loud, min(floor + self.above_floor, loud - 15.0))
-        speech = np.flatnonzero(levels > threshold)
-        return (int(speech[0]), int(speech[-1])) if len(speech) else (0, len(levels) - 1)
-
-    @staticmethod
-    def _speech_level(levels: NDArray[np.float64]) -> float:
-        loud = levels[levels > np.percentile(levels, 97) - 25.0]
-        return float(10.0 * np.log10(np.mean(10.0 ** (loud / 10.0))))
 
     @property
     def spec(self) -> dict[str, str | float]:

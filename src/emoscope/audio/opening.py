@@ -16,15 +16,12 @@ from typing import IO, Any
 
 from ..errors import AudioError
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
-"""How the name of something that is not a local file begins."""
-
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")  # how what is not a local file begins
+# What a URL in a manifest may begin with: places that the user has set up.
 STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
-"""What a URL in a manifest may begin with: places that the user has set up."""
-
+# What any URL may begin with. A name must not be able to reach what else fsspec knows: archives
+# within archives, tables of references to other addresses, hosts of every kind.
 PROTOCOLS = (*STORES, "http", "https")
-"""What a URL may begin with. A name must not be able to reach what else fsspec knows: archives
-within archives, tables of references to other addresses, hosts of every kind."""
 
 SOUND_ENDINGS = frozenset([
     "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
@@ -41,16 +38,7 @@ _BLOCK = 2**20
 
 
 def find(names: Iterable[str]) -> list[str]:
-    """Recordings that files, folders and patterns stand for, in this order, without repetitions.
-
-    A folder stands for every recording in it at any depth, told by the ending of its name; a
-    pattern (``*``, ``?``, ``**``) for every file it matches; anything else for itself.
-
-    Raises
-    ------
-    AudioError
-        When a folder or pattern stands for nothing.
-    """
+    """Recordings that files, folders and patterns (``*``, ``?``, ``**``) stand for, each once."""
     recordings: dict[str, None] = {}
     for name in names:
         matches = [name]
@@ -106,7 +94,6 @@ def _open_file(path: str, name: str) -> IO[bytes]:
 
 
 def _open_url(url: str, limit: int) -> IO[bytes]:
-    """Fetch what a URL names into memory."""
     if reason := refusal(url):
         raise AudioError(url, reason)
     local = local_path(url)

@@ -1,7 +1,6 @@
 """What makes a recording hard to classify: too short, silent, without speech, clipped, noisy.
 
-Each warning is a keyword followed by the measured value and what it means, such as ``"noisy: the
-speech is 8 dB above the background; labels are unreliable below 12 dB"``. Levels are in dB relative
+Each warning is a keyword followed by the measured value and what it means. Levels are in dB relative
 to full scale (dBFS), times in seconds.
 """
 

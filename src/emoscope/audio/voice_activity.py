@@ -73,18 +73,12 @@ class VoiceActivity:
         self._frame = self._slow_start = 0
 
     def feed(self, samples: NDArray[np.float32], *, last: bool = False) -> Frames:
-        """Take in the next samples; returns the frames that are decided now.
-
-        With `last`, nothing follows: an incomplete frame is filled up with zeros.
-        """
+        """Take in samples; gives the frames decided now, with `last` the rest, zeros after it."""
         slowed = self._slow_down.resample_chunk(samples, last=last)
         self._slow = np.concatenate([self._slow, self._slowed.feed(slowed, last=last).speech])
         frames = self._plain.feed(samples, last=last)
         self._waiting = Frames(*map(np.concatenate, zip(self._waiting, frames, strict=True)))
-        return self._decided(last)
-
-    def _decided(self, last: bool) -> Frames:
-        """The waiting frames whose middle is in the slowed sound so far."""
+        # Decided are those whose middle is in the slowed sound so far.
         n_waiting = len(self._waiting.speech)
         middles = ((self._frame + np.arange(n_waiting) + 0.5) * SLOWER).astype(int)
         middles -= self._slow_start

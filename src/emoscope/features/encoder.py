@@ -41,16 +41,6 @@ _OPTIONS = {  # what each may be, as a pattern and in words
 }
 
 
-def _split(text: str) -> tuple[str, dict[str, str]]:
-    """The model and the options; an ``@`` may also stand in the name of a folder."""
-    options: dict[str, str] = {}
-    while "=" in (last := text.rpartition("@")[2]) and "@" in text:
-        text = text.rpartition("@")[0]
-        # Commas are accepted for Python; on a command line they separate features.
-        options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
-    return text, options
-
-
 def pool(hidden: Matrix, poolings: tuple[str, ...]) -> Matrix:
     """Statistics of hidden states over time, side by side; ``change`` within 100 ms is 0."""
     change = np.abs(hidden[CHANGE_FRAMES:] - hidden[:-CHANGE_FRAMES])
@@ -78,7 +68,12 @@ class Encoder(Feature):
     @classmethod
     def from_text(cls, text: str) -> Encoder:
         """The feature that ``encoder:TEXT`` names; a FeatureError when TEXT cannot be read."""
-        model, options = _split(text)
+        model, options = text, dict[str, str]()
+        # An ``@`` may also stand in the name of a folder.
+        while "=" in (last := model.rpartition("@")[2]) and "@" in model:
+            model = model.rpartition("@")[0]
+            # Commas are accepted for Python; on a command line they separate features.
+            options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
         unknown = sorted(set(options) - set(_OPTIONS))
         if not model or unknown:
             raise FeatureError(

@@ -100,8 +100,7 @@ def chroma_filters(rate: int, n_fft: int, tuning: float) -> Matrix:
     pitch = np.concatenate(([pitch[0] - 1.5 * n_chroma], pitch))
     width = np.maximum(np.diff(pitch), 1.0)[:, None]
     pitch = pitch[:n_bins, None]
-    half = n_chroma // 2
-    distance = np.remainder(pitch - np.arange(n_chroma) + half, n_chroma) - half
+    distance = np.remainder(pitch - np.arange(n_chroma) + 6, n_chroma) - 6
     weights = np.exp(-0.5 * (2 * distance / width) ** 2)
     weights /= np.sqrt(np.sum(weights**2, axis=1, keepdims=True))
     weights *= np.exp(-0.5 * ((pitch / n_chroma - 5.0) / 2.0) ** 2)

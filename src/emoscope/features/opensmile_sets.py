@@ -10,13 +10,14 @@ permission**. emoscope does not install it unless asked to (``pip install 'emosc
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
 import numpy as np
 
 from ..errors import FeatureError, MissingExtraError
-from .base import Feature, Spec
+from .base import Feature
 from .spectrum import Matrix, Spectrum
 
 
@@ -33,11 +34,12 @@ def _smile(name: str, feature_set: str) -> Any:
     )
 
 
+@dataclasses.dataclass(frozen=True)
 class Egemaps(Feature):
     """eGeMAPSv02: 88 functionals; research and private use only."""
 
     name = "egemaps"
-    feature_set = "eGeMAPSv02"
+    feature_set: str = "eGeMAPSv02"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,17 +58,13 @@ class Egemaps(Feature):
             )
         return np.asarray(values, dtype=np.float32)
 
-    @property
-    def spec(self) -> Spec:
-        """Name, version and openSMILE's name of the set."""
-        return {**super().spec, "feature_set": self.feature_set}
 
-
+@dataclasses.dataclass(frozen=True)
 class Compare2016(Egemaps):
     """ComParE 2016: 6373 functionals; research and private use only."""
 
     name = "compare2016"
-    feature_set = "ComParE_2016"
+    feature_set: str = "ComParE_2016"
 
 
 MEMBERS = {"egemaps": Egemaps, "compare2016": Compare2016}

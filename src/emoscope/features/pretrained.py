@@ -168,6 +168,9 @@ class PretrainedEncoder:
 
     def _run(self, piece: Any) -> list[Any]:
         """Hidden states 0 to the last block, each of shape (1, n_frames, width)."""
+        import torch
+        from torch.nn.functional import gelu
+
         states: list[Any] = []
 
         def keep(_module: Any, inputs: Any, result: Any) -> None:
@@ -178,7 +181,11 @@ class PretrainedEncoder:
         hooks = [block.register_forward_hook(keep) for block in self.blocks]
         try:
             if self.whisper:
-                hidden = self._whisper_input(piece)
+                mel = whisper_mel.log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
+                # An even number of frames, so that the stride of 2 gives half as many positions.
+                frames = torch.from_numpy(mel)[None, :, : mel.shape[1] // 2 * 2]
+                hidden = gelu(self.module.conv2(gelu(self.module.conv1(frames)))).transpose(1, 2)
+                hidden = hidden + self.module.embed_positions.weight[: hidden.shape[1]]
                 for block in self.blocks:
                     block(hidden, None)
                     hidden = states[-1]
@@ -190,16 +197,6 @@ class PretrainedEncoder:
             for hook in hooks:
                 hook.remove()
         return states
-
-    def _whisper_input(self, piece: Any) -> Any:
-        import torch
-        from torch.nn.functional import gelu
-
-        mel = whisper_mel.log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
-        # An even number of frames, so that the stride of 2 gives half as many positions.
-        frames = torch.from_numpy(mel)[None, :, : mel.shape[1] // 2 * 2]
-        hidden = gelu(self.module.conv2(gelu(self.module.conv1(frames)))).transpose(1, 2)
-        return hidden + self.module.embed_positions.weight[: hidden.shape[1]]
 
 
 @functools.lru_cache(maxsize=2)

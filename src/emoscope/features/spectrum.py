@@ -23,7 +23,8 @@ from . import filters
 if TYPE_CHECKING:
     from ..audio import Signal
 
-Vector = Matrix = NDArray[np.float32]
+Vector = NDArray[np.float32]
+Matrix = NDArray[np.float32]
 
 BLOCK = 32  # frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB
 KEEP_VALUES = 2**24  # largest spectrogram kept: 64 MiB of magnitudes, three minutes at 48 kHz

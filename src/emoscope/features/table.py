@@ -41,21 +41,20 @@ class Features:
             raise FeatureError("features are either a matrix X or a list of frames")
         if len(self.values) != len(self.clips):
             raise FeatureError(f"{len(self.clips)} clips, but {len(self.values)} rows of values")
-        if self.X is not None and self.X.shape != (len(self.clips), len(self.columns)):
+        if self.X is None:
+            return
+        shape = (len(self.clips), len(self.columns))
+        if self.X.shape != shape:
             raise FeatureError(
-                f"X has the shape {self.X.shape}; {len(self.clips)} clips with "
-                f"{len(self.columns)} columns make {(len(self.clips), len(self.columns))}"
+                f"X has the shape {self.X.shape}; {shape[0]} clips with {shape[1]} columns "
+                f"make {shape}"
             )
-        if self.X is not None and not self.widths:
-            object.__setattr__(self, "widths", self._widths_by_name())
-
-    def _widths_by_name(self) -> tuple[int, ...]:
-        if len(self.specs) == 1:
-            return (len(self.columns),)
-        counts = [sum(c.startswith(f"{name}_") for c in self.columns) for name in self.names]
-        if sum(counts) != len(self.columns):
-            raise FeatureError(f"cannot tell which columns belong to {', '.join(self.names)}")
-        return tuple(counts)
+        if not self.widths:
+            counts = [sum(c.startswith(f"{name}_") for c in self.columns) for name in self.names]
+            counts = counts if len(self.specs) != 1 else [len(self.columns)]
+            if sum(counts) != len(self.columns):
+                raise FeatureError(f"cannot tell which columns belong to {', '.join(self.names)}")
+            object.__setattr__(self, "widths", tuple(counts))
 
     @property
     def names(self) -> list[str]:
@@ -66,11 +65,6 @@ class Features:
     def label(self) -> str:
         """The features' names as a result shows them: ``"mfcc+chroma+mel"``."""
         return "+".join(self.names)
-
-    @property
-    def kind(self) -> str:
-        """``"vector"`` or ``"frames"``."""
-        return "frames" if self.X is None else "vector"
 
     @property
     def values(self) -> Matrix | list[Matrix]:

@@ -78,7 +78,13 @@ def octave_filters(rate: int, tuning: float) -> OctaveFilters:
         window = window / window.sum()
         tone[start : start + len(time)] = np.exp(2j * np.pi * frequency * time) * window
     tones *= lengths[:, None] / n_fft
-    spectra = _drop_smallest(scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1])
+    spectra = scipy.fft.fft(tones, axis=1)[:, : n_fft // 2 + 1]
+    # The smallest values of each row become zero, up to DROPPED of its summed magnitude.
+    magnitude = np.abs(spectra)
+    ranked = np.sort(magnitude, axis=1)
+    share = np.cumsum(ranked / ranked.sum(axis=1, keepdims=True), axis=1)
+    least = np.take_along_axis(ranked, np.argmin(share < DROPPED, axis=1)[:, None], axis=1)
+    spectra = np.where(magnitude >= least, spectra, np.complex64(0))
     used = np.flatnonzero(spectra.any(axis=0))
     bins = slice(int(used[0]), int(used[-1]) + 1)
     highest = csr_array(spectra[:, bins])
@@ -88,25 +94,23 @@ def octave_filters(rate: int, tuning: float) -> OctaveFilters:
     return OctaveFilters(halvings, n_fft, bins, weights, scale)
 
 
-def _drop_smallest(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Set the smallest values of each row to zero, up to ``DROPPED`` of its summed magnitude."""
-    magnitude = np.abs(spectra)
-    ranked = np.sort(magnitude, axis=1)
-    share = np.cumsum(ranked / ranked.sum(axis=1, keepdims=True), axis=1)
-    least = np.take_along_axis(ranked, np.argmin(share < DROPPED, axis=1)[:, None], axis=1)
-    return np.where(magnitude >= least, spectra, np.complex64(0))
-
-
 def constant_q_chroma(signal: Signal, tuning: float) -> NDArray[np.float32]:
     """Magnitude in each pitch class, C first, of a clip at over twice :func:`highest_frequency`."""
     bank = octave_filters(signal.rate, tuning)
     samples, hop = _reduce(signal.samples, 2**bank.halvings), HOP // 2**bank.halvings
     n_frames = 1 + len(samples) // hop
     total = np.zeros((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
-    for octave in range(N_OCTAVES):
-        total += _octave(samples, hop, bank, octave, n_frames)
-        if octave < N_OCTAVES - 1:
+    for octave, weights in enumerate(bank.weights):
+        if octave:
             samples, hop = _reduce(samples, 2), hop // 2
+        # A filter of each octave further down spans twice the time.
+        scale = bank.scale * np.float32(2 ** (-octave / 2))
+        for start in range(0, n_frames, BLOCK):
+            stop = min(start + BLOCK, n_frames)
+            frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)
+            spectra = np.fft.rfft(frames, axis=1)[:, bank.bins]
+            response = weights @ spectra.T.astype(np.complex64, order="C")
+            total[:, start:stop] += np.abs(response) * scale
     # Each pitch class takes the filter at its centre and one on each side.
     thirds = np.roll(total, 1, axis=0).reshape(12, BINS_PER_OCTAVE // 12, n_frames)
     return np.asarray(thirds.sum(axis=1).T)
@@ -120,21 +124,6 @@ def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     reduced = soxr.resample(samples, factor, 1, quality="HQ")[:length]
     reduced /= np.sqrt(1 / factor)
     return np.pad(reduced, (0, length - len(reduced)))
-
-
-def _octave(
-    samples: NDArray[np.float32], hop: int, bank: OctaveFilters, octave: int, n_frames: int
-) -> NDArray[np.float32]:
-    """Magnitudes of one octave's filters, [shape=(36, n_frames)]."""
-    values = np.empty((BINS_PER_OCTAVE, n_frames), dtype=np.float32)
-    for start in range(0, n_frames, BLOCK):
-        stop = min(start + BLOCK, n_frames)
-        frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)
-        spectra = np.fft.rfft(frames, axis=1)[:, bank.bins]
-        response = bank.weights[octave] @ spectra.T.astype(np.complex64, order="C")
-        np.abs(response, out=values[:, start:stop])
-    # A filter of each octave further down spans twice the time.
-    return values * (bank.scale * np.float32(2 ** (-octave / 2)))
 
 
 @functools.cache
