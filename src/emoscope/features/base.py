@@ -1,8 +1,7 @@
 """What a feature is: named, parametrised, versioned, computed from the shared spectrum of one clip.
 
-Conventions: time runs along the first axis of every 2-D array, ``(n_frames, n_bins)``; everything
-returned is float32. A *vector* feature gives one value per column for a whole clip; a *frames*
-feature gives a matrix whose number of rows depends on the clip.
+Time runs along the first axis, ``(n_frames, n_bins)``; everything returned is float32. A *vector*
+feature gives one value per column for a whole clip, a *frames* feature a matrix of any length.
 """
 
 from __future__ import annotations

@@ -13,14 +13,13 @@ from . import filters
 from .base import FrameMean
 from .spectrum import Matrix, Spectrum, decibels
 
-FIRST_EDGE = 200.0  # upper edge of the first band in Hz; each following band is an octave
-N_BANDS = 7
+N_BANDS = 7  # the first ends at 200 Hz; each following band is an octave
 QUANTILE = 0.02  # share of a band's bins whose mean is its valley, and its peak
 
 
 def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
     """Bins of each band, and how many of them make its valley and its peak."""
-    edges = [0.0] + [FIRST_EDGE * 2.0**octave for octave in range(N_BANDS)]
+    edges = [0.0] + [200.0 * 2.0**octave for octave in range(N_BANDS)]
     if rate / 2 <= edges[-2]:
         raise FeatureError(
             f"'contrast' needs a sample rate above {2 * edges[-2]:.0f} Hz, and this clip has "

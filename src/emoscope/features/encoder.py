@@ -95,7 +95,7 @@ class Encoder(Feature):
     @property
     def blocks(self) -> tuple[int, ...]:
         """The blocks used, checked against the encoder's depth."""
-        deepest = pretrained.depth(self.model, local=self.local)
+        deepest = pretrained.size(self.model, pretrained.DEPTH, local=self.local)
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
         if max(blocks) > deepest:
@@ -110,7 +110,7 @@ class Encoder(Feature):
         stem = f"encoder_{PurePath(self.model).name}"
         stem += "" if self.prepare == "none" else f"_{self.prepare}"
         stem += "" if self.speed == 1 else f"_x{self.speed:g}"
-        width = pretrained.width(self.model, local=self.local)
+        width = pretrained.size(self.model, pretrained.WIDTH, local=self.local)
         return tuple(
             f"{stem}_b{block}{pooling}_{index:04d}"
             for block in self.blocks

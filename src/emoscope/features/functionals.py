@@ -1,7 +1,7 @@
 """Statistics of a whole utterance: how mel levels and cepstra are distributed, move and modulate.
 
-Computed on speech alone, at one level (:class:`emoscope.audio.level.TrimAndNormalise`), from 80 mel
-bands every 10 ms (:mod:`.whisper_mel`):
+Of speech alone, at one level (:class:`emoscope.audio.level.TrimAndNormalise`), in 80 mel bands every
+10 ms (:mod:`.whisper_mel`):
 
 - ``level_mean, level_std`` of each band, over the three louder quarters of the frames
 - ``p10, p50, p90, std`` of each of 30 cepstra

@@ -25,7 +25,6 @@ from ..audio import Signal
 from . import filters
 from .spectrum import Matrix, Spectrum
 
-TINY = np.finfo(np.float32).tiny
 SIZE = 31  # frames, and bins, that a median spans
 SECTION = 2048  # frames whose medians are taken at a time: 22 seconds at 48 kHz
 CHUNK = 2**18  # values whose medians are taken at a time: 1 MiB, with their sorted blocks 6 MiB
@@ -87,31 +86,24 @@ def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex
         for at in range(start, stop, BLOCK):
             frames = slice(at - first, min(at + BLOCK, stop) - first)
             mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
-            harmonic = mask * magnitude[frames]
-            yield at, _with_phase(harmonic, spectra[frames], magnitude[frames])
+            phased, whole = spectra[frames], magnitude[frames]
+            harmonic, turned = mask * whole, np.empty_like(phased)
+            nonzero = whole if whole.all() else whole + (whole == 0)
+            np.multiply(phased.real / nonzero, harmonic, out=turned.real)
+            np.multiply(phased.imag / nonzero, harmonic, out=turned.imag)
+            yield at, turned
 
 
 def _mask(over_time: Matrix, over_frequency: Matrix) -> Matrix:
     """``over_time**2 / (over_time**2 + over_frequency**2)``; one half where both are zero."""
     larger = np.maximum(over_time, over_frequency)
-    is_silent = larger < TINY
+    is_silent = larger < np.finfo(np.float32).tiny
     larger[is_silent] = 1
     mask = np.square(over_time / larger)
     with np.errstate(invalid="ignore"):
         mask /= mask + np.square(over_frequency / larger)
     mask[is_silent] = 0.5
     return np.asarray(mask)
-
-
-def _with_phase(
-    magnitude: Matrix, spectra: NDArray[np.complex64], whole: Matrix
-) -> NDArray[np.complex64]:
-    """Spectra of these magnitudes and the phase of ``spectra``, whose own magnitudes are ``whole``."""
-    nonzero = whole if whole.all() else whole + (whole == 0)
-    turned = np.empty_like(spectra)
-    np.multiply(spectra.real / nonzero, magnitude, out=turned.real)
-    np.multiply(spectra.imag / nonzero, magnitude, out=turned.imag)
-    return turned
 
 
 def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
@@ -130,22 +122,15 @@ def running_median(matrix: Matrix, *, size: int = 31) -> Matrix:
         columns = slice(start, start + width)
         padded = np.pad(matrix[:, columns], padding, mode="symmetric")
         rows = padded.reshape(n_groups + 2, group, -1).swapaxes(0, 1).copy()
-        blocks = _sorted_blocks(list(rows))
+        # Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``, each of
+        # all groups, so that one step serves them all.
+        blocks = {1: [[row] for row in rows]}
+        while (length := max(blocks)) < group:
+            pairs = zip(blocks[length][::2], blocks[length][1::2], strict=True)
+            blocks[2 * length] = [_merge(first, second) for first, second in pairs]
         core = [rank[1 : 1 + n_groups] for rank in blocks[group][0]]
         _descend(core, blocks, offset=0, medians=medians[:, :, columns])
     return medians.reshape(-1, n_columns)[:n_rows]
-
-
-def _sorted_blocks(rows: list[Matrix]) -> dict[int, list[list[Matrix]]]:
-    """Aligned blocks of 1, 2, 4 … neighbours, sorted: ``blocks[length][which][rank]``."""
-    # ``rows[j]`` holds row j of every group, so that one step serves all groups.
-    blocks = {1: [[row] for row in rows]}
-    length = 1
-    while length < len(rows):
-        halves = blocks[length]
-        length *= 2
-        blocks[length] = [_merge(a, b) for a, b in zip(halves[::2], halves[1::2], strict=True)]
-    return blocks
 
 
 def _merge(first: list[Matrix], second: list[Matrix]) -> list[Matrix]:

@@ -1,8 +1,7 @@
 """openSMILE's eGeMAPS and ComParE 2016 sets, computed by the package ``opensmile`` where installed.
 
-``egemaps``: 88 functionals of eGeMAPSv02 (Eyben et al., IEEE Trans. Affective Computing 7(2),
-2016); ``compare2016``: 6373 functionals (Schuller et al., Interspeech 2016); both at the clip's
-native rate.
+eGeMAPSv02: Eyben et al., IEEE Trans. Affective Computing 7(2), 2016; ComParE 2016: Schuller et al.,
+Interspeech 2016; both at the clip's native rate.
 
 openSMILE is free for private, research and educational use only; **commercial use needs audEERING's
 permission**. emoscope does not install it unless asked to (``pip install 'emoscope[opensmile]'``).

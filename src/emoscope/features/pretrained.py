@@ -16,7 +16,7 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,8 +31,9 @@ RATE = whisper_mel.RATE
 CHUNK = whisper_mel.CHUNK_SECONDS * RATE
 MIN_SAMPLES = RATE // 10  # shorter pieces give the convolutions of some encoders not one frame
 MAX_SIZE = 1 << 16  # values per frame, or blocks: some ten times those of the largest encoder
+WIDTH = "d_model", "hidden_size"  # values per frame, as Whisper and the others call them
+DEPTH = "encoder_layers", "num_hidden_layers"  # blocks
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
-_TRAINING_WEIGHT = "masked_spec_embed"  # missing in some checkpoints
 
 Config: TypeAlias = dict[str, Any]
 
@@ -79,18 +80,9 @@ def configuration(model: str, *, local: bool = False) -> Config:
     return {**config.to_dict(), "_commit_hash": commit}
 
 
-def width(model: str, *, local: bool = False) -> int:
-    """Number of values per frame of an encoder."""
-    return _size(model, "d_model", "hidden_size", local)
-
-
-def depth(model: str, *, local: bool = False) -> int:
-    """Number of blocks of an encoder."""
-    return _size(model, "encoder_layers", "num_hidden_layers", local)
-
-
-def _size(model: str, whispers_key: str, others_key: str, local: bool) -> int:
-    key = whispers_key if is_whisper(model, local=local) else others_key
+def size(model: str, keys: tuple[str, str], *, local: bool = False) -> int:
+    """A number of an encoder's configuration, :data:`WIDTH` or :data:`DEPTH`."""
+    key = keys[0] if is_whisper(model, local=local) else keys[1]
     value = configuration(model, local=local).get(key)
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
         raise FeatureError(
@@ -129,7 +121,8 @@ def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...
     def is_used(key: str) -> bool:
         block = re.search(r"(?:^|\.)layers\.(\d+)\.", key)
         is_kept = not block or int(block[1]) < n_blocks
-        return is_kept and key.startswith(prefixes) and not key.endswith(_TRAINING_WEIGHT)
+        is_of_training = key.endswith("masked_spec_embed")  # missing in some checkpoints
+        return is_kept and key.startswith(prefixes) and not is_of_training
 
     missing = sorted(filter(is_used, info["missing_keys"]))
     wrong = sorted(str(key) for key in info["mismatched_keys"])
@@ -203,14 +196,13 @@ class PretrainedEncoder:
 def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
     """Load an encoder, once per process, cut after its first `n_blocks`, at least one."""
     logging = _transformers().utils.logging
-    load_kind = _load_whisper if is_whisper(model, local=local) else _load_waveform_encoder
+    load_kind = _load_whisper if is_whisper(model, local=local) else _load_other
     config = configuration(model, local=local)
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        options = {"trust_remote_code": False, "local_files_only": local}
-        return load_kind(model, n_blocks, config, options)
+        return load_kind(model, n_blocks, config, trust_remote_code=False, local_files_only=local)
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
         raise FeatureError(f"encoder '{model}' cannot be loaded: {error}") from error
     finally:
@@ -219,9 +211,7 @@ def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder
             logging.enable_progress_bar()
 
 
-def _load_whisper(
-    model: str, n_blocks: int, config: Config, options: Mapping[str, bool]
-) -> PretrainedEncoder:
+def _load_whisper(model: str, n_blocks: int, config: Config, **options: bool) -> PretrainedEncoder:
     whisper = importlib.import_module("transformers.models.whisper.modeling_whisper")
     is_encoder = "WhisperEncoder" in (config.get("architectures") or [])
     kind = whisper.WhisperEncoder if is_encoder else whisper.WhisperModel
@@ -233,9 +223,7 @@ def _load_whisper(
     return PretrainedEncoder(encoder, encoder, n_blocks, whisper=True, normalise=False)
 
 
-def _load_waveform_encoder(
-    model: str, n_blocks: int, config: Config, options: Mapping[str, bool]
-) -> PretrainedEncoder:
+def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> PretrainedEncoder:
     auto = _transformers()
     module, info = auto.AutoModel.from_pretrained(model, output_loading_info=True, **options)
     stack = getattr(module, "encoder", None)

@@ -42,9 +42,8 @@ class Spectrum:
     """Short-time spectra of one clip; the window is `n_fft` samples long, an even number."""
 
     def __init__(self, signal: Signal, *, n_fft: int = 2048, hop: int = 512) -> None:
-        self.signal = signal
+        self.signal, self.rate = signal, signal.rate
         self.n_fft, self.hop = n_fft, hop
-        self.rate = signal.rate
         self.n_frames = 1 + len(signal.samples) // hop
         self.n_bins = 1 + n_fft // 2
         self.is_kept = self.n_frames * self.n_bins <= KEEP_VALUES

@@ -1,4 +1,4 @@
-"""Whisper's log-mel spectrogram, computed as its encoders expect it, at a recording's own length.
+"""Whisper's log-mel spectrogram, as its encoders expect it, at a recording's own length.
 
 16 kHz mono float32 in, ``(n_mels, n_frames)`` out (bins first, as the encoder's convolutions want
 it), one frame every 10 ms: log10, at most 8 below the maximum, then ``(x + 4) / 4``. Radford et al.,
