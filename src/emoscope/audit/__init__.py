@@ -34,54 +34,26 @@ MAX_EVIDENCE = 50
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that an audit found.
+    """One thing that an audit found."""
 
-    Attributes
-    ----------
-    kind : str
-        One of :data:`emoscope.audit.checks.KINDS`, e.g. ``"shared-speakers"``.
-    severity : {"leak", "caution", "note"}
-        See the module.
-    text : str
-        What was found, in a sentence.
-    count : int
-        How many pieces of evidence there are.
-    evidence : list of dict
-        The first :data:`MAX_EVIDENCE` of them; with ``fold`` where there are several.
-    """
-
-    kind: str
+    kind: str  # one of checks.KINDS, e.g. "shared-speakers"
     severity: Severity
     text: str
-    count: int
-    evidence: list[Evidence]
+    count: int  # of all pieces of evidence
+    evidence: list[Evidence]  # the first MAX_EVIDENCE of them; with "fold" where there are several
 
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The outcome of :func:`audit`.
-
-    Attributes
-    ----------
-    source : str
-        What was audited.
-    n_splits, n_train, n_test, n_recordings : int
-        Splits; clips that train and test in the first; recordings that could be compared.
-    findings : list of Finding
-        Leaks first.
-    rejected : list of AudioError
-        Recordings that could not be read.
-    inflation : Inflation or None
-        What the split flatters by, from :mod:`emoscope.audit.inflation`.
-    """
+    """The outcome of :func:`audit`."""
 
     source: str
     n_splits: int
-    n_train: int
+    n_train: int  # clips of the first split
     n_test: int
-    n_recordings: int
-    findings: list[Finding]
-    rejected: list[AudioError]
+    n_recordings: int  # that could be compared
+    findings: list[Finding]  # leaks first
+    rejected: list[AudioError]  # recordings that could not be read
     inflation: Inflation | None = None
 
     @property
@@ -92,30 +64,23 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        leaks = [finding.text for finding in self.findings if finding.severity == "leak"]
-        cautions = [finding.text for finding in self.findings if finding.severity == "caution"]
-        if leaks:
+        of_weight = {
+            weight: " ".join(found.text for found in self.findings if found.severity == weight)
+            for weight in SEVERITIES
+        }
+        if self.leaks:
             measured = f" {self.inflation.sentence}" if self.inflation else ""
-            return f"It leaks: {' '.join(leaks)}{measured}"
+            return f"It leaks: {of_weight['leak']}{measured}"
+        cautions = f" With caution: {of_weight['caution']}" if of_weight["caution"] else ""
         unchecked = "" if self.n_recordings else " No recording was at hand to compare."
-        if cautions:
-            return f"No leak found. With caution: {' '.join(cautions)}{unchecked}"
-        return f"No leak found.{unchecked}"
+        return f"No leak found.{cautions}{unchecked}"
 
     def as_dict(self) -> dict[str, object]:
         """Everything, JSON-serialisable."""
-        return {
-            "source": self.source,
-            "leaks": self.leaks,
-            "verdict": self.verdict,
-            "n_splits": self.n_splits,
-            "n_train": self.n_train,
-            "n_test": self.n_test,
-            "n_recordings": self.n_recordings,
-            "findings": [dataclasses.asdict(finding) for finding in self.findings],
-            "rejected": [{"file": e.path, "reason": e.reason} for e in self.rejected],
-            "inflation": dataclasses.asdict(self.inflation) if self.inflation else None,
-        }
+        own = dataclasses.asdict(dataclasses.replace(self, rejected=[]))
+        rejected = [{"file": e.path, "reason": e.reason} for e in self.rejected]
+        first = {"source": self.source, "leaks": self.leaks, "verdict": self.verdict}
+        return {**first, **own, "rejected": rejected}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the JSON file."""
@@ -140,17 +105,15 @@ def audit(
     ----------
     source : path
         A manifest with a column of splits or folds, an audformat database, a Hugging Face audio
-        folder, a folder of EmoBox-style JSON Lines, a saved result, or, with `test`, the list of
-        training files; see :mod:`emoscope.audit.sources`.
+        folder, a folder of EmoBox-style JSON Lines, a saved result, or the list of training files.
     test : path, optional
         The list of test files.
     audio : path, optional
         Folder below which recordings are looked for that are not where the source says.
     inflation : bool
-        Whether a split that leaks is also measured: one model on it and on unseen speakers. Needs
-        the recordings, emotions and speakers.
-    seed, jobs, cluster, progress
-        As everywhere; `progress` gets recordings done and in all.
+        Whether a split that leaks is also measured: one model on it and on unseen speakers.
+    progress : callable, optional
+        Gets the numbers of recordings done and in all.
 
     Raises
     ------
@@ -162,23 +125,22 @@ def audit(
     paths = list(prints)
     matches = fingerprint.matches(list(prints.values()))
     pairs = [(paths[match.first], paths[match.second], match) for match in matches]
-    findings = _findings(splits, pairs)
-    measured: Inflation | None = None
-    if inflation and any(finding.severity == "leak" for finding in findings):
-        from .inflation import of_split
-
-        measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
     sides = splits[0].clips["side"].value_counts()
-    return Audit(
+    found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
         n_test=int(sides["test"]),
         n_recordings=len(prints),
-        findings=findings,
+        findings=_findings(splits, pairs),
         rejected=rejected,
-        inflation=measured,
     )
+    if not (inflation and found.leaks):
+        return found
+    from .inflation import of_split
+
+    measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
+    return dataclasses.replace(found, inflation=measured)
 
 
 def _fingerprints(
@@ -187,7 +149,7 @@ def _fingerprints(
     cluster: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, fingerprint.Fingerprint], list[AudioError]]:
-    """The fingerprint of every recording that can be read, by path, sorted."""
+    """The fingerprint of every recording that can be read, by path in order."""
     paths = sorted({path for split in splits for path in split.clips["path"] if path})
     prints: dict[str, fingerprint.Fingerprint] = {}
     rejected: list[AudioError] = []
@@ -208,10 +170,10 @@ def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Find
     """One finding for each kind over all splits, the most severe first."""
     by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
     for split in splits:
-        for kind, evidence in checks.of_split(split, pairs).items():
-            by_kind.setdefault(kind, []).append((split.name, evidence))
-    for kind, evidence in checks.of_record(splits[0].record).items():
-        by_kind[kind] = [("", evidence)]
+        for kind, pieces in checks.of_split(split, pairs).items():
+            by_kind.setdefault(kind, []).append((split.name, pieces))
+    for kind, pieces in checks.of_record(splits[0].record).items():
+        by_kind[kind] = [("", pieces)]
     findings = []
     for kind, parts in by_kind.items():
         distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}

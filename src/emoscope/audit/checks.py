@@ -42,9 +42,7 @@ _RELATIONS = {"identical": "identical-audio", "same": "near-identical-audio"}  #
 
 KINDS: Mapping[str, Kind] = {
     "shared-speakers": Kind(
-        "leak",
-        "One speaker is in training and test.",
-        "{n} speakers are in training and test.",
+        "leak", "One speaker is in training and test.", "{n} speakers are in training and test."
     ),
     "unknown-speakers": Kind(
         "caution",
@@ -52,9 +50,7 @@ KINDS: Mapping[str, Kind] = {
         "The speakers of {n} clips are unknown: voices on both sides may go unseen.",
     ),
     "same-clip": Kind(
-        "leak",
-        "One clip is in training and test.",
-        "{n} clips are in training and test.",
+        "leak", "One clip is in training and test.", "{n} clips are in training and test."
     ),
     **{
         kind: Kind(
@@ -117,10 +113,7 @@ def sentence(kind: str, evidence: Sequence[Evidence], n: int) -> str:
 
 
 def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
-    """The evidence in the clips of one split, by kind.
-
-    `pairs` are recordings, of any split, that hold the same sound.
-    """
+    """The evidence in the clips of one split, by kind; `pairs` are recordings of the same sound."""
     train, test = (split.clips[split.clips["side"] == side] for side in ("train", "test"))
     unknown = split.clips.loc[split.clips["speaker"] == "", "clip"]
     evidence = {
@@ -154,7 +147,7 @@ def _shared_speakers(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:
     counts = [side["speaker"].value_counts() for side in (train, test)]
     return [
         {"speaker": s, "train_clips": int(counts[0][s]), "test_clips": int(counts[1][s])}
-        for s in sorted((set(train["speaker"]) & set(test["speaker"])) - {""})
+        for s in sorted((set(counts[0].index) & set(counts[1].index)) - {""})
     ]
 
 
@@ -198,8 +191,7 @@ def _about(match: Match, first: str, second: str) -> Evidence:
 
 
 def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[Evidence]:
-    """Segments of one file that overlap in time."""
-    timed = [side[side["start"].notna() & side["end"].notna()] for side in (train, test)]
+    timed = [side.dropna(subset=["start", "end"]) for side in (train, test)]
     both = timed[0].merge(timed[1], on="listed", suffixes=("_train", "_test"))
     first_end = both[["end_train", "end_test"]].min(axis=1)
     last_start = both[["start_train", "start_test"]].max(axis=1)

@@ -12,6 +12,7 @@ The bits are those of J. Haitsma, T. Kalker, "A highly robust audio fingerprinti
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -39,36 +40,28 @@ PASSAGE_LIMIT = 0.3  # a frame that differs in a larger share of its bits is of 
 MIN_FRAMES = 66  # 0.8 s, that must sound in both
 WHOLE = 0.85  # share of a recording's sounding frames that counts as all of it
 
+#: Identical samples, the same sound throughout, one an excerpt of the other, or a passage in common.
 Relation = Literal["identical", "same", "excerpt", "overlap"]
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of a recording.
+    """What is kept of a recording."""
 
-    ``digest`` is of the decoded samples without leading and trailing zeros: equal for identical
-    audio. ``words`` are the bits of each frame, ``sounding`` tells which frames are not silence.
-    """
-
-    digest: str
-    words: NDArray[np.uint32]
-    sounding: NDArray[np.bool_]
+    digest: str  # of the decoded samples without leading and trailing zeros
+    words: NDArray[np.uint32]  # the bits of each frame
+    sounding: NDArray[np.bool_]  # which frames are not silence
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two recordings, by their positions, that hold the same sound.
-
-    ``identical`` samples, the ``same`` sound throughout, one an ``excerpt`` of the other, or an
-    ``overlap`` of both; ``difference`` is the share of bits that differ where both sound, 0 to 0.5,
-    ``shift`` the seconds by which the sound begins later in the first than in the second.
-    """
+    """Two recordings, by their positions, that hold the same sound."""
 
     first: int
     second: int
     relation: Relation
-    difference: float
-    shift: float
+    difference: float  # share of bits that differ where both sound, 0 to 0.5
+    shift: float  # seconds by which the sound begins later in the first than in the second
 
 
 def fingerprint(path: str) -> Fingerprint:
@@ -87,22 +80,19 @@ def matches(prints: Sequence[Fingerprint]) -> list[Match]:
     by_digest: dict[str, list[int]] = {}
     for position, mark in enumerate(prints):
         by_digest.setdefault(mark.digest, []).append(position)
-    pairs = {
-        (first, second): Match(first, second, "identical", 0.0, 0.0)
+    pairs: dict[tuple[int, int], Match | None] = {
+        pair: Match(*pair, "identical", 0.0, 0.0)
         for alike in by_digest.values()
-        for n, first in enumerate(alike)
-        for second in alike[n + 1 :]
+        for pair in itertools.combinations(alike, 2)
     }
     for first, second, shift in _candidates(prints):
         if (first, second) not in pairs:
-            match = _compared(prints, first, second, shift)
-            if match is not None:
-                pairs[first, second] = match
-    return [pairs[pair] for pair in sorted(pairs)]
+            pairs[first, second] = _compared(prints, first, second, shift)
+    return [match for _, match in sorted(pairs.items()) if match is not None]
 
 
 def _words(samples: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Bits and loudness of each frame."""
+    """Bits of each frame, and whether it sounds."""
     padded = np.pad(samples, (WINDOW // 2, WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
@@ -136,7 +126,7 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     for (first, second, shift), count in zip(pairs.tolist(), counts.tolist(), strict=True):
         if count > best.get((first, second), (0, 0))[0]:
             best[first, second] = (count, shift)
-    return [(first, second, shift) for (first, second), (_, shift) in best.items()]
+    return [(*pair, shift) for pair, (_, shift) in best.items()]
 
 
 def _votes(
@@ -183,10 +173,9 @@ def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int
 
 
 def _passage(differences: NDArray[np.float64]) -> tuple[float, int]:
-    """Mean difference and length of the run of frames that agrees best.
+    """Mean difference and length of the run whose frames stay furthest below the limit in sum.
 
-    The run with the largest sum of what each frame stays below a limit, so that a passage in common
-    is found inside recordings that are otherwise unlike.
+    So a passage in common is found inside recordings that are otherwise unlike.
     """
     if not len(differences):
         return 1.0, 0

@@ -90,10 +90,7 @@ def estimate(
     jobs: int | None = None,
     cluster: str | None = None,
 ) -> Inflation:
-    """Score a model on the clips that `test` marks, and on speaker-disjoint folds of all clips.
-
-    Raises :class:`ValueError` when there are fewer than two speakers, or than two emotions to learn.
-    """
+    """Score a model on the clips that `test` marks, and on speaker-disjoint folds of all clips."""
     n_speakers = len(np.unique(speakers))
     if n_speakers < 2:
         raise ValueError(f"unseen speakers need at least two speakers; found {n_speakers}")

@@ -38,12 +38,10 @@ _TRAIN_OR_TEST = {True: "test", False: "train"}
 class Split:
     """One division into training and test, e.g. a fold, with what a saved result says of its making.
 
-    ``clips`` has one row per listed clip: ``clip`` (what it is called here), ``identity`` (its name
-    where the source or a known corpus gives it one, else empty), ``path`` (empty where there is no
-    recording), ``listed`` (the file as the source writes it, or where it was found), ``side``
-    (``"train"`` or ``"test"``; development clips train), ``speaker`` (with the corpus before it where
-    there are several), ``emotion, text`` (empty where unknown), ``start, end`` (seconds; NaN for whole
-    files).
+    ``clips`` has one row per listed clip; text that is unknown is empty. ``clip`` is what it is
+    called here, ``identity`` its name where the source or a known corpus gives it one, ``listed`` the
+    file as the source writes it, or where it was found; ``side`` is ``"train"`` (so are development
+    clips) or ``"test"``; ``start, end`` are seconds, NaN for whole files.
     """
 
     name: str
@@ -57,7 +55,7 @@ def read(
     *,
     audio: str | os.PathLike[str] | None = None,
 ) -> list[Split]:
-    """Read the splits of a source; parameters and errors are those of :func:`emoscope.audit.audit`."""
+    """Read the splits of a source, with the parameters and errors of :func:`emoscope.audit.audit`."""
     path = Path(source)
     if not path.exists():
         raise CorpusError(f"{path}: no such file or folder")
@@ -68,25 +66,24 @@ def read(
     elif path.is_dir() and (path / "results.json").is_file():
         splits = _result(path)
     elif path.is_dir() or path.name == audformat.HEADER:
-        splits = _pairs(path) or _by_column(path, _listed(_files(path)))
+        splits = _pairs(path)
+        if not splits:
+            files = rows.find(path)
+            if files is None:
+                raise CorpusError(
+                    f"{path}: holds neither results.json nor a pair of …train….jsonl and "
+                    "…test….jsonl nor another manifest"
+                )
+            splits = _by_column(path, _listed(files))
     else:
         splits = _by_column(path, _listed([path]))
-    recordings = _Recordings(audio)
-    return [Split(s.name, _completed(s.clips, recordings), s.record) for s in splits]
-
-
-def _files(source: Path) -> list[Path]:
-    files = rows.find(source)
-    if files is None:
-        raise CorpusError(
-            f"{source}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl nor "
-            "another manifest"
-        )
-    return files
+    by_stem: dict[str, list[Path]] = {}
+    for recording in list_audio(audio)[0] if audio is not None else []:
+        by_stem.setdefault(recording.stem, []).append(recording)
+    return [Split(s.name, _completed(s.clips, by_stem), s.record) for s in splits]
 
 
 def _listed(files: Sequence[Path]) -> pd.DataFrame:
-    """The rows of a source as a table."""
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: no clip")
@@ -108,13 +105,11 @@ def _pairs(folder: Path) -> list[Split]:
 
 
 def _joined(name: str, sides: Mapping[str, Path]) -> Split:
-    """A split whose sides are files of their own."""
     parts = [_listed([file]).assign(side=side) for side, file in sides.items()]
     return Split(name, pd.concat(parts, ignore_index=True))
 
 
 def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
-    """The splits that one column of a table tells."""
     if "split" in clips and clips["split"].ne("").any():
         side = clips["split"].map(SPLITS)
         unknown = sorted(set(clips.loc[side.isna(), "split"]) - {""})
@@ -123,36 +118,35 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
                 f"{file}: split '{unknown[0]}' is none of {', '.join(dict.fromkeys(SPLITS))}"
             )
         clips = clips.assign(side=side.replace("dev", "train"))[side.notna()]
-        return [_both_sides(file, Split("", clips))]
-    fold = next((name for name in FOLD_NAMES if name in clips), None)
-    if fold is None:
-        raise CorpusError(
-            f"{file}: no column that says what trains and what tests; it may be called "
-            f"{', '.join(ALIASES['split'] + FOLD_NAMES)}"
-        )
-    folds = sorted(set(clips[fold]) - {""})
-    if not folds:
-        raise CorpusError(f"{file}: the column '{fold}' is empty")
-    sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
-    return [_both_sides(file, Split(value, clips.assign(side=sides[value]))) for value in folds]
-
-
-def _both_sides(file: Path, split: Split) -> Split:
-    if set(split.clips["side"]) != {"train", "test"}:
-        present = ", ".join(sorted(set(split.clips["side"]))) or "nothing"
-        raise CorpusError(f"{file}: needs clips that train and clips that test; found: {present}")
-    return split
+        splits = [Split("", clips)]
+    else:
+        fold = next((name for name in FOLD_NAMES if name in clips), None)
+        if fold is None:
+            raise CorpusError(
+                f"{file}: no column that says what trains and what tests; it may be called "
+                f"{', '.join(ALIASES['split'] + FOLD_NAMES)}"
+            )
+        folds = sorted(set(clips[fold]) - {""})
+        if not folds:
+            raise CorpusError(f"{file}: the column '{fold}' is empty")
+        sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
+        splits = [Split(value, clips.assign(side=side)) for value, side in sides.items()]
+    for split in splits:
+        present = sorted(set(split.clips["side"]))
+        if present != ["test", "train"]:
+            found = ", ".join(present) or "nothing"
+            raise CorpusError(f"{file}: needs clips that train and clips that test; found: {found}")
+    return splits
 
 
 def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
-    protocol = result.protocol
     tested_clips = result.rows(result.leaderboard()[0].model)
-    clips = tested_clips[["clip", "speaker", "emotion"]].assign(path="")
-    if "text" in tested_clips:
-        clips["text"] = tested_clips["text"]
-    recorded = {str(f["fold"]): f for f in _fold_records(folder, result, protocol)}
+    clips = tested_clips.reindex(columns=["clip", "speaker", "emotion", "text"]).assign(path="")
+    recorded = {str(f["fold"]): f for f in _fold_records(folder, result)}
+    runs = [run.to_json() for run in result.runs]
+    whole = {**result.config, "runs": runs, "protocol": result.protocol}
     splits = []
     for fold in dict.fromkeys(tested_clips["fold"]):
         tested = tested_clips["fold"] == fold
@@ -165,51 +159,37 @@ def _result(folder: Path) -> list[Split]:
             unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
-        whole = {
-            **result.config,
-            "runs": [run.to_json() for run in result.runs],
-            "protocol": protocol,
-        }
         splits.append(Split(str(fold), table, whole))
     return splits
 
 
-def _fold_records(folder: Path, result: Result, protocol: str) -> list[Mapping[str, Any]]:
+def _fold_records(folder: Path, result: Result) -> list[Mapping[str, Any]]:
     folds = result.config.get("folds", {})
-    records: list[Mapping[str, Any]] = folds.get(protocol, []) if isinstance(folds, dict) else []
-    if not isinstance(records, list) or not all(map(_is_record, records)):
+    records = folds.get(result.protocol, []) if isinstance(folds, dict) else []
+    if not isinstance(records, list) or not all(
+        isinstance(record, dict)
+        and "fold" in record
+        and isinstance(record.get("train_speakers", []), list)
+        for record in records
+    ):
         raise CorpusError(
             f"{folder}: not a saved result: what it records of its folds names no speakers"
         )
     return records
 
 
-def _is_record(record: object) -> bool:
-    if not isinstance(record, dict) or "fold" not in record:
-        return False
-    return isinstance(record.get("train_speakers", []), list)
+def _recording(path: str, name: str, by_stem: Mapping[str, list[Path]]) -> str:
+    """The recording at that path or of that name; empty when none or several fit alike."""
+    if path and Path(path).is_file():
+        return path
+    listed = PurePath(name)
+    same = by_stem.get(listed.stem) or by_stem.get(listed.name) or []
+    if len(same) > 1:
+        same = [path for path in same if path.parent.name == listed.parent.name]
+    return str(same[0]) if len(same) == 1 else ""
 
 
-class _Recordings:
-    """Finds recordings below a folder by the last parts of their paths."""
-
-    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        self.by_stem: dict[str, list[Path]] = {}
-        for path in list_audio(folder)[0] if folder is not None else []:
-            self.by_stem.setdefault(path.stem, []).append(path)
-
-    def find(self, path: str, name: str) -> str:
-        """The recording at that path or of that name; empty when none or several fit alike."""
-        if path and Path(path).is_file():
-            return path
-        listed = PurePath(name)
-        same = self.by_stem.get(listed.stem) or self.by_stem.get(listed.name) or []
-        if len(same) > 1:
-            same = [path for path in same if path.parent.name == listed.parent.name]
-        return str(same[0]) if len(same) == 1 else ""
-
-
-def _completed(clips: pd.DataFrame, recordings: _Recordings) -> pd.DataFrame:
+def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
     table = clips.reindex(columns=[*COLUMNS, "corpus"]).reset_index(drop=True)
     for column in ("clip", "path", "speaker", "emotion", "text", "corpus"):
@@ -230,7 +210,8 @@ def _completed(clips: pd.DataFrame, recordings: _Recordings) -> pd.DataFrame:
         for column in ("speaker", "identity"):
             known = table[column] != ""
             table[column] = (table["corpus"] + "/" + table[column]).where(known, "")
-    table["path"] = _texts(map(recordings.find, table["path"], names))
+    places = zip(table["path"], names, strict=True)
+    table["path"] = _texts(_recording(path, name, by_stem) for path, name in places)
     places = zip(table["path"], names, strict=True)
     table["listed"] = _texts(os.path.realpath(path) if path else name for path, name in places)
     return table[list(COLUMNS)]
