@@ -43,14 +43,10 @@ def predict(source: Source, rate: int | None = None, *, timeline: bool = False) 
     timeline : bool
         Also divide the recording into labelled segments.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
     AudioError
-        When the recording cannot be used, with the reason.
+        When the recording cannot be used.
     """
     return default_predictor().predict(source, rate, timeline=timeline)
 

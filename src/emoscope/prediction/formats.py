@@ -30,9 +30,7 @@ from .prediction import SILENCE, Prediction, Segment
 
 def format_of(path: str | os.PathLike[str] | None) -> str:
     """The format that the ending of a file's name means; ``table`` where it means none."""
-    ending = Path(path).suffix.lower().lstrip(".") if path is not None else ""
-    if ending == "jsonl":
-        return "json"
+    ending = Path(path or "").suffix.lower().lstrip(".").replace("jsonl", "json")
     return ending if ending in ("json", "csv", *TIMELINES) else "table"
 
 
@@ -83,12 +81,12 @@ def _rows(
 ) -> Iterator[list[object]]:
     """Rows of a table; segments without speech have no probabilities."""
     whole = prediction.to_dict()
-    judgement = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
+    doubts = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
     for part in whole["segments"] if timeline else [whole]:
         times = [part["start"], part["end"]] if timeline else []
         by_emotion = [part["probabilities"].get(name, "") for name in emotions]
         label = [part["emotion"], part["confidence"], *by_emotion]
-        yield [printable(prediction.file), *times, *label, *judgement, *last]
+        yield [printable(prediction.file), *times, *label, *doubts, *last]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:
@@ -123,8 +121,8 @@ def eaf(prediction: Prediction) -> str:
     # It imports a client of HTTP, which takes longer than a label.
     from xml.sax.saxutils import escape, quoteattr
 
-    speech = _audible(prediction)
-    times = [round(1000 * time) for segment in speech for time in (segment.start, segment.end)]
+    audible = _audible(prediction)
+    times = [round(1000 * time) for segment in audible for time in (segment.start, segment.end)]
     slots = "".join(
         f'<TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n'
         for number, time in enumerate(times, 1)
@@ -133,7 +131,7 @@ def eaf(prediction: Prediction) -> str:
         f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{n}" TIME_SLOT_REF1="ts{2 * n - 1}" '
         f'TIME_SLOT_REF2="ts{2 * n}"><ANNOTATION_VALUE>{escape(_caption(segment))}'
         "</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>\n"
-        for n, segment in enumerate(speech, 1)
+        for n, segment in enumerate(audible, 1)
     )
     name = quoteattr(printable(os.path.basename(prediction.file)))
     return (
@@ -167,7 +165,6 @@ def vtt(prediction: Prediction) -> str:
 
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
-"""Formats that hold one timeline, by name."""
 
 
 def timeline_text(prediction: Prediction, name: str) -> str:

@@ -1,8 +1,7 @@
 """Emotion while somebody speaks: ``emoscope listen``.
 
-Sound comes in blocks, from the microphone (:class:`Microphone`, through the package sounddevice) or
-from anything else that gives arrays. A :class:`Session` feeds it to the model and yields an
-:class:`Update` after every block; the command line draws them in the terminal.
+Sound comes in blocks, from a :class:`Microphone` or anything else that gives arrays; a
+:class:`Session` feeds it to the model and yields an :class:`Update` after every block.
 """
 
 from __future__ import annotations
@@ -26,34 +25,26 @@ from .timeline import Samples, Windows
 
 BLOCK_SECONDS = 0.1
 WINDOWS = Windows(hop=0.5, first=1.0)
-"""The first label comes after 1 s of speech, later ones every half second."""
-PAUSE_SECONDS = 2.0
-"""After so long without speech, whoever speaks next may sound otherwise."""
-SMOOTHING = 0.5
-"""Weight of the newest window in the displayed probabilities, against all before it."""
+PAUSE_SECONDS = 2.0  # without speech; whoever speaks next may sound otherwise
+SMOOTHING = 0.5  # weight of the newest window in what is displayed, against all before it
 
 
 class Block(NamedTuple):
-    """Samples of one channel, and the ``time.perf_counter()`` at which the last of them came."""
+    """Samples of one channel."""
 
     samples: Samples
-    arrived: float
+    arrived: float  # time.perf_counter() at the last of them
 
 
 class Microphone:
-    """The microphone of this machine, as an iterator of blocks; a context manager.
-
-    `device` is as sounddevice names it, by default the system's own choice; an EmoscopeError says
-    when there is none that can be opened. `rate` in Hz is the device's own; `lost` counts blocks
-    that the system reported lost, because this machine was too slow.
-    """
+    """A microphone of this machine, as sounddevice names it; a context that iterates over blocks."""
 
     def __init__(self, device: int | str | None = None) -> None:
         sounddevice = _sounddevice()
         try:
             about = sounddevice.query_devices(device, "input")
             self.name, self.rate = str(about["name"]), int(about["default_samplerate"])
-            self.lost = 0
+            self.lost = 0  # blocks, as the system reports, because this machine was too slow
             self._blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
             self._stream = sounddevice.InputStream(
                 samplerate=self.rate,
@@ -91,27 +82,18 @@ class Microphone:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """Where things stand after one block.
-
-    `level` is that of the block in dBFS. `probabilities` are smoothed over time; there are none,
-    and no `emotion`, before the first label and in long silence. `latency` has the seconds from the
-    arrival of the newest sample to the newest label, where there is a new one.
-    """
+    """Where things stand after one block."""
 
     seconds: float
-    level: float
+    level: float  # of the block, in dBFS
     speaking: bool
-    emotion: str | None
-    probabilities: dict[str, float]
-    latency: float | None
+    emotion: str | None  # none before the first label and in long silence
+    probabilities: dict[str, float]  # smoothed over time; empty without an emotion
+    latency: float | None  # seconds from the newest sample to the label, where there is a new one
 
 
 class Session:
-    """One time of listening to blocks of `rate` Hz.
-
-    `save` is a WAV or FLAC file that receives everything heard; `unsaved` says why it did not, and
-    listening goes on without it.
-    """
+    """One time of listening to blocks of `rate` Hz, perhaps saved as a WAV or FLAC file."""
 
     def __init__(
         self, predictor: Predictor, rate: int, *, save: str | os.PathLike[str] | None = None
@@ -119,7 +101,7 @@ class Session:
         self.predictor, self.rate, self.save = predictor, rate, save
         self.stream = predictor.stream(rate, WINDOWS)
         self.latencies: list[float] = []
-        self.unsaved: str | None = None
+        self.unsaved: str | None = None  # why; listening goes on without the file
         self._mean: NDArray[np.float64] | None = None
         self._last_label = 0.0
 
@@ -134,7 +116,7 @@ class Session:
                 yield self._update(block)
 
     def finish(self) -> Prediction:
-        """What was heard in all, with its timeline; an AudioError when that is nothing."""
+        """The prediction for all of it, with its timeline; an AudioError when nothing came."""
         self.stream.finish()
         if not self.stream.seconds:
             raise AudioError("microphone", "nothing was heard")

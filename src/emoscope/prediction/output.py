@@ -21,24 +21,9 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 class Output:
     """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
 
-    Parameters
-    ----------
-    path : path-like
-        When it exists, what is whole in it is kept and :attr:`done` says what that is. An
-        EmoscopeError is raised when it cannot be written, holds something else, or was written by
-        another model, or with a timeline or without, other than now.
-    format : {"json", "csv"}
-    emotions : sequence of str
-        Of the model.
-    model : str
-        Which one, written with every prediction: :attr:`~emoscope.modelfile.ModelFile.identity`.
-    timeline : bool
-        Whether segments are written: in CSV one row for each.
-
-    Attributes
-    ----------
-    done : set of str
-        Recordings that the file already holds, as :func:`~emoscope.files.printable` names.
+    What is whole in a file that exists is kept, unless it holds something else, or was written by
+    another model (:attr:`~emoscope.modelfile.ModelFile.identity`), or with a timeline or without,
+    other than now: an EmoscopeError.
     """
 
     def __init__(
@@ -54,8 +39,7 @@ class Output:
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
         self.path, self.model = Path(path), model
-        self.done: set[str] = set()
-        self._in_place = False
+        self.done: set[str] = set()  # printable names of the recordings that it holds
         whole = b""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +62,11 @@ class Output:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.close()
-        if kind is None and not self._in_place:
+        held, in_place = os.fstat(self._file.fileno()), False
+        self._file.close()
+        with contextlib.suppress(OSError):
+            in_place = os.path.samestat(held, os.stat(self.path))
+        if kind is None and not in_place:
             raise EmoscopeError(f"{self.path}: was removed or replaced while it was written")
 
     def write(self, prediction: Prediction) -> None:
@@ -88,13 +75,6 @@ class Output:
             prediction, self.format, self.emotions, model=self.model, timeline=self.timeline
         )
         self._append(text.encode())
-
-    def close(self) -> None:
-        """End writing."""
-        held = os.fstat(self._file.fileno())
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self._in_place = os.path.samestat(held, os.stat(self.path))
 
     @property
     def _header(self) -> bytes:
@@ -182,8 +162,7 @@ def predict_files(
 ) -> Iterator[Prediction | EmoscopeError]:
     """Predict every file that an output does not hold yet, and add it there, one after another.
 
-    `timeline` and `jobs` are as for :meth:`~emoscope.prediction.Predictor.predict_many`. With
-    `adapt`, predictions are relative to all the files
+    With `adapt`, predictions are relative to all the files
     (:meth:`~emoscope.prediction.Predictor.predict_adapted`); None: where that was measured to help
     with so many files, and unless most of them sound alike.
     """

@@ -17,31 +17,18 @@ from numpy.typing import NDArray
 from ..modelfile.card import Card
 
 SILENCE, NON_SPEECH = "silence", "non-speech"
-MIXED_SHARE = 0.75
-"""Of the speech of a recording; where no emotion has as much, it is called mixed."""
+MIXED_SHARE = 0.75  # of the speech; where no emotion has as much, a recording is called mixed
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A part of a recording with one label.
-
-    Attributes
-    ----------
-    start, end : float
-        Seconds.
-    emotion : str
-        An emotion, ``"silence"`` or ``"non-speech"``.
-    confidence : float
-        In [0, 1]: of the emotion, or of there being no speech.
-    probabilities : dict of str to float
-        Of every emotion, summing to 1; empty where nobody speaks.
-    """
+    """A part of a recording with one label."""
 
     start: float
     end: float
-    emotion: str
-    confidence: float
-    probabilities: dict[str, float]
+    emotion: str  # or "silence", or "non-speech"
+    confidence: float  # in the emotion, or in there being no speech
+    probabilities: dict[str, float]  # of every emotion; empty where nobody speaks
 
     @property
     def is_speech(self) -> bool:
@@ -65,33 +52,15 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What was recognised in one recording.
+    """What was recognised in one recording."""
 
-    Attributes
-    ----------
-    file : str
-        The recording, as the caller named it; ``""`` for samples in memory.
-    emotion : str
-        The most probable emotion.
-    confidence : float
-        Its calibrated probability, in [0, 1].
-    probabilities : dict of str to float
-        Of every emotion the model knows, summing to 1.
-    uncertain : bool
-        Whether the label should not be relied on.
-    warnings : tuple of str
-        What makes the recording hard to judge, as ``"keyword: explanation"``.
-    segments : tuple of Segment
-        With ``timeline=True``: the recording divided without gaps, in order.
-    """
-
-    file: str
-    emotion: str
+    file: str  # as the caller named it; "" for samples in memory
+    emotion: str  # the most probable one
     confidence: float
-    probabilities: dict[str, float]
-    uncertain: bool
-    warnings: tuple[str, ...] = ()
-    segments: tuple[Segment, ...] = ()
+    probabilities: dict[str, float]  # of every emotion the model knows
+    uncertain: bool  # whether the label should not be relied on
+    warnings: tuple[str, ...] = ()  # what makes it hard to classify, as "keyword: explanation"
+    segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
@@ -114,14 +83,6 @@ class Prediction:
             return json.dumps(entries)
         return text
 
-    def label(self, segment: Segment) -> Segment:
-        """A segment of speech with the label of the whole recording; any other as it is."""
-        if not segment.is_speech:
-            return segment
-        return Segment(
-            segment.start, segment.end, self.emotion, self.confidence, self.probabilities
-        )
-
 
 def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
     by_emotion = {name: round(p, 6) for name, p in probabilities.items()}
@@ -136,18 +97,12 @@ def decide(
     segments: tuple[Segment, ...] = (),
 ) -> Prediction:
     """The label of a recording; uncertain without speech or below the threshold of the card."""
-    best = int(np.argmax(probabilities))
-    confidence = float(probabilities[best])
+    by_emotion = dict(zip(card.emotions, map(float, probabilities), strict=True))
+    emotion = card.emotions[int(np.argmax(probabilities))]
+    confidence = by_emotion[emotion]
     no_speech = any(warning.startswith(("silent:", "no speech:")) for warning in warnings)
-    return Prediction(
-        file=file,
-        emotion=card.emotions[best],
-        confidence=confidence,
-        probabilities=dict(zip(card.emotions, map(float, probabilities), strict=True)),
-        uncertain=confidence < card.uncertain.threshold or no_speech,
-        warnings=tuple(warnings),
-        segments=segments,
-    )
+    uncertain = confidence < card.uncertain.threshold or no_speech
+    return Prediction(file, emotion, confidence, by_emotion, uncertain, tuple(warnings), segments)
 
 
 def mixed_warning(segments: Iterable[Segment]) -> list[str]:

@@ -26,7 +26,7 @@ from ..errors import EmoscopeError, FeatureError, ModelError
 from ..files import DATA
 from ..modelfile import ModelFile, softmax
 from ..modelfile.card import Card
-from .prediction import Prediction, decide, mixed_warning, out_of_domain_warning
+from .prediction import Prediction, Segment, decide, mixed_warning, out_of_domain_warning
 from .timeline import Inference, Stream, Windows, mean_probabilities
 
 if TYPE_CHECKING:
@@ -38,13 +38,9 @@ Source: TypeAlias = (
 Map: TypeAlias = Callable[..., Iterable[Inference]]
 
 DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
-UTTERANCE_SECONDS = 15.0
-"""Longest recording that is classified as a whole; a longer one holds several utterances, and
-models are trained on single ones."""
-MAX_REFERENCES = 256
-"""Recordings that adaptation learns from: more would hardly move a mean and a variance."""
-MAX_ALIKE = 0.5
-"""Share of a batch that one emotion may have; of more, adaptation takes the emotion itself away."""
+UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
+MAX_REFERENCES = 256  # for adaptation: more would hardly move a mean and a variance
+MAX_ALIKE = 0.5  # share of a batch; an emotion with more would itself be taken away by adaptation
 
 
 class Recognition(NamedTuple):
@@ -69,8 +65,7 @@ class Predictor:
     model : str, path-like or ModelFile, optional
         A ``.emoscope`` file; by default the shipped model. A ModelError when it cannot be used.
     optimise : bool
-        Whether to spend time on loading to save time on every recording; False suits one or two
-        short ones.
+        False loads faster and predicts more slowly, which suits one or two short recordings.
     """
 
     def __init__(
@@ -94,22 +89,9 @@ class Predictor:
     def predict(
         self, source: Source, rate: int | None = None, *, timeline: bool = False
     ) -> Prediction:
-        """Recognise the emotion of one recording.
+        """Recognise the emotion of one recording, as :func:`emoscope.prediction.predict` does.
 
-        Parameters
-        ----------
-        source : str, path-like, Signal, array or iterator of Signal
-            A file of any format; samples of shape (n_samples,) or (n_samples, n_channels): floats
-            in [-1, 1], int16 or int32; or pieces as :func:`emoscope.audio.blocks` gives them.
-        rate : int, optional
-            Sample rate of an array in Hz.
-        timeline : bool
-            Also divide the recording into labelled segments.
-
-        Raises
-        ------
-        AudioError
-            When the recording cannot be used, with the reason.
+        The source may also be an iterator of pieces, as :func:`emoscope.audio.blocks` gives them.
         """
         return self._recognise(*_blocks(source, rate), timeline=timeline).prediction
 
@@ -118,8 +100,7 @@ class Predictor:
     ) -> Recognition:
         """Classify a recording as a whole or, when it holds several utterances, in windows.
 
-        The label of a recording that is short enough to be classified as a whole is the same with
-        a timeline as without; a single stretch of speech in it has that label too.
+        A whole has the same label with a timeline as without, and so has its only speech segment.
         """
         beginning, seconds = [], 0.0
         limit = min(UTTERANCE_SECONDS, self.card.input.longest)
@@ -127,20 +108,23 @@ class Predictor:
             beginning.append(block)
             seconds += block.duration
             if seconds > limit:
-                windows = self._windows(itertools.chain(beginning, blocks), map)
-                return self._recognise_stream(windows, name, timeline=timeline)
+                stream = self._fed(beginning[0].rate, itertools.chain(beginning, blocks), map)
+                return self._recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         whole = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
             return whole
-        segments = self._windows(beginning, map).segments()
-        if sum(segment.is_speech for segment in segments) == 1:
-            segments = tuple(whole.prediction.label(segment) for segment in segments)
-        prediction = dataclasses.replace(whole.prediction, segments=segments)
-        return whole._replace(prediction=prediction)
+        prediction = whole.prediction
+        label = (prediction.emotion, prediction.confidence, prediction.probabilities)
+        segments = self._fed(beginning[0].rate, beginning, map).segments()
+        if sum(part.is_speech for part in segments) == 1:
+            segments = tuple(
+                Segment(part.start, part.end, *label) if part.is_speech else part
+                for part in segments
+            )
+        return whole._replace(prediction=dataclasses.replace(prediction, segments=segments))
 
     def _recognise_utterance(self, signal: Signal) -> Recognition:
-        """Detect speech, run the model on the whole, decide."""
         quality = Quality()
         quality.feed(signal.samples, signal.rate)
         for_model = self._at_model_rate(signal)
@@ -153,11 +137,16 @@ class Predictor:
         return Recognition(prediction, inference.embedding)
 
     def infer(self, signal: Signal) -> Inference:
-        """Run the model on one piece of sound as it is, of any rate, without any check.
+        """Run the model on at most ``card.input.longest`` seconds of any rate, without any check."""
+        sound = self._at_model_rate(signal)
+        if self.card.input.kind == "samples":
+            given = self.model.prepare(sound)
+        else:
+            from ..features.spectrum import Spectrum
 
-        It has at most ``card.input.longest`` seconds.
-        """
-        logits, embedding = self.model.run(self._prepared(self._at_model_rate(signal)))
+            spectrum = Spectrum(sound)
+            given = np.concatenate([f.extract(spectrum) for f in self._features], axis=-1)[None]
+        logits, embedding = self.model.run(given)
         detector = self.card.domain
         distance = detector.distance(embedding)[0] / detector.threshold if detector else 0.0
         probabilities = self.model.probabilities(logits)
@@ -167,38 +156,21 @@ class Predictor:
         """The sound at the rate of the training clips; as it is when the card says 0, unknown."""
         return resample(signal, self.card.input.rate or signal.rate)
 
-    def _prepared(self, signal: Signal) -> NDArray[np.float32]:
-        """What the graph takes of a piece of sound: samples, or features of them."""
-        if self.card.input.kind == "samples":
-            return self.model.prepare(signal)
-        from ..features.spectrum import Spectrum
-
-        spectrum = Spectrum(signal)
-        return np.concatenate([f.extract(spectrum) for f in self._features], axis=-1)[None]
-
     def stream(self, rate: int, options: Windows = Windows(), *, map: Map = map) -> Stream:  # noqa: B008
-        """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows.
-
-        The options say how much the model is given at a time, and how often; `map` is as for
-        :class:`~emoscope.prediction.timeline.Stream`.
-        """
-        length = min(options.length, self.card.input.longest)
-        return Stream(
-            self.infer, self.emotions, rate, dataclasses.replace(options, length=length),
-            model_rate=self.card.input.rate or None, map=map,
-        )  # fmt: skip
+        """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
+        options = dataclasses.replace(options, length=min(options.length, self.card.input.longest))
+        model_rate = self.card.input.rate or None
+        return Stream(self.infer, self.emotions, rate, options, model_rate=model_rate, map=map)
 
     def predict_stream(self, stream: Stream, name: str) -> Prediction:
         """The prediction, with its timeline, of a stream that has ended."""
         return self._recognise_stream(stream, name, timeline=True).prediction
 
-    def _windows(self, blocks: Iterable[Signal], map: Map) -> Stream:
-        """The windows of a whole recording."""
-        stream: Stream | None = None
+    def _fed(self, rate: int, blocks: Iterable[Signal], map: Map) -> Stream:
+        """A stream to which a whole recording was fed."""
+        stream = self.stream(rate, map=map)
         for block in blocks:
-            stream = stream or self.stream(block.rate, map=map)
             stream.feed(block.samples)
-        assert stream is not None  # a recording without samples has been refused by now
         stream.finish()
         return stream
 
@@ -211,8 +183,8 @@ class Predictor:
         distance = float(np.median([one.distance for one in inferences]))
         warnings = [*stream.quality.warnings(), *mixed_warning(segments)]
         warnings += out_of_domain_warning(distance)
-        shown = segments if timeline else ()
-        prediction = decide(self.card, name, probabilities, warnings, shown)
+        segments = segments if timeline else ()
+        prediction = decide(self.card, name, probabilities, warnings, segments)
         return Recognition(prediction, np.mean([one.embedding for one in inferences], axis=0))
 
     def predict_many(
@@ -223,11 +195,10 @@ class Predictor:
         timeline: bool = False,
         jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:
-        """Recognise the emotion of many recordings, several at a time, as :meth:`predict` does.
+        """Recognise the emotion of many recordings, even endlessly many, as :meth:`predict` does.
 
-        Sources are taken a few at a time, so they may be endless; `jobs` are worked on at once, by
-        default one for each core. What comes is in the order of the sources: a prediction, or the
-        error of a recording that cannot be used.
+        `jobs` are worked on at once, by default one for each core. What comes is in the order of
+        the sources: a prediction, or the error of a recording that cannot be used.
         """
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
@@ -237,7 +208,8 @@ class Predictor:
     ) -> Iterator[Recognition | EmoscopeError]:
         from concurrent.futures import ThreadPoolExecutor
 
-        jobs = jobs or _cores()
+        has_affinity = hasattr(os, "sched_getaffinity")
+        jobs = jobs or (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
         remaining = iter(sources)
 
         def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
@@ -270,16 +242,14 @@ class Predictor:
         cautious: bool = False,
         jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:
-        """Recognise the emotions of recordings relative to each other.
+        """Recognise the emotions of recordings relative to each other, and say so in warnings.
 
         What recordings of one speaker, or of one room and microphone, have in common is learned
-        from them without any label, and taken away. They should hold different emotions.
+        from them without any label, and taken away. They should hold different emotions. A
+        ModelError is raised by a model not trained for it, and for a single recording.
 
         Parameters
         ----------
-        sources, rate, jobs
-            As for :meth:`predict_many`; each prediction says in its warnings that it is adapted. A
-            ModelError is raised by a model not trained for it, and for a single recording.
         reference : sequence, optional
             Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
         cautious : bool
@@ -290,13 +260,14 @@ class Predictor:
         references = sources if reference is None else reference
         if len(references) == 1:
             raise ModelError("one recording cannot be judged relative to others; give several")
-        places = np.linspace(0, len(references) - 1, min(MAX_REFERENCES, len(references)))
-        sample = [int(place) for place in places]
+        count = min(MAX_REFERENCES, len(references))
+        sample = np.linspace(0, len(references) - 1, count).astype(int).tolist()
         chosen = (references[place] for place in sample)
         outcomes = self._recognise_many(chosen, rate, timeline=False, jobs=jobs)
         known = dict(zip(sample, outcomes, strict=True))
         adapt = self._adaptation(known.values(), cautious=cautious)
-        known = {} if reference is not None else known
+        if reference is not None:
+            known = {}
         others = (source for place, source in enumerate(sources) if place not in known)
         rest = self._recognise_many(others, rate, timeline=False, jobs=jobs)
         for place in range(len(sources)):
@@ -317,9 +288,9 @@ class Predictor:
 
         standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
         said = f"adapted: judged relative to {len(batch)} recordings given together"
-        for emotion in alike:
+        if alike:
             said += (
-                f"; by themselves most sound {emotion}, and what most have in common is taken away"
+                f"; by themselves most sound {alike[0]}, and what most have in common is taken away"
             )
 
         def adapt(recognition: Recognition) -> Prediction:
@@ -348,13 +319,8 @@ def _blocks(source: Source, rate: int | None) -> tuple[Iterator[Signal], str]:
     return iter((audio.from_array(source, rate),)), ""
 
 
-def _cores() -> int:
-    has_affinity = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-
-
 def _features(card: Card) -> list[Feature]:
-    """The features a model was trained on; none for a model that takes samples."""
+    """The features a model was trained on; none of one that takes samples."""
     if card.input.kind == "samples":
         return []
     from .. import features

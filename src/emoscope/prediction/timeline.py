@@ -1,16 +1,11 @@
 """Emotion over time, of sound as it arrives: speech, windows over it, labelled segments.
 
-A :class:`Stream` takes in samples piece by piece. Voice activity detection finds the speech; a
-window slides over it and the model infers its emotion; :func:`divide` makes segments of the
-windows. Memory holds a few seconds of samples and some numbers per frame, however long the
-recording. Voice activity is found in the sound at 16 kHz; the model takes it at a rate of its own,
-because most features depend on the rate.
-
-Overlapping windows are averaged on a grid of cells; a sticky chain (Viterbi) over the cells keeps
-the label from flickering. What lies between is ``silence``, or ``non-speech`` where something else
-sounds.
-
-Conventions: times are seconds from the start; probabilities follow the order of ``emotions``.
+A :class:`Stream` finds the speech in samples fed piece by piece, at 16 kHz, and infers its emotion
+from a window that slides over it, at the rate of the model. Memory holds a few seconds of samples
+and some numbers per frame. :func:`divide` averages overlapping windows on a grid of cells; a sticky
+chain (Viterbi) over the cells keeps the label from flickering. What lies between is ``silence``, or
+``non-speech`` where something else sounds. Times are seconds from the start; probabilities follow
+the order of ``emotions``.
 """
 
 from __future__ import annotations
@@ -32,59 +27,45 @@ from .prediction import NON_SPEECH, SILENCE, Segment
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 
-STAY = 0.8
-"""Probability that the emotion of a speaker does not change from one cell (1 s) to the next."""
-MIN_SOUND = 0.5
-"""Seconds; shorter sounds (clicks, breaths) do not interrupt silence, nor short gaps music."""
-MIN_EDGE = 0.1
-"""Seconds; a shorter gap before the first or after the last word is part of the speech."""
-_LOUD, _FAINT, _OVER_FLOOR = -40.0, -60.0, 15.0  # dBFS, dBFS, dB: see _is_sound
+STAY = 0.8  # probability that an emotion does not change from one cell (1 s) to the next
+MIN_SOUND = 0.5  # s; shorter sounds (clicks, breaths) do not interrupt silence, nor gaps music
+MIN_EDGE = 0.1  # s; a shorter gap before the first or after the last word is part of the speech
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How a model moves over speech; all in seconds.
+    """How a model moves over speech; all in seconds."""
 
-    `length` is how much it is given at a time, by default as long as the utterances of the training
-    corpora; `hop` how often. With `first`, the first label is given after so much speech, of a
-    window that is still growing: for live display.
-    """
-
-    length: float = 3.0
-    hop: float = 1.0
-    first: float | None = None
+    length: float = 3.0  # of what it is given, by default as the utterances of training corpora
+    hop: float = 1.0  # how often
+    first: float | None = None  # for live display: a window of so much speech precedes the full one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
-    """What a model infers from one piece of sound.
-
-    `logits` and calibrated `probabilities` have shape (n_emotions,), `embedding` (width,);
-    `distance` is that from the training data, as a multiple of the limit; 0 when unknown.
-    """
+    """What a model infers from one piece of sound."""
 
     logits: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32]  # calibrated
     embedding: NDArray[np.float32]
-    distance: float
+    distance: float  # from the training data, as a multiple of the limit; 0 when unknown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Window:
-    """`start` and `end` in seconds, the number of the speech it lies in, the inference."""
+    """What was inferred from one window."""
 
     start: float
     end: float
-    speech: int
+    speech: int  # number of the speech it lies in
     inference: Inference
 
 
 class Stream:
-    """Infers emotion from sound as it arrives.
+    """Infers emotion from sound as it arrives; made by :meth:`emoscope.prediction.Predictor.stream`.
 
-    Made by :meth:`emoscope.prediction.Predictor.stream`: `infer` is what the model does, and takes
-    sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to the windows of
-    one piece, in order; an executor's ``map`` runs them side by side.
+    `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
+    the windows of one piece; an executor's ``map`` runs them side by side.
     """
 
     def __init__(
@@ -123,7 +104,7 @@ class Stream:
         return self._tracker.start is not None
 
     def feed(self, samples: Samples) -> list[Window]:
-        """Take in the next samples, float32 of shape (n_samples,); gives the windows now complete."""
+        """Take in the next samples, of shape (n_samples,); gives the windows now complete."""
         self.quality.feed(samples, self.rate)
         return self._feed(samples, last=False)
 
@@ -138,29 +119,24 @@ class Stream:
 
     def segments(self) -> tuple[Segment, ...]:
         """The recording so far, divided without gaps; complete after :meth:`finish`."""
+        frames, hop = self.quality.frames, self.options.hop
         return divide(
-            self.windows,
-            self.speech,
-            self.quality.frames,
-            seconds=self.seconds,
-            hop=self.options.hop,
-            emotions=self.emotions,
+            self.windows, self.speech, frames, seconds=self.seconds, hop=hop, emotions=self.emotions
         )
 
     def _feed(self, samples: Samples, *, last: bool) -> list[Window]:
         for_model = _resampled(self._to_model, samples, last=last)
         self._samples = np.concatenate([self._samples, for_model])
         same = self._model_rate == RATE
-        to_search = for_model if same else _resampled(self._to_detector, samples, last=last)
-        frames = self._detector.feed(self._searchable(to_search, last=last), last=last)
+        for_detector = for_model if same else _resampled(self._to_detector, samples, last=last)
+        frames = self._detector.feed(self._searchable(for_detector, last=last), last=last)
         self.quality.feed_frames(frames)
         spans: list[tuple[float, float, int]] = []
         for probability in frames.speech.tolist():
             spans += self._advance(self._tracker.feed(probability))
         if last:
             spans += self._advance(self._tracker.finish())
-        pieces = [self._piece(start, end) for start, end, _ in spans]
-        inferences = self._map(self._infer, pieces)
+        inferences = self._map(self._infer, [self._piece(start, end) for start, end, _ in spans])
         new = [Window(*span, one) for span, one in zip(spans, inferences, strict=True)]
         self.windows += new
         self._forget()
@@ -227,16 +203,18 @@ def divide(
     hop: float,
     emotions: Sequence[str],
 ) -> tuple[Segment, ...]:
-    """Divide a recording into labelled segments, without gaps.
+    """Divide a whole recording into labelled segments, without gaps.
 
-    `speech` has start and end of each stretch in seconds, in order, not overlapping, with at least
-    one window in each; `frames` and `seconds` are of the whole recording; `hop` is the length of a
-    cell in seconds.
+    `speech` has start and end of each speech segment, in order, with at least one window in each;
+    `hop` is the length of a cell.
     """
     by_speech: dict[int, list[Window]] = {}
     for window in windows:
         by_speech.setdefault(window.speech, []).append(window)
-    sound = _is_sound(frames)
+    # Above -40 dBFS there is always sound; below -60 never; in between the threshold lies 15 dB
+    # over the floor, the level that a tenth of the frames stay under.
+    floor = float(np.percentile(frames.level, 10))
+    sound = np.asarray(frames.level > min(-40.0, max(-60.0, floor + 15.0)))
     segments: list[Segment] = []
     position = 0.0
     for number, (start, stop) in enumerate(speech):
@@ -260,7 +238,7 @@ def mean_probabilities(segments: Sequence[Segment], emotions: Sequence[str]) -> 
 def _gap(
     start: float, end: float, speech: NDArray[np.float32], sound: NDArray[np.bool_]
 ) -> Iterator[Segment]:
-    """Silence and other sounds between two stretches of speech."""
+    """Silence and other sounds between two speech segments."""
     first, stop = (round(time / FRAME_SECONDS) for time in (start, end))
     if end <= start or not len(speech[first:stop]):
         return
@@ -281,16 +259,6 @@ def _runs(values: NDArray[Any]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _is_sound(frames: Frames) -> NDArray[np.bool_]:
-    """Frames louder than the background of this recording.
-
-    Above -40 dBFS there is always sound; below -60 never; in between the threshold lies 15 dB over
-    the floor, the level that a tenth of the frames stay under.
-    """
-    threshold = float(np.percentile(frames.level, 10)) + _OVER_FLOOR
-    return np.asarray(frames.level > min(_LOUD, max(_FAINT, threshold)))
-
-
 def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Let runs shorter than :data:`MIN_SOUND` take the value of what precedes them."""
     values = values.copy()
@@ -308,7 +276,6 @@ def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _spoken(
     windows: Sequence[Window], start: float, end: float, hop: float, emotions: Sequence[str]
 ) -> Iterator[Segment]:
-    """Label one stretch of speech."""
     edges = np.append(np.arange(start, max(end - hop / 2, start + 1e-6), hop), end)
     cells = _cells(windows, edges)
     path = viterbi(np.log(cells + 1e-9), STAY)
@@ -323,21 +290,19 @@ def _spoken(
 
 def _cells(windows: Sequence[Window], edges: Array) -> Array:
     """Mean probabilities of the windows over each cell, those centred on it counting most."""
-    starts, ends = (np.array([getattr(w, key) for w in windows]) for key in ("start", "end"))
+    starts, ends = np.array([(window.start, window.end) for window in windows]).T
     probabilities = np.array([window.inference.probabilities for window in windows], np.float64)
     centres = (edges[:-1] + edges[1:])[:, None] / 2
     nearness = 1.0 - np.abs(2.0 * (centres - starts) / (ends - starts) - 1.0)
-    # Beyond the outermost windows every one of them still counts.
-    weights = np.maximum(nearness, 1e-3)
+    weights = np.maximum(nearness, 1e-3)  # beyond the outermost windows every one still counts
     return np.asarray(weights @ probabilities / weights.sum(axis=1, keepdims=True))
 
 
 def viterbi(scores: Array, stay: float) -> NDArray[np.intp]:
-    """Most probable path of a chain that prefers to stay where it is.
+    """Most probable path of a chain that stays in its state with the probability `stay`.
 
-    `scores` are logarithms of the probability of each state at each step, of shape (n_steps,
-    n_states); `stay` is the probability of staying, in (1 / n_states, 1), the rest is shared by the
-    other states. Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
+    `scores` are log probabilities of shape (n_steps, n_states); the other states share what is left
+    of `stay`. Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
     """
     n_steps, n_states = scores.shape
     switch = np.log((1.0 - stay) / (n_states - 1))
