@@ -39,32 +39,19 @@ Array = NDArray[np.float32]
 
 SUFFIX = ".emoscope"
 GRAPH, CARD = "model.onnx", "card.json"
-MAX_BYTES = {GRAPH: 1 << 29, CARD: 1 << 25}
-"""Of a member, unpacked: 512 MiB and 32 MiB."""
-MAX_RATIO = 200
-"""Unpacked by packed size beyond which a member is a bomb; deflate cannot exceed 1032."""
+MAX_BYTES = {GRAPH: 1 << 29, CARD: 1 << 25}  # of a member, unpacked: 512 MiB and 32 MiB
+MAX_RATIO = 200  # of unpacked to packed size: more is a bomb; deflate cannot exceed 1032
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFile:
-    """A loaded model.
-
-    Attributes
-    ----------
-    path : str
-        Where it was loaded from.
-    card : Card
-    graph : LocalGraph or SandboxedGraph
-        May be run from several threads at once.
-    checksum : str
-        Of the members' content, in hexadecimal.
-    """
+    """A loaded model."""
 
     path: str
     card: Card
-    graph: LocalGraph | SandboxedGraph
-    checksum: str
+    graph: LocalGraph | SandboxedGraph  # may be run from several threads at once
+    checksum: str  # of the members' content, in hexadecimal
 
     @property
     def identity(self) -> str:
@@ -72,18 +59,7 @@ class ModelFile:
         return f"{printable(self.card.name)} {self.checksum}"
 
     def prepare(self, signal: Signal) -> Array:
-        """The input that a recording gives to the graph of a ``samples`` model.
-
-        Parameters
-        ----------
-        signal : Signal
-            Any rate.
-
-        Returns
-        -------
-        ndarray of float32, shape (1, n_samples)
-            At the card's rate, preprocessed as in training; at least as long as the graph needs.
-        """
+        """What the graph of a ``samples`` model takes of a recording, as long as it needs at least."""
         given = self.card.input
         samples = resample(signal, given.rate).samples
         if given.preprocess is not None:
@@ -92,24 +68,7 @@ class ModelFile:
         return np.pad(samples, (0, max(0, missing)))[None]
 
     def run(self, array: Array) -> tuple[Array, Array]:
-        """Run the graph.
-
-        Parameters
-        ----------
-        array : ndarray of float32
-            As :mod:`emoscope.modelfile` says for the card's input kind.
-
-        Returns
-        -------
-        logits : ndarray of float32, shape (n, n_emotions)
-        embedding : ndarray of float32, shape (n, embedding_width)
-
-        Raises
-        ------
-        ModelError
-            When the graph fails, exceeds the limits of :mod:`emoscope.modelfile.sandbox`, or gives
-            anything but finite numbers of the promised shape.
-        """
+        """Logits (n, n_emotions) and embedding (n, embedding_width); a ModelError without them."""
         try:
             logits, embedding = self.graph.run(np.ascontiguousarray(array, dtype=np.float32))
         except ModelError as error:
@@ -146,16 +105,8 @@ def save(path: str | os.PathLike[str], graph: bytes, card: Card) -> Path:
 
     Parameters
     ----------
-    path : path-like
-        Conventionally ``….emoscope``.
     graph : bytes
         Serialised ONNX.
-    card : Card
-
-    Returns
-    -------
-    Path
-        The file.
 
     Raises
     ------
@@ -185,8 +136,6 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
 
     Parameters
     ----------
-    path : path-like
-        A ``.emoscope`` file.
     threads : int
         Cores one run of the graph may use.
     optimise : bool
@@ -196,7 +145,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
     Raises
     ------
     ModelError
-        When the file is missing or is not a model that emoscope runs, with the reason.
+        When the file is missing or is not a model that emoscope runs.
     """
     name, limit = os.fspath(path), sum(MAX_BYTES.values())
     try:

@@ -22,16 +22,13 @@ from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
 
 FORMAT = 1
-MAX_VALUES = 1 << 22
-"""Values of the largest array a card may hold: 16 MiB."""
+MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
 MAX_NAME = 100
 MAX_EMOTIONS = 100
-NOT_IN_NAMES = frozenset("/\\:")
-"""Characters that would make a file name of a model's name lead elsewhere."""
+NOT_IN_NAMES = frozenset("/\\:")  # would make a file name of a model's name lead elsewhere
 KINDS = ("samples", "features", "frames")
 
-JsonObject: TypeAlias = dict[str, Any]
-"""A part of a card whose keys are not laid down here."""
+JsonObject: TypeAlias = dict[str, Any]  # whose keys are not laid down here
 Array: TypeAlias = NDArray[np.float32]
 Text: TypeAlias = Annotated[str, Meta(max_length=20_000)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -51,31 +48,14 @@ class FeatureSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Input:
-    """What the graph takes.
+    """What the graph takes."""
 
-    Attributes
-    ----------
-    kind : {"samples", "features", "frames"}
-        As :mod:`emoscope.modelfile` says.
-    rate : int
-        Hz, of ``samples``, and of the clips whose features were learned from; 0 where it is not
-        known or not the same for all.
-    preprocess : TrimAndNormalise or None
-        Done to samples first.
-    features : tuple of FeatureSpec
-        For the other kinds, in their order.
-    width : int
-        Number of columns; 0 for ``samples``.
-    shortest, longest : float
-        Seconds the graph can take, of ``samples``.
-    """
-
-    kind: str
-    rate: int = 0
-    preprocess: level.TrimAndNormalise | None = None
-    features: tuple[FeatureSpec, ...] = ()
-    width: Annotated[int, Meta(ge=0, le=MAX_VALUES)] = 0
-    shortest: Annotated[float, Meta(ge=0.0, le=60.0)] = 0.2
+    kind: str  # of KINDS, as :mod:`emoscope.modelfile` says
+    rate: int = 0  # Hz of samples, or of the training clips; 0: not known, or not the same for all
+    preprocess: level.TrimAndNormalise | None = None  # done to samples first
+    features: tuple[FeatureSpec, ...] = ()  # for the other kinds
+    width: Annotated[int, Meta(ge=0, le=MAX_VALUES)] = 0  # number of columns; 0 for samples
+    shortest: Annotated[float, Meta(ge=0.0, le=60.0)] = 0.2  # seconds of samples that it can take
     longest: Annotated[float, Meta(ge=0.1, le=3600.0)] = 30.0
 
     def __post_init__(self) -> None:
@@ -90,25 +70,16 @@ class Input:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uncertain:
-    """When a label should not be relied on: confidence below :attr:`threshold`.
+    """When a label should not be relied on."""
 
-    ``coverage`` is the share of the clips of unseen training speakers that were certain, ``risk`` the
-    share of those that were wrong all the same.
-    """
-
-    threshold: Share
-    coverage: Share
-    risk: Share
+    threshold: Share  # of confidence
+    coverage: Share  # of the clips of unseen training speakers, those that were certain
+    risk: Share  # of those, the ones that were wrong all the same
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class OutOfDomainDetector:
     """Tells recordings that are far from the training data, by a Gaussian over embeddings.
-
-    Its covariance is of low rank: ``components`` (rank, width) are the orthonormal directions of largest
-    variance, ``variances`` (rank,) the variance along each of them, ``residual`` that along every
-    other direction. Beyond ``threshold`` a recording is called far: a quantile of the distances of
-    speakers that the fit had not seen.
 
     Source: Tipping & Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61(3),
     1999; Lee et al., "A simple unified framework for detecting out-of-distribution samples",
@@ -116,9 +87,10 @@ class OutOfDomainDetector:
     """
 
     mean: Array
-    components: Array
-    variances: Array
-    residual: Positive
+    components: Array  # (rank, width): the orthonormal directions of largest variance
+    variances: Array  # (rank,): along each of them
+    residual: Positive  # variance along every other direction
+    # A quantile of the distances of speakers that the fit had not seen; beyond it lies "far".
     threshold: Annotated[float, Meta(ge=1e-6, le=1e30)]
 
     def __post_init__(self) -> None:
@@ -129,16 +101,9 @@ class OutOfDomainDetector:
         _require(bool((self.variances > 0).all()), "variances", "positive", self.variances)
 
     def distance(self, embeddings: Array) -> Array:
-        """Mahalanobis distance from the training data, divided by the root of the width.
+        """Mahalanobis distance of each row, divided by the root of the width.
 
-        Parameters
-        ----------
-        embeddings : ndarray of float32, shape (n_clips, width)
-
-        Returns
-        -------
-        ndarray of float32, shape (n_clips,)
-            At least 0; around 1 for data like the training data.
+        It is around 1 for data like the training data.
         """
         centred = np.asarray(embeddings, dtype=np.float64) - self.mean
         along = centred @ self.components.T.astype(np.float64)
@@ -149,20 +114,17 @@ class OutOfDomainDetector:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class AdaptedHead:
-    """Linear classifier for embeddings standardised on a batch or a speaker.
+    """Linear classifier for embeddings standardised on a batch or a speaker."""
 
-    ``logits = standardised @ weights + bias``; used from :attr:`minimum_clips` on.
-    """
-
-    weights: Array
+    weights: Array  # logits = standardised @ weights + bias
     bias: Array
     temperature: Temperature
-    minimum_clips: Annotated[int, Meta(ge=1, le=1_000_000)]
+    minimum_clips: Annotated[int, Meta(ge=1, le=1_000_000)]  # from which on it is used
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingCorpus:
-    """A corpus that a model was trained on, with the speakers it heard."""
+    """A corpus that a model was trained on, with the training speakers."""
 
     name: Text
     n_clips: Count | None = None
@@ -207,39 +169,21 @@ _MEASURED = {field.name for field in dataclasses.fields(Measurement)} - {"others
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Card:
-    """Everything a ``.emoscope`` file says about its graph.
-
-    Attributes
-    ----------
-    name, emotions : str, tuple of str
-        What it is called; what it knows, in the order of the graph's logits.
-    input, embedding_width : Input, int
-        What the graph takes; columns of its second output.
-    temperature, uncertain : float, Uncertain
-        Probabilities are ``softmax(logits / temperature)``, and not all of them can be relied on.
-    domain, adapted : OutOfDomainDetector or None, AdaptedHead or None
-        Over embeddings.
-    training, results : Training, tuple of Measurement
-        Where it comes from, and what was measured.
-    licence, notices : str, tuple of str
-        Under which the file may be used, and attributions that must stay with it.
-    emoscope : str
-        Version that wrote it.
-    """
+    """Everything a ``.emoscope`` file says about its graph."""
 
     name: str
-    emotions: tuple[Text, ...]
+    emotions: tuple[Text, ...]  # in the order of the logits
     input: Input
     embedding_width: Width
-    temperature: Temperature
+    temperature: Temperature  # probabilities are softmax(logits / temperature)
     uncertain: Uncertain
     domain: OutOfDomainDetector | None = None
     adapted: AdaptedHead | None = None
     training: Training = dataclasses.field(default_factory=Training)
     results: tuple[Measurement, ...] = ()
     licence: Text = ""
-    notices: tuple[Text, ...] = ()
-    emoscope: Text = ""
+    notices: tuple[Text, ...] = ()  # attributions that must stay with it
+    emoscope: Text = ""  # version that wrote it
 
     def __post_init__(self) -> None:
         visible = f"1 to {MAX_NAME} visible characters"

@@ -36,16 +36,14 @@ LEARNING_OPERATORS = """
     ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer
     SVMClassifier Scaler TreeEnsembleClassifier
 """
-ALLOWED = {
+ALLOWED = {  # by their domain
     "": frozenset(STANDARD_OPERATORS.split()),
     "ai.onnx": frozenset(STANDARD_OPERATORS.split()),
     "ai.onnx.ml": frozenset(LEARNING_OPERATORS.split()),
 }
-"""Operators by their domain."""
+# Their result can be far larger than their inputs.
 EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Tile"})
-"""Operators whose result can be far larger than their inputs."""
-MAX_DIMENSION = 1 << 24
-"""Largest absolute value of a stored integer in a graph that contains such operators."""
+MAX_DIMENSION = 1 << 24  # of a stored integer, absolute, in a graph with such operators
 MAX_NODES = 20_000
 NUMERIC_TYPES = frozenset(
     {
@@ -53,27 +51,13 @@ NUMERIC_TYPES = frozenset(
         TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32, TensorProto.INT64,
     }
 )  # fmt: skip
-"""Element types of stored tensors."""
 
 
 def check(content: bytes) -> bytes:
-    """Check a graph and serialise it anew.
+    """Check a serialised ONNX graph and serialise it anew, without anything that was not checked.
 
-    Parameters
-    ----------
-    content : bytes
-        A serialised ONNX ``ModelProto``.
-
-    Returns
-    -------
-    bytes
-        The same graph without anything that was not checked.
-
-    Raises
-    ------
-    ModelError
-        With the reason: not ONNX, weights in other files, sparse or not finite, an operator outside
-        :data:`ALLOWED`, control flow, functions, texts, or absurd shapes.
+    A ModelError has the reason: not ONNX, weights in other files, sparse or not finite, an operator
+    outside :data:`ALLOWED`, control flow, functions, texts, or absurd shapes.
     """
     try:
         model = ModelProto.FromString(content)

@@ -39,13 +39,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 OUTPUTS = ("logits", "embedding")
+# Of loading a foreign graph or of one run of it, and of processor time for each core that a run may
+# use. The shipped model takes 0.2 s for the longest sound that is classified as a whole.
 MAX_SECONDS = 60.0
-"""Of loading a foreign graph or of one run of it, and of processor time for each core that a run may
-use. The shipped model takes 0.2 s for the longest sound that is classified as a whole."""
-MAX_MEMORY = 1 << 32
-"""Bytes of address space of one child: 4 GiB, some fifty times what 30 s of speech need."""
-MAX_REPLY = 1 << 28
-"""Bytes of one message of a child."""
+MAX_MEMORY = 1 << 32  # address space of a child: 4 GiB, some fifty times what 30 s of speech need
+MAX_REPLY = 1 << 28  # bytes of one message of a child
 OK, FAILED = b"+", b"-"
 _LENGTH = struct.Struct("<Q")
 _COMMAND = (
@@ -56,20 +54,16 @@ _COMMAND = (
 
 @dataclasses.dataclass(frozen=True)
 class Promise:
-    """What a card says that its graph takes and gives; the width of samples is 0."""
+    """What a card says that its graph takes and gives."""
 
     kind: str
-    width: int
+    width: int  # 0 for samples
     n_emotions: int
     embedding_width: int
 
 
 class LocalGraph:
-    """A graph in this process.
-
-    A ModelError says that onnxruntime refuses it, or that it is not what was promised; `threads` are
-    the cores that one run may use, and with `optimise` onnxruntime prepares the graph.
-    """
+    """A graph in this process; a ModelError says why it cannot be used."""
 
     def __init__(self, content: bytes, promise: Promise, *, threads: int, optimise: bool) -> None:
         import onnxruntime
