@@ -32,7 +32,7 @@ __all__ = [
 
 
 def predict(source: Source, rate: int | None = None, *, timeline: bool = False) -> Prediction:
-    """Recognise the emotion of one recording with the shipped model.
+    """Recognise the emotion of one recording with the shipped model; an AudioError says why not.
 
     Parameters
     ----------
@@ -42,11 +42,6 @@ def predict(source: Source, rate: int | None = None, *, timeline: bool = False) 
         Sample rate of an array in Hz.
     timeline : bool
         Also divide the recording into labelled segments.
-
-    Raises
-    ------
-    AudioError
-        When the recording cannot be used.
     """
     return default_predictor().predict(source, rate, timeline=timeline)
 

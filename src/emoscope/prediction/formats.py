@@ -148,20 +148,13 @@ def eaf(prediction: Prediction) -> str:
 
 def srt(prediction: Prediction) -> str:
     """SubRip subtitles of everything but silence."""
-    return "\n".join(
-        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
-        f"{_caption(segment)}\n"
-        for number, segment in enumerate(_audible(prediction), 1)
-    )
+    cues = enumerate(_cues(prediction, ","), 1)
+    return "\n".join(f"{number}\n{cue}" for number, cue in cues)
 
 
 def vtt(prediction: Prediction) -> str:
     """WebVTT subtitles of everything but silence (W3C, "WebVTT", 2019)."""
-    cues = (
-        f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_caption(segment)}\n"
-        for segment in _audible(prediction)
-    )
-    return "\n".join(["WEBVTT\n", *cues])
+    return "\n".join(["WEBVTT\n", *_cues(prediction, ".")])
 
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
@@ -181,6 +174,12 @@ def _audible(prediction: Prediction) -> list[Segment]:
 def _caption(segment: Segment) -> str:
     name = printable(segment.emotion)
     return f"{name} {segment.confidence:.0%}" if segment.is_speech else name
+
+
+def _cues(prediction: Prediction, mark: str) -> Iterator[str]:
+    for segment in _audible(prediction):
+        times = f"{_clock(segment.start, mark)} --> {_clock(segment.end, mark)}"
+        yield f"{times}\n{_caption(segment)}\n"
 
 
 def _clock(seconds: float, mark: str) -> str:

@@ -55,7 +55,13 @@ class Microphone:
                 callback=self._take,
             )
         except (ValueError, sounddevice.PortAudioError) as error:
-            raise EmoscopeError(_no_microphone(sounddevice, device, error)) from error
+            inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
+            microphone = "the microphone" if device is None else f"the microphone '{device}'"
+            raise EmoscopeError(
+                f"{microphone} cannot be opened ({error}); there are: {', '.join(inputs)}"
+                if inputs
+                else "this machine has no microphone; connect one, or use: emoscope predict FILE"
+            ) from error
 
     def __enter__(self) -> Microphone:
         self._stream.start()
@@ -112,7 +118,11 @@ class Session:
                 if not isinstance(block, Block):
                     block = Block(block, time.perf_counter())
                 if file is not None and self.unsaved is None:
-                    self._keep(file, block.samples)
+                    try:
+                        file.write(block.samples)
+                    except (soundfile.SoundFileError, OSError) as error:
+                        held = f"holds {self.stream.seconds:.1f} s and no more"
+                        self.unsaved = f"{self.save}: {held}: {error}"
                 yield self._update(block)
 
     def finish(self) -> Prediction:
@@ -131,12 +141,6 @@ class Session:
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             raise EmoscopeError(f"{self.save}: cannot be recorded to: {error}") from error
 
-    def _keep(self, file: soundfile.SoundFile, samples: Samples) -> None:
-        try:
-            file.write(samples)
-        except (soundfile.SoundFileError, OSError) as error:
-            self.unsaved = f"{self.save}: holds {self.stream.seconds:.1f} s and no more: {error}"
-
     def _update(self, block: Block) -> Update:
         latency = None
         for window in self.stream.feed(block.samples):
@@ -145,20 +149,16 @@ class Session:
             latency = time.perf_counter() - block.arrived
             self.latencies.append(latency)
             self._last_label = self.stream.seconds
-        if self.stream.seconds - self._last_label > PAUSE_SECONDS and not self.stream.speaking:
+        seconds, speaking = self.stream.seconds, self.stream.speaking
+        if seconds - self._last_label > PAUSE_SECONDS and not speaking:
             self._mean = None
         power = float(np.mean(np.square(block.samples, dtype=np.float64))) + 1e-12
         probabilities: dict[str, float] = {}
         if self._mean is not None:
             probabilities = dict(zip(self.predictor.emotions, self._mean.tolist(), strict=True))
-        return Update(
-            seconds=self.stream.seconds,
-            level=10.0 * float(np.log10(power)),
-            speaking=self.stream.speaking,
-            emotion=max(probabilities, key=probabilities.__getitem__, default=None),
-            probabilities=probabilities,
-            latency=latency,
-        )
+        level = 10.0 * float(np.log10(power))
+        emotion = max(probabilities, key=probabilities.__getitem__, default=None)
+        return Update(seconds, level, speaking, emotion, probabilities, latency)
 
 
 def _sounddevice() -> Any:
@@ -172,11 +172,3 @@ def _sounddevice() -> Any:
             "apt install libportaudio2"
         ) from error
     return sounddevice
-
-
-def _no_microphone(sounddevice: Any, device: int | str | None, error: Exception) -> str:
-    inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
-    if not inputs:
-        return "this machine has no microphone; connect one, or use: emoscope predict FILE"
-    microphone = "the microphone" if device is None else f"the microphone '{device}'"
-    return f"{microphone} cannot be opened ({error}); there are: {', '.join(inputs)}"

@@ -39,6 +39,7 @@ class Output:
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
         self.path, self.model = Path(path), model
+        self._header = csv_header(self.emotions, model=model, timeline=timeline).encode()
         self.done: set[str] = set()  # printable names of the recordings that it holds
         whole = b""
         try:
@@ -76,10 +77,6 @@ class Output:
         )
         self._append(text.encode())
 
-    @property
-    def _header(self) -> bytes:
-        return csv_header(self.emotions, model=self.model, timeline=self.timeline).encode()
-
     def _append(self, content: bytes) -> None:
         rest = memoryview(content)
         try:
@@ -115,8 +112,7 @@ class Output:
             self._check_model(row["model"])
         files = [row["file"] for row in rows]
         if self.timeline and files:
-            # Rows of the last recording may be missing; it is done again.
-            last = files.index(files[-1])
+            last = files.index(files[-1])  # done again: rows of it may be missing
             lines, files = lines[: last + 1], files[:last]
         self.done = set(files)
         return b"".join(lines)

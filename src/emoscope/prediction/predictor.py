@@ -27,7 +27,7 @@ from ..files import DATA
 from ..modelfile import ModelFile, softmax
 from ..modelfile.card import Card
 from .prediction import Prediction, Segment, decide, mixed_warning, out_of_domain_warning
-from .timeline import Inference, Stream, Windows, mean_probabilities
+from .timeline import Inference, Map, Stream, Windows, mean_probabilities
 
 if TYPE_CHECKING:
     from ..features.base import Feature
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 Source: TypeAlias = (
     "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
 )
-Map: TypeAlias = Callable[..., Iterable[Inference]]
 
 DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
@@ -98,10 +97,7 @@ class Predictor:
     def _recognise(
         self, blocks: Iterator[Signal], name: str, *, timeline: bool, map: Map = map
     ) -> Recognition:
-        """Classify a recording as a whole or, when it holds several utterances, in windows.
-
-        A whole has the same label with a timeline as without, and so has its only speech segment.
-        """
+        """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
         limit = min(UTTERANCE_SECONDS, self.card.input.longest)
         for block in blocks:
@@ -117,7 +113,7 @@ class Predictor:
         prediction = whole.prediction
         label = (prediction.emotion, prediction.confidence, prediction.probabilities)
         segments = self._fed(beginning[0].rate, beginning, map).segments()
-        if sum(part.is_speech for part in segments) == 1:
+        if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
             segments = tuple(
                 Segment(part.start, part.end, *label) if part.is_speech else part
                 for part in segments
@@ -159,8 +155,7 @@ class Predictor:
     def stream(self, rate: int, options: Windows = Windows(), *, map: Map = map) -> Stream:  # noqa: B008
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
         options = dataclasses.replace(options, length=min(options.length, self.card.input.longest))
-        model_rate = self.card.input.rate or None
-        return Stream(self.infer, self.emotions, rate, options, model_rate=model_rate, map=map)
+        return Stream(self.infer, self.emotions, rate, self.card.input.rate or rate, options, map)
 
     def predict_stream(self, stream: Stream, name: str) -> Prediction:
         """The prediction, with its timeline, of a stream that has ended."""
@@ -183,8 +178,7 @@ class Predictor:
         distance = float(np.median([one.distance for one in inferences]))
         warnings = [*stream.quality.warnings(), *mixed_warning(segments)]
         warnings += out_of_domain_warning(distance)
-        segments = segments if timeline else ()
-        prediction = decide(self.card, name, probabilities, warnings, segments)
+        prediction = decide(self.card, name, probabilities, warnings, segments if timeline else ())
         return Recognition(prediction, np.mean([one.embedding for one in inferences], axis=0))
 
     def predict_many(

@@ -26,6 +26,7 @@ from .prediction import NON_SPEECH, SILENCE, Segment
 
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
+Map: TypeAlias = "Callable[..., Iterable[Inference]]"
 
 STAY = 0.8  # probability that an emotion does not change from one cell (1 s) to the next
 MIN_SOUND = 0.5  # s; shorter sounds (clicks, breaths) do not interrupt silence, nor gaps music
@@ -73,19 +74,18 @@ class Stream:
         infer: Callable[[Signal], Inference],
         emotions: Sequence[str],
         rate: int,
+        model_rate: int,
         options: Windows,
-        *,
-        model_rate: int | None = None,
-        map: Callable[..., Iterable[Inference]] = map,
+        map: Map,
     ) -> None:
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
         self.windows: list[Window] = []
         self.speech: list[tuple[float, float]] = []
-        self._infer, self._map, self._model_rate = infer, map, model_rate or rate
+        self._infer, self._map, self._model_rate = infer, map, model_rate
         self._to_model, self._to_detector = (
             soxr.ResampleStream(rate, target, 1, quality="HQ") if rate != target else None
-            for target in (self._model_rate, RATE)
+            for target in (model_rate, RATE)
         )
         self._detector = voice_activity.VoiceActivity()
         self._tracker = voice_activity.SpeechTracker()
@@ -129,7 +129,14 @@ class Stream:
         self._samples = np.concatenate([self._samples, for_model])
         same = self._model_rate == RATE
         for_detector = for_model if same else _resampled(self._to_detector, samples, last=last)
-        frames = self._detector.feed(self._searchable(for_detector, last=last), last=last)
+        self._waiting = np.concatenate([self._waiting, for_detector])
+        # The detector may have no more than the model could be given: resampling holds samples
+        # back, up to 0.2 s of them, and not as many at every rate.
+        known = (self._dropped + len(self._samples)) * RATE // self._model_rate
+        count = len(self._waiting) if last else max(0, known - self._searched)
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._searched += len(ready)
+        frames = self._detector.feed(ready, last=last)
         self.quality.feed_frames(frames)
         spans: list[tuple[float, float, int]] = []
         for probability in frames.speech.tolist():
@@ -141,18 +148,6 @@ class Stream:
         self.windows += new
         self._forget()
         return new
-
-    def _searchable(self, samples: Samples, *, last: bool) -> Samples:
-        """What the detector may have now: no more than the model could be given.
-
-        Resampling holds samples back, up to 0.2 s of them, and not as many at every rate.
-        """
-        self._waiting = np.concatenate([self._waiting, samples])
-        known = (self._dropped + len(self._samples)) * RATE // self._model_rate
-        count = len(self._waiting) if last else max(0, known - self._searched)
-        ready, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._searched += len(ready)
-        return ready
 
     def _advance(self, ended: tuple[int, int] | None) -> Iterator[tuple[float, float, int]]:
         """Windows that the newest frame completed: start, end, number of the speech."""
