@@ -14,6 +14,7 @@ printed and written.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -36,17 +37,6 @@ __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "combine", "load"]
 class Corpus:
     """Clips with their emotions and speakers.
 
-    Attributes
-    ----------
-    name : str
-        Name of the corpus.
-    table : pandas.DataFrame
-        One row per clip; the columns are described in the module's docstring.
-    licence, citation : str
-        How the corpus may be used and must be cited, where known.
-    rejected : list of AudioError
-        Files that are not in the table, each with the reason.
-
     Raises
     ------
     CorpusError
@@ -56,9 +46,10 @@ class Corpus:
     """
 
     name: str
-    table: pd.DataFrame
+    table: pd.DataFrame  # one row per clip; the module's docstring describes the columns
     licence: str = ""
     citation: str = ""
+    #: Files that are not in the table, each with the reason.
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -101,7 +92,7 @@ class Corpus:
     def select(
         self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
     ) -> Corpus:
-        """Return the corpus with those clips only that have the given values.
+        """Return the corpus with those clips only that have the given values, in the same order.
 
         Parameters
         ----------
@@ -109,11 +100,6 @@ class Corpus:
             Emotions to keep; other words for them are understood.
         **columns
             Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``.
-
-        Returns
-        -------
-        Corpus
-            The rows keep their order and their index.
 
         Raises
         ------
@@ -145,7 +131,7 @@ class Corpus:
 
 
 def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = None) -> Corpus:
-    """Load a corpus from a folder or a manifest.
+    """Load a corpus from a folder or a manifest; files without a label are in its ``rejected``.
 
     Parameters
     ----------
@@ -154,11 +140,6 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
         manifest as :mod:`emoscope.corpus.rows` reads it.
     labels : mapping of str to str, optional
         Words of the manifest or names of the folders → emotions, for words emoscope does not know.
-
-    Returns
-    -------
-    Corpus
-        Everything that has a label; every file that has none is in its ``rejected``.
 
     Raises
     ------
@@ -176,8 +157,8 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     if root.is_dir():
         return _load_folder(root, labels)
     if str(source) in corpora.names():
-        info = corpora.get(str(source))
-        fetch = f", or fetch it: emoscope get {source}" if info.downloads else ""
+        downloads = corpora.get(str(source)).downloads
+        fetch = f", or fetch it: emoscope get {source}" if downloads else ""
         raise CorpusError(
             f"'{source}' is the name of a corpus; give the folder that holds it{fetch}"
         )
@@ -223,42 +204,26 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
         why = f" ({rejected[0]})" if rejected else ""
         raise CorpusError(f"{root}: no audio file in this folder{why}. {_LAYOUTS}")
     info, clips = corpora.recognise(paths)
-    by_emotion = folders.scan(root, paths, labels)
-    if len(clips) >= max(1, len(by_emotion)):
+    table = folders.scan(root, paths, labels)
+    if known := len(clips) >= max(1, len(table)):
         table = info.table(root, clips)
-        rejected += _refused(paths, table, info, clips)
-        return Corpus(info.name, table, info.licence, info.citation, rejected)
-    if by_emotion.empty:
+        rule = f"in {info.name} a file is named by {info.file_names}, such as {info.example}"
+    elif table.empty:
         raise CorpusError(
             f"{root}: {len(paths)} audio files, and none has a label that can be read. {_LAYOUTS}"
         )
-    rejected += _refused(paths, by_emotion, None, {})
-    return Corpus(by_emotion["corpus"].iloc[0], by_emotion, rejected=rejected)
-
-
-def _refused(
-    paths: Iterable[Path],
-    table: pd.DataFrame,
-    info: CorpusInfo | None,
-    parsed: Mapping[PurePath, Row],
-) -> list[AudioError]:
-    """A reason for every file that is not in the table."""
+    else:
+        clips, rule = {}, "it lies in no folder named after an emotion"
     used = set(table["path"])
-    errors = []
     for path in paths:
-        if str(path) in used:
-            continue
-        if path in parsed:
-            reason = f"another copy of the clip {parsed[path]['clip']}, which is used once"
-        elif info:
-            reason = (
-                f"unlabelled: in {info.name} a file is named by {info.file_names}, "
-                f"such as {info.example}"
-            )
-        else:
-            reason = "unlabelled: it lies in no folder named after an emotion"
-        errors.append(AudioError(path, reason))
-    return errors
+        if path in clips and str(path) not in used:
+            reason = f"another copy of the clip {clips[path]['clip']}, which is used once"
+            rejected.append(AudioError(path, reason))
+        elif str(path) not in used:
+            rejected.append(AudioError(path, f"unlabelled: {rule}"))
+    if known:
+        return Corpus(info.name, table, info.licence, info.citation, rejected)
+    return Corpus(table["corpus"].iloc[0], table, rejected=rejected)
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -306,11 +271,18 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
 
 
 def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:
-    """Why a row cannot be used; empty when it can."""
+    """Why a row cannot be used; empty when it can.
+
+    A manifest may come from anybody. What it names in an object store is asked of the host that the
+    user has set up; with an address on the web it would choose which hosts this machine asks.
+    """
     if not row["file"]:
         return "names no file"
-    if reason := _unreachable(row["path"]):
-        return reason
+    if URL.match(row["path"]):
+        if reason := refusal(row["path"], STORES):
+            return reason
+    elif not _may_be_a_name(row["path"]):
+        return "no file can have this name"
     if not row["label"]:
         return "unlabelled: the manifest gives no emotion"
     if emotion is None:
@@ -318,18 +290,11 @@ def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:
     return "listed more than once; its first row is used" if repeated else ""
 
 
-def _unreachable(path: str) -> str:
-    """Why a manifest may not name this file; empty when it may.
-
-    A manifest may come from anybody. What it names in an object store is asked of the host that the
-    user has set up; with an address on the web it would choose which hosts this machine asks.
-    """
-    if URL.match(path):
-        return refusal(path, STORES)
+def _may_be_a_name(path: str) -> bool:
     try:
-        return "no file can have this name" if b"\0" in os.fsencode(path) else ""
+        return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
-        return "no file can have this name"
+        return False
 
 
 def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) -> Row:
@@ -350,11 +315,8 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
 
 def _free_name(name: str, taken: Container[str]) -> str:
     """A name that no clip has yet; a file listed in two splits becomes two clips."""
-    free, count = name, 1
-    while free in taken:
-        count += 1
-        free = f"{name}#{count}"
-    return free
+    names = itertools.chain([name], (f"{name}#{count}" for count in itertools.count(2)))
+    return next(free for free in names if free not in taken)
 
 
 _LAYOUTS = (

@@ -1,15 +1,13 @@
 """Reads audformat databases: a header ``db.yaml`` and its tables.
 
-Only what emoscope needs, and only plain data: the header through YAML's safe loader, tables from
-CSV or Parquet. Pickled tables, which the audformat package prefers when they are there, are
-refused, because opening one can run code.
+Only what emoscope needs, and only plain data: pickled tables, which the audformat package prefers
+when they are there, are refused, because opening one can run code.
 
 Format: https://audeering.github.io/audformat/data-format.html
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,23 +25,13 @@ MAX_HEADER = 2**21  # bytes: 2 MiB, some ten thousand speakers
 MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
 
 
-@dataclasses.dataclass(frozen=True)
-class Database:
-    """What a database says: name and licence as in its header, and one row per file with an emotion.
+def read(folder: Path) -> tuple[str, str, list[RawRow], list[AudioError]]:
+    """Name, licence and a row per file with an emotion of the database in a folder.
 
     A row has the columns of all tables of whole files, what is known of the speaker, and ``split``
     where tables have one. A file that one table lists twice, or that is in two splits, has a row for
-    each. ``contradictions`` are tables that contradict the tables before them, which are believed.
+    each. Last come the tables that contradict the tables before them, which are believed.
     """
-
-    name: str
-    licence: str
-    rows: list[RawRow]
-    contradictions: list[AudioError]
-
-
-def read(folder: Path) -> Database:
-    """Read the database whose ``db.yaml`` lies in a folder; some table must name emotions of files."""
     header = _header(folder)
     descriptions = _mapping(header, "tables")
     files: dict[str, RawRow] = {}
@@ -57,9 +45,8 @@ def read(folder: Path) -> Database:
         rows = _table(folder, str(name), "file")
         columns = _column_names(_mapping(about, "columns"), rows[0] if rows else {})
         labelled = labelled or "emotion" in columns.values()
-        split = _split(header, about)
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
-        contradictions += _merge(rows, split, files, repeated, f"table '{name}'")
+        contradictions += _merge(rows, _split(header, about), files, repeated, f"table '{name}'")
     if not labelled:
         raise CorpusError(
             f"{folder / HEADER}: no table of whole files has a column 'emotion'; "
@@ -71,7 +58,7 @@ def read(folder: Path) -> Database:
         {**speakers.get(str(row.get("speaker")), {}), **row} for row in merged if "emotion" in row
     ]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
-    return Database(name, licence, complete, contradictions)
+    return name, licence, complete, contradictions
 
 
 def _merge(
@@ -83,20 +70,16 @@ def _merge(
     for row in rows:
         file, own = str(row["file"]), {**row, "split": split} if split else row
         before = files.setdefault(file, {})
-        elsewhere = "emotion" in own and before.get("split", split) != split != ""
-        if file in seen or elsewhere:
+        if file in seen or ("emotion" in own and before.get("split", split) != split != ""):
             repeated.append(own)
             continue
         seen.add(file)
         for column in ("emotion", "speaker"):
             now, earlier = own.get(column), before.get(column)
             if now and earlier and str(now) != str(earlier):
-                by_column.setdefault(column, []).append(
-                    f"says {column} '{now}' of {file}, where an earlier table says '{earlier}', "
-                    "which is used"
-                )
-        for column, value in own.items():
-            before.setdefault(column, value)
+                said = f"says {column} '{now}' of {file}, where an earlier table says '{earlier}'"
+                by_column.setdefault(column, []).append(f"{said}, which is used")
+        before.update({column: own[column] for column in own if column not in before})
     return [
         AudioError(name, f"{printable(texts[0])}; rows that contradict: {len(texts)}")
         for texts in by_column.values()
@@ -104,10 +87,7 @@ def _merge(
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type hints
-    """Refuses headers that unfold into more than they are: each alias counts as what it stands for.
-
-    YAML is composed into nodes before anything is made of them.
-    """
+    """Refuses headers that unfold into more than they are: each alias counts as what it stands for."""
 
     count = 0
 
@@ -138,18 +118,17 @@ def _header(folder: Path) -> dict[object, object]:
 
 def _table(folder: Path, name: str, index: str) -> list[RawRow]:
     """The rows of one table, its index a column."""
-    path = folder / f"db.{name}.csv"
     if Path(name).name != name:
         raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
-    if not path.is_file() and path.with_suffix(".parquet").is_file():
-        path = path.with_suffix(".parquet")
-    elif not path.is_file() and path.with_suffix(".pkl").is_file():
+    files = [folder / f"db.{name}.{ending}" for ending in ("csv", "parquet", "pkl")]
+    path = next(filter(Path.is_file, files), None)
+    if path is None:
+        raise CorpusError(f"{files[0]}: this table of the database is missing")
+    if path.suffix == ".pkl":
         raise CorpusError(
-            f"{path.with_suffix('.pkl')}: a pickled table, which could run code when opened; "
+            f"{path}: a pickled table, which could run code when opened; "
             "save the database as CSV: db.save(folder, storage_format='csv')"
         )
-    elif not path.is_file():
-        raise CorpusError(f"{path}: this table of the database is missing")
     rows = tables.read(path)
     if rows and index not in rows[0]:
         raise CorpusError(f"{path}: no column '{index}'")
@@ -192,7 +171,6 @@ def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow
 
 
 def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
-    """A text or number of the header; empty when it is absent."""
     value = header.get(key)
     if isinstance(value, dict | list | set):
         raise CorpusError(f"{folder / HEADER}: '{key}' is no text")

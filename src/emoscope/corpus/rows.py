@@ -1,14 +1,13 @@
 """The one reader of foreign rows: whatever lists recordings, with one name for each column.
 
-A source is a CSV file (comma, semicolon or tab), a Parquet or JSON Lines file with one clip per row;
-files of these kinds that belong together, as EmoBox (``…_train_….jsonl`` and ``…_test_….jsonl``) and
-Hugging Face (``metadata.csv`` in each split's folder) have them; an audformat database (``db.yaml``,
-:mod:`emoscope.corpus.audformat`); or a list of files, one a line.
+A source is a CSV (comma, semicolon or tab), Parquet or JSON Lines file with one clip per row; such
+files that belong together, as EmoBox (``…_train_….jsonl``, ``…_test_….jsonl``) and Hugging Face
+(``metadata.csv`` in each split's folder) have them; an audformat database; or a list of files.
 
-In every row that comes out all values are text. ``file`` is the recording as the source writes it,
-``path`` where that is: relative to the source, and failing that to the folders above it, as in EmoBox
-whose paths start at the root of its repository. The other columns of :data:`ALIASES` are there when
-the source has them, ``label`` as written; further columns are kept under their names in lower case.
+All values of the rows are text. ``file`` is the recording as the source writes it, ``path`` where
+that is: relative to the source, or else to a folder above it, as in EmoBox. The other columns of
+:data:`ALIASES` are there when the source has them, ``label`` as written; further columns are kept
+under their names in lower case.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from . import audformat, tables
 
 Row: TypeAlias = dict[str, str]
 
+#: Column of a row → the names it may have in a source; the first found counts.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "clip": ("clip", "key"),
     "file": ("file", "path", "wav", "audio", "file_name", "filename", "filepath", "audio_path"),
@@ -42,13 +42,12 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "transcription", "transcript", "sentence"),
     "split": ("split", "partition", "subset"),
 }
-"""Column of a row → the names it may have in a source; the first found counts."""
 
+#: Words for the gender of a speaker; others are dropped.
 GENDERS: Mapping[str, str] = {
     **dict.fromkeys(("f", "female", "w", "woman"), "female"),
     **dict.fromkeys(("m", "male", "man"), "male"),
 }
-"""Words for the gender of a speaker; others are dropped."""
 
 _NEEDED = {"file": "files", "label": "emotions"}
 _MAX_PARENTS = 4  # how many folders above a source its relative paths may start at
@@ -58,15 +57,12 @@ _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", r
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What a source says: its name, its licence as far as it states it, and its rows.
-
-    ``contradictions`` are tables of a database that contradict each other.
-    """
+    """What a source says."""
 
     name: str
     rows: list[Row]
     licence: str = ""
-    contradictions: Sequence[AudioError] = ()
+    contradictions: Sequence[AudioError] = ()  # tables of a database that contradict others
 
 
 def find(source: str | os.PathLike[str]) -> list[Path] | None:
@@ -89,15 +85,14 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
 def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
     """Read the files that :func:`find` returned, the parts of one source, or a list of recordings.
 
-    With several, each part's split is taken from its name or folder. Raises :class:`CorpusError` when
-    a file cannot be read, or has no column of files or, if rows are to be `labelled`, of emotions.
+    With several, each part's split is taken from its name or folder. Rows that are to be `labelled`
+    need a column of emotions.
     """
     first, several = files[0], len(files) > 1
-    licence, contradictions = "", []
+    licence, contradictions = "", list[AudioError]()
     if first.name == audformat.HEADER:
-        database = audformat.read(first.parent)
-        name, licence, contradictions = database.name, database.licence, database.contradictions
-        parts = [(first, database.rows)]
+        name, licence, raw_rows, contradictions = audformat.read(first.parent)
+        parts = [(first, raw_rows)]
     else:
         folder = os.path.commonpath([path.resolve().parent for path in files])
         name = os.path.basename(folder) if several else first.stem
@@ -134,10 +129,8 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
         row["split"] = SPLITS.get(row["split"].lower(), row["split"])
     if "gender" in row:
         row["gender"] = GENDERS.get(row["gender"].lower(), "")
-    for column in ("clip", "speaker", "corpus", "text", "split"):
-        if column in row:
-            row[column] = printable(row[column])
-    return row
+    texts = ("clip", "speaker", "corpus", "text", "split")
+    return row | {column: printable(row[column]) for column in texts if column in row}
 
 
 @functools.lru_cache
@@ -181,8 +174,8 @@ def _base(folder: Path, rows: Sequence[Row]) -> Path:
 
 def label_map(path: Path) -> dict[str, str]:
     """The words → emotions of EmoBox's ``label_map.json`` beside or above a JSON Lines file."""
-    files = [folder / "label_map.json" for folder in (path.parent, path.parent.parent)]
-    file = next((file for file in files if file.is_file()), None)
+    files = (folder / "label_map.json" for folder in (path.parent, path.parent.parent))
+    file = next(filter(Path.is_file, files), None)
     if path.suffix.lower() != ".jsonl" or file is None:
         return {}
     try:

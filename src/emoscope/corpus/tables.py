@@ -1,7 +1,6 @@
 """Reads the rows of a CSV, Parquet or JSON Lines file as they stand, within limits.
 
-Nothing that a file says of itself is believed: sizes are counted as it is unpacked, and what pandas
-noted in a Parquet file is not used.
+Nothing that a file says of itself is believed: sizes are counted as it is unpacked.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 MAX_BYTES = 2**29  # of a file, unpacked: 512 MiB, some millions of clips
 MAX_ROWS = 10_000_000  # as many clips as one process can hold with their features
-#: Rows that a byte of a Parquet file may stand for. Numbered file names pack into a tenth of a byte
-#: each at best, 20 million rows of nothing into 80 kB.
+#: Rows that a byte of a Parquet file may stand for; numbered file names reach 10, rows of nothing 250.
 ROWS_PER_BYTE = 20
 
 _BATCH = 2**10  # rows of a Parquet file decoded at a time
@@ -40,9 +38,7 @@ _NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column o
 def read(path: Path) -> list[RawRow]:
     """The rows of a file with one of :data:`SUFFIXES`; any other is a list of files, one a line.
 
-    The delimiter of a CSV file is found from its header; in lists, lines that begin with # are
-    remarks. Raises :class:`CorpusError` when the file cannot be read, is not what its ending says,
-    names a column twice, or is beyond :data:`MAX_BYTES` or :data:`MAX_ROWS`.
+    The delimiter of a CSV file is found from its header; in lists, lines with # in front are remarks.
     """
     suffix = path.suffix.lower()
     rows: Iterable[RawRow]
@@ -95,10 +91,8 @@ def _check_names(names: Iterable[str], where: str) -> None:
     for name in names:
         word = printable(name.strip().lower())
         if word and word in seen:
-            raise CorpusError(
-                f"{where}: the columns '{printable(seen[word])}' and '{printable(name)}' have one "
-                "name; leave one of them out"
-            )
+            two = f"the columns '{printable(seen[word])}' and '{printable(name)}'"
+            raise CorpusError(f"{where}: {two} have one name; leave one of them out")
         seen[word] = name
 
 
@@ -139,11 +133,7 @@ class _Pairs(dict[str, object]):
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    """The rows of a Parquet file, an index with a name among their columns.
-
-    It is decoded in small batches whose bytes are counted, and text that repeats stays packed until
-    then.
-    """
+    """Rows decoded in small batches, whose bytes are counted while text that repeats stays packed."""
     _check_size(path, MAX_BYTES)
     with pa.parquet.ParquetFile(path) as file:
         names, count = file.schema_arrow.names, file.metadata.num_rows
@@ -161,9 +151,8 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
         for batch in file.iter_batches(_BATCH):
             decoded += sum(map(_bytes, batch.columns))
             if decoded > MAX_BYTES:
-                raise CorpusError(
-                    f"{path}: larger than the limit of {MAX_BYTES} bytes when unpacked"
-                )
+                limit = f"larger than the limit of {MAX_BYTES} bytes when unpacked"
+                raise CorpusError(f"{path}: {limit}")
             columns = {
                 name: values.to_pylist()
                 for name, values in zip(names, batch.columns, strict=True)

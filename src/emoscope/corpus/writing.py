@@ -1,9 +1,8 @@
 """Corpora in the forms of others: audformat databases, Hugging Face audio folders, plain manifests.
 
 What is written here :func:`emoscope.corpus.load` reads back: the same clips, emotions and speakers.
-Databases and audio folders name their recordings relative to themselves; recordings that lie
-elsewhere are put into their folder ``audio``, as a second name of the same file where the file
-system can, else as a copy. What cannot be decoded is not put there, whatever a manifest calls it.
+Databases and audio folders hold their recordings; one that lies elsewhere is put into their folder
+``audio``, as a second name of the same file where the file system can, else as a copy.
 
 Formats: https://audeering.github.io/audformat/data-format.html and
 https://huggingface.co/docs/datasets/audio_dataset
@@ -39,35 +38,16 @@ ABOUT_SPEAKER = ("gender", "age")
 
 
 def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Corpus:
-    """Write what is known of a corpus in another form.
+    """Write what is known of a corpus as audformat, huggingface, csv, parquet or jsonl.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    target : path-like
-        A folder, or a file that ends in .csv, .parquet or .jsonl.
-    format : {"audformat", "huggingface", "csv", "parquet", "jsonl"}, optional
-        By default told by the ending of a file.
-
-    Returns
-    -------
-    Corpus
-        The clips that were written, with the paths of their recordings there; a recording that could
-        not be put where the format wants it is in its ``rejected``.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such format.
-    CorpusError
-        When no recording could be put there, the folder holds another corpus, or nothing can be
-        written.
+    Returns the clips that were written, with the paths of their recordings there; a recording that
+    could not be put where the format wants it is in its ``rejected``.
     """
     path = Path(target)
     chosen = format or path.suffix.lstrip(".").lower()
     if chosen not in _WRITERS:
         raise UnknownNameError("format", chosen, _WRITERS)
-    if chosen in _FOLDERS:
+    if _WRITERS[chosen] is not _manifest:
         _make_free(corpus, path)
         corpus = _gathered(corpus, path)
     _WRITERS[chosen](corpus, path)
@@ -87,19 +67,17 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
     except EmoscopeError:
         same = False
     if not same:
-        raise CorpusError(
-            f"{folder}: holds another corpus ({old_files[0].name}); choose a new folder"
-        )
-    for path in old_files:
-        try:
+        another = f"holds another corpus ({old_files[0].name}); choose a new folder"
+        raise CorpusError(f"{folder}: {another}")
+    try:
+        for path in old_files:
             path.unlink()
-        except OSError as error:
-            raise CorpusError(f"{path}: cannot be replaced: {error.strerror}") from error
+    except OSError as error:
+        raise CorpusError(f"{error.filename}: cannot be replaced: {error.strerror}") from error
 
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
-    speakers = _speakers(table)
     parts = _by_split(table)
     splits = {name: {"type": name} for name, _ in parts if name}
     elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
@@ -112,7 +90,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         "license": corpus.licence,
         "schemes": {
             "emotion": {"dtype": "str", "labels": corpus.emotions},
-            "speaker": {"dtype": "str", "labels": speakers},
+            "speaker": {"dtype": "str", "labels": _speakers(table)},
         },
         "tables": {"files": {"type": "filewise", "columns": columns}},
     }
@@ -124,7 +102,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         header["tables"][key] = {"type": "filewise", **split, "columns": column}
         tables[key] = rows[["file", "emotion"]]
     for name, rows in tables.items():
-        write_atomically(folder / f"db.{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+        write_atomically(folder / f"db.{name}.csv", _csv(rows))
     header |= {"splits": splits} if splits else {}
     write_atomically(folder / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
 
@@ -132,16 +110,17 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
 def _hugging_face(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     # A reader takes the first column that may name files for theirs; none but ours may.
-    others = {name: f"listed_{name}" for name in ALIASES["file"] if name != "file"}
-    text = table.rename(columns={**others, "file": "file_name"}).to_csv(
-        index=False, lineterminator="\n"
-    )
-    write_atomically(folder / METADATA, text)
+    names = {name: f"listed_{name}" for name in ALIASES["file"]} | {"file": "file_name"}
+    write_atomically(folder / METADATA, _csv(table.rename(columns=names)))
     about = folder / "README.md"
     if not about.exists():  # one that is there was written by somebody who knows more
         front = {"license": "other", "license_name": corpus.licence or "not stated"}
         head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
         write_atomically(about, f"---\n{head}---\n\n# {corpus.name}\n\n{corpus.citation}\n")
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def _manifest(corpus: Corpus, path: Path) -> None:
@@ -152,7 +131,7 @@ def _manifest(corpus: Corpus, path: Path) -> None:
     elif path.suffix.lower() == ".jsonl":
         content = table.to_json(orient="records", lines=True, force_ascii=False)
     else:
-        content = table.to_csv(index=False, lineterminator="\n")
+        content = _csv(table)
     write_atomically(path, content)
 
 
@@ -167,17 +146,17 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     refused: dict[str, AudioError] = {}
     for clip, path in zip(corpus.table["clip"], listed, strict=True):
         if placed[path] is None and path not in refused:
-            name = _free_name(_safe(str(clip)), Path(path).suffix, names)
+            safe = "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(str(clip)))
+            name = _free_name(safe, Path(path).suffix, names)
             try:
                 placed[path] = str(_placed(path, root / AUDIO / name))
             except AudioError as error:
                 refused[path] = error
     table = corpus.table.assign(path=[placed[path] for path in listed]).dropna(subset="path")
+    rejected = list(refused.values())
     if table.empty:
-        first = next(iter(refused.values()))
-        raise CorpusError(f"{folder}: no recording could be put there: {first}")
-    rejected = [*corpus.rejected, *refused.values()]
-    return dataclasses.replace(corpus, table=table, rejected=rejected)
+        raise CorpusError(f"{folder}: no recording could be put there: {rejected[0]}")
+    return dataclasses.replace(corpus, table=table, rejected=corpus.rejected + rejected)
 
 
 def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
@@ -203,14 +182,10 @@ def _lies_in(folder: Path, path: str) -> bool:
 
 
 def _placed(path: str, target: Path) -> Path:
-    """Put a recording into another folder.
-
-    Raises :class:`AudioError` when its beginning cannot be decoded: whoever wrote a manifest may want
-    others' files published.
-    """
+    """Put a recording into another folder."""
     if URL.match(path):
         raise AudioError(path, "is not on this machine; download it first")
-    audio.rate_of(path)
+    audio.rate_of(path)  # decodes its beginning: a manifest may want others' files published
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -237,11 +212,6 @@ def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
     return name
 
 
-def _safe(clip: str) -> str:
-    """The name of a clip as the name of a file anywhere."""
-    return "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(clip))
-
-
 def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
     """What is known of each speaker, as YAML can write it."""
     facts = table[["speaker", *(c for c in ABOUT_SPEAKER if c in table)]].astype(object)
@@ -256,8 +226,7 @@ def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The clips of each split; all of them under no name where not every clip has one."""
     if "split" not in table or not table["split"].isin(SPLITS).all():
         return [("", table)]
-    splits = [(name, table[table["split"] == name]) for name in SPLITS]
-    return [(name, rows) for name, rows in splits if len(rows)]
+    return [(name, table[table["split"] == name]) for name in SPLITS if name in set(table["split"])]
 
 
 _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
@@ -267,4 +236,3 @@ _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
     "parquet": _manifest,
     "jsonl": _manifest,
 }
-_FOLDERS = ("audformat", "huggingface")
