@@ -1,8 +1,7 @@
 """Which clips train and which clips test: speaker-disjoint, published and random folds.
 
-A protocol turns the table of a corpus into folds. In every protocol but those named ``random-…`` no
-speaker stands on both sides of a fold; :func:`check` refuses folds that break this, whoever made
-them. The ``random-…`` protocols exist to measure what a leak would have claimed.
+In every protocol but those named ``random-…`` no speaker stands on both sides of a fold; :func:`check`
+refuses folds that break this. The ``random-…`` ones exist to measure what a leak would have claimed.
 
 Sources of the published folds, all of RAVDESS speech: ``speaker-6fold`` from EmoBox (Ma et al.,
 Interspeech 2024), ``luna-5fold`` from Luna-Jiménez et al. (Applied Sciences 12(1), 2022),
@@ -27,8 +26,6 @@ from .files import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-Indices = NDArray[np.intp]
-
 EMOBOX_RAVDESS = (
     (1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22),
 )  # fmt: skip
@@ -45,17 +42,15 @@ class Fold:
     """One division of a corpus: its name in results, and ascending rows of the corpus table."""
 
     name: str
-    train: Indices
-    test: Indices
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
 
 
 def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
-    """Divide a corpus by a named protocol.
+    """Divide the table of a :class:`~emoscope.corpus.Corpus` by a named protocol.
 
     Parameters
     ----------
-    table : DataFrame
-        The table of a :class:`~emoscope.corpus.Corpus`.
     protocol : str
         One of :data:`PROTOCOLS`; a suffix such as ``+speaker-adapted`` does not change the folds.
     seed : int
@@ -76,9 +71,9 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
         )
     emotions = sorted(table["emotion"].unique())
     if len(emotions) < 2:
+        found = ", ".join(emotions) or "none"
         raise ProtocolError(
-            f"protocol '{protocol}' needs clips of at least two emotions; "
-            f"found: {', '.join(emotions) or 'none'}"
+            f"protocol '{protocol}' needs clips of at least two emotions; found: {found}"
         )
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
@@ -101,16 +96,13 @@ def split_name(protocol: str) -> tuple[str, str]:
 
 
 def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
-    """Refuse folds with nothing to learn or test, or with a speaker or a clip on both sides.
-
-    Raises :class:`ProtocolError`; a protocol named ``random-…`` may share speakers, never clips.
-    """
+    """Refuse folds with nothing to learn or test, or with a speaker or a clip on both sides."""
     speakers, emotions = _text(table, "unique_speaker"), _text(table, "emotion")
     for fold in divisions:
         where = f"protocol '{protocol}', fold {fold.name}"
-        if len(fold.train) == 0 or len(fold.test) == 0:
-            side = "training" if len(fold.train) == 0 else "test"
-            raise ProtocolError(f"{where}: no {side} clip")
+        for side, clips in (("training", fold.train), ("test", fold.test)):
+            if not len(clips):
+                raise ProtocolError(f"{where}: no {side} clip")
         if len(learned := np.unique(emotions[fold.train])) < 2:
             raise ProtocolError(
                 f"{where}: all training clips are {learned[0]}; "
@@ -127,37 +119,30 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
 
 
 def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: int) -> list[Fold]:
-    """Published RAVDESS folds, given the test actors of each."""
-    if not _is_ravdess(table):
+    if set(table["corpus"]) != {"ravdess"}:
         raise ProtocolError(
             "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
             "use 'speaker-6fold' or 'loso'"
         )
-    actors = _actors(table)
+    actors = []
+    for speaker in map(str, table["speaker"]):
+        digits = re.search(r"\d+$", speaker)  # whatever a manifest puts before them (``Actor_01``)
+        actors.append(int(digits[0]) if digits else 0)
+        if not 1 <= actors[-1] <= 24:
+            raise ProtocolError(
+                "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
+                f"found: '{printable(speaker)}'. Another protocol, such as 'loso', takes any"
+            )
     masks = [np.isin(actors, group) for group in test_actors]
     return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
 
-def _actors(table: pd.DataFrame) -> Indices:
-    """The numbers of RAVDESS's actors, whatever a manifest puts before them (``Actor_01``)."""
-    trailing = [re.search(r"\d+$", str(speaker)) for speaker in table["speaker"]]
-    numbers = [int(digits[0]) if digits else 0 for digits in trailing]
-    for number, speaker in zip(numbers, table["speaker"], strict=True):
-        if not 1 <= number <= 24:
-            raise ProtocolError(
-                "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
-                f"found: '{printable(str(speaker))}'. Another protocol, such as 'loso', takes any"
-            )
-    return np.array(numbers, dtype=np.intp)
-
-
 def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     """EmoBox's folds for RAVDESS; elsewhere six speaker-disjoint folds, balanced over emotions."""
-    if _is_ravdess(table):
+    if set(table["corpus"]) == {"ravdess"}:
         return _published(EMOBOX_RAVDESS, table, seed)
     _need_speakers(table, 6, "speaker-6fold")
-    most = int(table["emotion"].value_counts().max())
-    if most < 6:
+    if (most := int(table["emotion"].value_counts().max())) < 6:
         raise ProtocolError(
             f"protocol 'speaker-6fold' needs an emotion with at least 6 clips; the most have {most}. "
             "'loso' needs no such number"
@@ -170,7 +155,6 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _loso(table: pd.DataFrame, seed: int) -> list[Fold]:
-    """Leave one speaker out: as many folds as there are speakers."""
     _need_speakers(table, 2, "loso")
     speakers = _text(table, "unique_speaker")
     return [_fold(speaker, speakers == speaker) for speaker in np.unique(speakers)]
@@ -180,8 +164,8 @@ def _random_split(test_share: float, table: pd.DataFrame, seed: int) -> list[Fol
     """Shuffle the clips whoever speaks: one fold, not stratified."""
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(np.arange(len(table)), test_size=test_share, random_state=seed)
-    return [Fold("1", np.sort(train), np.sort(test))]
+    parts = train_test_split(np.arange(len(table)), test_size=test_share, random_state=seed)
+    return [Fold("1", *map(np.sort, parts))]
 
 
 def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
@@ -189,9 +173,8 @@ def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
     corpora, emotions = _text(table, "corpus"), _text(table, "emotion")
     names = np.unique(corpora)
     if len(names) < 2:
-        raise ProtocolError(
-            f"protocol 'cross-corpus' needs clips of at least two corpora; found: {corpora[0]}"
-        )
+        needed = "needs clips of at least two corpora"
+        raise ProtocolError(f"protocol 'cross-corpus' {needed}; found: {corpora[0]}")
     divisions = []
     for corpus in names:
         held_out = corpora == corpus
@@ -216,10 +199,6 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
     return [_fold("1", (table["split"] == "test").to_numpy())]
 
 
-def _is_ravdess(table: pd.DataFrame) -> bool:
-    return bool((table["corpus"] == "ravdess").all())
-
-
 def _text(table: pd.DataFrame, column: str) -> NDArray[np.str_]:
     return np.asarray(table[column], dtype=str)
 
@@ -242,6 +221,7 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
         )
 
 
+#: Every protocol by name, as a function of the corpus table and the seed.
 PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "speaker-6fold": _speaker_6fold,
     "luna-5fold": partial(_published, LUNA_RAVDESS),
@@ -252,4 +232,3 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "cross-corpus": _cross_corpus,
     "own-split": _own_split,
 }
-"""Every protocol by name, as a function of the corpus table and the seed."""
