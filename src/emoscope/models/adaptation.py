@@ -40,15 +40,11 @@ Double = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Fold = tuple[Indices, Indices]
 
+# Relative to the largest value of a column; a column that does not vary becomes 0.
 SMALLEST_SCALE = 1e-6
-"""Relative to the largest value of a column; a column that does not vary becomes 0."""
-BATCH_SIZES = (2, 4, 8, 16, 32, 64)
-"""Clips per batch on which a second head is measured."""
-GAIN = 0.01
-"""UAR that adaptation must bring before it is used unasked."""
+BATCH_SIZES = (2, 4, 8, 16, 32, 64)  # clips on which a second head is measured
+GAIN = 0.01  # UAR that adaptation must bring before it is used unasked
 NEVER = 1_000_000
-SMALLEST_SHARE = 0.5
-"""Of the clips, that a batch size must leave to measure on."""
 
 
 class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -56,16 +52,8 @@ class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Mean and variance are averaged with those of a prior, mean 0 and variance 1, as if
     ``prior_clips`` clips of it had been seen; the input is expected to be standardised on the
-    training data already. One clip alone then stays nearly as it is.
-
-    Parameters
-    ----------
-    prior_clips : float
-        At least 0; 0 is plain standardisation.
-
-    Attributes
-    ----------
-    mean_, scale_ : ndarray of float, shape (n_columns,)
+    training data already. One clip alone then stays nearly as it is; with 0 the columns of a batch
+    have mean 0 and standard deviation 1.
     """
 
     def __init__(self, prior_clips: float = 4.0) -> None:
@@ -90,10 +78,7 @@ class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def standardise(X: Array, groups: NDArray[Any], *, prior_clips: float = 0.0) -> Array:
-    """Standardise every column on the clips of each group.
-
-    With ``prior_clips=0`` every column has mean 0 and standard deviation 1 in every group.
-    """
+    """Standardise every column on the clips of each group."""
     result = np.empty_like(X, dtype=np.float32)
     for group in np.unique(groups):
         rows = groups == group
@@ -102,15 +87,7 @@ def standardise(X: Array, groups: NDArray[Any], *, prior_clips: float = 0.0) -> 
 
 
 def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
-    """Features standardised as the suffix of a protocol says; frames over all frames of a group.
-
-    Raises
-    ------
-    UnknownNameError
-        For an adaptation that is neither ``speaker-adapted`` nor ``corpus-adapted``.
-    ProtocolError
-        When the speaker of a clip in `table`, the corpus row for row, is not known.
-    """
+    """Features standardised as the suffix of a protocol says; frames over all frames of a group."""
     if adaptation not in ADAPTATIONS:
         raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
     if adaptation == "speaker-adapted":
@@ -166,10 +143,7 @@ def head_of(
 
 
 def smallest_that_helps(curve: Sequence[Mapping[str, Any]]) -> int:
-    """The smallest batch from which on every measurement gains :data:`GAIN`.
-
-    `curve` has the ``clips`` of a batch, their ``uar`` adapted, and the ``plain`` UAR.
-    """
+    """The smallest batch from which on every measurement gains :data:`GAIN`."""
     helping = NEVER
     for size in sorted({int(point["clips"]) for point in curve}, reverse=True):
         points = [point for point in curve if point["clips"] == size]
@@ -192,24 +166,9 @@ def fit_head(
 ) -> tuple[AdaptedHead, list[dict[str, float]]]:
     """Train the head for adapted embeddings and measure from how many clips on it helps.
 
-    Parameters
-    ----------
-    estimator : unfitted linear classifier
-        See :func:`emoscope.models.onnx_graph.linear_form`.
-    standardised : ndarray of float32, shape (n_clips, width)
-        Embeddings as the graph gives them.
-    folds, plain
-        Speaker-disjoint, and the logits (n_clips, n_emotions) of the plain model on them.
-    calibrate : callable
-        Gives the temperature for logits and labels.
-    seed : int
-        Draws the batches.
-
-    Returns
-    -------
-    head : AdaptedHead
-    curve : list of dict
-        Per batch size ``clips``, ``uar`` adapted, ``plain`` UAR of the same clips.
+    `estimator` is linear, `standardised` what the graph gives, `plain` the logits of the plain model
+    on speaker-disjoint `folds`; `calibrate` gives a temperature for logits and labels. The list has
+    ``clips``, ``uar`` adapted, and ``plain`` UAR of the same clips, for each batch size.
     """
     labels = np.unique(emotions, return_inverse=True)[1]
     logits = _unseen_logits(estimator, standardised, emotions, speakers, folds, seed)
@@ -217,7 +176,7 @@ def fit_head(
     for size, adapted in logits.items():
         measured = np.isfinite(adapted).all(axis=1)
         # Speakers with fewer clips than a batch are not measured; the rest must be most of them.
-        if measured.mean() >= SMALLEST_SHARE:
+        if measured.mean() >= 0.5:
             true = labels[measured]
             uar, plain_uar = (_uar(true, values[measured]) for values in (adapted, plain))
             curve.append({"clips": size, "uar": uar, "plain": plain_uar})
@@ -253,12 +212,11 @@ def _unseen_logits(
     batches = {size: _batches(speakers, size, seed) for size in BATCH_SIZES}
     logits = {size: np.full((len(emotions), len(classes)), np.nan) for size in BATCH_SIZES}
     for train, test in folds:
-        head = clone(estimator).fit(
-            standardise(standardised[train], speakers[train]), emotions[train]
-        )
+        adapted = standardise(standardised[train], speakers[train])
+        head = clone(estimator).fit(adapted, emotions[train])
         columns = np.searchsorted(classes, head.classes_)
-        for size in BATCH_SIZES:
-            for batch in batches[size]:
+        for size, drawn in batches.items():
+            for batch in drawn:
                 if np.isin(batch, test).all():
                     clips = BatchStandardiser().fit_transform(standardised[batch])
                     logits[size][np.ix_(batch, columns)] = head.predict_log_proba(clips)

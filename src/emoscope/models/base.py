@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
 
-Build: TypeAlias = Callable[[int], Any]
-"""Makes an unfitted scikit-learn classifier from a seed."""
+Build: TypeAlias = Callable[[int], Any]  # an unfitted scikit-learn classifier, from a seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +34,15 @@ class ModelInfo:
 
     Parameters
     ----------
-    name : str
-        Public name, as given to ``--models``.
-    title : str
-        What a report calls it.
+    name, title : str
+        As given to ``--models``, and what a report calls it.
     input : {"vector", "frames"}
         The kind of feature it takes.
-    build : callable
+    build, as_published : callable
         ``build(seed)`` gives the default form: scaled input, regularised, nothing learned from the
-        test speakers.
-    as_published : callable
-        ``as_published(seed)`` gives the form of the original student project; by default, the
-        default form stands for it.
+        test speakers; ``as_published(seed)`` that of the original student project, if it has one.
     published : mapping of str to callable
-        Every variant whose accuracy the project published, by the name its table of results gives
-        it; ``as_published`` is one of them.
+        Every variant whose accuracy the project published, by its name in the table of results.
     search : mapping of str to sequence
         Parameters of the default form that are worth tuning, and values to try.
     fewest_columns : int
@@ -69,10 +63,13 @@ class ModelInfo:
             object.__setattr__(self, "as_published", self.build)
 
 
-def need_several(emotions: NDArray[Any]) -> None:
-    """Raise unless there are two distinct emotions to tell apart."""
+def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The emotions, sorted, and the position of each clip's; a ModelError if there is only one."""
+    check_classification_targets(y)
+    emotions, labels = np.unique(y, return_inverse=True)
     if len(emotions) < 2:
         raise ModelError(f"all clips are '{emotions[0]}': one class; training needs two emotions")
+    return emotions, labels
 
 
 # --- early stopping -------------------------------------------------------------------------------
@@ -80,16 +77,13 @@ def need_several(emotions: NDArray[Any]) -> None:
 # UAR on a few held-out speakers jumps by several points from one epoch to the next; over ten, the
 # mean tells a rise from luck.
 SMOOTHED_EPOCHS = 10
-HELD_OUT_FRACTION = 0.2
-"""Part of the training speakers that early stopping holds out."""
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch, from 1, at which the held-out speakers were recognised best by ``valid_uar``.
+    """The epoch, from 1, that ends the :data:`SMOOTHED_EPOCHS` of highest mean ``valid_uar``.
 
-    It is the end of the :data:`SMOOTHED_EPOCHS` epochs whose mean UAR is highest. The held-out
-    *loss* is no guide: on unseen voices it turns upwards, as the network grows too sure, long before
-    the recognition does.
+    The held-out *loss* is no guide: on unseen voices it turns upwards, as the network grows too
+    sure, long before the recognition does.
     """
     uar = np.array([row["valid_uar"] for row in history])
     width = min(SMOOTHED_EPOCHS, len(uar))
@@ -98,26 +92,9 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
 
 
 def held_out(
-    y: ArrayLike,
-    groups: ArrayLike | None,
-    *,
-    seed: int,
-    fraction: float = HELD_OUT_FRACTION,
+    y: ArrayLike, groups: ArrayLike | None, *, seed: int, fraction: float = 0.2
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Set part of the training clips aside, whole speakers where `groups` names several.
-
-    Each emotion is set aside in about the same proportion; `fraction` lies in (0, 0.5].
-
-    Returns
-    -------
-    learn, validate : ndarray of int
-        Sorted positions; together all clips.
-
-    Raises
-    ------
-    ModelError
-        When an emotion has fewer than two clips, so that none can be held out.
-    """
+    """Clips to learn from and clips set aside, whole speakers where `groups` names several."""
     y = np.asarray(y)
     labels, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
@@ -146,9 +123,9 @@ SMALLEST_FLOOR = 1e-12
 def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:
     """What to add to a column before its logarithm is taken, shape (columns,).
 
-    The hundredth part of the values lies below it; NaN for a column that is sometimes negative, of
-    which no logarithm is taken. The energies of mel bands differ from voice to voice by factors, not
-    by sums, and a model that is given them as they are sees the loudest clips only.
+    The hundredth part of the values lies below it; NaN where some are negative: no logarithm is
+    taken. Mel bands differ from voice to voice by factors, not by sums; a model that is given them
+    as they are sees the loudest clips only.
     """
     values = grids.reshape(-1, grids.shape[-1])
     quiet = np.maximum(np.quantile(values, 0.01, axis=0), SMALLEST_FLOOR)

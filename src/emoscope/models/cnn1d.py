@@ -68,11 +68,6 @@ class ColumnNetwork(NetworkClassifier):
         return from_torch(module, torch.zeros(2, self.n_features_in_), "features", {0: n_clips})
 
 
-def build(seed: int, *, architecture: str) -> ColumnNetwork:
-    """The default form."""
-    return ColumnNetwork(ARCHITECTURES[architecture], seed=seed)
-
-
 def published(seed: int, *, architecture: str) -> ColumnNetwork:
     """The published form: raw columns, eight outputs, RMSprop, 500 epochs whatever happens."""
     return ColumnNetwork(
@@ -89,22 +84,17 @@ def published(seed: int, *, architecture: str) -> ColumnNetwork:
 
 
 def _info(architecture: str) -> ModelInfo:
-    original = partial(published, architecture=architecture)
+    layers, original = ARCHITECTURES[architecture], partial(published, architecture=architecture)
     return ModelInfo(
         f"cnn1d-{architecture}",
         f"CNN-1D {architecture.upper()}",
         "vector",
-        partial(build, architecture=architecture),
+        lambda seed: ColumnNetwork(layers, seed=seed),
         original,
         {PUBLISHED_ROWS[architecture]: original},
         search={"learning_rate": [2e-4, 5e-4, 1e-3, 2e-3], "batch_size": [16, 32, 64]},
-        fewest_columns=_fewest_columns(ARCHITECTURES[architecture]),
+        fewest_columns=math.prod(layer.size[1] for layer in layers if isinstance(layer, Pool)),
     )
-
-
-def _fewest_columns(layers: tuple[Layer, ...]) -> int:
-    """What pooling leaves one value of."""
-    return math.prod(layer.size[1] for layer in layers if isinstance(layer, Pool))
 
 
 MEMBERS = {f"cnn1d-{architecture}": _info(architecture) for architecture in ARCHITECTURES}

@@ -47,10 +47,9 @@ def _resampling(n: int, target: int) -> NDArray[np.float32]:
 
 
 def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A log-mel spectrogram (n_frames, n_bins) as the published code saw it: a square.
+    """A log-mel spectrogram (n_frames, n_bins) as the published code saw it: a square from 0 to 1.
 
-    Frequency upwards, time to the right; 0 the least and 1 the greatest value of the clip. Resized
-    bilinearly.
+    Frequency upwards, time to the right, resized bilinearly.
     """
     low, high = float(clip.min()), float(clip.max())
     grey = (clip - low) / np.float32(high - low if high > low else 1)
@@ -97,10 +96,9 @@ class PictureNetwork(_ClipNetwork):
 class FrameNetwork(_ClipNetwork):
     """A network over log-mel frames of fixed number; parameters as in the base class."""
 
+    # Kept from the middle of a clip; a shorter one is surrounded by its quietest value.
     frames = 120
-    """Frames kept from the middle of a clip; a shorter one is surrounded by its quietest value."""
-    merge = 2
-    """Frames averaged into one."""
+    merge = 2  # frames averaged into one
 
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Middles of the clips; bins are filled up to whole pooling blocks with the last one."""
@@ -128,7 +126,6 @@ class FrameNetwork(_ClipNetwork):
         n_added = -self.n_features_in_ % POOL.size[1]
 
         def grids(clip: Any) -> Any:
-            """:meth:`_grids` of a tensor (1, n_frames, n_bins)."""
             n_frames = clip.shape[1]
             # ONNX rounds towards zero, so that what it halves must not be negative.
             start = (n_frames + self.frames) // 2 - self.frames
@@ -156,9 +153,7 @@ def build(seed: int, *, architecture: str) -> FrameNetwork:
     )
 
 
-def published(
-    seed: int, *, architecture: str = "a", optimiser: str, learning_rate: float
-) -> PictureNetwork:
+def published(seed: int, architecture: str, optimiser: str, learning_rate: float) -> PictureNetwork:
     """The published form: 500 epochs of tflearn's default batches, start and optimisers."""
     return PictureNetwork(
         ARCHITECTURES[architecture],
@@ -172,33 +167,34 @@ def published(
     )
 
 
-PUBLISHED_A = {
-    "CNN-2D A, Adam 1e-3": partial(published, optimiser="adam", learning_rate=1e-3),
-    "CNN-2D A, Adagrad 1e-3": partial(
-        published, optimiser="tensorflow-adagrad", learning_rate=1e-3
-    ),
-    "CNN-2D A, Adagrad 5e-3": partial(
-        published, optimiser="tensorflow-adagrad", learning_rate=5e-3
-    ),
-    "CNN-2D A, Adam 5e-5": partial(published, optimiser="adam", learning_rate=5e-5),
-}
-PUBLISHED_B = {
-    "CNN-2D B, RMSprop 1e-3": partial(
-        published, architecture="b", optimiser="tensorflow-rmsprop", learning_rate=1e-3
-    )
-}
+# architecture, name of the optimiser in the table of results and in `training.OPTIMISERS`, rate
+PUBLISHED = [
+    ("a", "Adam", "adam", "1e-3"),
+    ("a", "Adagrad", "tensorflow-adagrad", "1e-3"),
+    ("a", "Adagrad", "tensorflow-adagrad", "5e-3"),
+    ("a", "Adam", "adam", "5e-5"),
+    ("b", "RMSprop", "tensorflow-rmsprop", "1e-3"),
+]
 
-SEARCH: dict[str, list[Any]] = {"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]}
 
-MEMBERS = {
-    f"cnn2d-{letter}": ModelInfo(
-        f"cnn2d-{letter}",
-        f"CNN-2D {letter.upper()}",
+def _info(architecture: str) -> ModelInfo:
+    title = f"CNN-2D {architecture.upper()}"
+    forms = {
+        f"{title}, {name} {rate}": partial(
+            published, architecture=letter, optimiser=optimiser, learning_rate=float(rate)
+        )
+        for letter, name, optimiser, rate in PUBLISHED
+        if letter == architecture
+    }
+    return ModelInfo(
+        f"cnn2d-{architecture}",
+        title,
         "frames",
-        partial(build, architecture=letter),
+        partial(build, architecture=architecture),
         next(iter(forms.values())),
         forms,
-        search=SEARCH,
+        search={"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]},
     )
-    for letter, forms in (("a", PUBLISHED_A), ("b", PUBLISHED_B))
-}
+
+
+MEMBERS = {f"cnn2d-{architecture}": _info(architecture) for architecture in ARCHITECTURES}

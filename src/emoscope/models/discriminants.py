@@ -30,17 +30,15 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
-from .base import ModelInfo, need_several
+from .base import ModelInfo, distinct
 from .onnx_graph import linear
 
 Matrix = NDArray[np.float64]
 
-SMALLEST_VARIANCE = 1e-9
-"""Relative to the largest; directions below it are rounding."""
+SMALLEST_VARIANCE = 1e-9  # relative to the largest; directions below it are rounding
 
 
 class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -63,6 +61,10 @@ class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         emotions: NDArray[Any] = self.classes_[best]
         return emotions
 
+    def predict_log_proba(self, X: ArrayLike) -> Matrix:
+        """Logarithms of the probabilities, finite for every clip, shape (n_clips, n_classes)."""
+        return np.asarray(log_softmax(self._scores(X), axis=1))
+
 
 class ShrinkageLDA(_Discriminant):
     """Linear discriminant analysis in which every emotion is as likely as any other beforehand.
@@ -81,9 +83,7 @@ class ShrinkageLDA(_Discriminant):
             raise ValueError(f"shrinkage is {self.shrinkage}; it must lie in (0, 1]")
         values: Matrix
         values, emotions = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(emotions)
-        self.classes_, labels = np.unique(emotions, return_inverse=True)
-        need_several(self.classes_)
+        self.classes_, labels = distinct(emotions)
         [(self.coef_, self.intercept_)] = discriminants(values, labels, [self.shrinkage])
         return self
 
@@ -98,13 +98,6 @@ class ShrinkageLDA(_Discriminant):
         probabilities: Matrix = softmax(self._scores(X), axis=1)
         return probabilities
 
-    def predict_log_proba(self, X: ArrayLike) -> Matrix:
-        """Logarithms of :meth:`predict_proba`, finite for every clip."""
-        scores = self._scores(X)
-        scores -= scores.max(axis=1, keepdims=True)
-        logarithms: Matrix = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        return logarithms
-
     def to_onnx(self) -> Any:
         """One matrix product."""
         return linear(self.coef_.T, self.intercept_)
@@ -115,11 +108,12 @@ def discriminants(
 ) -> list[tuple[Matrix, Matrix]]:
     """Coefficients (n_classes, n_columns) and intercepts (n_classes,) for each shrinkage.
 
-    All of them cost little more than one: the covariance is taken apart once. `labels` are 0 to
-    ``n_classes - 1``, each of them present.
+    All of them cost little more than one: the covariance is taken apart once.
     """
     means = np.stack([X[labels == n].mean(axis=0) for n in range(int(labels.max()) + 1)])
-    variances, directions = _principal(_centred(X, labels, means))
+    counts = np.bincount(labels)
+    weights = 1.0 / np.sqrt(counts * len(counts))  # every emotion counts the same
+    variances, directions = _principal((X - means[labels]) * weights[labels, np.newaxis])
     common = variances.sum() / X.shape[1]
     centre = means.mean(axis=0)
     offsets = means - centre
@@ -135,14 +129,6 @@ def discriminants(
     return results
 
 
-def _centred(X: Matrix, labels: NDArray[np.intp], means: Matrix) -> Matrix:
-    """Clips less their emotion's mean, scaled so that every emotion counts the same."""
-    counts = np.bincount(labels)
-    weights = 1.0 / np.sqrt(counts * len(counts))
-    centred: Matrix = (X - means[labels]) * weights[labels, np.newaxis]
-    return centred
-
-
 def _principal(centred: Matrix) -> tuple[Matrix, Matrix]:
     """Variances and orthonormal directions (n_directions, n_columns) of ``centred.T @ centred``."""
     n_clips, n_columns = centred.shape
@@ -155,8 +141,7 @@ def _principal(centred: Matrix) -> tuple[Matrix, Matrix]:
     return variances, (vectors / np.sqrt(variances)).T @ centred
 
 
-LIMIT = 5.0
-"""Standard deviations at which values are clipped: functionals have heavy tails."""
+LIMIT = 5.0  # standard deviations at which values are clipped: functionals have heavy tails
 _WEIGHT_RANGE = (-5.0, 2.0)  # of the logarithms of the weights
 _PULL = 0.002  # towards equal weights, which few clips cannot better
 
@@ -164,50 +149,28 @@ _PULL = 0.002  # towards equal weights, which few clips cannot better
 class StackedLDA(_Discriminant):
     """A discriminant for each block of columns, and a weight for each block.
 
-    Parameters
-    ----------
-    blocks : sequence of int, optional
-        Columns of each feature, in their order; by default all columns are one block.
-    shrinkages : sequence of float
-        What is tried; see :class:`ShrinkageLDA`.
-    n_inner : int
-        Parts that the training speakers are divided into.
-
-    Attributes
-    ----------
-    shrinkages_, weights_
-        Of each block: the shrinkage with the highest UAR on training speakers left out, and what
-        its log-probabilities are multiplied with, most likely on training speakers left out.
-    chosen_ : dict
-        Both, for a result to record.
+    On training speakers left out, a block's shrinkage has the highest UAR, and the weights, which
+    its log-probabilities are multiplied with, make the emotions most likely.
     """
 
     def __init__(
         self,
-        blocks: Sequence[int] | None = None,
+        blocks: Sequence[int] | None = None,  # columns of each feature; None: all are one block
         shrinkages: Sequence[float] = (0.05, 0.2, 0.5, 0.8, 0.9),
-        n_inner: int = 4,
+        n_inner: int = 4,  # parts that the training speakers are divided into
     ) -> None:
         self.blocks = blocks
         self.shrinkages = shrinkages
         self.n_inner = n_inner
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> StackedLDA:
-        """Choose on training speakers left out (`groups`; without, clips), then learn from all.
-
-        Raises
-        ------
-        ModelError
-            When the blocks do not add up to the columns, or there is a single emotion.
-        """
+        """Choose on training speakers left out (`groups`; without, clips), then learn from all."""
         values, emotions = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(emotions)
-        self.classes_, labels = np.unique(emotions, return_inverse=True)
-        need_several(self.classes_)
-        self._slices()
+        self.classes_, labels = distinct(emotions)
+        blocks = self._slices()
         folds = list(self._inner(labels, groups))
         unseen, self.shrinkages_ = [], []
-        for block in self._slices():
+        for block in blocks:
             logits, shrinkage = self._left_out(values[:, block], labels, folds)
             unseen.append(logits)
             self.shrinkages_.append(shrinkage)
@@ -215,7 +178,7 @@ class StackedLDA(_Discriminant):
         self.chosen_ = {"shrinkages": self.shrinkages_, "weights": self.weights_.tolist()}
         self.parts_ = [
             _Part(values[:, block], labels, [shrinkage])
-            for block, shrinkage in zip(self._slices(), self.shrinkages_, strict=True)
+            for block, shrinkage in zip(blocks, self.shrinkages_, strict=True)
         ]
         return self
 
@@ -280,10 +243,6 @@ class StackedLDA(_Discriminant):
             np.concatenate(weights), np.asarray(bias), mean=mean, scale=scale, limit=LIMIT
         )
 
-    def predict_log_proba(self, X: ArrayLike) -> Matrix:
-        """Logarithms of :meth:`predict_proba`."""
-        return np.asarray(log_softmax(self._scores(X), axis=1))
-
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
         probabilities: Matrix = np.exp(self.predict_log_proba(X))
@@ -336,23 +295,14 @@ def _weights(unseen: Matrix, labels: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.asarray(np.exp(result.x))
 
 
-def build(seed: int) -> Pipeline:
-    """The only form of the discriminant there is; nothing in it is random."""
-    return Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())])
-
-
-def build_stack(seed: int) -> StackedLDA:
-    """The only form of the stack there is; nothing in it is random."""
-    return StackedLDA()
-
-
+# Nothing in these two is random.
 MEMBERS = {
     "lda": ModelInfo(
         "lda",
         "Linear discriminant analysis",
         "vector",
-        build,
+        lambda seed: Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())]),
         search={"lda__shrinkage": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9]},
     ),
-    "stack": ModelInfo("stack", "Stacked discriminants", "vector", build_stack),
+    "stack": ModelInfo("stack", "Stacked discriminants", "vector", lambda seed: StackedLDA()),
 }

@@ -20,9 +20,11 @@ class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has n
         return linear(np.zeros((self.n_features_in_, len(bias))), bias)
 
 
-def build(seed: int) -> MostFrequent:
-    """The only form there is; nothing in it is random."""
-    return MostFrequent(strategy="prior", random_state=seed)
-
-
-MEMBERS = {"dummy": ModelInfo("dummy", "Most frequent emotion", "vector", build)}
+MEMBERS = {
+    "dummy": ModelInfo(
+        "dummy",
+        "Most frequent emotion",
+        "vector",
+        lambda seed: MostFrequent(strategy="prior", random_state=seed),
+    )
+}

@@ -15,11 +15,10 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import onnx_graph
-from .base import Build, ModelInfo, best_epoch, held_out, learn_floor, log_levels, need_several
+from .base import Build, ModelInfo, best_epoch, distinct, held_out, learn_floor, log_levels
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -27,22 +26,18 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     scikit-learn's own early stopping holds out clips, whose speakers the network has seen. Here
     the network is trained a second time, with everybody, for the number of epochs found.
-
-    `hidden` are the units of each hidden layer; with `logarithmic`, columns that are never negative
-    are replaced by their logarithms before scaling; `patience` is the number of epochs without a
-    higher held-out UAR before the search ends. Attributes as in the convolutional networks.
     """
 
     def __init__(
         self,
         *,
-        hidden: tuple[int, ...] = (300,),
+        hidden: tuple[int, ...] = (300,),  # units of each hidden layer
         alpha: float = 0.1,
         learning_rate: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 100,
-        patience: int = 15,
-        logarithmic: bool = False,
+        patience: int = 15,  # epochs without a higher held-out UAR before the search ends
+        logarithmic: bool = False,  # of columns that are never negative, before scaling
         seed: int = 0,
     ) -> None:
         self.hidden = hidden
@@ -58,15 +53,15 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train; ``groups`` names the speaker of each clip."""
         checked: tuple[NDArray[Any], NDArray[Any]] = validate_data(self, X, y, dtype=np.float64)
         raw, labels = checked
-        check_classification_targets(labels)
-        self.classes_ = np.unique(labels)
-        need_several(self.classes_)
+        self.classes_, _ = distinct(labels)
         learn, validate = held_out(labels, groups, seed=self.seed)
         self.history_: list[dict[str, float]] = []
         levels = log_levels(raw, self._floor(raw[learn]))
         scaled = StandardScaler().fit(levels[learn]).transform(levels)
         for net in self._epochs(scaled[learn], labels[learn], self.epochs):
-            row = self._measure(net, scaled, labels, learn, validate)
+            row = self._measure(net, scaled[validate], labels[validate])
+            accuracy = float(net.score(scaled[learn], labels[learn]))
+            row = {"train_loss": float(net.loss_), "train_accuracy": accuracy, **row}
             self.history_.append({"epoch": len(self.history_) + 1, **row})
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
@@ -95,28 +90,15 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             yield net.partial_fit(X, y, classes=self.classes_)
 
     def _measure(
-        self,
-        net: MLPClassifier,
-        X: NDArray[np.float64],
-        y: NDArray[Any],
-        learn: NDArray[np.intp],
-        validate: NDArray[np.intp],
+        self, net: MLPClassifier, X: NDArray[np.float64], true: NDArray[Any]
     ) -> dict[str, float]:
-        """Losses and scores after an epoch; emotions weigh the same in the held-out loss."""
-        probabilities = net.predict_proba(X[validate])
-        true = y[validate]
-        labels, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
-        loss = log_loss(
-            true, probabilities, labels=self.classes_, sample_weight=1 / counts[inverse]
-        )
-        return {
-            "train_loss": float(net.loss_),
-            "train_accuracy": float(net.score(X[learn], y[learn])),
-            "valid_loss": float(loss),
-            "valid_uar": float(
-                balanced_accuracy_score(true, self.classes_[probabilities.argmax(1)])
-            ),
-        }
+        """Loss, in which emotions weigh the same, and UAR on held-out clips."""
+        probabilities = net.predict_proba(X)
+        _, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
+        weight = 1 / counts[inverse]
+        loss = log_loss(true, probabilities, labels=self.classes_, sample_weight=weight)
+        uar = balanced_accuracy_score(true, self.classes_[probabilities.argmax(1)])
+        return {"valid_loss": float(loss), "valid_uar": float(uar)}
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probability of each emotion, shape (n_clips, n_classes)."""
@@ -139,10 +121,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class PublishedMLP(MLPClassifier):  # type: ignore[misc]
-    """:class:`sklearn.neural_network.MLPClassifier` that ends at its last epoch without a warning.
-
-    The published training stops there on purpose.
-    """
+    """scikit-learn's, without a warning at its last epoch: the published training stops there."""
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> PublishedMLP:
         """Train as scikit-learn does."""
@@ -173,14 +152,9 @@ def published(seed: int, *, hidden: tuple[int, ...] = (300,), batch: int = 256) 
     )
 
 
-def second_run(seed: int) -> PublishedMLP:
-    """The published form again; only its random numbers differ."""
-    return published(seed + 1)
-
-
 PUBLISHED: dict[str, Build] = {
     "MLP 300, alpha 0.01, batch 256, adaptive, 500 iterations": published,
-    "MLP 300, the same, second run": second_run,
+    "MLP 300, the same, second run": lambda seed: published(seed + 1),
     "MLP 300, batch 200": partial(published, batch=200),
     "MLP 300-2": partial(published, hidden=(300, 2)),
 }

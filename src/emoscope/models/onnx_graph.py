@@ -36,19 +36,12 @@ SMALLEST_PROBABILITY = 1e-12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearForm:
-    """``softmax(((X - mean) / scale) @ weights + bias)`` is a classifier's ``predict_proba``.
+    """``softmax(((X - mean) / scale) @ weights + bias)`` is a classifier's ``predict_proba``."""
 
-    Attributes
-    ----------
-    mean, scale : ndarray of float32, shape (n_columns,)
-    weights : ndarray of float32, shape (n_columns, n_emotions)
-    bias : ndarray of float32, shape (n_emotions,)
-    """
-
-    mean: Array
+    mean: Array  # (n_columns,)
     scale: Array
-    weights: Array
-    bias: Array
+    weights: Array  # (n_columns, n_emotions)
+    bias: Array  # (n_emotions,)
 
     def logits(self, values: Array) -> NDArray[np.float64]:
         """Logits of clips, shape (n_clips, n_emotions)."""
@@ -63,10 +56,7 @@ class LinearForm:
 
 
 def linear_form(fitted: Any) -> LinearForm | None:
-    """The arrays of a fitted classifier, or None when it is not linear.
-
-    Linear are logistic regression and discriminant analysis, alone or after a ``StandardScaler``.
-    """
+    """Of logistic regression and discriminant analysis, also after a ``StandardScaler``; else None."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
@@ -85,17 +75,11 @@ def linear_form(fitted: Any) -> LinearForm | None:
         # One column decides between two emotions; the other's logit is 0.
         weights = np.column_stack([np.zeros_like(weights), weights])
         bias = np.concatenate([np.zeros_like(bias), bias])
-    n_columns = weights.shape[0]
-    scaler = before[0] if before else None
-    mean = getattr(scaler, "mean_", None)
-    scale = getattr(scaler, "scale_", None)
-    arrays = (
-        np.zeros(n_columns) if mean is None else mean,
-        np.ones(n_columns) if scale is None else scale,
-        weights,
-        bias,
-    )
-    return LinearForm(*(np.asarray(array, dtype=np.float32) for array in arrays))
+    scaler = before[0] if before else StandardScaler(with_mean=False, with_std=False)
+    mean, scale = (getattr(scaler, name, None) for name in ("mean_", "scale_"))
+    mean = np.zeros(len(weights)) if mean is None else mean
+    scale = np.ones(len(weights)) if scale is None else scale
+    return LinearForm(*(np.asarray(a, dtype=np.float32) for a in (mean, scale, weights, bias)))
 
 
 def need(package: str) -> Any:
@@ -107,10 +91,7 @@ def need(package: str) -> Any:
 
 
 def to_onnx(fitted: Any) -> Any:
-    """The graph of a fitted classifier, or of a step of a pipeline, as an ``onnx.ModelProto``.
-
-    A ModelError is raised when it has no ONNX form.
-    """
+    """The graph of a fitted classifier, or of a step of a pipeline, as an ``onnx.ModelProto``."""
     from sklearn.pipeline import Pipeline
 
     if hasattr(fitted, "to_onnx"):
@@ -127,19 +108,14 @@ def to_onnx(fitted: Any) -> Any:
 
 
 def graph_model(nodes: Sequence[Any], arrays: Mapping[str, Any], output: str, shape: Any) -> Any:
-    """A model that computes `output` from ``features``, given nodes and constant arrays.
-
-    `shape` is the number of columns of ``features`` and of the output.
-    """
+    """A model that computes `output` from ``features``; `shape` is the columns of the two."""
     onnx = need("onnx")
-    value = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        list(nodes),
-        "model",
-        [value("features", onnx.TensorProto.FLOAT, ["n_clips", shape[0]])],
-        [value(output, onnx.TensorProto.FLOAT, ["n_clips", shape[1]])],
-        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    given, result = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
+        for name, width in zip(("features", output), shape, strict=True)
     )
+    constants = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = onnx.helper.make_graph(list(nodes), "model", [given], [result], constants)
     opset = onnx.helper.make_opsetid("", OPSET)
     return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
 
@@ -205,8 +181,7 @@ def chain(first: Any, second: Any) -> Any:
 def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
     """A classifier or transformer of scikit-learn, converted by skl2onnx.
 
-    `known_as` is the class whose converter serves where `fitted` is of a subclass. With `scores` the
-    converter gives values for a softmax, as of ``SVC``, instead of probabilities.
+    `known_as`: the class whose converter serves a subclass; `scores`: it gives values for a softmax.
     """
     onnx, skl2onnx = need("onnx"), need("skl2onnx")
     plain = fitted
@@ -250,8 +225,7 @@ def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = Fa
 
 def _drop_unused(graph: Any) -> None:
     """Remove what only led to the label output."""
-    needed = {output.name for output in graph.output}
-    nodes = []
+    needed, nodes = {output.name for output in graph.output}, []
     for node in reversed(graph.node):
         if needed & set(node.output):
             needed |= set(node.input)
@@ -265,26 +239,15 @@ def _drop_unused(graph: Any) -> None:
 def from_torch(
     module: Any, example: Any, name: str, dynamic: dict[int, Any], *, output: str = "logits"
 ) -> Any:
-    """A ``torch.nn.Module`` of one input, of that name, and one output.
-
-    `dynamic` holds, by axis of the input, a ``torch.export.Dim`` where it may have other lengths
-    than in `example`.
-    """
+    """A ``torch.nn.Module`` of one input, of that name; `dynamic` has a ``Dim`` by axis of it."""
     torch, onnx = need("torch"), need("onnx")
     need("onnxscript")
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         program = torch.onnx.export(
-            module.eval(),
-            (example,),
-            None,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[name],
-            output_names=[output],
-            dynamic_shapes=(dynamic,),
-            verbose=False,
-        )
+            module.eval(), (example,), None, dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=[name], output_names=[output], dynamic_shapes=(dynamic,),
+        )  # fmt: skip
         program.save(path, external_data=False)
         return onnx.load(path)
 

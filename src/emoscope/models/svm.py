@@ -22,17 +22,13 @@ from .onnx_graph import from_sklearn
 
 
 class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
-    """:class:`sklearn.svm.SVC` that also gives class scores; its predictions are SVC's own.
-
-    All parameters are those of ``SVC``.
-    """
+    """:class:`sklearn.svm.SVC` that also gives class scores; its predictions are SVC's own."""
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Softmax of the one-vs-rest decision values (votes, ties settled by confidence).
 
-        Rows (n_clips, n_classes) sum to 1 and rank the emotions as the votes do. They are *not*
-        calibrated: 0.7 does not mean right seven times in ten. With ``break_ties=True`` the largest
-        is always the prediction.
+        They rank the emotions as the votes do and are *not* calibrated. With ``break_ties=True`` the
+        largest is always the prediction.
         """
         decision = self.decision_function(X)
         if decision.ndim == 1:

@@ -28,11 +28,7 @@ def fast_precision() -> torch.dtype:
 
 
 class ConvNet(nn.Module):
-    """The layers, then a dense layer with one output per emotion.
-
-    Weights start as `scheme` says (see :func:`initialise`) and are kept in float32; `precision` is
-    that of the arithmetic while training, by default :func:`fast_precision`.
-    """
+    """The layers, then a dense layer with one output per emotion; weights are kept in float32."""
 
     def __init__(
         self,
@@ -41,7 +37,7 @@ class ConvNet(nn.Module):
         n_outputs: int,
         *,
         scheme: str = "glorot",
-        precision: torch.dtype | None = None,
+        precision: torch.dtype | None = None,  # of arithmetic in training, or `fast_precision`
     ) -> None:
         super().__init__()
         self.layers, self.precision = layers, precision or fast_precision()
@@ -180,19 +176,14 @@ def _cells_met(n: int, width: int) -> float:
 def _gaps(rate: float) -> Tensor:
     """Gaps between dropped values, one for each of 32768 equally likely random numbers.
 
-    With probability ``rate`` each, independently, the gaps are geometric: longer than k with
-    probability (1 - rate)^k. Their mean is 1 / rate to one in ten thousand.
+    They are geometric: longer than k with probability (1 - rate)^k.
     """
     uniform = (torch.arange(0x8000, dtype=torch.float64) + 0.5) / 0x8000
     return torch.ceil(torch.log(uniform) / math.log(1 - rate)).clamp_(min=1).long()
 
 
 def random_places(n: int, rate: float) -> Tensor:
-    """Which of ``n`` values dropout drops, each with probability ``rate``: sorted int64.
-
-    Drawing the gaps between the few dropped values takes a fraction of the time of drawing for
-    every value, which is half of what a plain training step does.
-    """
+    """Which of ``n`` values dropout drops, each with probability ``rate``: sorted int64."""
     # enough gaps to pass n but once in a thousand million times; four to a 63-bit random integer
     enough = n * rate + 6 * math.sqrt(n * rate) + 6
     bits = torch.empty(math.ceil(enough / 4), dtype=torch.int64).random_().view(torch.int16)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -23,17 +22,15 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ..base import best_epoch
-from . import OnEpoch
+from . import NetworkClassifier, OnEpoch
 from .module import ConvNet
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
 Clips: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 PREDICTION_BATCH = 128
-AVERAGING = 0.98
-"""Share of the running average of the weights that each step keeps."""
-CHECKPOINT_SECONDS = 30.0
-"""Writing a checkpoint takes milliseconds; this loses at most half a minute of training."""
+AVERAGING = 0.98  # share of the running average of the weights that each step keeps
+CHECKPOINT_SECONDS = 30.0  # writing one takes milliseconds
 
 
 class TensorFlowRMSprop(torch.optim.Optimizer):
@@ -57,6 +54,7 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
                 weight.addcdiv_(weight.grad, root, value=-group["lr"])
 
 
+# Those of the published code differ from PyTorch's in small print.
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # Keras: running mean square from 0, epsilon 1e-7 outside the root
     "keras-rmsprop": partial(torch.optim.RMSprop, alpha=0.9, eps=1e-7),
@@ -66,7 +64,6 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, eps=1e-8, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True),
 }
-"""The optimisers of the published code, which differ from PyTorch's in small print, and AdamW."""
 
 
 def _stripes(n: int, length: int, widest: int) -> Tensor:
@@ -78,12 +75,10 @@ def _stripes(n: int, length: int, widest: int) -> Tensor:
 
 
 def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
-    """Shift clips in time, up to so many frames, and blank a stripe of frames and one of bands.
+    """Shift standardised clips in time, up to so many frames, and blank a stripe of frames and bands.
 
-    `X` (n_clips, n_frames, n_bins) is standardised, so that 0 is an ordinary value. What leaves at
-    one end enters at the other, where clips are quiet.
-
-    Stripes after Park et al., SpecAugment, Interspeech 2019, without the time warp.
+    What leaves at one end enters at the other, where clips are quiet. Stripes after Park et al.,
+    SpecAugment, Interspeech 2019, without the time warp.
     """
     n, n_frames, n_bins = X.shape
     moved = torch.arange(n_frames) + torch.randint(-shift, shift + 1, (n, 1))
@@ -94,11 +89,7 @@ def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
 
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Seeded random numbers and one thread inside; what the caller had is restored after.
-
-    One thread: the matrices are small, other folds use the other cores, and sums are then always
-    added in the same order.
-    """
+    """Seeded random numbers inside, and one thread, so that sums are added in the same order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -109,44 +100,32 @@ def isolated(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to train; see :class:`emoscope.models.network.NetworkClassifier`."""
-
-    optimiser: str
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int | None
-    averaged: bool
-    seed: int
-
-
 class _Trainer:
     """A network with its optimiser, the running average of its weights, and its history."""
 
-    def __init__(self, net: ConvNet, settings: Settings, class_weight: Tensor | None) -> None:
-        self.net, self.settings = net, settings
-        self.weights = list(net.parameters())
-        self.optimiser = OPTIMISERS[settings.optimiser](self.weights, lr=settings.learning_rate)
-        self.loss = nn.CrossEntropyLoss(weight=class_weight)
+    def __init__(self, model: NetworkClassifier, clips: Clips) -> None:
+        X, y = clips
+        n_emotions = len(model.classes_)
+        n_outputs = model.n_outputs or n_emotions
+        self.net = ConvNet(model.layers, X.shape[1:], n_outputs, scheme=model.initial_weights)
+        self.weights = list(self.net.parameters())
+        self.optimiser = OPTIMISERS[model.optimiser](self.weights, lr=model.learning_rate)
+        self.batch_size, self.averages = model.batch_size, not model.as_published
+        weight = None
+        if not model.as_published:
+            counts = np.maximum(np.bincount(y, minlength=n_outputs), 1)
+            weight = torch.from_numpy((len(y) / (n_emotions * counts)).astype(np.float32))
+        self.loss = nn.CrossEntropyLoss(weight=weight)
         self.average = [weight.detach().clone() for weight in self.weights]
         self.steps = 0
         self.history: list[dict[str, float]] = []
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done, or the held-out score has not risen for long enough."""
-        n, patience = len(self.history), self.settings.patience
-        stalled = patience is not None and n > 0 and n - best_epoch(self.history) >= patience
-        return n >= self.settings.epochs or stalled
 
     def epoch(self, clips: Clips, valid: Clips | None, augment: Augment | None) -> None:
         """Learn from all training clips once, then score the held-out ones."""
         X, y = map(torch.from_numpy, clips)
         self.net.train()
         total, right = torch.zeros(()), torch.zeros(())
-        for rows in torch.split(torch.randperm(len(y)), self.settings.batch_size):
+        for rows in torch.split(torch.randperm(len(y)), self.batch_size):
             batch = X[rows]
             logits = self.net(augment(batch) if augment else batch)
             loss = self.loss(logits, y[rows])
@@ -166,7 +145,7 @@ class _Trainer:
 
     def _update_average(self) -> None:
         """Move the running average of the weights; short at first, when they are far off."""
-        if self.settings.averaged:
+        if self.averages:
             self.steps += 1
             kept = min(AVERAGING, self.steps / (self.steps + 10))
             for average, weight in zip(self.average, self.weights, strict=True):
@@ -191,7 +170,7 @@ class _Trainer:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """The average as the network's weights, inside: it is nearer to a good place than any."""
-        if not self.settings.averaged:
+        if not self.averages:
             yield
             return
         last = [weight.detach().clone() for weight in self.weights]
@@ -242,46 +221,37 @@ class _Trainer:
 
 
 def train(
-    build: Callable[[], ConvNet],
+    model: NetworkClassifier,
     clips: Clips,
     valid: Clips | None,
-    settings: Settings,
     *,
-    class_weight: NDArray[np.float32] | None = None,
-    augment: Augment | None = None,
-    checkpoint: Path | None = None,
-    fingerprint: str = "",
-    on_epoch: OnEpoch | None = None,
+    epochs: int,
+    augment: Augment | None,
+    checkpoint: Path | None,
+    fingerprint: str,
+    on_epoch: OnEpoch | None,
 ) -> tuple[ConvNet, list[dict[str, float]]]:
-    """Train a network; gives it, ready to predict, and its history, a row per epoch.
+    """A trained network and its history, a row per epoch; `valid` clips are scored, not learned."""
+    patience = None if valid is None else model.patience
 
-    Parameters
-    ----------
-    build : callable
-        Makes the network; called once, after seeding.
-    clips, valid : tuple of ndarray
-        Clips (n_clips, rows, columns) and the numbers of their emotions; those of `valid`, which
-        may be None, are scored after each epoch and never learned from.
-    settings : Settings
-    class_weight : ndarray of float32, shape (n_outputs,), optional
-        Weight of each emotion in the loss.
-    checkpoint, fingerprint : Path, str
-        Where to save the state, and what identifies this training.
-    """
-    with isolated(settings.seed):
-        weight = None if class_weight is None else torch.from_numpy(class_weight)
-        trainer = _Trainer(build(), settings, weight)
+    def finished(history: list[dict[str, float]]) -> bool:
+        n = len(history)
+        stalled = patience is not None and n > 0 and n - best_epoch(history) >= patience
+        return n >= epochs or stalled
+
+    with isolated(model.seed):
+        trainer = _Trainer(model, clips)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(checkpoint, fingerprint)
         saved = time.monotonic()
-        while not trainer.finished:
+        while not finished(trainer.history):
             trainer.epoch(clips, valid, augment)
             late = time.monotonic() - saved >= CHECKPOINT_SECONDS
-            if checkpoint is not None and (late or trainer.finished):
+            if checkpoint is not None and (late or finished(trainer.history)):
                 trainer.save(checkpoint, fingerprint)
                 saved = time.monotonic()
             if on_epoch is not None:
-                on_epoch(len(trainer.history), settings.epochs, dict(trainer.history[-1]))
+                on_epoch(len(trainer.history), epochs, dict(trainer.history[-1]))
         with trainer.averaged():
             net = copy.deepcopy(trainer.net).eval()
     net.zero_grad(set_to_none=True)
