@@ -74,7 +74,8 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename, error.filename2 = os.fspath(path), None  # the name that the user knows
+            error.filename = os.fspath(path)  # the name that the user knows
+            del error.filename2  # None would be named as a second file
         raise
 
 

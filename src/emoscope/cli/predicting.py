@@ -244,7 +244,8 @@ def _save_figure(figure: Any, path: Path) -> None:
         figure.savefig(content, format=path.suffix.lstrip(".") or "png")
         write_atomically(path, content.getvalue())
     except (OSError, ValueError) as error:
-        raise EmoscopeError(f"{path}: the picture cannot be written: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EmoscopeError(f"{path}: the picture cannot be written: {reason}") from error
 
 
 @command(RECOGNISING, "emoscope listen", "emoscope listen --device USB --save heard.flac")
