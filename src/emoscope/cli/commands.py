@@ -1,14 +1,9 @@
 """What all commands share: their options, and how they are declared.
 
-Every command has ``--quiet`` (results and errors alone), ``--verbose`` (how long each step took, and
-where an error came from) and examples in its ``--help``. A command whose options decide a result
-also has ``--config``: a file of options (:mod:`emoscope.config`), over which the command line wins.
-A command that reads a labelled source has a parameter of type :class:`Source`, which stands for all
-the options that say what is read; they are declared here alone.
-
-Options are declared in the signatures of the commands. typer's application is made of them in
-:mod:`emoscope.cli`, when it is needed: reading a command line through it takes half as long as a
+Options are declared in the signatures of the commands. typer's application is made of them when it
+is needed (:mod:`emoscope.cli.typed`): reading a command line through it takes half as long as a
 label, so a plain ``emoscope predict`` is read by :func:`run_quickly`, from the same declarations.
+A parameter of type :class:`Source` stands for all the options that say what is read.
 """
 
 from __future__ import annotations
@@ -31,8 +26,9 @@ if TYPE_CHECKING:
     from ..corpus import Corpus
     from ..dataset import Dataset
 
-#: Headings of the commands in ``emoscope --help``.
+# Headings of the commands in ``emoscope --help``, and of those below ``emoscope store``.
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
+STORE = "Commands"
 RESULT = Path("emoscope-out")
 
 
@@ -87,10 +83,7 @@ Verbose = Annotated[bool, Switch("Also how long each step took, and origins of e
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A labelled source as the command line names it, and what is taken of it.
-
-    Without a default it has to be named; with :data:`BUNDLED` as the default it may be left out.
-    """
+    """A labelled source and what is taken of it; as a parameter to be named unless it has a default."""
 
     place: str | None = None
     emotions: tuple[str, ...] = ()
@@ -123,10 +116,7 @@ class Source:
 
 
 BUNDLED = Source()
-OF_SOURCE: dict[str, object] = {"emotions": Emotions}
-"""Options of every command that reads a source; :class:`Source` has a field for each."""
-SHARED: dict[str, object] = {"quiet": Quiet, "verbose": Verbose}
-"""Options of every command."""
+SHARED: dict[str, object] = {"quiet": Quiet, "verbose": Verbose}  # options of every command
 
 
 @dataclasses.dataclass
@@ -157,18 +147,17 @@ class Command:
     def parameters(self) -> list[inspect.Parameter]:
         """Its arguments and options, with those that it shares with others."""
         parameters = list(inspect.signature(self.function, eval_str=True).parameters.values())
-        shared = dict(SHARED)
+        shared: dict[str, object] = SHARED
         for number, parameter in enumerate(parameters):
             if parameter.annotation is Source:
-                shared = {**OF_SOURCE, **SHARED}
-                named = parameter.default is inspect.Parameter.empty
+                shared = {"emotions": Emotions, **SHARED}
+                named = parameter.default is parameter.empty
                 default, place = (parameter.default, Place) if named else (None, BundledOr)
                 parameters[number] = parameter.replace(default=default, annotation=place)
+        kind = inspect.Parameter.KEYWORD_ONLY
         for name, annotation in shared.items():
             default = False if name in SHARED else None
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameter = inspect.Parameter(name, kind, default=default, annotation=annotation)
-            parameters.append(parameter)
+            parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         return parameters
 
     def run(self, **options: Any) -> None:
@@ -176,7 +165,7 @@ class Command:
         running.quiet, running.verbose = options.pop("quiet"), options.pop("verbose")
         running.command = self.function.__name__
         running.options = {p.name: options[p.name] for p in self.parameters if p.name in options}
-        if set(OF_SOURCE) <= set(options):
+        if "emotions" in options:
             emotions = running.options["emotions"] = split(options.pop("emotions")) or None
             options["source"] = Source(options["source"], emotions=tuple(emotions or ()))
         with _locked:
@@ -184,12 +173,12 @@ class Command:
 
 
 def command(
-    panel: str, *examples: str, group: str = "", configurable: bool = False
+    panel: str, *examples: str, configurable: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a command: its heading, command lines to show in its help, a `group` of commands."""
+    """Declare a command: its heading or group, and command lines to show in its help."""
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
-        name = f"{group} {function.__name__}".lstrip()
+        name = f"store {function.__name__}" if panel == STORE else function.__name__
         declared[name] = Command(function, examples, panel, configurable)
         return function
 
@@ -203,33 +192,29 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
     """
     chosen = declared[name]
     options = {parameter.name: parameter.default for parameter in chosen.parameters}
-    switches: dict[str, tuple[str, bool]] = {}
-    valued: dict[str, tuple[str, Callable[[str], Any], int | None]] = {}
+    meanings: dict[str, tuple[str, Any, int | None]] = {}  # a value or how to read it, the least
+    letters, long = "", []
     for parameter in chosen.parameters:
         annotation, declaration = get_args(parameter.annotation)
         kind = next((k for k in get_args(annotation) if k is not type(None)), annotation)
-        dashed = f"--{parameter.name}"
+        key, dashed = parameter.name, f"--{parameter.name}"
         if isinstance(declaration, Argument):
-            arguments = parameter.name
+            arguments = key
         elif kind is not bool:
-            valued[dashed] = parameter.name, kind, declaration.min
+            meanings[dashed] = key, kind, declaration.min
+            long.append(f"{key}=")
         elif isinstance(declaration, Switch):
-            switches[dashed] = switches[declaration.letter or dashed] = parameter.name, True
+            meanings[dashed] = meanings[declaration.letter] = key, True, None
+            long.append(key)
+            letters += declaration.letter[1:]
         else:
-            switches[dashed] = parameter.name, True
-            switches[f"--no-{parameter.name}"] = parameter.name, False
-    letters = "".join(word[1:] for word in switches if word[1] != "-")
-    long = [word[2:] for word in switches if word[1] == "-"]
+            meanings[dashed], meanings[f"--no-{key}"] = (key, True, None), (key, False, None)
+            long += [key, f"no-{key}"]
     try:
-        pairs, options[arguments] = getopt.gnu_getopt(
-            list(words), letters, [*long, *(f"{word[2:]}=" for word in valued)]
-        )
+        pairs, options[arguments] = getopt.gnu_getopt(list(words), letters, long)
         for word, text in pairs:
-            if word in switches:
-                key, options[key] = switches[word]
-                continue
-            key, kind, least = valued[word]
-            options[key] = kind(text)
+            key, meaning, least = meanings[word]
+            options[key] = meaning(text) if callable(meaning) else meaning
             if least is not None and options[key] < least:
                 return False
     except (getopt.GetoptError, ValueError):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
-from . import commands
+from . import commands, terminal
 from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
 
-if TYPE_CHECKING:
-    from ..models.base import ModelInfo
-
-ABLATION_MODELS = ("svm", "svm-rbf", "tree")
-"""Models quick enough to be run on every subset of the features by the way."""
-TUNED = "tuned.json"
-"""What ``emoscope train --parameters`` takes."""
+ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
+TUNED = "tuned.json"  # what ``emoscope train --parameters`` takes
 
 
 @command(
@@ -50,20 +45,24 @@ def compare(
     from .. import models as registry
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
+    from ..protocols import shares_speakers
     from ..report import page
-    from . import terminal
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
     chosen = commands.split(models) or list(registry.names())
-    feature_names = _features_of([registry.get(name) for name in chosen], features)
+    inputs = {registry.get(name).input for name in chosen}
+    feature_names = commands.features_for("vector", features)
+    if "frames" in inputs and "logmel" not in feature_names:
+        feature_names.append("logmel")
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster)
     if not commands.split(models):
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
             terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
     commands.lock(out)
-    leaky = _leaky_twin(protocol) if leak_gap else None
+    honest = leak_gap and not shares_speakers(protocol) and "+" not in protocol
+    leaky = "random-75/25" if honest else None
     with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, leaky) as board:
         result = comparison.compare(
             data.corpus, data.features, models=chosen, protocol=protocol, leak_protocol=leaky,
@@ -81,21 +80,6 @@ def compare(
     if mlflow:
         tracking.to_mlflow(result, out)
     commands.end(data.corpus.rejected)
-
-
-def _features_of(infos: list[ModelInfo], names: str | None) -> list[str]:
-    """The features that were named, or the default ones; and those that networks of frames need."""
-    chosen = commands.features_for("vector", names)
-    if any(info.input == "frames" for info in infos) and "logmel" not in chosen:
-        chosen.append("logmel")
-    return chosen
-
-
-def _leaky_twin(protocol: str) -> str | None:
-    """The random protocol beside an honest one."""
-    from ..protocols import shares_speakers
-
-    return None if shares_speakers(protocol) or "+" in protocol else "random-75/25"
 
 
 @command(
@@ -125,7 +109,6 @@ def tune(
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
     from ..report import page
-    from . import terminal
 
     info = models.get(model)
     names = commands.features_for(info.input, features)
@@ -176,7 +159,6 @@ def reproduce(
     The full run takes hours; stop it whenever you like, the same command goes on where it was.
     """
     from .. import reproduction
-    from . import terminal
 
     commands.lock(out)
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
@@ -217,7 +199,6 @@ def audit(
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
-    from . import terminal
 
     if out is not None:
         refuse_overwrite(out, source, test)
@@ -260,7 +241,6 @@ def train(
     """
     from .. import modelfile, models, training
     from ..evaluation import search
-    from . import terminal
 
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
@@ -306,7 +286,6 @@ def evaluate(
     from .. import modelfile
     from ..evaluation import saved_model
     from ..report import page
-    from . import terminal
 
     corpus = source.corpus()
     commands.lock(out)
@@ -338,7 +317,6 @@ def export(
     """Write a model for use elsewhere; nothing is sent anywhere."""
     from .. import modelfile
     from ..training import publishing
-    from . import terminal
 
     if onnx is None and hub is None:
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import refuse_overwrite
-from . import commands
-from .commands import DATA, Argument, Option, Switch, command
+from . import commands, terminal
+from .commands import DATA, STORE, Argument, Option, Switch, command
 
 TABLES = (".parquet", ".csv", ".arff")
 
@@ -20,7 +20,6 @@ def corpora() -> None:
     from rich.table import Table
 
     from ..corpora import registry
-    from . import terminal
 
     table = Table("name", "corpus", "licence", "emoscope get", box=None, pad_edge=False)
     for name, info in registry.members().items():
@@ -46,15 +45,12 @@ def get(
     """Download a corpus: resumes, checks and unpacks."""
     from ..corpora import download
     from ..corpora import get as info_of
-    from . import terminal
 
     info = info_of(name)
     terminal.note(f"{info.title}. Licence: {info.licence}")
     with terminal.transfers() as report:
-        folder = download.download(
-            info, to or Path(name), parts=part, mirror=mirror, progress=report
-        )
-    terminal.say(f"{folder}: ready for: emoscope compare {folder}")
+        to = download.download(info, to or Path(name), parts=part, mirror=mirror, progress=report)
+    terminal.say(f"{to}: ready for: emoscope compare {to}")
 
 
 @command(
@@ -72,13 +68,11 @@ def extract(
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
-    from . import terminal
 
     if out.suffix not in TABLES:
         raise EmoscopeError(f"--out {out}: the file must end in {' or '.join(TABLES)}")
     refuse_overwrite(out, source.place)
-    names = commands.features_for("vector", features)
-    data = source.dataset(names, jobs=jobs, cluster=cluster)
+    data = source.dataset(commands.features_for("vector", features), jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
         terminal.note(
             f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file"
@@ -109,7 +103,6 @@ def convert(
     Recordings outside such a folder are linked or copied into it.
     """
     from ..corpus import writing
-    from . import terminal
 
     refuse_overwrite(out, source.place)
     written = writing.write(source.corpus(), out, format=format)
@@ -117,30 +110,23 @@ def convert(
     commands.end(written.rejected)
 
 
-@command("Commands", "emoscope store info", group="store")
+@command(STORE, "emoscope store info")
 def info() -> None:
     """Say where the store is, how large, and what it holds."""
     from ..dataset.store import Store
-    from . import terminal
 
     store = Store()
-    terminal.out.print(
-        f"{store.folder}: {store.bytes_on_disk() / 1e6:.1f} MB of at most {store.limit / 1e9:.0f} GB",
-        soft_wrap=True,
-    )
+    held, most = f"{store.bytes_on_disk() / 1e6:.1f} MB", f"{store.limit / 1e9:.0f} GB"
+    terminal.out.print(f"{store.folder}: {held} of at most {most}", soft_wrap=True)
     for feature in store.features():
-        terminal.out.print(
-            f"  {feature.name:<10} {feature.clips} clips, {feature.bytes / 1e6:.1f} MB"
-        )
+        size = f"{feature.bytes / 1e6:.1f} MB"
+        terminal.out.print(f"  {feature.name:<10} {feature.clips} clips, {size}")
 
 
-@command("Commands", "emoscope store verify", "emoscope store verify --remove", group="store")
-def verify(
-    remove: Annotated[bool, Switch("Remove what is damaged.")] = False,
-) -> None:
+@command(STORE, "emoscope store verify", "emoscope store verify --remove")
+def verify(remove: Annotated[bool, Switch("Remove what is damaged.")] = False) -> None:
     """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
     from ..dataset.store import Store
-    from . import terminal
 
     damaged = Store().verify(remove=remove)
     for path, reason in damaged:
@@ -150,25 +136,18 @@ def verify(
         sys.exit(1)
 
 
-@command(
-    "Commands",
-    "emoscope store clear",
-    "emoscope store clear --features mfcc,chroma",
-    group="store",
-)
+@command(STORE, "emoscope store clear", "emoscope store clear --features mfcc,chroma")
 def clear(
     features: Annotated[str | None, Option("Only these, comma-separated.", "NAMES")] = None,
 ) -> None:
     """Remove extracted features; they are computed again when needed."""
     from ..dataset.store import Store
     from ..features import names as registered
-    from . import terminal
 
-    store, names = Store(), commands.split(features) or None
-    if names:
-        valid = {*registered(), *(feature.name for feature in store.features())}
-        for name in names:
-            if name not in valid:
-                raise UnknownNameError("feature", name, sorted(valid))
-    freed = store.clear(names)
+    store, names = Store(), commands.split(features)
+    valid = {*registered(), *(feature.name for feature in store.features())} if names else set()
+    for name in names:
+        if name not in valid:
+            raise UnknownNameError("feature", name, sorted(valid))
+    freed = store.clear(names or None)
     terminal.out.print(f"{freed / 1e6:.1f} MB removed")

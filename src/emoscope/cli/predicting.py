@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +24,7 @@ from ..prediction.output import Output, predict_files
 from . import commands
 from .commands import RECOGNISING, Argument, Option, Switch, command
 
-LITTLE = 1_000_000
-"""Bytes of recordings: ten seconds of sound as it comes from a recorder (48 kHz, 16 bits)."""
+LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
 @command(
@@ -73,13 +73,14 @@ def predict(
     paths, errors = _find(files)
     for target in filter(None, (out, picture)):
         refuse_overwrite(target, *paths)
-    predictor = Predictor(model, optimise=not _is_little(paths))
+    sizes = (os.path.getsize(path) for path in paths if os.path.isfile(path))
+    # For little, preparing the model would take longer than what it saves.
+    predictor = Predictor(model, optimise=sum(sizes) >= LITTLE)
     if picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
-    writer = Writer(
-        format or formats.format_of(out), out, predictor, timeline=timeline, n_files=len(paths)
-    )
-    timeline = timeline or writer.format in TIMELINES or bool(picture)
+    format = format or formats.format_of(out)
+    writer = Writer(format, out, predictor, timeline=timeline, n_files=len(paths))
+    timeline = timeline or format in TIMELINES or bool(picture)
     if adapt and timeline:
         raise EmoscopeError("--adapt classifies whole recordings; it does not go with a timeline")
     adapt = False if timeline else adapt
@@ -108,11 +109,6 @@ def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
     return list(dict.fromkeys(paths)), errors
 
 
-def _is_little(paths: Sequence[str]) -> bool:
-    """Whether there is so little to classify that preparing the model would take longer."""
-    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path)) < LITTLE
-
-
 def _write(
     outcomes: Iterable[Prediction | EmoscopeError],
     writer: Writer,
@@ -127,14 +123,18 @@ def _write(
     n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
     if n_held:
         _note(f"{writer.path}: holds {n_held} of {len(paths)} recordings already")
-    with writer, _progress(len(paths), n_held) as tick:
+    output: contextlib.AbstractContextManager[object] = writer.output or contextlib.nullcontext()
+    with output, _progress(len(paths), n_held) as tick:
+        if writer.header:
+            writer.give(writer.header)
         for outcome in outcomes:
             tick()
             if isinstance(outcome, EmoscopeError):
                 errors.append(outcome)
                 continue
             n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
-            writer.show(outcome)
+            if writer.output is None:  # which has it already
+                writer.give(writer.text_of(outcome))
             if picture:
                 _draw(outcome, picture)
     if n_adapted and unasked:
@@ -149,7 +149,7 @@ def _write(
 
 
 def _note(text: str) -> None:
-    """Like ``terminal.note``, which takes as long to import as a label takes."""
+    # As terminal.note, which takes as long to import as a label takes.
     if not commands.running.quiet:
         print(text, file=sys.stderr)
 
@@ -173,11 +173,7 @@ def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
 
 
 class Writer:
-    """What ``predict`` gives out: text on standard output, or a file.
-
-    `done` holds the names of the recordings that a file to be continued has already; `output` is
-    that file, for json and csv.
-    """
+    """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
         self, format: str, path: str | None, predictor: Predictor, *, timeline: bool, n_files: int
@@ -188,31 +184,20 @@ class Writer:
             raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
         if format == "table" and path is not None:
             raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
-        self.format, self.path, self.timeline = format, path, timeline
-        self.emotions, self.model = predictor.emotions, predictor.model.identity
+        emotions, model = predictor.emotions, predictor.model.identity
+        self.path, self.header = path, ""
+        self.text_of = partial(
+            formats.text_of, format=format, emotions=emotions, model=model, timeline=timeline
+        )
         self.output: Output | None = None
         if path is not None and format in ("json", "csv"):
-            self.output = Output(path, format, self.emotions, model=self.model, timeline=timeline)
+            self.output = Output(path, format, emotions, model=model, timeline=timeline)
+        elif format == "csv":
+            self.header = formats.csv_header(emotions, model=model, timeline=timeline)
         self.done = self.output.done if self.output else set()
 
-    def __enter__(self) -> Writer:
-        if self.format == "csv" and self.output is None:
-            self._print(formats.csv_header(self.emotions, model=self.model, timeline=self.timeline))
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self.output is not None:
-            self.output.__exit__(*error)
-
-    def show(self, prediction: Prediction) -> None:
-        """Give out one recording, unless :attr:`output` has it already."""
-        if self.output is None:
-            text = formats.text_of(
-                prediction, self.format, self.emotions, model=self.model, timeline=self.timeline
-            )
-            self._print(text)
-
-    def _print(self, text: str) -> None:
+    def give(self, text: str) -> None:
+        """Write to standard output, or the whole file."""
         if self.path is None:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -224,14 +209,12 @@ class Writer:
 
 
 def _draw(prediction: Prediction, path: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from ..report import plots
 
     with plots.style():
         figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
-        FigureCanvasAgg(figure)
         ax = figure.subplots()
         plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
         ax.set_xlim(0, prediction.segments[-1].end)

@@ -1,8 +1,7 @@
 """What the commands print: progress bars, tables that fill, lists of what was left out.
 
-Results go to standard output; progress, warnings and errors to standard error, so a pipe receives
-results alone. Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes
-and progress, and ``--verbose`` adds how long each step took and where an error came from.
+Results go to standard output; progress, warnings and errors to standard error. Colour and animation
+follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes and progress.
 """
 
 from __future__ import annotations
@@ -15,20 +14,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich import progress as rich_progress
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -46,20 +35,11 @@ if TYPE_CHECKING:
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-MANY = 10
-"""More recordings than this that were left out are also counted by reason."""
-COLUMNS = {
-    "UAR": 5,
-    "95 % interval": 13,
-    "accuracy": 8,
-    "F1": 5,
-    "leaky UAR": 9,
-    "leak gap": 8,
-    "training": 8,
-}
-"""Columns of the leaderboard beside the model, and their widths."""
+MANY = 10  # more recordings than this that were left out are also counted by reason
+# Columns of the leaderboard beside the model; a number takes five characters.
+COLUMNS = ("UAR", "95 % interval", "accuracy", "F1", "leaky UAR", "leak gap", "training")
+# Those that a narrow terminal goes without, in this order; the report has them all.
 DISPENSABLE = ("training", "F1", "accuracy", "95 % interval", "leaky UAR")
-"""Those that a narrow terminal goes without, in this order; the report has them all."""
 MODEL_WIDTH = 12
 
 
@@ -86,15 +66,17 @@ def _animated() -> bool:
     return err.is_terminal and not running.quiet
 
 
-def _bars(*columns: ProgressColumn, **options: bool) -> Progress:
-    text, left = TextColumn("{task.description}"), TimeRemainingColumn()
-    return Progress(text, BarColumn(), *columns, left, console=err, **options)  # type: ignore[arg-type]
+def _bars(*columns: rich_progress.ProgressColumn, **options: bool) -> rich_progress.Progress:
+    shown = rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *columns
+    left = rich_progress.TimeRemainingColumn()
+    return rich_progress.Progress(*shown, left, console=err, **options)  # type: ignore[arg-type]
 
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error; yields a callback that takes units done and in all."""
-    bar = _bars(MofNCompleteColumn(), transient=True, disable=not _animated())
+    counted = rich_progress.MofNCompleteColumn()
+    bar = _bars(counted, transient=True, disable=not _animated())
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -103,8 +85,9 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar of bytes for each file on standard error; yields what a download reports to."""
-    bars = _bars(DownloadColumn(), TransferSpeedColumn(), disable=running.quiet)
-    tasks: dict[str, TaskID] = {}
+    columns = rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()
+    bars = _bars(*columns, disable=running.quiet)
+    tasks: dict[str, rich_progress.TaskID] = {}
     with bars:
 
         def report(what: str, done: int, total: int | None) -> None:
@@ -171,8 +154,7 @@ def say_findings(verdict: str, findings: Sequence[Any]) -> None:
 def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     """The scores of an evaluation, and what must be said with them."""
     for run in runs:
-        low, high = run.uar_low, run.uar_high
-        span = "" if low is None else f" ({low:.3f}–{high:.3f})"
+        span = "" if run.uar_low is None else f" ({run.uar_low:.3f}–{run.uar_high:.3f})"
         say(
             f"UAR {run.uar:.3f}{span}, accuracy {run.accuracy:.3f}, macro F1 "
             f"{run.macro_f1:.3f}, {run.n_clips} clips of {run.n_speakers} speakers, "
@@ -227,8 +209,7 @@ class Leaderboard:
         self.done, self.total = 0, 0
 
     def __enter__(self) -> Leaderboard:
-        animated = err.is_terminal
-        self._live = Live(self, console=err, transient=True, auto_refresh=animated)
+        self._live = Live(self, console=err, transient=True, auto_refresh=err.is_terminal)
         if _animated():
             self._live.start()
         return self
@@ -260,16 +241,15 @@ class Leaderboard:
         """The table as it stands, best honest UAR first."""
         from ..protocols import shares_speakers
 
-        leaks = shares_speakers(self.protocol)
-        tested = (
-            "Random folds, the same voices in training and test" if leaks else "Unseen speakers"
-        )
+        tested = "Unseen speakers"
+        if shares_speakers(self.protocol):
+            tested = "Random folds, the same voices in training and test"
         title = f"{tested}, protocol {self.protocol}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("model", no_wrap=True)
         columns = [name for name in COLUMNS if self.leak_protocol or not name.startswith("leak")]
         for name in DISPENSABLE:
-            width = sum(COLUMNS[column] + 2 for column in columns) + MODEL_WIDTH
+            width = sum(max(len(column), 5) + 2 for column in columns) + MODEL_WIDTH
             if name in columns and width > out.width:
                 columns.remove(name)
         for name in columns:
@@ -277,9 +257,13 @@ class Leaderboard:
         if self.leak_protocol:
             table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
             table.caption_justify = "left"
-        order = sorted(self.runs.items(), key=lambda item: -self._uar(item[1], self.protocol))
-        for model, by_protocol in order:
-            cells = self._cells(by_protocol)
+        uar = {
+            model: runs[self.protocol].uar
+            for model, runs in self.runs.items()
+            if self.protocol in runs
+        }
+        for model in sorted(self.runs, key=lambda model: -uar.get(model, -1.0)):
+            cells = self._cells(self.runs[model])
             table.add_row(model, *(cells[name] for name in columns))
         return table
 
@@ -288,11 +272,9 @@ class Leaderboard:
         leak = by_protocol.get(self.leak_protocol or "")
         cells = dict.fromkeys(COLUMNS, "…")
         if run is not None:
-            low, high = run.uar_low, run.uar_high
-            cells["UAR"] = f"[bold]{run.uar:.3f}[/]"
-            cells["95 % interval"] = "—" if low is None else f"{low:.3f}–{high:.3f}"
-            cells["accuracy"] = f"{run.accuracy:.3f}"
-            cells["F1"] = f"{run.macro_f1:.3f}"
+            span = "—" if run.uar_low is None else f"{run.uar_low:.3f}–{run.uar_high:.3f}"
+            cells |= {"UAR": f"[bold]{run.uar:.3f}[/]", "95 % interval": span}
+            cells |= {"accuracy": f"{run.accuracy:.3f}", "F1": f"{run.macro_f1:.3f}"}
         if leak is not None:
             cells["leaky UAR"] = f"{leak.uar:.3f}"
         if run is not None and leak is not None:
@@ -300,10 +282,6 @@ class Leaderboard:
         seconds = sum(r.fit_seconds for r in by_protocol.values())
         cells["training"] = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
         return cells
-
-    @staticmethod
-    def _uar(by_protocol: dict[str, Run], protocol: str) -> float:
-        return by_protocol[protocol].uar if protocol in by_protocol else -1.0
 
 
 def show_live(

@@ -13,7 +13,7 @@ import typer
 
 from .. import config
 from .._version import __version__
-from .commands import DATA, SHARED, Argument, Command, Switch, declared
+from .commands import DATA, SHARED, STORE, Argument, Command, Switch, declared
 
 
 def build() -> typer.Typer:
@@ -29,8 +29,8 @@ def build() -> typer.Typer:
     app.callback(invoke_without_command=True)(_version)
     store = typer.Typer(help="Look after the extracted features on disk.", no_args_is_help=True)
     app.add_typer(store, name="store", rich_help_panel=DATA)
-    for name, command in declared.items():
-        of = store if name.startswith("store ") else app
+    for command in declared.values():
+        of = store if command.panel == STORE else app
         epilog = "\n\n".join(["Examples:", *command.examples])
         of.command(epilog=epilog, rich_help_panel=command.panel)(_run(command))
     return app
@@ -54,7 +54,8 @@ def _run(command: Command) -> Callable[..., None]:
 
     parameters = [_for_typer(parameter) for parameter in command.parameters]
     if command.configurable:
-        parameters.append(_CONFIG)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter("config", kind, default=None, annotation=_Config))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
 
@@ -68,10 +69,8 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
         info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help)
     else:
         _, metavar, least, most, package = declaration
-        complete = _names_of(package) if package else None
-        info = typer.Option(
-            metavar=metavar, help=help, min=least, max=most, autocompletion=complete
-        )
+        names = _names_of(package) if package else None
+        info = typer.Option(metavar=metavar, help=help, min=least, max=most, autocompletion=names)
     return parameter.replace(annotation=Annotated[kind, info])
 
 
@@ -91,33 +90,20 @@ def _take_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is not None:
         parameters = {p.name: p for p in context.command.params if p.name}
         valid = [name for name in parameters if name not in (*SHARED, "config", "help")]
-        options = config.load(path, str(context.info_name), valid)
-        context.default_map = {
-            key: _as_typed(value, several=parameters[key].multiple)
-            for key, value in options.items()
-        }
+        context.default_map = config.load(path, str(context.info_name), valid)
+        for key, value in context.default_map.items():
+            if isinstance(value, list) and not parameters[key].multiple:  # as it would be typed
+                context.default_map[key] = ",".join(map(str, value))
     return path
 
 
-def _as_typed(value: Any, *, several: bool) -> Any:
-    """A value as the command line gives it: lists of names are separated by commas there."""
-    if isinstance(value, list) and not several:
-        return ",".join(map(str, value))
-    return value
-
-
-_CONFIG = inspect.Parameter(
-    "config",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            is_eager=True,
-            callback=_take_config,
-            help="Options from a .toml file, such as the run.toml of a result; what is given here "
-            "wins.",
-        ),
-    ],
-)
+_Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        is_eager=True,
+        callback=_take_config,
+        help="Options from a .toml file, such as the run.toml of a result; what is given here "
+        "wins.",
+    ),
+]
