@@ -31,14 +31,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Function = Callable[[Any], Any]
 
-CHUNK_SECONDS = 0.25
-"""Work per chunk: a hundred times what handing it over costs, and soon enough for progress."""
-
+CHUNK_SECONDS = 0.25  # a hundred times what handing over costs, and soon enough for progress
 MAX_CHUNK_ITEMS = 512
-
-DEATHS_ALLOWED = 1
-"""A worker that dies on a lone item may be an accident; the second is the item's fault."""
-
+DEATHS_ALLOWED = 1  # on a lone item: an accident, perhaps; the second is the item's fault
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -50,20 +45,16 @@ class WorkerDiedError(EmoscopeError):
         "compiled code"
     )
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return f"{self.args[0]}: {self.reason}"
 
 
 @dataclasses.dataclass
 class Chunk:
-    """Items with their positions; ``deaths`` counts the workers that died with these alone."""
+    """Items to work on, with their positions."""
 
     items: list[tuple[int, Any]]
-    deaths: int = 0
+    deaths: int = 0  # of workers that had this alone
 
 
 class Defect(str):
@@ -71,7 +62,7 @@ class Defect(str):
 
     @classmethod
     def of(cls, error: Exception) -> Defect:
-        """Describe an exception that is being handled."""
+        """Describe an exception while it is being handled."""
         return cls(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
 
 
@@ -91,37 +82,15 @@ def run(
     cluster: str | None = None,
     name: Callable[[Item], str] | None = None,
 ) -> Generator[tuple[int, Result | EmoscopeError], None, None]:
-    """Apply a function to items and yield the outcomes as they complete.
+    """Apply a function to items and yield their positions and outcomes as they complete.
 
-    Parameters
-    ----------
-    function : callable
-        Applied to each item, with BLAS and OpenMP held to one thread. What is expensive to load, a
-        model say, belongs in a cached function of a module: a process then loads it once.
-    items : iterable
-        Taken only as fast as they are worked on.
-    jobs : int, optional
-        Number of local processes; 1 works in this process; by default one per available core.
-    cluster : str, optional
-        Address of a Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``, which is used instead.
-    name : callable, optional
-        What to call an item in messages; by default its number.
+    It works in ``jobs`` local processes (1: in this one, None: one per available core), or where the
+    Dask scheduler at the address ``cluster`` says, e.g. ``"tcp://10.0.0.1:8786"``. What is expensive
+    to load belongs in a cached function of a module: a process then loads it once.
 
-    Yields
-    ------
-    index : int
-        Position of the item.
-    outcome : result or EmoscopeError
-        An error of that kind which the function raised comes back as a value; so does a
-        :class:`WorkerDiedError`, for an item that killed its worker twice.
-
-    Raises
-    ------
-    EmoscopeError
-        When ``jobs`` is not positive or the cluster cannot be used.
-    RuntimeError
-        When the function raises anything else: a mistake in the program, reported with the item's
-        name.
+    An :class:`EmoscopeError` that the function raises is an outcome; so is a :class:`WorkerDiedError`,
+    for an item that killed its worker twice. Any other exception is a mistake in the program and ends
+    in a RuntimeError, in which ``name`` gives the item's name; else it is a number.
     """
     if jobs is not None and jobs < 1:
         raise EmoscopeError(f"{jobs} jobs were asked for; give 1 or more")
@@ -139,14 +108,19 @@ def _run(
         return
     chunks = _Chunks(items)
     workers: LocalWorkers | ClusterWorkers
+    if jobs is None and cluster is None:
+        import joblib  # imported late, for it takes long
+
+        jobs = int(joblib.cpu_count())  # knows of affinity and of a container's limits
+    jobs = min(jobs or 1, len(items)) if isinstance(items, Sized) else jobs or 1
     if cluster is not None:
         from .cluster import ClusterWorkers
 
         workers = ClusterWorkers(function, cluster)
-    elif (count := _process_count(jobs, items)) > 1:
+    elif jobs > 1:
         from .local import LocalWorkers
 
-        workers = LocalWorkers(function, count)
+        workers = LocalWorkers(function, jobs)
     else:
         while (chunk := chunks.take(1)) is not None:
             with one_thread():  # as everywhere else, so that sums come out alike
@@ -160,19 +134,10 @@ def _run(
         workers.stop()
 
 
-def _process_count(jobs: int | None, items: Iterable[Any]) -> int:
-    if jobs is None:
-        import joblib  # imported late, for it takes long
-
-        jobs = int(joblib.cpu_count())  # knows of affinity and of a container's limits
-    return min(jobs, len(items)) if isinstance(items, Sized) else jobs
-
-
 def _dispatch(
     workers: LocalWorkers | ClusterWorkers, fresh: _Chunks, name: Callable[[Any], str]
 ) -> Iterator[tuple[int, Any]]:
-    again = deque[Chunk]()
-    busy = 0
+    again, busy = deque[Chunk](), 0
     ready: list[tuple[int, Any]] = []
     while True:
         # Workers are given their next chunk before the caller gets outcomes to deal with.
@@ -219,18 +184,16 @@ class _Chunks:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every item has been begun."""
         return self._exhausted and not self._returned
 
     def learn(self, chunk: Chunk, reply: Reply) -> None:
-        """Take back what a worker did not begin, and note what it took for the others."""
+        # What the worker did not begin comes back; what the others took tells the next size.
         done = len(reply.outcomes)
         self._returned.extend(chunk.items[done:])
         fitting = int(CHUNK_SECONDS * done / max(reply.seconds, 1e-9))
         self._size = max(1, min(fitting, 2 * self._size, MAX_CHUNK_ITEMS))
 
     def take(self, workers: int) -> Chunk | None:
-        """The next chunk, or None when there is nothing left to begin."""
         size = self._size
         if self._left is not None:  # towards the end, so little that all finish together
             size = max(1, min(size, self._left // (2 * workers)))
@@ -244,7 +207,7 @@ class _Chunks:
 
 def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
     """Work on a chunk's items until :data:`CHUNK_SECONDS` have passed; the others go back."""
-    start, seconds, outcomes = time.perf_counter(), 0.0, []
+    start, outcomes = time.perf_counter(), []
     for _, item in items:
         try:
             outcomes.append(function(item))
@@ -252,10 +215,9 @@ def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
             outcomes.append(error)
         except Exception as error:
             outcomes.append(Defect.of(error))
-        seconds = time.perf_counter() - start
-        if seconds > CHUNK_SECONDS:
+        if time.perf_counter() - start > CHUNK_SECONDS:
             break
-    return Reply(outcomes, seconds)
+    return Reply(outcomes, time.perf_counter() - start)
 
 
 @contextlib.contextmanager

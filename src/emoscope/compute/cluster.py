@@ -14,14 +14,9 @@ from typing import Any
 from ..errors import EmoscopeError, MissingExtraError
 from . import Chunk, Function, Reply, one_thread_for_good, perform
 
-CHUNKS_PER_THREAD = 2
-"""One at work, one on its way."""
-
-START_SECONDS = 30
-"""How long to wait for the scheduler, and for its first worker."""
-
-SIZE_SECONDS = 5.0
-"""How long the cluster's size is believed: workers may come and go."""
+CHUNKS_PER_THREAD = 2  # one at work, one on its way
+START_SECONDS = 30  # to wait for the scheduler, and for its first worker
+SIZE_SECONDS = 5.0  # to believe the cluster's size, for workers may come and go
 
 
 class ClusterWorkers:
@@ -94,6 +89,5 @@ class ClusterWorkers:
 
 
 def _work(function: Function, items: list[tuple[int, Any]]) -> Reply:
-    """Work on a chunk; runs on a worker of the cluster."""
     one_thread_for_good()
     return perform(function, items)

@@ -28,12 +28,9 @@ from ..errors import EmoscopeError
 from . import Chunk, Defect, Function, Reply, one_thread_for_good, perform
 
 READY = "ready"
-
-MAX_FAILED_STARTS = 3
-"""So many workers in a row that die before they are ready are not an accident."""
-
-MAX_SOCKET_FOLDER = 70
-"""Bytes: a socket's path has 107 at most, and multiprocessing adds 32 to the folder's."""
+NO_MEMORY = "is memory short? --jobs 1 needs none"
+MAX_FAILED_STARTS = 3  # in a row, of workers that die before they are ready: no accident
+MAX_SOCKET_FOLDER = 70  # bytes: a socket's path has 107 at most, and 32 are added to the folder's
 
 
 class Worker:
@@ -58,10 +55,9 @@ class Worker:
 
     def receive(self) -> Any:
         """The message that has arrived; None when there is none, because the process died."""
-        try:
+        with contextlib.suppress(EOFError, OSError):
             return self.connection.recv() if self.connection.poll() else None
-        except (EOFError, OSError):
-            return None
+        return None
 
     def stop(self) -> None:
         """End the process at once; it holds nothing that needs a farewell."""
@@ -74,10 +70,8 @@ class LocalWorkers:
     """A fixed number of local processes that apply one function."""
 
     def __init__(self, function: Function, count: int) -> None:
-        self._context = _context()
-        self._function = function
-        self._failed_starts = 0
-        self.size = count
+        self._context, self._function = _context(), function
+        self._failed_starts, self.size = 0, count
         self._workers = [self._start() for _ in range(count)]
 
     def free(self) -> int:
@@ -100,7 +94,11 @@ class LocalWorkers:
                 continue
             message, chunk = worker.receive(), worker.chunk
             if message is None:
-                self._replace(place)
+                self._failed_starts += not worker.ready
+                if self._failed_starts >= MAX_FAILED_STARTS:
+                    raise EmoscopeError(f"worker processes die as soon as they start; {NO_MEMORY}")
+                worker.stop()
+                self._workers[place] = self._start()
             elif isinstance(message, Defect):
                 raise RuntimeError(f"a worker process cannot load its task:\n{message}")
             elif isinstance(message, Reply):
@@ -116,25 +114,13 @@ class LocalWorkers:
         for worker in self._workers:
             worker.stop()
 
-    def _replace(self, place: int) -> None:
-        dead = self._workers[place]
-        self._failed_starts += not dead.ready
-        if self._failed_starts >= MAX_FAILED_STARTS:
-            raise EmoscopeError(
-                "worker processes die as soon as they start; is memory short? --jobs 1 needs none"
-            )
-        dead.stop()
-        self._workers[place] = self._start()
-
     def _start(self) -> Worker:
         for attempt in range(MAX_FAILED_STARTS):
             try:
                 return Worker(self._context, self._function)
             except (EOFError, OSError):  # the fork server has just been killed, say
                 time.sleep(0.1 * (attempt + 1))  # until it is known to be dead, and replaced
-        raise EmoscopeError(
-            "worker processes cannot be started; is memory short? --jobs 1 needs none"
-        )
+        raise EmoscopeError(f"worker processes cannot be started; {NO_MEMORY}")
 
 
 def _context() -> Any:

@@ -40,11 +40,11 @@ def load(
 
     Parameters
     ----------
-    source : str or None
+    source
         Corpus folder or manifest; None for the bundled RAVDESS features.
-    names : sequence of str, or str
+    names
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
-    emotions : sequence of str, optional
+    emotions
         Keep only clips of these.
     store, jobs, cluster, progress
         As for :func:`emoscope.dataset.extraction.extract`.

@@ -2,26 +2,23 @@
 
 One Parquet file holds, per clip, what the corpus says of it, the 193 named values (float32) and the
 compact log-mel spectrogram (uint8 steps of half a decibel, as the feature ``logmel`` defines them,
-so nothing is lost). ``scripts/bundle_ravdess.py`` makes the file from the recordings. The file is
-under the corpus's own licence, CC BY-NC-SA 4.0.
+so nothing is lost). ``scripts/bundle_ravdess.py`` makes it. It is under the corpus's own licence,
+CC BY-NC-SA 4.0.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 import json
-import os
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from ..corpora import get as get_corpus
 from ..corpus import Corpus
 from ..errors import CorpusError
-from ..features.logmel import from_bytes, to_bytes
+from ..features.logmel import from_bytes
 from ..features.table import Features
 
 FILE = "ravdess.parquet"
@@ -57,16 +54,3 @@ def load() -> tuple[Corpus, Features, Features]:
     X = np.ascontiguousarray(values.to_numpy(dtype=np.float32))
     vector = Features(clips=clips, specs=specs["vector"], columns=tuple(values.columns), X=X)
     return corpus, vector, Features(clips=clips, specs=specs["frames"], frames=frames)
-
-
-def save(corpus: Corpus, vector: Features, frames: Features, path: str | os.PathLike[str]) -> Path:
-    """Write the bundled file; the arguments are what :func:`load` gives back."""
-    about = corpus.table[ABOUT_CLIP].reset_index(drop=True)
-    values = pd.DataFrame(vector.X, columns=list(vector.columns))
-    table = pa.Table.from_pandas(pd.concat([about, values], axis=1), preserve_index=False)
-    steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]
-    table = table.append_column(FRAMES, pa.array(steps, type=pa.binary()))
-    specs = {"vector": vector.specs, "frames": frames.specs}
-    table = table.replace_schema_metadata({b"emoscope": json.dumps(specs).encode()})
-    pa.parquet.write_table(table, path, compression="zstd", compression_level=19)
-    return Path(path)

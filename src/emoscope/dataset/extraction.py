@@ -61,19 +61,17 @@ def extract(
     ----------
     features : sequence of Feature
         Any number that give vectors, and at most one that gives frames.
-    store : Store, optional
+    store
         Where values are looked for and, as they are finished, kept.
     jobs, cluster
         Where clips are worked on, as for :func:`emoscope.compute.run`.
-    progress : callable, optional
+    progress
         Called with the number of clips done and the number of all clips.
 
     Raises
     ------
-    CorpusError
-        When not one clip can be used.
-    FeatureError
-        When no features, or features that do not go together, were asked for.
+    CorpusError, FeatureError
+        When not one clip can be used; when no features, or such as do not go together, are asked for.
     """
     rows = _Rows(len(corpus), features)
     paths = [os.fspath(path) for path in corpus.table["path"]]

@@ -244,10 +244,20 @@ class Store:
 
     def clear(self, names: Sequence[str] | None = None) -> int:
         """Remove features of these names, or everything; the number of bytes that were removed."""
+        chosen = "" if names is None else f"WHERE name IN ({','.join('?' * len(names))})"
         before, removable = self.bytes_on_disk(), list(OLDER) if names is None else []
         try:
             with self._maintaining() as database:
-                _delete(database, names)
+                with database:
+                    database.execute("BEGIN IMMEDIATE")
+                    query = (
+                        f"DELETE FROM stored WHERE feature IN (SELECT id FROM features {chosen})"
+                    )
+                    database.execute(query, names or ())
+                    database.execute(f"DELETE FROM features {chosen}", names or ())
+                    if names is None:
+                        database.execute("DELETE FROM files")
+                database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
         except DamagedError:
             if names is not None:
                 raise
@@ -334,18 +344,6 @@ class Store:
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.path}: {text}", RuntimeWarning, stacklevel=4)
-
-
-def _delete(database: sqlite3.Connection, names: Sequence[str] | None) -> None:
-    chosen = "" if names is None else f"WHERE name IN ({','.join('?' * len(names))})"
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        query = f"DELETE FROM stored WHERE feature IN (SELECT id FROM features {chosen})"
-        database.execute(query, names or ())
-        database.execute(f"DELETE FROM features {chosen}", names or ())
-        if names is None:
-            database.execute("DELETE FROM files")
-    database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _checksum(identity: bytes, key: bytes, data: bytes) -> int:
