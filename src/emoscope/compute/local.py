@@ -165,21 +165,18 @@ def _serve(connection: Connection, folder: str, environment: dict[str, str]) -> 
         function = connection.recv()
         connection.send(READY)
         while True:
-            _answer(connection, perform(function, connection.recv()))
+            reply = perform(function, connection.recv())
+            try:
+                connection.send(_by_value(reply))
+            except OSError:
+                raise
+            except Exception as error:  # a result that cannot be pickled
+                defects: list[Any] = [Defect.of(error)] * len(reply.outcomes)
+                connection.send(Reply(defects, reply.seconds))
     except (EOFError, OSError):
         return  # the parent is done, or gone
     except Exception as error:
         connection.send(Defect.of(error))
-
-
-def _answer(connection: Connection, reply: Reply) -> None:
-    try:
-        connection.send(_by_value(reply))
-    except OSError:
-        raise
-    except Exception as error:  # a result that cannot be pickled
-        defects: list[Any] = [Defect.of(error)] * len(reply.outcomes)
-        connection.send(Reply(defects, reply.seconds))
 
 
 def _leave_with_parent() -> None:

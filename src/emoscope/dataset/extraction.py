@@ -130,8 +130,7 @@ class _Rows:
             start = len(self.columns)
             self.columns += feature.columns if feature.kind == "vector" else ()
             self._slices.append(slice(start, len(self.columns)))
-        twice = [c for c in set(self.columns) if self.columns.count(c) > 1]
-        if twice:
+        if twice := [c for c in set(self.columns) if self.columns.count(c) > 1]:
             raise FeatureError(f"two of the features have a column '{min(twice)}'")
         # Filled, so that memory is taken now and does not grow as clips are finished.
         self.X = np.full((n_clips, len(self.columns)), np.nan, dtype=np.float32)
@@ -251,29 +250,27 @@ def _of_clip(
 ) -> tuple[Content | None, list[Values]]:
     """Decode a clip once and compute what it lacks, with the content to store it by, if any."""
     found = clip.content or (content.read(clip.path) if identify else None)
-    spectrum = Spectrum(audio.load(clip.path))
-    values = [_computed(features[number], spectrum, clip.path) for number in clip.lacking]
+    values = _of_signal(audio.load(clip.path), features=[features[n] for n in clip.lacking])
     if found is not None and content.stamp_of(clip.path) != found.stamp:
         found = None  # the file was changed meanwhile: nobody knows which content these belong to
     return found, values
 
 
 def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
-    spectrum = Spectrum(signal)
-    return [_computed(feature, spectrum, signal.path or "recording") for feature in features]
-
-
-def _computed(feature: Feature, spectrum: Spectrum, path: str) -> Values:
-    values = np.asarray(feature.extract(spectrum), dtype=np.float32)
-    n_columns = len(feature.columns)
-    shape = values.shape if feature.kind == "vector" else values.shape[1:]
-    if shape != (n_columns,):
-        raise FeatureError(
-            f"the feature '{feature.name}' gave shape {values.shape} for {n_columns} columns"
-        )
-    if not np.isfinite(values).all():
-        raise AudioError(path, f"the feature '{feature.name}' is not finite")
-    return values
+    found, spectrum = [], Spectrum(signal)
+    for feature in features:
+        values = np.asarray(feature.extract(spectrum), dtype=np.float32)
+        n_columns = len(feature.columns)
+        shape = values.shape if feature.kind == "vector" else values.shape[1:]
+        if shape != (n_columns,):
+            raise FeatureError(
+                f"the feature '{feature.name}' gave shape {values.shape} for {n_columns} columns"
+            )
+        if not np.isfinite(values).all():
+            reason = f"the feature '{feature.name}' is not finite"
+            raise AudioError(signal.path or "recording", reason)
+        found.append(values)
+    return found
 
 
 def _refusal(path: str, error: EmoscopeError) -> AudioError:

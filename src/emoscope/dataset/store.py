@@ -37,9 +37,7 @@ FOLDER_VARIABLE = "EMOSCOPE_STORE"
 LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
 FILE = "features-2.sqlite"
 OLDER = ("features-1", "files-1.sqlite", "lock")  # of earlier versions
-DEFAULT_LIMIT = 20 * 10**9
-"""Bytes. Of the 193 named values, 20 million clips; of a log-mel spectrogram, 200,000."""
-
+DEFAULT_LIMIT = 20 * 10**9  # bytes: the 193 values of 20 million clips, 200,000 spectrograms
 EVICT_TO = 0.9  # of the limit, so that it is not done again at once
 FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
 FLUSH_BYTES = 32 * 2**20
@@ -135,7 +133,11 @@ class Store:
                 copies = [np.frombuffer(bytearray(data), VALUE) for _, data in found]
                 yield places, [copy.reshape(shape) for copy in copies]
         if self._usable and self._exists():
-            self._note_use(identity)
+            # Unless that has to wait, or nothing may be written.
+            with contextlib.suppress(sqlite3.Error), self._open() as database:
+                database.execute("PRAGMA busy_timeout = 0")
+                query = "UPDATE features SET used = ?1 WHERE identity = ?2 AND used < ?1 - 60"
+                database.execute(query, (time.time(), identity))
         if damaged:
             self._warn(f"{damaged} values of '{feature.name}' are damaged and computed again")
 
@@ -204,13 +206,6 @@ class Store:
             database.executemany("DELETE FROM stored WHERE rowid = ?", removed)
         database.executescript("PRAGMA incremental_vacuum")
 
-    def _note_use(self, identity: bytes) -> None:
-        """Note that a feature was used, unless that has to wait or may not be written."""
-        with contextlib.suppress(sqlite3.Error), self._open() as database:
-            database.execute("PRAGMA busy_timeout = 0")
-            query = "UPDATE features SET used = ?1 WHERE identity = ?2 AND used < ?1 - 60"
-            database.execute(query, (time.time(), identity))
-
     def features(self) -> list[FeatureInfo]:
         """What the store holds."""
         with self._maintaining() as database:
@@ -244,17 +239,17 @@ class Store:
 
     def clear(self, names: Sequence[str] | None = None) -> int:
         """Remove features of these names, or everything; the number of bytes that were removed."""
-        chosen = "" if names is None else f"WHERE name IN ({','.join('?' * len(names))})"
+        chosen = "FROM features"
+        if names is not None:
+            chosen += f" WHERE name IN ({','.join('?' * len(names))})"
         before, removable = self.bytes_on_disk(), list(OLDER) if names is None else []
         try:
             with self._maintaining() as database:
                 with database:
                     database.execute("BEGIN IMMEDIATE")
-                    query = (
-                        f"DELETE FROM stored WHERE feature IN (SELECT id FROM features {chosen})"
-                    )
+                    query = f"DELETE FROM stored WHERE feature IN (SELECT id {chosen})"
                     database.execute(query, names or ())
-                    database.execute(f"DELETE FROM features {chosen}", names or ())
+                    database.execute(f"DELETE {chosen}", names or ())
                     if names is None:
                         database.execute("DELETE FROM files")
                 database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
