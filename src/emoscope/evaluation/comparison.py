@@ -7,7 +7,7 @@ itself — sees the training clips of its fold only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,9 @@ class _Task:
     """One model under one protocol, a unit for each fold: a line of the leaderboard."""
 
     model: str
+    features: str
     protocol: str
     units: tuple[Unit, ...]
-
-    @property
-    def features(self) -> str:
-        return self.units[0].features.label
 
 
 def compare(
@@ -117,7 +114,14 @@ def _result(
     main_features = {task.model: task.features for task in reversed(tasks)}
     tables: dict[_Task, pd.DataFrame] = {}
     runs: dict[_Task, Run] = {}
-    for task, outcomes in _by_task(tasks, finished):
+    task_of = [task for task in tasks for _ in task.units]
+    by_fold: dict[_Task, dict[int, Outcome]] = {task: {} for task in tasks}
+    for n, outcome in finished:
+        task = task_of[n]
+        by_fold[task][n] = outcome
+        if len(by_fold[task]) < len(task.units):
+            continue
+        outcomes = [by_fold[task][position] for position in sorted(by_fold[task])]
         tables[task] = _rows(task, corpus, outcomes)
         runs[task] = summarise(
             tables[task],
@@ -209,14 +213,13 @@ def _tasks(
         adapted = adapt(data, corpus.table, adaptation) if adaptation else data
         about = {"model": model, "protocol": name, **options}
         units = (Unit(told, adapted, emotions, f, speakers, about) for f in folds[name])
-        tasks.append(_Task(model, name, tuple(units)))
+        tasks.append(_Task(model, data.label, name, tuple(units)))
     return tasks
 
 
 def _estimators(
     chosen: Models, features: Mapping[str, Features], seed: int, as_published: bool, quick: bool
 ) -> dict[str, tuple[Any, Features]]:
-    """Each model by name, built and paired with the features it reads."""
     known = chosen if isinstance(chosen, Mapping) else {}
     names = list(models.names() if chosen is None else chosen)
     incompatible = incompatible_models([name for name in names if name not in known], features)
@@ -253,21 +256,7 @@ def _parts(data: Features) -> list[Features]:
     return [data.select(chosen) for chosen in alone + (all_but if len(names) > 2 else [])]
 
 
-def _by_task(
-    tasks: Sequence[_Task], finished: Iterable[tuple[int, Outcome]]
-) -> Iterator[tuple[_Task, list[Outcome]]]:
-    """Each task with its outcomes, fold after fold, as soon as the last is there."""
-    task_of = [task for task in tasks for _ in task.units]
-    outcomes: dict[_Task, dict[int, Outcome]] = {task: {} for task in tasks}
-    for n, outcome in finished:
-        task = task_of[n]
-        outcomes[task][n] = outcome
-        if len(outcomes[task]) == len(task.units):
-            yield task, [outcomes[task][position] for position in sorted(outcomes[task])]
-
-
 def _rows(task: _Task, corpus: Corpus, outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """The predictions of one task, fold after fold."""
     tables = []
     for unit, outcome in zip(task.units, outcomes, strict=True):
         by_class = pd.DataFrame(outcome.probabilities, columns=outcome.classes)

@@ -92,16 +92,10 @@ def run(
 ) -> Iterator[tuple[int, Outcome]]:
     """Fit and test every unit; yields their positions and outcomes as they complete.
 
-    Parameters
-    ----------
-    checkpoint
-        Gives the outcomes of units that were finished before, and keeps those of the others.
-    resumable_fits
-        Networks also save their state in the checkpoint's folder while they train.
-    jobs, cluster
-        As for :func:`emoscope.compute.run`.
-    on_unit
-        Called with units done and units in all after each fit.
+    A `checkpoint` gives the outcomes of units that were finished before and keeps those of the
+    others; with `resumable_fits` networks also save their state in its folder while they train.
+    `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `on_unit` is called with units
+    done and units in all after each fit.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -188,7 +182,6 @@ def _work(unit: Unit, state: Path | None) -> Work:
 
 
 def _identities(units: Sequence[Unit]) -> list[dict[str, Any]]:
-    """Everything that decides the outcome of each unit."""
     data = {id(unit.features): unit.features for unit in units}
     digests = {key: features.fingerprint() for key, features in data.items()}
     return [

@@ -98,7 +98,24 @@ def reliability(
     """
     if bins < 1:
         raise ValueError(f"bins is {bins}; at least one is needed")
-    true, p, names = _scored(y_true, probabilities, emotions)
+    true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.shape != (len(true), len(names)):
+        raise ValueError(
+            f"probabilities have shape {p.shape}; {len(true)} clips and {len(names)} emotions need "
+            f"({len(true)}, {len(names)})"
+        )
+    unknown = sorted(set(true) - set(names))
+    if unknown:
+        raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
+    # Written so that NaN fails as well.
+    valid = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
+    if not valid.all():
+        row = int(valid.argmin())
+        raise ValueError(
+            f"probabilities must be at least 0 and sum to 1 in each row; row {row} sums to "
+            f"{p[row].sum():.4g} with smallest value {p[row].min():.4g}"
+        )
     confidence = p.max(axis=1)
     right = names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -180,28 +197,3 @@ def _names(
             f"{', '.join(emotions)}"
         )
     return list(emotions)
-
-
-def _scored(
-    y_true: ArrayLike, probabilities: ArrayLike, emotions: Sequence[str]
-) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any]]:
-    """The truth, the probabilities and the columns' names, checked."""
-    true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
-    p = np.asarray(probabilities, dtype=np.float64)
-    if p.shape != (len(true), len(names)):
-        raise ValueError(
-            f"probabilities have shape {p.shape}; {len(true)} clips and {len(names)} emotions need "
-            f"({len(true)}, {len(names)})"
-        )
-    unknown = sorted(set(true) - set(names))
-    if unknown:
-        raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
-    # Written so that NaN fails as well.
-    right = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
-    if not right.all():
-        row = int(right.argmin())
-        raise ValueError(
-            f"probabilities must be at least 0 and sum to 1 in each row; row {row} sums to "
-            f"{p[row].sum():.4g} with smallest value {p[row].min():.4g}"
-        )
-    return true, p, names

@@ -99,15 +99,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """Clips as points ``[x, y]``, by PCA, which keeps distances, and t-SNE, which keeps neighbours.
-
-    ``pca_variance`` is the share of the variance that the plane of the PCA shows.
-    """
+    """Clips as points ``[x, y]``, by PCA, which keeps distances, and t-SNE, which keeps neighbours."""
 
     clips: list[str]
     pca: list[list[float]]
     tsne: list[list[float]]
-    pca_variance: float
+    pca_variance: float  # share of the variance that the plane of the PCA shows
 
 
 def project(features: Features, *, seed: int = 0) -> Projection:
@@ -136,19 +133,13 @@ def project(features: Features, *, seed: int = 0) -> Projection:
 
 @dataclasses.dataclass
 class Result:
-    """Predictions of several models under one or more protocols, with how they came about.
-
-    Attributes
-    ----------
-    corpus
-        Name, size, licence, citation and the recordings that were left out, with reasons.
-    config
-        Every option of the run; given again, it gives the same result.
-    """
+    """Predictions of several models under one or more protocols, with how they came about."""
 
     predictions: pd.DataFrame  # see the module for the columns
     runs: list[Run]
+    # Name, size, licence, citation and the recordings that were left out, with reasons.
     corpus: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Every option of the run; given again, it gives the same result.
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     map: Projection | None = None
     _comparisons: pd.DataFrame | None = dataclasses.field(default=None, init=False, repr=False)
@@ -177,10 +168,7 @@ class Result:
         ]
 
     def leaderboard(self) -> list[Run]:
-        """The run of each model on its main features under :attr:`protocol`, best UAR first.
-
-        The main features of a model are those of its first run; what follows is ablation.
-        """
+        """Each model's run under :attr:`protocol` on its main, its first, features, best UAR first."""
         first: dict[str, Run] = {}
         for run in self.runs:
             if run.protocol == self.protocol:
@@ -194,10 +182,9 @@ class Result:
         return [run for run in of_protocol if names.count(run.model) > 1]
 
     def comparisons(self) -> pd.DataFrame:
-        """Every pair of models under :attr:`protocol`: difference, interval, p, Holm's p.
+        """Every pair of models under :attr:`protocol`, as :func:`.statistics.compare_models` has them.
 
-        Empty where there is one model or one speaker; computed when first asked for. See
-        :func:`emoscope.evaluation.statistics.compare_models`.
+        Empty where there is one model or one speaker.
         """
         if self._comparisons is None:
             rows = {r.model: self.rows(r.model).sort_values("clip") for r in self.leaderboard()}
@@ -244,7 +231,13 @@ class Result:
             document = json.loads((out / "results.json").read_text(encoding="utf-8"))
             if not (out / "predictions.csv").is_file():
                 raise CorpusError(f"{out}: holds no saved result (no file predictions.csv)")
-            predictions = _read_predictions(out / "predictions.csv")
+            text_columns = dict.fromkeys((*ROW, *ABOUT_CLIP), str)
+            with warnings.catch_warnings():  # rows longer than the header would lose a field
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                predictions = pd.read_csv(
+                    out / "predictions.csv", dtype=text_columns, keep_default_na=False,
+                    index_col=False,
+                )  # fmt: skip
         except (OSError, ValueError, RecursionError, pd.errors.ParserWarning) as error:
             raise CorpusError(f"{out}: holds no saved result ({error})") from error
         missing = [column for column in ROW if column not in predictions]
@@ -260,13 +253,6 @@ class Result:
         projection = Projection(*(points[n] for n in names)) if set(names) <= set(points) else None
         runs = [Run.from_json(entry) for entry in document["runs"]]
         return cls(predictions, runs, corpus, options, projection)
-
-
-def _read_predictions(path: Path) -> pd.DataFrame:
-    text_columns = dict.fromkeys((*ROW, *ABOUT_CLIP), str)
-    with warnings.catch_warnings():  # rows longer than the header would lose their last field
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, dtype=text_columns, keep_default_na=False, index_col=False)
 
 
 def _fault(runs: Any, predictions: pd.DataFrame) -> str:
@@ -327,14 +313,12 @@ def summarise(rows: pd.DataFrame, *, seed: int = 0, **recorded: Any) -> Run:
 
 
 def with_leak_gaps(runs: Sequence[Run]) -> list[Run]:
-    """The runs with ``leak_gap`` set where a speaker-disjoint run has a twin on random folds.
-
-    A run that is adapted to its test speakers has none: its twin is not adapted.
-    """
+    """The runs with ``leak_gap`` set where a speaker-disjoint run has a twin on random folds."""
     random_uar = {(r.model, r.features): r.uar for r in runs if shares_speakers(r.protocol)}
 
     def gap(run: Run) -> float | None:
         twin = random_uar.get((run.model, run.features))
+        # The twin of a run that is adapted to its test speakers is not adapted.
         alone = shares_speakers(run.protocol) or "+" in run.protocol
         return None if alone or twin is None else twin - run.uar
 

@@ -72,12 +72,9 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inferences:
-    """Logits ``(n_clips, n_emotions)`` and embeddings ``(n_clips, width)`` of the clips of a corpus.
+    """Logits ``(n_clips, n_emotions)`` and embeddings ``(n_clips, width)`` of a corpus."""
 
-    Clips that could not be used are among the ``rejected`` of ``corpus``.
-    """
-
-    corpus: Corpus
+    corpus: Corpus  # clips that could not be used are among its ``rejected``
     logits: NDArray[np.float64]
     embeddings: NDArray[np.float32]
 

@@ -56,9 +56,8 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
             super().fit(X, y, groups=groups)
         self.chosen_ = dict(self.best_params_)
         kept = getattr(self, "best_estimator_", None)  # none without refit
-        self.history_, self.best_epoch_ = (
-            getattr(kept, name, None) for name in ("history_", "best_epoch_")
-        )
+        self.history_ = getattr(kept, "history_", None)
+        self.best_epoch_ = getattr(kept, "best_epoch_", None)
         return self
 
 

@@ -14,6 +14,7 @@ resample of speakers is one product of matrices, and the standard error has a cl
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -170,14 +171,12 @@ def compare_models(
     One row per pair: ``first``, ``second``, ``difference`` (score of first minus score of second),
     ``low``, ``high`` (each pair's own 95 % interval, not corrected), ``p`` and ``p_holm``.
     """
-    names = list(predictions)
     rows = []
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            pair = (y_true, predictions[first], predictions[second], speakers, metric)
-            gap = difference_interval(*pair, n_resamples=n_resamples, seed=seed)
-            p = paired_test(*pair, seed=seed)
-            rows.append((first, second, gap.estimate, gap.low, gap.high, p))
+    for first, second in itertools.combinations(predictions, 2):
+        pair = (y_true, predictions[first], predictions[second], speakers, metric)
+        gap = difference_interval(*pair, n_resamples=n_resamples, seed=seed)
+        p = paired_test(*pair, seed=seed)
+        rows.append((first, second, gap.estimate, gap.low, gap.high, p))
     table = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     return table

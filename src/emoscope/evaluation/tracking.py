@@ -48,34 +48,28 @@ def to_mlflow(
 ) -> str:
     """Write a result, and its files in `folder`, to MLflow; gives the upper run's identifier."""
     client = mlflow()
+    name = f"{result.corpus.get('name', 'corpus')}, {result.protocol}"
+    described = {k: v for k, v in result.config.items() if k != "folds"}
     try:
-        return _write(client, result, folder, experiment)
+        client.set_experiment(experiment)
+        with client.start_run(run_name=name) as upper:
+            client.log_params(_parameters({**described, "n_clips": result.corpus.get("n_clips")}))
+            for run in result.runs:
+                with client.start_run(run_name=f"{run.model}, {run.protocol}", nested=True):
+                    entry = run.to_json()
+                    keys = ("model", "features", "protocol", "parameters")
+                    client.log_params(_parameters({key: entry.get(key) for key in keys}))
+                    scores = {key: entry[key] for key in SCORES if entry.get(key) is not None}
+                    client.log_metrics({key: float(value) for key, value in scores.items()})
+            if folder is not None:
+                for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
+                    path = os.path.join(folder, file)
+                    if os.path.isfile(path):
+                        client.log_artifact(path)
+        return str(upper.info.run_id)
     except Exception as error:  # each of MLflow's stores has errors of its own
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise EmoscopeError(f"MLflow could not be written: {reason}") from error
-
-
-def _write(
-    client: ModuleType, result: Result, folder: str | os.PathLike[str] | None, experiment: str
-) -> str:
-    client.set_experiment(experiment)
-    name = f"{result.corpus.get('name', 'corpus')}, {result.protocol}"
-    with client.start_run(run_name=name) as upper:
-        described = {k: v for k, v in result.config.items() if k != "folds"}
-        client.log_params(_parameters({**described, "n_clips": result.corpus.get("n_clips")}))
-        for run in result.runs:
-            with client.start_run(run_name=f"{run.model}, {run.protocol}", nested=True):
-                entry = run.to_json()
-                keys = ("model", "features", "protocol", "parameters")
-                client.log_params(_parameters({key: entry.get(key) for key in keys}))
-                scores = {key: entry[key] for key in SCORES if entry.get(key) is not None}
-                client.log_metrics({key: float(value) for key, value in scores.items()})
-        if folder is not None:
-            for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
-                path = os.path.join(folder, file)
-                if os.path.isfile(path):
-                    client.log_artifact(path)
-    return str(upper.info.run_id)
 
 
 def _parameters(values: Mapping[str, object]) -> dict[str, str]:

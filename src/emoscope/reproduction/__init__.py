@@ -90,15 +90,12 @@ class Reproduction:
             "rows": [dataclasses.asdict(row) for row in self.rows],
             "verdicts": [dataclasses.asdict(verdict) for verdict in self.verdicts],
         }
-        text = self.predictions.to_csv(index=False, lineterminator="\n")
-        write_together(
-            {
-                folder / "reproduction.csv": text,
-                folder / "reproduction.json": json.dumps(document, indent=1) + "\n",
-                folder / "reproduction.html": render(self),
-                **(beside or {}),
-            }
-        )
+        own = {
+            folder / "reproduction.csv": self.predictions.to_csv(index=False, lineterminator="\n"),
+            folder / "reproduction.json": json.dumps(document, indent=1) + "\n",
+            folder / "reproduction.html": render(self),
+        }
+        write_together({**own, **(beside or {})})
         return folder
 
 
@@ -228,7 +225,14 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
     """One line of the outcome, and its predictions."""
     random = [(t, o) for t, o in finished if shares_speakers(t.protocol)]
     honest = [(t, o) for t, o in finished if not shares_speakers(t.protocol)]
-    tables = [_predictions(t, o, data) for t, o in [random[0], *honest]]
+    columns = ["model", "family", "protocol", "clip", "speaker", "emotion", "predicted"]
+    tables = []
+    for training, outcome in [random[0], *honest]:
+        clips = data.corpus.table.iloc[training.unit.fold.test].assign(
+            model=training.published.name, family=training.published.family,
+            protocol=training.protocol, predicted=outcome.predicted,
+        )  # fmt: skip
+        tables.append(clips[columns].reset_index(drop=True))
     unseen = pd.concat(tables[1:], ignore_index=True)
     interval = statistics.speaker_interval(
         unseen["emotion"], unseen["predicted"], unseen["speaker"], metrics.accuracy
@@ -260,12 +264,3 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
     )
     rounded: dict[str, Any] = {k: round(v, 2) for k, v in vars(row).items() if isinstance(v, float)}
     return dataclasses.replace(row, **rounded), pd.concat(tables, ignore_index=True)
-
-
-def _predictions(training: Training, outcome: Outcome, data: Dataset) -> pd.DataFrame:
-    clips = data.corpus.table.iloc[training.unit.fold.test].assign(
-        model=training.published.name, family=training.published.family,
-        protocol=training.protocol, predicted=outcome.predicted,
-    )  # fmt: skip
-    columns = ["model", "family", "protocol", "clip", "speaker", "emotion", "predicted"]
-    return clips[columns].reset_index(drop=True)
