@@ -69,8 +69,11 @@ class Audit:
             for weight in SEVERITIES
         }
         if self.leaks:
-            measured = f" {self.inflation.sentence}" if self.inflation else ""
-            return f"It leaks: {of_weight['leak']}{measured}"
+            leaks, both = f"It leaks: {of_weight['leak']}", self.inflation
+            if both is not None:
+                leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
+                leaks += f"{both.honest:.3f} on unseen speakers."
+            return leaks
         cautions = f" With caution: {of_weight['caution']}" if of_weight["caution"] else ""
         unchecked = "" if self.n_recordings else " No recording was at hand to compare."
         return f"No leak found.{cautions}{unchecked}"
@@ -122,9 +125,8 @@ def audit(
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
-    paths = list(prints)
-    matches = fingerprint.matches(list(prints.values()))
-    pairs = [(paths[match.first], paths[match.second], match) for match in matches]
+    paths, marks = list(prints), list(prints.values())
+    pairs = [(paths[m.first], paths[m.second], m) for m in fingerprint.matches(marks)]
     sides = splits[0].clips["side"].value_counts()
     found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
@@ -169,20 +171,19 @@ def _fingerprints(
 def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:
     """One finding for each kind over all splits, the most severe first."""
     by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
-    for split in splits:
-        for kind, pieces in checks.of_split(split, pairs).items():
-            by_kind.setdefault(kind, []).append((split.name, pieces))
-    for kind, pieces in checks.of_record(splits[0].record).items():
-        by_kind[kind] = [("", pieces)]
+    found = [(split.name, checks.of_split(split, pairs)) for split in splits]
+    for name, of_kind in [*found, ("", checks.of_record(splits[0].record))]:
+        for kind, pieces in of_kind.items():
+            if pieces:
+                by_kind.setdefault(kind, []).append((name, pieces))
     findings = []
     for kind, parts in by_kind.items():
         distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
-        text = checks.sentence(kind, parts[0][1], len(distinct))
+        severity, text = checks.judged(kind, parts[0][1], len(distinct))
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
         evidence = [
             {"fold": name, **piece} if name else piece for name, part in parts for piece in part
         ]
-        severity = checks.KINDS[kind].severity
         findings.append(Finding(kind, severity, text, len(distinct), evidence[:MAX_EVIDENCE]))
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
@@ -24,15 +23,6 @@ SAW_TEST = ("all", "test", "everything", "whole corpus", "train+test")
 STEPS = ("scaling", "selection", "feature_selection", "early_stopping")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a kind of finding weighs, and its sentence for one piece of evidence and for several."""
-
-    severity: Severity
-    one: str
-    many: str
-
-
 _SAME_SOUND = {
     "identical-audio": "are identical",
     "near-identical-audio": "are the same sound, stored anew",
@@ -40,20 +30,25 @@ _SAME_SOUND = {
 }
 _RELATIONS = {"identical": "identical-audio", "same": "near-identical-audio"}  # else an excerpt
 
-KINDS: Mapping[str, Kind] = {
-    "shared-speakers": Kind(
-        "leak", "One speaker is in training and test.", "{n} speakers are in training and test."
+#: What a kind of finding weighs, and its sentence for one piece of evidence and for several.
+KINDS: Mapping[str, tuple[Severity, str, str]] = {
+    "shared-speakers": (
+        "leak",
+        "One speaker is in training and test.",
+        "{n} speakers are in training and test.",
     ),
-    "unknown-speakers": Kind(
+    "unknown-speakers": (
         "caution",
         "The speaker of one clip is unknown.",
         "The speakers of {n} clips are unknown: voices on both sides may go unseen.",
     ),
-    "same-clip": Kind(
-        "leak", "One clip is in training and test.", "{n} clips are in training and test."
+    "same-clip": (
+        "leak",
+        "One clip is in training and test.",
+        "{n} clips are in training and test.",
     ),
     **{
-        kind: Kind(
+        kind: (
             "leak",
             f"One training recording and one test recording {what}.",
             f"{{n}} pairs of a training and a test recording {what}.",
@@ -61,40 +56,40 @@ KINDS: Mapping[str, Kind] = {
         for kind, what in _SAME_SOUND.items()
     },
     **{
-        f"{kind}-on-one-side": Kind(
+        f"{kind}-on-one-side": (
             "note",
             f"Two recordings on one side {what}.",
             f"{{n}} pairs of recordings on one side {what}.",
         )
         for kind, what in _SAME_SOUND.items()
     },
-    "overlapping-segments": Kind(
+    "overlapping-segments": (
         "leak",
         "One test segment overlaps a training segment of its recording.",
         "{n} test segments overlap training segments of their recordings.",
     ),
-    "same-sentence": Kind(
+    "same-sentence": (
         "caution",
         "One sentence is spoken in training and test: other words are not tested.",
         "{n} sentences are spoken in training and test: other words are not tested.",
     ),
-    "missing-emotion": Kind(
+    "missing-emotion": (
         "caution",
         "One emotion is on one side only: it cannot be learned, or is never tested.",
         "{n} emotions are on one side only: they cannot be learned, or are never tested.",
     ),
-    "class-imbalance": Kind(
+    "class-imbalance": (
         "note",
         "",
         "{first[emotion]} has {times:.1f} times the clips of {last[emotion]}: "
         "read UAR, not accuracy.",
     ),
-    "test-clips-seen": Kind(
+    "test-clips-seen": (
         "leak",
         "One step before the test, such as scaling or selection, saw test clips.",
         "{n} steps before the test, such as scaling or selection, saw test clips.",
     ),
-    "adapted": Kind(
+    "adapted": (
         "caution",
         "Features were standardised on unlabelled clips of the test {group}: the score holds where "
         "such clips are at hand.",
@@ -103,20 +98,21 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def sentence(kind: str, evidence: Sequence[Evidence], n: int) -> str:
+def judged(kind: str, evidence: Sequence[Evidence], n: int) -> tuple[Severity, str]:
     """What was found, given the evidence of one split and the number of pieces in all."""
+    severity, one, many = KINDS[kind]
     first, last = evidence[0], evidence[-1]
     times = first["clips"] / last["clips"] if kind == "class-imbalance" else 0.0
     group = str(first.get("protocol")).partition("+")[2].removesuffix("-adapted")
-    text = KINDS[kind].one if n == 1 else KINDS[kind].many
-    return text.format(n=n, first=first, last=last, times=times, group=group)
+    text = one if n == 1 else many
+    return severity, text.format(n=n, first=first, last=last, times=times, group=group)
 
 
 def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
     """The evidence in the clips of one split, by kind; `pairs` are recordings of the same sound."""
     train, test = (split.clips[split.clips["side"] == side] for side in ("train", "test"))
     unknown = split.clips.loc[split.clips["speaker"] == "", "clip"]
-    evidence = {
+    return {
         "shared-speakers": _shared_speakers(train, test),
         "unknown-speakers": [{"clip": clip} for clip in unknown],
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
@@ -126,7 +122,6 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         "missing-emotion": _missing_emotions(train, test),
         "class-imbalance": _imbalance(split.clips),
     }
-    return {kind: pieces for kind, pieces in evidence.items() if pieces}
 
 
 def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
@@ -139,8 +134,7 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     ]
     protocol = str(record.get("protocol", ""))
     adapted = [{"protocol": protocol}] if "+" in protocol else []
-    evidence = {"test-clips-seen": seen, "adapted": adapted}
-    return {kind: pieces for kind, pieces in evidence.items() if pieces}
+    return {"test-clips-seen": seen, "adapted": adapted}
 
 
 def _shared_speakers(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

@@ -19,7 +19,7 @@ import pandas as pd
 from .. import corpora
 from ..corpora.base import list_audio
 from ..corpora.folders import SPLITS
-from ..corpus import audformat, rows
+from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
@@ -65,18 +65,14 @@ def read(
         splits = [_joined("", {"train": path, "test": Path(test)})]
     elif path.is_dir() and (path / "results.json").is_file():
         splits = _result(path)
-    elif path.is_dir() or path.name == audformat.HEADER:
-        splits = _pairs(path)
-        if not splits:
-            files = rows.find(path)
-            if files is None:
-                raise CorpusError(
-                    f"{path}: holds neither results.json nor a pair of …train….jsonl and "
-                    "…test….jsonl nor another manifest"
-                )
-            splits = _by_column(path, _listed(files))
-    else:
-        splits = _by_column(path, _listed([path]))
+    elif not (splits := _pairs(path)):
+        files = rows.find(path) if path.is_dir() else [path]
+        if files is None:
+            raise CorpusError(
+                f"{path}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl "
+                "nor another manifest"
+            )
+        splits = _by_column(path, _listed(files))
     by_stem: dict[str, list[Path]] = {}
     for recording in list_audio(audio)[0] if audio is not None else []:
         by_stem.setdefault(recording.stem, []).append(recording)

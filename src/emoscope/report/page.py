@@ -167,11 +167,8 @@ def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
 def _slices(result: Result) -> dict[str, pd.DataFrame]:
     """Scores of the best model in parts of the corpus."""
     rows = result.rows(result.leaderboard()[0].model)
-    return {
-        column: metrics.by_group(rows, column)
-        for column in SLICES
-        if column in rows and rows[column].nunique() > 1
-    }
+    several = [name for name in SLICES if name in rows and rows[name].nunique() > 1]
+    return {name: metrics.by_group(rows, name) for name in several}
 
 
 def _ablation(result: Result) -> pd.DataFrame | None:

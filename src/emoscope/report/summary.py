@@ -1,7 +1,4 @@
-"""What a result says, in sentences computed from its numbers.
-
-A sentence is made only when the numbers bear it out; none is canned.
-"""
+"""What a result says, in sentences that are made only when its numbers bear them out."""
 
 from __future__ import annotations
 
