@@ -80,7 +80,13 @@ def download(
                 if parts is None or item.part in parts:
                     _get(item, folder, mirror, progress or (lambda what, done, total: None))
     except OSError as error:
-        raise CorpusError(f"{folder}: {_os_reason(error)}") from None
+        place = f" ({error.filename})" if error.filename else ""
+        reason = f"{error.strerror or error}{place}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full; what was received is kept"
+        elif isinstance(error, PermissionError):
+            reason = f"no permission to write {error.filename or 'here'}"
+        raise CorpusError(f"{folder}: {reason}") from None
     return folder
 
 
@@ -220,19 +226,11 @@ def _fault(item: Download, file: Path) -> str:
     return f"checksum {md5.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
 
 
-def _os_reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; what was received is kept"
-    if isinstance(error, PermissionError):
-        return f"no permission to write {error.filename or 'here'}"
-    return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
-
-
 def unpack(archive: Path, target: Path, progress: Progress | None = None) -> list[Path]:
     """Unpack a zip file into an existing folder, replacing files; returns the files written."""
     try:
         with zipfile.ZipFile(archive) as opened:
-            files = _checked(archive, opened.infolist())
+            files = _checked(archive, opened)
             total, done = sum(member.file_size for member in files.values()), 0
             _need_space(target, total)
             for path, member in files.items():
@@ -246,12 +244,10 @@ def unpack(archive: Path, target: Path, progress: Progress | None = None) -> lis
         raise DamageError(why) from None
 
 
-def _checked(
-    archive: Path, members: Sequence[zipfile.ZipInfo]
-) -> dict[PurePosixPath, zipfile.ZipInfo]:
+def _checked(archive: Path, opened: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
     """The files of an archive by where they go, relative to the target folder."""
     files = {}
-    for member in members:
+    for member in opened.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         inside = path.parts and not path.is_absolute() and ".." not in path.parts
         if not inside or ":" in member.filename or stat.S_ISLNK(member.external_attr >> 16):

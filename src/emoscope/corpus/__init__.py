@@ -14,9 +14,8 @@ printed and written.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import pandas as pd
@@ -180,14 +179,14 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     names = [part.name for part in parts]
     if not parts or len(set(names)) < len(names):
         raise CorpusError(f"corpora to combine need different names; found: {', '.join(names)}")
-    tables = []
-    for part in parts:
-        table = part.table.assign(
+    tables = [
+        part.table.assign(
             clip=[f"{part.name}/{clip}" for clip in part.table["clip"]],
             speaker=[f"{part.name}/{s}" if s else "" for s in part.table["speaker"]],
             corpus=part.name,
-        )
-        tables.append(table.astype(object))
+        ).astype(object)
+        for part in parts
+    ]
     return Corpus(
         name="+".join(names),
         table=pd.concat(tables, ignore_index=True).astype(object),
@@ -239,7 +238,6 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     words = {**rows.label_map(files[0]), **labels}
     clips: dict[str, Row] = {}
     rejected: list[AudioError] = []
-    unknown: list[str] = []
     splits: dict[str, set[str]] = {}  # path → the splits that list it
     for number, row in enumerate(listing.rows, start=1):
         info = known.get(row.get("corpus", "").lower())
@@ -247,16 +245,18 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
         repeated = split in splits.setdefault(row["path"], set())
         if reason := _reason(row, emotion, repeated):
-            name = printable(row["path"]) if row["file"] else f"row {number}"
-            rejected.append(AudioError(name, reason))
-            unknown += [label] if emotion is None and reason.startswith("label ") else []
+            place = printable(row["path"]) if row["file"] else f"row {number}"
+            rejected.append(AudioError(place, reason))
         else:
             splits[row["path"]].add(split)
             clip = _as_clip(row, str(emotion), info, listing.name)
-            clip["clip"] = _free_name(clip["clip"], clips)
+            name, count = clip["clip"], 1
+            while clip["clip"] in clips:  # a file listed in two splits becomes two clips
+                count += 1
+                clip["clip"] = f"{name}#{count}"
             clips[clip["clip"]] = clip
-    if not clips and unknown and len(unknown) == len(rejected):
-        raise UnknownNameError("emotion", printable(unknown[0]), EMOTIONS)
+    if not clips and rejected and all(error.reason.startswith("label ") for error in rejected):
+        raise UnknownNameError("emotion", printable(listing.rows[0]["label"]), EMOTIONS)
     if not clips:
         why = f", the first because it is {rejected[0]}" if rejected else ""
         raise CorpusError(f"{files[0]}: none of its {len(rejected)} rows can be used{why}")
@@ -311,12 +311,6 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
         "speaker": further.get("speaker", told.get("speaker", "")),
         "clip": told.get("clip") or row.get("clip") or printable(row["file"]),
     }
-
-
-def _free_name(name: str, taken: Container[str]) -> str:
-    """A name that no clip has yet; a file listed in two splits becomes two clips."""
-    names = itertools.chain([name], (f"{name}#{count}" for count in itertools.count(2)))
-    return next(free for free in names if free not in taken)
 
 
 _LAYOUTS = (

@@ -171,10 +171,9 @@ def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
 
 def _beside(path: str, folder: Path) -> str:
     """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
-    if URL.match(path):
-        return path
-    absolute = Path(os.path.realpath(path))  # which takes links that lead nowhere as they are
-    return absolute.relative_to(folder).as_posix() if _lies_in(folder, path) else str(absolute)
+    if _lies_in(folder, path):
+        return Path(os.path.realpath(path)).relative_to(folder).as_posix()
+    return path if URL.match(path) else os.path.realpath(path)
 
 
 def _lies_in(folder: Path, path: str) -> bool:
