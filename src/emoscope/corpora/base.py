@@ -67,8 +67,7 @@ class CorpusInfo:
 
     def rows(self, paths: Iterable[PurePath]) -> dict[PurePath, Row]:
         """The row of each path that is a clip of this corpus; see :meth:`row`."""
-        parsed = ((path, self.row(path)) for path in paths)
-        return {path: row for path, row in parsed if row is not None}
+        return {path: row for path in paths if (row := self.row(path)) is not None}
 
     def table(self, root: Path, rows: Mapping[PurePath, Row]) -> pd.DataFrame:
         """The table of the clips below `root`, sorted; of copies of one the nearest to it counts."""

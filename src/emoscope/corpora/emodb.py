@@ -24,7 +24,7 @@ LABEL_MAP = {
     "N": "neutral",
 }
 
-SPEAKERS = {
+SPEAKERS = {  # gender, and age in years
     "03": ("male", 31),
     "08": ("female", 34),
     "09": ("female", 21),
@@ -36,7 +36,6 @@ SPEAKERS = {
     "15": ("male", 25),
     "16": ("female", 31),
 }
-"""Gender, and age in years, of each speaker."""
 
 SENTENCES = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",

@@ -58,7 +58,7 @@ def _tell(fields: Row) -> Row:
     }
 
 
-_RECORD = "https://zenodo.org/records/1188976/files/"
+_ZIP = "https://zenodo.org/records/1188976/files/Audio_{}_Actors_01-24.zip"
 
 RAVDESS = CorpusInfo(
     name="ravdess",
@@ -75,18 +75,8 @@ RAVDESS = CorpusInfo(
     file_names="seven two-digit numbers",
     example="Actor_12/03-01-06-01-02-01-12.wav",
     downloads=(
-        Download(
-            _RECORD + "Audio_Speech_Actors_01-24.zip",
-            208_468_073,
-            "bc696df654c87fed845eb13823edef8a",
-            "speech",
-        ),
-        Download(
-            _RECORD + "Audio_Song_Actors_01-24.zip",
-            225_505_317,
-            "5411230427d67a21e18aa4d466e6d1b9",
-            "song",
-        ),
+        Download(_ZIP.format("Speech"), 208_468_073, "bc696df654c87fed845eb13823edef8a", "speech"),
+        Download(_ZIP.format("Song"), 225_505_317, "5411230427d67a21e18aa4d466e6d1b9", "song"),
     ),
 )
 

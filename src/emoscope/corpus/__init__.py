@@ -114,10 +114,8 @@ class Corpus:
                 if emotion not in EMOTIONS:
                     raise UnknownNameError("emotion", emotion, EMOTIONS)
                 if emotion not in self.emotions:
-                    raise CorpusError(
-                        f"corpus '{self.name}' has no clip of '{emotion}'; "
-                        f"it has {', '.join(self.emotions)}"
-                    )
+                    lack = f"has no clip of '{emotion}'; it has {', '.join(self.emotions)}"
+                    raise CorpusError(f"corpus '{self.name}' {lack}")
             keep &= self.table["emotion"].isin(chosen)
         for column, value in columns.items():
             if column not in self.table:
@@ -158,12 +156,9 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     if str(source) in corpora.names():
         downloads = corpora.get(str(source)).downloads
         fetch = f", or fetch it: emoscope get {source}" if downloads else ""
-        raise CorpusError(
-            f"'{source}' is the name of a corpus; give the folder that holds it{fetch}"
-        )
-    if root.exists():
-        raise CorpusError(f"{source}: {_LAYOUTS}")
-    raise CorpusError(f"{source}: no such folder or manifest")
+        hint = f"is the name of a corpus; give the folder that holds it{fetch}"
+        raise CorpusError(f"'{source}' {hint}")
+    raise CorpusError(f"{source}: {_LAYOUTS if root.exists() else 'no such folder or manifest'}")
 
 
 def combine(parts: Sequence[Corpus]) -> Corpus:

@@ -31,8 +31,7 @@ from . import Corpus, load
 from .audformat import HEADER
 from .rows import ALIASES
 
-METADATA = "metadata.csv"
-AUDIO = "audio"
+METADATA, AUDIO = "metadata.csv", "audio"
 SPLITS = ("train", "dev", "test")
 ABOUT_SPEAKER = ("gender", "age")
 
@@ -78,8 +77,7 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
-    parts = _by_split(table)
-    splits = {name: {"type": name} for name, _ in parts if name}
+    splits = {name: {"type": name} for name, _ in _by_split(table) if name}
     elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
@@ -95,9 +93,8 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         "tables": {"files": {"type": "filewise", "columns": columns}},
     }
     tables = {"files": table[["file", *about_files]]}
-    for name, rows in parts:
-        split = {"split_id": name} if name else {}
-        key = f"emotion.{name}" if name else "emotion"
+    for name, rows in _by_split(table):
+        key, split = (f"emotion.{name}", {"split_id": name}) if name else ("emotion", {})
         column = {"emotion": {"scheme_id": "emotion"}}
         header["tables"][key] = {"type": "filewise", **split, "columns": column}
         tables[key] = rows[["file", "emotion"]]
