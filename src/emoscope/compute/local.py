@@ -70,7 +70,14 @@ class LocalWorkers:
     """A fixed number of local processes that apply one function."""
 
     def __init__(self, function: Function, count: int) -> None:
-        self._context, self._function = _context(), function
+        # macOS forbids a fork after its frameworks are loaded; a fork server's socket lies in the
+        # folder for temporary files, and the path of a socket must be short.
+        short = len(os.fsencode(tempfile.gettempdir())) <= MAX_SOCKET_FOLDER
+        way = "forkserver" if sys.platform == "linux" and short else "spawn"
+        self._context: Any = multiprocessing.get_context(way)
+        if way == "forkserver":
+            self._context.set_forkserver_preload(["emoscope.dataset.extraction"])
+        self._function = function
         self._failed_starts, self.size = 0, count
         self._workers = [self._start() for _ in range(count)]
 
@@ -121,16 +128,6 @@ class LocalWorkers:
             except (EOFError, OSError):  # the fork server has just been killed, say
                 time.sleep(0.1 * (attempt + 1))  # until it is known to be dead, and replaced
         raise EmoscopeError(f"worker processes cannot be started; {NO_MEMORY}")
-
-
-def _context() -> Any:
-    # macOS forbids a fork after its frameworks are loaded; a fork server's socket lies in the folder
-    # for temporary files, and the path of a socket must be short.
-    if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > MAX_SOCKET_FOLDER:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["emoscope.dataset.extraction"])
-    return context
 
 
 @contextlib.contextmanager

@@ -81,8 +81,7 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
             f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
         )
     tables = {}
-    vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
-    if vectors:
+    if vectors := [name for name in dict.fromkeys(names) if name != bundled.FRAMES]:
         tables["vector"] = vector.select(vectors)
     if bundled.FRAMES in names:
         tables["frames"] = frames
@@ -92,18 +91,13 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     """Write corpus columns and features side by side, as Parquet or, by the ending, CSV or ARFF.
 
-    Frames, whose number differs from clip to clip, go into Parquet alone: one column ``frames`` of
-    float32 bytes, row after row, and one of their number, ``n_frames``.
+    Frames, whose number differs from clip to clip, go into Parquet alone, else it is a FeatureError:
+    one column ``frames`` of float32 bytes, row after row, and one of their number, ``n_frames``.
 
     Returns
     -------
     dict of str to str
         Columns of the corpus that have the name of a feature's → what they are called instead.
-
-    Raises
-    ------
-    FeatureError
-        When frames are to go into CSV or ARFF.
     """
     target = Path(path)
     values = pd.DataFrame(index=range(len(data.corpus)))

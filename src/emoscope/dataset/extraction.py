@@ -277,8 +277,6 @@ def _refusal(path: str, error: EmoscopeError) -> AudioError:
     """Why a clip is left out; raises what is not the clip's fault."""
     if isinstance(error, AudioError):
         return error
-    if isinstance(error, WorkerDiedError):
-        return AudioError(path, error.reason)
-    if isinstance(error, FeatureError):
-        return AudioError(path, str(error))
+    if isinstance(error, (WorkerDiedError, FeatureError)):
+        return AudioError(path, error.reason if isinstance(error, WorkerDiedError) else str(error))
     raise error

@@ -30,6 +30,8 @@ from .store import Store
 class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turns recordings into features.
 
+    What ``fit`` saw, ``n_features_in_``, is not held against later recordings of other lengths.
+
     Parameters
     ----------
     features : str or sequence of str
@@ -41,11 +43,6 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         fold asks for the same clips.
     jobs : int or None
         Processes; None takes all cores.
-
-    Attributes
-    ----------
-    n_features_in_ : int
-        Columns that ``fit`` saw; it is not held against later recordings, of other lengths.
     """
 
     def __init__(
