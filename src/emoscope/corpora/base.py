@@ -125,8 +125,5 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
             ending = os.path.splitext(file)[1].lower().lstrip(".")
             if ending in SOUND_ENDINGS and not file.startswith("."):
                 recordings.append(Path(folder, file))
-    errors = [
-        AudioError(error.filename, f"folder cannot be read: {error.strerror}")
-        for error in unreadable
-    ]
+    errors = [AudioError(e.filename, f"folder cannot be read: {e.strerror}") for e in unreadable]
     return sorted(recordings), errors

@@ -59,10 +59,8 @@ def download(
 ) -> Path:
     """Fetch and unpack a corpus, or those of its `parts`; continue where an earlier attempt stopped.
 
-    `mirror` is the address of a folder with copies of the publisher's files. Raises
-    :class:`CorpusError` when the corpus must be obtained by hand, the server refuses, what arrives
-    is not what was promised, or the disk is full or not writable; what was received is kept for the
-    next attempt unless it is wrong. Raises :class:`UnknownNameError` when there is no such part.
+    `mirror` is the address of a folder with copies of the publisher's files. After an error what was
+    received is kept for the next attempt, unless it is wrong.
     """
     if not info.downloads:
         raise CorpusError(f"{info.title} cannot be downloaded by a program; {info.obtain}")
