@@ -179,9 +179,9 @@ def _same_sound(train: pd.DataFrame, test: pd.DataFrame, pairs: Pairs) -> dict[s
     return evidence
 
 
-def _about(match: Match, first: str, second: str) -> Evidence:
-    about: Evidence = {"difference": round(match.difference, 3)}
-    return about if first == second else {**about, "emotions": [first, second]}
+def _about(match: Match, *emotions: str) -> Evidence:
+    differing = {"emotions": list(emotions)} if len(set(emotions)) > 1 else {}
+    return {"difference": round(match.difference, 3), **differing}
 
 
 def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[Evidence]:

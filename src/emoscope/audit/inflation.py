@@ -54,20 +54,12 @@ def of_split(
     if len(sides) < 2 or sides.min() < 2 or table["speaker"].nunique() < 2:
         return None
     try:
-        extracted = extraction.extract(
-            Corpus("audited", table), [features.get(name) for name in FEATURES],
-            store=Store(), jobs=jobs, cluster=cluster,
-        )  # fmt: skip
-        clips = extracted.corpus.table
-        return estimate(
-            extracted.features["vector"],
-            clips["emotion"].to_numpy(dtype=str),
-            clips["speaker"].to_numpy(dtype=str),
-            test=(clips["side"] == "test").to_numpy(),
-            seed=seed,
-            jobs=jobs,
-            cluster=cluster,
-        )
+        corpus, kinds = Corpus("audited", table), [features.get(name) for name in FEATURES]
+        found = extraction.extract(corpus, kinds, store=Store(), jobs=jobs, cluster=cluster)
+        clips, data = found.corpus.table, found.features["vector"]
+        emotions, speakers = (clips[name].to_numpy(dtype=str) for name in ("emotion", "speaker"))
+        test = (clips["side"] == "test").to_numpy()
+        return estimate(data, emotions, speakers, test=test, seed=seed, jobs=jobs, cluster=cluster)
     except (CorpusError, ValueError):  # no recording can be used, or too few speak or differ
         return None
 

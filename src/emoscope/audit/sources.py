@@ -140,7 +140,7 @@ def _result(folder: Path) -> list[Split]:
     result = Result.load(folder)
     tested_clips = result.rows(result.leaderboard()[0].model)
     clips = tested_clips.reindex(columns=["clip", "speaker", "emotion", "text"]).assign(path="")
-    recorded = {str(f["fold"]): f for f in _fold_records(folder, result)}
+    recorded = {str(fold["fold"]): fold for fold in _fold_records(folder, result)}
     runs = [run.to_json() for run in result.runs]
     whole = {**result.config, "runs": runs, "protocol": result.protocol}
     splits = []

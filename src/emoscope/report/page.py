@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -27,9 +27,6 @@ from ..evaluation.result import Result, Run
 from ..files import printable, write_atomically
 from ..protocols import shares_speakers
 from . import plots, summary
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 PROTOCOL_WORDS = {
     "evaluate": "a saved model, scored on a corpus that was not divided",
@@ -204,41 +201,29 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     rows = result.rows(best)
     figures: list[tuple[str, str]] = []
 
-    def add(draw: Callable[[Axes], object], height: float, caption: str) -> None:
-        figures.append((plots.to_svg(draw, size=(5.5, height)), caption))
+    def add(height: float, plot: Callable[..., object], *shown: object, caption: str) -> None:
+        svg = plots.to_svg(lambda ax: plot(*shown, ax=ax), size=(5.5, height))
+        figures.append((svg, caption))
 
     if rows["speaker"].nunique() > 1:
-        by_speaker = metrics.by_group(rows, "speaker")
-        add(
-            lambda ax: plots.slices(by_speaker, ax=ax),
-            1.0 + 0.18 * len(by_speaker),
-            f"UAR of {best} for each speaker (and how many clips of each).",
-        )
+        parts = metrics.by_group(rows, "speaker")
+        caption = f"UAR of {best} for each speaker (and how many clips of each)."
+        add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
-    add(
-        lambda ax: plots.reliability(curve, ax=ax),
-        4.2,
-        f"Calibration of {best}: how often it is right at each confidence. On the diagonal, "
-        "confidence can be believed.",
-    )
+    caption = f"Calibration of {best}: how often it is right at each confidence. "
+    caption += "On the diagonal, confidence can be believed."
+    add(4.2, plots.reliability, curve, caption=caption)
     if len(board) > 1:
-        add(
-            lambda ax: plots.cost(board, ax=ax),
-            4.2,
-            "UAR against cost: the line joins the models that none beats in both.",
-        )
+        caption = "UAR against cost: the line joins the models that none beats in both."
+        add(4.2, plots.cost, board, caption=caption)
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
         points = np.asarray(result.map.tsne)[known]
-        names = emotions[known].tolist()
-        add(
-            lambda ax: plots.embedding_map(points, names, ax=ax),
-            4.6,
-            "Every clip by its features (t-SNE): near clips sound alike to a model. Labels stand "
-            "near the middle of their emotion.",
-        )
+        caption = "Every clip by its features (t-SNE): near clips sound alike to a model. "
+        caption += "Labels stand near the middle of their emotion."
+        add(4.6, plots.embedding_map, points, emotions[known].tolist(), caption=caption)
     return figures
 
 
@@ -285,10 +270,8 @@ def asset(name: str) -> str:
 
 def template(name: str) -> jinja2.Template:
     """A template of a page; what it does not know raises."""
+    loader, undefined = jinja2.PackageLoader("emoscope.report"), jinja2.StrictUndefined
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("emoscope.report"),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
+        loader=loader, autoescape=True, trim_blocks=True, undefined=undefined
     )
     return environment.get_template(name)

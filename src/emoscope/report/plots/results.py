@@ -81,13 +81,10 @@ def leaderboard(
         if run.uar_low is not None and run.uar_high is not None:
             ends = [100 * run.uar_low, 100 * run.uar_high]
             ax.plot(ends, [y, y], color=theme().accent, alpha=0.3, linewidth=7)
-        ax.plot(100 * run.uar, y, "o", color=theme().accent, markersize=6)
-        label = f"{100 * run.uar:.1f}"
-        if letters and run.model in letters:
-            label += f"  {letters[run.model]}"
-        ax.annotate(
-            label, (100 * run.uar, y), (0, 6), textcoords="offset points", ha="center", fontsize=8
-        )
+        at = (100 * run.uar, y)
+        ax.plot(*at, "o", color=theme().accent, markersize=6)
+        label = f"{100 * run.uar:.1f}  {(letters or {}).get(run.model, '')}".rstrip()
+        ax.annotate(label, at, (0, 6), textcoords="offset points", ha="center", fontsize=8)
     for name, value in (lines or {}).items():
         ax.axvline(100 * value, color=theme().soft, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
         ax.text(100 * value, len(ordered) - 0.35, name, color=theme().soft, ha="center", fontsize=8)
@@ -184,9 +181,8 @@ def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.15, y=0.12)
     low, high = ax.get_xlim()
     plain = ticker.FuncFormatter(lambda value, _: f"{value:.3g}")
-    ax.xaxis.set_major_locator(
-        ticker.LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
-    )
+    steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=steps))
     ax.xaxis.set_major_formatter(plain)
     ax.xaxis.set_minor_formatter(plain if high < 3 * low else ticker.NullFormatter())
     ax.grid(axis="y")
@@ -216,24 +212,17 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
     names = np.asarray(emotions)
     present = [emotion for emotion in EMOTIONS if emotion in names]
     for emotion in present:
-        of_emotion = at[names == emotion]
-        ax.scatter(
-            of_emotion[:, 0], of_emotion[:, 1], s=9, color=emotion_colour(emotion), alpha=0.65,
-            linewidth=0, label=emotion,
-        )  # fmt: skip
+        (x, y), colour = at[names == emotion].T, emotion_colour(emotion)
+        ax.scatter(x, y, s=9, color=colour, alpha=0.65, linewidth=0, label=emotion)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     # A label stands at the median of its points: colour is never the only key.
     medians = np.array([np.median(at[names == emotion], axis=0) for emotion in present])
     for emotion, place in zip(present, spread_labels(ax, medians, present), strict=True):
-        ax.annotate(
-            emotion, tuple(place), ha="center", va="center", weight="bold", fontsize=LABEL_SIZE,
-            color=theme().foreground,
-            bbox={
-                "boxstyle": "round,pad=0.25", "fc": theme().background, "ec": emotion_colour(emotion),
-                "alpha": 0.9,
-            },
-        )  # fmt: skip
+        box = {"boxstyle": "round,pad=0.25", "fc": theme().background, "alpha": 0.9}
+        box["ec"] = emotion_colour(emotion)
+        text = ax.annotate(emotion, tuple(place), ha="center", va="center", bbox=box)
+        text.set(color=theme().foreground, weight="bold", fontsize=LABEL_SIZE)
     return ax
 
 
@@ -245,11 +234,9 @@ def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
     ax = own_axes(ax)
     for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
         own = [segment for segment in segments if segment["emotion"] == emotion]
-        ax.bar(
-            [s["start"] for s in own], [100 * s["confidence"] for s in own],
-            [s["end"] - s["start"] for s in own], align="edge", color=emotion_colour(emotion),
-            alpha=0.85, label=emotion,
-        )  # fmt: skip
+        starts, heights = [s["start"] for s in own], [100 * s["confidence"] for s in own]
+        widths, colour = [s["end"] - s["start"] for s in own], emotion_colour(emotion)
+        ax.bar(starts, heights, widths, align="edge", color=colour, alpha=0.85, label=emotion)
     ax.set(ylim=(0, 100), ylabel="confidence, %", xlabel="time, s")
     if segments:
         ax.set(xlim=(0, max(segment["end"] for segment in segments)))
