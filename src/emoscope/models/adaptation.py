@@ -1,15 +1,13 @@
 """Standardising on unlabelled clips of one speaker, or of the recordings at hand.
 
 A voice, a microphone and a room move every feature of a clip by about as much as an emotion does.
-Given several clips that share them, their common part can be taken away: each column is
-standardised on those clips. No label is used, but clips of the test speaker are, so a figure
-measured this way carries the suffix ``+speaker-adapted`` or ``+corpus-adapted`` and is never
-compared with plain ones.
+Each column is standardised on clips that share them. No label is used, but clips of the test speaker
+are, so a figure measured this way carries the suffix ``+speaker-adapted`` or ``+corpus-adapted`` and
+is never compared with plain ones.
 
-Embeddings that are standardised in this way want a classifier trained on such embeddings: the
-second head of a model file, an :class:`~emoscope.modelfile.card.AdaptedHead`. :func:`fit_head`
-trains it and measures, on training speakers that the head has not seen, from how many clips on it
-is better than the plain model; ``predict`` uses it by itself only from there.
+Such embeddings want a classifier trained on such embeddings: the second head of a model file.
+:func:`fit_head` trains it and measures, on training speakers that the head has not seen, from how
+many clips on it is better than the plain model; ``predict`` uses it by itself only from there.
 
 Conventions: rows are clips, ``(n_clips, n_columns)``; a group is a speaker or a corpus.
 """
@@ -50,10 +48,8 @@ NEVER = 1_000_000
 class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Standardises on a batch of clips, carefully when there are few.
 
-    Mean and variance are averaged with those of a prior, mean 0 and variance 1, as if
-    ``prior_clips`` clips of it had been seen; the input is expected to be standardised on the
-    training data already. One clip alone then stays nearly as it is; with 0 the columns of a batch
-    have mean 0 and standard deviation 1.
+    As if ``prior_clips`` clips of mean 0 and variance 1 had been seen, which the input is expected
+    to have on the training data: one clip alone then stays nearly as it is.
     """
 
     def __init__(self, prior_clips: float = 4.0) -> None:
@@ -116,8 +112,7 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
 
 def head_logits(head: AdaptedHead, standardiser: BatchStandardiser, embeddings: Array) -> Array:
     """What a second head says of embeddings of a batch that a standardiser has learned from."""
-    logits: Array = standardiser.transform(embeddings) @ head.weights + head.bias
-    return logits
+    return np.asarray(standardiser.transform(embeddings) @ head.weights + head.bias)
 
 
 def adapted_logits(
@@ -166,9 +161,8 @@ def fit_head(
 ) -> tuple[AdaptedHead, list[dict[str, float]]]:
     """Train the head for adapted embeddings and measure from how many clips on it helps.
 
-    `estimator` is linear, `standardised` what the graph gives, `plain` the logits of the plain model
-    on speaker-disjoint `folds`; `calibrate` gives a temperature for logits and labels. The list has
-    ``clips``, ``uar`` adapted, and ``plain`` UAR of the same clips, for each batch size.
+    `plain` are the logits of the plain model on speaker-disjoint `folds`; `calibrate` gives a
+    temperature for logits and labels. The list has ``clips``, ``uar`` and ``plain`` UAR by size.
     """
     labels = np.unique(emotions, return_inverse=True)[1]
     logits = _unseen_logits(estimator, standardised, emotions, speakers, folds, seed)

@@ -1,13 +1,10 @@
 """What a model is to the rest of emoscope, and what models share: held-out speakers, log transform.
 
-A model is a scikit-learn classifier: ``fit(X, y)``, ``predict``, ``predict_proba``, ``classes_``,
-with any scaling inside. Its input is either *vector*, ``X`` of shape ``(n_clips, n_columns)``, or
-*frames*, a sequence of ``n_clips`` arrays of shape ``(n_frames, n_bins)``. A model that stops its
-training early has a ``groups`` parameter in ``fit``, the speaker of each clip: it finds the number
-of epochs on training speakers set aside, whose voices it has not seen, and then learns from all.
-
-A model whose class scikit-learn's converter does not know says itself how it is exported:
-``to_onnx()`` gives its ONNX graph; see :mod:`emoscope.models.onnx_graph`.
+A model is a scikit-learn classifier with any scaling inside. Its input is either *vector*, ``X`` of
+shape ``(n_clips, n_columns)``, or *frames*, a sequence of ``n_clips`` arrays ``(n_frames, n_bins)``.
+A model that stops its training early has a ``groups`` parameter in ``fit``, the speaker of each
+clip: it finds the number of epochs on training speakers set aside, and then learns from all. One
+that scikit-learn's converter does not know has a method ``to_onnx()`` (:mod:`.onnx_graph`).
 """
 
 from __future__ import annotations
@@ -74,9 +71,7 @@ def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 # --- early stopping -------------------------------------------------------------------------------
 
-# UAR on a few held-out speakers jumps by several points from one epoch to the next; over ten, the
-# mean tells a rise from luck.
-SMOOTHED_EPOCHS = 10
+SMOOTHED_EPOCHS = 10  # UAR on a few speakers jumps by points from one epoch to the next
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
@@ -116,8 +111,7 @@ def held_out(
 
 # --- what models do to their input ----------------------------------------------------------------
 
-# Energies of digital silence are exactly zero; this is 120 dB below a full-scale power of 1.
-SMALLEST_FLOOR = 1e-12
+SMALLEST_FLOOR = 1e-12  # digital silence has energy 0; this is 120 dB below full scale
 
 
 def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:

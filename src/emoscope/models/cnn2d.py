@@ -141,18 +141,6 @@ class FrameNetwork(_ClipNetwork):
         return from_torch(ScaledNetwork(self, grids), example, "frames", dynamic)
 
 
-def build(seed: int, *, architecture: str) -> FrameNetwork:
-    """The default form."""
-    return FrameNetwork(
-        ARCHITECTURES[architecture],
-        learning_rate=5e-4,
-        batch_size=32,
-        epochs=30,
-        patience=10,
-        seed=seed,
-    )
-
-
 def published(seed: int, architecture: str, optimiser: str, learning_rate: float) -> PictureNetwork:
     """The published form: 500 epochs of tflearn's default batches, start and optimisers."""
     return PictureNetwork(
@@ -178,7 +166,7 @@ PUBLISHED = [
 
 
 def _info(architecture: str) -> ModelInfo:
-    title = f"CNN-2D {architecture.upper()}"
+    title, layers = f"CNN-2D {architecture.upper()}", ARCHITECTURES[architecture]
     forms = {
         f"{title}, {name} {rate}": partial(
             published, architecture=letter, optimiser=optimiser, learning_rate=float(rate)
@@ -190,7 +178,9 @@ def _info(architecture: str) -> ModelInfo:
         f"cnn2d-{architecture}",
         title,
         "frames",
-        partial(build, architecture=architecture),
+        lambda seed: FrameNetwork(
+            layers, learning_rate=5e-4, batch_size=32, epochs=30, patience=10, seed=seed
+        ),
         next(iter(forms.values())),
         forms,
         search={"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]},

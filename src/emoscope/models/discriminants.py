@@ -5,8 +5,7 @@ covariance within emotions cannot be inverted as it is: it is pulled towards a m
 identity. With fewer clips than columns everything is computed in the space of the clips, in a
 hundredth of the time that scikit-learn's solver takes on 4608 columns.
 
-Features that differ in number of columns (openSMILE's 6373 functionals, an encoder's block, 193
-means) do badly side by side in one matrix: the widest drowns the others. The stack gives each a
+Features side by side in one matrix do badly: the widest drowns the others. The stack gives each a
 discriminant of its own and adds their log-probabilities with weights that are learned, like the
 shrinkages, from training speakers that the discriminants have not seen.
 
@@ -57,9 +56,7 @@ class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self._scores(X).argmax(axis=1)
-        emotions: NDArray[Any] = self.classes_[best]
-        return emotions
+        return np.asarray(self.classes_[self._scores(X).argmax(axis=1)])
 
     def predict_log_proba(self, X: ArrayLike) -> Matrix:
         """Logarithms of the probabilities, finite for every clip, shape (n_clips, n_classes)."""
@@ -89,14 +86,12 @@ class ShrinkageLDA(_Discriminant):
 
     def _scores(self, X: ArrayLike) -> Matrix:
         check_is_fitted(self, "coef_")
-        values: Matrix = validate_data(self, X, dtype=np.float64, reset=False)
-        scores: Matrix = values @ self.coef_.T + self.intercept_
-        return scores
+        values = validate_data(self, X, dtype=np.float64, reset=False)
+        return np.asarray(values @ self.coef_.T + self.intercept_)
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
-        probabilities: Matrix = softmax(self._scores(X), axis=1)
-        return probabilities
+        return np.asarray(softmax(self._scores(X), axis=1))
 
     def to_onnx(self) -> Any:
         """One matrix product."""
@@ -245,8 +240,7 @@ class StackedLDA(_Discriminant):
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Probability of each emotion, shape (n_clips, n_classes)."""
-        probabilities: Matrix = np.exp(self.predict_log_proba(X))
-        return probabilities
+        return np.asarray(np.exp(self.predict_log_proba(X)))
 
 
 class _Part:

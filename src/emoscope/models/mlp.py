@@ -105,14 +105,11 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "net_")
         raw = validate_data(self, X, dtype=np.float64, reset=False)
         scaled = self.scaler_.transform(log_levels(raw, self.floor_))
-        probabilities: NDArray[np.float64] = self.net_.predict_proba(scaled)
-        return probabilities
+        return np.asarray(self.net_.predict_proba(scaled))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self.predict_proba(X).argmax(1)
-        chosen: NDArray[Any] = self.classes_[best]
-        return chosen
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
 
     def to_onnx(self) -> Any:
         """Logarithms, scaling and the perceptron."""

@@ -1,10 +1,8 @@
 """Fitted classifiers as ONNX graphs; imports onnx, skl2onnx and PyTorch when something is exported.
 
-:func:`to_onnx` asks a classifier for its own graph (a method ``to_onnx()``), chains the steps of a
-pipeline, and leaves the others to skl2onnx, which knows scikit-learn's classes. A graph takes
-``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins) and gives ``logits`` (n_clips,
-n_emotions) in the order of ``classes_``: ``softmax(logits)`` is ``predict_proba``. The functions
-here are what a ``to_onnx()`` of one's own is made of: :func:`linear`, :func:`from_sklearn`,
+A graph takes ``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins) and gives
+``logits`` (n_clips, n_emotions) in the order of ``classes_``: ``softmax(logits)`` is
+``predict_proba``. A ``to_onnx()`` of one's own is made of :func:`linear`, :func:`from_sklearn`,
 :func:`from_torch`.
 """
 
@@ -178,11 +176,13 @@ def chain(first: Any, second: Any) -> Any:
     return first
 
 
-def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
-    """A classifier or transformer of scikit-learn, converted by skl2onnx.
-
-    `known_as`: the class whose converter serves a subclass; `scores`: it gives values for a softmax.
-    """
+def from_sklearn(
+    fitted: Any,
+    *,
+    known_as: type | None = None,  # the class whose converter serves a subclass
+    scores: bool = False,  # the converter gives values for a softmax, not probabilities
+) -> Any:
+    """A classifier or transformer of scikit-learn, converted by skl2onnx."""
     onnx, skl2onnx = need("onnx"), need("skl2onnx")
     plain = fitted
     if known_as is not None:
@@ -219,14 +219,8 @@ def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = Fa
     shape = ["n_clips", len(fitted.classes_)]
     value = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)
     graph.output.append(value)
-    _drop_unused(graph)
-    return model
-
-
-def _drop_unused(graph: Any) -> None:
-    """Remove what only led to the label output."""
-    needed, nodes = {output.name for output in graph.output}, []
-    for node in reversed(graph.node):
+    needed, nodes = {"logits"}, []
+    for node in reversed(graph.node):  # what only led to the label is left out
         if needed & set(node.output):
             needed |= set(node.input)
             nodes.append(node)
@@ -234,6 +228,7 @@ def _drop_unused(graph: Any) -> None:
     del graph.node[:], graph.initializer[:]
     graph.node.extend(reversed(nodes))
     graph.initializer.extend(tensors)
+    return model
 
 
 def from_torch(

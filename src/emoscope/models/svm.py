@@ -33,8 +33,7 @@ class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
         decision = self.decision_function(X)
         if decision.ndim == 1:
             decision = np.column_stack([-decision, decision])
-        scores: NDArray[np.float64] = softmax(decision, axis=1)
-        return scores
+        return np.asarray(softmax(decision, axis=1))
 
     def to_onnx(self) -> Any:
         """The decision values: their softmax is :meth:`predict_proba`."""

@@ -1,9 +1,5 @@
 """Predictions on unseen speakers, and what a card says about confidence because of them.
 
-A network's own training clips would make it look surer than it is on anybody else: the temperature,
-the rule for 'uncertain' and the detector of what is far are fitted on predictions by models that
-have not seen the speakers.
-
 Source: Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wiener, "On
 the foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk); of the
 detector see :class:`emoscope.modelfile.card.OutOfDomainDetector`.
@@ -31,14 +27,10 @@ Embeddings = NDArray[np.float32]
 Logits = NDArray[np.float64]
 
 INNER_FOLDS = 5
-COVERAGE = 0.8
-"""Share of unseen speakers' clips that should get a label without reservation."""
-RANK = 32
-"""Directions with a variance of their own in the Gaussian of the detector, at most."""
-QUANTILE = 0.99
-"""Share of unseen training clips that lie within the detector's threshold."""
-_LOWEST, _HIGHEST = -3.0, 3.0
-"""Natural logarithms of the temperatures searched: 0.05 to 20."""
+COVERAGE = 0.8  # share of unseen speakers' clips that should get a label without reservation
+RANK = 32  # directions with a variance of their own in the Gaussian of the detector, at most
+QUANTILE = 0.99  # share of unseen training clips that lie within the detector's threshold
+_BOUNDS = (-3.0, 3.0)  # natural logarithms of the temperatures searched: 0.05 to 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,7 +99,7 @@ def temperature(logits: Logits, labels: Indices) -> float:
 
     best = minimize_scalar(
         lambda logarithm: log_loss(logits, labels, float(np.exp(logarithm))),
-        bounds=(_LOWEST, _HIGHEST),
+        bounds=_BOUNDS,
         method="bounded",
     )
     return float(np.exp(best.x))
@@ -136,11 +128,7 @@ def uncertain(
 
 
 def out_of_domain_detector(
-    embeddings: Embeddings,
-    folds: Iterable[Fold],
-    *,
-    rank: int = RANK,
-    quantile: float = QUANTILE,
+    embeddings: Embeddings, folds: Iterable[Fold], *, rank: int = RANK, quantile: float = QUANTILE
 ) -> OutOfDomainDetector:
     """Fit the detector of recordings far from the training clips, its threshold on unseen ones."""
     held_out = [

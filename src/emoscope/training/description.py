@@ -26,8 +26,7 @@ from ..modelfile.card import (
 from . import calibration
 from .calibration import UnseenPredictions
 
-PROTOCOL = "unheard-training-speakers"
-"""Of the figures that training itself measures."""
+PROTOCOL = "unheard-training-speakers"  # of the figures that training itself measures
 
 
 def describe(

@@ -1,10 +1,7 @@
 """The graph of a model file: the classifier and, beside its logits, the embedding of a clip.
 
-A linear classifier on embeddings of Whisper becomes a graph that takes samples
-(:mod:`emoscope.training.waveform`): the file then needs neither PyTorch nor feature extraction.
-Every other classifier takes the features; its graph is its own (:mod:`emoscope.models.onnx_graph`).
-
-Needs the extra ``deep``.
+A linear classifier on embeddings of Whisper becomes a graph that takes samples: the file then needs
+neither PyTorch nor feature extraction. Every other classifier takes the features.
 """
 
 from __future__ import annotations
@@ -26,10 +23,10 @@ from ..models.onnx_graph import LinearForm, linear_form, need, serialised
 
 Array = NDArray[np.float32]
 
+# Values; smaller tensors stay as they are, and all of one axis: biases, what standardises.
 SMALLEST = 4096
-"""Values; smaller tensors stay as they are, and all of one axis: biases, what standardises."""
+# Tensors whose rounding would tell: a spectrum spans ten orders of magnitude.
 EXACT = ("log_mel.kernels", "log_mel.filters")
-"""Tensors whose rounding would tell: a spectrum spans ten orders of magnitude."""
 
 
 def graph_of(

@@ -1,9 +1,7 @@
 """From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
 
-:class:`WaveformTrunk` computes what the ``encoder`` feature computes, in a form that becomes one
-ONNX graph; :func:`emoscope.training.export.attach_head` adds a linear classifier. Everything between
-samples (16 kHz mono, already preprocessed) and logits is then inside, so whoever runs the graph
-needs no audio library.
+:class:`WaveformTrunk` computes what the ``encoder`` feature computes, from samples (16 kHz mono,
+already preprocessed), in a form that becomes one ONNX graph.
 
 Conventions: a batch is one clip, ``(1, n_samples)``; frames come 20 ms apart after the encoder's
 convolutions; blocks are counted from 1 as in :mod:`emoscope.features.pretrained`.
@@ -25,17 +23,12 @@ from ..errors import ModelError
 from ..features import encoder, pretrained, whisper_mel
 from ..models.onnx_graph import from_torch, serialised
 
-LONGEST_SECONDS = 30.0
-"""Whisper's encoders know 1500 positions of 20 ms."""
+LONGEST_SECONDS = 30.0  # Whisper's encoders know 1500 positions of 20 ms
 _ANGLE_BASE = 10_000.0
 
 
 class LogMel(nn.Module):
-    """Whisper's log-mel spectrogram as a convolution, for graphs without a Fourier transform.
-
-    The window and the cosines and sines of the 201 frequencies are the convolution's kernels;
-    float32 gives the levels to 1e-4 of the exact transform, in the units after normalisation.
-    """
+    """Whisper's log-mel spectrogram, its Fourier transform as a convolution; levels to 1e-4."""
 
     kernels: Tensor
     filters: Tensor
@@ -133,10 +126,7 @@ class Branch:
 
 
 class WaveformTrunk(nn.Module):
-    """Samples to embedding: the branches' pooled states side by side.
-
-    Within a branch block by block, within a block pooling by pooling, as the ``encoder`` feature.
-    """
+    """Samples to embedding: pooled states by branch, block and pooling, as the feature's."""
 
     def __init__(self, branches: Sequence[Branch]) -> None:
         super().__init__()

@@ -5,12 +5,9 @@ columns ``(1, n_columns)`` for the 1-D networks, a picture ``(n_rows, n_columns)
 It ends, unstated, in a flattening and a dense layer with one output per emotion. Convolutions keep
 the size of the grid (zeros outside it) and are followed by a rectifier.
 
-The published form sees raw values and trains for a fixed number of epochs. The default form
-standardises with what it learned from training clips and gives all emotions the same weight. It
-trains twice: first without some of the training speakers, to find the number of epochs after which
-unseen voices are recognised best, then for that many epochs with everybody.
-
-PyTorch is imported when a network is fitted (:mod:`.module`, :mod:`.training`).
+The published form trains for a fixed number of epochs. The default form trains twice: first without
+some of the training speakers, to find the number of epochs after which unseen voices are recognised
+best, then for that many with everybody. PyTorch is imported when a network is fitted.
 """
 
 from __future__ import annotations
@@ -47,13 +44,10 @@ class Conv:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Largest value of each ``size`` (rows, columns) block.
-
-    A last, incomplete block is dropped by ``valid`` (Keras's default) and kept by ``same``
-    (tflearn's), the blocks being centred on the grid.
-    """
+    """Largest value of each ``size`` (rows, columns) block."""
 
     size: Size
+    # A last, incomplete block is dropped (Keras), or kept and the blocks centred (tflearn).
     padding: Literal["valid", "same"]
 
 
@@ -239,14 +233,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
                 f"{self.n_features_in_}"
             )
         logits = _deep().logits(self.module_, self._scaled(self._grids(clips)))
-        probabilities: NDArray[np.float64] = softmax(logits[:, : len(self.classes_)], axis=1)
-        return probabilities
+        return np.asarray(softmax(logits[:, : len(self.classes_)], axis=1))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self.predict_proba(X).argmax(1)
-        chosen: NDArray[Any] = self.classes_[best]
-        return chosen
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
 
     def _fingerprint(self, *arrays: NDArray[Any]) -> str:
         digest = hashlib.sha256(repr(sorted(self.get_params().items())).encode())

@@ -93,9 +93,8 @@ class ScaledNetwork(nn.Module):
         values = self.grids(clips)
         logarithms = torch.log(values.clamp(min=0) + buffers.floor)
         levels = torch.where(buffers.logarithmic, logarithms, values)
-        scaled = (levels - buffers.mean) / buffers.scale
-        logits: Tensor = self.network(scaled)[:, : self.n_emotions]
-        return logits
+        logits: Tensor = self.network((levels - buffers.mean) / buffers.scale)
+        return logits[:, : self.n_emotions]
 
 
 def _dense(x: Tensor, layer: Any) -> Tensor:

@@ -132,7 +132,12 @@ class _Trainer:
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
-            self._update_average()
+            if self.averages:
+                self.steps += 1
+                # Short at first, when the weights are far off.
+                kept = min(AVERAGING, self.steps / (self.steps + 10))
+                for average, weight in zip(self.average, self.weights, strict=True):
+                    average.lerp_(weight.detach(), 1 - kept)
             # Read back from PyTorch only when the epoch ends.
             total += loss.detach() * len(rows)
             right += (logits.detach().argmax(1) == y[rows]).sum()
@@ -142,14 +147,6 @@ class _Trainer:
             "train_accuracy": float(right) / len(y),
         }
         self.history.append(row if valid is None else {**row, **self._validate(*valid)})
-
-    def _update_average(self) -> None:
-        """Move the running average of the weights; short at first, when they are far off."""
-        if self.averages:
-            self.steps += 1
-            kept = min(AVERAGING, self.steps / (self.steps + 10))
-            for average, weight in zip(self.average, self.weights, strict=True):
-                average.lerp_(weight.detach(), 1 - kept)
 
     @torch.no_grad()
     def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
