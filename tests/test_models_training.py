@@ -185,8 +185,8 @@ def test_networks_say_what_is_wrong():
     with pytest.raises(ModelError, match="two emotions"):
         network().fit(X, np.zeros(60))
     with pytest.raises(ModelError, match="no clip"):
-        cnn2d.build(0, architecture="a").fit([], [])
+        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([], [])
     with pytest.raises(ModelError, match="clip 1 has 5 bins"):
-        cnn2d.build(0, architecture="a").fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
+        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
     with pytest.raises(ModelError, match=r"\(n_frames, n_bins\)"):
-        cnn2d.build(0, architecture="a").fit([np.ones(4)], [0])
+        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([np.ones(4)], [0])
