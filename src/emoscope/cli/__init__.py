@@ -26,8 +26,12 @@ def main() -> None:
     """Run the command line; errors of our own kind end it with one line, not a traceback."""
     try:
         _prepare()
-        if not (sys.argv[1:2] == ["predict"] and _predict_at_once(sys.argv[2:])):
-            application()(prog_name="emoscope")
+        if sys.argv[1:2] == ["predict"]:
+            from . import commands, predicting  # noqa: F401
+
+            if commands.run_quickly("predict", sys.argv[2:]):
+                sys.exit(0)
+        application()(prog_name="emoscope")
         sys.exit(0)
     except EmoscopeError as error:
         from . import terminal
@@ -44,13 +48,6 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _predict_at_once(words: list[str]) -> bool:
-    from . import predicting as predicting
-    from .commands import run_quickly
-
-    return run_quickly("predict", words)
 
 
 def application() -> typer.Typer:

@@ -42,7 +42,7 @@ class Option(NamedTuple):
     """A named value, or a yes and no; `package` is the registry that completes its names."""
 
     help: str
-    metavar: str | None = None
+    metavar: str | None = None  # by default that of its type
     min: int | None = None
     max: int | None = None
     package: str = ""
@@ -72,10 +72,10 @@ ModelNames = Annotated[
 ModelName = Annotated[str, Argument("A model's name.")]
 ModelFile = Annotated[str, Argument("A .emoscope file.")]
 ModelOption = Annotated[str | None, Option("A .emoscope file; by default the shipped one.", "FILE")]
-Protocol = Annotated[str, Option("How clips are divided into training and test.", "NAME")]
+Protocol = Annotated[str, Option("How clips are divided into training and test.")]
 Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
-Seed = Annotated[int, Option("Decides everything random.", "N")]
-Jobs = Annotated[int | None, Option("Processes; by default all cores.", "N", min=1)]
+Seed = Annotated[int, Option("Decides everything random.")]
+Jobs = Annotated[int | None, Option("Processes; by default all cores.", min=1)]
 Cluster = Annotated[str | None, Option("Address of a Dask scheduler to run on.", "URL")]
 Quiet = Annotated[bool, Switch("Results and errors alone.", "-q")]
 Verbose = Annotated[bool, Switch("Also how long each step took, and origins of errors.", "-v")]
@@ -161,7 +161,7 @@ class Command:
         return parameters
 
     def run(self, **options: Any) -> None:
-        """Run it."""
+        """Call the function, of which the options are noted for the record."""
         running.quiet, running.verbose = options.pop("quiet"), options.pop("verbose")
         running.command = self.function.__name__
         running.options = {p.name: options[p.name] for p in self.parameters if p.name in options}

@@ -95,7 +95,7 @@ def tune(
     *,
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
-    trials: Annotated[int, Option("Most sets of parameters to try in each fold.", "N", min=1)] = 20,
+    trials: Annotated[int, Option("Most sets of parameters to try in each fold.", min=1)] = 20,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
@@ -195,7 +195,7 @@ def audit(
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path | None, Option("A .json file for the findings.", "FILE")] = None,
+    out: Annotated[Path | None, Option("A .json file for the findings.")] = None,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
@@ -228,12 +228,12 @@ def train(
     *,
     features: commands.FeatureNames = None,
     parameters: Annotated[
-        Path | None, Option("What emoscope tune has chosen: its tuned.json.", "FILE")
+        Path | None, Option("What emoscope tune has chosen: its tuned.json.")
     ] = None,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path, Option("The .emoscope file to write.", "FILE")],
+    out: Annotated[Path, Option("The .emoscope file to write.")],
 ) -> None:
     """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
 
@@ -276,9 +276,7 @@ def evaluate(
     model: commands.ModelFile,
     source: commands.Source,
     *,
-    adapt: Annotated[
-        str | None, Option("speaker or corpus: standardise on its own clips.", "NAME")
-    ] = None,
+    adapt: Annotated[str | None, Option("speaker or corpus: standardise on its own clips.")] = None,
     jobs: commands.Jobs = None,
     out: commands.Out = commands.RESULT,
 ) -> None:
@@ -307,9 +305,7 @@ def evaluate(
 def export(
     model: commands.ModelFile,
     *,
-    onnx: Annotated[
-        Path | None, Option("Write its graph, with its signature as metadata.", "FILE")
-    ] = None,
+    onnx: Annotated[Path | None, Option("Write its graph, with its signature as metadata.")] = None,
     hub: Annotated[
         Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
     ] = None,

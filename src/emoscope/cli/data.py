@@ -35,9 +35,7 @@ def get(
     name: Annotated[str, Argument("A corpus from: emoscope corpora.")],
     *,
     to: Annotated[Path | None, Option("Folder; by default the corpus's name.", "DIR")] = None,
-    part: Annotated[
-        list[str] | None, Option("Only this part, e.g. speech; repeatable.", "NAME")
-    ] = None,
+    part: Annotated[list[str] | None, Option("Only this part, e.g. speech; repeatable.")] = None,
     mirror: Annotated[
         str | None, Option("Address of a folder with copies of the files.", "URL")
     ] = None,
@@ -64,7 +62,7 @@ def extract(
     features: commands.FeatureNames = None,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path, Option("A .parquet, .csv or .arff file.", "FILE")],
+    out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
@@ -92,9 +90,7 @@ def convert(
     *,
     format: Annotated[
         str | None,
-        Option(
-            "audformat, huggingface, csv, parquet or jsonl; by default told by the ending.", "NAME"
-        ),
+        Option("audformat, huggingface, csv, parquet or jsonl; by default told by the ending."),
     ] = None,
     out: Annotated[Path, Option("A file, or a folder.", "PATH")],
 ) -> None:

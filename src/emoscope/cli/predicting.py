@@ -44,8 +44,7 @@ def predict(
         str | None,
         Option(
             "table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
-            "default as the file of --out ends, else table.",
-            "NAME",
+            "default as the file of --out ends, else table."
         ),
     ] = None,
     out: Annotated[
@@ -66,7 +65,7 @@ def predict(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, Option("Recordings at a time; by default all cores.", "N", min=1)
+        int | None, Option("Recordings at a time; by default all cores.", min=1)
     ] = None,
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
@@ -98,7 +97,7 @@ def predict(
 
 
 def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
-    """The recordings that files, folders and patterns name, each once; what names none."""
+    """Each recording that is named once; what names none."""
     paths: list[str] = []
     errors: list[EmoscopeError] = []
     for name in names:
@@ -117,7 +116,7 @@ def _write(
     *,
     unasked: bool,
 ) -> list[EmoscopeError]:
-    """Write predictions as they come; gives the errors. `unasked` adaptation is noted."""
+    """Write predictions as they come; gives the errors."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
     n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
@@ -235,8 +234,8 @@ def _save_figure(figure: Any, path: Path) -> None:
 def listen(
     *,
     model: commands.ModelOption = None,
-    device: Annotated[str | None, Option("Part of the microphone's name.", "NAME")] = None,
-    save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.", "FILE")] = None,
+    device: Annotated[str | None, Option("Part of the microphone's name.")] = None,
+    save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.")] = None,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
     from ..prediction import microphone
@@ -264,9 +263,9 @@ def serve(
         list[str] | None, Option("A .emoscope file; repeatable, the first is default.", "FILE")
     ] = None,
     host: Annotated[str, Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
-    port: Annotated[int, Option("Port to listen on.", "N", min=1, max=65535)] = 8765,
+    port: Annotated[int, Option("Port to listen on.", min=1, max=65535)] = 8765,
     name: Annotated[
-        list[str] | None, Option("A host name it may be addressed by; repeatable.", "NAME")
+        list[str] | None, Option("A host name it may be addressed by; repeatable.")
     ] = None,
 ) -> None:
     """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
@@ -305,9 +304,7 @@ def show(
             "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
         ),
     ] = None,
-    out: Annotated[
-        Path | None, Option("A .png, .svg or .pdf; without it, a window.", "FILE")
-    ] = None,
+    out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
     dark: Annotated[bool, Switch("In the dark theme.")] = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""

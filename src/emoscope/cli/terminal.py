@@ -185,8 +185,8 @@ def say_reproduction(outcome: Reproduction) -> None:
 
 def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     """What each fold chose, and what was chosen on all speakers."""
-    tuned = next(run.chosen for run in result.runs if any(run.chosen or []))
-    for fold, chosen in enumerate(tuned or [], start=1):
+    tuned = next(run.chosen for run in result.runs if any(run.chosen or [])) or []
+    for fold, chosen in enumerate(tuned, start=1):
         say(f"  fold {fold}: {_parameters(chosen or {})}")
     best = trials[0]
     out.print(f"[bold]on all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
@@ -257,12 +257,12 @@ class Leaderboard:
         if self.leak_protocol:
             table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
             table.caption_justify = "left"
-        uar = {
-            model: runs[self.protocol].uar
-            for model, runs in self.runs.items()
-            if self.protocol in runs
-        }
-        for model in sorted(self.runs, key=lambda model: -uar.get(model, -1.0)):
+
+        def rank(model: str) -> float:
+            run = self.runs[model].get(self.protocol)
+            return -run.uar if run else 1.0
+
+        for model in sorted(self.runs, key=rank):
             cells = self._cells(self.runs[model])
             table.add_row(model, *(cells[name] for name in columns))
         return table

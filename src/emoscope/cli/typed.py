@@ -15,6 +15,8 @@ from .. import config
 from .._version import __version__
 from .commands import DATA, SHARED, STORE, Argument, Command, Switch, declared
 
+METAVARS = {Path: "FILE", int: "N", str: "NAME"}
+
 
 def build() -> typer.Typer:
     """The application with the commands that are declared by now."""
@@ -69,9 +71,15 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
         info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help)
     else:
         _, metavar, least, most, package = declaration
+        metavar = metavar or _metavar(kind)
         names = _names_of(package) if package else None
         info = typer.Option(metavar=metavar, help=help, min=least, max=most, autocompletion=names)
     return parameter.replace(annotation=Annotated[kind, info])
+
+
+def _metavar(kind: Any) -> str | None:
+    inner = get_args(kind)  # of an optional value, and of several
+    return _metavar(inner[0]) if inner else METAVARS.get(kind)
 
 
 def _names_of(package: str) -> Callable[[str], list[str]]:
