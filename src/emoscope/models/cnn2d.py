@@ -25,7 +25,6 @@ HEAD: tuple[Layer, ...] = (Dense(1024), Dropout(0.2))
 
 
 def _stack(*filters: int) -> tuple[Layer, ...]:
-    """Convolutions of 5 x 5, each with its pooling."""
     return tuple(layer for n in filters for layer in (Conv(n, (5, 5)), POOL))
 
 

@@ -78,7 +78,6 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _epochs(
         self, X: NDArray[np.float64], y: NDArray[Any], epochs: int
     ) -> Iterator[MLPClassifier]:
-        """The network after each epoch."""
         net = MLPClassifier(
             self.hidden,
             alpha=self.alpha,

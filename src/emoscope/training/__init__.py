@@ -1,12 +1,8 @@
 """Fits one model on all clips it is given and writes it as a ``.emoscope`` file.
 
-Everything the card says about confidence comes from clips of speakers that the predicting model had
-not seen: the training speakers are divided into inner folds, and from the predictions on them
-follow the temperature, the rule for 'uncertain', the distance called far, and the UAR to expect.
-The model that is saved is then fitted on all clips.
-
-Conventions: emotions are in the order of the estimator's ``classes_`` (alphabetical), in logits and
-on the card.
+Everything the card says about confidence comes from inner folds of the training speakers, predicted
+by models that had not heard them. The model that is saved is then fitted on all clips. Emotions are
+in the order of the estimator's ``classes_`` (alphabetical), in logits and on the card.
 """
 
 from __future__ import annotations
@@ -91,7 +87,6 @@ def _fit_and_describe(
     title: str,
     recipe: Mapping[str, Any],
 ) -> tuple[bytes, Card]:
-    """The graph of the model fitted on all clips, and its card."""
     seed = recipe["seed"]
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)

@@ -89,7 +89,6 @@ def _fits(encoders: Sequence[Any]) -> bool:
 
 
 def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input]:
-    """A graph from samples to embedding."""
     from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
 
     levelled = encoders[0].prepare == TrimAndNormalise.name

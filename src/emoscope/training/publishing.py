@@ -1,11 +1,8 @@
 """A trained model for others: an ONNX file that explains itself, and a Hugging Face repository.
 
-The ONNX file is the graph of the ``.emoscope`` file with what its card says as metadata: JSON under
-the keys of :func:`metadata`, which any ONNX runtime hands out. The repository holds that file, the
-``.emoscope`` file, ``config.json`` and a model card that is made from the card alone, so that it
-cannot claim what was not measured.
-
-Layout of a model card: https://huggingface.co/docs/hub/model-cards
+The ONNX file has what the card says as metadata, which any ONNX runtime hands out. The model card
+of the repository is made from the card alone, so that it cannot claim what was not measured; its
+layout: https://huggingface.co/docs/hub/model-cards
 """
 
 from __future__ import annotations
@@ -145,7 +142,6 @@ def _signature(card: Card) -> str:
 
 
 def _front(card: Card) -> dict[str, object]:
-    """The hub's metadata."""
     known = [name for words, name in LICENCES.items() if words in card.licence]
     front: dict[str, object] = {"license": known[0] if known else "other"}
     if not known:

@@ -95,7 +95,6 @@ def output_sizes(layers: tuple[Layer, ...], grid: Size) -> list[tuple[int, int, 
 
 
 def _deep() -> ModuleType:
-    """The module that needs PyTorch."""
     try:
         from . import training
     except ImportError as error:
@@ -148,7 +147,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         """The clips as the network sees them before scaling, (n_clips, rows, columns)."""
 
     def _augmentation(self) -> Any:
-        """What is done to a batch while training; nothing here."""
         return None
 
     def fit(

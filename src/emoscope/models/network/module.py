@@ -173,10 +173,7 @@ def _cells_met(n: int, width: int) -> float:
 
 @lru_cache
 def _gaps(rate: float) -> Tensor:
-    """Gaps between dropped values, one for each of 32768 equally likely random numbers.
-
-    They are geometric: longer than k with probability (1 - rate)^k.
-    """
+    """Gaps, longer than k with probability (1 - rate)^k, for 32768 equally likely numbers."""
     uniform = (torch.arange(0x8000, dtype=torch.float64) + 0.5) / 0x8000
     return torch.ceil(torch.log(uniform) / math.log(1 - rate)).clamp_(min=1).long()
 

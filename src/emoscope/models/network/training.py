@@ -150,7 +150,6 @@ class _Trainer:
 
     @torch.no_grad()
     def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
-        """Loss and UAR of the averaged network on held-out clips."""
         self.net.eval()
         total, predicted = torch.zeros(()), []
         with self.averaged():
