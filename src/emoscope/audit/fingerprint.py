@@ -177,8 +177,6 @@ def _passage(differences: NDArray[np.float64]) -> tuple[float, int]:
 
     So a passage in common is found inside recordings that are otherwise unlike.
     """
-    if not len(differences):
-        return 1.0, 0
     gain = np.r_[0.0, np.cumsum(PASSAGE_LIMIT - differences)]
     lowest = np.minimum.accumulate(gain)
     stop = int(np.argmax(gain - lowest))

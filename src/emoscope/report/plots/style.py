@@ -38,7 +38,6 @@ class Theme:
     warn: str
     heat: tuple[str, ...]  # from the background to the loudest point, evenly in lightness
     signed: tuple[str, str, str]  # from below zero over the background to above zero
-    is_dark: bool
 
 
 LIGHT = Theme(
@@ -50,7 +49,6 @@ LIGHT = Theme(
     warn="#b4530a",
     heat=("#fbfbf9", "#fcdcb5", "#f4966c", "#c8406e", "#6b1d81", "#150e37"),
     signed=("#2166ac", "#fbfbf9", "#b2182b"),
-    is_dark=False,
 )
 DARK = Theme(
     background="#14171a",
@@ -61,7 +59,6 @@ DARK = Theme(
     warn="#f0a35e",
     heat=("#14171a", "#3b1c5e", "#8a2377", "#d9466b", "#fb9a6a", "#fdf3c8"),
     signed=("#67a9cf", "#14171a", "#ef8a62"),
-    is_dark=True,
 )
 
 #: Colour of each emotion on light and on dark background.
@@ -92,7 +89,7 @@ def emotion_colour(name: str) -> str:
     """The colour of an emotion in the present theme; UnknownNameError for another word."""
     if name not in EMOTION_COLOURS:
         raise UnknownNameError("emotion", name, EMOTION_COLOURS)
-    return EMOTION_COLOURS[name][int(theme().is_dark)]
+    return EMOTION_COLOURS[name][int(theme() is DARK)]
 
 
 def colour_map(colours: Sequence[str]) -> LinearSegmentedColormap:
@@ -151,7 +148,7 @@ def emotion_css() -> str:
 
 def _parameters(chosen: Theme) -> dict[str, Any]:
     order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
-    others = [EMOTION_COLOURS[name][int(chosen.is_dark)] for name in order]
+    others = [EMOTION_COLOURS[name][int(chosen is DARK)] for name in order]
     cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])  # type: ignore[attr-defined]
     return {
         "text.parse_math": False,  # names of clips and speakers are no formulas
