@@ -30,17 +30,7 @@ _VERSION_KEY = "emoscope"
 
 
 def text(command: str, options: Mapping[str, Any], *, name: str = FILE) -> str:
-    """Return the options of a run as TOML.
-
-    Parameters
-    ----------
-    command : str
-        The command, e.g. ``"compare"``.
-    options : mapping of str to object
-        Strings, numbers, paths, and lists of them; options that are None are left out.
-    name : str
-        Name of the file, for the comment that says how to run it again.
-    """
+    """The options of a run, without those that are None, as TOML; `name` is the file's."""
     import tomlkit
 
     document = tomlkit.document()
@@ -63,23 +53,9 @@ def is_one(path: str | os.PathLike[str]) -> bool:
 
 
 def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> dict[str, Any]:
-    """Read the options of one command; tables of other commands are ignored.
+    """Read the options of one command, which has to know them all; other tables are ignored.
 
-    Parameters
-    ----------
-    path : path-like
-        A file as :func:`text` writes it.
-    command : str
-        The command whose options are read.
-    valid : iterable of str
-        The options that the command has.
-
-    Raises
-    ------
-    ConfigError
-        When the file cannot be read or has no table for the command.
-    UnknownNameError
-        When it names an option that does not exist; the message lists those that do.
+    A file that cannot be read or has no such table raises a ConfigError.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError

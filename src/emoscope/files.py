@@ -22,35 +22,14 @@ _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a file whole or not at all: into a temporary neighbour, synced, then renamed.
 
-    Parameters
-    ----------
-    path : path-like
-        The file; missing parent folders are made, an existing file is replaced and keeps its
-        permissions. A link is followed; a pipe or device is written to, not replaced.
-    content : bytes or str
-        Text is encoded as UTF-8.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; an existing file is then as it was.
+    Parent folders are made; an existing file keeps its permissions, and stays as it was when an
+    OSError is raised. A link is followed; a pipe or device is written to, not replaced.
     """
     write_together({Path(path): content})
 
 
 def write_together(contents: Mapping[Path, bytes | str]) -> None:
-    """Write files that belong together: none takes its place before all of them are on the disk.
-
-    Parameters
-    ----------
-    contents : mapping of Path to bytes or str
-        As for :func:`write_atomically`.
-
-    Raises
-    ------
-    OSError
-        When one cannot be written; existing files are then as they were.
-    """
+    """Write files that belong together: none takes its place before all of them are on the disk."""
     temporaries: dict[Path, Path] = {}
     try:
         for path, content in contents.items():

@@ -110,9 +110,8 @@ class Source:
 
     def clips(self, corpus: Corpus) -> dict[str, str] | None:
         """Path of each clip, for the players of a report; the bundled features have none."""
-        if self.place is None:
-            return None
-        return dict(zip(corpus.table["clip"], corpus.table["path"], strict=True))
+        table = corpus.table
+        return dict(zip(table["clip"], table["path"], strict=True)) if self.place else None
 
 
 BUNDLED = Source()
@@ -259,8 +258,7 @@ def end(rejected: Iterable[AudioError]) -> None:
     """Name what was left out; exit status 1 when anything was."""
     from . import terminal
 
-    left_out = list(rejected)
-    terminal.say_rejected(left_out)
+    terminal.say_rejected(left_out := list(rejected))
     if left_out:
         sys.exit(1)
 

@@ -11,8 +11,6 @@ from ..files import refuse_overwrite
 from . import commands, terminal
 from .commands import DATA, STORE, Argument, Option, Switch, command
 
-TABLES = (".parquet", ".csv", ".arff")
-
 
 @command(DATA, "emoscope corpora")
 def corpora() -> None:
@@ -67,8 +65,8 @@ def extract(
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
 
-    if out.suffix not in TABLES:
-        raise EmoscopeError(f"--out {out}: the file must end in {' or '.join(TABLES)}")
+    if out.suffix not in (".parquet", ".csv", ".arff"):
+        raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv or .arff")
     refuse_overwrite(out, source.place)
     data = source.dataset(commands.features_for("vector", features), jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():

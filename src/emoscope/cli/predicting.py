@@ -274,8 +274,7 @@ def serve(
 
     paths: dict[str, str] = {}
     for path in model or []:
-        other = paths.setdefault(Path(path).stem, path)
-        if other != path:
+        if (other := paths.setdefault(Path(path).stem, path)) != path:
             raise EmoscopeError(
                 f"{other} and {path} would both be called '{Path(path).stem}'; rename one of them"
             )

@@ -115,9 +115,8 @@ def _timed(description: str) -> Iterator[None]:
 
 def say_rejected(rejected: Sequence[AudioError]) -> None:
     """Name every recording that was left out, with its reason, on standard error."""
-    if not rejected:
-        return
-    err.print(f"[bold red]{len(rejected)} left out:[/]")
+    if rejected:
+        err.print(f"[bold red]{len(rejected)} left out:[/]")
     for bad in rejected:
         text = f"  {printable(bad.path)}: {printable(bad.reason)}"
         err.print(text, markup=False, soft_wrap=True)
