@@ -107,9 +107,6 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     return dataclasses.replace(features, frames=frames)
 
 
-# --- the second head ------------------------------------------------------------------------------
-
-
 def head_logits(head: AdaptedHead, standardiser: BatchStandardiser, embeddings: Array) -> Array:
     """What a second head says of embeddings of a batch that a standardiser has learned from."""
     return np.asarray(standardiser.transform(embeddings) @ head.weights + head.bias)

@@ -69,8 +69,6 @@ def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return emotions, labels
 
 
-# --- early stopping -------------------------------------------------------------------------------
-
 SMOOTHED_EPOCHS = 10  # UAR on a few speakers jumps by points from one epoch to the next
 
 
@@ -108,8 +106,6 @@ def held_out(
         learn, validate = next(parts.split(y, y, np.asarray(groups)))
     return np.sort(learn), np.sort(validate)
 
-
-# --- what models do to their input ----------------------------------------------------------------
 
 SMALLEST_FLOOR = 1e-12  # digital silence has energy 0; this is 120 dB below full scale
 

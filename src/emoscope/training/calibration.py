@@ -84,9 +84,6 @@ def _rows(values: Any, rows: Indices) -> Any:
     return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
-# --- what follows from them ------------------------------------------------------------------------
-
-
 def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:
     """Mean negative log-probability of the right emotion, in nats."""
     chosen = log_softmax(logits / temperature)[np.arange(len(labels)), labels]

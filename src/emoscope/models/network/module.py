@@ -125,9 +125,6 @@ def _pool(x: Tensor, layer: Pool) -> Tensor:
     return F.max_pool2d(x, layer.size)
 
 
-# --- how weights start ----------------------------------------------------------------------------
-
-
 def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
     """Draw the weights; biases start at zero.
 
@@ -166,9 +163,6 @@ def _cells_met(n: int, width: int) -> float:
     before = (width - 1) // 2
     met = [min(n, i - before + width) - max(0, i - before) for i in range(n)]
     return sum(met) / n
-
-
-# --- fast dropout ---------------------------------------------------------------------------------
 
 
 @lru_cache
