@@ -2,10 +2,7 @@
 
 A finding is a *leak* when test clips, or the voices in them, were there to learn from; a *caution*
 when it may flatter and cannot always be avoided (the two sentences of RAVDESS); a *note* when it is
-worth knowing. A split leaks when there is a leak among its findings.
-
-Recordings are compared by :mod:`emoscope.audit.fingerprint`, so a copy is found that was coded,
-amplified, padded or cut.
+worth knowing. A copy is found (by :mod:`.fingerprint`) that was coded, amplified, padded or cut.
 """
 
 from __future__ import annotations

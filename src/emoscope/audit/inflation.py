@@ -1,8 +1,7 @@
 """What a split flatters by: one model on the split as given, and on unseen speakers.
 
-The model is the linear SVM in its default configuration on 180 features (MFCC, chroma, mel), quick
-and without randomness. The honest side divides the same clips into speaker-disjoint folds whose test
-part has about the size of the given one.
+The model, quick and without randomness, is the linear SVM as it is on 180 features. The honest side
+is speaker-disjoint folds of the same clips whose test part has about the size of the given one.
 """
 
 from __future__ import annotations

@@ -97,10 +97,7 @@ def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
 
 
 def hardest_clips(result: Result, clips: Mapping[str, str]) -> list[HardClip]:
-    """The clips that more than half of the models get wrong, most often wrong first.
-
-    Among equals, those whose true emotion got the lowest mean probability come first.
-    """
+    """Clips that over half of the models get wrong, ordered by how often, then by how far."""
     models = [run.model for run in result.leaderboard() if run.model != "dummy"]
     if len(models) < 2:
         return []

@@ -1,11 +1,9 @@
 """Every figure that emoscope draws; the only place that knows matplotlib.
 
 A function takes what it shows and an ``ax`` to draw into (by default pyplot's current one), returns
-the ``ax`` and never saves. ``with style(dark=True):`` sets colours and fonts. What ``__all__`` of
-:mod:`.sound` (figures of clips) and :mod:`.results` names is public here.
-
-The figures of a clip that :func:`show` stacks are called panels: functions of a
-:class:`~emoscope.audio.Signal` and an ``ax``. ``names()`` lists them, ``register`` adds one.
+the ``ax`` and never saves. ``with style(dark=True):`` sets colours and fonts. Functions of a
+:class:`~emoscope.audio.Signal` and an ``ax`` are panels: :func:`show` stacks them, ``names()`` lists
+them, ``register`` adds one.
 """
 
 from __future__ import annotations
