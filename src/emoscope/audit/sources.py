@@ -38,10 +38,9 @@ _TRAIN_OR_TEST = {True: "test", False: "train"}
 class Split:
     """One division into training and test, e.g. a fold, with what a saved result says of its making.
 
-    ``clips`` has one row per listed clip; text that is unknown is empty. ``clip`` is what it is
-    called here, ``identity`` its name where the source or a known corpus gives it one, ``listed`` the
-    file as the source writes it, or where it was found; ``side`` is ``"train"`` (so are development
-    clips) or ``"test"``; ``start, end`` are seconds, NaN for whole files.
+    ``clips`` has a row per listed clip, unknown text empty: ``clip`` is what it is called here,
+    ``identity`` its name where one is given, ``listed`` its file as written or found, ``side`` train
+    (so are development clips) or test; ``start, end`` are seconds, NaN for whole files.
     """
 
     name: str

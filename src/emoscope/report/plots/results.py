@@ -127,7 +127,7 @@ def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
 def learning_curves(
     histories: Sequence[Sequence[Mapping[str, float]]], *, ax: Axes | None = None
 ) -> Axes:
-    """Draw scores over epochs: one thin line per fold (of :attr:`Run.history`), and their median."""
+    """Draw scores over epochs: one thin line per fold (of ``Run.history``), and their median."""
     ax = own_axes(ax)
     curves = (
         ("train_accuracy", "training accuracy", theme().warn),
