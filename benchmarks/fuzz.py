@@ -85,7 +85,13 @@ class Audio:
 
     def __init__(self, folder):
         from emoscope import audio
+        from emoscope.errors import AudioError
 
+        def refuse(name):  # what libsndfile does not know is the target ``video``'s
+            raise AudioError(name, "not audio")
+            yield
+
+        audio._ffmpeg = refuse
         self.audio, self.path = audio, folder / "clip"
 
     def seeds(self):

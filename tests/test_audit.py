@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -507,3 +508,10 @@ def test_text_that_no_encoding_has_is_escaped(emoscope, tmp_path):
     assert status == 1 and "It leaks" in said
     found = {f["kind"]: f["evidence"] for f in json.loads(out.read_text())["findings"]}
     assert found["shared-speakers"][0]["speaker"] == "\\udfff"
+
+
+def test_a_result_without_its_training_clips_is_refused():
+    """A cross-corpus run records no folds: nothing can be said of what it was trained on."""
+    folder = Path(__file__).parents[1] / "results" / "accuracy" / "cross-corpus-to-emodb"
+    with pytest.raises(CorpusError, match="does not record what its models were trained on"):
+        audit(folder)

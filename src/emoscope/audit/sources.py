@@ -154,6 +154,12 @@ def _result(folder: Path) -> list[Split]:
             unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
+        if "train" not in set(table["side"]):
+            raise CorpusError(
+                f"{folder}: does not record what its models were trained on (protocol "
+                f"'{result.protocol}'), so no leak can be told; give the lists of training and test "
+                "clips instead: emoscope audit TRAIN TEST"
+            )
         splits.append(Split(str(fold), table, whole))
     return splits
 
