@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "results" / "benchmarks" / "against.json"
 DATA = Path(os.environ.get("EMOSCOPE_DATA", ROOT.parent / "shared" / "data"))
-ROUNDS = {"start": 21, "throughput": 5, "extraction": 3, "stored": 7, "compare": 2}
+ROUNDS = {"start": 21, "throughput": 5, "extraction": 3, "stored": 3, "compare": 2}
 FEATURES = "mfcc,chroma,mel,contrast,tonnetz"
 
 
