@@ -348,7 +348,8 @@ def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
         with pytest.raises(EmoscopeError, match="another run is writing it"):
             Output(path, "csv", ["happy"], model="m")
         assert path.read_bytes() == before
-    Output(path, "csv", ["happy"], model="m").close()
+    with Output(path, "csv", ["happy"], model="m"):
+        pass
     assert path.read_bytes() == before
 
 

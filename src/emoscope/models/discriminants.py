@@ -56,7 +56,8 @@ class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        return np.asarray(self.classes_[self._scores(X).argmax(axis=1)])
+        best = self._scores(X).argmax(axis=1)  # first: it checks that the model is fitted
+        return np.asarray(self.classes_[best])
 
     def predict_log_proba(self, X: ArrayLike) -> Matrix:
         """Logarithms of the probabilities, finite for every clip, shape (n_clips, n_classes)."""

@@ -235,7 +235,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable emotion of each clip, shape (n_clips,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best = self.predict_proba(X).argmax(1)  # first: it checks that the model is fitted
+        return np.asarray(self.classes_[best])
 
     def _fingerprint(self, *arrays: NDArray[Any]) -> str:
         digest = hashlib.sha256(repr(sorted(self.get_params().items())).encode())
