@@ -74,7 +74,7 @@ def start(model: list[str]) -> dict[str, Any]:
 
 
 def throughput(model: list[str]) -> dict[str, Any]:
-    """Seconds of sound judged in a second: one core, model loaded."""
+    """Seconds of sound classified in a second: one core, model loaded."""
     program = (
         "import sys, time; from emoscope.prediction import Predictor; "
         "p = Predictor(*sys.argv[1:2] if sys.argv[1] else ()); files = sys.argv[2:]; "

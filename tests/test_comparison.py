@@ -296,7 +296,7 @@ def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_train
         run(small, models=["svm", "cnn1d-b"], on_unit=lambda *done: pytest.fail("trained"))
 
 
-def test_an_evaluation_does_not_claim_unheard_speakers(small):
+def test_an_evaluation_does_not_claim_unseen_speakers(small):
     result = run(small, models=["svm"], leak_protocol=None)
     result.runs = [replace(run_, protocol="evaluate") for run_ in result.runs]
     result.predictions["protocol"] = "evaluate"

@@ -471,7 +471,7 @@ def test_a_batch_of_one_emotion_is_not_adapted_unasked(adapting: Predictor) -> N
     for found in adapting.predict_adapted(batch):
         assert isinstance(found, Prediction)
         assert f"by themselves most sound {alone[0].emotion}" in found.warnings[-1]  # type: ignore[union-attr]
-    with pytest.raises(ModelError, match="one recording cannot be judged relative to others"):
+    with pytest.raises(ModelError, match="one recording cannot be classified relative to others"):
         list(adapting.predict_adapted(batch[:1]))
 
 

@@ -234,7 +234,7 @@ def test_adaptation_by_itself_is_said(
     given = [str(folder), "--format", "json", "--model", path]
     assert command_line.run("predict", *given) == 0
     out, err = capsys.readouterr()
-    assert "adapted: 3 recordings were judged relative to each other" in err
+    assert "adapted: 3 recordings were classified relative to each other" in err
     assert all("adapted: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
     assert command_line.run("predict", *given, "--no-adapt") == 0
     out, err = capsys.readouterr()

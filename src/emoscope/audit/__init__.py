@@ -176,7 +176,7 @@ def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Find
     findings = []
     for kind, parts in by_kind.items():
         distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
-        severity, text = checks.judged(kind, parts[0][1], len(distinct))
+        severity, text = checks.assess(kind, parts[0][1], len(distinct))
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
         evidence = [

@@ -98,7 +98,7 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
 }
 
 
-def judged(kind: str, evidence: Sequence[Evidence], n: int) -> tuple[Severity, str]:
+def assess(kind: str, evidence: Sequence[Evidence], n: int) -> tuple[Severity, str]:
     """What was found, given the evidence of one split and the number of pieces in all."""
     severity, one, many = KINDS[kind]
     first, last = evidence[0], evidence[-1]

@@ -138,8 +138,8 @@ def _write(
                 _draw(outcome, picture)
     if n_adapted and unasked:
         _note(
-            f"adapted: {n_adapted} recordings were judged relative to each other, which was "
-            "measured to help with so many where they hold all emotions; --no-adapt judges each "
+            f"adapted: {n_adapted} recordings were classified relative to each other, which was "
+            "measured to help with so many where they hold all emotions; --no-adapt classifies each "
             "alone"
         )
     if commands.running.verbose:

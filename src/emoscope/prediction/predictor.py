@@ -253,7 +253,7 @@ class Predictor:
             raise ModelError(f"{self.model.path}: this model was not trained to adapt")
         references = sources if reference is None else reference
         if len(references) == 1:
-            raise ModelError("one recording cannot be judged relative to others; give several")
+            raise ModelError("one recording cannot be classified relative to others; give several")
         count = min(MAX_REFERENCES, len(references))
         sample = np.linspace(0, len(references) - 1, count).astype(int).tolist()
         chosen = (references[place] for place in sample)
@@ -281,7 +281,7 @@ class Predictor:
         from ..models.adaptation import BatchStandardiser, head_logits
 
         standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
-        said = f"adapted: judged relative to {len(batch)} recordings given together"
+        said = f"adapted: classified relative to {len(batch)} recordings given together"
         if alike:
             said += (
                 f"; by themselves most sound {alike[0]}, and what most have in common is taken away"

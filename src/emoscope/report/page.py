@@ -33,7 +33,7 @@ PROTOCOL_WORDS = {
     "speaker-6fold": "six folds, no speaker in training and test at once",
     "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
     "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
-    "loso": "each speaker is tested by models that never heard them",
+    "loso": "each speaker is tested by models trained on the others",
     "cross-corpus": "each corpus is tested by models trained on the others",
     "own-split": "the manifest's own split",
     "random-75/25": "random folds: voices are in training and test, so the scores flatter",

@@ -98,7 +98,7 @@ def _best(result: Result, board: Sequence[Run]) -> Sentence:
     if best.uar_low is not None:
         span = f" (95 % interval {best.uar_low:.3f} to {best.uar_high:.3f})"
     verb = "is best with" if len(board) > 1 else "has"
-    unseen = "" if is_evaluation(result) else ", on speakers it never heard"
+    unseen = "" if is_evaluation(result) else ", on unseen speakers"
     return Sentence(
         f"{best.model} {verb} UAR {best.uar:.3f}{span}, {best.uar / chance:.1f} times "
         f"chance{unseen}."
@@ -156,7 +156,7 @@ def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     return Sentence(
         f"Its commonest confusion: {shares[true, predicted]:.0%} of {result.emotions[true]} clips "
-        f"are heard as {result.emotions[predicted]}."
+        f"are predicted as {result.emotions[predicted]}."
     )
 
 

@@ -1,7 +1,7 @@
 """Fits one model on all clips it is given and writes it as a ``.emoscope`` file.
 
 Everything the card says about confidence comes from inner folds of the training speakers, predicted
-by models that had not heard them. The model that is saved is then fitted on all clips. Emotions are
+by models trained on the others. The model that is saved is then fitted on all clips. Emotions are
 in the order of the estimator's ``classes_`` (alphabetical), in logits and on the card.
 """
 
