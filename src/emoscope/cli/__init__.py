@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import warnings
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import EmoscopeError
@@ -58,11 +59,24 @@ def application() -> typer.Typer:
     return build()
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as a signal asks: at once while modules are imported, where an exception would be lost."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(128 + number)
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
 def _prepare() -> None:
     """Make the process one that can be ended at any time and has somewhere to write."""
     # Asked to end, a run clears away its workers' sockets and shows the cursor again.
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        signal.signal(signal.SIGTERM, _end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+            signal.signal(signal.SIGINT, _end)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, so that the next file opened would take its place
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
