@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "emoscope"
 MODULES = sorted(ROOT.rglob("*.py"))
-MAX_LINES, MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 20_000, 125, 400, 60
+MAX_LINES, MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 22_300, 160, 400, 60
 MAX_UNTYPED_DICTIONARIES = 40
 
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
     {"_version", "errors", "files", "registry", "labels", "config"},
     {"audio", "compute", "protocols"},
-    {"features", "corpora"},
+    {"features", "corpora", "voices"},
     {"corpus", "models", "modelfile"},
     {"dataset", "prediction"},
     {"evaluation"},
