@@ -1,0 +1,102 @@
+"""The speaker encoder: whoever speaks, as 256 values that are close for clips of one voice.
+
+The encoder is Resemblyzer's (version 0.1.4, Apache-2.0), trained with the GE2E loss of Wan et al.,
+"Generalized end-to-end loss for speaker verification", ICASSP 2018; its graph of 2.8 MB is shipped in
+``emoscope/data`` and runs in onnxruntime. What goes in is what Resemblyzer gives it: 16 kHz, at least
+-30 dBFS, 40 mel bands of power every 10 ms. Only silence is found with Silero's detector
+(:mod:`emoscope.audio.voice_activity`), not WebRTC's.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import Signal, resample, voice_activity
+from ..features import filters
+from ..files import DATA
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+RATE = voice_activity.RATE  # 16 kHz, which both networks expect
+SIZE = 256  # values of an embedding
+N_FFT, HOP, N_MELS = 400, 160, 40  # 25 ms, 10 ms at 16 kHz
+PART = 160  # frames that are embedded at once, 1.6 s; those of a longer recording are averaged
+STEP = 77  # frames from one part to the next: 1.3 parts a second, 16000 / 1.3 / 160 = 76.9
+COVERAGE = 0.75  # of a last part, which is left out when less of it is speech
+LEVEL = -30.0  # dBFS to which quieter recordings are amplified
+BATCH = 64  # parts at a time, so that memory stays bounded
+_PAUSE = 3  # frames of 32 ms that are kept on both sides of speech
+_GRAPH = os.path.join(DATA, "voice_encoder.onnx")
+
+Embedding = NDArray[np.float32]
+
+
+def embed(signal: Signal) -> Embedding:
+    """The voice of a recording of one speaker, of any length.
+
+    Returns
+    -------
+    ndarray of float32 [shape=(256,)]
+        Not negative, of unit length: a product of two is their cosine similarity. Of a recording
+        without speech everything is taken.
+    """
+    samples = resample(signal, RATE).samples
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    if power > 0:
+        samples = samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / np.sqrt(power)))
+    return _unit(_embed_parts(_parts(_mel(_speech(samples)))).mean(axis=0))
+
+
+@functools.lru_cache(maxsize=1)
+def _session() -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(_GRAPH, options, providers=["CPUExecutionProvider"])
+
+
+def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples in which somebody speaks, joined; all where nobody does."""
+    speaks = voice_activity.speech_probabilities(samples).speech >= 0.5
+    near = np.convolve(speaks, np.ones(2 * _PAUSE + 1), mode="same") > 0.5
+    found = samples[np.repeat(near, voice_activity.FRAME)[: len(samples)]]
+    return found if len(found) else samples
+
+
+def _mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Power in mel bands as librosa's ``melspectrogram``, [shape=(n_frames, 40)]."""
+    n_frames = 1 + len(samples) // HOP
+    mel = np.empty((n_frames, N_MELS), dtype=np.float32)
+    bank, window = filters.mel_filters(RATE, N_FFT, N_MELS), filters.hann(N_FFT)
+    for first in range(0, n_frames, 10 * PART):
+        last = min(first + 10 * PART, n_frames)
+        frames = filters.frames(samples, first, last, n_fft=N_FFT, hop=HOP)
+        spectra = np.fft.rfft(frames * window, axis=1)
+        mel[first:last] = (spectra.real**2 + spectra.imag**2) @ bank
+    return mel
+
+
+def _parts(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Overlapping parts of 1.6 s, [shape=(n_parts, 160, 40)]; one that is too short is repeated."""
+    if len(mel) < PART:
+        return np.resize(mel, (1, PART, N_MELS))
+    starts = range(0, max(1, len(mel) - round(COVERAGE * PART) + 1), STEP)
+    padded = np.pad(mel, ((0, PART), (0, 0)))
+    return np.stack([padded[start : start + PART] for start in starts])
+
+
+def _embed_parts(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    batches = (parts[first : first + BATCH] for first in range(0, len(parts), BATCH))
+    return np.concatenate([_session().run(None, {"mel": batch})[0] for batch in batches])
+
+
+def _unit(values: NDArray[np.float32]) -> Embedding:
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9), dtype=np.float32)
