@@ -57,7 +57,7 @@ def test_a_result_can_be_made_again_from_its_options(emoscope, manifest, tmp_pat
     assert emoscope(*words, "--out", first)[0] == 0
     saved = tomlkit.parse((first / "run.toml").read_text()).unwrap()["compare"]
     assert saved == {
-        "source": str(manifest), "models": ["tree", "svm"], "features": ["mel"],
+        "source": [str(manifest)], "one_speaker": False, "models": ["tree", "svm"], "features": ["mel"],
         "protocol": "loso", "as_published": False, "quick": False, "leak_gap": False, "seed": 3,
         "jobs": 1, "mlflow": False, "out": str(first),
     }  # fmt: skip

@@ -125,7 +125,7 @@ def test_combine_keeps_clips_and_speakers_apart():
     apart = [f"{c}/{s}" for c, s in both.table[["corpus", "speaker"]].to_numpy()]
     assert both.table["unique_speaker"].tolist() == apart
     assert both.select(corpus="one").table["unique_speaker"].tolist()[0] == "one/2"
-    with pytest.raises(CorpusError, match="different names"):
+    with pytest.raises(CorpusError, match="are called 'one'"):
         corpus.combine([one, one])
 
 

@@ -57,15 +57,7 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
 
     A file that cannot be read or has no such table raises a ConfigError.
     """
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    try:
-        document = tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (TOMLKitError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+    document = _read(path)
     tables = {key: value for key, value in document.items() if isinstance(value, dict)}
     for key in document:
         if key not in tables and key != _VERSION_KEY:
@@ -81,6 +73,27 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
         if isinstance(value, dict):
             raise ConfigError(f"{path}: '{key}' is a table; it should be a value or a list")
     return options
+
+
+def words(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read a file of words and what they mean: ``exc = "happy"``, also below ``[labels]``."""
+    document = _read(path)
+    table = document.get("labels", document)
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise ConfigError(f'{path}: give one word a line with its emotion, such as exc = "happy"')
+    return dict(table)
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (TOMLKitError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ import getopt
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
@@ -56,12 +56,15 @@ class Switch(NamedTuple):
 
 
 BundledOr = Annotated[
-    str | None,
+    list[str] | None,
     Argument(
-        "Corpus folder or manifest (file,emotion,speaker). Nothing: the bundled RAVDESS features."
+        "Corpus folders or manifests (file,emotion,speaker). Nothing: the bundled RAVDESS features."
     ),
 ]
-Place = Annotated[str, Argument("Corpus folder or manifest.")]
+OneBundledOr = Annotated[
+    str | None, Argument("Corpus folder or manifest. Nothing: the bundled RAVDESS features.")
+]
+Places = Annotated[list[str], Argument("Corpus folders or manifests; several are one corpus.")]
 Emotions = Annotated[str | None, Option("Keep only these, comma-separated.", "NAMES")]
 FeatureNames = Annotated[
     str | None, Option("Comma-separated, e.g. mfcc,chroma,mel.", "NAMES", package="features")
@@ -81,19 +84,43 @@ Quiet = Annotated[bool, Switch("Results and errors alone.", "-q")]
 Verbose = Annotated[bool, Switch("Also how long each step took, and origins of errors.", "-v")]
 
 
+#: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
+READING: dict[str, object] = {
+    "emotions": Emotions,
+    "speaker": Annotated[
+        str | None,
+        Option("What tells the speaker: a regular expression on the path, or folder:N.", "REGEX"),
+    ],
+    "one_speaker": Annotated[bool, Switch("All clips are of one speaker.")],
+    "label": Annotated[
+        list[str] | None,
+        Option("What a word of the source means, e.g. exc=happy; repeatable.", "WORD=EMOTION"),
+    ],
+    "labels": Annotated[
+        Path | None, Option('The same from a .toml file: exc = "happy", one a line.')
+    ],
+    "channel": Annotated[
+        str | None, Option("left, right, 1, 2, each or mix (all together).", "CHANNEL")
+    ],
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A labelled source and what is taken of it; as a parameter to be named unless it has a default."""
+    """Labelled sources and how they are read; as a parameter to be named unless it has a default."""
 
-    place: str | None = None
+    places: tuple[str, ...] = ()
     emotions: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def corpus(self) -> Corpus:
         """Its labels; the source has to be named."""
         from .. import corpus
+        from . import terminal
 
-        assert self.place is not None
-        loaded = corpus.load(self.place)
+        loaded = corpus.load(*self.places, **self.reading)
+        for note in loaded.notes:
+            terminal.note(note)
         return loaded.select(emotions=list(self.emotions)) if self.emotions else loaded
 
     def dataset(self, features: Sequence[str], *, jobs: int | None, cluster: str | None) -> Dataset:
@@ -102,16 +129,31 @@ class Source:
         from ..dataset.store import Store
         from . import terminal
 
+        if not self.places and any(self.reading.values()):
+            raise EmoscopeError(
+                "--speaker, --one-speaker, --label, --labels and --channel tell how a corpus is "
+                "read; name one. Nothing is left to tell of the bundled features"
+            )
+        corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
             return dataset.load(
-                self.place, features, emotions=list(self.emotions), store=Store(),
+                corpus, features, emotions=None if corpus else list(self.emotions), store=Store(),
                 jobs=jobs, cluster=cluster, progress=tick,
             )  # fmt: skip
 
     def clips(self, corpus: Corpus) -> dict[str, str] | None:
         """Path of each clip, for the players of a report; the bundled features have none."""
         table = corpus.table
-        return dict(zip(table["clip"], table["path"], strict=True)) if self.place else None
+        return dict(zip(table["clip"], table["path"], strict=True)) if self.places else None
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> Source:
+        """Take out of a command's options those that say what is read and how."""
+        emotions = split(options.pop("emotions"))
+        reading = {name: options.pop(name) for name in READING if name in options}
+        words = label_map(reading.pop("label"), reading.pop("labels"))
+        places = tuple(options.pop("source") or ())
+        return cls(places, tuple(emotions), {**reading, "labels": words})
 
 
 BUNDLED = Source()
@@ -149,13 +191,13 @@ class Command:
         shared: dict[str, object] = SHARED
         for number, parameter in enumerate(parameters):
             if parameter.annotation is Source:
-                shared = {"emotions": Emotions, **SHARED}
+                shared = {**READING, **SHARED}
                 named = parameter.default is parameter.empty
-                default, place = (parameter.default, Place) if named else (None, BundledOr)
+                default, place = (parameter.default, Places) if named else (None, BundledOr)
                 parameters[number] = parameter.replace(default=default, annotation=place)
         kind = inspect.Parameter.KEYWORD_ONLY
         for name, annotation in shared.items():
-            default = False if name in SHARED else None
+            default = False if isinstance(get_args(annotation)[1], Switch) else None
             parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         return parameters
 
@@ -165,8 +207,8 @@ class Command:
         running.command = self.function.__name__
         running.options = {p.name: options[p.name] for p in self.parameters if p.name in options}
         if "emotions" in options:
-            emotions = running.options["emotions"] = split(options.pop("emotions")) or None
-            options["source"] = Source(options["source"], emotions=tuple(emotions or ()))
+            running.options["emotions"] = split(options["emotions"]) or None
+            options["source"] = Source.of(options)
         with _locked:
             self.function(**options)
 
@@ -245,6 +287,28 @@ def lock(out: Path) -> None:
 def split(names: str | None) -> list[str]:
     """The names in a comma-separated list."""
     return [name.strip() for name in names.split(",") if name.strip()] if names else []
+
+
+def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
+    """What ``--labels FILE`` and ``--label WORD=EMOTION`` say together; the latter wins."""
+    from .. import config
+    from ..labels import EMOTIONS, canonical
+
+    words = config.words(file) if file is not None else {}
+    for pair in pairs or ():
+        word, equals, emotion = pair.rpartition("=")
+        if not (word and equals):
+            raise EmoscopeError(f"--label '{pair}': give WORD=EMOTION, for example exc=happy")
+        words[word] = emotion
+    for word, emotion in words.items():
+        meant = canonical(emotion)
+        if meant is None:
+            raise EmoscopeError(
+                f"--label '{word}={emotion}': '{emotion}' is not an emotion that emoscope knows; "
+                f"it knows {', '.join(EMOTIONS)}"
+            )
+        words[word] = meant
+    return words
 
 
 def features_for(model_input: str, names: str | None) -> list[str]:

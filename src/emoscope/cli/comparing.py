@@ -143,7 +143,7 @@ def tune(
     configurable=True,
 )
 def reproduce(
-    source: commands.BundledOr = None,
+    source: commands.OneBundledOr = None,
     *,
     quick: Annotated[bool, Switch("Few epochs and few seeds; the output says so.")] = False,
     rows: Annotated[
@@ -245,7 +245,7 @@ def train(
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
     beside = out.with_suffix(".toml")
-    refuse_overwrite(out, source.place, parameters)
+    refuse_overwrite(out, *source.places, parameters)
     if beside.exists() and not config.is_one(beside):
         raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
     info = models.get(model)

@@ -67,7 +67,7 @@ def extract(
 
     if out.suffix not in (".parquet", ".csv", ".arff"):
         raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv or .arff")
-    refuse_overwrite(out, source.place)
+    refuse_overwrite(out, *source.places)
     data = source.dataset(commands.features_for("vector", features), jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
         terminal.note(
@@ -98,7 +98,7 @@ def convert(
     """
     from ..corpus import writing
 
-    refuse_overwrite(out, source.place)
+    refuse_overwrite(out, *source.places)
     written = writing.write(source.corpus(), out, format=format)
     terminal.say(f"{out}: {len(written)} clips")
     commands.end(written.rejected)

@@ -66,7 +66,7 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     kind, declaration = get_args(parameter.annotation)
     help, dashed = declaration.help, f"--{parameter.name.replace('_', '-')}"
     if isinstance(declaration, Argument):
-        info = typer.Argument(help=help, show_default=False)
+        info = typer.Argument(help=help, show_default=False, metavar=parameter.name.upper())
     elif isinstance(declaration, Switch):
         info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help)
     else:
@@ -100,7 +100,9 @@ def _take_config(context: typer.Context, path: Path | None) -> Path | None:
         valid = [name for name in parameters if name not in (*SHARED, "config", "help")]
         context.default_map = config.load(path, str(context.info_name), valid)
         for key, value in context.default_map.items():
-            if isinstance(value, list) and not parameters[key].multiple:  # as it would be typed
+            if parameters[key].nargs == -1:
+                context.default_map[key] = [value] if isinstance(value, str) else value
+            elif isinstance(value, list) and not parameters[key].multiple:  # as it would be typed
                 context.default_map[key] = ",".join(map(str, value))
     return path
 

@@ -3,7 +3,9 @@
 Columns that every table has, all text: ``clip`` (identifies the clip, unique), ``path``,
 ``emotion`` (one of :data:`EMOTIONS`), ``label`` (the corpus's own word or code), ``speaker`` (empty
 when unknown) and ``corpus``. Where the source tells: ``gender`` ("female" or "male"), ``age``,
-``text``, ``intensity``, ``statement``, ``repetition``, ``channel``, ``modality``, ``split``. A
+``text``, ``intensity``, ``statement``, ``repetition``, ``channel`` ("speech" or "song"),
+``modality``, ``split``; and of a clip that is part of a file ``start`` and ``end`` (seconds, NaN for
+its beginning and end) and ``audio_channel`` ("left", "right", "3" …, empty for the mix). A
 :class:`Corpus` adds ``unique_speaker``: the speaker, after the name of the corpus where the table
 has clips of several, so that equal names in two corpora are two speakers.
 
@@ -14,6 +16,7 @@ printed and written.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -28,8 +31,9 @@ from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, canonical, in_order
 from . import rows
+from .reading import Reading, SpeakerOrigin
 
-__all__ = ["COLUMNS", "EMOTIONS", "Corpus", "combine", "load"]
+__all__ = ["COLUMNS", "EMOTIONS", "Corpus", "Reading", "SpeakerOrigin", "combine", "load"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +54,9 @@ class Corpus:
     citation: str = ""
     #: Files that are not in the table, each with the reason.
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
+    speakers_from: SpeakerOrigin = SpeakerOrigin("none")
+    #: What whoever reads the corpus should know of how it was read, in sentences.
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.table]
@@ -73,6 +80,8 @@ class Corpus:
         if self.table["corpus"].nunique() > 1:
             speakers = self.table["corpus"].astype(str) + "/" + speakers
         table = self.table.assign(unique_speaker=speakers.astype(object))
+        for column in {"start", "end"} & set(table):
+            table[column] = pd.to_numeric(table[column].replace("", math.nan)).astype(float)
         object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
@@ -127,16 +136,24 @@ class Corpus:
         return dataclasses.replace(self, table=self.table[keep])
 
 
-def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = None) -> Corpus:
-    """Load a corpus from a folder or a manifest; files without a label are in its ``rejected``.
+def load(
+    *sources: str | os.PathLike[str],
+    labels: Mapping[str, str] | None = None,
+    speaker: str | None = None,
+    one_speaker: bool = False,
+    channel: str | None = None,
+) -> Corpus:
+    """Load a corpus, or several as one; files without a label are in its ``rejected``.
 
     Parameters
     ----------
-    source : str or path-like
-        A folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
+    *sources : str or path-like
+        Each a folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
         manifest as :mod:`emoscope.corpus.rows` reads it.
     labels : mapping of str to str, optional
         Words of the manifest or names of the folders → emotions, for words emoscope does not know.
+    speaker, one_speaker, channel
+        Who speaks and which channel counts, as :class:`Reading` has them.
 
     Raises
     ------
@@ -145,49 +162,105 @@ def load(source: str | os.PathLike[str], *, labels: Mapping[str, str] | None = N
     UnknownNameError
         When no label of a manifest means an emotion; the message lists the emotions.
     """
-    for emotion in (labels or {}).values():
-        if emotion not in EMOTIONS:
-            raise UnknownNameError("emotion", emotion, EMOTIONS)
-    if files := rows.find(source):
-        return _load_rows(files, labels or {})
+    reading = Reading(labels or {}, speaker, one_speaker, channel)
+    parts = [_load(source, reading) for source in sources]
+    names = [part.name for part in parts]
+    for n, (source, name) in enumerate(zip(sources, names, strict=True)):
+        if names.count(name) > 1 and name not in corpora.names():  # two folders called "wav"
+            path = printable(os.fspath(source))
+            parts[n] = dataclasses.replace(
+                parts[n], name=path, table=parts[n].table.assign(corpus=path)
+            )
+    return parts[0] if len(parts) == 1 else combine(parts)
+
+
+def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     root = Path(source)
-    if root.is_dir():
-        return _load_folder(root, labels)
-    if str(source) in corpora.names():
+    if files := rows.find(source):
+        corpus = _load_rows(files, reading.labels)
+        root = root if root.is_dir() else root.parent
+    elif root.is_dir():
+        corpus = _load_folder(root, reading.labels)
+    elif str(source) in corpora.names():
         downloads = corpora.get(str(source)).downloads
         fetch = f", or fetch it: emoscope get {source}" if downloads else ""
         hint = f"is the name of a corpus; give the folder that holds it{fetch}"
         raise CorpusError(f"'{source}' {hint}")
-    raise CorpusError(f"{source}: {_LAYOUTS if root.exists() else 'no such folder or manifest'}")
+    else:
+        raise CorpusError(
+            f"{source}: {_LAYOUTS if root.exists() else 'no such folder or manifest'}"
+        )
+    return _with_speakers(corpus, root, reading)
+
+
+def _with_speakers(corpus: Corpus, root: Path, reading: Reading) -> Corpus:
+    """The corpus with the speakers that the user's expression tells; clips without one are named."""
+    origin = reading.origin
+    if origin is None:
+        return corpus
+    below = (os.path.relpath(path, root) for path in corpus.table["path"])
+    speakers = pd.Series(
+        [reading.speaker_of(PurePath(path)) for path in below], corpus.table.index, dtype=object
+    )
+    known = speakers.notna()
+    if not known.any():
+        raise CorpusError(
+            f"--speaker '{reading.speaker}' matches none of {len(known)} clips of {corpus.name}; "
+            f"the first is {printable(os.path.relpath(corpus.table['path'].iloc[0], root))}"
+        )
+    reason = f"--speaker '{reading.speaker}' does not match its name"
+    unmatched = [AudioError(path, reason) for path in corpus.table["path"][~known]]
+    table = corpus.table[known].assign(speaker=speakers[known].map(printable))
+    rejected = [*corpus.rejected, *unmatched]
+    return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
 
 
 def combine(parts: Sequence[Corpus]) -> Corpus:
     """Put several corpora into one, e.g. to train on some and test on another.
 
-    Clips and speakers are prefixed with the name of their corpus, so that they stay distinct.
+    Clips and speakers are prefixed with the name of their corpus, so that they stay distinct. Parts
+    of one corpus that emoscope knows, such as RAVDESS's speech and song, stay one corpus.
 
     Raises
     ------
     CorpusError
-        When there is nothing to combine, or two corpora have the same name.
+        When there is nothing to combine, or two corpora have the same name or the same clip.
     """
-    names = [part.name for part in parts]
-    if not parts or len(set(names)) < len(names):
-        raise CorpusError(f"corpora to combine need different names; found: {', '.join(names)}")
+    if not parts:
+        raise CorpusError("no corpus to combine")
     tables = [
-        part.table.assign(
-            clip=[f"{part.name}/{clip}" for clip in part.table["clip"]],
-            speaker=[f"{part.name}/{s}" if s else "" for s in part.table["speaker"]],
-            corpus=part.name,
-        ).astype(object)
+        part.table.astype(object).assign(corpus=part.name)
+        if part.table["corpus"].nunique() == 1
+        else part.table.astype(object)
         for part in parts
     ]
+    named = [name for table in tables for name in pd.unique(table["corpus"])]
+    names = list(dict.fromkeys(named))
+    for name in names:
+        if named.count(name) > 1 and name not in corpora.names():
+            raise CorpusError(
+                f"two of the sources are called '{name}', and their speakers could be the same or "
+                "not; rename one of them, or list both in one manifest with a column 'corpus'"
+            )
+    table = pd.concat(tables, ignore_index=True)
+    table = table.where(table.notna(), "")
+    if len(names) > 1:
+        table["clip"] = table["corpus"] + "/" + table["clip"]
+        speakers = table["corpus"] + "/" + table["speaker"]
+        table["speaker"] = speakers.where(table["speaker"] != "", "")
+    kinds = {part.speakers_from.kind: part.speakers_from for part in parts}
+    patterns = dict.fromkeys(part.speakers_from.pattern for part in parts)
+    origin = next(
+        kinds[k] for k in ("none", "guess", "column", "option", "one", "rule") if k in kinds
+    )
     return Corpus(
         name="+".join(names),
-        table=pd.concat(tables, ignore_index=True).astype(object),
-        licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
-        citation="\n".join(part.citation for part in parts if part.citation),
+        table=table,
+        licence="; ".join(dict.fromkeys(f"{part.name}: {part.licence}" for part in parts)),
+        citation="\n".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         rejected=[error for part in parts for error in part.rejected],
+        speakers_from=dataclasses.replace(origin, pattern="; ".join(filter(None, patterns))),
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
@@ -216,8 +289,10 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
         elif str(path) not in used:
             rejected.append(AudioError(path, f"unlabelled: {rule}"))
     if known:
-        return Corpus(info.name, table, info.licence, info.citation, rejected)
-    return Corpus(table["corpus"].iloc[0], table, rejected=rejected)
+        origin = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
+        return Corpus(info.name, table, info.licence, info.citation, rejected, origin)
+    origin = SpeakerOrigin("guess" if (table["speaker"] != "").any() else "none")
+    return Corpus(table["corpus"].iloc[0], table, rejected=rejected, speakers_from=origin)
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -262,7 +337,12 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     info = known.get(name)
     licence = listing.licence or (info.licence if info else "")
     citation = info.citation if info else ""
-    return Corpus(name, table, licence, citation, [*listing.contradictions, *rejected])
+    rejected = [*listing.contradictions, *rejected]
+    if any(row.get("speaker") for row in listing.rows):
+        origin = SpeakerOrigin("column", "the column of speakers")
+    else:
+        origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
+    return Corpus(name, table, licence, citation, rejected, origin)
 
 
 def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:

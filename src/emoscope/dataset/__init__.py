@@ -15,6 +15,7 @@ import pandas as pd
 
 from .. import corpus as corpora
 from .. import features
+from ..corpus import Corpus
 from ..errors import FeatureError
 from ..files import encodable, write_atomically
 from . import bundled, extraction
@@ -27,7 +28,7 @@ _ARFF_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r
 
 
 def load(
-    source: str | None,
+    source: str | os.PathLike[str] | Corpus | None,
     names: Sequence[str] | str,
     *,
     emotions: Sequence[str] | None = None,
@@ -41,7 +42,7 @@ def load(
     Parameters
     ----------
     source
-        Corpus folder or manifest; None for the bundled RAVDESS features.
+        Corpus folder or manifest, or a corpus that is loaded; None for the bundled RAVDESS features.
     names
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
     emotions
@@ -59,7 +60,7 @@ def load(
     chosen = [features.get(name) for name in names]
     if source is None:
         return _bundled([feature.name for feature in chosen], emotions)
-    corpus = corpora.load(source)
+    corpus = source if isinstance(source, Corpus) else corpora.load(source)
     if emotions:
         corpus = corpus.select(emotions=emotions)
     return extraction.extract(
