@@ -172,3 +172,114 @@ def test_own_split_leaves_no_clip_unassigned(splits, says):
     t["split"], t["speaker"] = "train", ""
     with pytest.raises(ProtocolError, match="needs the speaker of every clip"):
         folds(t, "own-split")
+
+
+def spoken_table(speakers=6, sentences=4, emotions=("sad", "happy", "angry")):
+    """Every speaker says every sentence in every emotion."""
+    cells = [
+        (f"{s:02d}", f"Sentence {t}!", e)
+        for s in range(speakers)
+        for t in range(sentences)
+        for e in emotions
+    ]
+    t = pd.DataFrame(cells, columns=["speaker", "text", "emotion"])
+    return t.assign(corpus="mine", clip=[f"clip-{n}" for n in range(len(t))])
+
+
+@pytest.mark.parametrize(
+    ("speakers", "sentences", "n_folds"), [(6, 4, 24), (13, 2, 12), (3, 7, 15), (2, 2, 4)]
+)
+def test_speaker_text_tests_each_clip_once_on_new_voices_in_new_sentences(
+    speakers, sentences, n_folds
+):
+    t = spoken_table(speakers, sentences)
+    made = folds(t, "speaker+text")
+    assert len(made) == n_folds
+    assert sorted(np.concatenate([fold.test for fold in made])) == list(range(len(t)))
+    for fold in made:
+        train, test = t.iloc[fold.train], t.iloc[fold.test]
+        assert not set(train["speaker"]) & set(test["speaker"])
+        assert not set(train["text"]) & set(test["text"])
+        outside = ~t["speaker"].isin(test["speaker"]) & ~t["text"].isin(test["text"])
+        assert list(np.flatnonzero(outside)) == list(fold.train)
+
+
+def test_speaker_text_on_ravdess_tests_each_sentence_with_the_other_on_the_published_groups():
+    t = table()
+    t["text"] = np.where(np.arange(len(t)) // 4 % 2, "Kids are talking", "Dogs are sitting")
+    t["emotion"] = [EMOTIONS[n % 4] for n in range(len(t))]
+    published = {tuple(sorted(set(t["speaker"].iloc[f.test]))) for f in folds(t, "speaker-6fold")}
+    made = folds(t, "speaker+text", seed=5)
+    assert len(made) == 12
+    assert {tuple(sorted(set(t["speaker"].iloc[f.test]))) for f in made} == published
+    assert all(t["text"].iloc[f.train].nunique() == 1 for f in made)
+
+
+def test_words_count_as_the_same_whatever_their_case_and_punctuation():
+    t = spoken_table(2, 2)
+    t["text"] = ["Don’t  go -- now!", "dont go, NOW", "Don't go now"] * 2 + ["Geh!"] * 6
+    assert list(pd.unique(protocols.sentences(t))) == ["dont go now", "geh"]
+    assert list(protocols.sentences(t.drop(columns="text"))) == [""] * 12
+    t.loc[0, "text"] = None
+    t.loc[1, "text"] = "?!"
+    assert list(protocols.sentences(t)[:2]) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.drop(columns="text"), "in a column 'text'; 36 of 36 clips have none"),
+        (lambda t: t.assign(text=["", *t["text"][1:]]), "1 of 36 clips have none"),
+        (lambda t: t.assign(text="Go on."), "at least two; all clips say 'go on'"),
+        (lambda t: t.assign(speaker="a"), "at least 2 speakers"),
+        (
+            lambda t: t.assign(text=t["text"].where(t["emotion"] != "sad", "Oh no.")),
+            "tests sad and has no training clip of it.*sad has 3 and 1. --emotions",
+        ),
+    ],
+)
+def test_speaker_text_says_what_it_lacks(change, says):
+    with pytest.raises(ProtocolError, match=says):
+        folds(change(spoken_table(3)), "speaker+text")
+
+
+def test_a_sentence_on_both_sides_is_refused():
+    t = spoken_table(2, 2).assign(path="", label="")
+    corpus = Corpus("test", t)
+    voices = protocols.folds(corpus.table, "loso")
+    protocols.check(voices, corpus.table, protocol="loso")
+    with pytest.raises(ProtocolError, match="in training and test is the sentence 'sentence 0'"):
+        protocols.check(voices, corpus.table, protocol="speaker+text")
+
+
+def test_the_control_trains_on_as_many_clips_of_the_same_speakers_and_emotions():
+    t = spoken_table(6, 4)
+    corpus = Corpus("test", t.assign(path="", label=""))
+    made = protocols.folds(corpus.table, "speaker+text")
+    controls = protocols.script_control(made, corpus.table, seed=3)
+    shares = 0
+    for fold, control in zip(made, controls, strict=True):
+        assert fold.name == control.name
+        assert np.array_equal(fold.test, control.test)
+        keys = [t.iloc[f.train].groupby(["speaker", "emotion"]).size() for f in (fold, control)]
+        pd.testing.assert_series_equal(*keys)
+        assert len(set(control.train)) == len(fold.train)
+        shares += np.isin(t["text"].iloc[control.train], t["text"].iloc[control.test]).mean()
+    assert shares / len(made) == pytest.approx(1 / 4, abs=0.05)  # as often as in the corpus
+    again = protocols.script_control(made, corpus.table, seed=3)
+    assert all(np.array_equal(a.train, b.train) for a, b in zip(controls, again, strict=True))
+
+
+def test_names_with_a_plus_are_split_where_the_adaptation_begins():
+    assert protocols.split_name("speaker+text") == ("speaker+text", "")
+    assert protocols.split_name("speaker+text+speaker-adapted") == (
+        "speaker+text",
+        "speaker-adapted",
+    )
+    assert protocols.split_name("loso+corpus-adapted") == ("loso", "corpus-adapted")
+    assert protocols.adaptation_of("evaluate+speaker-adapted") == "speaker-adapted"
+    assert protocols.adaptation_of("speaker+text") == ""
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'speaker\+text'"):
+        protocols.split_name("speaker+texts")
+    with pytest.raises(UnknownNameError, match="adaptation"):
+        protocols.split_name("speaker+text+adapted")

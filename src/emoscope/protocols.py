@@ -2,6 +2,8 @@
 
 In every protocol but those named ``random-…`` no speaker stands on both sides of a fold; :func:`check`
 refuses folds that break this. The ``random-…`` ones exist to measure what a leak would have claimed.
+In :data:`SPEAKER_TEXT` no sentence stands on both sides either; :func:`script_control` gives each of
+its folds a twin that trains on as many clips of the same speakers and emotions, of any sentence.
 
 Sources of the published folds, all of RAVDESS speech: ``speaker-6fold`` from EmoBox (Ma et al.,
 Interspeech 2024), ``luna-5fold`` from Luna-Jiménez et al. (Applied Sciences 12(1), 2022),
@@ -11,10 +13,12 @@ actors test).
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +39,11 @@ LUNA_RAVDESS = (
 AUDEERING_RAVDESS = ((21, 22, 23, 24),)
 
 ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
+SPEAKER_TEXT = "speaker+text"
+#: What results call the folds of :func:`script_control`; not a protocol to choose.
+SCRIPT_CONTROL = f"{SPEAKER_TEXT}-control"
+#: Groups of sentences at most; six of speakers times these are the folds of ``speaker+text``.
+MAX_TEXT_GROUPS = 5
 
 
 @dataclass(frozen=True)
@@ -87,17 +96,42 @@ def shares_speakers(protocol: str) -> bool:
 
 def split_name(protocol: str) -> tuple[str, str]:
     """Split ``"loso+speaker-adapted"`` into its checked parts ``("loso", "speaker-adapted")``."""
-    base, _, adaptation = protocol.partition("+")
+    base = protocol if protocol in PROTOCOLS else protocol.rpartition("+")[0] or protocol
+    adaptation = protocol[len(base) + 1 :]
     if base not in PROTOCOLS:
-        raise UnknownNameError("protocol", base, PROTOCOLS)
+        raise UnknownNameError("protocol", base if adaptation_of(protocol) else protocol, PROTOCOLS)
     if adaptation and adaptation not in ADAPTATIONS:
         raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
     return base, adaptation
 
 
+def adaptation_of(protocol: str) -> str:
+    """The adaptation that a protocol's name ends in, as in ``"loso+speaker-adapted"``, or nothing."""
+    ending = protocol.rpartition("+")[2]
+    return ending if ending in ADAPTATIONS else ""
+
+
+def sentences(table: pd.DataFrame) -> NDArray[np.str_]:
+    """The words of each clip, for comparison: without case and punctuation; empty when unknown."""
+    if "text" not in table:
+        return np.full(len(table), "")
+    return np.array([_words(text) for text in table["text"].fillna("").astype(str)], dtype=str)
+
+
+@functools.cache
+def _words(text: str) -> str:
+    """``Don’t  go!`` and ``dont go`` are the same words."""
+    kept = (
+        "" if c in "'’‘ʼ`" else " " if unicodedata.category(c).startswith("P") else c
+        for c in unicodedata.normalize("NFKC", text).casefold()
+    )
+    return " ".join("".join(kept).split())
+
+
 def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
-    """Refuse folds with nothing to learn or test, or with a speaker or a clip on both sides."""
+    """Refuse folds with nothing to learn or test, or with what must not be on both sides."""
     speakers, emotions = _text(table, "unique_speaker"), _text(table, "emotion")
+    spoken = sentences(table) if protocol == SPEAKER_TEXT else None
     for fold in divisions:
         where = f"protocol '{protocol}', fold {fold.name}"
         for side, clips in (("training", fold.train), ("test", fold.test)):
@@ -115,6 +149,18 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
             raise ProtocolError(
                 f"{where}: these speakers are in training and test: "
                 f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
+            )
+        if spoken is None:
+            continue
+        if (both := np.intersect1d(spoken[fold.train], spoken[fold.test])).size:
+            raise ProtocolError(f"{where}: in training and test is the sentence '{both[0]}'")
+        if (unlearned := np.setdiff1d(emotions[fold.test], learned)).size:
+            of_it = emotions == unlearned[0]
+            voices, texts = (len(np.unique(names[of_it])) for names in (speakers, spoken))
+            raise ProtocolError(
+                f"{where}: tests {unlearned[0]} and has no training clip of it. Every emotion needs "
+                f"several speakers and several sentences; {unlearned[0]} has {voices} and {texts}. "
+                "--emotions can leave it out"
             )
 
 
@@ -147,10 +193,15 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
             f"protocol 'speaker-6fold' needs an emotion with at least 6 clips; the most have {most}. "
             "'loso' needs no such number"
         )
+    return _grouped(table, _text(table, "unique_speaker"), 6, seed)
+
+
+def _grouped(table: pd.DataFrame, groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
+    """Folds that keep each group whole, balanced over emotions."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    splitter = StratifiedGroupKFold(n_splits=6, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(table)), table["emotion"], _text(table, "unique_speaker"))
+    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups)
     return [Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)]
 
 
@@ -158,6 +209,47 @@ def _loso(table: pd.DataFrame, seed: int) -> list[Fold]:
     _need_speakers(table, 2, "loso")
     speakers = _text(table, "unique_speaker")
     return [_fold(speaker, speakers == speaker) for speaker in np.unique(speakers)]
+
+
+def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
+    """Groups of speakers crossed with groups of sentences; a fold tests the clips of one of each.
+
+    It trains on the clips of other speakers in other sentences.
+    """
+    _need_speakers(table, 2, SPEAKER_TEXT)
+    spoken = sentences(table)
+    needs = f"protocol '{SPEAKER_TEXT}' needs the sentence of every clip, in a column 'text'"
+    if unknown := int((spoken == "").sum()):
+        raise ProtocolError(f"{needs}; {unknown} of {len(table)} clips have none")
+    if (n_sentences := len(np.unique(spoken))) < 2:
+        raise ProtocolError(f"{needs}, and at least two; all clips say '{spoken[0]}'")
+    if (most := int(table["emotion"].value_counts().max())) < 2:
+        raise ProtocolError(f"protocol '{SPEAKER_TEXT}' needs an emotion with at least two clips")
+    few = table["unique_speaker"].nunique() < 6 or most < 6
+    voices = _loso(table, seed) if few else _speaker_6fold(table, seed)
+    texts = _grouped(table, spoken, min(MAX_TEXT_GROUPS, n_sentences, most), seed)
+    divisions = []
+    for voice, text in itertools.product(voices, texts):
+        test = np.intersect1d(voice.test, text.test)
+        train = np.intersect1d(voice.train, text.train)
+        divisions += [Fold(f"{voice.name}/{text.name}", train, test)] if len(test) else []
+    return divisions
+
+
+def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int = 0) -> list[Fold]:
+    """The folds of ``speaker+text`` with training clips drawn regardless of their sentence.
+
+    Each fold tests the same clips and trains on as many clips of each speaker and emotion: what the
+    scores differ by is the sentences, not the size of the training set.
+    """
+    rng = np.random.default_rng(seed)
+    cells = table.groupby(["unique_speaker", "emotion"], sort=True).indices
+    controls = []
+    for fold in divisions:
+        learned = np.isin(np.arange(len(table)), fold.train)
+        drawn = [rng.choice(clips, learned[clips].sum(), replace=False) for clips in cells.values()]
+        controls.append(Fold(fold.name, np.sort(np.concatenate(drawn)), fold.test))
+    return controls
 
 
 def _random_split(test_share: float, table: pd.DataFrame, seed: int) -> list[Fold]:
@@ -224,11 +316,12 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
 #: Every protocol by name, as a function of the corpus table and the seed.
 PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "speaker-6fold": _speaker_6fold,
-    "luna-5fold": partial(_published, LUNA_RAVDESS),
-    "audeering-1.1": partial(_published, AUDEERING_RAVDESS),
+    "luna-5fold": functools.partial(_published, LUNA_RAVDESS),
+    "audeering-1.1": functools.partial(_published, AUDEERING_RAVDESS),
     "loso": _loso,
-    "random-75/25": partial(_random_split, 0.25),
-    "random-80/20": partial(_random_split, 0.20),
+    SPEAKER_TEXT: _speaker_text,
+    "random-75/25": functools.partial(_random_split, 0.25),
+    "random-80/20": functools.partial(_random_split, 0.20),
     "cross-corpus": _cross_corpus,
     "own-split": _own_split,
 }

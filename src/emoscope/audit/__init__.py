@@ -51,6 +51,7 @@ class Audit:
     n_recordings: int  # that could be compared
     findings: list[Finding]  # leaks first
     rejected: list[AudioError]  # recordings that could not be read
+    sentences: checks.SharedSentences | None = None  # None where no words are known
     inflation: Inflation | None = None
 
     @property
@@ -133,6 +134,7 @@ def audit(
         n_recordings=len(prints),
         findings=_findings(splits, pairs),
         rejected=rejected,
+        sentences=checks.shared_sentences(splits),
     )
     if not (inflation and found.leaks):
         return found
@@ -168,6 +170,7 @@ def _fingerprints(
 def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:
     """One finding for each kind over all splits, the most severe first."""
     by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
+    spoken = checks.shared_sentences(splits)
     found = [(split.name, checks.of_split(split, pairs)) for split in splits]
     for name, of_kind in [*found, ("", checks.of_record(splits[0].record))]:
         for kind, pieces in of_kind.items():
@@ -175,8 +178,13 @@ def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Find
                 by_kind.setdefault(kind, []).append((name, pieces))
     findings = []
     for kind, parts in by_kind.items():
-        distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
-        severity, text = checks.assess(kind, parts[0][1], len(distinct))
+        # How many clips a piece concerns differs between folds.
+        distinct = {
+            json.dumps({k: v for k, v in piece.items() if not k.endswith("_clips")}, sort_keys=True)
+            for _, part in parts
+            for piece in part
+        }
+        severity, text = checks.assess(kind, parts[0][1], len(distinct), spoken)
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
         evidence = [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 
+from ..protocols import adaptation_of, sentences
 from .fingerprint import Match
 from .sources import Split
 
@@ -70,8 +74,10 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "same-sentence": (
         "caution",
-        "One sentence is spoken in training and test: other words are not tested.",
-        "{n} sentences are spoken in training and test: other words are not tested.",
+        "One sentence is spoken in training and test: {share:.0%} of the test clips say what training "
+        "clips say.",
+        "{n} sentences are spoken in training and test: {share:.0%} of the test clips say what "
+        "training clips say.",
     ),
     "missing-emotion": (
         "caution",
@@ -98,14 +104,39 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
 }
 
 
-def assess(kind: str, evidence: Sequence[Evidence], n: int) -> tuple[Severity, str]:
+@dataclass(frozen=True)
+class SharedSentences:
+    """How far the words of test clips are those of training clips, over all splits."""
+
+    n_tested: int  # sentences
+    n_shared: int  # of these, the sentences that are also spoken in training
+    share: float  # of the test clips with known words: those whose sentence is spoken in training
+
+
+def shared_sentences(splits: Sequence[Split]) -> SharedSentences | None:
+    """The figures of the splits' sentences; None where no sentence of a test clip is known."""
+    tested, shared, n_clips, n_known = set[str](), set[str](), 0, 0
+    for split in splits:
+        is_test = (split.clips["side"] == "test").to_numpy()
+        spoken = sentences(split.clips)
+        known = spoken[is_test & (spoken != "")]
+        heard = known[np.isin(known, spoken[~is_test])]
+        tested, shared = tested | set(known), shared | set(heard)
+        n_clips, n_known = n_clips + len(heard), n_known + len(known)
+    return SharedSentences(len(tested), len(shared), n_clips / n_known) if n_known else None
+
+
+def assess(
+    kind: str, evidence: Sequence[Evidence], n: int, spoken: SharedSentences | None
+) -> tuple[Severity, str]:
     """What was found, given the evidence of one split and the number of pieces in all."""
     severity, one, many = KINDS[kind]
     first, last = evidence[0], evidence[-1]
     times = first["clips"] / last["clips"] if kind == "class-imbalance" else 0.0
-    group = str(first.get("protocol")).partition("+")[2].removesuffix("-adapted")
+    group = adaptation_of(str(first.get("protocol"))).removesuffix("-adapted")
     text = one if n == 1 else many
-    return severity, text.format(n=n, first=first, last=last, times=times, group=group)
+    share = spoken.share if spoken else 0.0
+    return severity, text.format(n=n, first=first, last=last, times=times, group=group, share=share)
 
 
 def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
@@ -118,7 +149,7 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
-        "same-sentence": [{"sentence": text} for text in sorted(_texts(train) & _texts(test))],
+        "same-sentence": _same_sentences(train, test),
         "missing-emotion": _missing_emotions(train, test),
         "class-imbalance": _imbalance(split.clips),
     }
@@ -133,7 +164,7 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
         if str(part.get(step, "")).lower() in SAW_TEST
     ]
     protocol = str(record.get("protocol", ""))
-    adapted = [{"protocol": protocol}] if "+" in protocol else []
+    adapted = [{"protocol": protocol}] if adaptation_of(protocol) else []
     return {"test-clips-seen": seen, "adapted": adapted}
 
 
@@ -194,8 +225,12 @@ def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[E
         yield {"file": row["listed"], **spans}
 
 
-def _texts(clips: pd.DataFrame) -> set[str]:
-    return {" ".join(str(text).casefold().split()) for text in clips["text"]} - {""}
+def _same_sentences(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:
+    counts = [Counter(map(str, sentences(side))) for side in (train, test)]
+    return [
+        {"sentence": words, "train_clips": counts[0][words], "test_clips": counts[1][words]}
+        for words in sorted((set(counts[0]) & set(counts[1])) - {""})
+    ]
 
 
 def _missing_emotions(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

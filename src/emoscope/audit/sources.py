@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .. import corpora
@@ -24,6 +25,7 @@ from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
 from ..labels import canonical
+from ..protocols import sentences
 
 COLUMNS = (
     "clip", "identity", "path", "listed", "side", "speaker", "emotion", "text", "start", "end",
@@ -151,6 +153,9 @@ def _result(folder: Path) -> list[Split]:
             speakers = {str(speaker) for speaker in record["train_speakers"]}
             # Clips that no fold tests are not in the predictions; their speakers are recorded.
             table = table[tested | table["speaker"].isin(speakers)]
+            if "train_sentences" in record:
+                said = np.isin(sentences(table), list(map(str, record["train_sentences"])))
+                table = table[(table["side"] == "test") | said]
             unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
@@ -170,7 +175,9 @@ def _fold_records(folder: Path, result: Result) -> list[Mapping[str, Any]]:
     if not isinstance(records, list) or not all(
         isinstance(record, dict)
         and "fold" in record
-        and isinstance(record.get("train_speakers", []), list)
+        and all(
+            isinstance(record.get(f"train_{part}", []), list) for part in ("speakers", "sentences")
+        )
         for record in records
     ):
         raise CorpusError(

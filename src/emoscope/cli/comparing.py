@@ -45,7 +45,7 @@ def compare(
     from .. import models as registry
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..protocols import shares_speakers
+    from ..protocols import adaptation_of, shares_speakers
     from ..report import page
 
     if mlflow:
@@ -61,7 +61,7 @@ def compare(
             terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
     commands.lock(out)
-    honest = leak_gap and not shares_speakers(protocol) and "+" not in protocol
+    honest = leak_gap and not shares_speakers(protocol) and not adaptation_of(protocol)
     leaky = "random-75/25" if honest else None
     with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, leaky) as board:
         result = comparison.compare(

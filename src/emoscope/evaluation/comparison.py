@@ -147,7 +147,7 @@ def _result(
             "emotions": corpus.emotions,
             "scaling": scheme.format("clips"),
             "early_stopping": scheme.format("speakers"),
-            "folds": {name: _fold_record(made, corpus) for name, made in folds.items()},
+            "folds": {name: _fold_record(name, made, corpus) for name, made in folds.items()},
         },
     )
 
@@ -269,9 +269,13 @@ def _rows(task: _Task, corpus: Corpus, outcomes: Sequence[Outcome]) -> pd.DataFr
     return pd.concat(tables, ignore_index=True)
 
 
-def _fold_record(folds: Sequence[protocols.Fold], corpus: Corpus) -> list[dict[str, Any]]:
-    """Sizes and speakers of each fold, so that a saved result can be audited."""
+def _fold_record(
+    protocol: str, folds: Sequence[protocols.Fold], corpus: Corpus
+) -> list[dict[str, Any]]:
+    """Sizes, speakers and held-out sentences of each fold, so that a saved result can be audited."""
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    holds_out = protocols.split_name(protocol)[0] == protocols.SPEAKER_TEXT
+    spoken = protocols.sentences(corpus.table) if holds_out else None
     return [
         {
             "fold": fold.name,
@@ -279,6 +283,7 @@ def _fold_record(folds: Sequence[protocols.Fold], corpus: Corpus) -> list[dict[s
             "n_test": len(fold.test),
             "train_speakers": sorted(set(speakers[fold.train])),
             "test_speakers": sorted(set(speakers[fold.test])),
+            **({"train_sentences": sorted(set(spoken[fold.train]))} if spoken is not None else {}),
         }
         for fold in folds
     ]

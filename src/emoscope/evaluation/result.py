@@ -25,7 +25,7 @@ from .._version import __version__
 from ..errors import CorpusError
 from ..features.table import Features
 from ..files import write_together
-from ..protocols import shares_speakers
+from ..protocols import adaptation_of, shares_speakers
 from . import metrics, statistics
 
 KEYS = ("model", "features", "protocol")
@@ -319,7 +319,7 @@ def with_leak_gaps(runs: Sequence[Run]) -> list[Run]:
     def gap(run: Run) -> float | None:
         twin = random_uar.get((run.model, run.features))
         # The twin of a run that is adapted to its test speakers is not adapted.
-        alone = shares_speakers(run.protocol) or "+" in run.protocol
+        alone = shares_speakers(run.protocol) or bool(adaptation_of(run.protocol))
         return None if alone or twin is None else twin - run.uar
 
     return [dataclasses.replace(run, leak_gap=gap(run)) for run in runs]

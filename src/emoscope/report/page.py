@@ -25,7 +25,7 @@ from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, write_atomically
-from ..protocols import shares_speakers
+from ..protocols import adaptation_of, shares_speakers
 from . import plots, summary
 
 PROTOCOL_WORDS = {
@@ -34,6 +34,8 @@ PROTOCOL_WORDS = {
     "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
     "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
     "loso": "each speaker is tested by models trained on the others",
+    "speaker+text": "groups of speakers crossed with groups of sentences; neither the voice nor the "
+    "sentence of a test clip is in training",
     "cross-corpus": "each corpus is tested by models trained on the others",
     "own-split": "the manifest's own split",
     "random-75/25": "random folds: voices are in training and test, so the scores flatter",
@@ -237,7 +239,8 @@ SECTIONS: dict[str, Callable[[Result], Any]] = {
 
 
 def _protocol_words(result: Result) -> str:
-    base, _, adaptation = result.protocol.partition("+")
+    adaptation = adaptation_of(result.protocol)
+    base = result.protocol.removesuffix(f"+{adaptation}")
     words = PROTOCOL_WORDS.get(base, base)
     n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
     if base == "speaker-6fold" and n_folds not in (0, 6):
