@@ -14,7 +14,8 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -24,18 +25,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
 from . import ffmpeg
+from .checks import Checks
+from .excerpt import Excerpt, channel_name, parse_channel
 from .opening import URL, open_binary, os_reason
 
-__all__ = ["MAX_RATE", "MIN_RATE", "Signal", "blocks", "from_array", "load", "rate_of", "resample"]
+__all__ = [
+    "MAX_RATE", "MIN_RATE", "Excerpt", "Recording", "Signal", "blocks", "channel_name", "cut",
+    "each_channel", "from_array", "load", "parse_channel", "rate_of", "resample",
+]  # fmt: skip
 
 Samples: TypeAlias = NDArray[np.float32]
+Recording: TypeAlias = str | bytes | os.PathLike[str] | Excerpt
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # in Hz: outside is a damaged header, not speech
 MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz
-_MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop
 _MAX_CHANNELS = 64  # of an array: more are a matrix given the wrong way round
-_MAX_PEAK = 10.0  # lossy decoders overshoot 1 by a few per cent, integers stored as floats by far
-_SILENCE = 2.0**-15  # samples that span no more than one 16-bit step are silent
 _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
 # What encoders that write into a pipe leave as the size of the data they cannot know yet.
@@ -54,6 +58,7 @@ class Signal:
     samples: Samples  # mono, in [-1, 1], [shape=(n_samples,)]
     rate: int  # in Hz
     path: str = ""  # where it came from, as the caller named it; empty for samples made in memory
+    notes: tuple[str, ...] = ()  # what its user should know of how it was read, a sentence each
 
     @property
     def duration(self) -> float:
@@ -61,33 +66,94 @@ class Signal:
         return len(self.samples) / self.rate
 
 
-def load(path: str | bytes | os.PathLike[str], *, max_seconds: float | None = None) -> Signal:
-    """Decode a recording, mix it down to mono and check that it can be used.
+def load(recording: Recording, *, max_seconds: float | None = None) -> Signal:
+    """Decode a recording or a part of one, mix it down to mono and check that it can be used.
 
     Parameters
     ----------
-    path : str, bytes or path-like
+    recording : str, bytes, path-like or Excerpt
         A sound or video file, or a URL of :data:`emoscope.audio.opening.PROTOCOLS` (``s3://…``,
-        ``https://…``), behind which must be a format that libsndfile knows.
+        ``https://…``), behind which must be a format that libsndfile knows; or an
+        :class:`Excerpt`, which says what of it: from when to when, and which channel.
     max_seconds : float, optional
-        Refuse recordings longer than this. Without it the limit is :data:`MAX_SAMPLES`.
+        Refuse what is longer than this. Without it the limit is :data:`MAX_SAMPLES`.
 
     Raises
     ------
     AudioError
         When the recording is missing, not a regular file, not readable, empty, not audio, damaged,
-        truncated, too long, too short, silent, or holds values that are not samples.
+        truncated, too long, too short, silent, or holds values that are not samples; when it has
+        no such part or channel, or its two channels cancel each other in the mix.
     """
-    name = os.fsdecode(path)
-    pieces = list(_checked(name, max_seconds, max_samples=MAX_SAMPLES))
-    return Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate, name)
+    pieces = list(_checked(Excerpt.of(recording), max_seconds, max_samples=MAX_SAMPLES))
+    return dataclasses.replace(pieces[0], samples=np.concatenate([p.samples for p in pieces]))
 
 
-def blocks(
-    path: str | bytes | os.PathLike[str], *, max_seconds: float | None = None
-) -> Iterator[Signal]:
+def blocks(recording: Recording, *, max_seconds: float | None = None) -> Iterator[Signal]:
     """Decode a recording of any length in pieces; what only the whole tells is raised last."""
-    yield from _checked(os.fsdecode(path), max_seconds)
+    yield from _checked(Excerpt.of(recording), max_seconds)
+
+
+def cut(path: str, excerpts: Sequence[Excerpt]) -> Iterator[tuple[int, Signal | AudioError]]:
+    """Decode a file once and give each part as soon as it is complete.
+
+    Parameters
+    ----------
+    excerpts : sequence of Excerpt
+        Parts of that file in any order; they may overlap.
+
+    Yields
+    ------
+    int, Signal or AudioError
+        The number of the part in `excerpts`, and what :func:`load` would return or raise for it.
+        Kept in memory is no more than what lies between the start of the earliest part that is not
+        complete and the block that is being decoded.
+    """
+    waiting: list[int] = []  # the earliest last
+    for number, excerpt in enumerate(excerpts):
+        try:
+            excerpt.check()
+            waiting.append(number)
+        except AudioError as error:
+            yield number, error
+    waiting.sort(key=lambda number: -excerpts[number].start)
+    begun: list[int] = []
+    kept: deque[tuple[int, Samples]] = deque()  # blocks, each with the number of its first sample
+    position, rate, notes = 0, MIN_RATE, list[str]()
+    try:
+        for block, rate in _decode(path, notes) if waiting else ():
+            _check_rate(rate, path)
+            kept.append((position, block))
+            position += len(block)
+            while waiting and _first(excerpts[waiting[-1]], rate) < position:
+                begun.append(waiting.pop())
+            for number in [n for n in begun if _stop(excerpts[n], rate) <= position]:
+                begun.remove(number)
+                yield number, _part(excerpts[number], kept, rate, notes)
+            if not (begun or waiting):
+                return
+            first = min((_first(excerpts[n], rate) for n in begun), default=position)
+            if position - first > MAX_SAMPLES:
+                raise AudioError(path, f"longer than the limit of {MAX_SAMPLES / rate:g} s")
+            while kept and kept[0][0] + len(kept[0][1]) <= first:
+                kept.popleft()
+    except AudioError as error:
+        for number in (*begun, *waiting):
+            yield number, AudioError(excerpts[number], error.reason)
+        return
+    for number in (*begun, *waiting):
+        try:
+            excerpts[number].check_within(position / rate)
+            yield number, _part(excerpts[number], kept, rate, notes)
+        except AudioError as error:
+            yield number, error
+
+
+def each_channel(path: str) -> list[Excerpt]:
+    """One excerpt for every channel of a recording, the left one first."""
+    for block, _ in _decode(path, []):
+        return [Excerpt(path, channel=channel) for channel in range(block.shape[1])]
+    raise AudioError(path, "empty: a header without samples")
 
 
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:
@@ -116,13 +182,10 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
         values = values / np.float32(-int(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
         raise AudioError(label, f"samples of type {values.dtype}; floats, int16 or int32 fit")
-    channels = values.shape[1] if values.ndim == 2 else 1
-    mono = values.mean(axis=1) if values.ndim == 2 else values
-    signal = Signal(np.ascontiguousarray(mono, dtype=np.float32), int(rate), name)
-    low, high = (float(mono.min()), float(mono.max())) if len(mono) else (0.0, 0.0)
-    _check_range(low, high, label)
-    _check_whole(len(mono), low, high, signal.rate, channels, label)
-    return signal
+    checks = Checks(label=label)
+    mono = checks.take(values if values.ndim == 2 else values[:, None]) if len(values) else values
+    checks.end(int(rate))
+    return Signal(np.ascontiguousarray(mono, dtype=np.float32), int(rate), name)
 
 
 def resample(signal: Signal, rate: int) -> Signal:
@@ -132,31 +195,60 @@ def resample(signal: Signal, rate: int) -> Signal:
     samples = soxr.resample(signal.samples, signal.rate, rate, quality="HQ")
     length = math.ceil(len(signal.samples) * rate / signal.rate)
     samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-    return Signal(samples.astype(np.float32, copy=False), rate, signal.path)
+    return dataclasses.replace(signal, samples=samples.astype(np.float32, copy=False), rate=rate)
 
 
 def _checked(
-    name: str, max_seconds: float | None, *, max_samples: float = math.inf
+    excerpt: Excerpt, max_seconds: float | None, *, max_samples: float = math.inf
 ) -> Iterator[Signal]:
-    """Mono pieces of a recording, each checked; what only the whole can tell follows the last."""
-    count, low, high, rate, channels = 0, math.inf, -math.inf, MIN_RATE, 1
-    for block, rate in _decode(name):
-        _check_rate(rate, name)
-        count, channels = count + len(block), block.shape[1]
-        limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
-        if count > limit * rate:
-            raise AudioError(name, f"longer than the limit of {limit:g} s")
-        # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
-        mono = block.mean(axis=1) if channels > 1 else block[:, 0]
-        lowest, highest = float(mono.min()), float(mono.max())
-        _check_range(lowest, highest, name)
-        low, high = min(low, lowest), max(high, highest)
-        yield Signal(mono, rate, name)
-    _check_whole(count, low, high, rate, channels, name)
+    """Mono pieces of an excerpt, each checked; what only the whole can tell follows the last."""
+    excerpt.check()
+    checks, position, rate, notes = Checks(excerpt), 0, MIN_RATE, list[str]()
+    for block, rate in _decode(excerpt.path, notes):
+        _check_rate(rate, excerpt.path)
+        piece = _within(block, position, excerpt, rate)
+        position += len(block)
+        if len(piece):
+            limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
+            mono = checks.take(piece, at_most=limit * rate, limit=limit)
+            yield Signal(mono, rate, checks.label, tuple(notes))
+        if position >= _stop(excerpt, rate):
+            break
+    else:
+        excerpt.check_within(position / rate)
+    checks.end(rate)
 
 
-def _decode(name: str) -> Iterator[tuple[Samples, int]]:
-    """Blocks of samples [shape=(n_samples, n_channels)] with their rate in Hz."""
+def _part(
+    excerpt: Excerpt, kept: Iterable[tuple[int, Samples]], rate: int, notes: Sequence[str]
+) -> Signal | AudioError:
+    """The excerpt that lies within decoded blocks."""
+    checks = Checks(excerpt)
+    try:
+        within = (_within(block, position, excerpt, rate) for position, block in kept)
+        pieces = [checks.take(piece) for piece in within if len(piece)]
+        checks.end(rate)
+    except AudioError as error:
+        return error
+    return Signal(np.concatenate(pieces), rate, checks.label, tuple(notes))
+
+
+def _within(block: Samples, position: int, excerpt: Excerpt, rate: int) -> Samples:
+    """What of a block, whose first sample has that number, belongs to an excerpt."""
+    stop = min(_stop(excerpt, rate) - position, len(block))
+    return block[max(0, _first(excerpt, rate) - position) : max(0, int(stop))]
+
+
+def _first(excerpt: Excerpt, rate: int) -> int:
+    return round(excerpt.start * rate)
+
+
+def _stop(excerpt: Excerpt, rate: int) -> float:
+    return math.inf if excerpt.end is None else round(excerpt.end * rate)
+
+
+def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
+    """Blocks [shape=(n_samples, n_channels)] with their rate in Hz; notes is added to before."""
     with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
         _check_sizes(source, name)
         n_frames = max(1, _BLOCK // source.channels)
@@ -232,26 +324,3 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
 def _check_rate(rate: int, name: str) -> None:
     if not MIN_RATE <= rate <= MAX_RATE:
         raise AudioError(name, f"sample rate {rate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz")
-
-
-def _check_range(low: float, high: float, name: str) -> None:
-    """Refuse values that are not samples."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise AudioError(name, "contains values that are not numbers (NaN or infinity)")
-    if max(-low, high) > _MAX_PEAK:
-        raise AudioError(
-            name, f"samples reach {max(-low, high):.3g}, but float samples must lie within -1 and 1"
-        )
-
-
-def _check_whole(count: int, low: float, high: float, rate: int, channels: int, name: str) -> None:
-    """Refuse recordings that hold too little, or nothing that changes."""
-    if not count:
-        raise AudioError(name, "empty: a header without samples")
-    if count < _MIN_SECONDS * rate:
-        raise AudioError(
-            name, f"too short: {1000 * count / rate:.0f} ms, at least 100 ms are needed"
-        )
-    if high - low <= _SILENCE:
-        why = " (or its channels cancel each other)" if channels > 1 else ""
-        raise AudioError(name, f"silent: all samples have the same value{why}")

@@ -1,0 +1,139 @@
+"""Parts of recordings: what they hold, what is refused, and what they cost."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+
+from emoscope import audio
+from emoscope.audio import Excerpt
+from emoscope.errors import AudioError, UnknownNameError
+
+RATE = 16_000
+
+
+def noise(seconds: float, channels: int = 1, *, seed: int = 0, rate: int = RATE) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(0, 0.1, (round(seconds * rate), channels))
+    return np.round(np.clip(values, -1, 1) * 32767) / 32768  # what 16 bits hold exactly
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "aiff", "au"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_part_equals_its_own_file(tmp_path, ending, channels):
+    """Any span, any channel, alone or with others: the very samples of a file cut beforehand."""
+    whole, path = noise(20.0, channels), str(tmp_path / f"whole.{ending}")
+    soundfile.write(path, whole, RATE, subtype="PCM_16")
+    spans = [(0.0, 1.0), (0.50003, 1.7), (4.0, None), (3.0, 3.1), (15.999, 16.2), (0.0, 20.04)]
+    excerpts = [Excerpt(path, a, b, channel) for channel in (None, channels - 1) for a, b in spans]
+    outcomes = dict(audio.cut(path, excerpts))
+    assert len(outcomes) == len(excerpts)
+    for number, excerpt in enumerate(excerpts):
+        own = whole[round(excerpt.start * RATE) :]
+        own = (
+            own
+            if excerpt.end is None
+            else own[: round(excerpt.end * RATE) - round(excerpt.start * RATE)]
+        )
+        soundfile.write(tmp_path / f"own.{ending}", own, RATE, subtype="PCM_16")
+        expected = audio.load(Excerpt(str(tmp_path / f"own.{ending}"), channel=excerpt.channel))
+        np.testing.assert_array_equal(outcomes[number].samples, expected.samples)
+        np.testing.assert_array_equal(audio.load(excerpt).samples, expected.samples)
+        pieces = [piece.samples for piece in audio.blocks(excerpt)]
+        np.testing.assert_array_equal(np.concatenate(pieces), expected.samples)
+
+
+def test_refusals_name_file_and_span(tmp_path):
+    path = str(tmp_path / "talk.wav")
+    soundfile.write(path, noise(2.0), RATE, subtype="PCM_16")
+    refused = {
+        (1.5, 1.0): "ends before it starts",
+        (1.0, 1.0): "is empty",
+        (-0.5, 1.0): "0 or more",
+        (float("nan"), 1.0): "0 or more",
+        (0.5, float("inf")): "0 or more",
+        (2.0, 3.0): "starts behind the end of its file: the file is 2.00 s long",
+        (1.0, 2.06): "ends behind the end of its file: the file is 2.00 s long",
+        (1.0, 1.05): "too short: 50 ms",
+        (1.97, 2.04): "too short: 30 ms",
+    }
+    excerpts = [Excerpt(path, *span) for span in refused]
+    outcomes = dict(audio.cut(path, [*excerpts, Excerpt(path, 0.5, 1.5)]))
+    assert len(outcomes.pop(len(excerpts)).samples) == RATE
+    for number, (excerpt, reason) in enumerate(zip(excerpts, refused.values(), strict=True)):
+        with pytest.raises(AudioError, match=reason) as caught:
+            audio.load(excerpt)
+        assert str(caught.value) == str(outcomes[number])
+        assert str(caught.value).startswith(f"{path} (")
+
+
+def test_what_is_not_asked_for_does_not_matter(tmp_path):
+    """A part is as usable as its own file, whatever the rest of its file holds."""
+    values = noise(3.0)
+    values[RATE : RATE + 100], values[2 * RATE :] = np.nan, 0.0
+    path = str(tmp_path / "partly.wav")
+    soundfile.write(path, values, RATE, subtype="FLOAT")
+    spans = [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
+    good, broken, silent = (o for _, o in audio.cut(path, [Excerpt(path, *s) for s in spans]))
+    assert len(good.samples) == RATE
+    assert "not numbers" in broken.reason
+    assert "silent" in silent.reason
+
+
+def test_a_missing_file_refuses_every_part(tmp_path):
+    path = str(tmp_path / "none.wav")
+    outcomes = dict(audio.cut(path, [Excerpt(path, 0.0, 1.0), Excerpt(path, 2.0, 3.0)]))
+    assert [str(outcomes[n]) for n in (0, 1)] == [
+        f"{path} (0–1 s): no such file",
+        f"{path} (2–3 s): no such file",
+    ]
+
+
+def test_ten_thousand_parts_are_one_decoding_in_bounded_memory(tmp_path, monkeypatch):
+    path = str(tmp_path / "hour.flac")
+    with soundfile.SoundFile(path, "w", 4000, 1, "PCM_16") as file:
+        for minute in range(60):
+            file.write(noise(60.0, seed=minute, rate=4000))
+    excerpts = [Excerpt(path, 0.36 * n, 0.36 * n + 1.0) for n in range(9_990)]
+    decode, times = audio._decode, []
+    monkeypatch.setattr(audio, "_decode", lambda *given: times.append(1) or decode(*given))
+    tracemalloc.start()
+    count = sum(len(outcome.samples) == 4000 for _, outcome in audio.cut(path, excerpts))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == len(excerpts)
+    assert times == [1]
+    assert peak < 8 * 2**20  # the hour itself takes 58 MB
+
+
+def test_channels_by_name():
+    assert [audio.parse_channel(t) for t in ("left", "RIGHT", "1", "2", "6")] == [0, 1, 0, 1, 5]
+    assert audio.parse_channel("mix") is None is audio.parse_channel("")
+    assert [audio.channel_name(n) for n in range(4)] == ["left", "right", "3", "4"]
+    for wrong in ("0", "-1", "middle", "1.5", "²"):
+        with pytest.raises(UnknownNameError, match="left, right, 1, 2"):
+            audio.parse_channel(wrong)
+
+
+def test_a_channel_that_is_not_there_is_told(tmp_path):
+    path = str(tmp_path / "mono.wav")
+    soundfile.write(path, noise(1.0), RATE, subtype="PCM_16")
+    with pytest.raises(AudioError, match="has no channel right: there is one channel"):
+        audio.load(Excerpt(path, channel=1))
+    assert audio.each_channel(path) == [Excerpt(path, channel=0)]
+
+
+def test_inverted_channels_are_named_as_what_they_are(tmp_path):
+    """Exactly or nearly inverted, their mix is a residue; any one of them is the voice."""
+    left = noise(1.0)[:, 0]
+    for residue in (0.0, 0.02):
+        stereo = np.stack([left, -left + residue * noise(1.0, seed=1)[:, 0]], axis=1)
+        path = str(tmp_path / "inverted.wav")
+        soundfile.write(path, stereo, RATE, subtype="PCM_16")
+        with pytest.raises(AudioError, match=r"inverted copies .* --channel left"):
+            audio.load(path)
+        with pytest.raises(AudioError, match="inverted copies"):
+            audio.from_array(stereo, RATE)
+        assert len(audio.load(Excerpt(path, channel=0)).samples) == RATE
