@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Literal
 
-from ..errors import CorpusError, UnknownNameError
+import pandas as pd
+
+from ..audio import each_channel
+from ..audio.excerpt import channel_name, parse_channel
+from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS
 
 Kind = Literal["rule", "column", "option", "one", "guess", "none"]
 
+EACH = "each"  # every channel is a clip of its own
 _FOLDER = re.compile(r"folder:(-?[1-9]\d*)")
 
 
@@ -42,7 +47,7 @@ class Reading:
     CorpusError
         When the expression for speakers cannot be used, or two ways to tell them are given.
     UnknownNameError
-        When a label is to mean what is no emotion.
+        When a label is to mean what is no emotion, or a channel has no such name.
     """
 
     #: Words of the source, as written → emotions.
@@ -58,6 +63,8 @@ class Reading:
         for emotion in self.labels.values():
             if emotion not in EMOTIONS:
                 raise UnknownNameError("emotion", emotion, EMOTIONS)
+        if self.channel is not None and self.channel.strip().lower() != EACH:
+            parse_channel(self.channel)
         if self.speaker is None:
             return
         if self.one_speaker:
@@ -93,3 +100,26 @@ class Reading:
             return None
         named = match.groupdict().get("speaker")
         return named or (match[1] if match.re.groups else match[0]) or None
+
+
+def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[AudioError]]:
+    """A table of clips of that channel, or with a clip for each of several; what cannot be read."""
+    if channel.strip().lower() != EACH:
+        number = parse_channel(channel)
+        return table.assign(audio_channel="" if number is None else channel_name(number)), []
+    rows: list[pd.DataFrame] = []
+    unread: list[AudioError] = []
+    for path, clips in table.groupby("path", sort=False):
+        try:
+            channels = [part.channel for part in each_channel(str(path))]
+        except AudioError as error:
+            unread.append(error)
+            continue
+        if len(channels) == 1:
+            rows.append(clips.assign(audio_channel=""))
+            continue
+        for name in (channel_name(number or 0) for number in channels):
+            rows.append(clips.assign(audio_channel=name, clip=clips["clip"] + f"#{name}"))
+    if not rows:
+        raise CorpusError(f"not one of {len(unread)} recordings can be read: {unread[0]}")
+    return pd.concat(rows, ignore_index=True), unread

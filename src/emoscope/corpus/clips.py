@@ -1,0 +1,181 @@
+"""A corpus in memory, and several as one; :mod:`emoscope.corpus` describes the columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from .. import corpora
+from ..audio import Excerpt
+from ..audio.excerpt import parse_channel
+from ..corpora.base import COLUMNS
+from ..errors import AudioError, CorpusError, UnknownNameError
+from ..labels import EMOTIONS, canonical, in_order
+from .reading import SpeakerOrigin
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """Clips with their emotions and speakers.
+
+    Raises
+    ------
+    CorpusError
+        When the table lacks a column, names a clip twice, or holds no clip.
+    UnknownNameError
+        When an emotion is not one of :data:`EMOTIONS`.
+    """
+
+    name: str
+    table: pd.DataFrame  # one row per clip; the module's docstring describes the columns
+    licence: str = ""
+    citation: str = ""
+    #: Files that are not in the table, each with the reason.
+    rejected: list[AudioError] = dataclasses.field(default_factory=list)
+    speakers_from: SpeakerOrigin = SpeakerOrigin("none")
+    #: What whoever reads the corpus should know of how it was read, in sentences.
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        missing = [column for column in COLUMNS if column not in self.table]
+        if missing:
+            raise CorpusError(
+                f"corpus '{self.name}': the table lacks {', '.join(missing)}; "
+                f"it needs the columns {', '.join(COLUMNS)}"
+            )
+        if self.table.empty:
+            raise CorpusError(f"corpus '{self.name}': no clip")
+        empty = [column for column in COLUMNS if self.table[column].isna().any()]
+        if empty:
+            raise CorpusError(f"corpus '{self.name}': missing values in {', '.join(empty)}")
+        for emotion in pd.unique(self.table["emotion"]):
+            if emotion not in EMOTIONS:
+                raise UnknownNameError("emotion", str(emotion), EMOTIONS)
+        twice = self.table["clip"][self.table["clip"].duplicated()]
+        if len(twice):
+            raise CorpusError(f"corpus '{self.name}': clip '{twice.iloc[0]}' occurs twice")
+        speakers = self.table["speaker"].astype(str)
+        if self.table["corpus"].nunique() > 1:
+            speakers = self.table["corpus"].astype(str) + "/" + speakers
+        table = self.table.assign(unique_speaker=speakers.astype(object))
+        for column in {"start", "end"} & set(table):
+            table[column] = pd.to_numeric(table[column].replace("", math.nan)).astype(float)
+        object.__setattr__(self, "table", table)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def emotions(self) -> list[str]:
+        """The emotions that occur, in the order of :data:`EMOTIONS`."""
+        return in_order(self.table["emotion"])
+
+    @property
+    def speakers(self) -> list[str]:
+        """The speakers that occur, sorted; the empty name of unknown speakers is not one."""
+        return sorted(set(self.table["speaker"]) - {""})
+
+    @property
+    def excerpts(self) -> list[Excerpt]:
+        """What is read for each clip: its file, or the part and the channel that the table names."""
+        table = self.table
+        starts = table["start"].fillna(0.0) if "start" in table else [0.0] * len(table)
+        ends = table["end"] if "end" in table else [math.nan] * len(table)
+        channels = table["audio_channel"] if "audio_channel" in table else [""] * len(table)
+        return [
+            Excerpt(
+                os.fspath(path), start, None if math.isnan(end) else end, parse_channel(channel)
+            )
+            for path, start, end, channel in zip(table["path"], starts, ends, channels, strict=True)
+        ]
+
+    def select(
+        self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
+    ) -> Corpus:
+        """Return the corpus with those clips only that have the given values, in the same order.
+
+        Parameters
+        ----------
+        emotions : iterable of str, optional
+            Emotions to keep; other words for them are understood.
+        **columns
+            Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``.
+
+        Raises
+        ------
+        UnknownNameError
+            When an emotion or a column does not exist.
+        CorpusError
+            When no clip is left.
+        """
+        keep = pd.Series(True, index=self.table.index)
+        if emotions is not None:
+            chosen = [canonical(emotion) or emotion for emotion in emotions]
+            for emotion in chosen:
+                if emotion not in EMOTIONS:
+                    raise UnknownNameError("emotion", emotion, EMOTIONS)
+                if emotion not in self.emotions:
+                    lack = f"has no clip of '{emotion}'; it has {', '.join(self.emotions)}"
+                    raise CorpusError(f"corpus '{self.name}' {lack}")
+            keep &= self.table["emotion"].isin(chosen)
+        for column, value in columns.items():
+            if column not in self.table:
+                raise UnknownNameError("column", column, [str(c) for c in self.table])
+            values = [value] if isinstance(value, str | int) else list(value)
+            keep &= self.table[column].isin(values)
+        if not keep.any():
+            raise CorpusError(f"corpus '{self.name}': no clip is left by this selection")
+        return dataclasses.replace(self, table=self.table[keep])
+
+
+def combine(parts: Sequence[Corpus]) -> Corpus:
+    """Put several corpora into one, e.g. to train on some and test on another.
+
+    Clips and speakers are prefixed with the name of their corpus, so that they stay distinct. Parts
+    of one corpus that emoscope knows, such as RAVDESS's speech and song, stay one corpus.
+
+    Raises
+    ------
+    CorpusError
+        When there is nothing to combine, or two corpora have the same name or the same clip.
+    """
+    if not parts:
+        raise CorpusError("no corpus to combine")
+    tables = [
+        part.table.astype(object).assign(corpus=part.name)
+        if part.table["corpus"].nunique() == 1
+        else part.table.astype(object)
+        for part in parts
+    ]
+    named = [name for table in tables for name in pd.unique(table["corpus"])]
+    names = list(dict.fromkeys(named))
+    for name in names:
+        if named.count(name) > 1 and name not in corpora.names():
+            raise CorpusError(
+                f"two of the sources are called '{name}', and their speakers could be the same or "
+                "not; rename one of them, or list both in one manifest with a column 'corpus'"
+            )
+    table = pd.concat(tables, ignore_index=True)
+    table = table.where(table.notna(), "")
+    if len(names) > 1:
+        table["clip"] = table["corpus"] + "/" + table["clip"]
+        speakers = table["corpus"] + "/" + table["speaker"]
+        table["speaker"] = speakers.where(table["speaker"] != "", "")
+    kinds = {part.speakers_from.kind: part.speakers_from for part in parts}
+    patterns = dict.fromkeys(part.speakers_from.pattern for part in parts)
+    origin = next(
+        kinds[k] for k in ("none", "guess", "column", "option", "one", "rule") if k in kinds
+    )
+    return Corpus(
+        name="+".join(names),
+        table=table,
+        licence="; ".join(dict.fromkeys(f"{part.name}: {part.licence}" for part in parts)),
+        citation="\n".join(dict.fromkeys(part.citation for part in parts if part.citation)),
+        rejected=[error for part in parts for error in part.rejected],
+        speakers_from=dataclasses.replace(origin, pattern="; ".join(filter(None, patterns))),
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
