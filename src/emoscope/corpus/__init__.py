@@ -29,7 +29,7 @@ from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, canonical
-from . import rows
+from . import ratings, rows
 from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
 
@@ -162,23 +162,25 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     words = {**rows.label_map(files[0]), **labels}
     clips: dict[str, Row] = {}
     rejected: list[AudioError] = []
-    splits: dict[str, set[str]] = {}  # path → the splits that list it
+    usable: list[tuple[Row, str]] = []
     for number, row in enumerate(listing.rows, start=1):
         info = known.get(row.get("corpus", "").lower())
-        label, split = row["label"], row.get("split", "")
+        label = row["label"]
         emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
-        repeated = split in splits.setdefault(row["path"], set())
-        if reason := _reason(row, emotion, repeated):
+        if reason := _reason(row, emotion):
             place = printable(row["path"]) if row["file"] else f"row {number}"
             rejected.append(AudioError(place, reason))
         else:
-            splits[row["path"]].add(split)
-            clip = _as_clip(row, str(emotion), info, listing.name)
-            name, count = clip["clip"], 1
-            while clip["clip"] in clips:  # a file listed in two splits becomes two clips
-                count += 1
-                clip["clip"] = f"{name}#{count}"
-            clips[clip["clip"]] = clip
+            usable.append((row, str(emotion)))
+    settled = ratings.settle(usable, listing.name, rated=not listing.contradictions)
+    rejected += settled.rejected
+    for row, emotion in settled.clips:
+        clip = _as_clip(row, emotion, known.get(row.get("corpus", "").lower()), listing.name)
+        name, count = clip["clip"], 1
+        while clip["clip"] in clips:  # a file listed in two splits becomes two clips
+            count += 1
+            clip["clip"] = f"{name}#{count}"
+        clips[clip["clip"]] = clip
     if not clips and rejected and all(error.reason.startswith("label ") for error in rejected):
         raise UnknownNameError("emotion", printable(listing.rows[0]["label"]), EMOTIONS)
     if not clips:
@@ -196,10 +198,11 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         origin = SpeakerOrigin("column", "the column of speakers")
     else:
         origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
-    return Corpus(name, table, licence, citation, rejected, origin)
+    agreed = settled.agreements
+    return Corpus(name, table, licence, citation, rejected, origin, [*map(str, agreed)], agreed)
 
 
-def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:
+def _reason(row: rows.Row, emotion: str | None) -> str:
     """Why a row cannot be used; empty when it can.
 
     A manifest may come from anybody. What it names in an object store is asked of the host that the
@@ -216,7 +219,7 @@ def _reason(row: rows.Row, emotion: str | None, repeated: bool) -> str:
         return "unlabelled: the manifest gives no emotion"
     if emotion is None:
         return f"label '{printable(row['label'])}' is not an emotion emoscope knows"
-    return "listed more than once; its first row is used" if repeated else ""
+    return ""
 
 
 def _may_be_a_name(path: str) -> bool:

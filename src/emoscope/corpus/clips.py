@@ -15,6 +15,7 @@ from ..audio.excerpt import parse_channel
 from ..corpora.base import COLUMNS
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
+from .ratings import Agreement
 from .reading import SpeakerOrigin
 
 
@@ -39,6 +40,8 @@ class Corpus:
     speakers_from: SpeakerOrigin = SpeakerOrigin("none")
     #: What whoever reads the corpus should know of how it was read, in sentences.
     notes: list[str] = dataclasses.field(default_factory=list)
+    #: Where clips have several ratings, how far their raters agree, for each source.
+    agreements: list[Agreement] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.table]
@@ -178,4 +181,5 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
         rejected=[error for part in parts for error in part.rejected],
         speakers_from=dataclasses.replace(origin, pattern="; ".join(filter(None, patterns))),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+        agreements=[agreement for part in parts for agreement in part.agreements],
     )

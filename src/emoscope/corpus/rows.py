@@ -41,6 +41,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "gender": ("gender", "sex"),
     "text": ("text", "transcription", "transcript", "sentence"),
     "split": ("split", "partition", "subset"),
+    "rater": ("rater", "rater_id", "annotator", "annotator_id", "worker", "worker_id", "coder"),
 }
 
 #: Words for the gender of a speaker; others are dropped.

@@ -1,0 +1,124 @@
+"""Several ratings of one clip: the majority's emotion, ties, and how far the raters agree.
+
+Rows of one recording, span and split are ratings of one clip where they differ in emotion or name
+different raters; otherwise the clip is listed more than once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..corpora.base import Row
+from ..errors import AudioError
+from ..files import printable
+
+Counts: TypeAlias = NDArray[np.float64]  # ratings, (n_clips, n_emotions)
+
+#: The columns that tell clips apart.
+_KEY = ("path", "start", "end", "audio_channel", "split")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far those agree who rated the clips of a source; clips with one rating do not count."""
+
+    source: str
+    n_clips: int
+    n_ratings: int
+    n_tied: int  # clips without a majority, which are left out
+    alpha: float | None  # Krippendorff's; None where all ratings are of one emotion
+    human_uar: float | None  # of single ratings, against the majority of the others of the clip
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.n_clips} clips of {self.source} have several ratings, {self.n_ratings} in all, and "
+            f"take the emotion of the majority; {self.n_tied} have none and are left out"
+        )
+        if self.alpha is not None:
+            text += f"; Krippendorff's alpha is {self.alpha:.3f}"
+        if self.human_uar is not None:
+            text += f"; single ratings have UAR {self.human_uar:.3f} against the clip's others"
+        return text
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is left when each clip has one emotion."""
+
+    clips: list[tuple[Row, str]] = field(default_factory=list)
+    rejected: list[AudioError] = field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)  # one where clips have several
+
+
+def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True) -> Settled:
+    """Give each clip the emotion of its majority; of rows that repeat another the first counts.
+
+    Clips with several ratings get the column ``ratings``, such as ``angry 2, sad 1``. Unless `rated`
+    says that the source may have them, of rows without a rater the first counts.
+    """
+    groups: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
+    for row, emotion in listed:
+        groups.setdefault(tuple(row.get(name, "") for name in _KEY), []).append((row, emotion))
+    differ = rated and any(len({emotion for _, emotion in group}) > 1 for group in groups.values())
+    settled, polls = Settled(), list[Counter[str]]()
+    n_tied = 0
+    for group in groups.values():
+        votes: dict[str, tuple[Row, str]] = {}
+        for n, (row, emotion) in enumerate(group):
+            rater = row.get("rater", "")
+            if (rater or not differ) and rater in votes:
+                who = f" by {printable(rater)}" if rater else ""
+                reason = f"listed more than once{who}; its first row is used"
+                settled.rejected.append(AudioError(printable(row["path"]), reason))
+            else:
+                votes[rater or (f"row {n}" if differ else "")] = row, emotion
+        poll = Counter(emotion for _, emotion in votes.values())
+        (winner, most), *others = poll.most_common()
+        row = next(row for row, emotion in votes.values() if emotion == winner)
+        if len(votes) > 1:
+            polls.append(poll)
+            said = ", ".join(f"{emotion} {n}" for emotion, n in poll.most_common())
+            raters = ", ".join(r["rater"] for r, _ in votes.values() if r.get("rater"))
+            row = {**row, "ratings": said, **({"rater": raters} if raters else {})}
+        if others and others[0][1] == most:
+            n_tied += 1
+            reason = f"its raters are tied ({said}): no emotion has a majority"
+            settled.rejected.append(AudioError(printable(row["path"]), reason))
+        else:
+            settled.clips.append((row, winner))
+    if polls:
+        counts = pd.DataFrame(polls).fillna(0.0).to_numpy(dtype=np.float64)
+        scores = krippendorff_alpha(counts), human_uar(counts)
+        settled.agreements.append(Agreement(source, len(polls), int(counts.sum()), n_tied, *scores))
+    return settled
+
+
+def krippendorff_alpha(counts: Counts) -> float | None:
+    """Krippendorff's alpha for nominal values; clips with one rating do not count.
+
+    K. Krippendorff. Content Analysis, 3rd ed., ch. 12. Sage 2013.
+    """
+    counts = counts[counts.sum(axis=1) > 1]
+    n_ratings, of_emotion = counts.sum(), counts.sum(axis=0)
+    agreeing = ((counts * (counts - 1)).sum(axis=1) / (counts.sum(axis=1) - 1)).sum()
+    expected = (n_ratings**2 - (of_emotion**2).sum()) / max(n_ratings - 1, 1)
+    return float(1 - (n_ratings - agreeing) / expected) if expected else None
+
+
+def human_uar(counts: Counts) -> float | None:
+    """UAR of single ratings against the majority of the clip's others, where those have one."""
+    right, n = np.zeros(counts.shape[1]), np.zeros(counts.shape[1])
+    for clip, rated in np.argwhere(counts > 0):
+        others = counts[clip] - np.eye(counts.shape[1])[rated]
+        majority = np.flatnonzero(others == others.max())
+        if others.any() and len(majority) == 1:
+            n[majority] += counts[clip, rated]
+            right[majority] += counts[clip, rated] * (majority == rated)
+    return float(np.mean(right[n > 0] / n[n > 0])) if n.any() else None
