@@ -25,13 +25,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
 from . import ffmpeg
+from .channels import ChannelMeter, ChannelReport
 from .checks import Checks
 from .excerpt import Excerpt, channel_name, parse_channel
 from .opening import URL, open_binary, os_reason
 
 __all__ = [
-    "MAX_RATE", "MIN_RATE", "Excerpt", "Recording", "Signal", "blocks", "channel_name", "cut",
-    "each_channel", "from_array", "load", "parse_channel", "rate_of", "resample",
+    "MAX_RATE", "MIN_RATE", "ChannelReport", "Excerpt", "Recording", "Signal", "blocks",
+    "channel_name", "channel_report", "cut", "each_channel", "from_array", "load", "parse_channel",
+    "rate_of", "resample",
 ]  # fmt: skip
 
 Samples: TypeAlias = NDArray[np.float32]
@@ -154,6 +156,34 @@ def each_channel(path: str) -> list[Excerpt]:
     for block, _ in _decode(path, []):
         return [Excerpt(path, channel=channel) for channel in range(block.shape[1])]
     raise AudioError(path, "empty: a header without samples")
+
+
+def channel_report(recording: Recording) -> ChannelReport:
+    """What the channels of a recording are to each other; decodes no more of it than that takes.
+
+    Returns
+    -------
+    ChannelReport
+        ``n_channels``; ``different_speech``, whether each of two channels holds speech of its own,
+        as in a recorded call; ``nearly_inverted``, whether two channels cancel each other in the
+        mix, which :func:`load` then refuses. With one channel, or more than two, only their number
+        is told, from the first block. Without different speech, two channels are decoded to the end.
+
+    Raises
+    ------
+    AudioError
+        When the recording cannot be decoded.
+    """
+    excerpt, meter, position = Excerpt.of(recording), ChannelMeter(), 0
+    excerpt.check()
+    for block, rate in _decode(excerpt.path, []):
+        _check_rate(rate, excerpt.path)
+        if len(piece := _within(block, position, excerpt, rate)):
+            meter.feed(piece, rate)
+        position += len(block)
+        if block.shape[1] != 2 or position >= _stop(excerpt, rate) or meter.is_certain:
+            break
+    return meter.report()
 
 
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:

@@ -66,7 +66,7 @@ class VoiceActivity:
     """
 
     def __init__(self) -> None:
-        self._plain, self._slowed = _Detector(), _Detector()
+        self._plain, self._slowed = Detector(), Detector()
         self._slow_down = soxr.ResampleStream(RATE, round(RATE * SLOWER), 1, quality="QQ")
         self._waiting = NO_FRAMES
         self._slow = np.zeros(0, np.float32)  # of frames of the slowed sound, from _slow_start on
@@ -94,7 +94,7 @@ class VoiceActivity:
         return decided
 
 
-class _Detector:
+class Detector:
     """Silero's detector on consecutive frames at their own speed."""
 
     def __init__(self) -> None:
@@ -102,6 +102,7 @@ class _Detector:
         self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
 
     def feed(self, samples: NDArray[np.float32], *, last: bool = False) -> Frames:
+        """Take in samples; gives the frames that are complete, with `last` the rest."""
         samples = np.concatenate([self._rest, samples])
         if last:
             samples = np.pad(samples, (0, -len(samples) % FRAME))
@@ -123,7 +124,7 @@ class _Detector:
 
 def speech_probabilities(samples: NDArray[np.float32]) -> Frames:
     """Probability of speech, and level, of every frame of a short recording."""
-    frames = _Detector().feed(samples, last=True)
+    frames = Detector().feed(samples, last=True)
     loud = frames.level > np.percentile(frames.level, 97) - 25.0
     # The slowed sound takes as long again and is rarely needed for one utterance.
     if (frames.speech[loud] >= 0.5).mean() > 0.5:

@@ -1,0 +1,144 @@
+"""Whether two channels hold the speech of two people, or are copies that cancel in the mix.
+
+A voice that two microphones pick up is louder in one of them by much the same all the time. Two
+people on two channels are not: now the one channel is much louder, now the other, in turns as well as
+when both speak at once. Levels are relative to the loud speech of their own channel. So channels are
+called different when each has speech that is :data:`LOUDER` dB louder than the other channel at that
+moment, for :data:`SECONDS` at least and for :data:`SHARE` of all speech. It is told whether the first
+person leaks into the second's channel up to some 10 dB below the second, and not when they leak more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from . import Samples
+
+LOUDER = 10.0
+SECONDS = 0.5
+SHARE = 0.05
+CERTAIN = 10.0  # times as much: then the rest need not be heard
+CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
+_ALIKE = (
+    0.95  # correlation from which a block need not be listened to: one channel copies the other
+)
+_AS_LOUD = 0.2  # ... where the one has at least that share of the other's power: 7 dB
+_SPEECH = 0.5  # probability from which a frame counts as speech
+_DISTINCT = 25.0  # dB below a channel's loud speech where breath and reverberation begin
+_LONGEST = 31  # frames of 32 ms that a channel may lag behind the other: 1 s
+_REPEATED = 0.8  # correlation of levels from which the later channel repeats the other
+_SHORTEST = 0.1  # seconds of a block that is listened to
+_QUIET = -70.0  # dBFS below which a channel is not listened to
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelReport:
+    """What the channels of a recording are to each other; told of two channels alone."""
+
+    n_channels: int
+    different_speech: bool = False  # each of the two holds speech that the other does not
+    correlation: float = math.nan  # of the samples, -1 to 1; NaN when a channel is silent
+    loss: float = 0.0  # dB by which the mix is weaker than the mean of the two channels
+    speech: tuple[float, float] = (0.0, 0.0)  # seconds of speech of each channel alone
+
+    @property
+    def nearly_inverted(self) -> bool:
+        """Whether the channels cancel each other, so that their mix is a faint residue."""
+        return self.loss > CANCELLED
+
+
+class ChannelMeter:
+    """Compares two channels, fed in blocks; blocks of any other number of channels are only counted."""
+
+    def __init__(self) -> None:
+        self._n_channels = 0
+        self._products = np.zeros((2, 2))
+        self._levels, self._speaks = [np.zeros((2, 0))], [np.zeros((2, 0), bool)]
+
+    def feed(self, block: Samples, rate: int) -> None:
+        """Take in samples [shape=(n_samples, n_channels)] at a rate in Hz."""
+        self._n_channels = block.shape[1]
+        if self._n_channels != 2:
+            return
+        products = (block.T @ block).astype(np.float64)
+        self._products += products
+        sides = products.diagonal()
+        alike = abs(_correlation(products)) > _ALIKE and sides.min() > _AS_LOUD * sides.max()
+        if not alike and len(block) >= _SHORTEST * rate:
+            self._listen(block, rate)
+
+    def _listen(self, block: Samples, rate: int) -> None:
+        import soxr
+
+        from . import voice_activity as vad
+
+        both = [
+            vad.Detector().feed(soxr.resample(side, rate, vad.RATE, quality="QQ"), last=True)
+            for side in np.ascontiguousarray(block.T)
+        ]
+        self._levels.append(np.stack([frames.level for frames in both]).astype(np.float64))
+        self._speaks.append(np.stack([frames.speech for frames in both]) >= _SPEECH)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the blocks so far are more than enough to call the channels different."""
+        own, speech = self._own_speech()
+        return bool(own.min() >= CERTAIN * max(SECONDS, SHARE * speech / CERTAIN))
+
+    def _own_speech(self) -> tuple[NDArray[np.float64], float]:
+        """Seconds of speech that each channel has alone, and of all speech."""
+        from .voice_activity import FRAME_SECONDS
+
+        levels, speaks = np.concatenate(self._levels, axis=1), np.concatenate(self._speaks, axis=1)
+        speaks &= levels > _QUIET
+        if not speaks.any(axis=1).all():
+            return np.zeros(2), 0.0
+        loud = [np.percentile(level[said], 95) for level, said in zip(levels, speaks, strict=True)]
+        levels -= np.array(loud)[:, None]
+        own = _own(levels, speaks)
+        if own.min() >= SECONDS and (delay := _delay(levels)):
+            own = _own(*(np.stack([x[0], np.roll(x[1], -delay)]) for x in (levels, speaks)))
+        return np.asarray(own * FRAME_SECONDS), float(speaks.any(axis=0).sum() * FRAME_SECONDS)
+
+    def report(self) -> ChannelReport:
+        """What was found in all blocks so far."""
+        if self._n_channels != 2:
+            return ChannelReport(self._n_channels)
+        own, speech = self._own_speech()
+        each, mixed = np.trace(self._products) / 2, self._products.sum() / 4
+        return ChannelReport(
+            2,
+            bool(own.min() >= max(SECONDS, SHARE * speech)),
+            _correlation(self._products),
+            10 * math.log10(each / max(mixed, 1e-12 * each)) if each else 0.0,
+            (float(own[0]), float(own[1])),
+        )
+
+
+def _correlation(products: NDArray[np.float64]) -> float:
+    size = math.sqrt(products[0, 0] * products[1, 1])
+    return float(products[0, 1]) / size if size else math.nan
+
+
+def _own(levels: NDArray[np.float64], speaks: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Frames in which each channel speaks alone; levels are relative to its loud speech."""
+    louder = (levels - levels[::-1] >= LOUDER) & (levels > -_DISTINCT)
+    return np.asarray((speaks & louder).sum(axis=1))
+
+
+def _delay(levels: NDArray[np.float64]) -> int:
+    """Frames by which the second channel repeats the first; 0 when it does not."""
+    (first, second), n = np.maximum(levels, -_DISTINCT), levels.shape[1]
+    most = min(_LONGEST, n // 4)
+    likeness = {
+        lag: float(np.corrcoef(first[max(0, -lag) : n - lag], second[max(0, lag) : n + lag])[0, 1])
+        for lag in range(-most, most + 1)
+    }
+    best = max(likeness, key=likeness.__getitem__)
+    return best if likeness[best] > _REPEATED else 0

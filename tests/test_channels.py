@@ -1,0 +1,117 @@
+"""Two channels: two people, one voice twice, or copies that cancel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+
+from emoscope import audio
+from emoscope.audio import Excerpt
+from recordings import RATE, silence, voice
+
+NOTHING = silence(6.0)
+TIME = np.arange(len(NOTHING)) / RATE
+ANNE = voice(8.0, 150.0, rate=12_000) * (TIME % 1.5 < 1.1) + NOTHING
+BERT = voice(6.0, 90.0, seed=3) * (TIME % 1.1 < 0.8) + NOTHING
+
+
+def report(tmp_path, left, right, *, rate=RATE, **options):
+    path = str(tmp_path / "two.wav")
+    soundfile.write(path, np.stack([left, right], axis=1), rate, **options)
+    return audio.channel_report(path)
+
+
+def room(sound: np.ndarray, *, metres: float, seconds: float, seed: int) -> np.ndarray:
+    """What a microphone hears at a distance in a room of that reverberation time."""
+    rng, time = np.random.default_rng(seed), np.arange(round(seconds * RATE)) / RATE
+    tail = rng.normal(size=len(time)) * 10 ** (-3 * time / seconds)
+    heard = scipy.signal.fftconvolve(sound, 0.5 * tail / np.linalg.norm(tail))[: len(sound)]
+    delay = round(metres / 343 * RATE)
+    heard[delay:] += sound[: len(sound) - delay] / metres
+    return heard / (4 * np.abs(heard).max())
+
+
+def test_two_people_are_told(tmp_path):
+    """In turns, at once, over telephone lines, with some of the one on the other's line."""
+    turns = np.r_[ANNE, NOTHING], np.r_[NOTHING, BERT]
+    assert report(tmp_path, *turns).different_speech
+    assert report(tmp_path, ANNE, BERT).different_speech
+    assert report(tmp_path, *turns, subtype="ULAW").different_speech
+    telephone = [side[::2] for side in turns]
+    assert report(tmp_path, *telephone, rate=RATE // 2, subtype="ULAW").different_speech
+    assert report(tmp_path, turns[0] + 0.1 * turns[1], turns[1] + 0.1 * turns[0]).different_speech
+    assert report(tmp_path, turns[0], 0.2 * turns[1]).different_speech
+
+
+@pytest.mark.parametrize(
+    "case", ["copy", "quiet copy", "noisy copy", "late copy", "noise", "zeros"]
+)
+def test_one_voice_is_not_two(tmp_path, case):
+    right = {
+        "copy": ANNE,
+        "quiet copy": 0.05 * ANNE,
+        "noisy copy": 0.1 * ANNE + 30 * NOTHING,
+        "late copy": np.r_[np.zeros(RATE // 5, np.float32), ANNE[: -RATE // 5]],
+        "noise": 30 * NOTHING,
+        "zeros": 0 * ANNE,
+    }[case]
+    found = report(tmp_path, ANNE, right)
+    assert not found.different_speech
+    assert not found.nearly_inverted
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.5])
+@pytest.mark.parametrize("metres", [(0.5, 0.5), (0.3, 3.0), (2.0, 2.0)])
+def test_one_voice_in_a_room_is_not_two(tmp_path, metres, seconds):
+    left, right = (
+        room(ANNE, metres=m, seconds=seconds, seed=n) + 3 * silence(6.0, seed=n)
+        for n, m in enumerate(metres)
+    )
+    assert not report(tmp_path, left, right).different_speech
+
+
+def test_inverted_channels(tmp_path):
+    found = report(tmp_path, ANNE, -0.95 * ANNE)
+    assert found.nearly_inverted
+    assert found.correlation == pytest.approx(-1, abs=1e-6)
+    # (1 - 0.95)² / 4 against (1 + 0.95²) / 2
+    assert found.loss == pytest.approx(-10 * np.log10(0.05**2 / 4 / ((1 + 0.95**2) / 2)), abs=0.2)
+    assert not report(tmp_path, ANNE, -0.2 * ANNE).nearly_inverted  # the mix is the voice, quieter
+
+
+def test_other_numbers_of_channels_cost_one_block(tmp_path, monkeypatch):
+    """Nothing is listened to in mono, nor in 5.1; only their number is told."""
+    blocks = []
+    decode = audio._decode
+    monkeypatch.setattr(
+        audio, "_decode", lambda *given: (blocks.append(1) or block for block in decode(*given))
+    )
+    for channels in (1, 6):
+        path = str(tmp_path / f"{channels}.wav")
+        soundfile.write(path, np.stack([np.tile(ANNE, 6)] * channels, axis=1), RATE)
+        blocks.clear()
+        assert audio.channel_report(path) == audio.ChannelReport(channels)
+        assert len(blocks) == 1
+
+
+def test_part_of_a_call(tmp_path):
+    """Only what the part holds counts."""
+    path = str(tmp_path / "call.wav")
+    call = np.stack([np.r_[ANNE, NOTHING], np.r_[NOTHING, BERT]], axis=1)
+    soundfile.write(path, call, RATE)
+    assert audio.channel_report(Excerpt(path, 3.0, 9.0)).different_speech
+    assert not audio.channel_report(Excerpt(path, 0.0, 5.0)).different_speech
+
+
+def test_a_long_call_is_not_decoded_to_its_end(tmp_path, monkeypatch):
+    path = str(tmp_path / "long.wav")
+    call = np.stack([np.r_[ANNE, NOTHING], np.r_[NOTHING, BERT]], axis=1)
+    soundfile.write(path, np.tile(call, (30, 1)), RATE)
+    decode, heard = audio._decode, []
+    monkeypatch.setattr(
+        audio, "_decode", lambda *given: (heard.append(len(b[0])) or b for b in decode(*given))
+    )
+    assert audio.channel_report(path).different_speech
+    assert sum(heard) < 120 * RATE  # of 360 s
