@@ -17,7 +17,7 @@ MAX_UNTYPED_DICTIONARIES = 40
 #: From the bottom up; a module imports from its own layer or from layers below it.
 LAYERS = (
     {"_version", "errors", "files", "registry", "labels", "config"},
-    {"audio", "compute", "protocols"},
+    {"audio", "compute", "protocols", "unseen"},
     {"features", "corpora", "voices"},
     {"corpus", "models", "modelfile"},
     {"dataset", "prediction"},

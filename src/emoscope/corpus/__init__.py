@@ -29,7 +29,7 @@ from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, canonical
-from . import ratings, rows
+from . import ratings, rows, speakers
 from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
 
@@ -93,29 +93,7 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
         corpus = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *unread])
-    return _with_speakers(corpus, root, reading)
-
-
-def _with_speakers(corpus: Corpus, root: Path, reading: Reading) -> Corpus:
-    """The corpus with the speakers that the user's expression tells; clips without one are named."""
-    origin = reading.origin
-    if origin is None:
-        return corpus
-    below = (os.path.relpath(path, root) for path in corpus.table["path"])
-    speakers = pd.Series(
-        [reading.speaker_of(PurePath(path)) for path in below], corpus.table.index, dtype=object
-    )
-    known = speakers.notna()
-    if not known.any():
-        raise CorpusError(
-            f"--speaker '{reading.speaker}' matches none of {len(known)} clips of {corpus.name}; "
-            f"the first is {printable(os.path.relpath(corpus.table['path'].iloc[0], root))}"
-        )
-    reason = f"--speaker '{reading.speaker}' does not match its name"
-    unmatched = [AudioError(path, reason) for path in corpus.table["path"][~known]]
-    table = corpus.table[known].assign(speaker=speakers[known].map(printable))
-    rejected = [*corpus.rejected, *unmatched]
-    return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
+    return speakers.settle(corpus, root, reading, guess=not files)
 
 
 def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
@@ -145,8 +123,7 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
     if known:
         origin = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
         return Corpus(info.name, table, info.licence, info.citation, rejected, origin)
-    origin = SpeakerOrigin("guess" if (table["speaker"] != "").any() else "none")
-    return Corpus(table["corpus"].iloc[0], table, rejected=rejected, speakers_from=origin)
+    return Corpus(table["corpus"].iloc[0], table, rejected=rejected)
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:

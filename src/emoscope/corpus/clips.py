@@ -62,6 +62,9 @@ class Corpus:
         if len(twice):
             raise CorpusError(f"corpus '{self.name}': clip '{twice.iloc[0]}' occurs twice")
         speakers = self.table["speaker"].astype(str)
+        if self.speakers_from.kind == "none" and (speakers != "").all():
+            origin = SpeakerOrigin("column", "the column of speakers")
+            object.__setattr__(self, "speakers_from", origin)
         if self.table["corpus"].nunique() > 1:
             speakers = self.table["corpus"].astype(str) + "/" + speakers
         table = self.table.assign(unique_speaker=speakers.astype(object))
@@ -170,6 +173,7 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
         table["speaker"] = speakers.where(table["speaker"] != "", "")
     kinds = {part.speakers_from.kind: part.speakers_from for part in parts}
     patterns = dict.fromkeys(part.speakers_from.pattern for part in parts)
+    doubts = dict.fromkeys(part.speakers_from.doubt for part in parts)
     origin = next(
         kinds[k] for k in ("none", "guess", "column", "option", "one", "rule") if k in kinds
     )
@@ -179,7 +183,9 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
         licence="; ".join(dict.fromkeys(f"{part.name}: {part.licence}" for part in parts)),
         citation="\n".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         rejected=[error for part in parts for error in part.rejected],
-        speakers_from=dataclasses.replace(origin, pattern="; ".join(filter(None, patterns))),
+        speakers_from=SpeakerOrigin(
+            origin.kind, "; ".join(filter(None, patterns)), "; ".join(filter(None, doubts))
+        ),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
         agreements=[agreement for part in parts for agreement in part.agreements],
     )

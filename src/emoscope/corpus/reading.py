@@ -31,6 +31,7 @@ class SpeakerOrigin:
 
     kind: Kind
     pattern: str = ""  # in words: the rule, the column, the expression, or what was guessed
+    doubt: str = ""  # why these cannot be people who speak, in words
 
     @property
     def is_guess(self) -> bool:
@@ -52,9 +53,9 @@ class Reading:
 
     #: Words of the source, as written → emotions.
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: What tells the speaker: a regular expression on the path below the source (its group named
-    #: ``speaker``, its first group, or else all of it), or ``folder:N``, the N-th folder below the
-    #: source; ``folder:-1`` is the one that the file lies in.
+    #: What tells the speaker: a regular expression on the path below the source, with or without its
+    #: ending (the group named ``speaker``, or all groups joined by hyphens, or else all of it), or
+    #: ``folder:N``, the N-th folder below the source; ``folder:-1`` is the one the file lies in.
     speaker: str | None = None
     one_speaker: bool = False  # all clips are of one voice
     channel: str | None = None  # "left", "right", "1", "2" …, "each" or "mix"
@@ -95,11 +96,13 @@ class Reading:
             if abs(number) > len(folders):
                 return None
             return folders[number - 1 if number > 0 else number]
-        match = re.search(self.speaker, path.as_posix())
+        without_ending = path.with_suffix("").as_posix()
+        match = re.search(self.speaker, without_ending) or re.search(self.speaker, path.as_posix())
         if match is None:
             return None
-        named = match.groupdict().get("speaker")
-        return named or (match[1] if match.re.groups else match[0]) or None
+        if named := match.groupdict().get("speaker"):
+            return named
+        return "-".join(filter(None, match.groups())) if match.re.groups else match[0] or None
 
 
 def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[AudioError]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ..corpora import get as get_corpus
-from ..corpus import Corpus
+from ..corpus import Corpus, SpeakerOrigin
 from ..errors import CorpusError
 from ..features.logmel import from_bytes
 from ..features.table import Features
@@ -41,9 +41,8 @@ def load() -> tuple[Corpus, Features, Features]:
     frame = table.select([c for c in table.column_names if c != FRAMES]).to_pandas()
     info = get_corpus("ravdess")
     about = frame[ABOUT_CLIP].astype(object)
-    corpus = Corpus(
-        name="ravdess", table=about, licence=info.licence, citation=info.citation, rejected=[]
-    )
+    origin = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
+    corpus = Corpus(info.name, about, info.licence, info.citation, speakers_from=origin)
     clips = frame["clip"].tolist()
     n_bins = specs["frames"][0]["n_mels"]
     frames = [

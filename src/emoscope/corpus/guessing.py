@@ -1,0 +1,287 @@
+"""Who speaks, as far as the names of folders and files tell; nothing else is known here.
+
+A level of folders and a part of the file names are candidates when they have several values that
+occur with several emotions each. Most of what varies in names is no speaker: sentences, takes,
+sessions, sexes and levels vary alike. So a candidate is taken only when its values look like people
+(``anna``, ``spk03``, ``F1`` beside ``M1``) or when it is the only one and a word, or a number on a
+folder above those of the emotions. All others are shown, each with the option that would take it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from statistics import median
+
+from ..corpora.folders import SPLITS
+from ..files import printable
+from ..labels import canonical
+from .reading import Reading
+
+_SEXES = (
+    "f m w h female male females males woman man women men girl boy frau mann weiblich "
+    "männlich femme homme mujer hombre donna uomo"
+)
+SEXES = frozenset(_SEXES.split())
+_PEOPLE = re.compile(
+    r"(speakers?|spk|spkr|actor|actress|subj|subject|participant|person|voice|talker|performer"
+    r"|sprecher|sprecherin|parlante|locuteur|locutor|mówca)[\W_]*\w{1,12}"
+)
+_SEX_AND_NUMBER = re.compile(r"(f|w|m|female|male|woman|man)[\W_]*\d+")
+_NO_PEOPLE = {
+    "a session": "ses sess session day date rec recording dia dialog dialogue scene impro script",
+    "a take": "take rep repetition utt utterance clip file audio sample seg segment part chunk trial "
+    "turn version wav line item",
+    "a sentence": "sent sentence text phrase stmt statement word prompt kalimat satz frase",
+    "a part of the data": "fold set split batch list group db data",
+    "how it was recorded": "clean noisy noise snr raw original aug augmented mic channel ch phone "
+    "studio room",
+    "a level": "level lvl intensity int low medium high lo md hi xx normal strong weak soft loud",
+}
+_NUMBERED = {
+    looks: re.compile(rf"({'|'.join(words.split())})[\W_]*[a-z]?\d*[a-z]?")
+    for looks, words in _NO_PEOPLE.items()
+}
+#: Given names that are frequent where corpora were recorded: a word among them is a person.
+_NAMES = (
+    "adam ahmed aisha alex alexander ali alice amy ana anders andrea andreas andrew ania anna anne "
+    "antonio anton ben benjamin bob carl carla carlos carmen charlie chen chloe chris christian "
+    "clara claudia daniel david diego dora ela elena eli elif elsa emil emily emma erik eva fatima "
+    "felix finn francesca frank george giulia hanna hannah hans hassan henry ines ingrid ivan jack "
+    "james jan jana jane jean jim joan joe johan john jonas jose juan jude julia julian kai kate "
+    "laura lea lena leo lisa liam lucas lucia luis luke magda maja marco maria marie mario mark "
+    "marta martin mary matteo max mehmet mia michael mike mohamed nadia nina nora oliver olivia omar "
+    "oscar otto pablo paul paula peter petra piotr rosa sam samuel sara sarah simon sofia sophie "
+    "stefan sue susan tim tom tomas ute vera victor wei will xin yan yuki zoe"
+)
+_GIVEN = frozenset(_NAMES.split())
+_RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+#: What a candidate looks like that could be the speaker → what to mind when it is offered.
+PLAUSIBLE = {
+    "people": "",
+    "sex and number": "",
+    "session and sex": "",
+    "word": "",
+    "number": "",
+    "code": "a code, as sentences have",
+    "count": "a running number, as takes have",
+    "turn": "a turn of one side of a session",
+}
+_MANY = 20  # values that occur with all emotions alike are rather sentences than people
+SHOWN = 5  # candidates
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A level of folders or a part of the file names that could be the speaker."""
+
+    where: str  # in words
+    option: str  # what ``--speaker`` takes for it
+    values: tuple[str, ...]  # of each clip
+    looks: str  # one of :data:`PLAUSIBLE`, the likeliest first, or what it is instead
+    leads: bool = False  # whether it is a folder, or the first part of the file names
+    above: bool = False  # whether it is a folder above those of the emotions
+
+    @property
+    def words(self) -> str:
+        """Where it stands, with its commonest values and how many clips each has."""
+        return f"{self.where}: {counted(self.values)}"
+
+
+def counted(values: Sequence[str], most: int = 4) -> str:
+    """``anna (12 clips), ben (11) and 3 more``."""
+    counts = sorted(Counter(values).items())
+    named = [f"{printable(name)} ({n})" for name, n in counts[:most]]
+    named[0] = f"{named[0][:-1]} clip{'s' if counts[0][1] > 1 else ''})"
+    more = len(counts) - most
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def candidates(
+    paths: Sequence[PurePath], emotions: Sequence[str], labels: Sequence[str]
+) -> list[Candidate]:
+    """What could be the speaker in paths below a source; `labels` are the emotions as written."""
+    seen: dict[tuple[int, ...], Candidate] = {}
+    fields = [*_fields(paths)]
+    for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
+        numbers: dict[str, int] = {}
+        division = tuple(numbers.setdefault(value, len(numbers)) for value in found.values)
+        if division not in seen and _varies(found.values, emotions):
+            seen[division] = found
+    in_sessions = any(found.looks == "a session" for found in seen.values())
+    usable = []
+    for found in seen.values():
+        reading = Reading(speaker=found.option)
+        tells = tuple(reading.speaker_of(path) for path in paths) == found.values
+        if in_sessions and found.looks == "sex and number":
+            found = dataclasses.replace(found, looks="turn")
+        if tells and found.option.isprintable() and "'" not in found.option:
+            usable.append(found)
+    order = list(PLAUSIBLE)
+    return sorted(usable, key=lambda c: order.index(c.looks) if c.looks in order else len(order))
+
+
+def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | None:
+    """The candidate that is the speaker as far as names tell; None when that is not plain."""
+    people = [c for c in found if c.looks == "people" or (c.looks == "sex and number" and c.leads)]
+    if people:
+        return people[0] if len(people) == 1 else None
+    likely = [candidate for candidate in found if candidate.looks in ("word", "number", "code")]
+    if len(likely) != 1:
+        return None
+    [only] = likely
+    n_values, n_emotions = len(set(only.values)), len(set(emotions))
+    for other in found:
+        # Numbers that every word meets in every emotion may be speakers, and the words sentences.
+        n_met = len(set(zip(only.values, other.values, emotions, strict=True)))
+        n_others = len(set(other.values))
+        all_meet = n_met == n_values * n_others * n_emotions
+        if other.looks == "count" and n_others > n_values and all_meet:
+            return None
+    if only.above and (only.looks != "code" or all(v[0] in "pP" for v in only.values)):
+        return only
+    everywhere = len(set(zip(only.values, emotions, strict=True))) == n_values * n_emotions
+    return only if only.looks == "word" and not (everywhere and n_values > _MANY) else None
+
+
+def _varies(values: Sequence[str], emotions: Sequence[str]) -> bool:
+    """Whether there are several values, almost each with several clips and several emotions."""
+    spoken: dict[str, set[str]] = {}
+    for value, emotion in zip(values, emotions, strict=True):
+        spoken.setdefault(value, set()).add(emotion)
+    several = sum(len(of_value) > 1 for of_value in spoken.values()) >= 0.8 * len(spoken)
+    return len(spoken) > 1 and several and median(Counter(values).values()) >= 2
+
+
+def _looks(values: Sequence[str], before: str = "") -> str:
+    """What values look like; `before` is the constant word in front of them, if any."""
+    names = {value.casefold() for value in values}
+    whole = {f"{before} {name}".strip() for name in names}
+    if all(map(_PEOPLE.fullmatch, whole)):
+        return "people"
+    for looks, pattern in _NUMBERED.items():
+        if all(map(pattern.fullmatch, whole)):
+            return looks
+    if names <= SEXES:
+        return "the sex"
+    if names <= set(SPLITS):
+        return "a part of the data"
+    if len(names & _GIVEN) >= len(names) / 2:
+        return "people"
+    if all(matches := [_SEX_AND_NUMBER.fullmatch(name) for name in names]):
+        return "sex and number" if len({m[1][0] == "m" for m in matches if m}) == 2 else "code"
+    if all(name.isdecimal() for name in names):
+        return _looks_of_numbers(sorted(names, key=int))
+    if all(len(name) == 1 for name in names):
+        return "a letter, as takes have"
+    if sum(len(re.findall(r"[^\W\d_]+", name)) > 2 for name in names) > len(names) / 2:
+        return "a sentence"
+    return "word" if all(re.sub(r"[\W_]", "", name).isalpha() for name in names) else "code"
+
+
+def _looks_of_numbers(names: Sequence[str]) -> str:
+    if all(len(n) in (6, 8) or (len(n) == 4 and n[:2] in ("19", "20")) for n in names):
+        return "a date"
+    numbers = [int(name) for name in names]
+    running = numbers[0] <= 1 and numbers[-1] < 2 * len(numbers) + 1
+    return "count" if running and len(names[0]) < 4 else "number"
+
+
+def _folders(paths: Sequence[PurePath], labels: Sequence[str]) -> Iterator[Candidate]:
+    above = min(
+        max((n for n, part in enumerate(path.parts[:-1]) if printable(part) == label), default=0)
+        for path, label in zip(paths, labels, strict=True)
+    )
+    for level in range(min(len(path.parts) for path in paths) - 1):
+        values = tuple(path.parts[level] for path in paths)
+        if any(canonical(value) or value.lower() in SPLITS for value in values):
+            continue
+        number = level + 1
+        where = f"the {_ordinal(number)} folder"
+        yield Candidate(where, f"folder:{number}", values, _looks(values), True, level < above)
+
+
+def _ordinal(number: int) -> str:
+    named = ("first", "second", "third", "fourth", "fifth", "sixth")
+    return named[number - 1] if number <= len(named) else f"{number}th"
+
+
+def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
+    """What stands between separators in file names, and runs of letters or digits within."""
+    stems = [path.stem for path in paths]
+    marks = sorted({c for stem in stems for c in re.findall(r"[\W_]", stem)})
+    split = [re.split(r"[\W_]+", stem) for stem in stems]
+    sizes = {len(fields) for fields in split}
+    if marks and min(sizes) > 1 and not set(marks) & set("'\\^]"):
+        # Where names have different numbers of parts, only the first and the last are the same.
+        places = range(min(sizes)) if len(sizes) == 1 else (0, -1)
+        mark = (
+            re.escape(marks[0]) if len(marks) == 1 else f"[{''.join(sorted(marks, reverse=True))}]"
+        )
+        part = f"[^{''.join(sorted(marks, reverse=True))}/]+".replace("[^-", "[^\\-")
+        mark = mark.replace("[-", "[\\-")
+        for n in places:
+            values = tuple(fields[n] for fields in split)
+            last = n in (-1, min(sizes) - 1)
+            head = f"{mark}" if last else f"{part}{mark}" * n
+            option = f"{head}({part})" + ("$" if last else f"{mark}[^/]*$")
+            fixed = {fields[n - 1] for fields in split} if n > 0 else set()
+            before = fixed.pop().casefold() if len(fixed) == 1 else ""
+            which = "last" if last else _ordinal(n + 1)
+            where = f"the {which} part of the file names"
+            yield Candidate(where, option, values, _looks(values, before), n == 0)
+    yield from _runs(paths)
+
+
+def _runs(paths: Sequence[PurePath]) -> Iterator[Candidate]:
+    """Runs of letters or digits, where all file names are made of the same kinds of runs."""
+    columns = _columns(paths)
+    for n, runs in enumerate(columns):
+        if len(set(runs)) == 1 or not runs[0].isalnum():
+            continue
+        before = columns[n - 1] if n else ("",)
+        fixed = before[0].casefold() if len(set(before)) == 1 and before[0].isalpha() else ""
+        kind = "number" if runs[0].isdecimal() else "letters"
+        option = _expression(columns, {n})
+        where = f"the {kind} '{printable(runs[0])}' in {printable(paths[0].stem)}"
+        yield Candidate(where, option, runs, _looks(runs, fixed))
+
+
+def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
+    """The runs of the file names, one tuple for each place; nothing where the kinds differ."""
+    split = [_RUN.findall(path.stem) for path in paths]
+    shapes = {tuple((run.isalpha(), run.isdecimal()) for run in runs) for runs in split}
+    return list(zip(*split, strict=True)) if len(shapes) == 1 else []
+
+
+def _expression(columns: Sequence[tuple[str, ...]], wanted: set[int]) -> str:
+    """The regular expression whose groups are the wanted runs, anchored at the end of the name."""
+    tokens = []
+    for n, runs in enumerate(columns):
+        ascii_letters = all(run.isascii() for run in runs)
+        token = r"\d+" if runs[0].isdecimal() else "[A-Za-z]+" if ascii_letters else r"[^\W\d_]+"
+        if not runs[0].isalnum():
+            token = r"[\W_]+"
+        if len(set(runs)) == 1:
+            token = re.escape(runs[0])
+        tokens.append(f"({token})" if n in wanted else token)
+    start = min(wanted) - (1 if min(wanted) else 0)
+    return "".join(tokens[start:]) + "$"
+
+
+def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterator[Candidate]:
+    """A number with the sex: who is one of the two of a session, or counted within the sex."""
+    columns = _columns(paths)
+    looks = {candidate.values: candidate.looks for candidate in fields}
+    kinds = [looks.get(runs, "") for runs in columns]
+    for n, kind in enumerate(kinds):
+        for m, other in enumerate(kinds):
+            if other == "the sex" and kind in ("a session", "count", "number") and m != n:
+                first, second = columns[min(n, m)], columns[max(n, m)]
+                values = tuple(f"{a}-{b}" for a, b in zip(first, second, strict=True))
+                what = "session" if kind == "a session" else "number"
+                where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
+                yield Candidate(where, _expression(columns, {n, m}), values, "session and sex")

@@ -1,0 +1,149 @@
+"""Who speaks in a corpus: as the user says, else as the source says, else as far as names tell.
+
+What rests on a guess is said, and so is a column that cannot be one of speakers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..errors import AudioError, CorpusError
+from ..files import printable
+from ..labels import canonical
+from ..protocols import sentences
+from . import guessing
+from .reading import Reading, SpeakerOrigin
+
+if TYPE_CHECKING:
+    from .clips import Corpus
+
+#: From this share of clips with a speaker of their own on, the speakers are rather files.
+OWN = 0.8
+_FEWEST = 4  # clips from which on that share means anything
+SHOWN = 30  # speakers that a result records with their clips
+OPTIONS = "--speaker 'REGEX' (what in the path tells it), --speaker folder:N or --one-speaker"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a result keeps of the speakers: ``corpus.speakers`` in ``results.json``."""
+
+    kind: str
+    pattern: str
+    doubt: str
+    n: int
+    clips: Mapping[str, int]  # of each of the first :data:`SHOWN` speakers
+    examples: Mapping[str, str]  # a clip of each of them
+
+
+def record(corpus: Corpus) -> Record:
+    """What to keep of the speakers of a corpus."""
+    known = corpus.table[corpus.table["speaker"] != ""]
+    clips = known.groupby("unique_speaker", sort=True)["clip"]
+    counts, first = clips.size(), clips.first()
+    names = [str(name) for name in counts.index[:SHOWN]]
+    return Record(
+        **dataclasses.asdict(corpus.speakers_from),
+        n=len(counts),
+        clips={name: int(counts[name]) for name in names},
+        examples={name: printable(str(first[name])) for name in names},
+    )
+
+
+def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corpus:
+    """The corpus with its speakers, where they come from, and what has to be said of that.
+
+    In a table, whose writer could have named the speakers, nothing is taken from names; what they
+    offer is shown.
+    """
+    if reading.origin is not None:
+        corpus = _as_told(corpus, root, reading, reading.origin)
+    elif (corpus.table["speaker"] == "").all():
+        corpus = _from_names(corpus, root, guess)
+    doubt = "" if corpus.speakers_from.kind == "rule" else doubt_of(corpus.table)
+    if not doubt:
+        return corpus
+    note = (
+        f"warning: {doubt}. Nothing here shows that voices are unseen, and no result will say so. "
+        f"What tells the speakers can be given: {OPTIONS}"
+    )
+    origin = dataclasses.replace(corpus.speakers_from, doubt=doubt)
+    return dataclasses.replace(corpus, speakers_from=origin, notes=[*corpus.notes, note])
+
+
+def doubt_of(table: pd.DataFrame) -> str:
+    """Why the speakers of a table cannot be people, in words; empty when they can."""
+    speakers = table["speaker"].astype(str)
+    counts = speakers[speakers != ""].value_counts()
+    names = {str(name).casefold() for name in counts.index}
+    if not names or len(speakers) < _FEWEST:
+        return ""
+    own = int((counts == 1).sum())
+    shown = ", ".join(printable(str(name)) for name in sorted(counts.index)[:4])
+    if own >= OWN * len(speakers):
+        return f"{own} of {len(speakers)} clips have a speaker of their own, as file names have"
+    if names <= guessing.SEXES:
+        return f"the speakers are {shown}: a sex and not a voice"
+    if all(canonical(name) for name in names):
+        return f"the speakers are {shown}: emotions and not voices"
+    spoken = pd.Series(sentences(table), table.index)
+    words = set(spoken) - {""}
+    pairs = pd.DataFrame({"speaker": speakers, "words": spoken}).drop_duplicates()
+    one_each = len(pairs) == len(counts) == len(words) > 1
+    if one_each or all(len(name.split()) > 3 for name in names):
+        return f"the speakers are {shown} …: each is a sentence and not a voice"
+    return ""
+
+
+def _as_told(corpus: Corpus, root: Path, reading: Reading, origin: SpeakerOrigin) -> Corpus:
+    """The speakers that the user's expression tells; clips without one are named."""
+    below = [os.path.relpath(path, root) for path in corpus.table["path"]]
+    told = [reading.speaker_of(PurePath(path)) for path in below]
+    speakers = pd.Series(told, corpus.table.index, dtype=object)
+    known = speakers.notna()
+    if not known.any():
+        raise CorpusError(
+            f"--speaker '{reading.speaker}' matches none of {len(known)} clips of {corpus.name}; "
+            f"the first is {printable(below[0])}"
+        )
+    reason = f"--speaker '{reading.speaker}' does not match its name"
+    unmatched = [AudioError(path, reason) for path in corpus.table["path"][~known]]
+    table = corpus.table[known].assign(speaker=speakers[known].map(printable))
+    rejected = [*corpus.rejected, *unmatched]
+    return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
+
+
+def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
+    """The speakers that names tell for certain; else what they offer, as notes."""
+    paths = [PurePath(os.path.relpath(path, root)) for path in corpus.table["path"]]
+    emotions, labels = (corpus.table[name].astype(str).tolist() for name in ("emotion", "label"))
+    found = guessing.candidates(paths, emotions, labels)
+    taken = guessing.surest(found, emotions) if guess else None
+    if taken is not None:
+        speakers = [printable(value) for value in taken.values]
+        note = (
+            f"speakers are guessed from {taken.words}. If these are not the people who speak, give "
+            f"{OPTIONS}"
+        )
+        return dataclasses.replace(
+            corpus,
+            table=corpus.table.assign(speaker=speakers),
+            speakers_from=SpeakerOrigin("guess", taken.where),
+            notes=[*corpus.notes, note],
+        )
+    plausible = [c for c in found if c.looks in guessing.PLAUSIBLE][: guessing.SHOWN]
+    offers = [
+        f"  --speaker '{candidate.option}' for {candidate.words}"
+        + (f"; it looks like {mind}" if (mind := guessing.PLAUSIBLE[candidate.looks]) else "")
+        for candidate in plausible
+    ]
+    told = "the names do not tell it for certain; it could be" if offers else "no name tells it"
+    ask = f"who speaks is not known: {told}{':' if offers else f'. Give {OPTIONS}'}"
+    last = [f"  or {OPTIONS}"] if offers else []
+    return dataclasses.replace(corpus, notes=[*corpus.notes, ask, *offers, *last])

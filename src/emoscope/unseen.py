@@ -1,0 +1,46 @@
+"""What scores were measured on, and confidence calibrated on, in words that claim what is known.
+
+Every text that would say 'unseen speakers' takes its words from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from .protocols import shares_speakers
+
+#: What was held out: speakers, speakers guessed from names, voices grouped by their sound, or just
+#: clips, whose voices may be in training too.
+HeldOut: TypeAlias = Literal["speakers", "guessed-speakers", "voices", "clips"]
+
+WORDS: Mapping[HeldOut, str] = {
+    "speakers": "unseen speakers",
+    "guessed-speakers": "unseen speakers, as far as the file names tell",
+    "voices": "unseen voices, grouped by sound",
+    "clips": "clips whose voices may be in training too",
+}
+OPTIMISTIC = (
+    "confidence and scores of this model are optimistic: they were measured on clips whose voices "
+    "may be in training too, for the speakers are not known or not told apart"
+)
+
+
+def held_out(kind: str, doubt: str = "", protocol: str = "") -> HeldOut:
+    """What was held out, by where the speakers come from, why that is doubted, and the protocol.
+
+    `kind` and `doubt` are those of :class:`emoscope.corpus.SpeakerOrigin`.
+    """
+    if protocol.startswith("voice-"):
+        return "voices"
+    if shares_speakers(protocol) or doubt or kind in ("none", "one"):
+        return "clips"
+    return "guessed-speakers" if kind == "guess" else "speakers"
+
+
+def of_record(corpus: Mapping[str, Any], protocol: str) -> HeldOut:
+    """What a result held out, by what it records of its corpus; older ones record no origin."""
+    speakers = corpus.get("speakers")
+    if not isinstance(speakers, Mapping):
+        return held_out("column", protocol=protocol)
+    return held_out(str(speakers.get("kind")), str(speakers.get("doubt") or ""), protocol)

@@ -1,0 +1,188 @@
+"""Who speaks: what names tell, what is only a guess, and that no text claims more than is known."""
+
+import itertools
+from pathlib import PurePath
+
+import pandas as pd
+import pytest
+
+from emoscope import corpus
+from emoscope.corpus import Reading
+
+E, NAMES = ["happy", "sad", "angry"], ["anna", "ben", "carla"]
+TWO, IDS = ["1", "2"], ["03", "08", "10"]
+
+
+def tree(form, **values):
+    return [
+        form.format(**dict(zip(values, chosen, strict=True)))
+        for chosen in itertools.product(*values.values())
+    ]
+
+
+def make(folder, files):
+    for file in files:
+        path = folder / "mine" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder / "mine"
+
+
+#: How folders and files are named → the speakers that may be guessed, or none: then the names of
+#: those who speak, or what else there is to choose from, are shown.
+LAYOUTS = {
+    "names first": (tree("{e}/{s}_{k}.wav", e=E, s=NAMES, k=TWO), set(NAMES)),
+    "two names, many takes": (
+        tree("{e}/{s}_{k:02d}.wav", e=E, s=["anna", "ben"], k=range(10)),
+        {"anna", "ben"},
+    ),
+    "surnames": (
+        tree("{e}/{s}-{k}.wav", e=E, s=["kowalski", "nowak"], k="12"),
+        {"kowalski", "nowak"},
+    ),
+    "sex and number": (
+        tree("{e}/{s}_{k}.wav", e=E, s=["F1", "F2", "M1"], k=IDS),
+        {"F1", "F2", "M1"},
+    ),
+    "sex and number, sentence codes": (
+        tree("{e}/{s}-{t}.wav", e=E, s=["f1", "m1"], t=["b1", "l2"]),
+        {"f1", "m1"},
+    ),
+    "folders of speakers": (tree("spk{s}/{e}/{k}.wav", e=E, s=TWO, k=IDS), {"spk1", "spk2"}),
+    "numbers above": (tree("{s}/{e}/{k}.wav", e=E, s=["1001", "1091"], k=TWO), {"1001", "1091"}),
+    "participants above": (tree("p{s}/{e}/{k}.wav", e=E, s=IDS, k=TWO), {"p03", "p08", "p10"}),
+    "actor in the name": (tree("{e}/actor_{s}_{k}.wav", e=E, s=IDS, k=TWO), set(IDS)),
+    "folds and names": (tree("fold{f}/{e}/{s}_1.wav", e=E, f=TWO, s=NAMES), set(NAMES)),
+    "levels and names": (
+        tree("{e}/{v}/{s}_{k}.wav", e=E, v=["high", "low"], s=NAMES, k=TWO),
+        set(NAMES),
+    ),
+    "copies": (tree("{e}/{s} ({k}).wav", e=E, s=NAMES, k=TWO), set(NAMES)),
+    "folder of a person": (tree("{e}/{s}/{k}.wav", e=E, s=NAMES, k=TWO), set(NAMES)),
+    # Not taken: what varies is no speaker, or it could be another.
+    "sessions of two": (
+        tree("{e}/Sess{n}{w}_talk_{s}00{k}.wav", e=E, n="12", w="FM", s="FM", k="01"),
+        None,
+    ),
+    "sentence code first": (tree("{e}/{t}_{s}.wav", e=E, t=["a01", "a02"], s=IDS), None),
+    "sentence word first": (tree("{e}/{t}_{s}.wav", e=E, t=["kids", "dogs"], s=IDS), None),
+    "running speakers": (
+        tree("{e}/{t}_{s:02d}.wav", e=E, t=["kids", "dogs"], s=range(1, 7)),
+        None,
+    ),
+    "sex first": (tree("{e}/{w}_{s}_{k}.wav", e=E, w="mf", s=IDS, k="ab"), None),
+    "sex alone": (tree("{e}/{w}_{k}.wav", e=E, w=["male", "female"], k=TWO), None),
+    "folders of sentences": (
+        tree("{e}/{t}/{k}.wav", e=E, t=["kids_are_talking", "dogs_are_sitting"], k=IDS),
+        None,
+    ),
+    "folders of takes": (tree("{e}/take{t}/{k}.wav", e=E, t=TWO, k=IDS), None),
+    "numbered folds above": (tree("{f}/{e}/x{k}.wav", e=E, f="123", k=TWO), None),
+    "sessions above": (tree("Session{n}/{e}/{w}_{k}.wav", e=E, n=TWO, w="FM", k=TWO), None),
+    "codes above": (tree("S{n}/{e}/{k}.wav", e=E, n="123", k=TWO), None),
+    "no separators": (tree("{e}/{s}{t}{k}.wav", e=E, s=IDS, t=["a01", "b02"], k="ab"), None),
+    "two words": (tree("{e}/{s}_{t}.wav", e=E, s=["OAF", "YAF"], t=["back", "bar"]), None),
+    "two people": (tree("{e}/{a}_{b}.wav", e=E, a=["anna", "ben"], b=["tom", "sue"]), None),
+    "days": (tree("{e}/{d}_{k}.wav", e=E, d=["20200101", "20200102"], k=TWO), None),
+    "microphones": (tree("{e}/{s}/{k}.wav", e=E, s=["clean", "noisy"], k=TWO), None),
+    "dialogues": (tree("{e}/dia{d}_utt{u}.wav", e=E, d=range(4), u=range(3)), None),
+    "numbered clips": (tree("{e}/clip_{k:03d}.wav", e=E, k=range(9)), None),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_names_tell(tmp_path, name):
+    files, right = LAYOUTS[name]
+    loaded = corpus.load(make(tmp_path, files))
+    assert set(loaded.speakers) == (right or set())
+    assert loaded.speakers_from.kind == ("guess" if right else "none")
+    if right:
+        [note] = loaded.notes
+        assert "guessed" in note and all(speaker in note for speaker in list(right)[:4])
+        assert loaded.speakers_from.pattern in note and "--speaker 'REGEX'" in note
+    else:
+        assert "who speaks is not known" in loaded.notes[0]
+        assert any("--one-speaker" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, right) in LAYOUTS.items() if right is None])
+def test_every_expression_that_is_shown_can_be_pasted(tmp_path, name):
+    folder = make(tmp_path, LAYOUTS[name][0])
+    shown = [n for n in corpus.load(folder).notes if n.startswith("  --speaker '")]
+    for note in shown:
+        option = note.split("'")[1]
+        told = corpus.load(folder, speaker=option)
+        assert not told.rejected and told.speakers_from.kind == "option"
+        assert f"{told.speakers[0]} (" in note
+    assert bool(shown) != (name in ("numbered clips", "dialogues"))
+
+
+def test_who_speaks_in_sessions_of_two(tmp_path):
+    folder = make(tmp_path, LAYOUTS["sessions of two"][0])
+    shown = next(n for n in corpus.load(folder).notes if "session with the sex" in n and "_(" in n)
+    told = corpus.load(folder, speaker=shown.split("'")[1])
+    assert told.speakers == ["1-F", "1-M", "2-F", "2-M"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "right"),
+    [
+        (r"_(\d+)$", "03"),
+        (r"_(\d+)\.wav$", "03"),
+        (r"(?P<speaker>\d+)$", "03"),
+        (r"\d+$", "03"),
+        (r"([a-z])\d+_(\d+)", "a-03"),
+        ("folder:1", "happy"),
+        ("folder:-1", "happy"),
+        ("folder:2", None),
+        ("x(y)?", None),
+    ],
+)
+def test_an_expression_matches_with_or_without_the_ending(expression, right):
+    assert Reading(speaker=expression).speaker_of(PurePath("happy/a01_03.wav")) == right
+
+
+def table(folder, rows, header="file,emotion,speaker"):
+    path = folder / "mine.csv"
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("speakers", "said"),
+    [
+        ([f"{n:03d}" for n in range(12)], "12 of 12 clips have a speaker of their own"),
+        (["a", "a", *map(str, range(10))], "10 of 12 clips have a speaker of their own"),
+        (["F", "M"] * 6, "a sex and not a voice"),
+        (["happy", "sad"] * 6, "emotions and not voices"),
+        (["the kids are talking now", "dogs sit by the door"] * 6, "a sentence and not a voice"),
+        (["anna", "ben"] * 6, ""),
+        (["03"] * 12, ""),
+    ],
+)
+def test_a_column_that_cannot_be_of_speakers_is_said(tmp_path, speakers, said):
+    rows = [(f"{n}.wav", E[n % 3], speaker) for n, speaker in enumerate(speakers)]
+    loaded = corpus.load(table(tmp_path, rows))
+    assert loaded.speakers_from.kind == "column" and said in loaded.speakers_from.doubt
+    assert bool(loaded.speakers_from.doubt) == bool(said)
+    assert [said in note for note in loaded.notes] == ([True] if said else [])
+
+
+def test_one_sentence_each_is_no_speaker(tmp_path):
+    rows = [(f"{n}.wav", E[n % 3], "ab"[n % 2], ["kids", "dogs"][n % 2]) for n in range(12)]
+    loaded = corpus.load(table(tmp_path, rows, "file,emotion,speaker,text"))
+    assert "each is a sentence" in loaded.speakers_from.doubt
+
+
+def test_nothing_is_taken_from_the_names_in_a_table(tmp_path):
+    rows = [(f"{s}_{e}_{k}.wav", e) for s in NAMES for e in E for k in TWO]
+    loaded = corpus.load(table(tmp_path, rows, "file,emotion"))
+    assert loaded.speakers == [] and loaded.speakers_from.kind == "none"
+    assert "anna (6 clips)" in " ".join(loaded.notes)
+
+
+def test_a_corpus_of_ones_own_making_says_where_its_speakers_are_from():
+    rows = {"path": "", "label": "", "corpus": "x", "emotion": "sad"}
+    frame = pd.DataFrame([{**rows, "clip": str(n), "speaker": str(n % 2)} for n in range(4)])
+    assert corpus.Corpus("x", frame).speakers_from.kind == "column"
+    assert corpus.Corpus("x", frame.assign(speaker="")).speakers_from.kind == "none"
