@@ -6,6 +6,7 @@ are read through :data:`SYNONYMS`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 
 EMOTIONS = (
@@ -20,6 +21,11 @@ EMOTIONS = (
     "bored",
 )
 """Every emotion emoscope knows, in the order of every table and picture."""
+
+#: What emoscope's own timelines call parts that hold no emotion.
+WITHOUT_SPEECH = ("silence", "non-speech")
+
+_MOST_WORDS = 20  # that a message names
 
 SYNONYMS: Mapping[str, str] = {
     "neutrality": "neutral",
@@ -81,6 +87,19 @@ def canonical(label: str, labels: Mapping[str, str] | None = None) -> str | None
         return labels[label]
     word = " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
     return word if word in EMOTIONS else SYNONYMS.get(word)
+
+
+def explain(unknown: Mapping[str, int]) -> str:
+    """Words that mean no emotion, with how often each is found, and the option that helps."""
+    ranked = sorted(unknown.items(), key=lambda item: -item[1])
+    words = [f"'{word[:40]}' ({count})" for word, count in ranked[:_MOST_WORDS]]
+    more = f" and {len(ranked) - len(words)} more words" if len(ranked) > len(words) else ""
+    return (
+        f"no emotions that emoscope knows: {', '.join(words)}{more}. Say what such a word means, "
+        f"for example --label {shlex.quote(f'{ranked[0][0]}=happy')}, or several in a file: "
+        f"--labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words for them in other "
+        "languages"
+    )
 
 
 def in_order(emotions: Iterable[str]) -> list[str]:

@@ -17,19 +17,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 import pandas as pd
 
 from .. import corpora
-from ..audio.opening import STORES, URL, refusal
+from ..audio.excerpt import parse_channel
+from ..audio.opening import ENDINGS, STORES, URL, refusal
 from ..corpora import CorpusInfo, folders
 from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
-from ..labels import EMOTIONS, canonical
-from . import ratings, rows, speakers
+from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain
+from . import ratings, rows, speakers, times
 from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
 
@@ -128,7 +130,8 @@ def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     """The corpus that files of rows list: the clips of usable rows, a reason for every other."""
-    listing = rows.read(files)
+    words = {**rows.label_map(files[0]), **labels}
+    listing = rows.read(files, labels=words)
     unnamed = sum(not row.get("corpus") for row in listing.rows)
     if 0 < unnamed < len(listing.rows):
         raise CorpusError(
@@ -136,21 +139,10 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
             "named and others not, one speaker would count as two"
         )
     known = corpora.registry.members()
-    words = {**rows.label_map(files[0]), **labels}
-    clips: dict[str, Row] = {}
-    rejected: list[AudioError] = []
-    usable: list[tuple[Row, str]] = []
-    for number, row in enumerate(listing.rows, start=1):
-        info = known.get(row.get("corpus", "").lower())
-        label = row["label"]
-        emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
-        if reason := _reason(row, emotion):
-            place = printable(row["path"]) if row["file"] else f"row {number}"
-            rejected.append(AudioError(place, reason))
-        else:
-            usable.append((row, str(emotion)))
+    usable, rejected, notes = _sorted_out(listing, words, str(files[0]))
     settled = ratings.settle(usable, listing.name, rated=not listing.contradictions)
     rejected += settled.rejected
+    clips: dict[str, Row] = {}
     for row, emotion in settled.clips:
         clip = _as_clip(row, emotion, known.get(row.get("corpus", "").lower()), listing.name)
         name, count = clip["clip"], 1
@@ -158,11 +150,9 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
             count += 1
             clip["clip"] = f"{name}#{count}"
         clips[clip["clip"]] = clip
-    if not clips and rejected and all(error.reason.startswith("label ") for error in rejected):
-        raise UnknownNameError("emotion", printable(listing.rows[0]["label"]), EMOTIONS)
     if not clips:
         why = f", the first because it is {rejected[0]}" if rejected else ""
-        raise CorpusError(f"{files[0]}: none of its {len(rejected)} rows can be used{why}")
+        raise CorpusError(f"{files[0]}: none of its {len(listing.rows)} rows can be used{why}")
     table = as_table(clips.values()).astype(object)
     table = table.where(table.notna(), "")
     names = pd.unique(table["corpus"])
@@ -170,13 +160,41 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     info = known.get(name)
     licence = listing.licence or (info.licence if info else "")
     citation = info.citation if info else ""
-    rejected = [*listing.contradictions, *rejected]
+    rejected = [*listing.contradictions, *listing.rejected, *rejected]
     if any(row.get("speaker") for row in listing.rows):
         origin = SpeakerOrigin("column", "the column of speakers")
     else:
         origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
-    agreed = settled.agreements
-    return Corpus(name, table, licence, citation, rejected, origin, [*map(str, agreed)], agreed)
+    notes += map(str, settled.agreements)
+    return Corpus(name, table, licence, citation, rejected, origin, notes, settled.agreements)
+
+
+def _sorted_out(
+    listing: rows.Listing, words: Mapping[str, str], source: str
+) -> tuple[list[tuple[Row, str]], list[AudioError], list[str]]:
+    """The usable rows with their emotions, a reason for every other, and what is to be said of all."""
+    known = corpora.registry.members()
+    usable: list[tuple[Row, str]] = []
+    rejected: list[AudioError] = []
+    unknown, without_speech = Counter[str](), 0
+    for number, row in enumerate(listing.rows, start=1):
+        info, label = known.get(row.get("corpus", "").lower()), row["label"]
+        emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
+        if emotion is None and label in WITHOUT_SPEECH and row.get("end"):
+            without_speech += 1
+        elif reason := _reason(row, emotion):
+            unknown.update([printable(label)] if reason.startswith("label ") else ())
+            path, is_part = printable(row["path"]), row.get("start") or row.get("end")
+            place = f"row {number}" if not row["file"] else f"{path}, row {number}"
+            rejected.append(AudioError(place if is_part or not row["file"] else path, reason))
+        else:
+            usable.append((row, str(emotion)))
+    if unknown and unknown.total() == len(listing.rows) - without_speech:
+        raise CorpusError(f"{source}: {explain(unknown)}")
+    notes = [*listing.notes, *([f"{listing.name}: {explain(unknown)}"] if unknown else [])]
+    if without_speech:
+        notes.append(f"{listing.name}: {without_speech} parts without speech are left out")
+    return usable, rejected, notes
 
 
 def _reason(row: rows.Row, emotion: str | None) -> str:
@@ -196,7 +214,11 @@ def _reason(row: rows.Row, emotion: str | None) -> str:
         return "unlabelled: the manifest gives no emotion"
     if emotion is None:
         return f"label '{printable(row['label'])}' is not an emotion emoscope knows"
-    return ""
+    try:
+        parse_channel(row.get("audio_channel", ""))
+    except UnknownNameError as error:
+        return str(error)
+    return times.problem(row.get("start", ""), row.get("end", ""))
 
 
 def _may_be_a_name(path: str) -> bool:
@@ -218,8 +240,20 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
         "label": printable(row["label"]),
         "corpus": info.name if info else row.get("corpus") or corpus,
         "speaker": further.get("speaker", told.get("speaker", "")),
-        "clip": told.get("clip") or row.get("clip") or printable(row["file"]),
+        "clip": _named(told["clip"], row)
+        if told.get("clip")
+        else row.get("clip") or _named(printable(row["file"]), row),
     }
+
+
+def _named(name: str, row: rows.Row) -> str:
+    """The name of a clip: of a part of a file with its times, such as ``s03#0.00-1.61``."""
+    start, end = row.get("start"), row.get("end")
+    if not (start or end):
+        return name
+    stem, ending = os.path.splitext(name)
+    last = f"{float(end):.2f}" if end else "end"
+    return f"{stem if ending[1:].lower() in ENDINGS else name}#{float(start or 0):.2f}-{last}"
 
 
 _LAYOUTS = (

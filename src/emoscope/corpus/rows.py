@@ -1,13 +1,14 @@
 """The one reader of foreign rows: whatever lists recordings, with one name for each column.
 
-A source is a CSV (comma, semicolon or tab), Parquet or JSON Lines file with one clip per row; such
-files that belong together, as EmoBox (``…_train_….jsonl``, ``…_test_….jsonl``) and Hugging Face
-(``metadata.csv`` in each split's folder) have them; an audformat database; or a list of files.
+A source is a table with one clip per row (:mod:`.tables`); such files that belong together, as EmoBox
+(``…_train_….jsonl``, ``…_test_….jsonl``) and Hugging Face (``metadata.csv`` in each split's folder, or
+``datasets``) have them; an audformat database; annotation files (:mod:`.tiers`); or a list of files.
 
 All values of the rows are text. ``file`` is the recording as the source writes it, ``path`` where
-that is: relative to the source, or else to a folder above it, as in EmoBox. The other columns of
-:data:`ALIASES` are there when the source has them, ``label`` as written; further columns are kept
-under their names in lower case.
+that is (:mod:`.places`). The other columns of :data:`ALIASES` are there when the source has them,
+``label`` as written; so are ``start`` and ``end`` in seconds (:mod:`.times`), empty for the beginning
+and the end of the file and as written where they are no times, and ``audio_channel``. Further
+columns are kept under their names in lower case.
 """
 
 from __future__ import annotations
@@ -15,34 +16,43 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ..audio.opening import URL
+from ..audio.excerpt import channel_name, parse_channel
 from ..corpora.base import COLUMNS
 from ..corpora.folders import SPLITS
-from ..errors import AudioError, CorpusError
+from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import canonical
-from . import audformat, tables
+from . import audformat, places, tables, tiers, times
 
 Row: TypeAlias = dict[str, str]
 
 #: Column of a row → the names it may have in a source; the first found counts.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "clip": ("clip", "key"),
-    "file": ("file", "path", "wav", "audio", "file_name", "filename", "filepath", "audio_path"),
-    "label": ("emotion", "emo", "label"),
-    "speaker": ("speaker", "spk", "speaker_id", "speakerid", "actor", "subject"),
+    "file": (
+        "file", "path", "wav", "audio", "file_name", "filename", "filepath", "file_path",
+        "audio_path", "audio_filepath", "audio_file", "wav_path", "wav_file", "file_id", "fileid",
+        "recording", "name",
+    ),
+    "label": (
+        "emotion", "emo", "label", "emotion_label", "emotions", "emotion_name", "emo_label", "class",
+    ),
+    "speaker": ("speaker", "spk", "speaker_id", "speakerid", "spk_id", "spkid", "actor", "subject"),
     "corpus": ("corpus", "dataset"),
     "gender": ("gender", "sex"),
     "text": ("text", "transcription", "transcript", "sentence"),
     "split": ("split", "partition", "subset"),
     "rater": ("rater", "rater_id", "annotator", "annotator_id", "worker", "worker_id", "coder"),
-}
+}  # fmt: skip
+
+SUFFIXES = (*tables.SUFFIXES, *tiers.SUFFIXES)
 
 #: Words for the gender of a speaker; others are dropped.
 GENDERS: Mapping[str, str] = {
@@ -51,8 +61,7 @@ GENDERS: Mapping[str, str] = {
 }
 
 _NEEDED = {"file": "files", "label": "emotions"}
-_MAX_PARENTS = 4  # how many folders above a source its relative paths may start at
-_SAMPLE = 1000  # rows whose files decide which folder that is
+_RAVDESS = frozenset(("modality", "vocal_channel", "statement", "repetition"))
 _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
 
 
@@ -64,13 +73,15 @@ class Listing:
     rows: list[Row]
     licence: str = ""
     contradictions: Sequence[AudioError] = ()  # tables of a database that contradict others
+    rejected: Sequence[AudioError] = ()  # files without emotions among several of annotations
+    notes: Sequence[str] = ()
 
 
 def find(source: str | os.PathLike[str]) -> list[Path] | None:
     """Return the files of rows that a source is or holds; None when there are none."""
     path = Path(source)
     if path.is_file():
-        known = path.name == audformat.HEADER or path.suffix.lower() in tables.SUFFIXES
+        known = path.name == audformat.HEADER or path.suffix.lower() in SUFFIXES
         return [path] if known else None
     if not path.is_dir():
         return None
@@ -83,38 +94,79 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
     return sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file()) or None
 
 
-def read(files: Sequence[Path], *, labelled: bool = True) -> Listing:
+def annotated(folder: Path) -> list[Path]:
+    """The annotation files below a folder."""
+    below = sorted(path for path in folder.rglob("*") if path.suffix.lower() in tiers.SUFFIXES)
+    return [path for path in below if path.is_file() and not path.name.startswith(".")]
+
+
+def read(
+    files: Sequence[Path], *, labelled: bool = True, labels: Mapping[str, str] | None = None
+) -> Listing:
     """Read the files that :func:`find` returned, the parts of one source, or a list of recordings.
 
     With several, each part's split is taken from its name or folder. Rows that are to be `labelled`
-    need a column of emotions.
+    need a column of emotions, or a tier of them for which `labels` has words of its own.
     """
     first, several = files[0], len(files) > 1
-    licence, contradictions = "", list[AudioError]()
+    licence, contradictions, rejected, notes = (
+        "",
+        list[AudioError](),
+        list[AudioError](),
+        list[str](),
+    )
+    folder = os.path.commonpath([path.resolve().parent for path in files])
+    name = os.path.basename(folder) if several else first.stem
+    parts: list[tuple[Path, list[tables.RawRow]]] = []
     if first.name == audformat.HEADER:
         name, licence, raw_rows, contradictions = audformat.read(first.parent)
         parts = [(first, raw_rows)]
-    else:
-        folder = os.path.commonpath([path.resolve().parent for path in files])
-        name = os.path.basename(folder) if several else first.stem
-        parts = [(path, tables.read(path)) for path in files]
+        files = ()
+    for path in files:
+        try:
+            raw_rows, note = _raw_rows(path, labels or {} if labelled else None)
+        except CorpusError as error:
+            if not several or path.suffix.lower() not in tiers.SUFFIXES:
+                raise
+            rejected.append(AudioError(path, str(error).removeprefix(f"{path}: ")))
+        else:
+            parts.append((path, raw_rows))
+            notes += [note] if note else []
+    if not parts:
+        raise CorpusError(
+            f"{folder}: none of {len(files)} annotation files can be used: {rejected[0]}"
+        )
     needed = ("file", "label") if labelled else ("file",)
     rows: list[Row] = []
     for path, raw_rows in parts:
         split = split_in(path.stem) or split_in(path.parent.name) if several else ""
         told = {"split": split} if split else {}
         part = [{**told, **_renamed(raw, path, needed)} for raw in raw_rows]
-        base = _base(path.parent, part)
-        for row in part:
-            file = row["file"]
-            row["path"] = file if URL.match(file) else os.path.join(base, file)
+        _name_channels(part)
+        for row, place in zip(
+            part, places.find(path.parent, [r["file"] for r in part]), strict=True
+        ):
+            row["path"] = place
         rows += part
-    return Listing(printable(name), rows, licence, contradictions)
+    return Listing(printable(name), rows, licence, contradictions, rejected, notes)
+
+
+def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[tables.RawRow], str]:
+    """The rows of one file, of tiers those with emotions where `labels` are given; and a note."""
+    if path.suffix.lower() in tiers.SUFFIXES:
+        raw_rows = tiers.read(path)
+    else:
+        raw_rows = tables.read(path)
+        regions = tiers.regions(raw_rows)
+        if regions is None:
+            return raw_rows, ""
+        raw_rows = regions
+    return (raw_rows, "") if labels is None else tiers.emotions(raw_rows, labels, str(path))
 
 
 def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Row:
     """A row with one name for each column and every value as text."""
-    known, further = _columns(tuple(raw))
+    known, further, timed = _columns(tuple(raw), path)
     for column in needed:
         if column not in known:
             raise CorpusError(
@@ -126,6 +178,7 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
         raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
     row = {column: _text(raw[key]) for column, key in known.items()}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
+    row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})
     if "split" in row:
         row["split"] = SPLITS.get(row["split"].lower(), row["split"])
     if "gender" in row:
@@ -134,18 +187,65 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     return row | {column: printable(row[column]) for column in texts if column in row}
 
 
+_Known: TypeAlias = Mapping[str, str]
+
+
 @functools.lru_cache
-def _columns(keys: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
-    """The keys of rows by the columns of :data:`ALIASES` that they are, and the others by name."""
+def _columns(keys: tuple[str, ...], path: Path) -> tuple[_Known, _Known, times.Columns]:
+    """The keys of rows by the columns of :data:`ALIASES` that they are, the others, those of times."""
     by_name = {key.strip().lower(): key for key in keys}
-    first = {c: next((n for n in names if n in by_name), None) for c, names in ALIASES.items()}
-    known = {column: by_name[name] for column, name in first.items() if name is not None}
+    by_word = {re.sub(r"[\s-]+", "_", name): key for name, key in by_name.items()}
+    first = {c: next((n for n in names if n in by_word), None) for c, names in ALIASES.items()}
+    known = {column: by_word[name] for column, name in first.items() if name is not None}
+    try:
+        timed = times.columns(by_name)
+    except ValueError as error:
+        raise CorpusError(f"{path}: the column {error}") from None
+    used = {*known.values(), *(key for key, _ in timed.values())}
     further = {
         printable(name): key
         for name, key in by_name.items()
-        if name and key not in known.values() and printable(name) not in {*COLUMNS, *known}
+        if name and key not in used and printable(name) not in {*COLUMNS, *known, "start", "end"}
     }
-    return known, further
+    return known, further, timed
+
+
+def _span(texts: Mapping[str, tuple[str, float]]) -> Row:
+    """``start`` and ``end`` in seconds, of the times of a row with their units."""
+    row: Row = {column: text for column, (text, _) in texts.items()}
+    duration = row.pop("duration", None)
+    try:
+        read = {column: times.seconds(*told) for column, told in texts.items()}
+    except ValueError:
+        return row if duration is None else {**row, "end": duration}
+    if duration is not None:
+        read["end"] = read["start"] + read.pop("duration")
+    return {c: "" if math.isnan(time) else repr(round(time, 9)) for c, time in read.items()}
+
+
+def _name_channels(rows: Sequence[Row]) -> None:
+    """Give channels of recordings their names, in a column ``channel`` too when all of it is such.
+
+    RAVDESS has a ``channel`` of its own, of speech and song.
+    """
+    column = "audio_channel" if any("audio_channel" in row for row in rows) else "channel"
+    words = {row.get(column, "") for row in rows}
+    counted_from_0 = "0" in words and all(word.isdigit() for word in words if word)
+    names: dict[str, str] = {}
+    for word in words:
+        plain = {"l": "left", "r": "right"}.get(word.lower(), word)
+        try:
+            number = parse_channel(str(int(word) + 1) if word and counted_from_0 else plain)
+        except UnknownNameError:
+            if column == "channel":
+                return
+        else:
+            names[word] = "" if number is None else channel_name(number)
+    if column == "audio_channel" or not (_RAVDESS & set(rows[0]) if rows else ()):
+        for row in rows:
+            if column in row:
+                word = row.pop(column)
+                row["audio_channel"] = names.get(word, word)
 
 
 def split_in(name: str) -> str:
@@ -163,14 +263,6 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):  # text in a Parquet column that does not say so
         return value.decode("utf-8", "backslashreplace").strip()
     return str(value).strip()
-
-
-def _base(folder: Path, rows: Sequence[Row]) -> Path:
-    """The folder that relative paths start at: the source's own, or one above it."""
-    files = [row["file"] for row in rows[:_SAMPLE] if row["file"]]
-    above = [folder, *folder.resolve().parents[:_MAX_PARENTS]]
-    there = (base for base in above if any(os.path.exists(base / file) for file in files))
-    return next(there, folder)
 
 
 def label_map(path: Path) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Reads the rows of a CSV, Parquet or JSON Lines file as they stand, within limits.
+"""Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within limits.
 
 Nothing that a file says of itself is believed: sizes are counted as it is unpacked.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -24,7 +25,7 @@ from ..files import printable
 
 RawRow: TypeAlias = dict[str, object]
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 
 MAX_BYTES = 2**29  # of a file, unpacked: 512 MiB, some millions of clips
 MAX_ROWS = 10_000_000  # as many clips as one process can hold with their features
@@ -46,6 +47,8 @@ def read(path: Path) -> list[RawRow]:
         if suffix == ".parquet":
             rows = _parquet_rows(path)
         elif suffix == ".jsonl":
+            rows = _json_lines(read_text(path), path)
+        elif suffix == ".json":
             rows = _json_rows(read_text(path), path)
         elif suffix in SUFFIXES:
             rows = _csv_rows(read_text(path), path)
@@ -62,14 +65,28 @@ def read(path: Path) -> list[RawRow]:
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
-    """The text of a regular file in UTF-8 of at most so many bytes, by default :data:`MAX_BYTES`."""
+    """The text of a regular file of at most so many bytes, by default :data:`MAX_BYTES`.
+
+    It is in UTF-8, or in UTF-16 with a byte order mark; lines end in one character.
+    """
     try:
         _check_size(path, MAX_BYTES if limit is None else limit)
-        return path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise CorpusError(f"{path}: not text in UTF-8; save it again as UTF-8") from None
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        row, byte = 1 + data.count(b"\n", 0, error.start), data[error.start : error.start + 1]
+        letter = byte.decode("cp1252", "replace")
+        if wide:
+            raise CorpusError(f"{path}: not text in UTF-16; save it again as UTF-8") from None
+        raise CorpusError(
+            f"{path}: line {row} is not text in UTF-8: byte 0x{byte.hex()}, '{letter}' in Windows-1252; "
+            "save it again as UTF-8 (in Excel: CSV UTF-8)"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_size(path: Path, limit: int) -> None:
@@ -97,31 +114,77 @@ def _check_names(names: Iterable[str], where: str) -> None:
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    if told := re.match(r"sep=(.)\n", text, re.IGNORECASE):  # Excel's own line
+        text = text[told.end() :]
+    delimiter = told[1] if told else max(",;\t|", key=text.split("\n", 1)[0].count)
     lines = filter(None, csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
     names = next(lines, None)
     if names is None:
         raise ValueError("it is empty")
     _check_names(names, str(path))
-    for values in lines:
+    for number, values in enumerate(lines, 1):
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
-            raise ValueError("its rows have more fields than its header")
+            raise ValueError(
+                f"row {number} has {len(values)} fields and the header {len(names)}; a value that holds "
+                f"the delimiter '{delimiter}' has to stand in quotes"
+            )
         yield dict(itertools.zip_longest(names, values[: len(names)], fillvalue=""))
 
 
-def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
+def _json_lines(text: str, path: Path) -> Iterator[RawRow]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, object_pairs_hook=_Pairs)
-        except RecursionError:
-            raise ValueError(f"line {number} is nested too deeply") from None
-        if not isinstance(row, _Pairs):
-            raise CorpusError(f"{path}: line {number} is not a JSON object")
-        _check_names(row.names, f"{path}: line {number}")
-        yield row
+        if line.strip():
+            yield _object(_parsed(line, f"line {number}"), path, f"line {number}")
+
+
+def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
+    """A list of objects, objects by the names of their clips, columns, or after all an object a line."""
+    try:
+        whole = _parsed(text, "it")
+    except json.JSONDecodeError as error:
+        if not error.msg.startswith("Extra data"):
+            raise
+        yield from _json_lines(text, path)
+        return
+    if isinstance(whole, _Pairs):
+        _check_names(whole.names, str(path))
+        lists = [value for value in whole.values() if isinstance(value, list)]
+        if whole and len(lists) == len(whole) and len(set(map(len, lists))) == 1:
+            whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
+        elif len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
+            whole = lists[0]
+        elif all(
+            isinstance(value, _Pairs) and all(map(str.isdigit, value)) for value in whole.values()
+        ):
+            columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
+            numbers = dict.fromkeys(number for values in columns.values() for number in values)
+            whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
+        else:
+            whole = [
+                {"clip": name, **value} if isinstance(value, _Pairs) else value
+                for name, value in whole.items()
+            ]
+    if not isinstance(whole, list):
+        raise CorpusError(
+            f"{path}: holds neither a list of JSON objects nor objects by their names"
+        )
+    for number, row in enumerate(whole, start=1):
+        yield _object(row, path, f"object {number}")
+
+
+def _parsed(text: str, what: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_Pairs)
+    except RecursionError:
+        raise ValueError(f"{what} is nested too deeply") from None
+
+
+def _object(row: Any, path: Path, what: str) -> RawRow:
+    if not isinstance(row, dict):
+        raise CorpusError(f"{path}: {what} is not a JSON object")
+    _check_names(getattr(row, "names", ()), f"{path}: {what}")
+    return row
 
 
 class _Pairs(dict[str, object]):

@@ -1,0 +1,66 @@
+"""Parts of recordings that an annotation file or a table gives, whether or not it labels them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+
+from ..errors import CorpusError
+from . import rows, times
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A part of a recording and what was written of it."""
+
+    file: str  # path of the recording named, or of the one beside of the same name; empty: unknown
+    start: float  # seconds; NaN: its beginning
+    end: float  # seconds; NaN: its end
+    label: str = ""  # as written
+    tier: str = ""
+    speaker: str = ""
+    problem: str = ""  # why its times cannot be used; empty when they can
+
+
+def read(path: str | os.PathLike[str]) -> list[Segment]:
+    """Read the segments of a TextGrid, EAF, SRT, WebVTT or Label Studio file, or of any table.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file with one of the endings of :mod:`emoscope.corpus.rows`, or an audformat database.
+
+    Returns
+    -------
+    list of Segment
+        In the order of the file; all tiers of it. A row without readable times has NaN and says why
+        in ``problem``.
+
+    Raises
+    ------
+    CorpusError
+        When the file cannot be read, or tells no times at all.
+    """
+    files = rows.find(path)
+    if files is None:
+        raise CorpusError(
+            f"{path}: no such file, or none that tells parts of recordings; those end in "
+            f"{', '.join(rows.SUFFIXES)}"
+        )
+    listed = rows.read(files, labelled=False).rows
+    segments = [_segment(row) for row in listed]
+    if not any(s.start == s.start or s.end == s.end or s.problem for s in segments):
+        raise CorpusError(
+            f"{path}: tells no times; its columns of times may be called start and end (seconds), "
+            f"or start and duration. Found: {', '.join(listed[0]) if listed else 'no row'}"
+        )
+    return segments
+
+
+def _segment(row: rows.Row) -> Segment:
+    start, end = row.get("start", ""), row.get("end", "")
+    problem = times.problem(start, end)
+    first, last = (math.nan, math.nan) if problem else (times.seconds(start), times.seconds(end))
+    label, tier, speaker = (row.get(name, "") for name in ("label", "tier", "speaker"))
+    return Segment(row["path"], first, last, label, tier, speaker, problem)

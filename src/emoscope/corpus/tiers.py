@@ -1,0 +1,267 @@
+"""Reads the rows of annotation files: Praat TextGrid, ELAN, SubRip, WebVTT and Label Studio's exports.
+
+A row has ``file`` (empty when it is not named), ``start`` and ``end`` in seconds, ``label`` as
+written, ``tier`` and ``speaker``. Parts without text are left out: nobody has annotated them.
+
+Formats: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html,
+https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf, https://www.w3.org/TR/webvtt1/,
+https://labelstud.io/guide/export
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ..audio.opening import ENDINGS, SOUND_ENDINGS
+from ..errors import CorpusError
+from ..files import printable
+from ..labels import canonical
+from .tables import RawRow, read_text
+
+MAX_PARTS = 1_000_000  # of one file
+
+_TIER_OF_EMOTIONS = re.compile(
+    r"[\W_]*(emotions?|emo|affect|gefühle?|emotionen)[\W_]*", re.IGNORECASE
+)
+_MOST = 0.5  # share of the words of a tier that are emotions where its name does not say so
+
+
+def read(path: Path) -> list[RawRow]:
+    """The annotated parts of a file with one of :data:`SUFFIXES`."""
+    text = read_text(path)
+    try:
+        rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_PARTS + 1))
+    except KeyError as error:
+        told = f"it refers to {error}, which is not there"
+        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {told}") from None
+    except (ValueError, RecursionError, ElementTree.ParseError) as error:
+        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {error}") from None
+    if len(rows) > MAX_PARTS:
+        raise CorpusError(f"{path}: more than the limit of {MAX_PARTS} parts")
+    beside = _beside(path)
+    return [{**row, "file": row["file"] or beside} for row in rows if str(row["label"]).strip()]
+
+
+def _beside(path: Path) -> str:
+    """The recording of the same name that lies beside an annotation file; of several, one of sound."""
+    stem = re.sub(r"([*?\[])", r"[\1]", path.stem)
+    same = [p for p in sorted(path.parent.glob(f"{stem}.*")) if p.suffix[1:].lower() in ENDINGS]
+    return next((p.name for p in sorted(same, key=lambda p: not _is_sound(p.name))), "")
+
+
+def _is_sound(name: str) -> bool:
+    return os.path.splitext(name)[1][1:].lower() in SOUND_ENDINGS
+
+
+def _row(file: str, start: object, end: object, label: str, tier: str, speaker: str = "") -> RawRow:
+    return {
+        "file": file, "start": start, "end": end, "label": label, "tier": tier, "speaker": speaker,
+    }  # fmt: skip
+
+
+# Praat reads free-standing numbers, quoted texts and flags; whatever else a line holds is a remark.
+_TOKEN = re.compile(
+    r'"((?:[^"]|"")*)"|(?<!\S)(-?[\d.]+(?:e[+-]?\d+)?)(?!\S)|(?<!\S)<(\w+)>|![^\n]*', re.IGNORECASE
+)
+
+
+def _textgrid(text: str) -> Iterator[RawRow]:
+    """The intervals of all tiers, in the long or the short form; points have no length."""
+    matches = (match for match in _TOKEN.finditer(text) if match.lastindex)
+    tokens = (match[match.lastindex or 0].replace('""', '"') for match in matches)
+
+    def take(kind: Callable[[str], Any] = str) -> Any:
+        word = next(tokens, None)
+        if word is None:
+            raise ValueError("it breaks off")
+        return kind(word)
+
+    if [next(tokens, ""), next(tokens, "")] != ["ooTextFile", "TextGrid"]:
+        raise ValueError("it is no TextGrid that was saved as text (in Praat: Save as text file)")
+    take(float), take(float)
+    for _ in range(take(int) if take() == "exists" else 0):
+        kind, tier = take(), take()
+        take(float), take(float)
+        if kind not in ("IntervalTier", "TextTier"):
+            raise ValueError(f"'{printable(kind)}' is no kind of tier")
+        for _ in range(take(int)):
+            times = take(float), take(float) if kind == "IntervalTier" else None
+            label = take()
+            if times[1] is not None:
+                yield _row("", *times, label, tier)
+
+
+def _eaf(text: str) -> Iterator[RawRow]:
+    """The annotations of all tiers; one that refers to another has its times."""
+    if re.search(r"<!(DOCTYPE|ENTITY)", text):  # entities can unfold into more than memory holds
+        raise ValueError("it declares entities, which ELAN does not write")
+    root = ElementTree.fromstring(text)
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise ValueError(f"it begins with <{printable(root.tag)}>, not <ANNOTATION_DOCUMENT>")
+    slots = [(s.attrib["TIME_SLOT_ID"], s.get("TIME_VALUE")) for s in root.iter("TIME_SLOT")]
+    aligned = {n: float(value) / 1000 for n, (_, value) in enumerate(slots) if value is not None}
+    # A slot without a time lies between its neighbours, as ELAN draws it.
+    times = np.interp(range(len(slots)), list(aligned), list(aligned.values())) if aligned else ()
+    time_of = {name: float(time) for (name, _), time in zip(slots, times, strict=False)}
+    spans = {
+        part.attrib["ANNOTATION_ID"]: [time_of[part.attrib[f"TIME_SLOT_REF{n}"]] for n in (1, 2)]
+        for part in root.iter("ALIGNABLE_ANNOTATION")
+    }
+    parents = {
+        part.attrib["ANNOTATION_ID"]: part.attrib["ANNOTATION_REF"]
+        for part in root.iter("REF_ANNOTATION")
+    }
+    media = [
+        m.get("RELATIVE_MEDIA_URL", "") or m.get("MEDIA_URL", "")
+        for m in root.iter("MEDIA_DESCRIPTOR")
+    ]
+    files = [unquote(re.sub(r"^file:/+(?=[A-Za-z]:)|^file://", "", medium)) for medium in media]
+    file = next(iter(sorted(filter(None, files), key=lambda name: not _is_sound(name))), "")
+    for tier in root.iter("TIER"):
+        for part in tier.iterfind("ANNOTATION/*"):
+            name, depth = part.attrib["ANNOTATION_ID"], 0
+            while name in parents and (depth := depth + 1) < 100:
+                name = parents[name]
+            label = part.findtext("ANNOTATION_VALUE", "")
+            start, end = spans[name]
+            told = tier.get("TIER_ID", ""), tier.get("PARTICIPANT", "")
+            yield _row(file, start, end, label, *told)
+
+
+_CUE = re.compile(
+    r"^[ \t]*(\S+)[ \t]+-->[ \t]+(\S+)[^\n]*\n(.*?)(?=\n[ \t]*\n|\Z)", re.MULTILINE | re.DOTALL
+)
+_VOICE = re.compile(r"<v(?:\.\S+)?\s+([^>]+)>")
+
+
+def _cues(text: str) -> Iterator[RawRow]:
+    """The cues of subtitles, without their mark-up; WebVTT may name who speaks."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    cues = list(_CUE.finditer(text))
+    for cue in cues:
+        voice = _VOICE.search(cue[3])
+        label = " ".join(re.sub(r"<[^>]*>|\{\\[^}]*\}", "", cue[3]).split())
+        yield _row("", cue[1], cue[2], label, "", voice[1].strip() if voice else "")
+    if arrows := text.count("-->") - len(cues):
+        raise ValueError(f"{arrows} of its lines with --> cannot be read as times")
+
+
+_READERS: Mapping[str, Callable[[str], Iterator[RawRow]]] = {
+    ".textgrid": _textgrid,
+    ".eaf": _eaf,
+    ".srt": _cues,
+    ".vtt": _cues,
+}
+SUFFIXES = tuple(_READERS)
+
+
+def regions(rows: Sequence[RawRow]) -> list[RawRow] | None:
+    """The parts that rows of Label Studio's JSON, JSON-MIN or CSV exports hold; None for other rows."""
+    if any("data" in row and ("annotations" in row or "completions" in row) for row in rows):
+        return [part for row in rows for part in _of_task(row)]
+    parts: list[RawRow] = []
+    for row in rows:
+        file = next((_local_name(v) for v in row.values() if _names_a_recording(v)), "")
+        for tier, value in row.items():
+            if isinstance(value, str) and value.startswith("[{"):
+                try:
+                    value = json.loads(value)
+                except (ValueError, RecursionError):
+                    continue
+            for region in value if isinstance(value, list) else ():
+                if isinstance(region, dict) and "start" in region and "end" in region:
+                    parts.append(_region(file, region, str(tier)))
+    return parts or None
+
+
+def _of_task(task: RawRow) -> Iterator[RawRow]:
+    data, annotations = task.get("data"), task.get("annotations") or task.get("completions")
+    named = data.values() if isinstance(data, dict) else ()
+    file = next((_local_name(value) for value in named if _names_a_recording(value)), "")
+    for annotation in annotations if isinstance(annotations, list) else ():
+        if annotation.get("was_cancelled"):
+            continue
+        for item in annotation.get("result", ()):
+            value = item.get("value", {})
+            if item.get("type") not in ("textarea", "number", "rating"):
+                yield _region(file, value, str(item.get("from_name", "")))
+
+
+def _region(file: str, value: Mapping[str, Any], tier: str) -> RawRow:
+    told = [value[key] for key in ("emotion", "label") if isinstance(value.get(key), str)]
+    words = next((v for v in value.values() if isinstance(v, list)), told)
+    label = ", ".join(map(str, words))
+    return _row(file, value.get("start"), value.get("end"), label, tier)
+
+
+def _names_a_recording(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _local_name(value).rpartition(".")[2].lower() in ENDINGS
+
+
+def _local_name(url: str) -> str:
+    """The file that Label Studio's address stands for; what was uploaded has a code before its name."""
+    parts = urlsplit(url)
+    if below := parse_qs(parts.query).get("d"):
+        return below[0]
+    if parts.scheme in ("http", "https") or url.startswith("/data/upload/"):
+        return re.sub(r"^[0-9a-f]{8}-", "", unquote(parts.path).rpartition("/")[2])
+    return url
+
+
+def emotions(
+    rows: Sequence[RawRow], labels: Mapping[str, str], where: str
+) -> tuple[list[RawRow], str]:
+    """The rows of the tiers whose words are emotions, and in a sentence what was left out.
+
+    Several such tiers are of several speakers, who give them their names, unless they are about the
+    same parts: then they are of several raters.
+    """
+    by_tier: dict[str, list[RawRow]] = {}
+    for row in rows:
+        by_tier.setdefault(str(row["tier"]), []).append(row)
+    known = {
+        tier: sum(canonical(str(part["label"]), labels) is not None for part in parts) / len(parts)
+        for tier, parts in by_tier.items()
+    }
+    named = [tier for tier in by_tier if _TIER_OF_EMOTIONS.search(tier) and known[tier]]
+    if nameless := sum(not row["file"] for row in rows):
+        raise CorpusError(
+            f"{where}: {nameless} of its parts name no recording, and none of its own name lies "
+            f"beside it (such as {Path(where).stem}.wav)"
+        )
+    chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
+    if not chosen:
+        words = Counter(str(row["label"]) for row in rows).most_common(5)
+        examples = ", ".join(f"'{printable(word[:40])}'" for word, _ in words) or "nothing"
+        raise CorpusError(
+            f"{where}: no tier of emotions; its texts are {examples}. To have its parts classified: "
+            f"emoscope predict RECORDING --segments {where}; if these words mean emotions, say so: "
+            "--label WORD=EMOTION"
+        )
+    spans = Counter((row["file"], row["start"], row["end"]) for t in chosen for row in by_tier[t])
+    people = len(chosen) > 1 and sum(n > 1 for n in spans.values()) < len(spans) / 2
+    found = [
+        {**row, "speaker": row["speaker"] or _TIER_OF_EMOTIONS.sub("", tier)} if people else row
+        for tier in chosen
+        for row in by_tier[tier]
+    ]
+    others = [f"'{printable(tier)}'" for tier in by_tier if tier not in chosen]
+    note = f"{where}: labels from {_tiers(chosen)}; not used: {', '.join(others)}" if others else ""
+    return found, note
+
+
+def _tiers(names: Sequence[str]) -> str:
+    return ("tier " if len(names) == 1 else "tiers ") + ", ".join(
+        f"'{printable(n)}'" for n in names
+    )

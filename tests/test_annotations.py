@@ -1,0 +1,248 @@
+"""Praat, ELAN, subtitles and Label Studio: parts of recordings, and corpora where they name emotions."""
+
+import json
+
+import pytest
+
+from emoscope import corpus
+from emoscope.corpus.annotations import Segment, read
+from emoscope.errors import CorpusError
+from emoscope.prediction import formats
+from emoscope.prediction.prediction import NON_SPEECH, SILENCE, Prediction
+from emoscope.prediction.prediction import Segment as Predicted
+
+SHORT = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+4.5
+<exists>
+2
+"IntervalTier"
+"emotion"
+0
+4.5
+3
+0
+1.5
+"angry"
+1.5
+2
+""
+2
+4.5
+"sad"
+"TextTier"
+"clicks"
+0
+4.5
+1
+1.25
+"a ""click"" at xmin = 3"
+"""
+
+LONG = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 4.5
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "emotion"
+        xmin = 0
+        xmax = 4.5
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 1.5
+            text = "angry"
+        intervals [2]:
+            xmin = 1.5
+            xmax = 2
+            text = ""
+        intervals [3]:
+            xmin = 2
+            xmax = 4.5
+            text = "sad"
+    item [2]:
+        class = "TextTier"
+        name = "clicks"
+        xmin = 0
+        xmax = 4.5
+        points: size = 1
+        points [1]:
+            number = 1.25
+            mark = "a ""click"" at xmin = 3"
+"""
+
+EAF = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds">
+<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/talk.mp4" RELATIVE_MEDIA_URL="./talk.mp4"/>
+<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/talk.wav" RELATIVE_MEDIA_URL="./talk.wav"/></HEADER>
+<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="0"/><TIME_SLOT TIME_SLOT_ID="t2"/>
+<TIME_SLOT TIME_SLOT_ID="t3" TIME_VALUE="3000"/></TIME_ORDER>
+<TIER TIER_ID="words" PARTICIPANT="Anna">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t2">
+<ANNOTATION_VALUE>hello</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a2" TIME_SLOT_REF1="t2" TIME_SLOT_REF2="t3">
+<ANNOTATION_VALUE>bye</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="emotion" PARTICIPANT="Anna" PARENT_REF="words">
+<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a3" ANNOTATION_REF="a1">
+<ANNOTATION_VALUE>joy</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
+<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a4" ANNOTATION_REF="a2">
+<ANNOTATION_VALUE>Trauer</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER>
+</ANNOTATION_DOCUMENT>"""
+
+
+def parts(segments: list[Segment]) -> list[tuple[float, float, str]]:
+    return [(s.start, s.end, s.label) for s in segments]
+
+
+def beside(folder, text, name, encoding="utf-8"):
+    (folder / "talk.wav").touch()
+    path = folder / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("text", [SHORT, LONG, LONG.replace("\n", "\r\n")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_textgrid(tmp_path, text, encoding):
+    path = beside(tmp_path, text, "talk.TextGrid", encoding)
+    assert parts(read(path)) == [(0, 1.5, "angry"), (2, 4.5, "sad")]
+    loaded = corpus.load(path)
+    assert loaded.table["clip"].tolist() == ["talk#0.00-1.50", "talk#2.00-4.50"]
+    assert loaded.table["path"].tolist() == [str(tmp_path / "talk.wav")] * 2
+    assert loaded.speakers == [] and [e.start for e in loaded.excerpts] == [0, 2]
+
+
+def test_elan(tmp_path):
+    path = beside(tmp_path, EAF, "anything.eaf")
+    halves = [(0, 1.5), (1.5, 3)]
+    assert [(s.start, s.end) for s in read(path)] == halves * 2
+    assert {s.file for s in read(path)} == {f"{tmp_path}/./talk.wav"}
+    loaded = corpus.load(path)
+    assert loaded.table["emotion"].tolist() == ["happy", "sad"] and loaded.speakers == ["Anna"]
+    assert "not used: 'words'" in loaded.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]>" + EAF[38:], "declares entities"),
+        (EAF.replace('ANNOTATION_REF="a1"', 'ANNOTATION_REF="a9"'), "refers to 'a9'"),
+        (EAF[:-30], "not a readable eaf file"),
+        ("<html/>", "begins with <html>"),
+    ],
+)
+def test_broken_elan(tmp_path, text, message):
+    with pytest.raises(CorpusError, match=message):
+        read(beside(tmp_path, text, "talk.eaf"))
+
+
+@pytest.mark.parametrize("end", [300, len(SHORT) - 40, 60])
+def test_a_textgrid_that_breaks_off_is_refused(tmp_path, end):
+    with pytest.raises(CorpusError, match="not a readable TextGrid file"):
+        read(beside(tmp_path, LONG[:end] if end > 100 else SHORT[:end], "talk.TextGrid"))
+
+
+def test_subtitles(tmp_path):
+    srt = "1\n00:00:00,000 --> 00:00:01,613\n<i>first</i>\nline\n\n2\n01:00:01,5 --> 01:00:03,25\nsad\n"
+    told = [(0, 1.613, "first line"), (3601.5, 3603.25, "sad")]
+    assert parts(read(beside(tmp_path, srt, "talk.srt"))) == told
+    vtt = "WEBVTT\n\nNOTE x\n\n00:01.000 --> 00:02.500 align:start\n<v Anna>joy\n\n"
+    vtt += "00:03.000 --> 00:04.000\n<v Bo>fear"
+    path = beside(tmp_path, vtt, "talk.vtt")
+    assert parts(read(path)) == [(1, 2.5, "joy"), (3, 4, "fear")]
+    assert corpus.load(path).speakers == ["Anna", "Bo"]
+    words = beside(tmp_path, srt.replace("sad", "second"), "words.srt")
+    (tmp_path / "words.wav").touch()
+    with pytest.raises(CorpusError, match="'first line', 'second'.*predict RECORDING --segments"):
+        corpus.load(words)
+    with pytest.raises(CorpusError, match="1 of its lines with --> cannot be read"):
+        read(beside(tmp_path, srt + "\n3\nlater --> soon\nsad\n\n4\n-->\n", "talk.srt"))
+
+
+def test_what_predict_writes_is_read(tmp_path):
+    chances = {"angry": 0.75, "sad": 0.25}
+    segments = (
+        Predicted(0.0, 1.5, "angry", 0.75, chances),
+        Predicted(1.5, 2.0, SILENCE, 0.0, {}),
+        Predicted(2.0, 3.0, NON_SPEECH, 0.0, {}),
+        Predicted(3.0, 4.0, "sad", 0.6, chances),
+    )
+    made = Prediction(str(tmp_path / "talk.wav"), "angry", 0.75, chances, False, segments=segments)
+    for name in formats.TIMELINES:
+        path = beside(tmp_path, formats.timeline_text(made, name), f"talk.{name}")
+        found = [s for s in read(path) if s.label.startswith(("angry", "sad"))]
+        assert [(s.start, s.end) for s in found] == [(0, 1.5), (3, 4)], name
+    path = beside(tmp_path, formats.csv_text([made], list(chances), timeline=True), "talk.csv")
+    loaded = corpus.load(path)
+    assert loaded.table[["start", "end"]].to_numpy().tolist() == [[0, 1.5], [3, 4]]
+    assert loaded.rejected == [] and "2 parts without speech" in loaded.notes[0]
+
+
+TASK = {
+    "data": {"audio": "/data/upload/3/1a2b3c4d-talk.wav"},
+    "annotations": [
+        {
+            "result": [
+                {"type": "labels", "from_name": "emotion",
+                 "value": {"start": 0.5, "end": 1.5, "channel": 0, "labels": ["angry"]}},
+                {"type": "textarea", "from_name": "words",
+                 "value": {"start": 0.5, "end": 1.5, "text": ["get out"]}},
+            ]
+        },
+        {"was_cancelled": True, "result": [{"type": "labels", "value": {"labels": ["sad"]}}]},
+    ],
+}  # fmt: skip
+REGION = [{"start": 0.5, "end": 1.5, "channel": 0, "labels": ["angry"]}]
+
+
+@pytest.mark.parametrize(
+    "name,text",
+    [
+        ("full.json", json.dumps([TASK])),
+        ("min.json", json.dumps([{"audio": "/data/local-files/?d=talk.wav", "label": REGION}])),
+        (
+            "rows.csv",
+            'audio,id,label\ntalk.wav,1,"' + json.dumps(REGION).replace('"', '""') + '"\n',
+        ),
+    ],
+)
+def test_label_studio(tmp_path, name, text):
+    path = beside(tmp_path, text, name)
+    assert parts(read(path)) == [(0.5, 1.5, "angry")]
+    assert corpus.load(path).table["path"].tolist() == [str(tmp_path / "talk.wav")]
+
+
+def test_speakers_and_raters_of_tiers(tmp_path):
+    two = SHORT.replace('"TextTier"', '"IntervalTier"').replace('"emotion"', '"emotion Anna"')
+    two = two.replace('"clicks"', '"Bo_emotion"').replace("1.25\n", "1\n1.25\n")
+    two = two[: two.index('"a ""click')] + '"fear"\n'
+    loaded = corpus.load(beside(tmp_path, two, "talk.TextGrid"))
+    assert loaded.table["speaker"].tolist() == ["Anna", "Anna", "Bo"]
+    second = SHORT[SHORT.index('"IntervalTier"') : SHORT.index('"TextTier"')]
+    rated = SHORT[: SHORT.index('"TextTier"')] + second.replace('"emotion"', '"emotion 2"')
+    loaded = corpus.load(beside(tmp_path, rated, "talk.TextGrid"))
+    assert loaded.speakers == [] and len(loaded) == 2
+
+
+def test_annotation_files_need_recordings(tmp_path):
+    path = tmp_path / "talk.TextGrid"
+    path.write_text(SHORT)
+    assert parts(read(path)) == [(0, 1.5, "angry"), (2, 4.5, "sad")]
+    with pytest.raises(CorpusError, match=r"2 of its parts name no recording.*such as talk\.wav"):
+        corpus.load(path)
+
+
+def test_a_table_without_times_is_no_list_of_segments(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("file,emotion\na.wav,sad\n")
+    with pytest.raises(CorpusError, match="tells no times.*start and end.*Found: file, label"):
+        read(path)
+    with pytest.raises(CorpusError, match="no such file"):
+        read(tmp_path / "none.TextGrid")
