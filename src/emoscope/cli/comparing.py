@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
 
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
 TUNED = "tuned.json"  # what ``emoscope train --parameters`` takes
+RESULT = ("results.json", "predictions.csv", "report.html")
 
 
 @command(
@@ -39,13 +41,14 @@ def compare(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     mlflow: Annotated[bool, Switch("Also write to MLflow (MLFLOW_TRACKING_URI).")] = False,
-    out: commands.Out = commands.RESULT,
+    out: commands.Out = Path("emoscope-compare"),
+    replace: commands.Replace = False,
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
     from .. import models as registry
+    from .. import protocols
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..protocols import adaptation_of, shares_speakers
     from ..report import page
 
     if mlflow:
@@ -55,13 +58,15 @@ def compare(
     feature_names = commands.features_for("vector", features)
     if "frames" in inputs and "logmel" not in feature_names:
         feature_names.append("logmel")
+    protocols.split_name(protocol)
+    commands.claim(out, *RESULT, record=config.FILE)
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster)
     if not commands.split(models):
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
             terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
-    commands.lock(out)
-    honest = leak_gap and not shares_speakers(protocol) and not adaptation_of(protocol)
+    shared = protocols.shares_speakers(protocol) or protocols.adaptation_of(protocol)
+    honest = leak_gap and not shared
     leaky = "random-75/25" if honest else None
     with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, leaky) as board:
         result = comparison.compare(
@@ -74,7 +79,7 @@ def compare(
     with terminal.step("writing the report"):
         html = page.render(result, clips=source.clips(data.corpus))
         options = commands.options_of(out / config.FILE, models=chosen, features=feature_names)
-        result.save(out, {out / "report.html": html, **options})
+        result.save(out, {**options, out / "report.html": html})
     terminal.out.print(board.table())
     terminal.say(f"report: {out / 'report.html'}")
     if mlflow:
@@ -99,13 +104,14 @@ def tune(
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: commands.Out = commands.RESULT,
+    out: commands.Out = Path("emoscope-tune"),
+    replace: commands.Replace = False,
 ) -> None:
     """Choose a model's parameters inside training speakers, and say what that is worth.
 
     The choice for other voices, made on all speakers, is written to tuned.json.
     """
-    from .. import models
+    from .. import models, protocols
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
     from ..report import page
@@ -113,8 +119,9 @@ def tune(
     info = models.get(model)
     names = commands.features_for(info.input, features)
     search.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
+    protocols.split_name(protocol)
+    commands.claim(out, *RESULT, TUNED, record=config.FILE)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
-    commands.lock(out)
     with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, None) as board:
         result = search.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
@@ -152,7 +159,8 @@ def reproduce(
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: commands.Out = commands.RESULT,
+    out: commands.Out = Path("emoscope-reproduce"),
+    replace: commands.Replace = False,
 ) -> None:
     """Reproduce every published result as published, and measure it on unseen speakers.
 
@@ -160,7 +168,8 @@ def reproduce(
     """
     from .. import reproduction
 
-    commands.lock(out)
+    names = [f"reproduction.{ending}" for ending in ("json", "csv", "html")]
+    commands.claim(out, *names, record="reproduction.toml")
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
         outcome = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
@@ -176,7 +185,7 @@ def reproduce(
     COMPARING,
     "emoscope audit manifest.csv",
     "emoscope audit train.txt test.txt --audio recordings",
-    "emoscope audit emoscope-out --out findings.json",
+    "emoscope audit emoscope-compare --out findings.json",
 )
 def audit(
     source: Annotated[
@@ -196,12 +205,14 @@ def audit(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path | None, Option("A .json file for the findings.")] = None,
+    replace: commands.Replace = False,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
 
     if out is not None:
         refuse_overwrite(out, source, test)
+        commands.keep(out, record=out, sign=f'"source": {json.dumps(audits.name_of(source, test))}')
     with terminal.progress("comparing recordings") as tick:
         result = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
@@ -234,6 +245,7 @@ def train(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("The .emoscope file to write.")],
+    replace: commands.Replace = False,
 ) -> None:
     """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
 
@@ -248,6 +260,7 @@ def train(
     refuse_overwrite(out, *source.places, parameters)
     if beside.exists() and not config.is_one(beside):
         raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
+    commands.keep(out, record=beside)
     info = models.get(model)
     chosen = search.load(parameters, model) if parameters else {}
     names = commands.features_for(info.input, features)
@@ -271,6 +284,7 @@ def train(
     COMPARING,
     "emoscope evaluate mine.emoscope path/to/emodb",
     "emoscope evaluate mine.emoscope manifest.csv --adapt speaker --out evaluation",
+    configurable=True,
 )
 def evaluate(
     model: commands.ModelFile,
@@ -278,20 +292,22 @@ def evaluate(
     *,
     adapt: Annotated[str | None, Option("speaker or corpus: standardise on its own clips.")] = None,
     jobs: commands.Jobs = None,
-    out: commands.Out = commands.RESULT,
+    out: commands.Out = Path("emoscope-evaluate"),
+    replace: commands.Replace = False,
 ) -> None:
     """Score a saved model on any labelled source."""
     from .. import modelfile
     from ..evaluation import saved_model
     from ..report import page
 
+    commands.claim(out, *RESULT, record=config.FILE)
     corpus = source.corpus()
-    commands.lock(out)
     with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
             modelfile.load(model), corpus, adapt=adapt, jobs=jobs, command=commands.command_line()
         )
-    result.save(out, {out / "report.html": page.render(result, clips=source.clips(corpus))})
+    html = page.render(result, clips=source.clips(corpus))
+    result.save(out, {**commands.options_of(out / config.FILE), out / "report.html": html})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     terminal.say(f"report: {out / 'report.html'}")
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
@@ -309,6 +325,7 @@ def export(
     hub: Annotated[
         Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
     ] = None,
+    replace: commands.Replace = False,
 ) -> None:
     """Write a model for use elsewhere; nothing is sent anywhere."""
     from .. import modelfile
@@ -317,8 +334,9 @@ def export(
     if onnx is None and hub is None:
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = modelfile.load(model)
+    refuse_overwrite(onnx or "", model)
+    commands.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
     if onnx is not None:
-        refuse_overwrite(onnx, model)
         terminal.say(str(publishing.to_onnx(loaded, onnx)))
     if hub is not None:
         terminal.say(str(publishing.to_hub(loaded, hub)))

@@ -61,6 +61,7 @@ def extract(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
+    replace: commands.Replace = False,
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip."""
     from .. import dataset
@@ -68,6 +69,7 @@ def extract(
     if out.suffix not in (".parquet", ".csv", ".arff"):
         raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv or .arff")
     refuse_overwrite(out, *source.places)
+    commands.keep(out)
     data = source.dataset(commands.features_for("vector", features), jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
         terminal.note(
@@ -91,6 +93,7 @@ def convert(
         Option("audformat, huggingface, csv, parquet or jsonl; by default told by the ending."),
     ] = None,
     out: Annotated[Path, Option("A file, or a folder.", "PATH")],
+    replace: commands.Replace = False,
 ) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
@@ -99,6 +102,7 @@ def convert(
     from ..corpus import writing
 
     refuse_overwrite(out, *source.places)
+    commands.keep(out)
     written = writing.write(source.corpus(), out, format=format)
     terminal.say(f"{out}: {len(written)} clips")
     commands.end(written.rejected)

@@ -67,17 +67,22 @@ def predict(
     jobs: Annotated[
         int | None, Option("Recordings at a time; by default all cores.", min=1)
     ] = None,
+    replace: commands.Replace = False,
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
     for target in filter(None, (out, picture)):
         refuse_overwrite(target, *paths)
+    format = format or formats.format_of(out)
+    commands.keep(*filter(None, (picture,)), record=picture)
+    commands.keep(*filter(None, (out,) if format in TIMELINES else ()))
     sizes = (os.path.getsize(path) for path in paths if os.path.isfile(path))
     # For little, preparing the model would take longer than what it saves.
     predictor = Predictor(model, optimise=sum(sizes) >= LITTLE)
     if picture and len(paths) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
-    format = format or formats.format_of(out)
+    if replace and out and os.path.isfile(out) and format not in TIMELINES:
+        os.unlink(out)  # else it would be continued
     writer = Writer(format, out, predictor, timeline=timeline, n_files=len(paths))
     timeline = timeline or format in TIMELINES or bool(picture)
     if adapt and timeline:
@@ -221,9 +226,9 @@ def _draw(prediction: Prediction, path: str) -> None:
 
 
 def _save_figure(figure: Any, path: Path) -> None:
-    content = io.BytesIO()
+    content, about = io.BytesIO(), {"Keywords": commands.mark()}
     try:
-        figure.savefig(content, format=path.suffix.lstrip(".") or "png")
+        figure.savefig(content, format=path.suffix.lstrip(".") or "png", metadata=about)
         write_atomically(path, content.getvalue())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -236,11 +241,13 @@ def listen(
     model: commands.ModelOption = None,
     device: Annotated[str | None, Option("Part of the microphone's name.")] = None,
     save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.")] = None,
+    replace: commands.Replace = False,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
     from ..prediction import microphone
     from . import terminal
 
+    commands.keep(*filter(None, (save,)))
     with microphone.Microphone(device) as source:
         session = microphone.Session(Predictor(model), source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
@@ -305,6 +312,7 @@ def show(
     ] = None,
     out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
     dark: Annotated[bool, Switch("In the dark theme.")] = False,
+    replace: commands.Replace = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
     from .. import audio
@@ -313,6 +321,7 @@ def show(
 
     if out is not None:
         refuse_overwrite(out, *files)
+        commands.keep(out, record=out)
     signals, refused = [], []
     for file in files:
         try:

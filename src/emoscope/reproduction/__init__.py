@@ -102,7 +102,7 @@ class Reproduction:
 def reproduce(
     source: str | None = None,
     *,
-    out: str | os.PathLike[str] = "emoscope-out",
+    out: str | os.PathLike[str] = "emoscope-reproduce",
     quick: bool = False,
     rows: Sequence[str] | None = None,
     jobs: int | None = None,

@@ -70,13 +70,18 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
 
 def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
     """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere."""
-    root = Path(folder)
-    name = f"{model.card.name}{modelfile.SUFFIX}"
-    write_atomically(root / name, Path(model.path).read_bytes())
-    to_onnx(model, root / "model.onnx")
-    write_atomically(root / "config.json", json.dumps(_config(model.card), indent=1) + "\n")
-    write_atomically(root / "README.md", model_card(model.card, name))
-    return root
+    name, graph, config, about = hub_files(model, folder)
+    write_atomically(name, Path(model.path).read_bytes())
+    to_onnx(model, graph)
+    write_atomically(config, json.dumps(_config(model.card), indent=1) + "\n")
+    write_atomically(about, model_card(model.card, name.name))
+    return Path(folder)
+
+
+def hub_files(model: ModelFile, folder: str | os.PathLike[str]) -> list[Path]:
+    """The files of a repository: model, graph, configuration, description."""
+    names = (f"{model.card.name}{modelfile.SUFFIX}", "model.onnx", "config.json", "README.md")
+    return [Path(folder, name) for name in names]
 
 
 def model_card(card: Card, file_name: str) -> str:
