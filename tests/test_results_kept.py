@@ -1,0 +1,87 @@
+"""What a run has left stays until somebody says otherwise."""
+
+import json
+import shutil
+
+import pytest
+
+from emoscope.prediction import DEFAULT_MODEL
+from small_corpus import make_corpus
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A manifest of 24 clips by six speakers."""
+    folder = tmp_path_factory.mktemp("clips")
+    table = make_corpus(folder / "clips", n_clips=24).table
+    table["speaker"] = [str(number % 6) for number in range(24)]
+    table["emotion"] = ["happy" if number // 6 % 2 else "sad" for number in range(24)]
+    table[["path", "emotion", "speaker"]].to_csv(folder / "clips.csv", index=False)
+    return folder / "clips.csv"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_comparison_stays_when_others_come_to_its_place(emoscope, clips, tmp_path):
+    comparison = [
+        "compare", clips, "--features", "mfcc", "--models", "dummy,svm", "--no-leak-gap",
+        "--jobs", 1, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    assert emoscope(*comparison)[0] == 0
+    before = contents(tmp_path)
+    for words in (
+        ["evaluate", DEFAULT_MODEL, clips],
+        ["tune", "svm", clips, "--features", "mfcc", "--trials", 1],
+        ["compare", clips, "--features", "mfcc", "--models", "dummy"],
+        ["compare", clips, "--features", "mfcc", "--models", "dummy,svm", "--emotions", "sad"],
+    ):
+        status, _, err = emoscope(*words, "--out", tmp_path / "out")
+        said = " ".join(err.split())
+        assert status == 2 and "was made by 'emoscope compare " in said and "--replace" in said
+        assert "UTC" in said
+    quick = ["--quick", "--rows", "max_depth 2", "--jobs", 1]
+    assert emoscope("reproduce", *quick, "--out", tmp_path / "out")[0] == 0
+    after = contents(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert emoscope(*comparison)[0] == 0  # the same again, in other words
+    again = [word if word != "dummy,svm" else "dummy, svm" for word in comparison]
+    assert emoscope(*again, "--quiet")[0] == 0
+    record = tmp_path / "out" / "run.toml"
+    assert emoscope("compare", "--config", record)[0] == 0
+    assert emoscope("evaluate", DEFAULT_MODEL, clips, "--out", tmp_path / "out", "--replace")[0] < 2
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert document["runs"][0]["protocol"] == "evaluate"
+    assert "[evaluate]" in record.read_text()
+
+
+def test_a_file_of_somebody_elses_is_not_replaced(emoscope, clips, tmp_path):
+    (tmp_path / "predictions.csv").write_text("mine\n")
+    words = ["compare", clips, "--features", "mfcc", "--models", "dummy", "--out", tmp_path]
+    status, _, err = emoscope(*words)
+    assert status == 2 and "predictions.csv: exists" in " ".join(err.split())
+    assert (tmp_path / "predictions.csv").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("fault", [["--protocol", "nothing"], ["--emotions", "sad"]])
+def test_wrong_usage_leaves_no_folder(emoscope, clips, tmp_path, monkeypatch, fault):
+    monkeypatch.chdir(tmp_path)
+    assert emoscope("compare", clips, "--features", "mfcc", "--models", "dummy", *fault)[0] == 2
+    assert emoscope("tune", "svm", clips, "--features", "mfcc", *fault, "--out", "a/b")[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_replaced_by_the_same_command_alone(emoscope, clips, tmp_path):
+    words = ["train", "lda", clips, "--features", "mfcc", "--out", tmp_path / "m.emoscope"]
+    assert emoscope(*words)[0] == 0
+    assert emoscope(*words)[0] == 0
+    before = contents(tmp_path)
+    status, _, err = emoscope(*words, "--seed", 1)
+    assert status == 2 and "was made by 'emoscope train lda " in " ".join(err.split())
+    shutil.copy(DEFAULT_MODEL, tmp_path / "other.emoscope")
+    assert emoscope(*words[:-1], tmp_path / "other.emoscope")[0] == 2
+    (tmp_path / "other.emoscope").unlink()
+    assert contents(tmp_path) == before
+    assert emoscope(*words, "--seed", 1, "--replace")[0] == 0
+    assert contents(tmp_path) != before
