@@ -169,7 +169,8 @@ commands = {
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 found = {}
 for name in wanted or commands:
-    sys.argv = ["emoscope", *commands[name]]
+    replace = [] if name == "predict" else ["--replace"]
+    sys.argv = ["emoscope", *commands[name], *replace]
     said = io.StringIO()
     terminal.err.file = said
     with redirect_stderr(said), redirect_stdout(io.StringIO()):

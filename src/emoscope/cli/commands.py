@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import getopt
-import hashlib
 import inspect
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 from ..errors import AudioError, EmoscopeError
-from ..files import printable, try_lock
 
 if TYPE_CHECKING:
     from ..corpus import Corpus
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
 # Headings of the commands in ``emoscope --help``, and of those below ``emoscope store``.
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
 STORE = "Commands"
-# Options that do not decide what a run gives.
-INCIDENTAL = ("out", "replace", "jobs", "cluster", "mlflow", "picture")
 
 
 class Argument(NamedTuple):
@@ -179,7 +173,7 @@ class Running:
 
 running = Running()
 declared: dict[str, Command] = {}
-_locked = contextlib.ExitStack()  # folders, until the command ends
+locked = contextlib.ExitStack()  # folders, until the command ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +210,7 @@ class Command:
         if "emotions" in options:
             running.options["emotions"] = split(options["emotions"]) or None
             options["source"] = Source.of(options)
-        with _locked:
+        with locked:
             self.function(**options)
 
 
@@ -270,78 +264,6 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
     if options[arguments]:
         chosen.run(**options)
     return bool(options[arguments])
-
-
-def options_of(path: Path, **resolved: Any) -> dict[Path, str]:
-    """The options of this run, with what the defaults stood for: what to write in which file."""
-    from .. import config
-
-    marks = list(dict.fromkeys((mark(), mark(**resolved))))
-    time = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    made = {"command_line": printable(command_line()), "time": time, "marks": marks}
-    options = {**running.options, **resolved, "replace": None}
-    return {path: config.text(running.command, options, name=path.name, made=made)}
-
-
-def mark(**resolved: Any) -> str:
-    """What tells this run from those that would give something else: a digest of its options."""
-    options = {k: v for k, v in (running.options | resolved).items() if k not in INCIDENTAL}
-    told = {k: _told(v) for k, v in sorted(options.items()) if v is not None and v != []}
-    return hashlib.blake2b(repr((running.command, told)).encode(), digest_size=12).hexdigest()
-
-
-def _told(value: Any) -> list[str]:
-    """An option's values in one form, however they were given; names of files are absolute."""
-    values = value if isinstance(value, list | tuple) else split(str(value))
-    return [os.path.abspath(v) if os.path.exists(v) else ascii(v) for v in map(str, values)]
-
-
-def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -> None:
-    """Raise an error where this run would replace a file, unless it was told to.
-
-    Nor where the file `record` holds a `sign` of the same run, by default its :func:`mark`.
-    """
-    from .. import config
-
-    there = next(filter(os.path.isfile, files), None)
-    if there is None or running.options["replace"]:
-        return
-    made: Mapping[str, Any] = {}
-    if record is not None and os.path.isfile(record):
-        if (sign or mark()).encode() in Path(record).read_bytes():
-            return
-        made = config.origin(record)
-    if {"command_line", "time"} <= set(made):
-        what = f"was made by '{made['command_line']}' ({made['time']})"
-    else:
-        what = "exists and would be replaced"
-    raise EmoscopeError(f"{there}: {what}; give another name to keep it, or --replace")
-
-
-def claim(out: Path, *names: str, record: str) -> None:
-    """Take a folder for results of those names, until this command ends.
-
-    Raises an error where another result stands or another run is writing. A folder that was made
-    for it and stays empty, because the options were wrong, does not stay.
-    """
-    if os.path.lexists(out) and not out.is_dir():
-        raise EmoscopeError(f"--out {out}: is not a folder, which the results need")
-    keep(*(out / name for name in (record, *names)), record=out / record)
-    for new in reversed([folder for folder in (out, *out.parents) if not folder.exists()]):
-        _locked.callback(_remove_empty, new)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        opened = os.open(out, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
-        return
-    _locked.callback(os.close, opened)
-    if not try_lock(opened):
-        raise EmoscopeError(f"--out {out}: another run is writing to it")
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def split(names: str | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated
 from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
-from . import commands, terminal
+from . import commands, keeping, terminal
 from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
 
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
@@ -59,7 +59,7 @@ def compare(
     if "frames" in inputs and "logmel" not in feature_names:
         feature_names.append("logmel")
     protocols.split_name(protocol)
-    commands.claim(out, *RESULT, record=config.FILE)
+    keeping.claim(out, *RESULT, record=config.FILE)
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster)
     if not commands.split(models):
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
@@ -78,7 +78,7 @@ def compare(
         )  # fmt: skip
     with terminal.step("writing the report"):
         html = page.render(result, clips=source.clips(data.corpus))
-        options = commands.options_of(out / config.FILE, models=chosen, features=feature_names)
+        options = keeping.options_of(out / config.FILE, models=chosen, features=feature_names)
         result.save(out, {**options, out / "report.html": html})
     terminal.out.print(board.table())
     terminal.say(f"report: {out / 'report.html'}")
@@ -120,7 +120,7 @@ def tune(
     names = commands.features_for(info.input, features)
     search.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
     protocols.split_name(protocol)
-    commands.claim(out, *RESULT, TUNED, record=config.FILE)
+    keeping.claim(out, *RESULT, TUNED, record=config.FILE)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
     with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, None) as board:
         result = search.measure(
@@ -131,7 +131,7 @@ def tune(
     with terminal.step("choosing on all speakers"):
         best_first = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
     beside = {
-        **commands.options_of(out / config.FILE, features=names),
+        **keeping.options_of(out / config.FILE, features=names),
         out / "report.html": page.render(result, clips=source.clips(data.corpus)),
         out / TUNED: search.to_json(model, best_first, names),
     }
@@ -169,13 +169,13 @@ def reproduce(
     from .. import reproduction
 
     names = [f"reproduction.{ending}" for ending in ("json", "csv", "html")]
-    commands.claim(out, *names, record="reproduction.toml")
+    keeping.claim(out, *names, record="reproduction.toml")
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
         outcome = reproduction.reproduce(
             source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
             progress=tick,
         )  # fmt: skip
-    outcome.save(out, commands.options_of(out / "reproduction.toml"))
+    outcome.save(out, keeping.options_of(out / "reproduction.toml"))
     terminal.say_reproduction(outcome)
     terminal.say(f"report: {out / 'reproduction.html'}")
     commands.end(outcome.rejected)
@@ -212,7 +212,7 @@ def audit(
 
     if out is not None:
         refuse_overwrite(out, source, test)
-        commands.keep(out, record=out, sign=f'"source": {json.dumps(audits.name_of(source, test))}')
+        keeping.keep(out, record=out, sign=f'"source": {json.dumps(audits.name_of(source, test))}')
     with terminal.progress("comparing recordings") as tick:
         result = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
@@ -256,11 +256,8 @@ def train(
 
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
-    beside = out.with_suffix(".toml")
     refuse_overwrite(out, *source.places, parameters)
-    if beside.exists() and not config.is_one(beside):
-        raise EmoscopeError(f"--out {out}: the options would replace {beside}; give another name")
-    commands.keep(out, record=beside)
+    beside = keeping.beside(out, out.with_suffix(".toml"))
     info = models.get(model)
     chosen = search.load(parameters, model) if parameters else {}
     names = commands.features_for(info.input, features)
@@ -270,7 +267,7 @@ def train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
             parameters=chosen,
         )  # fmt: skip
-    write_together(commands.options_of(beside, features=names))
+    write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
     for measured in card.results:
         terminal.say(
@@ -300,14 +297,14 @@ def evaluate(
     from ..evaluation import saved_model
     from ..report import page
 
-    commands.claim(out, *RESULT, record=config.FILE)
+    keeping.claim(out, *RESULT, record=config.FILE)
     corpus = source.corpus()
     with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
             modelfile.load(model), corpus, adapt=adapt, jobs=jobs, command=commands.command_line()
         )
     html = page.render(result, clips=source.clips(corpus))
-    result.save(out, {**commands.options_of(out / config.FILE), out / "report.html": html})
+    result.save(out, {**keeping.options_of(out / config.FILE), out / "report.html": html})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     terminal.say(f"report: {out / 'report.html'}")
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
@@ -335,7 +332,7 @@ def export(
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = modelfile.load(model)
     refuse_overwrite(onnx or "", model)
-    commands.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
+    keeping.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
     if onnx is not None:
         terminal.say(str(publishing.to_onnx(loaded, onnx)))
     if hub is not None:

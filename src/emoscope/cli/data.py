@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import EmoscopeError, UnknownNameError
-from ..files import refuse_overwrite
-from . import commands, terminal
+from ..files import refuse_overwrite, write_together
+from . import commands, keeping, terminal
 from .commands import DATA, STORE, Argument, Option, Switch, command
 
 
@@ -53,6 +53,7 @@ def get(
     DATA,
     "emoscope extract path/to/ravdess --out features.parquet",
     "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
+    configurable=True,
 )
 def extract(
     source: commands.Source,
@@ -63,18 +64,23 @@ def extract(
     out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
     replace: commands.Replace = False,
 ) -> None:
-    """Write the features of a corpus as a table, with what the corpus says of each clip."""
+    """Write the features of a corpus as a table, with what the corpus says of each clip.
+
+    The options are saved beside it, with the ending .toml.
+    """
     from .. import dataset
 
     if out.suffix not in (".parquet", ".csv", ".arff"):
         raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv or .arff")
     refuse_overwrite(out, *source.places)
-    commands.keep(out)
-    data = source.dataset(commands.features_for("vector", features), jobs=jobs, cluster=cluster)
+    beside = keeping.beside(out, Path(f"{out}.toml"))
+    names = commands.features_for("vector", features)
+    data = source.dataset(names, jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
         terminal.note(
             f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file"
         )
+    write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {len(data.corpus.table)} clips")
     commands.end(data.corpus.rejected)
 
@@ -102,7 +108,7 @@ def convert(
     from ..corpus import writing
 
     refuse_overwrite(out, *source.places)
-    commands.keep(out)
+    keeping.keep(out)
     written = writing.write(source.corpus(), out, format=format)
     terminal.say(f"{out}: {len(written)} clips")
     commands.end(written.rejected)

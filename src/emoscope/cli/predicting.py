@@ -21,7 +21,7 @@ from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
-from . import commands
+from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
 
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
@@ -71,17 +71,12 @@ def predict(
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
-    for target in filter(None, (out, picture)):
-        refuse_overwrite(target, *paths)
     format = format or formats.format_of(out)
-    commands.keep(*filter(None, (picture,)), record=picture)
-    commands.keep(*filter(None, (out,) if format in TIMELINES else ()))
+    _check_targets(paths, out, picture, format)
     sizes = (os.path.getsize(path) for path in paths if os.path.isfile(path))
     # For little, preparing the model would take longer than what it saves.
     predictor = Predictor(model, optimise=sum(sizes) >= LITTLE)
-    if picture and len(paths) != 1:
-        raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
-    if replace and out and os.path.isfile(out) and format not in TIMELINES:
+    if replace and out and os.path.isfile(out):
         os.unlink(out)  # else it would be continued
     writer = Writer(format, out, predictor, timeline=timeline, n_files=len(paths))
     timeline = timeline or format in TIMELINES or bool(picture)
@@ -99,6 +94,18 @@ def predict(
         print(f"left out: {printable(str(error))}", file=sys.stderr)
     if errors:
         sys.exit(1)
+
+
+def _check_targets(paths: Sequence[str], out: str | None, picture: str | None, format: str) -> None:
+    """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
+    if picture and len(paths) != 1:
+        raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
+    for target in filter(None, (out, picture)):
+        refuse_overwrite(target, *paths)
+    if picture:
+        keeping.keep(picture, record=picture)
+    if out and format in TIMELINES:
+        keeping.keep(out)
 
 
 def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
@@ -226,7 +233,7 @@ def _draw(prediction: Prediction, path: str) -> None:
 
 
 def _save_figure(figure: Any, path: Path) -> None:
-    content, about = io.BytesIO(), {"Keywords": commands.mark()}
+    content, about = io.BytesIO(), {"Keywords": keeping.mark()}
     try:
         figure.savefig(content, format=path.suffix.lstrip(".") or "png", metadata=about)
         write_atomically(path, content.getvalue())
@@ -247,7 +254,7 @@ def listen(
     from ..prediction import microphone
     from . import terminal
 
-    commands.keep(*filter(None, (save,)))
+    keeping.keep(*filter(None, (save,)))
     with microphone.Microphone(device) as source:
         session = microphone.Session(Predictor(model), source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
@@ -321,7 +328,7 @@ def show(
 
     if out is not None:
         refuse_overwrite(out, *files)
-        commands.keep(out, record=out)
+        keeping.keep(out, record=out)
     signals, refused = [], []
     for file in files:
         try:
