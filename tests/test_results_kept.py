@@ -39,7 +39,7 @@ def test_a_comparison_stays_when_others_come_to_its_place(emoscope, clips, tmp_p
     ):
         status, _, err = emoscope(*words, "--out", tmp_path / "out")
         said = " ".join(err.split())
-        assert status == 2 and "was made by 'emoscope compare " in said and "--replace" in said
+        assert status == 2 and "was made by: emoscope compare " in said and "--replace" in said
         assert "UTC" in said
     quick = ["--quick", "--rows", "max_depth 2", "--jobs", 1]
     assert emoscope("reproduce", *quick, "--out", tmp_path / "out")[0] == 0
@@ -78,7 +78,7 @@ def test_a_model_is_replaced_by_the_same_command_alone(emoscope, clips, tmp_path
     assert emoscope(*words)[0] == 0
     before = contents(tmp_path)
     status, _, err = emoscope(*words, "--seed", 1)
-    assert status == 2 and "was made by 'emoscope train lda " in " ".join(err.split())
+    assert status == 2 and "was made by: emoscope train lda " in " ".join(err.split())
     shutil.copy(DEFAULT_MODEL, tmp_path / "other.emoscope")
     assert emoscope(*words[:-1], tmp_path / "other.emoscope")[0] == 2
     (tmp_path / "other.emoscope").unlink()

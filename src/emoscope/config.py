@@ -10,8 +10,7 @@ One table per command, one key per option, named as in Python (``as_published``,
     protocol = "speaker-6fold"
     seed = 0
 
-Options without a value are left out, because TOML has no null. The table ``[made]`` tells what the
-result beside it is of, so that no other run replaces it unasked.
+Options without a value are left out, because TOML has no null.
 """
 
 from __future__ import annotations
@@ -28,43 +27,24 @@ FILE = "run.toml"
 """The file's name in a folder of results."""
 
 _VERSION_KEY = "emoscope"
-_MADE = "made"
 
 
 def text(
-    command: str,
-    options: Mapping[str, Any],
-    *,
-    name: str = FILE,
-    made: Mapping[str, Any] | None = None,
+    command: str, options: Mapping[str, Any], *, name: str = FILE, notes: Iterable[str] = ()
 ) -> str:
     """The options of a run, without those that are None, as TOML; `name` is the file's."""
     import tomlkit
 
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"Run it again: emoscope {command} --config {name}"))
+    for note in (f"Run it again: emoscope {command} --config {name}", *notes):
+        document.add(tomlkit.comment(note))
     document.add(_VERSION_KEY, tomlkit.item(__version__))
     table = tomlkit.table()
     for key, value in options.items():
         if value is not None:
             table.add(key, _plain(value))
     document.add(command, table)
-    if made:
-        document.add(_MADE, tomlkit.item(dict(made)))
     return tomlkit.dumps(document)
-
-
-def origin(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """What a file of options says of the result beside it; nothing when it is not one."""
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    try:
-        document = tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
-    except (OSError, ValueError, RecursionError, TOMLKitError):
-        return {}
-    table = document.get(_MADE)
-    return table if isinstance(table, dict) else {}
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:

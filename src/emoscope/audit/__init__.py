@@ -127,7 +127,7 @@ def audit(
     pairs = [(paths[m.first], paths[m.second], m) for m in fingerprint.matches(marks)]
     sides = splits[0].clips["side"].value_counts()
     found = Audit(
-        source=name_of(source, test),
+        source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
         n_test=int(sides["test"]),
@@ -142,11 +142,6 @@ def audit(
 
     measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
     return dataclasses.replace(found, inflation=measured)
-
-
-def name_of(source: str | os.PathLike[str], test: str | os.PathLike[str] | None = None) -> str:
-    """What is audited, as the findings name it."""
-    return " + ".join(os.fspath(part) for part in (source, test) if part is not None)
 
 
 def _fingerprints(

@@ -212,7 +212,8 @@ def audit(
 
     if out is not None:
         refuse_overwrite(out, source, test)
-        keeping.keep(out, record=out, sign=f'"source": {json.dumps(audits.name_of(source, test))}')
+        named = json.dumps(" + ".join(filter(None, (source, test))))
+        keeping.keep(out, record=out, sign=f'"source": {named}')
     with terminal.progress("comparing recordings") as tick:
         result = audits.audit(
             source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import hashlib
 import os
-from collections.abc import Mapping
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,18 @@ from ..files import printable, try_lock
 from . import commands
 from .commands import locked, running
 
+MADE = "Made by: "
 # Options that do not decide what a run gives.
 INCIDENTAL = ("out", "replace", "jobs", "cluster", "mlflow", "picture")
 
 
 def options_of(path: Path, **resolved: Any) -> dict[Path, str]:
     """The options of this run, with what the defaults stood for: what to write in which file."""
-    marks = list(dict.fromkeys((mark(), mark(**resolved))))
     time = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    made = {"command_line": printable(commands.command_line()), "time": time, "marks": marks}
+    made = f"{MADE}{printable(commands.command_line())} ({time})"
+    notes = (made, f"Marks: {mark()} {mark(**resolved)}")
     options = {**running.options, **resolved, "replace": None}
-    return {path: config.text(running.command, options, name=path.name, made=made)}
+    return {path: config.text(running.command, options, name=path.name, notes=notes)}
 
 
 def mark(**resolved: Any) -> str:
@@ -54,15 +55,13 @@ def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -
     there = next(filter(os.path.isfile, files), None)
     if there is None or running.options["replace"]:
         return
-    made: Mapping[str, Any] = {}
+    text = ""
     if record is not None and os.path.isfile(record):
-        if (sign or mark()).encode() in Path(record).read_bytes():
-            return
-        made = config.origin(record)
-    if {"command_line", "time"} <= set(made):
-        what = f"was made by '{made['command_line']}' ({made['time']})"
-    else:
-        what = "exists and would be replaced"
+        text = Path(record).read_text(encoding="utf-8", errors="replace")
+    if (sign or mark()) in text:
+        return
+    made = re.search(f"^# {MADE}(.*)", text, re.MULTILINE)
+    what = f"was made by: {made[1]}" if made else "exists and would be replaced"
     raise EmoscopeError(f"{there}: {what}; give another name to keep it, or --replace")
 
 
