@@ -682,7 +682,7 @@ def test_audformat_speakers_in_a_table(database):
         ("db.yaml", "{", "not a readable YAML header"),
         ("db.yaml", "just text", "not the header"),
         ("db.yaml", "!!python/object/apply:os.system ['true']", "not a readable YAML header"),
-        ("db.yaml", "tables: {}", "no table of whole files.*tables: none"),
+        ("db.yaml", "tables: {}", "no table of files or.*tables: none"),
         ("db.yaml", "tables: {../../x: {type: filewise}}", "a table cannot be called"),
         ("db.emotion.csv", "", "not a readable csv"),
         ("db.emotion.csv", "a,b\n1,2\n", "no column 'file'"),

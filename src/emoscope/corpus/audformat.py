@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -22,62 +22,81 @@ from .tables import RawRow
 HEADER = "db.yaml"
 
 MAX_HEADER = 2**21  # bytes: 2 MiB, some ten thousand speakers
+Key: TypeAlias = tuple[str, ...]  # a file, and from when to when of a part
+
+_INDEX = {"filewise": ("file",), "segmented": ("file", "start", "end")}  # of the kinds of tables
+
 MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
 
 
 def read(folder: Path) -> tuple[str, str, list[RawRow], list[AudioError]]:
-    """Name, licence and a row per file with an emotion of the database in a folder.
+    """Name, licence and a row per file, or part of one, with an emotion in the database of a folder.
 
-    A row has the columns of all tables of whole files, what is known of the speaker, and ``split``
-    where tables have one. A file that one table lists twice, or that is in two splits, has a row for
-    each. Last come the tables that contradict the tables before them, which are believed.
+    A row has the columns of all its tables, of a part those of its file too, what is known of the
+    speaker, and ``split`` where tables have one. What one table lists twice, or what is in two splits,
+    has a row for each. Last come the tables that contradict the tables before them, which are
+    believed; labels of whole files are not used where their parts have labels.
     """
     header = _header(folder)
     descriptions = _mapping(header, "tables")
-    files: dict[str, RawRow] = {}
+    files: dict[Key, RawRow] = {}
     repeated: list[RawRow] = []
     contradictions: list[AudioError] = []
     labelled = False
     for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
         about = _mapping(descriptions, name)
-        if about.get("type") != "filewise":
+        kind, schemes = str(about.get("type")), _mapping(about, "columns")
+        told = {*schemes, *(_mapping(schemes, column).get("scheme_id") for column in schemes)}
+        if kind not in _INDEX or (kind == "segmented" and told.isdisjoint(("emotion", "speaker"))):
             continue
-        rows = _table(folder, str(name), "file")
-        columns = _column_names(_mapping(about, "columns"), rows[0] if rows else {})
+        rows = _table(folder, str(name), *_INDEX[kind])
+        columns = _column_names(schemes, rows[0] if rows else {})
         labelled = labelled or "emotion" in columns.values()
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
         contradictions += _merge(rows, _split(header, about), files, repeated, f"table '{name}'")
     if not labelled:
         raise CorpusError(
-            f"{folder / HEADER}: no table of whole files has a column 'emotion'; "
+            f"{folder / HEADER}: no table of files or of their parts has a column 'emotion'; "
             f"tables: {', '.join(map(str, descriptions)) or 'none'}"
         )
     speakers = _speakers(folder, header)
-    merged = [*files.values(), *({**files[str(row["file"])], **row} for row in repeated)]
+    merged = [*files.values(), *({**files[_key(row)], **row} for row in repeated)]
+    in_parts = {row["file"] for row in merged if "start" in row and "emotion" in row}
+    whole = [row for row in merged if row["file"] in in_parts and "start" not in row]
+    if unused := sum("emotion" in row for row in whole):
+        reason = f"labels {unused} files whose parts have labels; the parts are used"
+        contradictions.append(AudioError("table of whole files", reason))
+    merged = [{**files.get(_key({"file": row["file"]}), {}), **row} for row in merged]
     complete = [
-        {**speakers.get(str(row.get("speaker")), {}), **row} for row in merged if "emotion" in row
+        {**speakers.get(str(row.get("speaker")), {}), **row}
+        for row in merged
+        if "emotion" in row and ("start" in row or row["file"] not in in_parts)
     ]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
     return name, licence, complete, contradictions
 
 
+def _key(row: RawRow) -> Key:
+    return tuple(str(row.get(column, "")) for column in _INDEX["segmented"])
+
+
 def _merge(
-    rows: list[RawRow], split: str, files: dict[str, RawRow], repeated: list[RawRow], name: str
+    rows: list[RawRow], split: str, files: dict[Key, RawRow], repeated: list[RawRow], name: str
 ) -> list[AudioError]:
     """Add what a table says of each file to `files`, and what is a row of its own to `repeated`."""
-    seen: set[str] = set()
+    seen: set[Key] = set()
     by_column: dict[str, list[str]] = {}
     for row in rows:
-        file, own = str(row["file"]), {**row, "split": split} if split else row
-        before = files.setdefault(file, {})
-        if file in seen or ("emotion" in own and before.get("split", split) != split != ""):
+        key, own = _key(row), {**row, "split": split} if split else row
+        before = files.setdefault(key, {})
+        if key in seen or ("emotion" in own and before.get("split", split) != split != ""):
             repeated.append(own)
             continue
-        seen.add(file)
+        seen.add(key)
         for column in ("emotion", "speaker"):
             now, earlier = own.get(column), before.get(column)
             if now and earlier and str(now) != str(earlier):
-                said = f"says {column} '{now}' of {file}, where an earlier table says '{earlier}'"
+                said = f"says {column} '{now}' of {row['file']}, where an earlier table says '{earlier}'"
                 by_column.setdefault(column, []).append(f"{said}, which is used")
         before.update({column: own[column] for column in own if column not in before})
     return [
@@ -116,7 +135,7 @@ def _header(folder: Path) -> dict[object, object]:
     return header
 
 
-def _table(folder: Path, name: str, index: str) -> list[RawRow]:
+def _table(folder: Path, name: str, *index: str) -> list[RawRow]:
     """The rows of one table, its index a column."""
     if Path(name).name != name:
         raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
@@ -130,8 +149,8 @@ def _table(folder: Path, name: str, index: str) -> list[RawRow]:
             "save the database as CSV: db.save(folder, storage_format='csv')"
         )
     rows = tables.read(path)
-    if rows and index not in rows[0]:
-        raise CorpusError(f"{path}: no column '{index}'")
+    if rows and (missing := set(index) - set(rows[0])):
+        raise CorpusError(f"{path}: no column '{min(missing)}'")
     return rows
 
 

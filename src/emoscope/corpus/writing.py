@@ -46,11 +46,23 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     chosen = format or path.suffix.lstrip(".").lower()
     if chosen not in _WRITERS:
         raise UnknownNameError("format", chosen, _WRITERS)
+    parts = _parts(corpus.table)
+    if chosen == "huggingface" and parts.any():
+        raise CorpusError(
+            f"{parts.sum()} of {len(parts)} clips are parts or channels of files, and an audio folder of "
+            "Hugging Face holds whole files; write audformat, csv, parquet or jsonl"
+        )
     if _WRITERS[chosen] is not _manifest:
         _make_free(corpus, path)
         corpus = _gathered(corpus, path)
     _WRITERS[chosen](corpus, path)
     return corpus
+
+
+def _parts(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which clips are less than their files."""
+    told = table.reindex(columns=["start", "end", "audio_channel"]).replace("", None)
+    return told.notna().any(axis=1)
 
 
 def _make_free(corpus: Corpus, folder: Path) -> None:
@@ -78,7 +90,12 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     splits = {name: {"type": name} for name, _ in _by_split(table) if name}
-    elsewhere = ["file", "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
+    kind, index = "filewise", ["file"]
+    if "start" in table or "end" in table:
+        kind, index = "segmented", ["file", "start", "end"]
+        times = table.reindex(columns=index[1:]).fillna({"start": 0.0})
+        table = table.assign(**{c: pd.to_timedelta(times[c], unit="s").astype(str) for c in times})
+    elsewhere = [*index, "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
     header: dict[str, Any] = {
@@ -90,14 +107,14 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
             "emotion": {"dtype": "str", "labels": corpus.emotions},
             "speaker": {"dtype": "str", "labels": _speakers(table)},
         },
-        "tables": {"files": {"type": "filewise", "columns": columns}},
+        "tables": {"files": {"type": kind, "columns": columns}},
     }
-    tables = {"files": table[["file", *about_files]]}
+    tables = {"files": table[[*index, *about_files]]}
     for name, rows in _by_split(table):
         key, split = (f"emotion.{name}", {"split_id": name}) if name else ("emotion", {})
         column = {"emotion": {"scheme_id": "emotion"}}
-        header["tables"][key] = {"type": "filewise", **split, "columns": column}
-        tables[key] = rows[["file", "emotion"]]
+        header["tables"][key] = {"type": kind, **split, "columns": column}
+        tables[key] = rows[[*index, "emotion"]]
     for name, rows in tables.items():
         write_atomically(folder / f"db.{name}.csv", _csv(rows))
     header |= {"splits": splits} if splits else {}
@@ -141,7 +158,8 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     # Links in the folder that lead elsewhere are read until they are placed.
     names |= {Path(p).name.casefold() for p in listed if _lies_in(root, os.path.dirname(p) or ".")}
     refused: dict[str, AudioError] = {}
-    for clip, path in zip(corpus.table["clip"], listed, strict=True):
+    names_of = corpus.table["clip"].mask(_parts(corpus.table), [Path(path).stem for path in listed])
+    for clip, path in zip(names_of, listed, strict=True):
         if placed[path] is None and path not in refused:
             safe = "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(str(clip)))
             name = _free_name(safe, Path(path).suffix, names)
