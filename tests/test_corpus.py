@@ -58,7 +58,7 @@ def reasons(loaded):
         ("Sadness", "sad"), ("fear", "fearful"), ("anxiety", "fearful"), ("surprise", "surprised"),
         ("ps", "surprised"), ("pleasant_surprise", "surprised"), ("Surprise", "surprised"),
         ("boredom", "bored"), ("disgusted", "disgust"), (" calm ", "calm"), ("neutral", "neutral"),
-        ("excited", None), ("", None), ("Hunger", None), ("gioia", None),
+        ("excited", None), ("", None), ("Hunger", None), ("gioia", "happy"),
     ],
 )  # fmt: skip
 def test_synonyms(word, emotion):

@@ -30,7 +30,7 @@ from ..corpora import CorpusInfo, folders
 from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
-from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain
+from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
 from . import ratings, rows, speakers, times
 from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
@@ -73,7 +73,13 @@ def load(
             parts[n] = dataclasses.replace(
                 parts[n], name=path, table=parts[n].table.assign(corpus=path)
             )
-    return parts[0] if len(parts) == 1 else combine(parts)
+    loaded = parts[0] if len(parts) == 1 else combine(parts)
+    found = set(map(folded, loaded.table["label"])) if reading.labels else set()
+    unused = [f"'{word}'" for word in reading.labels if folded(word) not in found]
+    if not unused:
+        return loaded
+    note = f"{loaded.name}: no clip has the label {', '.join(unused)} that an option explains"
+    return dataclasses.replace(loaded, notes=[*loaded.notes, note])
 
 
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
