@@ -5,12 +5,20 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from emoscope import audio
 from emoscope.audio import Excerpt
+from emoscope.corpus import Corpus
+from emoscope.dataset import content
+from emoscope.dataset.extraction import extract, extract_recordings
+from emoscope.dataset.store import Store
 from emoscope.errors import AudioError, UnknownNameError
+from emoscope.features.spectrum import Spectrum
+from recordings import silence, voice
+from small_corpus import Levels
 
 RATE = 16_000
 
@@ -137,3 +145,116 @@ def test_inverted_channels_are_named_as_what_they_are(tmp_path):
         with pytest.raises(AudioError, match="inverted copies"):
             audio.from_array(stereo, RATE)
         assert len(audio.load(Excerpt(path, channel=0)).samples) == RATE
+
+
+def of_parts(path: str, spans, **columns) -> Corpus:
+    table = pd.DataFrame(
+        {
+            "clip": [f"part_{n}" for n in range(len(spans))],
+            "path": path,
+            "emotion": "angry",
+            "label": "angry",
+            "speaker": "1",
+            "corpus": "parts",
+            "start": [start for start, _ in spans],
+            "end": [end for _, end in spans],
+            **columns,
+        }
+    )
+    return Corpus("parts", table)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("count", [3, 200])
+def test_features_of_parts_are_those_of_their_own_files(tmp_path, jobs, count):
+    """Computed, then from the store; few parts in one worker, many cut for all of them."""
+    path, whole = str(tmp_path / "whole.flac"), noise(30.0, rate=8000)
+    soundfile.write(path, whole, 8000, subtype="PCM_16")
+    spans = [(0.1 * n, 0.1 * n + 1.0) for n in range(count)]
+    spans[1], spans[-1] = (25.0, 20.0), (29.5, float("nan"))
+    corpus, store = of_parts(path, spans), Store(tmp_path / "store")
+    expected = []
+    for start, end in spans:
+        piece = (
+            whole[round(start * 8000) :]
+            if end != end
+            else whole[round(start * 8000) : round(end * 8000)]
+        )
+        if len(piece):
+            signal = audio.from_array(piece, 8000)
+            expected.append(Levels().extract(Spectrum(signal)))
+    progress = []
+    for _ in range(2):
+        progress.clear()
+        found = extract(
+            corpus, [Levels()], store=store, jobs=jobs, progress=lambda *at: progress.append(at)
+        )
+        np.testing.assert_array_equal(found.features["vector"].X, np.stack(expected))
+        assert found.features["vector"].clips == [f"part_{n}" for n in range(count) if n != 1]
+        [refused] = found.corpus.rejected
+        assert str(refused) == f"{path} (25–20 s): ends before it starts"
+        assert progress[-1] == (count, count)
+    assert len(progress) == 2  # only what is refused was looked at again
+    both = extract_recordings([Excerpt(path, *spans[0]), path], [Levels()], store=store)
+    np.testing.assert_array_equal(both["vector"].X[0], expected[0])
+    assert both["vector"].clips == [f"{path} (0–1 s)", path]
+
+
+def test_whole_files_keep_their_place_in_the_store():
+    key = b"0123456789abcdef"
+    keys = {
+        content.key_of(key, Excerpt("a.wav", *what))
+        for what in [(), (1.0,), (0.0, 1.0), (0.0, None, 0), (0.0, None, 1), (1.0, 2.0, 1)]
+    }
+    assert len(keys) == 6
+    assert content.key_of(key, Excerpt("another.wav")) == key
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_file_of_many_parts_is_decoded_and_hashed_once(tmp_path, monkeypatch, jobs):
+    path = str(tmp_path / "whole.wav")
+    soundfile.write(path, noise(60.0, rate=8000), 8000, subtype="PCM_16")
+    corpus = of_parts(path, [(0.05 * n, 0.05 * n + 0.5) for n in range(1_000)])
+    here = []
+    for module, name in ((audio, "_decode"), (content, "read")):
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, f=function, n=name: here.append(n) or f(*a))
+    found = extract(corpus, [Levels()], store=Store(tmp_path / "store"), jobs=jobs)
+    assert len(found.corpus) == 1_000
+    assert here.count("_decode") == 1
+    assert here.count("read") == 1
+
+
+def test_what_was_finished_of_a_file_is_kept(tmp_path):
+    path = str(tmp_path / "whole.wav")
+    soundfile.write(path, noise(60.0, rate=8000), 8000, subtype="PCM_16")
+    corpus = of_parts(path, [(0.05 * n, 0.05 * n + 0.5) for n in range(200)])
+    store = Store(tmp_path / "store")
+
+    def interrupt(done, total):
+        if done == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(corpus, [Levels(seconds=0.001)], store=store, jobs=1, progress=interrupt)
+    assert 80 <= store.features()[0].clips < 200
+    again = extract(corpus, [Levels(seconds=0.001)], store=store, jobs=1)
+    assert len(again.corpus) == 200
+
+
+def test_what_is_said_of_recordings_is_said_again_from_the_store(tmp_path):
+    """Rates that differ, and channels with different speech, unless somebody has chosen."""
+    call = np.stack(
+        [np.r_[voice(4.0), silence(4.0)], np.r_[silence(4.0), voice(4.0, 90.0)]], axis=1
+    )
+    paths = [str(tmp_path / f"{n}.wav") for n in range(3)]
+    soundfile.write(paths[0], call, RATE, subtype="PCM_16")
+    soundfile.write(paths[1], call[:, 0], RATE, subtype="PCM_16")
+    soundfile.write(paths[2], call[::2, 0], RATE // 2, subtype="PCM_16")
+    corpus, store = of_parts(paths, [(0.0, None)] * 3), Store(tmp_path / "store")
+    for _ in range(2):
+        mixed, two = extract(corpus, [Levels()], store=store, jobs=1).corpus.notes
+        assert mixed.startswith("sample rates differ, 1 at 8000 Hz, 2 at 16000 Hz: above 4000 Hz")
+        assert two.startswith("1 of 3 clips have two channels with different speech")
+    chosen = of_parts(paths, [(0.0, None)] * 3, audio_channel="left")
+    assert len(extract(chosen, [Levels()], store=store, jobs=1).corpus.notes) == 1

@@ -59,10 +59,10 @@ def assert_complete(extraction, n_clips=N_CLIPS):
 
 @pytest.fixture
 def nothing_decoded(monkeypatch):
-    def load(path):
+    def cut(path, *_, **options):
         raise AssertionError(f"{path} was decoded")
 
-    return lambda: monkeypatch.setattr(audio, "load", load)
+    return lambda: monkeypatch.setattr(audio, "cut", cut)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -91,8 +91,10 @@ def test_a_second_run_decodes_nothing(corpus, store, nothing_decoded):
 
 def test_a_clip_is_decoded_once_for_all_features(corpus, monkeypatch):
     decoded = []
-    load = audio.load
-    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
+    cut = audio.cut
+    monkeypatch.setattr(
+        audio, "cut", lambda path, *a, **o: decoded.append(path) or cut(path, *a, **o)
+    )
     seen = []
     extract(
         corpus, [Levels(), Blocks(), Encoder()], jobs=1,
@@ -105,9 +107,11 @@ def test_a_clip_is_decoded_once_for_all_features(corpus, monkeypatch):
 def test_a_feature_that_is_added_costs_one_look_at_each_file(tmp_path, store, monkeypatch):
     corpus = make_corpus(tmp_path / "clips", 4)  # so fresh that their stamps prove nothing
     extract(corpus, [Levels()], store=store, jobs=1)
-    hashed, decoded, read, load = [], [], content.read, audio.load
+    hashed, decoded, read, cut = [], [], content.read, audio.cut
     monkeypatch.setattr(content, "read", lambda path: hashed.append(path) or read(path))
-    monkeypatch.setattr(audio, "load", lambda path: decoded.append(path) or load(path))
+    monkeypatch.setattr(
+        audio, "cut", lambda path, *a, **o: decoded.append(path) or cut(path, *a, **o)
+    )
     extract(corpus, [Levels(), Blocks()], store=store, jobs=1)
     assert sorted(hashed) == sorted(decoded) == sorted(corpus.table["path"])
 

@@ -31,13 +31,20 @@ from .excerpt import Excerpt, channel_name, parse_channel
 from .opening import URL, open_binary, os_reason
 
 __all__ = [
-    "MAX_RATE", "MIN_RATE", "ChannelReport", "Excerpt", "Recording", "Signal", "blocks",
-    "channel_name", "channel_report", "cut", "each_channel", "from_array", "load", "parse_channel",
-    "rate_of", "resample",
+    "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelReport", "Excerpt", "Recording",
+    "Signal", "blocks", "channel_name", "channel_report", "cut", "each_channel", "from_array", "load",
+    "parse_channel", "rate_of", "resample",
 ]  # fmt: skip
 
 Samples: TypeAlias = NDArray[np.float32]
 Recording: TypeAlias = str | bytes | os.PathLike[str] | Excerpt
+
+#: Notes of a signal, on how it was read.
+UNFINISHED = (
+    "unfinished: the header does not state a length, as when a recorder is stopped; the file is read "
+    "to its end, and whether sound is missing cannot be told"
+)
+DIFFERENT_SPEECH = "mixed: its two channels hold different speech"
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # in Hz: outside is a damaged header, not speech
 MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz
@@ -96,13 +103,17 @@ def blocks(recording: Recording, *, max_seconds: float | None = None) -> Iterato
     yield from _checked(Excerpt.of(recording), max_seconds)
 
 
-def cut(path: str, excerpts: Sequence[Excerpt]) -> Iterator[tuple[int, Signal | AudioError]]:
+def cut(
+    path: str, excerpts: Sequence[Excerpt], *, listen: bool = False
+) -> Iterator[tuple[int, Signal | AudioError]]:
     """Decode a file once and give each part as soon as it is complete.
 
     Parameters
     ----------
     excerpts : sequence of Excerpt
         Parts of that file in any order; they may overlap.
+    listen : bool
+        Whether :data:`DIFFERENT_SPEECH` is to be among the notes of a mix where it is so.
 
     Yields
     ------
@@ -131,7 +142,7 @@ def cut(path: str, excerpts: Sequence[Excerpt]) -> Iterator[tuple[int, Signal | 
                 begun.append(waiting.pop())
             for number in [n for n in begun if _stop(excerpts[n], rate) <= position]:
                 begun.remove(number)
-                yield number, _part(excerpts[number], kept, rate, notes)
+                yield number, _part(excerpts[number], kept, rate, notes, listen)
             if not (begun or waiting):
                 return
             first = min((_first(excerpts[n], rate) for n in begun), default=position)
@@ -146,7 +157,7 @@ def cut(path: str, excerpts: Sequence[Excerpt]) -> Iterator[tuple[int, Signal | 
     for number in (*begun, *waiting):
         try:
             excerpts[number].check_within(position / rate)
-            yield number, _part(excerpts[number], kept, rate, notes)
+            yield number, _part(excerpts[number], kept, rate, notes, listen)
         except AudioError as error:
             yield number, error
 
@@ -250,17 +261,24 @@ def _checked(
 
 
 def _part(
-    excerpt: Excerpt, kept: Iterable[tuple[int, Samples]], rate: int, notes: Sequence[str]
+    excerpt: Excerpt,
+    kept: Iterable[tuple[int, Samples]],
+    rate: int,
+    notes: Sequence[str],
+    listen: bool,
 ) -> Signal | AudioError:
     """The excerpt that lies within decoded blocks."""
-    checks = Checks(excerpt)
+    checks, meter = Checks(excerpt), ChannelMeter()
+    within = [_within(block, position, excerpt, rate) for position, block in kept]
     try:
-        within = (_within(block, position, excerpt, rate) for position, block in kept)
         pieces = [checks.take(piece) for piece in within if len(piece)]
         checks.end(rate)
     except AudioError as error:
         return error
-    return Signal(np.concatenate(pieces), rate, checks.label, tuple(notes))
+    for piece in within if listen and excerpt.channel is None else ():
+        meter.feed(piece, rate)
+    told = [*notes, DIFFERENT_SPEECH] if meter.report().different_speech else notes
+    return Signal(np.concatenate(pieces), rate, checks.label, tuple(told))
 
 
 def _within(block: Samples, position: int, excerpt: Excerpt, rate: int) -> Samples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Sequence
 
 from ..errors import AudioError, UnknownNameError
 
@@ -59,6 +60,14 @@ class Excerpt:
             raise AudioError(self, f"starts behind the end of its file: {length}")
         if self.end is not None and self.end > seconds + SLACK:
             raise AudioError(self, f"ends behind the end of its file: {length}")
+
+
+def by_file(excerpts: Sequence[Excerpt]) -> dict[str, list[int]]:
+    """The numbers of the excerpts of each file, in their order."""
+    files: dict[str, list[int]] = {}
+    for number, excerpt in enumerate(excerpts):
+        files.setdefault(excerpt.path, []).append(number)
+    return files
 
 
 def parse_channel(text: str) -> int | None:

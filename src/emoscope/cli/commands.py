@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 from ..errors import AudioError, EmoscopeError
 
 if TYPE_CHECKING:
+    from ..audio import Excerpt
     from ..corpus import Corpus
     from ..dataset import Dataset
 
@@ -137,15 +138,19 @@ class Source:
             )
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
-            return dataset.load(
+            data = dataset.load(
                 corpus, features, emotions=None if corpus else list(self.emotions), store=Store(),
                 jobs=jobs, cluster=cluster, progress=tick,
             )  # fmt: skip
+        for note in data.corpus.notes[len(corpus.notes) if corpus else 0 :]:
+            terminal.note(note)
+        return data
 
-    def clips(self, corpus: Corpus) -> dict[str, str] | None:
-        """Path of each clip, for the players of a report; the bundled features have none."""
-        table = corpus.table
-        return dict(zip(table["clip"], table["path"], strict=True)) if self.places else None
+    def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
+        """The recording of each clip, for a report's players; the bundled features have none."""
+        if not self.places:
+            return None
+        return dict(zip(corpus.table["clip"], corpus.excerpts, strict=True))
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Source:

@@ -263,6 +263,7 @@ def train(
     chosen = search.load(parameters, model) if parameters else {}
     names = commands.features_for(info.input, features)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
+    names = data.names(names)
     with terminal.accounted(data.corpus.rejected, resumable=False), terminal.step("training"):
         card = training.train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
@@ -307,6 +308,8 @@ def evaluate(
     html = page.render(result, clips=source.clips(corpus))
     result.save(out, {**keeping.options_of(out / config.FILE), out / "report.html": html})
     terminal.say_scores(result.leaderboard(), result.config["notes"])
+    for note in result.corpus["notes"][len(corpus.notes) :]:
+        terminal.note(note)
     terminal.say(f"report: {out / 'report.html'}")
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
 

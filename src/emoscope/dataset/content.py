@@ -16,7 +16,7 @@ import os
 import stat
 import time
 
-from ..audio import opening
+from ..audio import Excerpt, opening
 from ..errors import AudioError
 
 KEY_BYTES = 16  # among 10 million recordings, two share a key with a probability of 1.5e-25
@@ -91,3 +91,11 @@ def place(path: str) -> bytes:
     """A path as the store knows it: short, and telling nothing of whose files they are."""
     absolute = path if opening.URL.match(path) else os.path.abspath(path)
     return hashlib.blake2b(os.fsencode(absolute), digest_size=KEY_BYTES).digest()
+
+
+def key_of(key: bytes, excerpt: Excerpt) -> bytes:
+    """The key of an excerpt of the recording with that key; of the whole it is the same."""
+    if not excerpt.is_part and excerpt.channel is None:
+        return key
+    part = repr((float(excerpt.start), excerpt.end and float(excerpt.end), excerpt.channel))
+    return hashlib.blake2b(key + part.encode(), digest_size=KEY_BYTES).digest()

@@ -1,7 +1,8 @@
 """From a corpus to its features: decode each clip once, compute what is not stored yet.
 
 The rows follow the corpus, whatever order clips are finished in and wherever that happens. Clips
-that cannot be used are left out and named with the reason; everything else is delivered.
+that cannot be used are left out and named with the reason; everything else is delivered. A feature
+that clips of this rate do not have is left out for all of them, or another stands for it.
 """
 
 from __future__ import annotations
@@ -9,29 +10,33 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import audio, compute
-from ..audio import Signal
+from ..audio import Excerpt, Signal, opening
+from ..audio.excerpt import by_file
 from ..compute import WorkerDiedError
 from ..corpus import Corpus
 from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from ..features.base import Feature
 from ..features.spectrum import Spectrum
 from ..features.table import Features
-from . import content
+from . import content, facts
 from .content import Content
+from .rows import Rows, Values
 from .store import Store
 
-Values = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 MAX_NAMED = 5  # unusable clips, when not one could be used
+MANY_PARTS = 64  # of a file, from which on it is cut here and its parts go to several workers
+HANDED_PARTS = 16  # at a time, at most
+HANDED_SAMPLES = 2**22  # after which no further part is added: 16 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,13 @@ class Dataset:
 
     corpus: Corpus
     features: dict[str, Features]
+    #: Features that were asked for → what stands for them at the rate of these clips, or None.
+    replaced: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+
+    def names(self, asked: Sequence[str]) -> list[str]:
+        """What the features are called that stand for those asked for, ``encoder:MODEL`` included."""
+        stand_for = (self.replaced.get(name.partition(":")[0], name) for name in asked)
+        return [name for name in stand_for if name is not None]
 
 
 def extract(
@@ -73,9 +85,19 @@ def extract(
     CorpusError, FeatureError
         When not one clip can be used; when no features, or such as do not go together, are asked for.
     """
-    rows = _Rows(len(corpus), features)
-    paths = [os.fspath(path) for path in corpus.table["path"]]
-    refused = _fill(rows, paths, store, jobs, cluster, progress)
+    if not features:
+        raise FeatureError("no features were asked for")
+    excerpts = corpus.excerpts
+    work = functools.partial(_fill, store=store, jobs=jobs, cluster=cluster, progress=progress)
+    rate, found = _rate_of(excerpts[0]), list[Feature | None]()
+    while (standing := facts.at_rate(features, rate)) != found:
+        found, notes = standing, list(facts.replacements(features, standing, rate))
+        if not any(found):
+            raise FeatureError("; ".join(notes))
+        rows = Rows(len(corpus), [feature for feature in found if feature is not None])
+        refused = work(rows, excerpts)
+        rate = facts.corpus_rate(rows.facts)
+    refused |= rows.too_low(excerpts, refused)
     rejected = [refused[index] for index in sorted(refused)]
     usable = rows.usable
     if not usable.any():
@@ -83,182 +105,201 @@ def extract(
         more = f"\n  … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
         raise CorpusError(f"not one of {len(usable)} clips can be used:{named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
-    used = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *rejected])
-    return Dataset(used, rows.tables(table["clip"].tolist()))
+    notes += facts.notes(rows.facts[usable], corpus.table)
+    used = dataclasses.replace(
+        corpus,
+        table=table,
+        rejected=[*corpus.rejected, *rejected],
+        notes=[*corpus.notes, *notes],
+    )
+    pairs = [(f.name, other) for f, other in zip(features, found, strict=True) if other is not f]
+    replaced = {name: None if other is None else other.name for name, other in pairs}
+    return Dataset(used, rows.tables(table["clip"].tolist()), replaced)
 
 
 def extract_recordings(
-    recordings: Sequence[str | os.PathLike[str] | Signal],
+    recordings: Sequence[str | os.PathLike[str] | Excerpt | Signal],
     features: Sequence[Feature],
     *,
     store: Store | None = None,
     jobs: int | None = None,
 ) -> dict[str, Features]:
     """Compute features of files, or of signals in memory, each of which has to be usable."""
-    rows = _Rows(len(recordings), features)
+    rows = Rows(len(recordings), features)
     signals = [recording for recording in recordings if isinstance(recording, Signal)]
-    paths = [os.fspath(path) for path in recordings if not isinstance(path, Signal)]
-    if signals and paths:
+    excerpts = [Excerpt.of(given) for given in recordings if not isinstance(given, Signal)]
+    if signals and excerpts:
         raise FeatureError("found paths and signals together; give one or the other")
-    for error in _fill(rows, paths, store, jobs).values() if paths else ():
-        raise error
+    refused = _fill(rows, excerpts, store, jobs) if excerpts else {}
     function = functools.partial(_of_signal, features=rows.features)
     for index, values in compute.run(function, signals, jobs=jobs):
         if isinstance(values, EmoscopeError):
             raise _refusal(f"recording {index}", values)
         rows.put_clip(index, range(len(rows.features)), values)
-    return rows.tables(paths or [s.path or str(n) for n, s in enumerate(signals)])
-
-
-class _Rows:
-    """The values of all clips as they arrive."""
-
-    def __init__(self, n_clips: int, features: Sequence[Feature]) -> None:
-        specs = [feature.spec for feature in features]
-        self.features = [f for i, f in enumerate(features) if specs[i] not in specs[:i]]
-        if not self.features:
-            raise FeatureError("no features were asked for")
-        frames = [feature.name for feature in self.features if feature.kind == "frames"]
-        if len(frames) > 1:
-            raise FeatureError(
-                f"{' and '.join(frames)} both give frames; extract one of them at a time"
-            )
-        self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
-        self.columns: list[str] = []
-        self._slices: list[slice] = []
-        for feature in self.features:
-            start = len(self.columns)
-            self.columns += feature.columns if feature.kind == "vector" else ()
-            self._slices.append(slice(start, len(self.columns)))
-        if twice := [c for c in set(self.columns) if self.columns.count(c) > 1]:
-            raise FeatureError(f"two of the features have a column '{min(twice)}'")
-        # Filled, so that memory is taken now and does not grow as clips are finished.
-        self.X = np.full((n_clips, len(self.columns)), np.nan, dtype=np.float32)
-        self.frames: list[Values | None] = [None] * n_clips
-
-    @property
-    def usable(self) -> NDArray[np.bool_]:
-        return np.asarray(self.done.all(axis=1))
-
-    def put(
-        self, number: int, positions: NDArray[np.intp], values: Sequence[Values] | Values
-    ) -> None:
-        if self.features[number].kind == "vector":
-            self.X[positions, self._slices[number]] = values
-        else:
-            for position, frames in zip(positions, values, strict=True):
-                self.frames[position] = frames
-        self.done[positions, number] = True
-
-    def put_clip(self, position: int, numbers: Sequence[int], values: Sequence[Values]) -> None:
-        for number, value in zip(numbers, values, strict=True):
-            self.put(number, np.array([position]), [value])
-
-    def tables(self, clips: list[str]) -> dict[str, Features]:
-        """The values of the usable clips, which are called ``clips``."""
-        usable = self.usable
-        tables: dict[str, Features] = {}
-        if vectors := [feature for feature in self.features if feature.kind == "vector"]:
-            tables["vector"] = Features(
-                clips=clips,
-                specs=[feature.spec for feature in vectors],
-                columns=tuple(self.columns),
-                X=self.X if usable.all() else self.X[usable],
-                widths=tuple(len(feature.columns) for feature in vectors),
-            )
-        for feature in (feature for feature in self.features if feature.kind == "frames"):
-            frames = [self.frames[i] for i in np.flatnonzero(usable)]
-            tables["frames"] = Features(
-                clips=clips,
-                specs=[feature.spec],
-                columns=tuple(feature.columns),
-                frames=[f for f in frames if f is not None],
-            )
-        return tables
+    names = list(map(str, excerpts)) or [s.path or str(n) for n, s in enumerate(signals)]
+    for error in (refused | rows.too_low(names, refused)).values():
+        raise error
+    return rows.tables(names)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-    path: str
+    excerpt: Excerpt
     index: int
     lacking: list[int]  # numbers of features
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unit:
+    """Clips of one file, which a worker decodes once; or gets as signals, where it was cut here."""
+
+    path: str
+    clips: list[_Clip]
     content: Content | None  # as far as known
+    signals: list[Signal | AudioError] | None = None
+
+
+class _Units:
+    """The work, file by file; a file of many parts is decoded here, as its parts are asked for."""
+
+    def __init__(
+        self, clips: Sequence[_Clip], contents: Mapping[str, Content | None], *, identify: bool
+    ) -> None:
+        files = by_file([clip.excerpt for clip in clips])
+        self._files = {path: [clips[n] for n in numbers] for path, numbers in files.items()}
+        self._contents, self._identify = contents, identify
+        self.handed: list[_Unit] = []  # so far, without signals
+
+    def __len__(self) -> int:
+        """About how many there are."""
+        numbers = map(len, self._files.values())
+        return sum(1 if n < MANY_PARTS else -(-n // HANDED_PARTS) for n in numbers)
+
+    def __iter__(self) -> Iterator[_Unit]:
+        for path, clips in self._files.items():
+            unit = _Unit(path, clips, self._contents.get(path))
+            for piece in [unit] if len(clips) < MANY_PARTS else self._cut(unit):
+                self.handed.append(dataclasses.replace(piece, signals=None))
+                yield piece
+
+    def _cut(self, unit: _Unit) -> Iterator[_Unit]:
+        held = unit.content or (content.read(unit.path) if self._identify else None)
+        clips: list[_Clip] = []
+        signals: list[Signal | AudioError] = []
+        excerpts, n_samples = [clip.excerpt for clip in unit.clips], 0
+        for number, signal in audio.cut(unit.path, excerpts, listen=True):
+            clips.append(unit.clips[number])
+            signals.append(signal)
+            n_samples += 0 if isinstance(signal, AudioError) else len(signal.samples)
+            if len(clips) == HANDED_PARTS or n_samples > HANDED_SAMPLES:
+                yield _Unit(unit.path, clips, held, signals)
+                clips, signals, n_samples = [], [], 0
+        if clips:
+            yield _Unit(unit.path, clips, held, signals)
 
 
 def _fill(
-    rows: _Rows,
-    paths: Sequence[str],
+    rows: Rows,
+    excerpts: Sequence[Excerpt],
     store: Store | None,
     jobs: int | None,
     cluster: str | None = None,
     progress: Progress | None = None,
 ) -> dict[int, AudioError]:
     """Read or compute the values of all clips; those that cannot be used, by their position."""
-    contents = _read_stored(rows, paths, store, jobs)
+    contents = _read_stored(rows, excerpts, store, jobs)
     clips = [
-        _Clip(paths[i], i, np.flatnonzero(~rows.done[i]).tolist(), contents[i])
+        _Clip(excerpts[i], i, np.flatnonzero(~rows.done[i]).tolist())
         for i in np.flatnonzero(~rows.usable).tolist()
     ]
+    units = _Units(clips, contents, identify=store is not None)
     refused: dict[int, AudioError] = {}
-    report = progress or (lambda done, total: None)
-    report(len(paths) - len(clips), len(paths))
-    function = functools.partial(_of_clip, features=rows.features, identify=store is not None)
-    outcomes = compute.run(function, clips, jobs=jobs, cluster=cluster, name=lambda clip: clip.path)
+    done, report = len(excerpts) - len(clips), progress or (lambda done, total: None)
+    report(done, len(excerpts))
+    function = functools.partial(_of_unit, features=rows.features, identify=store is not None)
+    outcomes = compute.run(function, units, jobs=jobs, cluster=cluster, name=lambda unit: unit.path)
     with contextlib.ExitStack() as stack:
         if store is not None:
             stack.callback(store.flush)  # also when the run is stopped
         stack.enter_context(contextlib.closing(outcomes))
-        for done, (number, outcome) in enumerate(outcomes, len(paths) - len(clips) + 1):
-            clip = clips[number]
+        for number, outcome in outcomes:
+            unit = units.handed[number]
             if isinstance(outcome, EmoscopeError):
-                refused[clip.index] = _refusal(clip.path, outcome)
-            else:
-                read, values = outcome
+                outcome = None, [outcome] * len(unit.clips)
+            read, found = outcome
+            for clip, values in zip(unit.clips, found, strict=True):
+                if isinstance(values, EmoscopeError):
+                    refused[clip.index] = _refusal(clip.excerpt, values)
+                    continue
                 rows.put_clip(clip.index, clip.lacking, values)
                 if store is not None and read is not None:
+                    key = content.key_of(read.key, clip.excerpt)
                     for feature, value in zip(clip.lacking, values, strict=True):
-                        store.put(rows.features[feature], read.key, value)
-                    store.remember(clip.path, read)
-            report(done, len(paths))
+                        if value is not None:
+                            store.put(rows.features[feature], key, value)
+            if store is not None:
+                store.remember(unit.path, read)
+            for _ in unit.clips:
+                done += 1
+                report(done, len(excerpts))
     return refused
 
 
 def _read_stored(
-    rows: _Rows, paths: Sequence[str], store: Store | None, jobs: int | None
-) -> Sequence[Content | None]:
-    """Take from the store what it has; what the files hold, where that had to be known."""
+    rows: Rows, excerpts: Sequence[Excerpt], store: Store | None, jobs: int | None
+) -> dict[str, Content | None]:
+    """Take from the store what it has; what each file holds, where that had to be known."""
     held = [n for n, feature in enumerate(rows.features) if store and store.holds(feature)]
     if store is None or not held:
-        return [None] * len(paths)  # no clip need be read before it is worked on
-    contents = store.find(paths)
-    unknown = [index for index, found in enumerate(contents) if found is None]
+        return {}  # no clip need be read before it is worked on
+    paths = list(dict.fromkeys(excerpt.path for excerpt in excerpts))
+    contents = dict(zip(paths, store.find(paths), strict=True))
+    unknown = [path for path, found in contents.items() if found is None]
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:  # hashing releases the interpreter
-        read = pool.map(content.read, [paths[index] for index in unknown])
-        for index, found in zip(unknown, read, strict=True):
-            contents[index] = found
-            store.remember(paths[index], found)
-    known = np.array([i for i, found in enumerate(contents) if found is not None], dtype=np.intp)
-    keys = [found.key for found in contents if found is not None]
+        for path, found in zip(unknown, pool.map(content.read, unknown), strict=True):
+            contents[path] = found
+            store.remember(path, found)
+    read = [contents[excerpt.path] for excerpt in excerpts]
+    known = np.array([i for i, found in enumerate(read) if found is not None], dtype=np.intp)
+    pairs = zip(read, excerpts, strict=True)
+    keys = [content.key_of(found.key, part) for found, part in pairs if found is not None]
     for number in held:
         for positions, values in store.read(rows.features[number], keys):
             rows.put(number, known[positions], values)
     return contents
 
 
-def _of_clip(
-    clip: _Clip, *, features: Sequence[Feature], identify: bool
-) -> tuple[Content | None, list[Values]]:
-    """Decode a clip once and compute what it lacks, with the content to store it by, if any."""
-    found = clip.content or (content.read(clip.path) if identify else None)
-    values = _of_signal(audio.load(clip.path), features=[features[n] for n in clip.lacking])
-    if found is not None and content.stamp_of(clip.path) != found.stamp:
+def _of_unit(
+    unit: _Unit, *, features: Sequence[Feature], identify: bool
+) -> tuple[Content | None, list[list[Values | None] | EmoscopeError]]:
+    """Decode a file once and compute what its clips lack, with the content to store it by, if any."""
+    found = unit.content or (content.read(unit.path) if identify else None)
+    excerpts = [clip.excerpt for clip in unit.clips]
+    signals: Iterable[tuple[int, Signal | AudioError]] = enumerate(unit.signals or ())
+    if unit.signals is None:
+        signals = audio.cut(unit.path, excerpts, listen=True)
+    outcomes: dict[int, list[Values | None] | EmoscopeError] = {}
+    for number, signal in signals:
+        lacking = [features[n] for n in unit.clips[number].lacking]
+        try:
+            if isinstance(signal, AudioError):
+                raise signal
+            outcomes[number] = _of_signal(signal, features=lacking)
+        except (AudioError, FeatureError) as error:
+            outcomes[number] = error
+    if found is not None and content.stamp_of(unit.path) != found.stamp:
         found = None  # the file was changed meanwhile: nobody knows which content these belong to
-    return found, values
+    return found, [outcomes[number] for number in range(len(excerpts))]
 
 
-def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
-    found, spectrum = [], Spectrum(signal)
+def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | None]:
+    """Values of each feature; None of one that samples at this rate do not have."""
+    found: list[Values | None] = []
+    spectrum = Spectrum(signal)
     for feature in features:
+        if signal.rate <= feature.min_rate:
+            found.append(None)
+            continue
         values = np.asarray(feature.extract(spectrum), dtype=np.float32)
         n_columns = len(feature.columns)
         shape = values.shape if feature.kind == "vector" else values.shape[1:]
@@ -273,7 +314,15 @@ def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values]:
     return found
 
 
-def _refusal(path: str, error: EmoscopeError) -> AudioError:
+def _rate_of(excerpt: Excerpt) -> float:
+    """The rate in Hz that most clips will have, judged by one; infinity where that costs much."""
+    if opening.local_path(excerpt.path) is not None:
+        with contextlib.suppress(AudioError):
+            return audio.rate_of(excerpt.path)
+    return math.inf
+
+
+def _refusal(path: object, error: EmoscopeError) -> AudioError:
     """Why a clip is left out; raises what is not the clip's fault."""
     if isinstance(error, AudioError):
         return error

@@ -9,6 +9,7 @@ corpus does not have, and is then wrong.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import Signal
+from ..audio.excerpt import by_file
 from ..corpus import Corpus
+from ..dataset import facts
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
 from ..labels import in_order
 from ..modelfile import ModelFile, log_softmax
@@ -117,24 +120,37 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
     """Run a model on every clip of a corpus; CorpusError when not one can be used."""
     predictor = Predictor(model)
 
-    def of_clip(path: str) -> tuple[NDArray[Any], NDArray[Any]] | AudioError:
+    def of_clip(signal: Signal | AudioError) -> tuple[NDArray[Any], ...] | AudioError:
         try:
-            parts = [predictor.infer(part) for part in _parts(audio.load(path), model.card)]
+            if isinstance(signal, AudioError):
+                return signal
+            parts = [predictor.infer(part) for part in _parts(signal, model.card)]
         except AudioError as error:
             return error
         logits = np.mean([part.logits for part in parts], axis=0)
-        return logits, np.mean([part.embedding for part in parts], axis=0)
+        return logits, np.mean([part.embedding for part in parts], axis=0), facts.of(signal)
 
+    def of_file(numbers: list[int]) -> list[tuple[int, tuple[NDArray[Any], ...] | AudioError]]:
+        parts = [excerpts[n] for n in numbers]
+        signals = audio.cut(parts[0].path, parts, listen=True)
+        return [(numbers[k], of_clip(signal)) for k, signal in signals]
+
+    excerpts = corpus.excerpts
     # Threads serve: onnxruntime and the decoders work outside Python's lock.
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        outcomes = list(pool.map(of_clip, corpus.table["path"]))
+        files = pool.map(of_file, by_file(excerpts).values())
+        outcomes = [outcome for _, outcome in sorted(itertools.chain(*files), key=lambda o: o[0])]
     rejected = [outcome for outcome in outcomes if isinstance(outcome, AudioError)]
     used = [(n, o) for n, o in enumerate(outcomes) if not isinstance(o, AudioError)]
     if not used:
         raise CorpusError(f"no clip of '{corpus.name}' can be used; first: {rejected[0]}")
-    table = corpus.table.iloc[[n for n, _ in used]]
-    usable = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *rejected])
-    logits, embeddings = (np.stack([outcome[part] for _, outcome in used]) for part in (0, 1))
+    logits, embeddings, found = (np.stack([o[part] for _, o in used]) for part in range(3))
+    usable = dataclasses.replace(
+        corpus,
+        table=corpus.table.iloc[[n for n, _ in used]],
+        rejected=[*corpus.rejected, *rejected],
+        notes=[*corpus.notes, *facts.notes(found, corpus.table)],
+    )
     return Inferences(usable, logits.astype(np.float64), embeddings)
 
 

@@ -29,6 +29,7 @@ class Feature(ABC):
     # Raised whenever the same parameters would give other values: others are never served.
     version: ClassVar[int] = 1
     kind: ClassVar[Literal["vector", "frames"]] = "vector"
+    min_rate: ClassVar[float] = 0.0  # in Hz: it can be computed of samples at a higher rate
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -45,6 +46,18 @@ class Feature(ABC):
     @abstractmethod
     def extract(self, spectrum: Spectrum) -> Matrix:
         """The feature, (n_columns,) or (n_frames, n_columns) by its `kind`, or a FeatureError."""
+
+    def at_rate(self, rate: float) -> Feature | None:
+        """This feature, or the one that stands for it at a rate in Hz; None when there is none."""
+        return self if rate > self.min_rate else None
+
+    def check_rate(self, rate: int) -> None:
+        """Raise a FeatureError when the feature cannot be computed at a rate in Hz."""
+        if rate <= self.min_rate:
+            raise FeatureError(
+                f"'{self.name}' needs a sample rate above {self.min_rate:.0f} Hz, and this clip has "
+                f"{rate} Hz; leave the feature out, or resample the recording"
+            )
 
     @property
     def spec(self) -> Spec:

@@ -6,25 +6,25 @@ those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, l
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from ..errors import FeatureError
 from . import filters
-from .base import FrameMean
+from .base import Feature, FrameMean
 from .spectrum import Matrix, Spectrum, decibels
 
-N_BANDS = 7  # the first ends at 200 Hz; each following band is an octave
 QUANTILE = 0.02  # share of a band's bins whose mean is its valley, and its peak
 
 
-def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
+def band_edges(n_bands: int) -> list[float]:
+    """Edges in Hz: the first band ends at 200 Hz, each following one is an octave."""
+    return [0.0] + [200.0 * 2.0**octave for octave in range(n_bands)]
+
+
+def bands(rate: int, n_fft: int, n_bands: int = 7) -> list[tuple[slice, int]]:
     """Bins of each band, and how many of them make its valley and its peak."""
-    edges = [0.0] + [200.0 * 2.0**octave for octave in range(N_BANDS)]
-    if rate / 2 <= edges[-2]:
-        raise FeatureError(
-            f"'contrast' needs a sample rate above {2 * edges[-2]:.0f} Hz, and this clip has "
-            f"{rate} Hz; leave the feature out, or resample the recording"
-        )
+    edges = band_edges(n_bands)
     frequency = filters.bin_frequencies(rate, n_fft)
     bins = []
     for band, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
@@ -32,23 +32,31 @@ def bands(rate: int, n_fft: int) -> list[tuple[slice, int]]:
         # Above the first, a band starts one bin early; below the last, it gives its last bin away.
         # The last reaches to the end.
         first = int(inside[0]) - (band > 0)
-        last = len(frequency) if band == N_BANDS - 1 else int(inside[-1]) + 1
+        last = len(frequency) if band == n_bands - 1 else int(inside[-1]) + 1
         count = max(1, round(QUANTILE * (last - first)))
-        bins.append((slice(first, last - (band < N_BANDS - 1)), count))
+        bins.append((slice(first, last - (band < n_bands - 1)), count))
     return bins
 
 
 class Contrast(FrameMean):
-    """Mean spectral contrast of a clip."""
+    """Mean spectral contrast of a clip in 7 bands, the last one above 6400 Hz."""
 
     name = "contrast"
-    columns = tuple(f"contrast_{band}" for band in range(1, N_BANDS + 1))  # 7: above 6400 Hz
+    n_bands: ClassVar[int] = 7
+    columns = tuple(f"contrast_{band}" for band in range(1, 8))
+    min_rate = 2 * band_edges(7)[-2]
+
+    def at_rate(self, rate: float) -> Feature | None:
+        """The one with as many bands as fit."""
+        fitting = (f for f in (self, Contrast6(), Contrast5()) if rate > f.min_rate)
+        return next(fitting, None)
 
     def frames(self, spectrum: Spectrum) -> Matrix:
-        """Peak minus valley of every frame and band, in dB, [shape=(n_frames, 7)]."""
-        shape = (spectrum.n_frames, N_BANDS)
+        """Peak minus valley of every frame and band, in dB, [shape=(n_frames, n_bands)]."""
+        self.check_rate(spectrum.rate)
+        shape = (spectrum.n_frames, self.n_bands)
         valleys, peaks = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        all_bands = bands(spectrum.rate, spectrum.n_fft)
+        all_bands = bands(spectrum.rate, spectrum.n_fft, self.n_bands)
         for frames, magnitude in spectrum.magnitudes():
             for band, (bins, count) in enumerate(all_bands):
                 ranked = np.sort(magnitude[:, bins], axis=1)
@@ -57,4 +65,22 @@ class Contrast(FrameMean):
         return decibels(peaks) - decibels(valleys)
 
 
-MEMBERS = {"contrast": Contrast}
+class Contrast6(Contrast):
+    """Spectral contrast in 6 bands, the last one above 3200 Hz: for telephone speech at 8 kHz."""
+
+    name = "contrast6"
+    n_bands = 6
+    columns = tuple(f"contrast6_{band}" for band in range(1, 7))
+    min_rate = 2 * band_edges(6)[-2]
+
+
+class Contrast5(Contrast):
+    """Spectral contrast in 5 bands, the last one above 1600 Hz."""
+
+    name = "contrast5"
+    n_bands = 5
+    columns = tuple(f"contrast5_{band}" for band in range(1, 6))
+    min_rate = 2 * band_edges(5)[-2]
+
+
+MEMBERS = {"contrast": Contrast, "contrast6": Contrast6, "contrast5": Contrast5}

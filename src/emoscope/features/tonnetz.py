@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..audio import Signal
-from ..errors import FeatureError
 from . import filters
 from .base import FrameMean
 from .harmonic import harmonic_part
@@ -141,15 +140,11 @@ class Tonnetz(FrameMean):
 
     name = "tonnetz"
     columns = tuple(f"tonnetz_{axis}" for axis in AXES)
+    min_rate = 2 * highest_frequency(0.5)
 
     def frames(self, spectrum: Spectrum) -> NDArray[np.float32]:
         """Tonal centroid of every frame, each coordinate in [-1, 1], [shape=(n_frames, 6)]."""
-        needed = 2 * highest_frequency(0.5)
-        if spectrum.rate <= needed:
-            raise FeatureError(
-                f"'tonnetz' needs a sample rate above {needed:.0f} Hz, and this clip has "
-                f"{spectrum.rate} Hz; leave the feature out, or resample the recording"
-            )
+        self.check_rate(spectrum.rate)
         harmonic = harmonic_part(spectrum)
         tuning = Spectrum(harmonic, n_fft=spectrum.n_fft, hop=spectrum.hop).tuning(BINS_PER_OCTAVE)
         chroma = constant_q_chroma(harmonic, tuning)

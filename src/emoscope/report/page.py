@@ -21,6 +21,7 @@ import pandas as pd
 
 from .. import audio
 from .._version import __version__
+from ..audio import Recording
 from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
@@ -62,14 +63,14 @@ class HardClip:
 
 
 def write(
-    result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, str] | None = None
+    result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, Recording] | None = None
 ) -> Path:
     """Write the report of a result as HTML; `clips` are as :func:`render` takes them."""
     write_atomically(path, render(result, clips=clips))
     return Path(path)
 
 
-def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
+def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> str:
     """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
     random = shares_speakers(result.protocol)
@@ -98,7 +99,7 @@ def render(result: Result, *, clips: Mapping[str, str] | None = None) -> str:
     )
 
 
-def hardest_clips(result: Result, clips: Mapping[str, str]) -> list[HardClip]:
+def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardClip]:
     """Clips that over half of the models get wrong, ordered by how often, then by how far."""
     models = [run.model for run in result.leaderboard() if run.model != "dummy"]
     if len(models) < 2:
@@ -124,14 +125,14 @@ def hardest_clips(result: Result, clips: Mapping[str, str]) -> list[HardClip]:
     ]
 
 
-def _playable(path: str | None) -> str | None:
+def _playable(recording: Recording | None) -> str | None:
     """A recording as a small OGG data URL; None when it is not at hand."""
-    if not path:
+    if not recording:
         return None
     import soundfile
 
     try:
-        signal = audio.resample(audio.load(path), PLAY_RATE)
+        signal = audio.resample(audio.load(recording), PLAY_RATE)
     except AudioError:
         return None
     samples = signal.samples * (PLAY_PEAK / max(float(np.abs(signal.samples).max()), 1e-9))

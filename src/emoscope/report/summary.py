@@ -66,7 +66,7 @@ def sentences(result: Result) -> list[Sentence]:
     board = [run for run in result.leaderboard() if run.model != "dummy"]
     if not board:
         return []
-    notes = result.config.get("notes") or []
+    notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
     said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
     makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
     return said + list(filter(None, (maker(result, board) for maker in makers)))

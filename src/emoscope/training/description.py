@@ -103,7 +103,7 @@ def expected(
 def common_rate(corpus: Corpus) -> int:
     """The sample rate of all recordings in Hz, which features depend on; 0 where there is none."""
     rates: set[int] = set()
-    for path in corpus.table["path"]:
+    for path in corpus.table["path"].unique():
         try:
             rates.add(audio.rate_of(str(path)))
         except AudioError:  # the bundled features come without recordings
