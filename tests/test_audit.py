@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from emoscope import audio, corpus
-from emoscope.audit import audit, fingerprint, inflation
+from emoscope.audio import fingerprint
+from emoscope.audit import audit, inflation
 from emoscope.audit import sources as audit_sources
 from emoscope.corpus import writing
 from emoscope.errors import CorpusError

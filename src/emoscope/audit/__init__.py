@@ -2,7 +2,8 @@
 
 A finding is a *leak* when test clips, or the voices in them, were there to learn from; a *caution*
 when it may flatter and cannot always be avoided (the two sentences of RAVDESS); a *note* when it is
-worth knowing. A copy is found (by :mod:`.fingerprint`) that was coded, amplified, padded or cut.
+worth knowing. A copy is found that was coded, amplified, padded or cut
+(:mod:`emoscope.audio.fingerprint`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import compute
+from ..audio import fingerprint
 from ..errors import AudioError
 from ..files import write_atomically
-from . import checks, fingerprint, sources
+from . import checks, sources
 from .checks import Evidence, Severity
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from ..audio.fingerprint import Match
 from ..protocols import adaptation_of, sentences
-from .fingerprint import Match
 from .sources import Split
 
 Severity = Literal["leak", "caution", "note"]

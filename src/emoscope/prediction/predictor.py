@@ -26,6 +26,7 @@ from ..errors import EmoscopeError, FeatureError, ModelError
 from ..files import DATA
 from ..modelfile import ModelFile, softmax
 from ..modelfile.card import Card
+from .known import training_warning
 from .prediction import Prediction, Segment, decide, mixed_warning, out_of_domain_warning
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
 
@@ -129,6 +130,7 @@ class Predictor:
         quality.feed_frames(voice_activity.speech_probabilities(for_detector.samples))
         inference = self.infer(for_model)
         warnings = [*quality.warnings(), *out_of_domain_warning(inference.distance)]
+        warnings += training_warning(self.card, for_detector)
         prediction = decide(self.card, signal.path, inference.probabilities, warnings)
         return Recognition(prediction, inference.embedding)
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
-from .. import audio
+from . import load, resample
 
 RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
@@ -66,12 +65,14 @@ class Match:
 
 def fingerprint(path: str) -> Fingerprint:
     """Fingerprint a recording; raises :class:`AudioError` when it cannot be read."""
-    signal = audio.load(path)
+    import scipy.fft  # several times as fast as NumPy's, but slow to import
+
+    signal = load(path)
     steps = np.rint(signal.samples * 32768.0).astype("<i4")
     nonzero = np.flatnonzero(steps)
     steps = steps[nonzero[0] : nonzero[-1] + 1] if len(nonzero) else steps[:0]
     digest = hashlib.blake2b(steps.tobytes() + str(signal.rate).encode(), digest_size=16)
-    words, sounding = _words(audio.resample(signal, RATE).samples)
+    words, sounding = bits(resample(signal, RATE).samples, scipy.fft.rfft)
     return Fingerprint(digest.hexdigest(), words, sounding)
 
 
@@ -91,21 +92,23 @@ def matches(prints: Sequence[Fingerprint]) -> list[Match]:
     return [match for _, match in sorted(pairs.items()) if match is not None]
 
 
-def _words(samples: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Bits of each frame, and whether it sounds."""
+def bits(
+    samples: NDArray[np.float32], rfft: Callable[..., NDArray[Any]] = np.fft.rfft
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Of samples at :data:`RATE`: the word of each frame, and whether it sounds."""
     padded = np.pad(samples, (WINDOW // 2, WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power = np.abs(scipy.fft.rfft(frames * window, axis=1)) ** 2
+    power = np.abs(rfft(frames * window, axis=1)) ** 2
     edges = np.geomspace(MIN_HZ, MAX_HZ, N_BANDS + 1) * WINDOW / RATE
     starts = np.round(edges).astype(np.intp)
     bands = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
     # The floor hides what quantisation and coding leave in the gaps between sounds.
     levels = np.log(bands + bands.max() * 1e-7 + 1e-30)
     slope = np.diff(levels, axis=1)[:, :32]
-    bits = np.zeros(slope.shape, dtype=bool)
-    bits[1:] = slope[1:] > slope[:-1]
-    words = np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
+    steeper = np.zeros(slope.shape, dtype=bool)
+    steeper[1:] = slope[1:] > slope[:-1]
+    words = np.packbits(steeper, axis=1).view(">u4")[:, 0].astype(np.uint32)
     loud = bands.sum(axis=1)
     return words, loud > loud.max() * 10.0 ** (-SILENT_DB / 10.0)
 
