@@ -29,7 +29,9 @@ def test_compare_without_arguments_runs_on_the_bundled_features(emoscope, tmp_pa
     }
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["corpus"]["n_clips"] == 1440
-    assert {run["protocol"] for run in document["runs"]} == {"speaker-6fold", "random-75/25"}
+    assert {run["protocol"] for run in document["runs"]} == {
+        "speaker-6fold", "random-75/25", "speaker+text", "speaker+text-control",
+    }  # fmt: skip
     again = Result.load(tmp_path)
     svm = again.rows("svm")
     recalls = (svm["emotion"] == svm["predicted"]).groupby(svm["emotion"]).mean()

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from emoscope.audit import audit
+from emoscope.cli.comparing import SCRIPT_MODELS
 from emoscope.corpus import Corpus
 from emoscope.evaluation import comparison
+from emoscope.evaluation.result import Result
 from emoscope.features.table import Features
+from emoscope.report import page, summary
 
 EMOTIONS = ("happy", "sad", "angry")
 #: The same words as others write them.
@@ -114,3 +117,130 @@ def test_a_saved_result_under_speaker_text_is_audited_by_its_own_sentences(spoke
     assert audit(tmp_path, inflation=False).sentences.n_shared == 1
     compare(spoken, models=["tree"], protocol="loso").save(tmp_path)
     assert audit(tmp_path, inflation=False).sentences.share == 1
+
+
+def test_script_gap_is_what_a_control_of_the_same_size_scores_more(spoken, tmp_path):
+    without, result = compare(spoken), compare(spoken, script_gap=["svm"])
+    old = result.predictions[result.predictions["protocol"] == "speaker-6fold"]
+    pd.testing.assert_frame_equal(old, without.predictions)
+    control, apart = (
+        result.rows("svm", protocol) for protocol in ("speaker+text-control", "speaker+text")
+    )
+    pd.testing.assert_series_equal(
+        control["clip"], apart["clip"], check_index=False, check_names=False
+    )
+    uar = [
+        np.mean([(g["predicted"] == e).mean() for e, g in rows.groupby("emotion")])
+        for rows in (control, apart)
+    ]
+    svm, tree = (
+        next(r for r in result.leaderboard() if r.model == name) for name in ("svm", "tree")
+    )
+    assert svm.script_gap == pytest.approx(uar[0] - uar[1])
+    assert svm.script_gap_low <= svm.script_gap <= svm.script_gap_high
+    assert svm.script_gap_low > 0.1  # a sentence moves these features more than an emotion
+    assert tree.script_gap is None
+    assert all(
+        part["n_train"] == other["n_train"]
+        for part, other in zip(
+            result.config["folds"]["speaker+text"],
+            result.config["folds"]["speaker+text-control"],
+            strict=True,
+        )
+    )
+    loaded = Result.load(result.save(tmp_path))
+    again = next(r for r in loaded.leaderboard() if r.model == "svm")
+    assert (again.script_gap, again.script_gap_low) == (svm.script_gap, svm.script_gap_low)
+    text = summary.script_gap(loaded, loaded.leaderboard()).text
+    assert text.startswith(f"The script gap of svm is {svm.script_gap:+.3f} UAR (95 % interval +0.")
+    html = page.render(loaded)
+    assert "Script gap: unseen sentences" in html
+    assert f'<td class="gap">{svm.script_gap:+.3f}</td>' in html
+
+
+def test_where_sentences_do_not_matter_no_gap_is_claimed(spoken):
+    corpus, features = spoken
+    rng = np.random.default_rng(1)
+    texts = [f"Sentence {n}." for n in rng.integers(0, 4, len(corpus))]
+    table = corpus.table.assign(text=texts).drop(columns="unique_speaker")
+    result = compare((Corpus("small", table), features), models=["svm"], script_gap=["svm"])
+    (run,) = result.leaderboard()
+    assert abs(run.script_gap) < 0.05
+    assert run.script_gap_low < 0 < run.script_gap_high
+    said = summary.script_gap(result, [run])
+    assert not said.warn
+    assert said.text.endswith("; the interval includes none.")
+
+
+def test_a_comparison_under_speaker_text_runs_the_control_alone(spoken):
+    result = compare(spoken, models=["svm"], protocol="speaker+text", script_gap=["svm"])
+    assert [run.protocol for run in result.runs] == ["speaker+text", "speaker+text-control"]
+    assert result.runs[0].script_gap > 0.1
+    assert result.runs[1].script_gap is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.drop(columns="text"), "the sentence of 192 of 192 clips is unknown"),
+        (lambda t: t.assign(text=t["text"].where(t.index > 1, "")), "of 2 of 192 clips is unknown"),
+        (lambda t: t.assign(text=t["clip"]), "fewer than two sentences are spoken in several"),
+        (
+            lambda t: t.assign(text=t["text"].where(t["emotion"] != "sad", "Oh no.")),
+            "tests sad and has no training clip",
+        ),
+    ],
+)
+def test_what_does_not_allow_a_script_gap_is_said(spoken, change, says):
+    corpus, features = spoken
+    table = change(corpus.table.drop(columns="unique_speaker"))
+    result = compare((Corpus("small", table), features), models=["tree"], script_gap=["tree"])
+    assert says in result.config["no_script_gap"]
+    assert {run.protocol for run in result.runs} == {"speaker-6fold"}
+    assert "no script gap" in page.render(result)
+    assert summary.script_gap(result, result.leaderboard()) is None
+
+
+@pytest.mark.parametrize("n_takes", [4, 5])
+def test_every_quick_model_learns_from_the_least_that_a_fold_may_hold(n_takes):
+    """Two speakers, two sentences, two emotions: a quarter of the clips trains."""
+    cells = [
+        (s, t, e)
+        for s in "ab"
+        for t in ("One.", "Two.")
+        for e in ("sad", "happy")
+        for _ in range(n_takes)
+    ]
+    table = pd.DataFrame(cells, columns=["speaker", "text", "emotion"])
+    clips = [f"{n}" for n in range(len(table))]
+    corpus = Corpus("tiny", table.assign(clip=clips, path="", label="", corpus="tiny"))
+    x = np.random.default_rng(0).normal(size=(len(table), 5)).astype(np.float32)
+    features = Features(
+        clips=clips, specs=[{"name": "a", "version": 1}], columns=tuple("abcde"), X=x
+    )
+    result = compare(
+        (corpus, {"vector": features}), models=SCRIPT_MODELS, protocol="loso",
+        script_gap=SCRIPT_MODELS,
+    )  # fmt: skip
+    measured = {run.script_gap is not None for run in result.leaderboard()}
+    assert measured == {n_takes >= 5}
+    too_few = result.config.get("no_script_gap", "")
+    assert too_few.endswith("from 4 clips; 5 are the least") == (n_takes == 4)
+
+
+def test_compare_tells_the_script_gap(emoscope, tmp_path):
+    status, out, err = emoscope(
+        "compare", "--models", "lda,tree", "--features", "mfcc", "--jobs", "1",
+        "--out", str(tmp_path / "told"),
+    )  # fmt: skip
+    assert status == 0
+    assert "The script gap of lda is " in out
+    document = json.loads((tmp_path / "told" / "results.json").read_text())
+    assert "script_gap_low" in document["runs"][0]
+    status, out, err = emoscope(
+        "compare", "--models", "lda", "--features", "mfcc", "--jobs", "1", "--no-leak-gap",
+        "--out", str(tmp_path / "quiet"),
+    )  # fmt: skip
+    assert (status, "script gap" in out + err) == (0, False)
+    rows = (tmp_path / "quiet" / "predictions.csv").read_text()
+    assert "speaker+text" not in rows

@@ -44,6 +44,8 @@ SPEAKER_TEXT = "speaker+text"
 SCRIPT_CONTROL = f"{SPEAKER_TEXT}-control"
 #: Groups of sentences at most; six of speakers times these are the folds of ``speaker+text``.
 MAX_TEXT_GROUPS = 5
+#: Training clips of each emotion that the folds of a script gap must have.
+MIN_TO_LEARN = 5
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ def adaptation_of(protocol: str) -> str:
     """The adaptation that a protocol's name ends in, as in ``"loso+speaker-adapted"``, or nothing."""
     ending = protocol.rpartition("+")[2]
     return ending if ending in ADAPTATIONS else ""
+
+
+def base_of(protocol: str) -> str:
+    """A protocol's name without the adaptation that it may end in; it need not be known."""
+    return protocol.removesuffix(f"+{adaptation_of(protocol)}")
 
 
 def sentences(table: pd.DataFrame) -> NDArray[np.str_]:
@@ -234,6 +241,29 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
         train = np.intersect1d(voice.train, text.train)
         divisions += [Fold(f"{voice.name}/{text.name}", train, test)] if len(test) else []
     return divisions
+
+
+def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fold]]:
+    """The folds of ``speaker+text`` and of its control, by the name that results give them.
+
+    ProtocolError where sentences cannot be told from emotions, or too few clips are left to train.
+    """
+    spoken = sentences(table)
+    if unknown := int((spoken == "").sum()):
+        raise ProtocolError(
+            f"the sentence of {unknown} of {len(table)} clips is unknown (column 'text')"
+        )
+    if (table.groupby(spoken)["emotion"].nunique() > 1).sum() < 2:
+        raise ProtocolError("fewer than two sentences are spoken in several emotions")
+    apart = folds(table, SPEAKER_TEXT, seed=seed)
+    emotions = _text(table, "emotion")
+    fewest = min(np.unique(emotions[f.train], return_counts=True)[1].min() for f in apart)
+    if fewest < MIN_TO_LEARN:
+        raise ProtocolError(
+            f"with sentences apart as well, a fold would learn an emotion from {fewest} clips; "
+            f"{MIN_TO_LEARN} are the least"
+        )
+    return {SPEAKER_TEXT: apart, SCRIPT_CONTROL: script_control(apart, table, seed=seed)}
 
 
 def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int = 0) -> list[Fold]:

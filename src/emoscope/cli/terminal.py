@@ -141,6 +141,16 @@ def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iter
         raise
 
 
+def say_script_gap(result: Result) -> None:
+    """What unseen sentences cost, or why that was not measured."""
+    from ..report import summary
+
+    if said := summary.script_gap(result, result.leaderboard()):
+        say(said.text)
+    if reason := result.config.get("no_script_gap"):
+        note(f"no script gap was measured: {reason}")
+
+
 def say_findings(verdict: str, findings: Sequence[Any]) -> None:
     """An audit's verdict and, below it, each finding with its weight."""
     say(verdict)
@@ -278,7 +288,8 @@ class Leaderboard:
             cells["leaky UAR"] = f"{leak.uar:.3f}"
         if run is not None and leak is not None:
             cells["leak gap"] = f"[yellow]{leak.uar - run.uar:+.3f}[/]"
-        seconds = sum(r.fit_seconds for r in by_protocol.values())
+        counted = (self.protocol, self.leak_protocol)
+        seconds = sum(r.fit_seconds for name, r in by_protocol.items() if name in counted)
         cells["training"] = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
         return cells
 

@@ -16,13 +16,13 @@ from sklearn.base import BaseEstimator, clone
 
 from .. import models, protocols
 from ..corpus import Corpus
-from ..errors import FeatureError, UnknownNameError
+from ..errors import FeatureError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
 from ..models.adaptation import adapt
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
-from .result import Result, Run, project, result_rows, summarise, with_leak_gaps
+from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps
 
 #: A quick run trains networks for this share of their epochs.
 QUICK_SHARE = 0.1
@@ -49,6 +49,7 @@ def compare(
     protocol: str = "speaker-6fold",
     leak_protocol: str | None = "random-75/25",
     ablation: Sequence[str] = (),
+    script_gap: Sequence[str] = (),
     as_published: bool = False,
     quick: bool = False,
     seed: int = 0,
@@ -64,39 +65,37 @@ def compare(
 
     Parameters
     ----------
-    corpus, features
-        The clips, and in their order ``"vector"`` and, for models that read spectrograms,
-        ``"frames"``.
+    features
+        In the order of the clips ``"vector"``, and ``"frames"`` for models that read spectrograms.
     models
-        Names of known models, or models of your own under names of your own (a bare scikit-learn
-        estimator gets the vector features); by default every known model that can be run.
+        Names of known models, by default of all that can be run; or models of your own under names
+        of your own (a bare scikit-learn estimator gets the vector features).
     ablation
         Models that are also run on each feature alone and on all but each, under `protocol`.
-    as_published, quick
-        The published form of each model; a tenth of the epochs for networks.
-    seed
-        Decides random folds, initial weights and resampling.
-    jobs, cluster, checkpoint, on_unit
-        As for :func:`emoscope.evaluation.engine.run`.
-    on_run
-        Called with each run as it is complete, but for those of the ablation.
+    script_gap
+        Models that are also run under ``speaker+text`` and its control; ``config["no_script_gap"]``
+        says why not where the corpus does not allow it.
+    as_published, quick, seed
+        The published form of each model; a tenth of the epochs for networks; what decides chance.
+    jobs, cluster, checkpoint, on_run, on_unit
+        As for :func:`emoscope.evaluation.engine.run`; `on_run` is called with each complete run.
     project_clips, command
-        Whether to project the clips onto a plane, for the report; the command line to record.
+        Whether to project the clips onto a plane for the report; the command line to record.
 
     Raises
     ------
     UnknownNameError, ProtocolError, FeatureError
-        For a name that does not exist, a protocol that does not fit the corpus, or a model that
-        cannot take the features.
+        A name does not exist; corpus and protocol, or features and model, do not fit.
     """
     options = {"seed": seed, "as_published": as_published, "quick": quick}
     estimators = _estimators(models, features, seed, as_published, quick)
     tasks = _tasks(corpus, estimators, (protocol, leak_protocol), ablation, options)
-    units = [unit for task in tasks for unit in task.units]
+    scripts, told = _script_tasks(corpus, estimators, script_gap, protocol, options)
+    units = [unit for task in [*tasks, *scripts] for unit in task.units]
     finished = engine.run(units, checkpoint=checkpoint, jobs=jobs, cluster=cluster, on_unit=on_unit)
-    result = _result(tasks, finished, corpus, seed, as_published, on_run)
+    result = _result([*tasks, *scripts], finished, corpus, seed, as_published, on_run)
     asked = {"protocol": protocol, "leak_protocol": leak_protocol}
-    result.config = {**asked, **result.config, **options}
+    result.config = {**asked, **result.config, **options, **told}
     result.config |= {"command": command} if command is not None else {}
     result.map = project(features["vector"], seed=seed) if project_clips else None
     return result
@@ -139,7 +138,11 @@ def _result(
     folds = {task.protocol: [unit.fold for unit in task.units] for task in tasks}
     return Result(
         predictions=pd.concat([tables[task] for task in tasks], ignore_index=True),
-        runs=with_leak_gaps([runs[task] for task in tasks]),
+        runs=with_script_gaps(
+            with_leak_gaps([runs[task] for task in tasks]),
+            [tables[task] for task in tasks],
+            seed=seed,
+        ),
         corpus=describe_corpus(corpus),
         config={
             "models": list(dict.fromkeys(task.model for task in tasks)),
@@ -194,8 +197,6 @@ def _tasks(
     options: Mapping[str, Any],
 ) -> list[_Task]:
     """Every model under every protocol, then the ablation under the first."""
-    emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     folds = {
         name: protocols.folds(corpus.table, name, seed=options["seed"])
         for name in named
@@ -207,15 +208,54 @@ def _tasks(
             raise UnknownNameError("model to ablate", model, estimators)
         estimator, whole = estimators[model]
         runs += [(model, estimator, part, next(iter(folds))) for part in _parts(whole)]
-    tasks = []
-    for model, estimator, data, name in runs:
-        told = with_feature_blocks(estimator, data)
-        _, adaptation = protocols.split_name(name)
-        adapted = adapt(data, corpus.table, adaptation) if adaptation else data
-        about = {"model": model, "protocol": name, **options}
-        units = (Unit(told, adapted, emotions, f, speakers, about) for f in folds[name])
-        tasks.append(_Task(model, data.label, name, tuple(units)))
-    return tasks
+    return [
+        _task(corpus, model, estimator, data, name, folds[name], options)
+        for model, estimator, data, name in runs
+    ]
+
+
+def _script_tasks(
+    corpus: Corpus,
+    estimators: Mapping[str, tuple[Any, Features]],
+    chosen: Sequence[str],
+    protocol: str,
+    options: Mapping[str, Any],
+) -> tuple[list[_Task], dict[str, str]]:
+    """Some models under ``speaker+text``, unless all are, and under its control; or why not."""
+    for model in chosen:
+        if model not in estimators:
+            raise UnknownNameError("model for the script gap", model, estimators)
+    if not chosen:
+        return [], {}
+    try:
+        named = protocols.script_gap_folds(corpus.table, seed=options["seed"])
+    except ProtocolError as error:
+        return [], {"no_script_gap": str(error)}
+    named.pop(protocol, None)  # that all models are run under
+    return [
+        _task(corpus, model, *estimators[model], name, folds, options)
+        for model in chosen
+        for name, folds in named.items()
+    ], {}
+
+
+def _task(
+    corpus: Corpus,
+    model: str,
+    estimator: Any,
+    data: Features,
+    protocol: str,
+    folds: Sequence[protocols.Fold],
+    options: Mapping[str, Any],
+) -> _Task:
+    emotions = corpus.table["emotion"].to_numpy(dtype=str)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    told = with_feature_blocks(estimator, data)
+    adaptation = protocols.adaptation_of(protocol)
+    adapted = adapt(data, corpus.table, adaptation) if adaptation else data
+    about = {"model": model, "protocol": protocol, **options}
+    units = (Unit(told, adapted, emotions, fold, speakers, about) for fold in folds)
+    return _Task(model, data.label, protocol, tuple(units))
 
 
 def _estimators(
@@ -275,7 +315,7 @@ def _fold_record(
 ) -> list[dict[str, Any]]:
     """Sizes, speakers and held-out sentences of each fold, so that a saved result can be audited."""
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    holds_out = protocols.split_name(protocol)[0] == protocols.SPEAKER_TEXT
+    holds_out = protocols.base_of(protocol) == protocols.SPEAKER_TEXT
     spoken = protocols.sentences(corpus.table) if holds_out else None
     return [
         {

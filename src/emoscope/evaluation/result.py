@@ -25,7 +25,7 @@ from .._version import __version__
 from ..errors import CorpusError
 from ..features.table import Features
 from ..files import write_together
-from ..protocols import adaptation_of, shares_speakers
+from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, shares_speakers
 from . import metrics, statistics
 
 KEYS = ("model", "features", "protocol")
@@ -66,6 +66,9 @@ class Run:
     uncertain: float = math.nan  # of a saved model: share of clips with an uncertain label
     unfamiliar: float = math.nan  # of a saved model: share of clips far from its training data
     leak_gap: float | None = None  # UAR on random folds less UAR here
+    script_gap: float | None = None  # UAR of the control of speaker+text less UAR of speaker+text
+    script_gap_low: float | None = None  # 95 % interval over speakers
+    script_gap_high: float | None = None
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else the entry says
 
     @property
@@ -323,3 +326,28 @@ def with_leak_gaps(runs: Sequence[Run]) -> list[Run]:
         return None if alone or twin is None else twin - run.uar
 
     return [dataclasses.replace(run, leak_gap=gap(run)) for run in runs]
+
+
+def with_script_gaps(
+    runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 0
+) -> list[Run]:
+    """The runs, given with their rows; those of the first protocol with the script gap of the model.
+
+    That is the UAR of the control of ``speaker+text`` less the UAR of ``speaker+text``, which tests
+    the same clips; the interval is over speakers.
+    """
+    rows_of = {(r.model, r.features, r.protocol): t for r, t in zip(runs, rows, strict=True)}
+
+    def measured(run: Run) -> Run:
+        apart = rows_of.get((run.model, run.features, SPEAKER_TEXT))
+        control = rows_of.get((run.model, run.features, SCRIPT_CONTROL))
+        if run.protocol != runs[0].protocol or apart is None or control is None:
+            return run
+        gap = statistics.difference_interval(
+            apart["emotion"], control["predicted"], apart["predicted"], apart["speaker"], seed=seed
+        )
+        return dataclasses.replace(
+            run, script_gap=gap.estimate, script_gap_low=gap.low, script_gap_high=gap.high
+        )
+
+    return [measured(run) for run in runs]

@@ -23,6 +23,9 @@ SCORES = (
     "macro_f1",
     "calibration_error",
     "leak_gap",
+    "script_gap",
+    "script_gap_low",
+    "script_gap_high",
     "fit_seconds",
     "predict_seconds",
 )

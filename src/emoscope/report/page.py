@@ -26,7 +26,7 @@ from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, write_atomically
-from ..protocols import adaptation_of, shares_speakers
+from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import plots, summary
 
 PROTOCOL_WORDS = {
@@ -194,6 +194,20 @@ def _groups(result: Result) -> dict[str, str]:
     return {} if comparisons.empty else statistics.letters(statistics.groups(scores, comparisons))
 
 
+def _script_gaps(result: Result) -> list[tuple[Run, Run, Run]]:
+    """Each model's run whose script gap is known, its control's and that under ``speaker+text``."""
+    found = {(run.model, run.features, run.protocol): run for run in result.runs}
+    return [
+        (
+            run,
+            found[run.model, run.features, SCRIPT_CONTROL],
+            found[run.model, run.features, SPEAKER_TEXT],
+        )
+        for run in result.leaderboard()
+        if run.script_gap is not None
+    ]
+
+
 def _figures(result: Result) -> list[tuple[str, str]]:
     """SVG elements and their captions."""
     board = result.leaderboard()
@@ -232,6 +246,7 @@ SECTIONS: dict[str, Callable[[Result], Any]] = {
     "sentences": summary.sentences,
     "lines": summary.reference_lines,
     "groups": _groups,
+    "script_gaps": _script_gaps,
     "slices": _slices,
     "ablation": _ablation,
     "figures": _figures,
@@ -241,7 +256,7 @@ SECTIONS: dict[str, Callable[[Result], Any]] = {
 
 def _protocol_words(result: Result) -> str:
     adaptation = adaptation_of(result.protocol)
-    base = result.protocol.removesuffix(f"+{adaptation}")
+    base = base_of(result.protocol)
     words = PROTOCOL_WORDS.get(base, base)
     n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
     if base == "speaker-6fold" and n_folds not in (0, 6):

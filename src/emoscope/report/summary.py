@@ -68,7 +68,7 @@ def sentences(result: Result) -> list[Sentence]:
         return []
     notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
     said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
-    makers = (_best, _leak, _human, _emotions, _confusion, _speakers, _networks)
+    makers = (_best, _leak, script_gap, _human, _emotions, _confusion, _speakers, _networks)
     return said + list(filter(None, (maker(result, board) for maker in makers)))
 
 
@@ -118,6 +118,21 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
         f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. The difference is "
         "recognised voices, not emotions.",
         warn=True,
+    )
+
+
+def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
+    """What the best model of which it was measured loses when sentences are unseen as well."""
+    run = next((run for run in board if run.script_gap is not None), None)
+    if run is None:
+        return None
+    is_one = run.script_gap_low is not None and run.script_gap_low > 0
+    return Sentence(
+        f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval "
+        f"{run.script_gap_low:+.3f} to {run.script_gap_high:+.3f}): what it loses when the sentence "
+        "of a test clip is unseen as well as the voice, with as many training clips"
+        + ("; known words flattered." if is_one else "; the interval includes none."),
+        warn=is_one,
     )
 
 
