@@ -160,7 +160,6 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         why = f", the first because it is {rejected[0]}" if rejected else ""
         raise CorpusError(f"{files[0]}: none of its {len(listing.rows)} rows can be used{why}")
     table = as_table(clips.values()).astype(object)
-    table = table.where(table.notna(), "")
     names = pd.unique(table["corpus"])
     name = names[0] if len(names) == 1 else listing.name
     info = known.get(name)

@@ -68,6 +68,8 @@ class Corpus:
         if self.table["corpus"].nunique() > 1:
             speakers = self.table["corpus"].astype(str) + "/" + speakers
         table = self.table.assign(unique_speaker=speakers.astype(object))
+        texts = table.select_dtypes("object").columns
+        table[texts] = table[texts].where(table[texts].notna(), "")
         for column in {"start", "end"} & set(table):
             table[column] = pd.to_numeric(table[column].replace("", math.nan)).astype(float)
         object.__setattr__(self, "table", table)
@@ -166,7 +168,6 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
                 "not; rename one of them, or list both in one manifest with a column 'corpus'"
             )
     table = pd.concat(tables, ignore_index=True)
-    table = table.where(table.notna(), "")
     if len(names) > 1:
         table["clip"] = table["corpus"] + "/" + table["clip"]
         speakers = table["corpus"] + "/" + table["speaker"]
