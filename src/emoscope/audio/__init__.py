@@ -24,7 +24,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
-from . import ffmpeg
+from . import ffmpeg, riff
 from .channels import ChannelMeter, ChannelReport
 from .checks import Checks
 from .excerpt import Excerpt, channel_name, parse_channel
@@ -51,8 +51,6 @@ MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hou
 _MAX_CHANNELS = 64  # of an array: more are a matrix given the wrong way round
 _BLOCK = 2**18  # samples of all channels decoded at a time: 1 MiB
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream that does not state its length
-# What encoders that write into a pipe leave as the size of the data they cannot know yet.
-_STREAMING_SIZES = {0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000}
 _HEADER_BYTES = 64  # some writers count the header as samples; nothing is missing then
 _WRONG_SIZE = re.compile(
     r"(riff(?: size)?|data(?: size)?|ssnd)\s*:\s*(\d+) \(should be (\d+)\)", re.IGNORECASE
@@ -200,7 +198,7 @@ def channel_report(recording: Recording) -> ChannelReport:
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:
     """The sample rate of a recording in Hz; an AudioError when its beginning cannot be decoded."""
     name = os.fsdecode(path)
-    with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
+    with contextlib.suppress(_UnknownFormat), _libsndfile(name, []) as source:
         source.read(1)  # a header alone may belong to anything
         return int(source.samplerate)
     for _, rate in _ffmpeg(name):
@@ -297,7 +295,7 @@ def _stop(excerpt: Excerpt, rate: int) -> float:
 
 def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
     """Blocks [shape=(n_samples, n_channels)] with their rate in Hz; notes is added to before."""
-    with contextlib.suppress(_UnknownFormat), _libsndfile(name) as source:
+    with contextlib.suppress(_UnknownFormat), _libsndfile(name, notes) as source:
         _check_sizes(source, name)
         n_frames = max(1, _BLOCK // source.channels)
         count = 0
@@ -327,11 +325,14 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _libsndfile(name: str) -> Iterator[_Sequential]:
+def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
     """libsndfile's decoder of a recording; whatever it or the system refuses is an AudioError."""
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
         try:
+            if header := riff.finished(raw):
+                raw.header = header
+                notes.append(UNFINISHED)
             yield stack.enter_context(_Sequential(raw))
         except OSError as error:
             raise AudioError(name, os_reason(error)) from None
@@ -361,7 +362,7 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
-        if excess > _HEADER_BYTES and int(stated) not in _STREAMING_SIZES:
+        if excess > _HEADER_BYTES and int(stated) not in riff.STREAMING_SIZES:
             raise AudioError(
                 name, f"truncated: its header promises {stated} bytes, the file holds {actual}"
             )

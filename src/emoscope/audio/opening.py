@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 from ..errors import AudioError
 
@@ -60,13 +60,22 @@ def _recordings(folder: str) -> Iterator[str]:
                 yield os.path.join(place, name)
 
 
-def open_binary(name: str, *, limit: int) -> IO[bytes]:
+def open_binary(name: str, *, limit: int) -> Reader:
     """Open a file or URL for a decoder; of a URL at most `limit` bytes are fetched."""
     return _open_url(name, limit) if URL.match(name) else _open_file(name, name)
 
 
-class _Reader(io.BufferedReader):
+class Reader(io.BufferedReader):
     """Stays where it is on the impossible seeks that decoders try on damaged files."""
+
+    header = b""  # what a decoder reads at the beginning, instead of what stands there
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into a buffer, as decoders do."""
+        position, count = self.tell(), super().readinto(buffer)
+        repaired = self.header[position : position + count]
+        buffer[: len(repaired)] = repaired
+        return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Seek, or do nothing when there is no such place."""
@@ -76,12 +85,12 @@ class _Reader(io.BufferedReader):
             return self.tell()
 
 
-def _open_file(path: str, name: str) -> IO[bytes]:
+def _open_file(path: str, name: str) -> Reader:
     """Open a regular file; anything else is refused without waiting for it."""
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        raw = _Reader(io.FileIO(os.open(path, flags)))
+        raw = Reader(io.FileIO(os.open(path, flags)))
     except OSError as error:
         raise AudioError(name, os_reason(error)) from None
     except ValueError:
@@ -93,7 +102,7 @@ def _open_file(path: str, name: str) -> IO[bytes]:
     raise AudioError(name, "empty file" if stat.S_ISREG(info.st_mode) else "not a regular file")
 
 
-def _open_url(url: str, limit: int) -> IO[bytes]:
+def _open_url(url: str, limit: int) -> Reader:
     if reason := refusal(url):
         raise AudioError(url, reason)
     local = local_path(url)
@@ -115,7 +124,7 @@ def _open_url(url: str, limit: int) -> IO[bytes]:
     if content.tell() > limit:
         raise AudioError(url, f"larger than the limit of {limit} bytes")
     content.seek(0)
-    return _Reader(content)
+    return Reader(content)
 
 
 def refusal(url: str, protocols: Sequence[str] = PROTOCOLS) -> str:
