@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from emoscope.corpus import SpeakerOrigin
 from emoscope.evaluation.result import Result, Run
 from emoscope.prediction import DEFAULT_MODEL
 from recordings import RATE, voice
@@ -246,7 +247,7 @@ def test_a_narrow_terminal_keeps_the_main_figure(monkeypatch):
     )  # fmt: skip
     for width, shown in ((120, "0.440"), (60, "0.400–0.500"), (40, "0.432")):
         monkeypatch.setattr(terminal.out, "_width", width)
-        board = terminal.Leaderboard("loso", "random-75/25")
+        board = terminal.Leaderboard("loso", "random-75/25", SpeakerOrigin("rule"))
         board.on_run(run)
         board.on_run(dataclasses.replace(run, protocol="random-75/25", uar=0.6))
         with terminal.out.capture() as printed:
@@ -257,7 +258,7 @@ def test_a_narrow_terminal_keeps_the_main_figure(monkeypatch):
     for width in range(1, 40):
         monkeypatch.setattr(terminal.out, "_width", width)
         for twin in (None, "random-75/25"):
-            board = terminal.Leaderboard("loso", twin)
+            board = terminal.Leaderboard("loso", twin, SpeakerOrigin("rule"))
             board.on_run(run)
             assert board.table().columns
 

@@ -109,7 +109,7 @@ def test_own_split_that_leaks_is_refused_with_the_speaker():
     ("change", "protocol", "says"),
     [
         ({"speaker": "01"}, "loso", "at least 2 speakers; found 1: 01"),
-        ({"speaker": ""}, "loso", "add a column 'speaker'"),
+        ({"speaker": ""}, "loso", "come from a column 'speaker', or from --speaker"),
         ({"corpus": "mine", "speaker": "a"}, "speaker-6fold", "at least 6 speakers"),
         ({"corpus": "mine"}, "luna-5fold", "published for RAVDESS"),
         ({"emotion": "sad"}, "loso", "at least two emotions; found: sad"),
@@ -143,10 +143,40 @@ def test_actors_may_be_named_and_others_are_refused(protocol):
 
 
 def test_a_fold_must_have_two_emotions_to_learn():
-    t = table(speakers=2, corpus="mine")
-    t["emotion"] = t["speaker"].map({"01": "sad", "02": "happy"})
-    with pytest.raises(ProtocolError, match="fold 01: all training clips are happy"):
-        folds(t, "loso")
+    t = table(speakers=4, corpus="mine")
+    t["emotion"] = np.where(t["speaker"] < "03", "sad", "happy")
+    t["split"] = np.where(t["speaker"] < "03", "train", "test")
+    with pytest.raises(ProtocolError, match="fold 1: all training clips are sad"):
+        folds(t, "own-split")
+
+
+def test_an_emotion_of_one_speaker_is_neither_trained_nor_tested():
+    t = table(speakers=4, corpus="mine")
+    t.loc[0, "emotion"] = "bored"
+    message = (
+        r"no fold can train and test bored \(1 clip\); an emotion needs clips of at least two "
+    )
+    for protocol in ("loso", "speaker+text"):
+        with pytest.raises(
+            ProtocolError, match=message + "speakers; --emotions .*leaves bored out"
+        ):
+            folds(t.assign(text="a"), protocol)
+    with pytest.raises(
+        ProtocolError, match=r"bored \(1 clip\); an emotion needs at least two clips"
+    ):
+        folds(t, "random-75/25")
+    two = table(speakers=2, corpus="mine")
+    two["emotion"] = two["speaker"].map({"01": "sad", "02": "happy"})
+    with pytest.raises(ProtocolError, match="happy .8 clips. and sad .8 clips.; an emotion needs"):
+        folds(two, "loso")
+
+
+def test_a_fold_that_tests_what_it_cannot_train_is_refused():
+    t = table(speakers=6, corpus="mine")
+    t["split"] = np.where(t["speaker"] < "04", "train", "test")
+    t.loc[(t["speaker"] >= "05") & (t["emotion"] == "happy"), "emotion"] = "bored"
+    with pytest.raises(ProtocolError, match="tests bored and has no training clip of it"):
+        folds(t, "own-split")
 
 
 def test_six_folds_need_six_clips_of_an_emotion():

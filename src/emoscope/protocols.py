@@ -17,7 +17,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from .errors import ProtocolError, UnknownNameError
 from .files import printable
+from .labels import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,7 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
         raise ProtocolError(
             f"protocol '{protocol}' needs clips of at least two emotions; found: {found}"
         )
+    _need_both_sides(table, base)
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
     return divisions
@@ -157,11 +159,17 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
                 f"{where}: these speakers are in training and test: "
                 f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
             )
+        unlearned = np.setdiff1d(emotions[fold.test], learned)
+        if spoken is None and unlearned.size and not shares_speakers(protocol):
+            raise ProtocolError(
+                f"{where}: tests {unlearned[0]} and has no training clip of it; too few speakers "
+                f"have that emotion. 'loso' leaves out one at a time{_without(unlearned, table)}"
+            )
         if spoken is None:
             continue
         if (both := np.intersect1d(spoken[fold.train], spoken[fold.test])).size:
             raise ProtocolError(f"{where}: in training and test is the sentence '{both[0]}'")
-        if (unlearned := np.setdiff1d(emotions[fold.test], learned)).size:
+        if unlearned.size:
             of_it = emotions == unlearned[0]
             voices, texts = (len(np.unique(names[of_it])) for names in (speakers, spoken))
             raise ProtocolError(
@@ -169,6 +177,29 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
                 f"several speakers and several sentences; {unlearned[0]} has {voices} and {texts}. "
                 "--emotions can leave it out"
             )
+
+
+def _need_both_sides(table: pd.DataFrame, protocol: str) -> None:
+    """Refuse emotions that no fold could train and test: those of one clip, or of one speaker."""
+    clips, speakers = (table.groupby("emotion")[c].nunique() for c in ("clip", "unique_speaker"))
+    told = (table["speaker"] != "").all() and table["unique_speaker"].nunique() > 1
+    if shares_speakers(protocol) or protocol == "cross-corpus" or not told:
+        alone, needs = clips.index[clips < 2], "at least two clips"
+    else:
+        alone, needs = clips.index[speakers < 2], "clips of at least two speakers"
+    if len(alone):
+        counts = (f"{e} ({clips[e]} clip{'s' if clips[e] > 1 else ''})" for e in alone)
+        raise ProtocolError(
+            f"protocol '{protocol}': no fold can train and test {' and '.join(counts)}; an emotion "
+            f"needs {needs}{_without(alone, table)}"
+        )
+
+
+def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
+    """The option that leaves emotions out, as the end of a message."""
+    left = in_order(set(table["emotion"]) - set(emotions))
+    option = f"--emotions {','.join(left)} leaves {' and '.join(map(str, emotions))} out"
+    return f"; {option}" if len(left) > 1 else ""
 
 
 def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: int) -> list[Fold]:
@@ -331,9 +362,13 @@ def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
 
 def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
     if unknown := int((table["speaker"] == "").sum()):
+        by_voice = [name for name in PROTOCOLS if name.startswith("voice-")]
+        voices = f"; --protocol {by_voice[0]} groups clips by voice" if by_voice else ""
         raise ProtocolError(
             f"protocol '{protocol}' needs the speaker of every clip, and {unknown} of {len(table)} "
-            "clips have none; add a column 'speaker' to a manifest (emoscope convert writes one)"
+            "clips have none. They can come from a column 'speaker', or from --speaker 'REGEX' or "
+            f"--speaker folder:N, which tell them from the path{voices}. The protocols random-… need "
+            "no speakers, but voices leak into their scores"
         )
     speakers = np.unique(_text(table, "unique_speaker"))
     if len(speakers) < needed:

@@ -40,7 +40,13 @@ def held_out(kind: str, doubt: str = "", protocol: str = "") -> HeldOut:
 
 def of_record(corpus: Mapping[str, Any], protocol: str) -> HeldOut:
     """What a result held out, by what it records of its corpus; older ones record no origin."""
+    speakers = speakers_of(corpus)
+    return held_out(str(speakers["kind"]), str(speakers.get("doubt") or ""), protocol)
+
+
+def speakers_of(corpus: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a result records of its speakers; of an older one, that they were given."""
     speakers = corpus.get("speakers")
-    if not isinstance(speakers, Mapping):
-        return held_out("column", protocol=protocol)
-    return held_out(str(speakers.get("kind")), str(speakers.get("doubt") or ""), protocol)
+    if isinstance(speakers, Mapping) and "kind" in speakers:
+        return speakers
+    return {"kind": "column"}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import compute
+from .. import compute, unseen
 from ..audio import fingerprint
 from ..errors import AudioError
 from ..files import write_atomically
@@ -55,6 +55,7 @@ class Audit:
     rejected: list[AudioError]  # recordings that could not be read
     sentences: checks.SharedSentences | None = None  # None where no words are known
     inflation: Inflation | None = None
+    held_out: unseen.HeldOut = "speakers"  # by the honest side of ``inflation``
 
     @property
     def leaks(self) -> bool:
@@ -72,7 +73,7 @@ class Audit:
             leaks, both = f"It leaks: {of_weight['leak']}", self.inflation
             if both is not None:
                 leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
-                leaks += f"{both.honest:.3f} on unseen speakers."
+                leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
             return leaks
         cautions = f" With caution: {of_weight['caution']}" if of_weight["caution"] else ""
         unchecked = "" if self.n_recordings else " No recording was at hand to compare."
@@ -137,8 +138,9 @@ def audit(
         findings=_findings(splits, pairs),
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
+        held_out=checks.held_out(splits[0]),
     )
-    if not (inflation and found.leaks):
+    if not (inflation and found.leaks) or found.held_out == "clips":
         return found
     from .inflation import of_split
 

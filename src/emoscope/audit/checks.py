@@ -10,8 +10,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from .. import unseen
 from ..audio.fingerprint import Match
+from ..corpus.speakers import doubt_of
 from ..protocols import adaptation_of, sentences
+from ..unseen import HeldOut, speakers_of
 from .sources import Split
 
 Severity = Literal["leak", "caution", "note"]
@@ -45,6 +48,16 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
         "caution",
         "The speaker of one clip is unknown.",
         "The speakers of {n} clips are unknown: voices on both sides may go unseen.",
+    ),
+    "doubtful-speakers": (
+        "caution",
+        "{first[reason]}: voices on both sides may go unseen.",
+        "",
+    ),
+    "guessed-speakers": (
+        "caution",
+        "Who speaks is guessed from {first[from]}: voices on both sides may go unseen.",
+        "",
     ),
     "same-clip": (
         "leak",
@@ -143,9 +156,11 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
     """The evidence in the clips of one split, by kind; `pairs` are recordings of the same sound."""
     train, test = (split.clips[split.clips["side"] == side] for side in ("train", "test"))
     unknown = split.clips.loc[split.clips["speaker"] == "", "clip"]
+    doubt = doubt_of(split.clips)
     return {
         "shared-speakers": _shared_speakers(train, test),
         "unknown-speakers": [{"clip": clip} for clip in unknown],
+        "doubtful-speakers": [{"reason": doubt[0].upper() + doubt[1:]}] if doubt else [],
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
@@ -165,7 +180,14 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     ]
     protocol = str(record.get("protocol", ""))
     adapted = [{"protocol": protocol}] if adaptation_of(protocol) else []
-    return {"test-clips-seen": seen, "adapted": adapted}
+    speakers = speakers_of(record)
+    guessed = [{"from": speakers.get("pattern")}] if speakers["kind"] == "guess" else []
+    return {"test-clips-seen": seen, "adapted": adapted, "guessed-speakers": guessed}
+
+
+def held_out(split: Split) -> HeldOut:
+    """What folds by speaker would hold out of the clips of a split."""
+    return unseen.held_out(speakers_of(split.record)["kind"], doubt_of(split.clips))
 
 
 def _shared_speakers(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

@@ -144,6 +144,7 @@ def _result(folder: Path) -> list[Split]:
     recorded = {str(fold["fold"]): fold for fold in _fold_records(folder, result)}
     runs = [run.to_json() for run in result.runs]
     whole = {**result.config, "runs": runs, "protocol": result.protocol}
+    whole["speakers"] = result.corpus.get("speakers")
     splits = []
     for fold in dict.fromkeys(tested_clips["fold"]):
         tested = tested_clips["fold"] == fold

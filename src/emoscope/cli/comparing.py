@@ -67,7 +67,8 @@ def compare(
             chosen.remove(name)
     leaks = not leak_gap or protocols.shares_speakers(protocol)
     leaky = None if leaks or protocols.adaptation_of(protocol) else "random-75/25"
-    with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, leaky) as board:
+    board = terminal.Leaderboard(protocol, leaky, data.corpus.speakers_from)
+    with terminal.accounted(data.corpus.rejected), board:
         result = comparison.compare(
             data.corpus, data.features, models=chosen, protocol=protocol, leak_protocol=leaky,
             ablation=[name for name in ABLATION_MODELS if name in chosen],
@@ -123,7 +124,8 @@ def tune(
     protocols.split_name(protocol)
     keeping.claim(out, *RESULT, TUNED, record=config.FILE)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
-    with terminal.accounted(data.corpus.rejected), terminal.Leaderboard(protocol, None) as board:
+    board = terminal.Leaderboard(protocol, None, data.corpus.speakers_from)
+    with terminal.accounted(data.corpus.rejected), board:
         result = search.measure(
             data.corpus, data.features, model, protocol=protocol, trials=trials, seed=seed,
             jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"), on_run=board.on_run,

@@ -27,6 +27,7 @@ from ..prediction.prediction import SILENCE
 from .commands import running
 
 if TYPE_CHECKING:
+    from ..corpus import SpeakerOrigin
     from ..evaluation.result import Result, Run
     from ..evaluation.search import Trial
     from ..prediction.microphone import Update
@@ -212,8 +213,8 @@ def _parameters(chosen: Mapping[str, Any]) -> str:
 class Leaderboard:
     """The table of a comparison, redrawn on a terminal as models finish; elsewhere a line for each."""
 
-    def __init__(self, protocol: str, leak_protocol: str | None) -> None:
-        self.protocol, self.leak_protocol = protocol, leak_protocol
+    def __init__(self, protocol: str, leak_protocol: str | None, speakers: SpeakerOrigin) -> None:
+        self.protocol, self.leak_protocol, self.speakers = protocol, leak_protocol, speakers
         self.runs: dict[str, dict[str, Run]] = {}
         self.done, self.total = 0, 0
 
@@ -248,9 +249,12 @@ class Leaderboard:
 
     def table(self) -> Table:
         """The table as it stands, best honest UAR first."""
+        from .. import unseen
         from ..protocols import shares_speakers
 
-        tested = "Unseen speakers"
+        tested = unseen.WORDS[
+            unseen.held_out(self.speakers.kind, self.speakers.doubt, self.protocol)
+        ].capitalize()
         if shares_speakers(self.protocol):
             tested = "Random folds, the same voices in training and test"
         title = f"{tested}, protocol {self.protocol}"

@@ -10,6 +10,7 @@ folder above those of the emotions. All others are shown, each with the option t
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -210,44 +211,30 @@ def _ordinal(number: int) -> str:
 
 
 def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
-    """What stands between separators in file names, and runs of letters or digits within."""
-    stems = [path.stem for path in paths]
-    marks = sorted({c for stem in stems for c in re.findall(r"[\W_]", stem)})
-    split = [re.split(r"[\W_]+", stem) for stem in stems]
-    sizes = {len(fields) for fields in split}
-    if marks and min(sizes) > 1 and not set(marks) & set("'\\^]"):
-        # Where names have different numbers of parts, only the first and the last are the same.
-        places = range(min(sizes)) if len(sizes) == 1 else (0, -1)
-        mark = (
-            re.escape(marks[0]) if len(marks) == 1 else f"[{''.join(sorted(marks, reverse=True))}]"
-        )
-        part = f"[^{''.join(sorted(marks, reverse=True))}/]+".replace("[^-", "[^\\-")
-        mark = mark.replace("[-", "[\\-")
-        for n in places:
-            values = tuple(fields[n] for fields in split)
-            last = n in (-1, min(sizes) - 1)
-            head = f"{mark}" if last else f"{part}{mark}" * n
-            option = f"{head}({part})" + ("$" if last else f"{mark}[^/]*$")
-            fixed = {fields[n - 1] for fields in split} if n > 0 else set()
-            before = fixed.pop().casefold() if len(fixed) == 1 else ""
-            which = "last" if last else _ordinal(n + 1)
-            where = f"the {which} part of the file names"
-            yield Candidate(where, option, values, _looks(values, before), n == 0)
-    yield from _runs(paths)
-
-
-def _runs(paths: Sequence[PurePath]) -> Iterator[Candidate]:
-    """Runs of letters or digits, where all file names are made of the same kinds of runs."""
+    """The parts of the file names between separators, and runs of letters or digits within them."""
     columns = _columns(paths)
-    for n, runs in enumerate(columns):
-        if len(set(runs)) == 1 or not runs[0].isalnum():
-            continue
-        before = columns[n - 1] if n else ("",)
-        fixed = before[0].casefold() if len(set(before)) == 1 and before[0].isalpha() else ""
-        kind = "number" if runs[0].isdecimal() else "letters"
-        option = _expression(columns, {n})
-        where = f"the {kind} '{printable(runs[0])}' in {printable(paths[0].stem)}"
-        yield Candidate(where, option, runs, _looks(runs, fixed))
+    if not columns:  # of different kinds: only the first and the last part may be the same
+        for which, option in (("first", r"([^\W_]+)[ _.-][^/]*$"), ("last", r"[ _.-]([^\W_]+)$")):
+            told = [Reading(speaker=option).speaker_of(path) for path in paths]
+            values = tuple(value for value in told if value)
+            if len(values) == len(paths):
+                where = f"the {which} part of the file names"
+                yield Candidate(where, option, values, _looks(values), which == "first")
+        return
+    ends = [-1, *(n for n, runs in enumerate(columns) if not runs[0].isalnum()), len(columns)]
+    parts = [range(end + 1, following) for end, following in itertools.pairwise(ends)]
+    for place, part in enumerate(filter(None, parts), 1):
+        which = "last" if part.stop == len(columns) else _ordinal(place)
+        where = f"the {which} part of the file names"
+        for runs in [part, *(range(n, n + 1) for n in part if len(part) > 1)]:
+            values = tuple(map("".join, zip(*(columns[n] for n in runs), strict=True)))
+            at = runs.start - (2 if runs is part else 1)  # a part has its separator in front
+            before = columns[at] if at >= 0 else ("",)
+            fixed = before[0].casefold() if len(set(before)) == 1 and before[0].isalpha() else ""
+            if runs is not part:
+                where = f"'{printable(values[0])}' in {printable(paths[0].stem)}"
+            option = _expression(columns, [runs])
+            yield Candidate(where, option, values, _looks(values, fixed), place == 1)
 
 
 def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
@@ -257,19 +244,18 @@ def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
     return list(zip(*split, strict=True)) if len(shapes) == 1 else []
 
 
-def _expression(columns: Sequence[tuple[str, ...]], wanted: set[int]) -> str:
-    """The regular expression whose groups are the wanted runs, anchored at the end of the name."""
+def _expression(columns: Sequence[tuple[str, ...]], wanted: Sequence[range]) -> str:
+    """The regular expression whose groups are the wanted runs, up to the end of the name."""
     tokens = []
-    for n, runs in enumerate(columns):
-        ascii_letters = all(run.isascii() for run in runs)
-        token = r"\d+" if runs[0].isdecimal() else "[A-Za-z]+" if ascii_letters else r"[^\W\d_]+"
-        if not runs[0].isalnum():
-            token = r"[\W_]+"
-        if len(set(runs)) == 1:
-            token = re.escape(runs[0])
-        tokens.append(f"({token})" if n in wanted else token)
-    start = min(wanted) - (1 if min(wanted) else 0)
-    return "".join(tokens[start:]) + "$"
+    for runs in columns:
+        letters = "[A-Za-z]+" if all(run.isascii() for run in runs) else r"[^\W\d_]+"
+        token = r"\d+" if runs[0].isdecimal() else letters if runs[0].isalpha() else r"[\W_]+"
+        tokens.append(re.escape(runs[0]) if len(set(runs)) == 1 else token)
+    for part in wanted:
+        tokens[part.start] = f"({tokens[part.start]}"
+        tokens[part.stop - 1] += ")"
+    start = min(part.start for part in wanted)
+    return "".join(tokens[max(start - 1, 0) :]) + "$"
 
 
 def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -284,4 +270,9 @@ def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterato
                 values = tuple(f"{a}-{b}" for a, b in zip(first, second, strict=True))
                 what = "session" if kind == "a session" else "number"
                 where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
-                yield Candidate(where, _expression(columns, {n, m}), values, "session and sex")
+                yield Candidate(
+                    where,
+                    _expression(columns, [range(n, n + 1), range(m, m + 1)]),
+                    values,
+                    "session and sex",
+                )

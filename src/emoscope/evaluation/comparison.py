@@ -8,14 +8,14 @@ itself — sees the training clips of its fold only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from .. import models, protocols
-from ..corpus import Corpus
+from ..corpus import Corpus, speakers
 from ..errors import FeatureError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
@@ -175,12 +175,13 @@ def with_feature_blocks(estimator: Any, data: Features) -> Any:
 
 
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
-    """What a result keeps of its corpus: size, licence, citation and what was left out."""
+    """What a result keeps of its corpus: size, speakers, licence, citation, what was left out."""
     table = corpus.table
     return {
         "name": corpus.name,
         "n_clips": len(table),
         "n_speakers": int(table["speaker"].nunique()),
+        "speakers": asdict(speakers.record(corpus)),
         "clips_per_emotion": {e: int((table["emotion"] == e).sum()) for e in corpus.emotions},
         "licence": corpus.licence,
         "citation": corpus.citation,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import config
+from .. import config, unseen
 from .._version import __version__
 from ..errors import CorpusError
 from ..features.table import Features
@@ -157,6 +157,13 @@ class Result:
         """The protocol that the result is about: the first that is not random."""
         names = list(dict.fromkeys(run.protocol for run in self.runs))
         return next((name for name in names if not shares_speakers(name)), names[0])
+
+    @property
+    def tested_on(self) -> str:
+        """What was held out, in words; empty where a saved model was scored, as its notes tell."""
+        if self.protocol.partition("+")[0] == "evaluate":
+            return ""
+        return unseen.WORDS[unseen.of_record(self.corpus, self.protocol)]
 
     def rows(
         self, model: str, protocol: str | None = None, features: str | None = None

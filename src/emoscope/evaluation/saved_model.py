@@ -170,7 +170,7 @@ def _notes(card: Card, corpus: Corpus, shared: Sequence[str], run: Run) -> Itera
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
             yield (
                 f"{len(known)} speakers of '{name}' were in this model's training ({shown}): the "
-                "score says how well it remembers, not how well it recognises unseen speakers"
+                "score says how well it remembers, not how well it recognises anybody else"
             )
     left_out = [emotion for emotion in corpus.emotions if emotion not in shared]
     if left_out:

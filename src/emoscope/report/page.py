@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from .. import audio
+from .. import audio, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError
@@ -85,7 +85,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         config=result.config,
         protocol=result.protocol,
         protocol_words=_protocol_words(result),
-        unseen=not random and not summary.is_evaluation(result),
+        tested_on=result.tested_on,
         random=random,
         leak_protocol=next((name for name in others if shares_speakers(name)), None),
         emotions=result.emotions,
@@ -261,6 +261,9 @@ def _protocol_words(result: Result) -> str:
     n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
     if base == "speaker-6fold" and n_folds not in (0, 6):
         words += f"; of the published six, the {n_folds} whose actors are here"
+    speakers = unseen.speakers_of(result.corpus)
+    if speakers["kind"] == "guess" and not shares_speakers(base):
+        words += f"; speakers are guessed from {speakers.get('pattern')}"
     if adaptation:
         unit = adaptation.removesuffix("-adapted")
         words += f"; features standardised on unlabelled clips of the {unit}"

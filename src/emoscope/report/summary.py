@@ -98,10 +98,10 @@ def _best(result: Result, board: Sequence[Run]) -> Sentence:
     if best.uar_low is not None:
         span = f" (95 % interval {best.uar_low:.3f} to {best.uar_high:.3f})"
     verb = "is best with" if len(board) > 1 else "has"
-    unseen = "" if is_evaluation(result) else ", on unseen speakers"
+    tested_on = f", on {result.tested_on}" if result.tested_on else ""
     return Sentence(
         f"{best.model} {verb} UAR {best.uar:.3f}{span}, {best.uar / chance:.1f} times "
-        f"chance{unseen}."
+        f"chance{tested_on}."
     )
 
 

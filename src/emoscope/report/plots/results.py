@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...labels import EMOTIONS
+from ...unseen import WORDS
 from .style import LABEL_SIZE, emotion_colour, label_points, own_axes, spread_labels, theme
 
 if TYPE_CHECKING:
@@ -113,11 +114,13 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _rows(ax)
 
 
-def leak_gap(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
-    """Draw what random folds claim for each model beside its UAR on unseen speakers."""
+def leak_gap(
+    runs: Sequence[Run], *, tested_on: str = WORDS["speakers"], ax: Axes | None = None
+) -> Axes:
+    """Draw what random folds claim for each model beside its UAR on what was held out."""
     known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
     scores = [(r.leaky_uar, r.uar) for r in known]
-    columns = ["random folds: voices leak", "unseen speakers"]
+    columns = ["random folds: voices leak", tested_on]
     table = pd.DataFrame(scores, index=[r.model for r in known], columns=columns)
     ax = dumbbell(table, ax=ax)
     ax.set(xlabel="UAR, %")
