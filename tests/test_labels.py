@@ -1,6 +1,5 @@
 """Emotion names in ten languages, in any form that people write them; words of the user's own."""
 
-import re
 import unicodedata
 
 import pytest
@@ -49,14 +48,12 @@ def test_forms(word, emotion):
 
 def test_the_table_of_words_has_one_meaning_for_each():
     meanings: dict[str, set[str]] = {}
-    blocks = re.split(r"\n(?=\S)", labels._WORDS.strip())
-    for block in blocks:
-        for line in block.partition(":")[2].strip().splitlines():
-            emotion, *words = line.split()
-            assert emotion in EMOTIONS and words
-            for word in words:
-                meanings.setdefault(labels.folded(word), set()).add(emotion)
-    assert len(blocks) == 10 and all(len(found) == 1 for found in meanings.values())
+    for _, emotion, *words in labels._LINES:
+        assert emotion in EMOTIONS and words
+        for word in words:
+            meanings.setdefault(labels.folded(word), set()).add(emotion)
+    assert all(len(found) == 1 for found in meanings.values())
+    assert len({line[0] for line in labels._LINES}) == 10
     assert not set(SYNONYMS) & ({*EMOTIONS, *SPLITS, *labels.WITHOUT_SPEECH})
     assert all(canonical(word) == emotion for word, emotion in SYNONYMS.items())
 

@@ -7,10 +7,13 @@ are read through :data:`SYNONYMS`.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
+
+from .files import DATA
 
 EMOTIONS = (
     "neutral",
@@ -30,101 +33,6 @@ WITHOUT_SPEECH = ("silence", "non-speech")
 
 _MOST_WORDS = 20  # that a message names
 
-# Accents may be left out. What means different emotions in two languages is not here, such as
-# "enojado" (Spanish: angry, Portuguese: disgusted) and "desgosto"; nor is what are mostly people's names.
-_WORDS = """
-English:    neutral neutrality neu
-            calm    calmness relaxed
-            happy   happiness joy joyful hap
-            sad     sadness
-            angry   anger ang
-            fearful fear fea afraid scared anxiety anxious
-            disgust disgusted dis
-            surprised surprise sur ps pleasant-surprise pleasant-surprised
-            bored   boredom bor
-German:     neutral neutralität
-            calm    ruhig gelassen
-            happy   freude freudig fröhlich froehlich glück glueck glücklich gluecklich froh
-            sad     trauer traurig traurigkeit
-            angry   ärger aerger ärgerlich aergerlich verärgert veraergert wut wütend wuetend zorn zornig
-            fearful angst ängstlich aengstlich furcht
-            disgust ekel angeekelt
-            surprised überraschung ueberraschung überrascht ueberrascht
-            bored   langeweile gelangweilt
-French:     neutral neutre neutralité
-            calm    calme
-            happy   joie joyeux joyeuse heureux heureuse bonheur
-            sad     tristesse triste
-            angry   colère en-colère fâché fâchée
-            fearful peur effrayé effrayée apeuré apeurée
-            disgust dégoût dégoûté dégoûtée
-            surprised surpris surprise
-            bored   ennui
-Italian:    neutral neutro neutra neutrale neutralità
-            calm    calmo calma
-            happy   gioia gioioso gioiosa felice felicità
-            sad     tristezza triste
-            angry   rabbia arrabbiato arrabbiata
-            fearful paura spaventato spaventata impaurito impaurita
-            disgust disgusto disgustato disgustata
-            surprised sorpresa sorpreso
-            bored   noia annoiato annoiata
-Spanish:    neutral neutro neutra neutralidad
-            calm    calma calmado calmada tranquilo tranquila
-            happy   felicidad feliz alegría alegre
-            sad     tristeza triste
-            angry   ira enfado enfadado enfadada enojo rabia furioso furiosa
-            fearful miedo asustado asustada
-            disgust asco asqueado asqueada
-            surprised sorpresa sorprendido sorprendida
-            bored   aburrimiento aburrido aburrida
-Portuguese: neutral neutro neutra neutralidade
-            calm    calmo calma
-            happy   felicidade feliz alegria alegre
-            sad     tristeza triste
-            angry   raiva ira zangado zangada
-            fearful medo assustado assustada
-            disgust nojo
-            surprised surpresa surpreso surpreendido surpreendida
-            bored   tédio entediado entediada
-Polish:     neutral neutralny neutralna neutralne neutralność
-            calm    spokój spokojny spokojna spokojne
-            happy   radość radosny radosna radosne szczęście szczęśliwy szczęśliwa
-            sad     smutek smutny smutna smutne
-            angry   złość gniew rozgniewany rozgniewana
-            fearful strach lęk przestraszony przestraszona
-            disgust wstręt obrzydzenie
-            surprised zaskoczenie zaskoczony zaskoczona zdziwienie zdziwiony zdziwiona
-            bored   nuda znudzony znudzona
-Turkish:    neutral nötr
-            calm    sakin
-            happy   mutlu mutluluk neşe neşeli sevinç
-            sad     üzgün üzüntü hüzün
-            angry   kızgın kızgınlık öfke öfkeli sinirli
-            fearful korku korkmuş
-            disgust iğrenme tiksinti tiksinme
-            surprised şaşkın şaşkınlık şaşırmış sürpriz
-            bored   sıkılmış can-sıkıntısı
-Arabic:     neutral muhayid mohayed محايد
-            calm    hudu هدوء هادئ
-            happy   سعادة سعيد فرح
-            sad     huzn hozn hazin حزن حزين
-            angry   ghadab ghadib غضب غاضب
-            fearful khawf khauf khaif خوف خائف
-            disgust ishmizaz qaraf اشمئزاز
-            surprised mufajaa mufaja'a dahsha مفاجأة دهشة متفاجئ
-            bored   malal ملل
-Chinese:    neutral zhongxing zhongli 中性 中立
-            calm    pingjing 平静 平靜
-            happy   gaoxing kuaile 高兴 高興 快乐 快樂 开心 開心
-            sad     beishang shangxin nanguo bei'ai 悲伤 悲傷 伤心 傷心 难过 難過
-            angry   shengqi fennu 生气 生氣 愤怒 憤怒
-            fearful haipa kongju 害怕 恐惧 恐懼
-            disgust yanwu 厌恶 厭惡
-            surprised chijing 吃惊 吃驚 惊讶 驚訝
-            bored   wuliao 无聊 無聊
-"""
-
 
 @functools.lru_cache(maxsize=4096)
 def folded(label: str) -> str:
@@ -136,14 +44,13 @@ def folded(label: str) -> str:
 
 _LETTERS = str.maketrans({"ł": "l", "ı": "i", "ø": "o", "’": "'"})  # that are no accented ones
 
+with open(os.path.join(DATA, "emotion_words.txt"), encoding="utf-8") as _file:
+    _LINES = [line.split() for line in _file if line.strip() and not line.startswith("#")]
+
+#: Other words for the same emotions in ten languages, as :func:`folded` writes them.
 SYNONYMS: Mapping[str, str] = {
-    folded(word): emotion
-    for line in _WORDS.strip().splitlines()
-    for emotion, *words in [line.partition(":")[2].split() or line.split()]
-    for word in words
-    if folded(word) not in EMOTIONS
+    folded(word): emotion for _, emotion, *words in _LINES for word in words if word not in EMOTIONS
 }
-"""Other words for the same emotions in ten languages, as :func:`canonical` folds them."""
 
 
 def canonical(label: str, labels: Mapping[str, str] | None = None) -> str | None:
