@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import corpus, labels
-from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat, rows
+from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat, limits, rows
 from emoscope.corpus import tables as manifest_files
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
 
@@ -275,13 +275,6 @@ def test_every_source_of_rows_has_the_same_columns(tmp_path):
         rows.read([listed])
 
 
-def test_audio_inside_a_table_is_refused(tmp_path):
-    inside = [{"bytes": b"RIFF", "path": "a.wav"}]
-    pd.DataFrame({"audio": inside, "emotion": ["sad"]}).to_parquet(tmp_path / "m.parquet")
-    with pytest.raises(CorpusError, match="holds the audio itself"):
-        corpus.load(tmp_path / "m.parquet")
-
-
 def test_numbers_become_text(tmp_path):
     frame = pd.DataFrame({"file": ["a", "b"], "emotion": ["sad", "sad"], "speaker": [3.0, np.nan]})
     frame.to_parquet(tmp_path / "m.parquet")
@@ -352,7 +345,7 @@ def test_broken_manifests(tmp_path, name, content, message):
 
 
 def test_manifests_have_a_size_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1000)
     frame = pd.DataFrame({"file": ["a.wav"] * 100_000, "emotion": ["sad"] * 100_000})
     frame.to_parquet(tmp_path / "m.parquet")
     for path in (tmp_path / "m.parquet", csv(tmp_path, "file,emotion\n" + "a,sad\n" * 1000)):
@@ -473,7 +466,7 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
 @pytest.mark.parametrize("bomb", ["nothing", "rows", "text", "nested"])
 def test_small_parquet_files_cannot_unpack_without_bound(tmp_path, monkeypatch, bomb):
     """What the file says of its size is not believed: packed, all of these are a few kB."""
-    monkeypatch.setattr(manifest_files, "MAX_BYTES", 2**24)
+    monkeypatch.setattr(limits, "MAX_BYTES", 2**24)
     n = 10_000_000 if bomb in ("nothing", "rows") else 5_000
     indices = pa.array(np.zeros(n, dtype=np.int32))
     files = pa.DictionaryArray.from_arrays(indices, ["a.wav"])
@@ -495,7 +488,7 @@ def test_small_parquet_files_cannot_unpack_without_bound(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_manifests_have_a_limit_of_rows(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(manifest_files, "MAX_ROWS", 3)
+    monkeypatch.setattr(limits, "MAX_ROWS", 3)
     frame = pd.DataFrame({"file": list("abcd"), "emotion": ["sad"] * 4})
     path = tmp_path / f"m{suffix}"
     if suffix == ".parquet":

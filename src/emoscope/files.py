@@ -16,6 +16,8 @@ from .errors import EmoscopeError
 DATA = os.path.join(os.path.dirname(__file__), "data")
 """Folder of what the package ships: models, bundled features, published results."""
 
+FOLDER_VARIABLE = "EMOSCOPE_STORE"
+
 _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that is alive
 
 
@@ -109,3 +111,17 @@ def printable(name: str) -> str:
         return name
     shown = encodable(name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def cache_folder() -> Path:
+    """The folder for what can be made again: the one that is set, or the user's own."""
+    import platformdirs
+
+    try:
+        return Path(
+            os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("emoscope", False)
+        )
+    except RuntimeError:
+        raise EmoscopeError(
+            f"this user has no home; set {FOLDER_VARIABLE} to a folder for extracted features"
+        ) from None

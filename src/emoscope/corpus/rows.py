@@ -30,6 +30,7 @@ from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import canonical
 from . import audformat, places, tables, tiers, times
+from .limits import RawRow
 
 Row: TypeAlias = dict[str, str]
 
@@ -61,6 +62,7 @@ GENDERS: Mapping[str, str] = {
 }
 
 _NEEDED = {"file": "files", "label": "emotions"}
+_DIMENSIONS = frozenset(("arousal", "activation", "valence", "dominance"))
 _RAVDESS = frozenset(("modality", "vocal_channel", "statement", "repetition"))
 _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
 
@@ -87,9 +89,10 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
         return None
     if (path / audformat.HEADER).is_file():
         return [path / audformat.HEADER]
-    for pattern in ("metadata{}", "*/metadata{}"):
+    for pattern in ("metadata{}", "*/metadata{}", "*-of-?????*{}", "*/*-of-?????*{}"):
         candidates = (p for s in tables.SUFFIXES for p in path.glob(pattern.format(s)))
-        if metadata := sorted(candidate for candidate in candidates if candidate.is_file()):
+        # A map of Hugging Face's `datasets` leaves what it computed beside the data.
+        if metadata := sorted(p for p in candidates if p.is_file() and p.name[:6] != "cache-"):
             return metadata
     return sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file()) or None
 
@@ -116,8 +119,8 @@ def read(
         list[str](),
     )
     folder = os.path.commonpath([path.resolve().parent for path in files])
-    name = os.path.basename(folder) if several else first.stem
-    parts: list[tuple[Path, list[tables.RawRow]]] = []
+    name = os.path.basename(folder.removesuffix("/data")) if several else first.stem
+    parts: list[tuple[Path, list[RawRow]]] = []
     if first.name == audformat.HEADER:
         name, licence, raw_rows, contradictions = audformat.read(first.parent)
         parts = [(first, raw_rows)]
@@ -151,7 +154,7 @@ def read(
     return Listing(printable(name), rows, licence, contradictions, rejected, notes)
 
 
-def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[tables.RawRow], str]:
+def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow], str]:
     """The rows of one file, of tiers those with emotions where `labels` are given; and a note."""
     if path.suffix.lower() in tiers.SUFFIXES:
         raw_rows = tiers.read(path)
@@ -169,13 +172,16 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     known, further, timed = _columns(tuple(raw), path)
     for column in needed:
         if column not in known:
+            scales = "" if _DIMENSIONS.isdisjoint(further) else "; of dimensions no emotion is made"
             raise CorpusError(
                 f"{path}: no column of {_NEEDED[column]}; it may be called "
                 f"{', '.join(ALIASES[column])}. "
-                f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}"
+                f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}{scales}"
             )
     if isinstance(raw[known["file"]], dict | bytes):
-        raise CorpusError(f"{path}: holds the audio itself; save the clips as files")
+        raise CorpusError(
+            f"{path}: holds the audio itself, but not as {{bytes, path}}; save it as files"
+        )
     row = {column: _text(raw[key]) for column, key in known.items()}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})

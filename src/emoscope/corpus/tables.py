@@ -11,29 +11,17 @@ import io
 import itertools
 import json
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
-import pyarrow.parquet
 
 from ..errors import CorpusError
-from ..files import printable
+from . import arrow, limits
+from .limits import RawRow
 
-RawRow: TypeAlias = dict[str, object]
-
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
-
-MAX_BYTES = 2**29  # of a file, unpacked: 512 MiB, some millions of clips
-MAX_ROWS = 10_000_000  # as many clips as one process can hold with their features
-#: Rows that a byte of a Parquet file may stand for; numbered file names reach 10, rows of nothing 250.
-ROWS_PER_BYTE = 20
-
-_BATCH = 2**10  # rows of a Parquet file decoded at a time
-_NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column of a nameless index
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", *arrow.SUFFIXES)
 
 
 def read(path: Path) -> list[RawRow]:
@@ -44,8 +32,8 @@ def read(path: Path) -> list[RawRow]:
     suffix = path.suffix.lower()
     rows: Iterable[RawRow]
     try:
-        if suffix == ".parquet":
-            rows = _parquet_rows(path)
+        if suffix in arrow.SUFFIXES:
+            rows = arrow.rows(path)
         elif suffix == ".jsonl":
             rows = _json_lines(read_text(path), path)
         elif suffix == ".json":
@@ -55,22 +43,22 @@ def read(path: Path) -> list[RawRow]:
         else:
             lines = map(str.strip, read_text(path).splitlines())
             rows = ({"file": line} for line in lines if line and not line.startswith("#"))
-        read_rows = list(itertools.islice(rows, MAX_ROWS + 1))
+        read_rows = list(itertools.islice(rows, limits.MAX_ROWS + 1))
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, csv.Error, pa.ArrowException) as error:
         raise CorpusError(f"{path}: not a readable {suffix[1:]} manifest: {error}") from None
-    _check_rows(path, len(read_rows))
+    limits.check_rows(path, len(read_rows))
     return read_rows
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
-    """The text of a regular file of at most so many bytes, by default :data:`MAX_BYTES`.
+    """The text of a regular file of at most so many bytes, by default what :mod:`.limits` allows.
 
     It is in UTF-8, or in UTF-16 with a byte order mark; lines end in one character.
     """
     try:
-        _check_size(path, MAX_BYTES if limit is None else limit)
+        limits.check_size(path, limits.MAX_BYTES if limit is None else limit)
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -89,30 +77,6 @@ def read_text(path: Path, limit: int | None = None) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _check_size(path: Path, limit: int) -> None:
-    info = path.stat()
-    if not stat.S_ISREG(info.st_mode):  # reading a pipe or a device may never end
-        raise CorpusError(f"{path}: not a regular file")
-    if info.st_size > limit:
-        raise CorpusError(f"{path}: larger than the limit of {limit} bytes")
-
-
-def _check_rows(path: Path, count: int) -> None:
-    if count > MAX_ROWS:
-        raise CorpusError(f"{path}: more than the limit of {MAX_ROWS} rows")
-
-
-def _check_names(names: Iterable[str], where: str) -> None:
-    """Refuse two names that are one to a reader, who would believe one of the two columns."""
-    seen: dict[str, str] = {}
-    for name in names:
-        word = printable(name.strip().lower())
-        if word and word in seen:
-            two = f"the columns '{printable(seen[word])}' and '{printable(name)}'"
-            raise CorpusError(f"{where}: {two} have one name; leave one of them out")
-        seen[word] = name
-
-
 def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     if told := re.match(r"sep=(.)\n", text, re.IGNORECASE):  # Excel's own line
         text = text[told.end() :]
@@ -121,7 +85,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     names = next(lines, None)
     if names is None:
         raise ValueError("it is empty")
-    _check_names(names, str(path))
+    limits.check_names(names, str(path))
     for number, values in enumerate(lines, 1):
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
@@ -148,7 +112,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
         yield from _json_lines(text, path)
         return
     if isinstance(whole, _Pairs):
-        _check_names(whole.names, str(path))
+        limits.check_names(whole.names, str(path))
         lists = [value for value in whole.values() if isinstance(value, list)]
         if whole and len(lists) == len(whole) and len(set(map(len, lists))) == 1:
             whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
@@ -183,7 +147,7 @@ def _parsed(text: str, what: str) -> Any:
 def _object(row: Any, path: Path, what: str) -> RawRow:
     if not isinstance(row, dict):
         raise CorpusError(f"{path}: {what} is not a JSON object")
-    _check_names(getattr(row, "names", ()), f"{path}: {what}")
+    limits.check_names(getattr(row, "names", ()), f"{path}: {what}")
     return row
 
 
@@ -193,49 +157,3 @@ class _Pairs(dict[str, object]):
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
         self.names = [name for name, _ in pairs]
-
-
-def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    """Rows decoded in small batches, whose bytes are counted while text that repeats stays packed."""
-    _check_size(path, MAX_BYTES)
-    with pa.parquet.ParquetFile(path) as file:
-        names, count = file.schema_arrow.names, file.metadata.num_rows
-        leaves = [file.schema.column(number) for number in range(file.metadata.num_columns)]
-    _check_rows(path, count)
-    _check_names(names, str(path))
-    if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
-        raise CorpusError(
-            f"{path}: {count} rows in {path.stat().st_size} bytes; a list of different recordings "
-            "does not pack so tightly"
-        )
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    decoded = max((leaf.length * _BATCH for leaf in leaves), default=0)  # of values of fixed length
-    with pa.parquet.ParquetFile(path, read_dictionary=texts) as file:
-        for batch in file.iter_batches(_BATCH):
-            decoded += sum(map(_bytes, batch.columns))
-            if decoded > MAX_BYTES:
-                limit = f"larger than the limit of {MAX_BYTES} bytes when unpacked"
-                raise CorpusError(f"{path}: {limit}")
-            columns = {
-                name: values.to_pylist()
-                for name, values in zip(names, batch.columns, strict=True)
-                if not _NAMELESS.fullmatch(name)
-            }
-            for values in zip(*columns.values(), strict=True):
-                yield dict(zip(columns, values, strict=True))
-
-
-def _bytes(values: Any) -> int:
-    """Bytes of an Arrow array when each value stands for itself, however often it occurs."""
-    if isinstance(values, pa.StructArray):
-        return sum(map(_bytes, values.flatten()))
-    if isinstance(values, pa.MapArray):  # has no `flatten` of its own
-        start, end = values.offsets[0].as_py(), values.offsets[-1].as_py()
-        parts = (values.keys, values.items)
-        return 8 * len(values) + sum(_bytes(part.slice(start, end - start)) for part in parts)
-    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
-        return 8 * len(values) + _bytes(values.flatten())
-    if isinstance(values, pa.DictionaryArray):
-        lengths = pa.compute.binary_length(values.dictionary).take(values.indices)
-        return int(values.indices.nbytes) + int(pa.compute.sum(lengths).as_py() or 0)
-    return int(values.nbytes)

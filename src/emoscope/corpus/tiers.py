@@ -27,7 +27,8 @@ from ..audio.opening import ENDINGS, SOUND_ENDINGS
 from ..errors import CorpusError
 from ..files import printable
 from ..labels import canonical
-from .tables import RawRow, read_text
+from .limits import RawRow
+from .tables import read_text
 
 MAX_PARTS = 1_000_000  # of one file
 

@@ -23,17 +23,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from ..errors import EmoscopeError, FeatureError
 from ..features.base import Feature
+from ..files import cache_folder
 from . import content
 from .content import Content
 
 Values = NDArray[np.float32]
 
-FOLDER_VARIABLE = "EMOSCOPE_STORE"
 LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
 FILE = "features-2.sqlite"
 OLDER = ("features-1", "files-1.sqlite", "lock")  # of earlier versions
@@ -80,7 +79,7 @@ class Store:
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
     ) -> None:
-        self.folder = Path(folder or os.environ.get(FOLDER_VARIABLE) or _cache_folder())
+        self.folder = Path(folder or cache_folder())
         self.limit = _limit_from_environment() if limit is None else limit
         if self.limit <= 0:
             raise EmoscopeError(f"the store's limit must be a positive size, not {self.limit}")
@@ -349,15 +348,6 @@ def _is_whole(*row: Any) -> bool:
     """Whether a row is what was written; of a damaged one even the types may differ."""
     *parts, checksum = row
     return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum
-
-
-def _cache_folder() -> str:
-    try:
-        return platformdirs.user_cache_dir("emoscope", False)
-    except RuntimeError:
-        raise EmoscopeError(
-            f"this user has no home; set {FOLDER_VARIABLE} to a folder for extracted features"
-        ) from None
 
 
 def _limit_from_environment() -> int:

@@ -1,0 +1,152 @@
+"""Reads the rows of Parquet, Feather and Arrow files, also with the clips inside as Hugging Face has them.
+
+Of a column ``{bytes, path}`` the bytes become files of the cache, named after their content. Numbers
+of labels become the names that the schema of Hugging Face's ``datasets`` gives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+from ..audio.opening import ENDINGS
+from ..errors import CorpusError
+from ..files import cache_folder
+from . import limits
+from .limits import RawRow
+
+SUFFIXES = (".parquet", ".feather", ".arrow")
+#: Rows that a byte of a Parquet file may stand for; numbered file names reach 10, rows of nothing 250.
+ROWS_PER_BYTE = 20
+MAX_AUDIO = 2**35  # bytes of clips in one file, unpacked: 32 GiB
+
+_BATCH, _CLIPS = 2**10, 2**4  # rows decoded at a time, without and with clips inside
+_NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column of a nameless index
+
+
+def rows(path: Path) -> Iterator[RawRow]:
+    """The rows of a file with one of :data:`SUFFIXES`, its bytes counted as they are unpacked."""
+    limits.check_size(path, MAX_AUDIO)
+    schema, batches = (_parquet if path.suffix.lower() == ".parquet" else _arrow)(path)
+    limits.check_names(schema.names, str(path))
+    inside = [field.name for field in schema if _holds_clips(field.type)]
+    if not inside:
+        limits.check_size(path, limits.MAX_BYTES)
+    classes, decoded, clips, number = _classes(schema), 0, 0, 0
+    for batch in batches:
+        sizes = dict(zip(schema.names, map(_bytes, batch.columns), strict=True))
+        clips += sum(sizes.pop(name) for name in inside)
+        decoded += sum(sizes.values())
+        if decoded > limits.MAX_BYTES or clips > MAX_AUDIO:
+            limit = f"larger than the limit of {MAX_AUDIO if inside else limits.MAX_BYTES} bytes"
+            raise CorpusError(f"{path}: {limit} when unpacked")
+        for row in batch.to_pylist():
+            number += 1
+            row = {name: value for name, value in row.items() if not _NAMELESS.fullmatch(name)}
+            for name, words in classes.items():
+                value = row[name]
+                row[name] = (
+                    words[value] if isinstance(value, int) and -1 < value < len(words) else value
+                )
+            for name in inside:
+                clip = row[name] or {}
+                if clip["bytes"] is not None:
+                    listed = PurePath(clip["path"] or f"{path.stem}-{number}")
+                    row = {
+                        "clip": listed.stem,
+                        **row,
+                        name: _unpacked(clip["bytes"], listed.suffix),
+                    }
+                else:
+                    row[name] = clip["path"]
+            yield row
+
+
+def _arrow(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema and batches of an Arrow file, or of a stream as ``datasets`` writes them."""
+    source = pa.memory_map(str(path))
+    try:
+        file = pa.ipc.open_file(source)
+        return file.schema, (file.get_batch(n) for n in range(file.num_record_batches))
+    except pa.ArrowInvalid:
+        source.seek(0)
+        stream = pa.ipc.open_stream(source)
+        return stream.schema, iter(stream)
+
+
+def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema, and batches in which text that repeats stays packed."""
+    with pa.parquet.ParquetFile(path) as file:
+        schema, count = file.schema_arrow, file.metadata.num_rows
+        leaves = [file.schema.column(number) for number in range(file.metadata.num_columns)]
+    inside = any(_holds_clips(field.type) for field in schema)
+    limits.check_size(path, MAX_AUDIO if inside else limits.MAX_BYTES)
+    limits.check_rows(path, count)
+    if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
+        raise CorpusError(
+            f"{path}: {count} rows in {path.stat().st_size} bytes; a list of different recordings "
+            "does not pack so tightly"
+        )
+    if max((leaf.length * _BATCH for leaf in leaves), default=0) > limits.MAX_BYTES:
+        raise CorpusError(
+            f"{path}: larger than the limit of {limits.MAX_BYTES} bytes when unpacked"
+        )
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
+    return schema, file.iter_batches(_CLIPS if inside else _BATCH)
+
+
+def _holds_clips(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}
+
+
+def _classes(schema: pa.Schema) -> Mapping[str, list[str]]:
+    """The names of labels that are written as numbers."""
+    try:
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = told.get("info", {}).get("features", {})
+        return {name: f["names"] for name, f in features.items() if f.get("_type") == "ClassLabel"}
+    except (ValueError, AttributeError, KeyError, RecursionError):
+        return {}
+
+
+def _unpacked(data: bytes, suffix: str) -> str:
+    """The path of a clip's bytes in the cache; a clip that is there already is not written again."""
+    ending = suffix.lower() if suffix[1:].lower() in ENDINGS else ""
+    name = hashlib.sha256(data).hexdigest()
+    path = cache_folder() / "clips" / name[:2] / f"{name}{ending}"
+    try:
+        if not path.is_file() or path.stat().st_size != len(data):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{name}.{secrets.token_hex(4)}")
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return str(path)
+
+
+def _bytes(values: Any) -> int:
+    """Bytes of an Arrow array when each value stands for itself, however often it occurs."""
+    if isinstance(values, pa.StructArray):
+        return sum(map(_bytes, values.flatten()))
+    if isinstance(values, pa.MapArray):  # has no `flatten` of its own
+        start, end = values.offsets[0].as_py(), values.offsets[-1].as_py()
+        parts = (values.keys, values.items)
+        return 8 * len(values) + sum(_bytes(part.slice(start, end - start)) for part in parts)
+    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return 8 * len(values) + _bytes(values.flatten())
+    if isinstance(values, pa.DictionaryArray):
+        lengths = pa.compute.binary_length(values.dictionary).take(values.indices)
+        return int(values.indices.nbytes) + int(pa.compute.sum(lengths).as_py() or 0)
+    return int(values.nbytes)
