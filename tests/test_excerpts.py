@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from emoscope import audio
+from emoscope import audio, audit
 from emoscope.audio import Excerpt
 from emoscope.corpus import Corpus
 from emoscope.dataset import content
@@ -258,3 +258,25 @@ def test_what_is_said_of_recordings_is_said_again_from_the_store(tmp_path):
         assert two.startswith("1 of 3 clips have two channels with different speech")
     chosen = of_parts(paths, [(0.0, None)] * 3, audio_channel="left")
     assert len(extract(chosen, [Levels()], store=store, jobs=1).corpus.notes) == 1
+
+
+def test_an_audit_listens_to_parts_and_not_to_their_files(tmp_path):
+    """A test part is told to be a copy of what is trained on, and its neighbours are not."""
+    whole = np.r_[voice(3.0, 150.0, rate=12_000), voice(3.0, 90.0), voice(3.0, 120.0, seed=5)]
+    soundfile.write(tmp_path / "whole.flac", whole, RATE, subtype="PCM_16")
+    soundfile.write(tmp_path / "copy.flac", whole[3 * RATE : 5 * RATE], RATE, subtype="PCM_16")
+    rows = [
+        "file,start,end,emotion,speaker,split",
+        "copy.flac,,,angry,1,train",
+        "whole.flac,3.0,5.0,angry,2,test",
+        "whole.flac,0.0,2.0,sad,2,test",
+        "whole.flac,6.0,8.0,sad,3,train",
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    found = audit.audit(tmp_path / "list.csv", inflation=False)
+    assert found.n_recordings == 4
+    [alike] = [f for f in found.findings if f.kind == "identical-audio"]
+    [pair] = alike.evidence
+    assert pair["train"] == str(tmp_path / "copy.flac")
+    assert pair["test"] == f"{tmp_path / 'whole.flac'} (3–5 s)"
+    assert not [f for f in found.findings if f.kind == "excerpt"]

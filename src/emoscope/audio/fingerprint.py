@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import load, resample
+from ..errors import AudioError
+from . import Excerpt, Signal, cut, resample
 
 RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
@@ -63,11 +64,17 @@ class Match:
     shift: float  # seconds by which the sound begins later in the first than in the second
 
 
-def fingerprint(path: str) -> Fingerprint:
-    """Fingerprint a recording; raises :class:`AudioError` when it cannot be read."""
+def of_file(excerpts: Sequence[Excerpt]) -> list[Fingerprint | AudioError]:
+    """Fingerprint excerpts of one file."""
+    found = dict(cut(excerpts[0].path, excerpts))
+    signals = (found[number] for number in range(len(excerpts)))
+    return [s if isinstance(s, AudioError) else fingerprint(s) for s in signals]
+
+
+def fingerprint(signal: Signal) -> Fingerprint:
+    """Fingerprint a recording."""
     import scipy.fft  # several times as fast as NumPy's, but slow to import
 
-    signal = load(path)
     steps = np.rint(signal.samples * 32768.0).astype("<i4")
     nonzero = np.flatnonzero(steps)
     steps = steps[nonzero[0] : nonzero[-1] + 1] if len(nonzero) else steps[:0]

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import compute, unseen
-from ..audio import fingerprint
-from ..errors import AudioError
+from ..audio import Excerpt, fingerprint
+from ..audio.excerpt import by_file
+from ..corpus.clips import excerpts
+from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
 from . import checks, sources
 from .checks import Evidence, Severity
@@ -126,8 +128,10 @@ def audit(
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
-    paths, marks = list(prints), list(prints.values())
-    pairs = [(paths[m.first], paths[m.second], m) for m in fingerprint.matches(marks)]
+    parts, marks = list(prints), list(prints.values())
+    found_alike = ((parts[m.first], parts[m.second], m) for m in fingerprint.matches(marks))
+    # How parts of one file overlap is told by their times.
+    pairs = [(str(one), str(two), m) for one, two, m in found_alike if one.path != two.path]
     sides = splits[0].clips["side"].value_counts()
     found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
@@ -153,22 +157,26 @@ def _fingerprints(
     jobs: int | None,
     cluster: str | None,
     progress: Callable[[int, int], None] | None,
-) -> tuple[dict[str, fingerprint.Fingerprint], list[AudioError]]:
-    """The fingerprint of every recording that can be read, by path in order."""
-    paths = sorted({path for split in splits for path in split.clips["path"] if path})
-    prints: dict[str, fingerprint.Fingerprint] = {}
+) -> tuple[dict[Excerpt, fingerprint.Fingerprint], list[AudioError]]:
+    """The fingerprint of every recording, or part of one, that can be read, in order."""
+    listed = {str(part): part for split in splits for part in excerpts(split.clips) if part.path}
+    parts = [listed[name] for name in sorted(listed)]
+    files = [[parts[n] for n in numbers] for numbers in by_file(parts).values()]
+    prints: dict[Excerpt, fingerprint.Fingerprint] = {}
     rejected: list[AudioError] = []
-    outcomes = compute.run(fingerprint.fingerprint, paths, jobs=jobs, cluster=cluster)
-    for done, (n, outcome) in enumerate(outcomes, 1):
-        if isinstance(outcome, AudioError):
-            rejected.append(outcome)
-        elif isinstance(outcome, Exception):
+    done = 0
+    for n, outcome in compute.run(fingerprint.of_file, files, jobs=jobs, cluster=cluster):
+        if isinstance(outcome, EmoscopeError):
             raise outcome
-        else:
-            prints[paths[n]] = outcome
+        for part, found in zip(files[n], outcome, strict=True):
+            if isinstance(found, AudioError):
+                rejected.append(found)
+            else:
+                prints[part] = found
+        done += len(files[n])
         if progress is not None:
-            progress(done, len(paths))
-    return {path: prints[path] for path in sorted(prints)}, rejected
+            progress(done, len(parts))
+    return {part: prints[part] for part in parts if part in prints}, rejected
 
 
 def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .. import unseen
 from ..audio.fingerprint import Match
+from ..corpus.clips import excerpts
 from ..corpus.speakers import doubt_of
 from ..protocols import adaptation_of, sentences
 from ..unseen import HeldOut, speakers_of
@@ -216,7 +217,9 @@ def _same_sound(train: pd.DataFrame, test: pd.DataFrame, pairs: Pairs) -> dict[s
     """Recordings that hold the same sound, across the sides and on one of them."""
     evidence: dict[str, list[Evidence]] = {kind: [] for kind in _SAME_SOUND}
     evidence |= {f"{kind}-on-one-side": [] for kind in _SAME_SOUND}
-    sides = [dict(zip(side["path"], side["emotion"], strict=True)) for side in (train, test)]
+    sides = [
+        dict(zip(map(str, excerpts(side)), side["emotion"], strict=True)) for side in (train, test)
+    ]
     for first, second, match in pairs:
         kind = _RELATIONS.get(match.relation, "excerpt")
         for one, other in ((first, second), (second, first)):

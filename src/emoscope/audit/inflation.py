@@ -44,9 +44,8 @@ def of_split(
 ) -> Inflation | None:
     """Score a model both ways on the recordings of a split; None when too little is known."""
     clips = split.clips
-    whole_files = clips["start"].isna() & clips["end"].isna()
     known = (clips["path"] != "") & (clips["speaker"] != "") & clips["emotion"].isin(EMOTIONS)
-    usable = clips[known & whole_files].reset_index(drop=True)
+    usable = clips[known].reset_index(drop=True)
     names = [str(number) for number in range(len(usable))]
     table = usable.assign(clip=names, corpus="audited", label=usable["emotion"])
     sides = table.groupby("side")["emotion"].nunique() if len(table) else pd.Series(dtype=int)

@@ -90,16 +90,7 @@ class Corpus:
     @property
     def excerpts(self) -> list[Excerpt]:
         """What is read for each clip: its file, or the part and the channel that the table names."""
-        table = self.table
-        starts = table["start"].fillna(0.0) if "start" in table else [0.0] * len(table)
-        ends = table["end"] if "end" in table else [math.nan] * len(table)
-        channels = table["audio_channel"] if "audio_channel" in table else [""] * len(table)
-        return [
-            Excerpt(
-                os.fspath(path), start, None if math.isnan(end) else end, parse_channel(channel)
-            )
-            for path, start, end, channel in zip(table["path"], starts, ends, channels, strict=True)
-        ]
+        return excerpts(self.table)
 
     def select(
         self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
@@ -138,6 +129,17 @@ class Corpus:
         if not keep.any():
             raise CorpusError(f"corpus '{self.name}': no clip is left by this selection")
         return dataclasses.replace(self, table=self.table[keep])
+
+
+def excerpts(table: pd.DataFrame) -> list[Excerpt]:
+    """What is read for each row of a table with the columns of a corpus."""
+    starts = table["start"].fillna(0.0) if "start" in table else [0.0] * len(table)
+    ends = table["end"] if "end" in table else [math.nan] * len(table)
+    channels = table["audio_channel"] if "audio_channel" in table else [""] * len(table)
+    return [
+        Excerpt(os.fspath(path), start, None if math.isnan(end) else end, parse_channel(channel))
+        for path, start, end, channel in zip(table["path"], starts, ends, channels, strict=True)
+    ]
 
 
 def combine(parts: Sequence[Corpus]) -> Corpus:
