@@ -88,7 +88,12 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         corpus = _load_rows(files, reading.labels)
         root = root if root.is_dir() else root.parent
     elif root.is_dir():
-        corpus = _load_folder(root, reading.labels)
+        try:
+            corpus = _load_folder(root, reading.labels)
+        except CorpusError:
+            if not (files := rows.annotated(root)):
+                raise
+            corpus = _load_rows(files, reading.labels)
     elif str(source) in corpora.names():
         downloads = corpora.get(str(source)).downloads
         fetch = f", or fetch it: emoscope get {source}" if downloads else ""

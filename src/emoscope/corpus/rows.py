@@ -19,6 +19,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -112,12 +113,8 @@ def read(
     need a column of emotions, or a tier of them for which `labels` has words of its own.
     """
     first, several = files[0], len(files) > 1
-    licence, contradictions, rejected, notes = (
-        "",
-        list[AudioError](),
-        list[AudioError](),
-        list[str](),
-    )
+    licence, contradictions, rejected = "", list[AudioError](), list[AudioError]()
+    notes = Counter[str]()
     folder = os.path.commonpath([path.resolve().parent for path in files])
     name = os.path.basename(folder.removesuffix("/data")) if several else first.stem
     parts: list[tuple[Path, list[RawRow]]] = []
@@ -134,7 +131,7 @@ def read(
             rejected.append(AudioError(path, str(error).removeprefix(f"{path}: ")))
         else:
             parts.append((path, raw_rows))
-            notes += [note] if note else []
+            notes.update([note] if note else ())
     if not parts:
         raise CorpusError(
             f"{folder}: none of {len(files)} annotation files can be used: {rejected[0]}"
@@ -151,7 +148,8 @@ def read(
         ):
             row["path"] = place
         rows += part
-    return Listing(printable(name), rows, licence, contradictions, rejected, notes)
+    said = [f"{name}: {note}{f' ({n} files)' if n > 1 else ''}" for note, n in notes.items()]
+    return Listing(printable(name), rows, licence, contradictions, rejected, said)
 
 
 def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow], str]:

@@ -258,7 +258,7 @@ def emotions(
         for row in by_tier[tier]
     ]
     others = [f"'{printable(tier)}'" for tier in by_tier if tier not in chosen]
-    note = f"{where}: labels from {_tiers(chosen)}; not used: {', '.join(others)}" if others else ""
+    note = f"labels from {_tiers(chosen)}; not used: {', '.join(others)}" if others else ""
     return found, note
 
 
