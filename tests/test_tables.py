@@ -351,6 +351,6 @@ def test_codepages_are_refused_with_the_line_and_what_to_do(tmp_path):
 def test_a_table_of_dimensions_says_what_is_expected(tmp_path):
     text = "file,arousal,valence,dominance\na.wav,3.5,2.1,4.0\n"
     with pytest.raises(
-        CorpusError, match="no column of emotions.*Found: file, arousal.*dimensions"
+        CorpusError, match="no column of emotions.*Found: file, arousal.*dimensions are no emotions"
     ):
         corpus.load(table(tmp_path, text))

@@ -162,7 +162,11 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
             clip["clip"] = f"{name}#{count}"
         clips[clip["clip"]] = clip
     if not clips:
-        why = f", the first because it is {rejected[0]}" if rejected else ""
+        why = (
+            f", the first because it is {rejected[0]}"
+            if rejected
+            else "".join(f"; {n}" for n in notes)
+        )
         raise CorpusError(f"{files[0]}: none of its {len(listing.rows)} rows can be used{why}")
     table = as_table(clips.values()).astype(object)
     names = pd.unique(table["corpus"])
@@ -268,6 +272,7 @@ def _named(name: str, row: rows.Row) -> str:
 
 _LAYOUTS = (
     "emoscope understands: a folder of one of the corpora it knows (emoscope corpora lists them); "
-    "one folder per emotion (happy/…, sad/…); a manifest .csv, .parquet or .jsonl with the columns "
-    "file, emotion and speaker; a folder with metadata.csv (Hugging Face) or db.yaml (audformat)"
+    "one folder per emotion (happy/…, sad/…); a manifest .csv, .tsv, .parquet, .jsonl or .json with "
+    "the columns file, emotion and speaker, of parts start and end; .TextGrid, .eaf, .srt or .vtt files "
+    "beside recordings; a folder with metadata.csv (Hugging Face) or db.yaml (audformat)"
 )

@@ -44,7 +44,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "recording", "name",
     ),
     "label": (
-        "emotion", "emo", "label", "emotion_label", "emotions", "emotion_name", "emo_label", "class",
+        "emotion", "emo", "label", "emotion_label", "emotions", "emotion_name", "emo_label", "emoclass",
+        "class",
     ),
     "speaker": ("speaker", "spk", "speaker_id", "speakerid", "spk_id", "spkid", "actor", "subject"),
     "corpus": ("corpus", "dataset"),
@@ -170,7 +171,7 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     known, further, timed = _columns(tuple(raw), path)
     for column in needed:
         if column not in known:
-            scales = "" if _DIMENSIONS.isdisjoint(further) else "; of dimensions no emotion is made"
+            scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are no emotions"
             raise CorpusError(
                 f"{path}: no column of {_NEEDED[column]}; it may be called "
                 f"{', '.join(ALIASES[column])}. "

@@ -244,7 +244,7 @@ def emotions(
     chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
     if not chosen:
         words = Counter(str(row["label"]) for row in rows).most_common(5)
-        examples = ", ".join(f"'{printable(word[:40])}'" for word, _ in words) or "nothing"
+        examples = ", ".join(f"'{printable(word[:40])}'" for word, _ in words) or "none"
         raise CorpusError(
             f"{where}: no tier of emotions; its texts are {examples}. To have its parts classified: "
             f"emoscope predict RECORDING --segments {where}; if these words mean emotions, say so: "
