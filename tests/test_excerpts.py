@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.signal
 import soundfile
 
 from emoscope import audio, audit
@@ -280,3 +281,33 @@ def test_an_audit_listens_to_parts_and_not_to_their_files(tmp_path):
     assert pair["train"] == str(tmp_path / "copy.flac")
     assert pair["test"] == f"{tmp_path / 'whole.flac'} (3–5 s)"
     assert not [f for f in found.findings if f.kind == "excerpt"]
+
+
+def encoded(path: str, samples: np.ndarray, codec: str) -> str:
+    """The samples in a lossy format, of MP3 by libsndfile, of M4A by FFmpeg."""
+    if codec == "mp3":
+        soundfile.write(path, samples, RATE, format="MP3")
+        return path
+    av = pytest.importorskip("av", reason="M4A is written with PyAV")
+    with av.open(path, "w") as file:
+        stream = file.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), "fltp", "mono")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("codec", ["mp3", "m4a"])
+def test_a_part_of_a_lossy_file_equals_its_own_file_within_a_frame(tmp_path, codec):
+    """Both are the same sound, at most a codec's frame (1152 samples at most) apart."""
+    whole = voice(6.0, 150.0)
+    part = Excerpt(encoded(str(tmp_path / f"whole.{codec}"), whole, codec), 2.0, 4.0)
+    own = audio.load(encoded(str(tmp_path / f"own.{codec}"), whole[2 * RATE : 4 * RATE], codec))
+    mine = audio.load(part)
+    assert len(mine.samples) == 2 * RATE
+    assert abs(len(own.samples) - len(mine.samples)) <= 2 * 1152  # padding at the end
+    n = min(len(own.samples), len(mine.samples))
+    likeness = scipy.signal.correlate(own.samples[:n], mine.samples[:n])
+    assert abs(int(np.argmax(likeness)) - (n - 1)) <= 1152
+    assert likeness.max() > 0.95 * np.sqrt((own.samples[:n] ** 2).sum() * (mine.samples**2).sum())
