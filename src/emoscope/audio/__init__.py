@@ -183,14 +183,10 @@ def channel_report(recording: Recording) -> ChannelReport:
     AudioError
         When the recording cannot be decoded.
     """
-    excerpt, meter, position = Excerpt.of(recording), ChannelMeter(), 0
-    excerpt.check()
-    for block, rate in _decode(excerpt.path, []):
-        _check_rate(rate, excerpt.path)
-        if len(piece := _within(block, position, excerpt, rate)):
-            meter.feed(piece, rate)
-        position += len(block)
-        if block.shape[1] != 2 or position >= _stop(excerpt, rate) or meter.is_certain:
+    meter = ChannelMeter()
+    for piece, rate in _pieces(Excerpt.of(recording), []):
+        meter.feed(piece, rate)
+        if meter.is_certain:
             break
     return meter.report()
 
@@ -241,21 +237,27 @@ def _checked(
     excerpt: Excerpt, max_seconds: float | None, *, max_samples: float = math.inf
 ) -> Iterator[Signal]:
     """Mono pieces of an excerpt, each checked; what only the whole can tell follows the last."""
+    checks, rate, notes = Checks(excerpt), MIN_RATE, list[str]()
+    for piece, rate in _pieces(excerpt, notes):
+        limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
+        mono = checks.take(piece, at_most=limit * rate, limit=limit)
+        yield Signal(mono, rate, checks.label, tuple(notes))
+    checks.end(rate)
+
+
+def _pieces(excerpt: Excerpt, notes: list[str]) -> Iterator[tuple[Samples, int]]:
+    """What decoded blocks hold of an excerpt, with their rate."""
     excerpt.check()
-    checks, position, rate, notes = Checks(excerpt), 0, MIN_RATE, list[str]()
+    position = 0
     for block, rate in _decode(excerpt.path, notes):
         _check_rate(rate, excerpt.path)
-        piece = _within(block, position, excerpt, rate)
+        if len(piece := _within(block, position, excerpt, rate)):
+            yield piece, rate
         position += len(block)
-        if len(piece):
-            limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
-            mono = checks.take(piece, at_most=limit * rate, limit=limit)
-            yield Signal(mono, rate, checks.label, tuple(notes))
         if position >= _stop(excerpt, rate):
-            break
-    else:
+            return
+    if position:
         excerpt.check_within(position / rate)
-    checks.end(rate)
 
 
 def _part(

@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 LOUDER = 10.0
 SECONDS = 0.5
 SHARE = 0.05
-CERTAIN = 10.0  # times as much: then the rest need not be heard
+CERTAIN = 5.0  # seconds after which the rest need not be heard
 CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
-_ALIKE = (
-    0.95  # correlation from which a block need not be listened to: one channel copies the other
-)
+_ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to
 _AS_LOUD = 0.2  # ... where the one has at least that share of the other's power: 7 dB
 _SPEECH = 0.5  # probability from which a frame counts as speech
 _DISTINCT = 25.0  # dB below a channel's loud speech where breath and reverberation begin
-_LONGEST = 31  # frames of 32 ms that a channel may lag behind the other: 1 s
-_REPEATED = 0.8  # correlation of levels from which the later channel repeats the other
 _SHORTEST = 0.1  # seconds of a block that is listened to
 _QUIET = -70.0  # dBFS below which a channel is not listened to
 
@@ -87,9 +83,9 @@ class ChannelMeter:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the blocks so far are more than enough to call the channels different."""
-        own, speech = self._own_speech()
-        return bool(own.min() >= CERTAIN * max(SECONDS, SHARE * speech / CERTAIN))
+        """Whether further blocks would tell nothing new."""
+        own, speech = self._own_speech() if self._n_channels == 2 else (np.full(2, np.inf), 0.0)
+        return bool(own.min() >= max(CERTAIN, SHARE * speech))
 
     def _own_speech(self) -> tuple[NDArray[np.float64], float]:
         """Seconds of speech that each channel has alone, and of all speech."""
@@ -101,10 +97,9 @@ class ChannelMeter:
             return np.zeros(2), 0.0
         loud = [np.percentile(level[said], 95) for level, said in zip(levels, speaks, strict=True)]
         levels -= np.array(loud)[:, None]
-        own = _own(levels, speaks)
-        if own.min() >= SECONDS and (delay := _delay(levels)):
-            own = _own(*(np.stack([x[0], np.roll(x[1], -delay)]) for x in (levels, speaks)))
-        return np.asarray(own * FRAME_SECONDS), float(speaks.any(axis=0).sum() * FRAME_SECONDS)
+        own = speaks & (levels - levels[::-1] >= LOUDER) & (levels > -_DISTINCT)
+        seconds = np.asarray(own.sum(axis=1) * FRAME_SECONDS)
+        return seconds, float(speaks.any(axis=0).sum() * FRAME_SECONDS)
 
     def report(self) -> ChannelReport:
         """What was found in all blocks so far."""
@@ -124,21 +119,3 @@ class ChannelMeter:
 def _correlation(products: NDArray[np.float64]) -> float:
     size = math.sqrt(products[0, 0] * products[1, 1])
     return float(products[0, 1]) / size if size else math.nan
-
-
-def _own(levels: NDArray[np.float64], speaks: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Frames in which each channel speaks alone; levels are relative to its loud speech."""
-    louder = (levels - levels[::-1] >= LOUDER) & (levels > -_DISTINCT)
-    return np.asarray((speaks & louder).sum(axis=1))
-
-
-def _delay(levels: NDArray[np.float64]) -> int:
-    """Frames by which the second channel repeats the first; 0 when it does not."""
-    (first, second), n = np.maximum(levels, -_DISTINCT), levels.shape[1]
-    most = min(_LONGEST, n // 4)
-    likeness = {
-        lag: float(np.corrcoef(first[max(0, -lag) : n - lag], second[max(0, lag) : n + lag])[0, 1])
-        for lag in range(-most, most + 1)
-    }
-    best = max(likeness, key=likeness.__getitem__)
-    return best if likeness[best] > _REPEATED else 0

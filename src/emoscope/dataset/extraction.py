@@ -90,7 +90,7 @@ def extract(
     excerpts = corpus.excerpts
     work = functools.partial(_fill, store=store, jobs=jobs, cluster=cluster, progress=progress)
     rate, found = _rate_of(excerpts[0]), list[Feature | None]()
-    while (standing := facts.at_rate(features, rate)) != found:
+    while (standing := [feature.at_rate(rate) for feature in features]) != found:
         found, notes = standing, list(facts.replacements(features, standing, rate))
         if not any(found):
             raise FeatureError("; ".join(notes))

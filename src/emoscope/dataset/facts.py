@@ -43,11 +43,6 @@ def corpus_rate(facts: NDArray[np.float32]) -> float:
     return float(np.quantile(rates, OUTLIERS, method="lower")) if len(rates) else np.inf
 
 
-def at_rate(features: Sequence[Feature], rate: float) -> list[Feature | None]:
-    """What stands for each feature where clips have a rate in Hz; mostly the feature itself."""
-    return [feature.at_rate(rate) for feature in features]
-
-
 def replacements(
     asked: Sequence[Feature], found: Sequence[Feature | None], rate: float
 ) -> Iterator[str]:
