@@ -182,7 +182,11 @@ def test_what_predict_writes_is_read(tmp_path):
     path = beside(tmp_path, formats.csv_text([made], list(chances), timeline=True), "talk.csv")
     loaded = corpus.load(path)
     assert loaded.table[["start", "end"]].to_numpy().tolist() == [[0, 1.5], [3, 4]]
-    assert loaded.rejected == [] and "2 parts without speech" in loaded.notes[0]
+    assert (
+        loaded.rejected == []
+        and "a model predicted" in loaded.notes[0]
+        and "2 parts without speech" in loaded.notes[1]
+    )
 
 
 TASK = {
@@ -215,8 +219,29 @@ REGION = [{"start": 0.5, "end": 1.5, "channel": 0, "labels": ["angry"]}]
 )
 def test_label_studio(tmp_path, name, text):
     path = beside(tmp_path, text, name)
-    assert parts(read(path)) == [(0.5, 1.5, "angry")]
+    assert parts(s for s in read(path) if s.tier != "words") == [(0.5, 1.5, "angry")]
     assert corpus.load(path).table["path"].tolist() == [str(tmp_path / "talk.wav")]
+
+
+def test_exports_of_labels_for_whole_recordings_and_broken_ones(tmp_path):
+    text = "audio,emotion,id\n/data/upload/3/1a2b3c4d-talk.wav,angry,1\n"
+    loaded = corpus.load(beside(tmp_path, text, "m.csv"))
+    assert loaded.table["path"].tolist() == [str(tmp_path / "talk.wav")]
+    with pytest.raises(CorpusError, match="not a readable export of Label Studio"):
+        corpus.load(
+            beside(tmp_path, '[{"data": {"audio": "a.wav"}, "annotations": [1]}]', "m.json")
+        )
+
+
+def test_a_folder_of_annotation_files(tmp_path):
+    (tmp_path / "one").mkdir()
+    beside(tmp_path / "one", SHORT, "talk.TextGrid")
+    beside(tmp_path, LONG.replace("emotion", "feelings"), "talk.TextGrid")
+    beside(tmp_path, LONG.replace("angry", "hello").replace("sad", "bye"), "words.TextGrid")
+    (tmp_path / "words.wav").touch()
+    loaded = corpus.load(tmp_path)
+    assert len(loaded) == 4 and loaded.table["path"].nunique() == 2
+    assert [error.reason[:20] for error in loaded.rejected] == ["no tier of emotions;"]
 
 
 def test_speakers_and_raters_of_tiers(tmp_path):

@@ -206,6 +206,10 @@ def _sorted_out(
     if unknown and unknown.total() == len(listing.rows) - without_speech:
         raise CorpusError(f"{source}: {explain(unknown)}")
     notes = [*listing.notes, *([f"{listing.name}: {explain(unknown)}"] if unknown else [])]
+    if listing.rows and {"confidence", "uncertain"} <= set(listing.rows[0]):
+        notes.append(
+            f"{listing.name}: its emotions are what a model predicted, not what people heard"
+        )
     if without_speech:
         notes.append(f"{listing.name}: {without_speech} parts without speech are left out")
     return usable, rejected, notes

@@ -15,7 +15,11 @@ from ..audio.opening import ENDINGS, URL
 MAX_PARENTS = 4  # how many folders above a table its relative paths may start at
 MAX_FILES = 200_000  # below a table, among which names are looked for
 _SAMPLE = 1000  # names that decide which folder relative paths start at
-_PLACEHOLDER = re.compile(r"(?:\{\w+\}|\$\w+|\$\{\w+\})[/\\]+")  # such as speechbrain's {data_root}
+#: What stands for a folder: speechbrain's {data_root}, Label Studio's addresses with a code of its own.
+_PLACEHOLDER = re.compile(
+    r"(?:\{\w+\}|\$\w+|\$\{\w+\})[/\\]+"
+    r"|(?:https?://[^/]+)?/data/(?:local-files/\?d=|upload/(?:\d+/)?(?:[0-9a-f]{8}-)?)"
+)
 
 
 def find(folder: Path, files: Sequence[str]) -> list[str]:
@@ -25,7 +29,10 @@ def find(folder: Path, files: Sequence[str]) -> list[str]:
     another case or Unicode form, in sub-folders, without its ending, and after the folders of another
     machine. It is taken when one file fits, and that file no other name of the table.
     """
-    names = {file: _PLACEHOLDER.sub("", file, count=1) for file in dict.fromkeys(files)}
+    names = {
+        file: file[len(m[0]) :] if (m := _PLACEHOLDER.match(file)) else file
+        for file in dict.fromkeys(files)
+    }
     sample = list(filter(None, itertools.islice(names.values(), _SAMPLE)))
     above = [folder, *folder.resolve().parents[:MAX_PARENTS]]
     base = next((b for b in above if any(_at(b, name) for name in sample)), folder)

@@ -159,7 +159,7 @@ def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow
         raw_rows = tiers.read(path)
     else:
         raw_rows = tables.read(path)
-        regions = tiers.regions(raw_rows)
+        regions = tiers.regions(raw_rows, path)
         if regions is None:
             return raw_rows, ""
         raw_rows = regions

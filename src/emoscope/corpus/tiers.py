@@ -10,15 +10,16 @@ https://labelstud.io/guide/export
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import itertools
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -35,6 +36,7 @@ MAX_PARTS = 1_000_000  # of one file
 _TIER_OF_EMOTIONS = re.compile(
     r"[\W_]*(emotions?|emo|affect|gefühle?|emotionen)[\W_]*", re.IGNORECASE
 )
+_SAMPLE = 100  # rows that tell whether a table is an export
 _MOST = 0.5  # share of the words of a tier that are emotions where its name does not say so
 
 
@@ -50,19 +52,15 @@ def read(path: Path) -> list[RawRow]:
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {error}") from None
     if len(rows) > MAX_PARTS:
         raise CorpusError(f"{path}: more than the limit of {MAX_PARTS} parts")
-    beside = _beside(path)
-    return [{**row, "file": row["file"] or beside} for row in rows if str(row["label"]).strip()]
+    same = (p.name for p in path.parent.glob(f"{glob.escape(path.stem)}.*"))
+    beside = sorted((n for n in same if n.rpartition(".")[2].lower() in ENDINGS), key=_rank)
+    file = next(iter(beside), "")
+    return [{**row, "file": row["file"] or file} for row in rows if str(row["label"]).strip()]
 
 
-def _beside(path: Path) -> str:
-    """The recording of the same name that lies beside an annotation file; of several, one of sound."""
-    stem = re.sub(r"([*?\[])", r"[\1]", path.stem)
-    same = [p for p in sorted(path.parent.glob(f"{stem}.*")) if p.suffix[1:].lower() in ENDINGS]
-    return next((p.name for p in sorted(same, key=lambda p: not _is_sound(p.name))), "")
-
-
-def _is_sound(name: str) -> bool:
-    return os.path.splitext(name)[1][1:].lower() in SOUND_ENDINGS
+def _rank(name: str) -> tuple[bool, str]:
+    """Recordings of sound come before films."""
+    return name.rpartition(".")[2].lower() not in SOUND_ENDINGS, name
 
 
 def _row(file: str, start: object, end: object, label: str, tier: str, speaker: str = "") -> RawRow:
@@ -128,7 +126,7 @@ def _eaf(text: str) -> Iterator[RawRow]:
         for m in root.iter("MEDIA_DESCRIPTOR")
     ]
     files = [unquote(re.sub(r"^file:/+(?=[A-Za-z]:)|^file://", "", medium)) for medium in media]
-    file = next(iter(sorted(filter(None, files), key=lambda name: not _is_sound(name))), "")
+    file = next(iter(sorted(filter(None, files), key=_rank)), "")
     for tier in root.iter("TIER"):
         for part in tier.iterfind("ANNOTATION/*"):
             name, depth = part.attrib["ANNOTATION_ID"], 0
@@ -167,57 +165,40 @@ _READERS: Mapping[str, Callable[[str], Iterator[RawRow]]] = {
 SUFFIXES = tuple(_READERS)
 
 
-def regions(rows: Sequence[RawRow]) -> list[RawRow] | None:
+def regions(rows: Sequence[RawRow], path: Path) -> list[RawRow] | None:
     """The parts that rows of Label Studio's JSON, JSON-MIN or CSV exports hold; None for other rows."""
-    if any("data" in row and ("annotations" in row or "completions" in row) for row in rows):
-        return [part for row in rows for part in _of_task(row)]
-    parts: list[RawRow] = []
-    for row in rows:
-        file = next((_local_name(v) for v in row.values() if _names_a_recording(v)), "")
-        for tier, value in row.items():
-            if isinstance(value, str) and value.startswith("[{"):
-                try:
-                    value = json.loads(value)
-                except (ValueError, RecursionError):
-                    continue
-            for region in value if isinstance(value, list) else ():
-                if isinstance(region, dict) and "start" in region and "end" in region:
-                    parts.append(_region(file, region, str(tier)))
-    return parts or None
+    try:
+        if any(_of_studio(row) for row in rows[:_SAMPLE]):
+            return [part for row in rows for part in _of_studio(row) if part["label"]]
+    except (AttributeError, TypeError):
+        raise CorpusError(f"{path}: not a readable export of Label Studio") from None
+    return None
 
 
-def _of_task(task: RawRow) -> Iterator[RawRow]:
-    data, annotations = task.get("data"), task.get("annotations") or task.get("completions")
-    named = data.values() if isinstance(data, dict) else ()
-    file = next((_local_name(value) for value in named if _names_a_recording(value)), "")
-    for annotation in annotations if isinstance(annotations, list) else ():
-        if annotation.get("was_cancelled"):
-            continue
-        for item in annotation.get("result", ()):
-            value = item.get("value", {})
-            if item.get("type") not in ("textarea", "number", "rating"):
-                yield _region(file, value, str(item.get("from_name", "")))
+def _of_studio(row: RawRow) -> list[RawRow]:
+    data, tasks = row.get("data"), row.get("annotations") or row.get("completions")
+    texts = (data if isinstance(data, dict) else row).values()
+    names = (v for v in texts if isinstance(v, str) and v.rpartition(".")[2].lower() in ENDINGS)
+    regions: list[tuple[object, Any]] = []
+    for annotation in tasks if isinstance(data, dict) and isinstance(tasks, list) else ():
+        results = () if annotation.get("was_cancelled") else annotation.get("result", ())
+        regions += [(item.get("from_name", ""), item.get("value", {})) for item in results]
+    for tier, value in row.items():
+        if isinstance(value, str) and value.startswith("[{"):
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if isinstance(value, list):
+            regions += [
+                (tier, v) for v in value if isinstance(v, dict) and {"start", "end"} <= set(v)
+            ]
+    file = next(names, "")
+    return [_row(file, v.get("start"), v.get("end"), _words(v), str(tier)) for tier, v in regions]
 
 
-def _region(file: str, value: Mapping[str, Any], tier: str) -> RawRow:
+def _words(value: Mapping[str, Any]) -> str:
+    """The labels, choices or text of a region; in what emoscope predicted, its emotion."""
     told = [value[key] for key in ("emotion", "label") if isinstance(value.get(key), str)]
-    words = next((v for v in value.values() if isinstance(v, list)), told)
-    label = ", ".join(map(str, words))
-    return _row(file, value.get("start"), value.get("end"), label, tier)
-
-
-def _names_a_recording(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and _local_name(value).rpartition(".")[2].lower() in ENDINGS
-
-
-def _local_name(url: str) -> str:
-    """The file that Label Studio's address stands for; what was uploaded has a code before its name."""
-    parts = urlsplit(url)
-    if below := parse_qs(parts.query).get("d"):
-        return below[0]
-    if parts.scheme in ("http", "https") or url.startswith("/data/upload/"):
-        return re.sub(r"^[0-9a-f]{8}-", "", unquote(parts.path).rpartition("/")[2])
-    return url
+    return ", ".join(map(str, next((v for v in value.values() if isinstance(v, list)), told)))
 
 
 def emotions(
@@ -258,11 +239,5 @@ def emotions(
         for row in by_tier[tier]
     ]
     others = [f"'{printable(tier)}'" for tier in by_tier if tier not in chosen]
-    note = f"labels from {_tiers(chosen)}; not used: {', '.join(others)}" if others else ""
-    return found, note
-
-
-def _tiers(names: Sequence[str]) -> str:
-    return ("tier " if len(names) == 1 else "tiers ") + ", ".join(
-        f"'{printable(n)}'" for n in names
-    )
+    used = ", ".join(f"'{printable(tier)}'" for tier in chosen)
+    return found, f"labels from tier {used}; not used: {', '.join(others)}" if others else ""
