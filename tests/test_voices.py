@@ -78,3 +78,91 @@ def test_clips_of_one_voice_are_closer_than_clips_of_two() -> None:
     same = names[:, None] == names
     np.fill_diagonal(same, False)
     assert similar[same].mean() > similar[names[:, None] != names].mean() + 0.1
+
+
+def crowd(
+    n_voices: int, n_clips: int, *, spread: float = 0.03, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embeddings, names and styles: a direction for each voice, moved by its style and by chance."""
+    rng = np.random.default_rng(seed)
+    centres, moves = rng.normal(0, 0.06, (n_voices, 256)), rng.normal(0, 0.06, (3, 256))
+    voice = np.repeat(np.arange(n_voices), n_clips)
+    style = np.tile(np.arange(n_clips) % 3, n_voices)
+    clips = 1 + centres[voice] + moves[style] + rng.normal(0, spread, (len(voice), 256))
+    clips /= np.linalg.norm(clips, axis=1, keepdims=True)
+    names = np.array([f"n{v}" for v in voice])
+    return clips.astype(np.float32), names, np.array([f"s{s}" for s in style])
+
+
+def test_names_that_are_voices_are_left_alone() -> None:
+    check = voices.verify(*crowd(6, 20))
+    assert not check.findings and not check.left_out
+    assert (check.n_names, check.n_divisible) == (6, 6)
+    assert check.text.endswith("Nothing speaks against the names.")
+
+
+def test_one_voice_under_two_names_is_found() -> None:
+    clips, names, styles = crowd(6, 20)
+    names = names.astype("U8")
+    names[:10] = "alias"
+    check = voices.verify(clips, names, styles)
+    assert [(f.kind, f.names) for f in check.findings] == [("one-voice-two-names", ("alias", "n0"))]
+    assert "alias and n0" in check.text
+    assert check.n_divisible == 5  # of the two halves neither has clips enough for two voices
+
+
+def test_two_voices_under_one_name_are_found() -> None:
+    clips, names, styles = crowd(6, 20)
+    names[names == "n5"] = "n4"
+    check = voices.verify(clips, names, styles)
+    assert [(f.kind, f.names) for f in check.findings] == [("two-voices-one-name", ("n4",))]
+
+
+def test_an_emotion_is_no_voice() -> None:
+    """Two names of one voice that differ in style: what all voices do in that style is taken away."""
+    clips, names, styles = crowd(6, 60, spread=0.01)
+    names = names.astype("U8")
+    names[(names == "n0") & (styles == "s1")] = "alias"
+    check = voices.verify(clips, names, styles)
+    assert [f.names for f in check.findings] == [("alias", "n0")]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: crowd(3, 20), "at least 4 speakers with 10 clips each are needed"),
+        (lambda: crowd(9, 8), "none of 9 speakers have as many"),
+        (lambda: crowd(50, 10), "50 speakers are too many"),
+        (lambda: crowd(6, 20, spread=0.12), "differ as much as those of two"),
+    ],
+)
+def test_the_check_is_left_out_where_it_would_be_wrong(make, why: str) -> None:
+    check = voices.verify(*make())
+    assert not check.findings and why in check.left_out
+    assert check.text.startswith("Voices were not compared: ")
+
+
+def test_few_clips_of_each_name_are_enough() -> None:
+    names = np.repeat(["a", "b", "c", "d", "e", ""], [90, 50, 12, 10, 9, 30])
+    rows, reason = voices.to_embed(names)
+    values, counts = np.unique(names[rows], return_counts=True)
+    assert dict(zip(values, counts, strict=True)) == {"a": 40, "b": 40, "c": 12, "d": 10}
+    assert not reason and (np.diff(rows) > 0).all()
+    assert voices.to_embed(np.full(30, ""))[1] == "the clips have no speakers"
+
+
+def test_groups_are_the_voices() -> None:
+    clips, names, styles = crowd(8, 15)
+    found = voices.group(clips, styles=styles)
+    truth = np.unique(names, return_inverse=True)[1]
+    np.testing.assert_array_equal(found, truth)  # numbered as they first occur
+    assert voices.group(clips, 3).max() == 2
+    assert voices.group(clips[:1]).tolist() == [0]
+    assert voices.group(clips, styles=styles, least=12).max() == 11
+
+
+def test_more_clips_than_are_clustered_join_the_nearest_group(monkeypatch) -> None:
+    clips, _, styles = crowd(6, 30)
+    whole = voices.group(clips, styles=styles)
+    monkeypatch.setattr("emoscope.voices.grouping.MAX_CLIPS", 60)
+    np.testing.assert_array_equal(voices.group(clips, styles=styles), whole)

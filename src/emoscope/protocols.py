@@ -43,6 +43,9 @@ ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
 SPEAKER_TEXT = "speaker+text"
 #: What results call the folds of :func:`script_control`; not a protocol to choose.
 SCRIPT_CONTROL = f"{SPEAKER_TEXT}-control"
+N_FOLDS = 6
+VOICE_FOLDS = "voice-6fold"
+VOICES = "voice_group"  # the column of groups by voice, which :mod:`emoscope.dataset.voices` adds
 #: Groups of sentences at most; six of speakers times these are the folds of ``speaker+text``.
 MAX_TEXT_GROUPS = 5
 #: Training clips of each emotion that the folds of a script gap must have.
@@ -139,7 +142,8 @@ def _words(text: str) -> str:
 
 def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> None:
     """Refuse folds with nothing to learn or test, or with what must not be on both sides."""
-    speakers, emotions = _text(table, "unique_speaker"), _text(table, "emotion")
+    whose = VOICES if protocol == VOICE_FOLDS else "unique_speaker"
+    speakers, emotions = _text(table, whose), _text(table, "emotion")
     spoken = sentences(table) if protocol == SPEAKER_TEXT else None
     for fold in divisions:
         where = f"protocol '{protocol}', fold {fold.name}"
@@ -225,13 +229,22 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     """EmoBox's folds for RAVDESS; elsewhere six speaker-disjoint folds, balanced over emotions."""
     if set(table["corpus"]) == {"ravdess"}:
         return _published(EMOBOX_RAVDESS, table, seed)
-    _need_speakers(table, 6, "speaker-6fold")
-    if (most := int(table["emotion"].value_counts().max())) < 6:
-        raise ProtocolError(
-            f"protocol 'speaker-6fold' needs an emotion with at least 6 clips; the most have {most}. "
-            "'loso' needs no such number"
-        )
-    return _grouped(table, _text(table, "unique_speaker"), 6, seed)
+    _need_speakers(table, N_FOLDS, "speaker-6fold")
+    return _six_folds(table, "unique_speaker", "speaker-6fold", seed)
+
+
+def _voice_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
+    if VOICES not in table:
+        needed = "recordings in which emoscope.dataset.voices.hear has grouped the voices"
+        raise ProtocolError(f"protocol '{VOICE_FOLDS}' needs {needed}; bundled features have none")
+    return _six_folds(table, VOICES, VOICE_FOLDS, seed)
+
+
+def _six_folds(table: pd.DataFrame, column: str, protocol: str, seed: int) -> list[Fold]:
+    if (most := int(table["emotion"].value_counts().max())) < N_FOLDS:
+        needed = f"an emotion with at least {N_FOLDS} clips; the most have {most}"
+        raise ProtocolError(f"protocol '{protocol}' needs {needed}. 'loso' needs no such number")
+    return _grouped(table, _text(table, column), N_FOLDS, seed)
 
 
 def _grouped(table: pd.DataFrame, groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
@@ -324,8 +337,7 @@ def _random_split(test_share: float, table: pd.DataFrame, seed: int) -> list[Fol
 def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Leave one corpus out; only the emotions that both sides have take part."""
     corpora, emotions = _text(table, "corpus"), _text(table, "emotion")
-    names = np.unique(corpora)
-    if len(names) < 2:
+    if len(names := np.unique(corpora)) < 2:
         needed = "needs clips of at least two corpora"
         raise ProtocolError(f"protocol 'cross-corpus' {needed}; found: {corpora[0]}")
     divisions = []
@@ -342,8 +354,7 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
     if "split" not in table:
         raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
     _need_speakers(table, 2, "own-split")
-    unknown = table.loc[~table["split"].isin(("train", "dev", "test")), "split"]
-    if len(unknown):
+    if len(unknown := table.loc[~table["split"].isin(("train", "dev", "test")), "split"]):
         raise ProtocolError(
             f"protocol 'own-split': the split of {len(unknown)} of {len(table)} clips is none of "
             f"train, dev and test, the first is '{printable(str(unknown.iloc[0]))}'; give them one, "
@@ -362,20 +373,16 @@ def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
 
 def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
     if unknown := int((table["speaker"] == "").sum()):
-        by_voice = [name for name in PROTOCOLS if name.startswith("voice-")]
-        voices = f"; --protocol {by_voice[0]} groups clips by voice" if by_voice else ""
         raise ProtocolError(
             f"protocol '{protocol}' needs the speaker of every clip, and {unknown} of {len(table)} "
             "clips have none. They can come from a column 'speaker', or from --speaker 'REGEX' or "
-            f"--speaker folder:N, which tell them from the path{voices}. The protocols random-… need "
-            "no speakers, but voices leak into their scores"
+            f"--speaker folder:N, which tell them from the path; --protocol {VOICE_FOLDS} groups "
+            "clips by voice. The protocols random-… need no speakers, but voices leak into their scores"
         )
-    speakers = np.unique(_text(table, "unique_speaker"))
-    if len(speakers) < needed:
-        raise ProtocolError(
-            f"protocol '{protocol}' needs at least {needed} speakers; found {len(speakers)}: "
-            f"{', '.join(speakers)}{'. Protocol loso needs 2' if len(speakers) > 1 else ''}"
-        )
+    if len(speakers := np.unique(_text(table, "unique_speaker"))) < needed:
+        found = f"{', '.join(speakers)}{'. Protocol loso needs 2' if len(speakers) > 1 else ''}"
+        count = f"needs at least {needed} speakers; found {len(speakers)}"
+        raise ProtocolError(f"protocol '{protocol}' {count}: {found}")
 
 
 #: Every protocol by name, as a function of the corpus table and the seed.
@@ -384,6 +391,7 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "luna-5fold": functools.partial(_published, LUNA_RAVDESS),
     "audeering-1.1": functools.partial(_published, AUDEERING_RAVDESS),
     "loso": _loso,
+    VOICE_FOLDS: _voice_6fold,
     SPEAKER_TEXT: _speaker_text,
     "random-75/25": functools.partial(_random_split, 0.25),
     "random-80/20": functools.partial(_random_split, 0.20),

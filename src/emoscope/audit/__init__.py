@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from ..audio.excerpt import by_file
 from ..corpus.clips import excerpts
 from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
-from . import checks, sources
+from . import checks, hearing, sources
 from .checks import Evidence, Severity
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Audit:
     n_recordings: int  # that could be compared
     findings: list[Finding]  # leaks first
     rejected: list[AudioError]  # recordings that could not be read
+    voices: str = ""  # what was heard of the speakers' voices, or why they were not compared
     sentences: checks.SharedSentences | None = None  # None where no words are known
     inflation: Inflation | None = None
     held_out: unseen.HeldOut = "speakers"  # by the honest side of ``inflation``
@@ -133,16 +134,18 @@ def audit(
     # How parts of one file overlap is told by their times.
     pairs = [(str(one), str(two), m) for one, two, m in found_alike if one.path != two.path]
     sides = splits[0].clips["side"].value_counts()
+    heard = hearing.check(splits, jobs=jobs, cluster=cluster) if prints else {}
     found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
         n_test=int(sides["test"]),
         n_recordings=len(prints),
-        findings=_findings(splits, pairs),
+        findings=_findings(splits, pairs, hearing.evidence(heard, splits)),
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
         held_out=checks.held_out(splits[0]),
+        voices=hearing.words(heard),
     )
     if not (inflation and found.leaks) or found.held_out == "clips":
         return found
@@ -179,12 +182,14 @@ def _fingerprints(
     return {part: prints[part] for part in parts if part in prints}, rejected
 
 
-def _findings(splits: Sequence[sources.Split], pairs: checks.Pairs) -> list[Finding]:
+def _findings(
+    splits: Sequence[sources.Split], pairs: checks.Pairs, heard: Mapping[str, list[Evidence]]
+) -> list[Finding]:
     """One finding for each kind over all splits, the most severe first."""
     by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
     spoken = checks.shared_sentences(splits)
     found = [(split.name, checks.of_split(split, pairs)) for split in splits]
-    for name, of_kind in [*found, ("", checks.of_record(splits[0].record))]:
+    for name, of_kind in [*found, ("", checks.of_record(splits[0].record)), ("", heard)]:
         for kind, pieces in of_kind.items():
             if pieces:
                 by_kind.setdefault(kind, []).append((name, pieces))

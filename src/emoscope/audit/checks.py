@@ -45,6 +45,21 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
         "One speaker is in training and test.",
         "{n} speakers are in training and test.",
     ),
+    "voice-on-both-sides": (
+        "caution",
+        "By its sound, one voice may be in training and test under two names.",
+        "By their sound, {n} voices may be in training and test under two names each.",
+    ),
+    "one-voice-two-names": (
+        "caution",
+        "By their sound, two names on one side may be one voice.",
+        "By their sound, {n} pairs of names on one side may be one voice each.",
+    ),
+    "two-voices-one-name": (
+        "caution",
+        "By their sound, the clips of one name may be of two voices.",
+        "By their sound, the clips of {n} names may be of two voices each.",
+    ),
     "unknown-speakers": (
         "caution",
         "The speaker of one clip is unknown.",

@@ -29,6 +29,7 @@ from ..protocols import sentences
 
 COLUMNS = (
     "clip", "identity", "path", "listed", "side", "speaker", "emotion", "text", "start", "end",
+    "intensity", "corpus",
 )  # fmt: skip
 #: Names of a column of folds.
 FOLD_NAMES = ("fold", "cv_fold", "kfold")
@@ -140,7 +141,9 @@ def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
     tested_clips = result.rows(result.leaderboard()[0].model)
-    clips = tested_clips.reindex(columns=["clip", "speaker", "emotion", "text"]).assign(path="")
+    clips = tested_clips.reindex(
+        columns=["clip", "speaker", "emotion", "text", "intensity"]
+    ).assign(path="")
     recorded = {str(fold["fold"]): fold for fold in _fold_records(folder, result)}
     runs = [run.to_json() for run in result.runs]
     whole = {**result.config, "runs": runs, "protocol": result.protocol}
@@ -200,8 +203,8 @@ def _recording(path: str, name: str, by_stem: Mapping[str, list[Path]]) -> str:
 
 def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
-    table = clips.reindex(columns=[*COLUMNS, "corpus"]).reset_index(drop=True)
-    for column in ("clip", "path", "speaker", "emotion", "text", "corpus"):
+    table = clips.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    for column in ("clip", "path", "speaker", "emotion", "text", "intensity", "corpus"):
         table[column] = table[column].astype(object).where(table[column].notna(), "")
     for column in ("start", "end"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
@@ -209,7 +212,7 @@ def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.Dat
     paths = [PurePath(name) for name in names]
     _, rows_of = corpora.recognise(set(paths))
     if 2 * len(rows_of) > len(set(paths)):  # else the names are not those of a known corpus
-        for column in ("clip", "speaker", "emotion", "text"):
+        for column in ("clip", "speaker", "emotion", "text", "intensity"):
             told = (rows_of.get(path, {}).get(column, "") for path in paths)
             table[column] = _texts(v or new for v, new in zip(table[column], told, strict=True))
     table["emotion"] = _texts(canonical(label) or label for label in table["emotion"])

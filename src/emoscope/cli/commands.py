@@ -125,9 +125,17 @@ class Source:
             terminal.note(note)
         return loaded.select(emotions=list(self.emotions)) if self.emotions else loaded
 
-    def dataset(self, features: Sequence[str], *, jobs: int | None, cluster: str | None) -> Dataset:
-        """Its labels and features, computed or taken from the store."""
+    def dataset(
+        self,
+        features: Sequence[str],
+        *,
+        jobs: int | None,
+        cluster: str | None,
+        protocol: str | None = None,
+    ) -> Dataset:
+        """Its labels and features, computed or taken from the store; for a protocol also its voices."""
         from .. import dataset
+        from ..dataset import voices
         from ..dataset.store import Store
         from . import terminal
 
@@ -144,7 +152,14 @@ class Source:
             )  # fmt: skip
         for note in data.corpus.notes[len(corpus.notes) if corpus else 0 :]:
             terminal.note(note)
-        return data
+        if protocol is None or not self.places:
+            return data
+        with terminal.progress("comparing voices") as tick:
+            heard = voices.hear(
+                data.corpus, protocol, store=Store(), jobs=jobs, cluster=cluster, progress=tick
+            )
+        terminal.note(heard.voices)
+        return dataclasses.replace(data, corpus=heard)
 
     def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
         """The recording of each clip, for a report's players; the bundled features have none."""

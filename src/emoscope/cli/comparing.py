@@ -60,7 +60,7 @@ def compare(
         feature_names += ["logmel"] * ("logmel" not in feature_names)
     protocols.split_name(protocol)
     keeping.claim(out, *RESULT, record=config.FILE)
-    data = source.dataset(feature_names, jobs=jobs, cluster=cluster)
+    data = source.dataset(feature_names, jobs=jobs, cluster=cluster, protocol=protocol)
     if not commands.split(models):
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
             terminal.note(f"{name} is left out: {reason}")
@@ -123,7 +123,7 @@ def tune(
     search.search(info, trials=trials, seed=seed)  # what cannot be tuned is said at once
     protocols.split_name(protocol)
     keeping.claim(out, *RESULT, TUNED, record=config.FILE)
-    data = source.dataset(names, jobs=jobs, cluster=cluster)
+    data = source.dataset(names, jobs=jobs, cluster=cluster, protocol=protocol)
     board = terminal.Leaderboard(protocol, None, data.corpus.speakers_from)
     with terminal.accounted(data.corpus.rejected), board:
         result = search.measure(
@@ -223,6 +223,8 @@ def audit(
             progress=tick,
         )  # fmt: skip
     terminal.say_findings(result.verdict, result.findings)
+    if result.voices:
+        terminal.say(result.voices)
     if out is not None:
         result.save(out)
     terminal.say_rejected(result.rejected)

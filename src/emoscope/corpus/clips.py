@@ -15,6 +15,7 @@ from ..audio.excerpt import parse_channel
 from ..corpora.base import COLUMNS
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
+from ..protocols import VOICES
 from .ratings import Agreement
 from .reading import SpeakerOrigin
 
@@ -42,6 +43,7 @@ class Corpus:
     notes: list[str] = dataclasses.field(default_factory=list)
     #: Where clips have several ratings, how far their raters agree, for each source.
     agreements: list[Agreement] = dataclasses.field(default_factory=list)
+    voices: str = ""  # what was heard of its voices, in sentences; empty when nobody listened
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.table]
@@ -67,6 +69,8 @@ class Corpus:
             object.__setattr__(self, "speakers_from", origin)
         if self.table["corpus"].nunique() > 1:
             speakers = self.table["corpus"].astype(str) + "/" + speakers
+        if VOICES in self.table:  # groups by voice stand for speakers that nobody knows
+            speakers = speakers.where(self.table["speaker"] != "", self.table[VOICES])
         table = self.table.assign(unique_speaker=speakers.astype(object))
         texts = table.select_dtypes("object").columns
         table[texts] = table[texts].where(table[texts].notna(), "")

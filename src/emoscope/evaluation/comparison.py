@@ -185,6 +185,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "clips_per_emotion": {e: int((table["emotion"] == e).sum()) for e in corpus.emotions},
         "licence": corpus.licence,
         "citation": corpus.citation,
+        "voices": corpus.voices,
         "notes": list(corpus.notes),
         "rejected": [{"file": bad.path, "reason": bad.reason} for bad in corpus.rejected],
     }

@@ -1,0 +1,120 @@
+"""Hears a corpus: are its names voices, and which clips are of one voice where nobody says?
+
+Embeddings are the feature ``voice``, so they are computed in parallel and kept in the store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import features, voices
+from ..corpus import Corpus
+from ..errors import CorpusError
+from ..protocols import N_FOLDS, VOICE_FOLDS, VOICES, split_name
+from ..voices import VoiceCheck
+from .extraction import Dataset, Progress, extract
+from .store import Store
+
+STYLE = ("emotion", "intensity")  # columns that together say how a clip is spoken
+
+
+def hear(
+    corpus: Corpus,
+    protocol: str,
+    *,
+    store: Store | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Group the voices of a corpus where its protocol needs that, else check its speakers by ear.
+
+    Returns
+    -------
+    Corpus
+        With what was heard in ``voices`` and, of what is to be known, among the notes.
+
+    Raises
+    ------
+    CorpusError
+        When voices are to be grouped and a clip cannot be read.
+    """
+
+    def embedded(clips: pd.DataFrame) -> Dataset:
+        return extract(
+            dataclasses.replace(corpus, table=clips, rejected=[], notes=[]),
+            [features.get("voice")],
+            store=store, jobs=jobs, cluster=cluster, progress=progress,
+        )  # fmt: skip
+
+    if split_name(protocol)[0] == VOICE_FOLDS:
+        return _grouped(corpus, embedded(corpus.table))
+    checks = check_speakers(corpus.table, embedded)
+    said = {name: check.text for name, check in checks.items()}
+    doubts = [(name, doubt) for name, check in checks.items() for doubt in check.suspicions]
+    several = len(checks) > 1
+    return dataclasses.replace(
+        corpus,
+        voices=" ".join(f"{name}: {text}" if several else text for name, text in said.items()),
+        notes=[
+            *corpus.notes,
+            *(f"{name}: {doubt}" if several else doubt for name, doubt in doubts),
+        ],
+    )
+
+
+def check_speakers(
+    table: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]
+) -> dict[str, VoiceCheck]:
+    """Check the speakers of each corpus in a table by ear; `embedded` gives the voices of a part."""
+    return {
+        str(name): _check(clips.reset_index(drop=True), embedded)
+        for name, clips in table.groupby("corpus", sort=False)
+    }
+
+
+def _check(clips: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]) -> VoiceCheck:
+    names = clips["speaker"].to_numpy(dtype=str)
+    rows, reason = voices.to_embed(names)
+    if reason:
+        return VoiceCheck(left_out=reason)
+    try:
+        heard = embedded(clips.iloc[rows])
+    except CorpusError:
+        return VoiceCheck(left_out="no recording can be read")
+    table = heard.corpus.table
+    check = voices.verify(_embeddings(heard), table["speaker"].to_numpy(dtype=str), styles(table))
+    n_named = len(set(names) - {""})
+    return check if check.left_out else dataclasses.replace(check, n_few=n_named - check.n_names)
+
+
+def styles(table: pd.DataFrame) -> NDArray[np.str_]:
+    """How each clip is spoken, as far as a table tells."""
+    told = [table[column].fillna("").astype(str) for column in STYLE if column in table]
+    return np.array([" ".join(words) for words in zip(*told, strict=True)], dtype=str)
+
+
+def _embeddings(heard: Dataset) -> NDArray[np.float32]:
+    values = heard.features["vector"].X
+    assert values is not None  # only frames have none
+    return values
+
+
+def _grouped(corpus: Corpus, heard: Dataset) -> Corpus:
+    if len(heard.corpus) < len(corpus):
+        raise CorpusError(f"voices cannot be grouped: {heard.corpus.rejected[0]}")
+    spoken = styles(corpus.table)
+    groups = voices.group(_embeddings(heard), styles=spoken, least=N_FOLDS)
+    said = (
+        f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices; "
+        "a group may hold several speakers, and some clips are in a wrong one"
+    )
+    table = corpus.table.assign(**{VOICES: [f"voice {number + 1:02d}" for number in groups]})
+    return dataclasses.replace(
+        corpus, table=table.astype({VOICES: object}), voices=said, notes=[*corpus.notes, said]
+    )
