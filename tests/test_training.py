@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emoscope import audio, features, modelfile, training
-from emoscope.corpus import Corpus
+from emoscope.corpus import Corpus, SpeakerOrigin
 from emoscope.dataset import bundled, extraction
 from emoscope.errors import CorpusError, FeatureError, ModelError, ProtocolError, UnknownNameError
 from emoscope.evaluation import saved_model
 from emoscope.features.table import Features
 from emoscope.modelfile import log_softmax
+from emoscope.modelfile.card import Card
 from emoscope.models.adaptation import fit_head
 from emoscope.models.onnx_graph import linear_form
 from emoscope.training import calibration
@@ -179,11 +181,34 @@ def test_whisper_embeddings_and_a_linear_head_become_one_graph(
     )
 
 
-def test_speakers_must_be_known(corpus: Corpus, table: Features, tmp_path: Path) -> None:
-    for speaker in ("", "only"):
-        alone = Corpus("toy", corpus.table.assign(speaker=speaker))
-        with pytest.raises(CorpusError, match="at least two speakers"):
-            training.train("lda", alone, table, names=["mfcc"], out=tmp_path / "x.emoscope")
+@pytest.mark.parametrize("speaker", ["", "only"])
+def test_without_speakers_confidence_is_optimistic(
+    corpus: Corpus, table: Features, tmp_path: Path, speaker: str
+) -> None:
+    alone = Corpus("toy", corpus.table.assign(speaker=speaker))
+    out = tmp_path / "x.emoscope"
+    names = [spec["name"] for spec in table.specs]
+    training.train("lda", alone, table, names=names, out=out)
+    card = modelfile.load(out).card
+    assert card.optimistic and card.held_out == "clips" and card.adapted is None
+    [measured] = card.results
+    assert measured.protocol == "random-training-clips" and measured.uar_low is None
+    assert card.training.corpora[0].speakers == ((speaker,) if speaker else ())
+
+
+def test_what_a_card_says_was_held_out(corpus: Corpus, table: Features, tmp_path: Path) -> None:
+    out = tmp_path / "x.emoscope"
+    names = [spec["name"] for spec in table.specs]
+    guessed = dataclasses.replace(corpus, speakers_from=SpeakerOrigin("guess", "the first folder"))
+    for source, held_out in ((corpus, "speakers"), (guessed, "guessed-speakers")):
+        training.train("lda", source, table, names=names, out=out)
+        card = modelfile.load(out).card
+        assert (card.held_out, card.optimistic) == (held_out, False)
+        assert card.results[0].uar_low is not None
+        values = json.loads(card.to_json())
+        for name in ("held_out", "optimistic"):  # a card of an older version
+            del values[name]
+        assert Card.from_json(json.dumps(values)).held_out == "speakers"
 
 
 def test_the_wrong_kind_of_feature_is_refused(

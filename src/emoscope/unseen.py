@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from .protocols import shares_speakers
-
 #: What was held out: speakers, speakers guessed from names, voices grouped by their sound, or just
 #: clips, whose voices may be in training too.
 HeldOut: TypeAlias = Literal["speakers", "guessed-speakers", "voices", "clips"]
@@ -21,8 +19,8 @@ WORDS: Mapping[HeldOut, str] = {
     "clips": "clips whose voices may be in training too",
 }
 OPTIMISTIC = (
-    "confidence and scores of this model are optimistic: they were measured on clips whose voices "
-    "may be in training too, for the speakers are not known or not told apart"
+    "this model's confidence, and the figures on its card, are optimistic: they were measured on clips "
+    "whose voices may be in training too, for its training speakers are not known or doubtful"
 )
 
 
@@ -33,7 +31,7 @@ def held_out(kind: str, doubt: str = "", protocol: str = "") -> HeldOut:
     """
     if protocol.startswith("voice-"):
         return "voices"
-    if shares_speakers(protocol) or doubt or kind in ("none", "one"):
+    if protocol.startswith("random-") or doubt or kind in ("none", "one"):
         return "clips"
     return "guessed-speakers" if kind == "guess" else "speakers"
 

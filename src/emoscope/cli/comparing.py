@@ -65,7 +65,7 @@ def compare(
         for name, reason in comparison.incompatible_models(chosen, data.features).items():
             terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
-    leaks = not leak_gap or protocols.shares_speakers(protocol)
+    leaks = not leak_gap or data.corpus.speakers_from.held_out(protocol) == "clips"
     leaky = None if leaks or protocols.adaptation_of(protocol) else "random-75/25"
     board = terminal.Leaderboard(protocol, leaky, data.corpus.speakers_from)
     with terminal.accounted(data.corpus.rejected), board:
@@ -257,7 +257,7 @@ def train(
 
     The options are saved beside it, with the ending .toml.
     """
-    from .. import modelfile, models, training
+    from .. import modelfile, models, training, unseen
     from ..evaluation import search
 
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
@@ -277,10 +277,11 @@ def train(
     write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
     for measured in card.results:
-        terminal.say(
-            f"on unseen speakers: UAR {measured.uar:.3f} "
-            f"({measured.uar_low:.3f}–{measured.uar_high:.3f})"
-        )
+        low, high = measured.uar_low, measured.uar_high
+        span = "" if low is None else f" ({low:.3f}–{high:.3f})"
+        terminal.say(f"on {unseen.WORDS[card.held_out]}: UAR {measured.uar:.3f}{span}")
+    if card.optimistic:
+        terminal.say(f"warning: {unseen.OPTIMISTIC}")
     commands.end(data.corpus.rejected)
 
 

@@ -21,6 +21,7 @@ from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
+from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
 
@@ -75,7 +76,7 @@ def predict(
     _check_targets(paths, out, picture, format)
     sizes = (os.path.getsize(path) for path in paths if os.path.isfile(path))
     # For little, preparing the model would take longer than what it saves.
-    predictor = Predictor(model, optimise=sum(sizes) >= LITTLE)
+    predictor = _said(Predictor(model, optimise=sum(sizes) >= LITTLE))
     if replace and out and os.path.isfile(out):
         os.unlink(out)  # else it would be continued
     writer = Writer(format, out, predictor, timeline=timeline, n_files=len(paths))
@@ -157,6 +158,13 @@ def _write(
     if commands.running.verbose:
         _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
     return errors
+
+
+def _said(predictor: Predictor) -> Predictor:
+    """A predictor of which it is said when its confidence is optimistic."""
+    if predictor.card.optimistic:
+        _note(f"note: {OPTIMISTIC}")
+    return predictor
 
 
 def _note(text: str) -> None:
@@ -256,7 +264,7 @@ def listen(
 
     keeping.keep(*filter(None, (save,)))
     with microphone.Microphone(device) as source:
-        session = microphone.Session(Predictor(model), source.rate, save=save)
+        session = microphone.Session(_said(Predictor(model)), source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
     print(formats.table_text(session.finish(), timeline=True), end="")
     if source.lost:
@@ -292,7 +300,7 @@ def serve(
             raise EmoscopeError(
                 f"{other} and {path} would both be called '{Path(path).stem}'; rename one of them"
             )
-    models = {stem: Predictor(path) for stem, path in paths.items()}
+    models = {stem: _said(Predictor(path)) for stem, path in paths.items()}
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = server.create_app(models or None, hosts=(host, *(name or ())))
     waiting = "waiting up to 10 s for what is in work; Ctrl+C ends it at once"

@@ -252,9 +252,7 @@ class Leaderboard:
         from .. import unseen
         from ..protocols import shares_speakers
 
-        tested = unseen.WORDS[
-            unseen.held_out(self.speakers.kind, self.speakers.doubt, self.protocol)
-        ].capitalize()
+        tested = unseen.WORDS[self.speakers.held_out(self.protocol)].capitalize()
         if shares_speakers(self.protocol):
             tested = "Random folds, the same voices in training and test"
         title = f"{tested}, protocol {self.protocol}"

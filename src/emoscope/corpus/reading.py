@@ -14,6 +14,7 @@ from ..audio import each_channel
 from ..audio.excerpt import channel_name, parse_channel
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS
+from ..unseen import HeldOut, held_out
 
 Kind = Literal["rule", "column", "option", "one", "guess", "none"]
 
@@ -33,10 +34,9 @@ class SpeakerOrigin:
     pattern: str = ""  # in words: the rule, the column, the expression, or what was guessed
     doubt: str = ""  # why these cannot be people who speak, in words
 
-    @property
-    def is_guess(self) -> bool:
-        """Whether nobody has said that these are the speakers."""
-        return self.kind == "guess"
+    def held_out(self, protocol: str = "") -> HeldOut:
+        """What folds by speaker, or of a protocol, hold out."""
+        return held_out(self.kind, self.doubt, protocol)
 
 
 @dataclasses.dataclass(frozen=True)

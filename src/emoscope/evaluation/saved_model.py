@@ -31,6 +31,7 @@ from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
 from ..models.adaptation import adapted_logits
 from ..prediction import Predictor
+from ..unseen import OPTIMISTIC
 from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
@@ -164,6 +165,8 @@ def _parts(signal: Signal, card: Card) -> list[Signal]:
 
 def _notes(card: Card, corpus: Corpus, shared: Sequence[str], run: Run) -> Iterator[str]:
     """What must be said with a score, one sentence each."""
+    if card.optimistic:
+        yield OPTIMISTIC
     for name, table in corpus.table.groupby("corpus", sort=True):
         known = sorted(card.speakers.get(str(name), set()) & set(table["speaker"]) - {""})
         if known:

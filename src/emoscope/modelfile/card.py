@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
+from ..unseen import HeldOut
 
 FORMAT = 1
 MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
@@ -181,6 +182,8 @@ class Card:
     adapted: AdaptedHead | None = None
     training: Training = dataclasses.field(default_factory=Training)
     results: tuple[Measurement, ...] = ()
+    held_out: HeldOut = "speakers"  # when confidence was calibrated and the results were measured
+    optimistic: bool = False  # whether they are, for the same voices may have been in training
     licence: Text = ""
     notices: tuple[Text, ...] = ()  # attributions that must stay with it
     emoscope: Text = ""  # version that wrote it

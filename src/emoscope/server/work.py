@@ -26,6 +26,7 @@ from ..audio import Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
 from ..prediction import Prediction, Predictor
+from ..unseen import OPTIMISTIC, WORDS
 from .limits import Job, Limits, Load, busy
 from .monitoring import Monitor
 
@@ -143,7 +144,9 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
     return {
         "name": name,
         "title": values["name"],
-        **{key: values[key] for key in (*shown, "uncertain")},
+        **{key: values[key] for key in (*shown, "uncertain", "held_out")},
+        "measured_on": WORDS[predictor.card.held_out],
+        "optimistic": OPTIMISTIC if predictor.card.optimistic else "",
         "bytes": os.path.getsize(path) if os.path.isfile(path) else None,
     }
 

@@ -25,7 +25,7 @@ from ..models.adaptation import Array, fit_head
 from ..models.base import learn_scaling
 from ..models.onnx_graph import linear_form
 from . import calibration, export
-from .description import common_rate, describe
+from .description import common_rate, describe, held_out_of
 
 __all__ = ["train"]
 
@@ -48,8 +48,8 @@ def train(
     model : str or estimator
         Name of a model, or a scikit-learn classifier that has an ONNX form.
     corpus, features
-        The clips, and theirs row for row; a CorpusError is raised when a speaker is not known, a
-        FeatureError when the model reads another kind of feature.
+        The clips, and theirs row for row; a FeatureError is raised when the model reads another kind.
+        Where speakers are not known, the inner folds are random and the card says ``optimistic``.
     names : sequence of str
         What the features were asked for as, one per feature.
     seed : int
@@ -89,7 +89,10 @@ def _fit_and_describe(
 ) -> tuple[bytes, Card]:
     seed = recipe["seed"]
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    held_out = held_out_of(corpus)
+    # Of speakers that are not known each clip is one, which makes the folds random.
+    name_of = "clip" if held_out == "clips" else "unique_speaker"
+    speakers = corpus.table[name_of].to_numpy(dtype=str)
     unseen = calibration.cross_val_predict(
         estimator, features.values, emotions, speakers, seed=seed
     )
@@ -100,7 +103,7 @@ def _fit_and_describe(
     standardised = (embeddings - mean) / scale
     adapted: AdaptedHead | None = None
     curve: list[dict[str, float]] = []
-    if linear and features.X is not None:
+    if linear and features.X is not None and held_out != "clips":
         adapted, curve = fit_head(
             estimator, standardised, emotions, speakers, unseen.folds, unseen.logits,
             calibrate=calibration.temperature, seed=seed,

@@ -23,10 +23,16 @@ from ..modelfile.card import (
     Training,
     TrainingCorpus,
 )
+from ..unseen import HeldOut
 from . import calibration
 from .calibration import UnseenPredictions
 
-PROTOCOL = "unheard-training-speakers"  # of the figures that training itself measures
+#: What is held out → protocol of the figures that training itself measures.
+PROTOCOLS: dict[HeldOut, str] = {
+    "speakers": "unheard-training-speakers",
+    "guessed-speakers": "unheard-training-speakers-as-guessed",
+    "clips": "random-training-clips",
+}
 
 
 def describe(
@@ -53,9 +59,18 @@ def describe(
         adapted=adapted,
         training=Training(corpora=provenance(corpus), recipe=recipe),
         results=(expected(corpus, unseen, calibrated),),
+        held_out=held_out_of(corpus),
+        optimistic=held_out_of(corpus) == "clips",
         licence="; ".join(dict.fromkeys(filter(None, corpus.licence.splitlines()))),
         emoscope=__version__,
     )
+
+
+def held_out_of(corpus: Corpus) -> HeldOut:
+    """What inner folds can hold out of a corpus: two speakers at least, all of them known."""
+    if (corpus.table["speaker"] == "").any() or corpus.table["unique_speaker"].nunique() < 2:
+        return "clips"
+    return corpus.speakers_from.held_out()
 
 
 def provenance(corpus: Corpus) -> tuple[TrainingCorpus, ...]:
@@ -65,7 +80,7 @@ def provenance(corpus: Corpus) -> tuple[TrainingCorpus, ...]:
             name=str(name),
             n_clips=len(table),
             # Joined corpora prefix speakers with their name.
-            speakers=tuple(sorted({s.removeprefix(f"{name}/") for s in table["speaker"]})),
+            speakers=tuple(sorted({s.removeprefix(f"{name}/") for s in table["speaker"]} - {""})),
             licence=corpus.licence,
             citation=corpus.citation,
         )
@@ -80,23 +95,26 @@ def expected(
     names = np.array(unseen.emotions)
     true, predicted = names[unseen.labels], names[unseen.logits.argmax(axis=1)]
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    interval = speaker_statistics.speaker_interval(true, predicted, speakers)
+    held_out, low, high = held_out_of(corpus), None, None
+    if held_out != "clips":
+        interval = speaker_statistics.speaker_interval(true, predicted, speakers)
+        low, high = interval.low, interval.high
     before, after = (
         metrics.expected_calibration_error(true, np.exp(logits), emotions=unseen.emotions)
         for logits in (log_softmax(unseen.logits), calibrated)
     )
     return Measurement.of(
         corpus=corpus.name,
-        protocol=PROTOCOL,
+        protocol=PROTOCOLS[held_out],
         folds=len(unseen.folds),
         uar=metrics.uar(true, predicted),
-        uar_low=interval.low,
-        uar_high=interval.high,
+        uar_low=low,
+        uar_high=high,
         accuracy=metrics.accuracy(true, predicted),
         calibration_error_before=before,
         calibration_error=after,
         n_clips=len(true),
-        n_speakers=len(np.unique(speakers)),
+        n_speakers=corpus.table["speaker"].replace("", np.nan).nunique(),
     )
 
 

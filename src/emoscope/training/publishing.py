@@ -17,7 +17,8 @@ import yaml
 from .. import modelfile
 from ..files import write_atomically
 from ..modelfile import GRAPH, ModelFile
-from ..modelfile.card import Card
+from ..modelfile.card import Card, TrainingCorpus
+from ..unseen import OPTIMISTIC, WORDS, HeldOut
 
 #: Words of a licence → its name on the hub; the strictest first.
 LICENCES = {
@@ -50,6 +51,8 @@ def metadata(card: Card) -> dict[str, str]:
         "temperature": repr(card.temperature),
         "input": json.dumps(values["input"]),
         "training": json.dumps(corpora),
+        "held_out": card.held_out,
+        "optimistic": json.dumps(card.optimistic),
         "licence": card.licence,
         "notices": "\n\n".join(card.notices),
     }
@@ -95,16 +98,25 @@ def model_card(card: Card, file_name: str) -> str:
     for corpus in card.training.corpora:
         count = "" if corpus.n_clips is None else f", {corpus.n_clips} clips"
         lines.append(
-            f"- {corpus.name}{count} of {len(corpus.speakers)} speakers. "
+            f"- {corpus.name}{count}{_speakers(corpus, card.held_out)}. "
             f"Licence: {corpus.licence or 'not stated'}. {corpus.citation}".strip()
         )
-    lines += ["", "## Measured on unseen speakers", ""]
+    lines += ["", f"## Measured on {WORDS[card.held_out]}", ""]
     lines += _results(card) or ["Nothing was measured."]
     lines += ["", "## Limits", "", _limits(card)]
     lines += ["", "## Licence", "", card.licence or "Not stated."]
     lines += [part for notice in card.notices for part in ("", notice)]
     front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n" + "\n".join(lines) + "\n"
+
+
+def _speakers(corpus: TrainingCorpus, held_out: HeldOut) -> str:
+    n = len(corpus.speakers)
+    if n == 1:
+        return " of one speaker"
+    if held_out == "clips":
+        return "; who speaks is not known or doubtful"
+    return f" of {n} speakers" + (", by the file names" if held_out == "guessed-speakers" else "")
 
 
 def _results(card: Card) -> list[str]:
@@ -131,8 +143,9 @@ def _limits(card: Card) -> str:
         "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
         "will score lower. It classifies how speech sounds, not what anybody feels, and is no ground for "
         f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f} a label should "
-        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong on unseen speakers of the "
-        "training corpora."
+        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong in the training corpora, on "
+        f"{WORDS[card.held_out]}."
+        + (f" {OPTIMISTIC[0].upper()}{OPTIMISTIC[1:]}." if card.optimistic else "")
     )
 
 
@@ -181,4 +194,5 @@ def _config(card: Card) -> dict[str, object]:
         "id2label": {str(n): emotion for n, emotion in enumerate(card.emotions)},
         "label2id": {emotion: n for n, emotion in enumerate(card.emotions)},
         **{key: values[key] for key in ("input", "temperature", "uncertain", "emoscope")},
+        **{key: values[key] for key in ("held_out", "optimistic")},
     }

@@ -59,7 +59,7 @@ function sentence(prediction, model) {
   if (next >= 0.1) parts.push(` It could also be ${second} (${percent(next)}).`);
   if (model) {
     const right = Math.round(100 * (1 - model.uncertain.risk));
-    parts.push(` Of all labels not called uncertain, ${right} in 100 were right for unseen speakers.`);
+    parts.push(` Of all labels not called uncertain, ${right} in 100 were right on ${model.measured_on}.`);
   }
   return parts;
 }

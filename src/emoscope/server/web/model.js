@@ -11,7 +11,8 @@ export function modelCard(model) {
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
     Uncertain: `Labels below ${percent(threshold)} confidence. The others were ${percent(coverage)} of the `
-      + `clips of unseen speakers, and ${percent(risk)} of them were wrong all the same.`,
+      + `clips that were measured (${model.measured_on}), and ${percent(risk)} of them were wrong all the same.`,
+    Optimistic: model.optimistic,
     Licence: model.licence,
   };
   const list = make("dl");
@@ -19,7 +20,7 @@ export function modelCard(model) {
     if (text) list.append(make("dt", "", name), make("dd", "", text));
   }
   card.append(list);
-  if (model.results.length) card.append(results(model.results));
+  if (model.results.length) card.append(results(model));
   if (model.notices.length) {
     card.append(make("details", "", make("summary", "", "Notices and citations"),
       ...model.notices.map((text) => make("p", "note", text))));
@@ -41,13 +42,13 @@ function interval({ uar, uar_low: low, uar_high: high }) {
   return uar === undefined ? undefined : uar.toFixed(3) + range;
 }
 
-function results(rows) {
+function results({ results: rows, measured_on: measuredOn }) {
   const columns = COLUMNS.filter(([, text]) => rows.some((row) => text(row) !== undefined));
   const kind = (place) => (place < 2 ? "" : "number");
   const line = (cell) => make("tr", "", ...columns.map(cell));
   const head = line(([name], place) => make("th", { class: kind(place), scope: "col" }, name));
   const body = rows.map((row) => line(([, text], place) => make("td", kind(place), text(row) ?? "")));
-  const caption = "Measured on speakers unseen in training; 95 % interval over speakers";
+  const caption = `Measured on ${measuredOn}; 95 % interval over speakers`;
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Measured results" },
     make("table", "", make("caption", "", caption), make("thead", "", head), make("tbody", "", ...body)));
 }
