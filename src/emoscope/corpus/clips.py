@@ -72,7 +72,7 @@ class Corpus:
         if VOICES in self.table:  # groups by voice stand for speakers that nobody knows
             speakers = speakers.where(self.table["speaker"] != "", self.table[VOICES])
         table = self.table.assign(unique_speaker=speakers.astype(object))
-        texts = table.select_dtypes("object").columns
+        texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
         table[texts] = table[texts].where(table[texts].notna(), "")
         for column in {"start", "end"} & set(table):
             table[column] = pd.to_numeric(table[column].replace("", math.nan)).astype(float)
