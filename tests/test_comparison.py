@@ -251,11 +251,9 @@ def test_findings_speak_of_the_emotions_that_were_tested(small):
     assert len(result.emotions) == 4 and len(summary.tested_emotions(result)) == 2
     (chance,) = summary.reference_lines(result)
     assert chance.value == 0.5
-    best = result.leaderboard()[0].uar
     texts = [f.text for f in summary.sentences(result)]
-    said = "No model beats chance" if best <= 0.5 else f"{best / 0.5:.1f} times chance"
-    assert said in texts[0]
-    easiest = next(text for text in texts if text.startswith("Easiest"))
+    assert "not told apart from chance, 0.500" in texts[0]
+    easiest = next(text for text in texts if "most often" in text)
     assert not any(emotion in easiest for emotion in (EMOTIONS[0], "bored"))
 
 

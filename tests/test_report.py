@@ -168,7 +168,7 @@ def test_every_figure_has_its_caption(result):
 def test_the_sentences_follow_from_the_numbers(result):
     best = result.leaderboard()[0]
     said = summary.sentences(result)
-    assert said[0].text.startswith(f"svm is best with UAR {best.uar:.3f}")
+    assert said[0].text.startswith(f"svm is best: UAR {best.uar:.3f}")
     assert f"{best.uar * 3:.1f} times chance" in said[0].text
     (leak,) = [sentence for sentence in said if "Random folds would" in sentence.text]
     assert leak.warn and f"{best.leak_gap:.3f} more UAR" in leak.text

@@ -72,8 +72,10 @@ ModelNames = Annotated[
     str | None, Option("Comma-separated; by default every model.", "NAMES", package="models")
 ]
 ModelName = Annotated[str, Argument("A model's name.")]
-ModelFile = Annotated[str, Argument("A .emoscope file.")]
-ModelOption = Annotated[str | None, Option("A .emoscope file; by default the shipped one.", "FILE")]
+ModelFile = Annotated[str, Argument("A .emoscope file; default and free are shipped ones.")]
+ModelOption = Annotated[
+    str | None, Option("A .emoscope file; default (as without it) and free are shipped.", "FILE")
+]
 Protocol = Annotated[str, Option("How clips are divided into training and test.")]
 Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
 Replace = Annotated[

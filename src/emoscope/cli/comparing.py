@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def compare(
     from .. import protocols
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..report import page
+    from ..report import page, summary
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
@@ -82,6 +83,7 @@ def compare(
         options = keeping.options_of(out / config.FILE, models=chosen, features=feature_names)
         result.save(out, {**options, out / "report.html": html})
     terminal.out.print(board.table())
+    terminal.say(summary.verdict(result))
     terminal.say_script_gap(result)
     terminal.say(f"report: {out / 'report.html'}")
     if mlflow:
@@ -116,7 +118,7 @@ def tune(
     from .. import models, protocols
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
-    from ..report import page
+    from ..report import page, summary
 
     info = models.get(model)
     names = commands.features_for(info.input, features)
@@ -140,6 +142,7 @@ def tune(
     }
     result.save(out, beside)
     terminal.out.print(board.table())
+    terminal.say(summary.verdict(result))
     terminal.say_tuning(result, best_first)
     terminal.say(f"for training: {out / TUNED}")
     commands.end(data.corpus.rejected)
@@ -203,7 +206,7 @@ def audit(
     audio: Annotated[
         str | None, Option("Folder in which to look for the recordings.", "DIR")
     ] = None,
-    inflation: Annotated[bool, Option("Also measure what a leak flatters by.")] = True,
+    inflation: Annotated[bool, Option("Also measure what a leaking split claims.")] = True,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
@@ -306,11 +309,12 @@ def evaluate(
     from ..report import page
 
     keeping.claim(out, *RESULT, record=config.FILE)
-    corpus = source.corpus()
+    corpus = dataclasses.replace(source, emotions=()).corpus()
     with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
-            modelfile.load(model), corpus, adapt=adapt, jobs=jobs, command=commands.command_line()
-        )
+            modelfile.load(model), corpus, emotions=source.emotions, adapt=adapt, jobs=jobs,
+            command=commands.command_line(),
+        )  # fmt: skip
     html = page.render(result, clips=source.clips(corpus))
     result.save(out, {**keeping.options_of(out / config.FILE), out / "report.html": html})
     terminal.say_scores(result.leaderboard(), result.config["notes"])

@@ -163,12 +163,14 @@ def say_findings(verdict: str, findings: Sequence[Any]) -> None:
 
 def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     """The scores of an evaluation, and what must be said with them."""
+    from ..report import summary
+
     for run in runs:
-        span = "" if run.uar_low is None else f" ({run.uar_low:.3f}–{run.uar_high:.3f})"
+        for answers in summary.answers(run):
+            say(str(answers))
         say(
-            f"UAR {run.uar:.3f}{span}, accuracy {run.accuracy:.3f}, macro F1 "
-            f"{run.macro_f1:.3f}, {run.n_clips} clips of {run.n_speakers} speakers, "
-            f"protocol {run.protocol}"
+            f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}, {run.n_clips} clips of "
+            f"{run.n_speakers or 'unknown'} speakers, protocol {run.protocol}"
         )
     for text in notes:
         note(f"note: {text}")
@@ -201,8 +203,8 @@ def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     best = trials[0]
     out.print(f"[bold]on all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
     say(
-        f"  UAR {best.uar:.3f} there, over parts of them ±{best.uar_std:.3f}: the best of "
-        f"{len(trials)} tried, so it flatters; what to expect is in the table"
+        f"  UAR {best.uar:.3f} there, over parts of them ±{best.uar_std:.3f}: the highest of "
+        f"{len(trials)} tried, so likely too high; what to expect is in the table"
     )
 
 
@@ -248,8 +250,9 @@ class Leaderboard:
         return table
 
     def table(self) -> Table:
-        """The table as it stands, best honest UAR first."""
+        """The table as it stands, highest UAR first."""
         from .. import unseen
+        from ..evaluation.statistics import no_interval
         from ..protocols import shares_speakers
 
         tested = unseen.WORDS[self.speakers.held_out(self.protocol)].capitalize()
@@ -265,9 +268,11 @@ class Leaderboard:
                 columns.remove(name)
         for name in columns:
             table.add_column(name, justify="right", no_wrap=True)
+        done = [runs[self.protocol] for runs in self.runs.values() if self.protocol in runs]
+        captions = [no_interval(run.n_speakers) for run in done[:1] if run.uar_low is None]
         if self.leak_protocol:
-            table.caption = f"leaky: {self.leak_protocol}, the same voices in training and test"
-            table.caption_justify = "left"
+            captions += [f"leaky: {self.leak_protocol}, the same voices in training and test"]
+        table.caption, table.caption_justify = "\n".join(filter(None, captions)) or None, "left"
 
         def rank(model: str) -> float:
             run = self.runs[model].get(self.protocol)

@@ -49,7 +49,7 @@ class Run:
     features: str
     protocol: str
     uar: float
-    uar_low: float | None = None  # 95 % interval over speakers; None with a single speaker
+    uar_low: float | None = None  # 95 % interval over speakers; None with fewer than five
     uar_high: float | None = None
     uar_folds: float = math.nan  # mean over folds
     accuracy: float = math.nan
@@ -97,6 +97,8 @@ class Run:
         """Read what :meth:`to_json` gave, also in an older version."""
         names = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         known = {k: entry[k] for k in names & set(entry)}
+        if 0 < known.get("n_speakers", 0) < statistics.MIN_FOR_INTERVAL:
+            known |= {"uar_low": None, "uar_high": None}
         return cls(**known, extra={k: v for k, v in entry.items() if k not in names})
 
 
@@ -296,9 +298,10 @@ def summarise(rows: pd.DataFrame, *, seed: int = 0, **recorded: Any) -> Run:
     emotions = [c[2:] for c in rows.columns if c.startswith("p_")]
     probabilities = rows[[f"p_{e}" for e in emotions]].to_numpy()
     speakers = rows["speaker"].to_numpy()
-    n_speakers = len(np.unique(speakers))
+    unknown = rows["speaker"].str.fullmatch("|.*/")  # of one corpus, of several
+    n_speakers = 0 if unknown.any() else len(np.unique(speakers))
     low = high = None
-    if n_speakers > 1:
+    if not statistics.no_interval(n_speakers):
         interval = statistics.speaker_interval(true, predicted, speakers, seed=seed)
         low, high = interval.low, interval.high
     by_fold = [metrics.uar(f["emotion"], f["predicted"]) for _, f in rows.groupby("fold")]

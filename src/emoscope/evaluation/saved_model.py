@@ -1,9 +1,9 @@
 """Scores a model file on a labelled corpus, and says what makes the score worth less.
 
-A file's emotions and a corpus's rarely agree. By default both are reduced to the emotions they
-share: clips of other emotions are left out (and counted), and probabilities are taken among the
-shared emotions only. With ``shared_only=False`` the model may also answer with an emotion that the
-corpus does not have, and is then wrong.
+A file's emotions and a corpus's rarely agree. Clips of emotions that the model does not know are left
+out (and counted). By default probabilities and scores are among the shared emotions only; beside
+them stands the UAR of a model that answers freely, as ``emoscope predict`` does, and is wrong with
+an emotion that the corpus does not have. With ``shared_only=False`` all is scored so.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ..modelfile.card import Card
 from ..models.adaptation import adapted_logits
 from ..prediction import Predictor
 from ..unseen import OPTIMISTIC
+from . import statistics
 from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
@@ -42,6 +43,7 @@ def evaluate(
     model: ModelFile,
     corpus: Corpus,
     *,
+    emotions: Sequence[str] = (),
     adapt: str | None = None,
     shared_only: bool = True,
     jobs: int | None = None,
@@ -49,9 +51,10 @@ def evaluate(
 ) -> Result:
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
-    With `adapt`, ``"speaker"`` or ``"corpus"``, embeddings are standardised on each speaker's clips,
-    or on all clips, for the file's second head; the protocol then ends in ``+speaker-adapted`` or
-    ``+corpus-adapted``. `command` is the command line to record.
+    With `emotions` only the clips of these are scored. With `adapt`, ``"speaker"`` or ``"corpus"``,
+    embeddings are standardised on each speaker's clips, or on all clips, for the file's second head;
+    the protocol then ends in ``+speaker-adapted`` or ``+corpus-adapted``. `command` is the command
+    line to record.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):
@@ -60,15 +63,17 @@ def evaluate(
         raise ProtocolError("adapting to each speaker needs the speaker of every clip")
     if adapt is not None and card.adapted is None:
         raise ModelError(f"{model.path}: has no head for adapted embeddings")
+    whole, corpus = corpus, corpus.select(emotions=emotions) if emotions else corpus
     shared = [emotion for emotion in in_order(card.emotions) if emotion in corpus.emotions]
     if len(shared) < 2:
+        had = "the clips asked for are" if emotions else f"the corpus '{corpus.name}' has"
         raise CorpusError(
-            f"the model knows {', '.join(card.emotions)}; the corpus '{corpus.name}' has "
-            f"{', '.join(corpus.emotions)}: at least two must be shared"
+            f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}: "
+            "at least two must be shared"
         )
     inferences = infer(model, corpus.select(emotions=shared), jobs=jobs)
     result = score(card, inferences, adapt=adapt, answers=shared if shared_only else None)
-    result.config["notes"] = list(_notes(card, corpus, shared, result.runs[0]))
+    result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
     result.config["file"] = model.path
     result.config |= {"command": command} if command is not None else {}
     return result
@@ -99,6 +104,7 @@ def score(
         logits = adapted_logits(card.adapted, inferences.embeddings, groups)
         temperature = card.adapted.temperature
     columns = [card.emotions.index(emotion) for emotion in allowed]
+    freely = np.array(card.emotions)[logits.argmax(axis=1)]
     probabilities = np.exp(log_softmax(logits[:, columns] / temperature))
     confidence = np.exp(log_softmax(logits / temperature)).max(axis=1)  # as a prediction shows it
     clips = table.assign(
@@ -113,7 +119,11 @@ def score(
     if card.domain is not None:
         is_far = card.domain.distance(inferences.embeddings) > card.domain.threshold
     uncertain = float((confidence < card.uncertain.threshold).mean())
-    run = summarise(rows, uncertain=uncertain, unfamiliar=float(is_far.mean()))
+    free = summarise(rows.assign(predicted=freely))
+    among_all = {key: getattr(free, key) for key in ("uar", "uar_low", "uar_high", "accuracy")}
+    among_all |= {"chance": 1 / len(card.emotions)}
+    further = {"chance": 1 / len(allowed), "free": among_all}
+    run = summarise(rows, uncertain=uncertain, unfamiliar=float(is_far.mean()), extra=further)
     return Result(rows, [run], describe_corpus(inferences.corpus), {"protocol": run.protocol})
 
 
@@ -163,8 +173,8 @@ def _parts(signal: Signal, card: Card) -> list[Signal]:
     return [Signal(p, signal.rate, signal.path) for p in np.array_split(signal.samples, n_parts)]
 
 
-def _notes(card: Card, corpus: Corpus, shared: Sequence[str], run: Run) -> Iterator[str]:
-    """What must be said with a score, one sentence each."""
+def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]:
+    """What must be said with a score, one sentence each; `corpus` is what was asked for of `whole`."""
     if card.optimistic:
         yield OPTIMISTIC
     for name, table in corpus.table.groupby("corpus", sort=True):
@@ -175,13 +185,16 @@ def _notes(card: Card, corpus: Corpus, shared: Sequence[str], run: Run) -> Itera
                 f"{len(known)} speakers of '{name}' were in this model's training ({shown}): the "
                 "score says how well it remembers, not how well it recognises anybody else"
             )
-    left_out = [emotion for emotion in corpus.emotions if emotion not in shared]
-    if left_out:
-        n_clips = int(corpus.table["emotion"].isin(left_out).sum())
-        yield f"{n_clips} clips left out: the model does not know {', '.join(left_out)}"
-    unasked = [emotion for emotion in in_order(card.emotions) if emotion not in shared]
-    if unasked:
-        yield f"the corpus has no {', '.join(unasked)}, which the model knows"
+    if unknown := [emotion for emotion in corpus.emotions if emotion not in card.emotions]:
+        n_clips = int(corpus.table["emotion"].isin(unknown).sum())
+        yield f"{n_clips} clips left out: the model does not know {', '.join(unknown)}"
+    if unasked := [emotion for emotion in whole.emotions if emotion not in corpus.emotions]:
+        n_clips = len(whole) - len(corpus)
+        yield f"{n_clips} clips left out as asked (--emotions): {', '.join(unasked)}"
+    if absent := [e for e in in_order(card.emotions) if e not in whole.emotions]:
+        yield f"the corpus has no {', '.join(absent)}, which the model knows"
+    if reason := statistics.no_interval(run.n_speakers):
+        yield reason
     if run.unfamiliar:
         yield f"{100 * run.unfamiliar:.0f} % of the clips lie far from the training data"
     yield f"{100 * run.uncertain:.0f} % of the labels are uncertain by the card's rule"

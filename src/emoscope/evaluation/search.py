@@ -22,7 +22,7 @@ from sklearn import config_context
 from sklearn.model_selection import ParameterGrid, RandomizedSearchCV, StratifiedGroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
-from .. import models
+from .. import models, protocols
 from ..corpus import Corpus
 from ..errors import ModelError
 from ..features.table import Features
@@ -43,11 +43,8 @@ class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn h
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
         """Try, choose and learn; `groups` is the speaker of each clip."""
-        n_speakers = len(np.unique(np.asarray(groups))) if groups is not None else 0
-        if groups is not None and n_speakers < N_INNER:
-            raise ModelError(
-                f"tuning leaves out {N_INNER} parts of the training speakers; there are {n_speakers}"
-            )
+        if groups is not None:
+            _check_speakers(groups)
         with config_context(enable_metadata_routing=True), warnings.catch_warnings():
             # An emotion that none of the speakers left out shows has no recall to average.
             warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
@@ -68,6 +65,14 @@ class Trial:
     parameters: Mapping[str, Any]
     uar: float
     uar_std: float
+
+
+def _check_speakers(speakers: ArrayLike, where: str = "") -> None:
+    if (n_speakers := len(np.unique(np.asarray(speakers)))) < N_INNER:
+        raise ModelError(
+            f"{where}{': ' if where else ''}tuning leaves out {N_INNER} parts of the training "
+            f"speakers; there are {n_speakers}"
+        )
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
@@ -100,6 +105,9 @@ def measure(
     """
     info = models.get(model)
     tuned_search = search(info, trials=trials, seed=seed)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
+    for fold in protocols.folds(corpus.table, options.get("protocol", "speaker-6fold"), seed=seed):
+        _check_speakers(speakers[fold.train], f"fold {fold.name}")
     tuned = dataclasses.replace(
         info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: tuned_search
     )
@@ -141,7 +149,9 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
     try:
         document = json.loads(Path(path).read_text("utf-8"))
         chosen, tuned = dict(document["parameters"]), document["model"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except OSError as error:
+        raise ModelError(f"{name_of_file}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{name_of_file}: no parameters as emoscope tune writes them") from error
     if tuned != model:
         raise ModelError(f"{name_of_file}: parameters of '{tuned}', not of '{model}'")

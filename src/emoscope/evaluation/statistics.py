@@ -34,6 +34,8 @@ Statistic = Callable[[Array], tuple[Array, Array]]
 #: below, too few distinct resamples exist, and Student's t covers better in simulation
 #: (benchmarks/interval_coverage.py).
 MIN_TO_RESAMPLE = 10
+#: With fewer speakers no interval over them is given: it would say more of these few than of others.
+MIN_FOR_INTERVAL = 5
 #: Up to this many speakers the permutation test counts all 2 ** n swaps, through two sorted halves
 #: of 2 ** (n / 2) sums each.
 MAX_TO_ENUMERATE = 32
@@ -54,6 +56,16 @@ class Interval:
     high: float
     estimate: float
     level: float = 0.95
+
+
+def no_interval(n_speakers: int) -> str:
+    """Why a score of so many known speakers is given without an interval; empty where it has one."""
+    if n_speakers >= MIN_FOR_INTERVAL:
+        return ""
+    found = (
+        f"{n_speakers} speaker{'s' if n_speakers != 1 else ''}" if n_speakers else "none is known"
+    )
+    return f"interval not given: {found}; at least {MIN_FOR_INTERVAL} speakers are needed"
 
 
 def speaker_interval(

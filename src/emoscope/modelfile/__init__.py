@@ -38,6 +38,7 @@ from .sandbox import LocalGraph, Promise, SandboxedGraph, first_line
 Array = NDArray[np.float32]
 
 SUFFIX = ".emoscope"
+SHIPPED = ("default", "free")  # a file in the current folder that is called so is ./default
 GRAPH, CARD = "model.onnx", "card.json"
 MAX_BYTES = {GRAPH: 1 << 29, CARD: 1 << 25}  # of a member, unpacked: 512 MiB and 32 MiB
 MAX_RATIO = 200  # of unpacked to packed size: more is a bomb; deflate cannot exceed 1032
@@ -132,7 +133,7 @@ def pack(graph: bytes, card: str) -> bytes:
 
 
 def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True) -> ModelFile:
-    """Load and check a model file.
+    """Load and check a model file; the text "default" or "free" names one that is shipped.
 
     Parameters
     ----------
@@ -147,6 +148,8 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
     ModelError
         When the file is missing or is not a model that emoscope runs.
     """
+    if isinstance(path, str) and path in SHIPPED:
+        path = os.path.join(DATA, path + SUFFIX)
     name, limit = os.fspath(path), sum(MAX_BYTES.values())
     try:
         usable = os.stat(path).st_size <= limit and os.path.isfile(path)

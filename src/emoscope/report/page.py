@@ -40,8 +40,8 @@ PROTOCOL_WORDS = {
     "sentence of a test clip is in training",
     "cross-corpus": "each corpus is tested by models trained on the others",
     "own-split": "the manifest's own split",
-    "random-75/25": "random folds: voices are in training and test, so the scores flatter",
-    "random-80/20": "random folds: voices are in training and test, so the scores flatter",
+    "random-75/25": "random folds: voices are in training and test, so scores may be too high",
+    "random-80/20": "random folds: voices are in training and test, so scores may be too high",
 }
 
 #: Clips shown as hardest, and how many of them are playable at most.
@@ -96,6 +96,9 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         percent=lambda share: f"{100 * share:.2f}%",
         seconds=_seconds,
         interval_words=_interval_words,
+        no_interval=statistics.no_interval(result.leaderboard()[0].n_speakers),
+        can_differ=summary.can_differ(result),
+        answers=summary.answers(result.leaderboard()[0]),
         **{name: section(result) for name, section in SECTIONS.items()},
     )
 
@@ -163,7 +166,7 @@ def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
 
 
 def _slices(result: Result) -> dict[str, pd.DataFrame]:
-    """Scores of the best model in parts of the corpus."""
+    """Scores of the first model in parts of the corpus."""
     rows = result.rows(result.leaderboard()[0].model)
     several = [name for name in SLICES if name in rows and rows[name].nunique() > 1]
     return {name: metrics.by_group(rows, name) for name in several}
@@ -230,7 +233,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     caption += "On the diagonal, confidence can be believed."
     add(4.2, plots.reliability, curve, caption=caption)
     if len(board) > 1:
-        caption = "UAR against cost: the line joins the models that none beats in both."
+        caption = "UAR against cost: the line joins models that no other passes in both."
         add(4.2, plots.cost, board, caption=caption)
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..evaluation import metrics
+from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..labels import in_order
 from ..protocols import shares_speakers
@@ -68,7 +69,7 @@ def sentences(result: Result) -> list[Sentence]:
         return []
     notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
     said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
-    makers = (_best, _leak, script_gap, _human, _emotions, _confusion, _speakers, _networks)
+    makers = (_first, _leak, script_gap, _human, _emotions, _confusion, _speakers, _networks)
     return said + list(filter(None, (maker(result, board) for maker in makers)))
 
 
@@ -85,23 +86,59 @@ def hardest_words(hardest: Sequence[HardClip]) -> str:
     )
 
 
-def _best(result: Result, board: Sequence[Run]) -> Sentence:
-    best = board[0]
-    chance = 1 / len(tested_emotions(result))
-    if best.uar <= chance:
-        return Sentence(f"No model beats chance; the best, {best.model}, has UAR {best.uar:.3f}.")
-    if shares_speakers(best.protocol):
-        return Sentence(
-            f"{best.model} reaches UAR {best.uar:.3f} on random folds, where voices leak."
-        )
+def verdict(result: Result) -> str:
+    """The sentence on the model with the highest UAR, and on those that are not told apart from it."""
+    board = [run for run in result.leaderboard() if run.model != "dummy"]
+    return _first(result, board).text if board else ""
+
+
+def _first(result: Result, board: Sequence[Run]) -> Sentence:
+    first, chance = board[0], 1 / len(tested_emotions(result))
     span = ""
-    if best.uar_low is not None:
-        span = f" (95 % interval {best.uar_low:.3f} to {best.uar_high:.3f})"
-    verb = "is best with" if len(board) > 1 else "has"
-    tested_on = f", on {result.tested_on}" if result.tested_on else ""
-    return Sentence(
-        f"{best.model} {verb} UAR {best.uar:.3f}{span}, {best.uar / chance:.1f} times "
-        f"chance{tested_on}."
+    if first.uar_low is not None:
+        span = f" (95 % interval {first.uar_low:.3f} to {first.uar_high:.3f})"
+    against = f"chance is {chance:.3f}"
+    if interval := _interval(result, board, metrics.uar):
+        is_above = interval.low > chance
+        times = f"{first.uar / chance:.1f} times chance"
+        against = times if is_above else f"not told apart from chance, {chance:.3f}"
+    where = f", on {result.tested_on}" if result.tested_on else ""
+    said = f"UAR {first.uar:.3f}{span}, {against}{where}"
+    if len(board) == 1:
+        return Sentence(f"{first.model} has {said}.")
+    alike = _alike(result, first.model, [run.model for run in board[1:]])
+    if not alike:
+        return Sentence(
+            f"{first.model} is best: {said}; a test over speakers tells it from each other model."
+        )
+    others = alike[0] if len(alike) == 1 else f"{len(alike)} others: {', '.join(alike)}"
+    never = "" if can_differ(result) else "; with so few speakers no test could tell"
+    return Sentence(f"{first.model} has {said}; not told apart from {others}{never}.")
+
+
+def can_differ(result: Result) -> bool:
+    """Whether the test over speakers could ever tell two of the models apart."""
+    n_speakers = int(result.rows(result.leaderboard()[0].model)["speaker"].nunique())
+    return 2.0 ** (1 - n_speakers) * len(result.comparisons()) < statistics.ALPHA
+
+
+def _alike(result: Result, model: str, others: Sequence[str]) -> list[str]:
+    """Those of the other models that the test over speakers does not tell from a model."""
+    table = result.comparisons()
+    apart = table[table["p_holm"] < statistics.ALPHA]
+    pairs = {frozenset(pair) for pair in zip(apart["first"], apart["second"], strict=True)}
+    return [other for other in others if frozenset((model, other)) not in pairs]
+
+
+def _interval(
+    result: Result, board: Sequence[Run], metric: statistics.Metric
+) -> statistics.Interval | None:
+    """Of the first model, wider for its being the first of several; None with too few speakers."""
+    if statistics.no_interval(board[0].n_speakers):
+        return None
+    rows, level = result.rows(board[0].model), 1 - statistics.ALPHA / len(board)
+    return statistics.speaker_interval(
+        rows["emotion"], rows["predicted"], rows["speaker"], metric, level=level
     )
 
 
@@ -111,18 +148,27 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     mean = float(np.mean([gap for gap, _ in gaps]))
     if mean <= 0:
-        return Sentence(f"Random folds do not flatter here: the mean leak gap is {mean:+.3f}.")
+        return Sentence(f"Random folds claim no more here: the mean leak gap is {mean:+.3f}.")
     _, largest = max(gaps, key=lambda pair: pair[0])
+    random = next(run.protocol for run in result.runs if shares_speakers(run.protocol))
+    both = pd.concat(
+        result.rows(run.model).merge(result.rows(run.model, random), on="clip", suffixes=("", "_r"))
+        for _, run in gaps
+    )
+    columns = (both[name] for name in ("emotion", "predicted_r", "predicted", "speaker"))
+    is_real = both["speaker"].nunique() > 1 and statistics.paired_test(*columns) < statistics.ALPHA
     return Sentence(
         f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
-        f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. The difference is "
-        "recognised voices, not emotions.",
+        f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. "
+        + ("Where both tested a clip, it matters whether the voice was in training (a test over "
+           "speakers)." if is_real else
+           "Where both tested a clip, the difference is not told apart from chance."),
         warn=True,
-    )
+    )  # fmt: skip
 
 
 def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
-    """What the best model of which it was measured loses when sentences are unseen as well."""
+    """What the first model of which it was measured loses when sentences are unseen as well."""
     run = next((run for run in board if run.script_gap is not None), None)
     if run is None:
         return None
@@ -131,21 +177,23 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
         f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval "
         f"{run.script_gap_low:+.3f} to {run.script_gap_high:+.3f}): what it loses when the sentence "
         "of a test clip is unseen as well as the voice, with as many training clips"
-        + ("; known words flattered." if is_one else "; the interval includes none."),
+        + ("; known words raised the score." if is_one else "; the interval includes none."),
         warn=is_one,
     )
 
 
 def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
-    best = board[0]
+    first, interval = board[0], _interval(result, board, metrics.accuracy)
     _, *human = (line.value for line in reference_lines(result))
-    if not human or shares_speakers(best.protocol):
+    if not human or shares_speakers(first.protocol) or interval is None:
         return None
-    gap = best.accuracy - human[0]
-    where = "above" if gap >= 0 else "below"
+    gap = first.accuracy - human[0]
+    compared = f"{abs(gap) * 100:.0f} points {'above' if gap >= 0 else 'below'} them"
+    if interval.low <= human[0] <= interval.high:
+        compared = "not told apart from them"
     return Sentence(
-        f"Human listeners recognise {human[0]:.0%} of these recordings; {best.model} "
-        f"recognises {best.accuracy:.0%}, {abs(gap) * 100:.0f} points {where} them.",
+        f"Human listeners recognise {human[0]:.0%} of these recordings; {first.model} "
+        f"recognises {first.accuracy:.0%}, {compared}.",
         warn=gap < 0,
     )
 
@@ -156,7 +204,7 @@ def _emotions(result: Result, board: Sequence[Run]) -> Sentence:
     recall = scores.loc[tested_emotions(result), "recall"]
     easy, hard = recall.idxmax(), recall.idxmin()
     return Sentence(
-        f"Easiest for {board[0].model} is {easy} (recall {recall[easy]:.2f}), hardest {hard} "
+        f"{board[0].model} recognises {easy} most often (recall {recall[easy]:.2f}) and {hard} least "
         f"({recall[hard]:.2f})."
     )
 
@@ -180,8 +228,8 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     if len(uar) < 2:
         return None
     return Sentence(
-        f"Speakers differ: {board[0].model} has UAR {uar.min():.2f} on speaker {uar.idxmin()} "
-        f"and {uar.max():.2f} on speaker {uar.idxmax()}.",
+        f"By speaker, the UAR of {board[0].model} ranges from {uar.min():.2f} ({uar.idxmin()}) to "
+        f"{uar.max():.2f} ({uar.idxmax()}).",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
 
@@ -191,10 +239,42 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     classical = next((run for run in board if not run.is_network), None)
     if network is None or classical is None:
         return None
-    verb = "beats" if network.uar > classical.uar else "does not beat"
     ratio = network.fit_seconds / max(classical.fit_seconds, 1e-9)
     times = f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+    told = "not told apart"
+    if not _alike(result, network.model, [classical.model]):
+        told = f"the {'network' if network.uar > classical.uar else 'classical model'} is better"
     return Sentence(
-        f"The best network, {network.model}, {verb} the best classical model, {classical.model}: "
-        f"{network.uar:.3f} against {classical.uar:.3f}, at {times} the training time."
+        f"Of the networks {network.model} scores highest, of the classical models "
+        f"{classical.model}: {network.uar:.3f} against {classical.uar:.3f}, {told}, at {times} the "
+        "training time."
     )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The UAR of a saved model, in [0, 1], by what it may answer with; its interval; chance."""
+
+    words: str
+    uar: float
+    low: float | None
+    high: float | None
+    chance: float
+
+    def __str__(self) -> str:
+        span = "" if self.low is None else f" ({self.low:.3f}–{self.high:.3f})"
+        return f"UAR {self.uar:.3f}{span} {self.words}; chance {self.chance:.3f}"
+
+
+def answers(run: Run) -> list[Answers]:
+    """What a saved model scores answering freely and among the emotions that were tested."""
+    free, chance = run.extra.get("free"), run.extra.get("chance")
+    if not free or not chance:
+        return []
+    n_known, n_tested = round(1 / free["chance"]), round(1 / chance)
+    scored = (free["uar"], free["uar_low"], free["uar_high"], free["chance"])
+    words = f"answering freely among its {n_known} emotions, as emoscope predict does"
+    among = f"with answers among the {n_tested} emotions tested"
+    return [
+        Answers(words, *scored), Answers(among, run.uar, run.uar_low, run.uar_high, chance)
+    ][: 1 if n_known == n_tested else 2]  # fmt: skip

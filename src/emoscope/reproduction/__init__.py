@@ -237,6 +237,7 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
     interval = statistics.speaker_interval(
         unseen["emotion"], unseen["predicted"], unseen["speaker"], metrics.accuracy
     )
+    is_given = not statistics.no_interval(unseen["speaker"].nunique())
     over_seeds = [
         100 * metrics.accuracy(t.unit.emotions[t.unit.fold.test], o.predicted) for t, o in random
     ]
@@ -253,8 +254,8 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
         n_splits=len(over_seeds),
         training=100 * (outcome.training_accuracy or 0.0),
         honest=100 * interval.estimate,
-        honest_low=100 * interval.low,
-        honest_high=100 * interval.high,
+        honest_low=100 * interval.low if is_given else None,
+        honest_high=100 * interval.high if is_given else None,
         honest_training=100 * float(np.mean([o.training_accuracy for _, o in honest])),
         honest_protocol=honest[0][0].protocol,
         random_protocol=first.protocol,

@@ -29,8 +29,9 @@ class Row:
     """One published result, reproduced; accuracies in percent.
 
     ``reproduced`` is on the published split, with mean and range over ``n_splits`` seeds where there
-    are several; ``honest`` is on unseen speakers, with its 95 % interval; ``training`` and
-    ``honest_training`` are on the clips learned from. ``n_test`` counts clips of the published split.
+    are several; ``honest`` is on unseen speakers, with its 95 % interval from five of them on;
+    ``training`` and ``honest_training`` are on the clips learned from. ``n_test`` counts clips of the
+    published split.
     """
 
     model: str
@@ -43,8 +44,8 @@ class Row:
     n_splits: int
     training: float
     honest: float
-    honest_low: float
-    honest_high: float
+    honest_low: float | None
+    honest_high: float | None
     honest_training: float
     honest_protocol: str
     random_protocol: str
@@ -87,8 +88,7 @@ def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Verdict:
         f"{n_over} of {len(networks)} networks pass {OVERFIT:.0f} % on the clips they learned "
         f"from (range {min(training):.1f} to {max(training):.1f} %).",
         f"They lose {loss:.1f} points on average on the published test clips, and "
-        f"{honest_loss:.1f} on unseen speakers: most of the overfitting is to voices and cannot "
-        "be seen on a split that shares them."
+        f"{honest_loss:.1f} on unseen speakers: a split that shares voices shows little of it."
         if honest_loss > 1.5 * loss
         else f"They lose {loss:.1f} points on average on the published test clips and "
         f"{honest_loss:.1f} on unseen speakers.",
@@ -160,7 +160,7 @@ def _beats(
     )
     evidence = [
         f"Of {len(ours) * len(theirs)} pairs of one of the {first} and one of the {second}, the "
-        f"first is better in {published:.0%} as published, {reproduced:.0%} reproduced and "
+        f"first scores higher in {published:.0%} as published, {reproduced:.0%} reproduced and "
         f"{honest:.0%} on unseen speakers."
     ]
     same = [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]

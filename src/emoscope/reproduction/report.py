@@ -65,8 +65,8 @@ def sentences(reproduction: Reproduction) -> list[str]:
         f"(from {off.min():+.1f} to {off.max():+.1f}).",
         f"On unseen speakers they lose a further {gap.mean():.1f} points on average, at most "
         f"{gap.max():.1f} ({short(rows[int(gap.argmax())].model)}).",
-        f"Best as published: {short(best_then.model)}, {best_then.published:.1f} %; on "
-        f"unseen speakers it has {best_then.honest:.1f} %. Best there: "
+        f"Highest as published: {short(best_then.model)}, {best_then.published:.1f} %; on "
+        f"unseen speakers it has {best_then.honest:.1f} %. Highest there: "
         f"{short(best_now.model)}, {best_now.honest:.1f} %.",
     ]
     inside = [

@@ -96,7 +96,7 @@ def expected(
     true, predicted = names[unseen.labels], names[unseen.logits.argmax(axis=1)]
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     held_out, low, high = held_out_of(corpus), None, None
-    if held_out != "clips":
+    if held_out != "clips" and not speaker_statistics.no_interval(len(np.unique(speakers))):
         interval = speaker_statistics.speaker_interval(true, predicted, speakers)
         low, high = interval.low, interval.high
     before, after = (
