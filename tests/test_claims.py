@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from emoscope.cli import terminal
+from emoscope.corpus.reading import SpeakerOrigin
 from emoscope.evaluation import comparison, statistics
 from emoscope.evaluation.result import Result, Run, summarise
 from emoscope.report import page, summary
@@ -74,7 +75,7 @@ def told(result, monkeypatch):
     """All words of the report and of what `compare` prints."""
     monkeypatch.setattr(terminal.out, "_width", 200)
     monkeypatch.setattr(page.plots, "to_svg", lambda *_, **options: "<svg></svg>")  # takes long
-    board = terminal.Leaderboard(result.protocol, "random-75/25")
+    board = terminal.Leaderboard(result.protocol, "random-75/25", SpeakerOrigin("rule"))
     for run in result.runs:
         board.on_run(run)
     with terminal.out.capture() as printed:
