@@ -79,8 +79,7 @@ def told(result, monkeypatch):
     for run in result.runs:
         board.on_run(run)
     with terminal.out.capture() as printed:
-        terminal.out.print(board.table())
-        terminal.say(summary.verdict(result))
+        terminal.say_comparison(board, result)
     html = re.sub(r"<style>.*?</style>|<svg.*?</svg>", " ", page.render(result), flags=re.DOTALL)
     texts = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     spoken = " ".join(re.findall(r'(?:title|aria-label)="([^"]*)"', html))

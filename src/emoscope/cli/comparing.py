@@ -51,7 +51,7 @@ def compare(
     from .. import protocols
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..report import page, summary
+    from ..report import page
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
@@ -82,9 +82,7 @@ def compare(
         html = page.render(result, clips=source.clips(data.corpus))
         options = keeping.options_of(out / config.FILE, models=chosen, features=feature_names)
         result.save(out, {**options, out / "report.html": html})
-    terminal.out.print(board.table())
-    terminal.say(summary.verdict(result))
-    terminal.say_script_gap(result)
+    terminal.say_comparison(board, result)
     terminal.say(f"report: {out / 'report.html'}")
     if mlflow:
         tracking.to_mlflow(result, out)
@@ -118,7 +116,7 @@ def tune(
     from .. import models, protocols
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
-    from ..report import page, summary
+    from ..report import page
 
     info = models.get(model)
     names = commands.features_for(info.input, features)
@@ -141,8 +139,7 @@ def tune(
         out / TUNED: search.to_json(model, best_first, names),
     }
     result.save(out, beside)
-    terminal.out.print(board.table())
-    terminal.say(summary.verdict(result))
+    terminal.say_comparison(board, result)
     terminal.say_tuning(result, best_first)
     terminal.say(f"for training: {out / TUNED}")
     commands.end(data.corpus.rejected)

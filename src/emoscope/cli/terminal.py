@@ -142,10 +142,12 @@ def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iter
         raise
 
 
-def say_script_gap(result: Result) -> None:
-    """What unseen sentences cost, or why that was not measured."""
+def say_comparison(board: Leaderboard, result: Result) -> None:
+    """The table, which models are told apart, and what unseen sentences cost."""
     from ..report import summary
 
+    out.print(board.table())
+    say(summary.verdict(result))
     if said := summary.script_gap(result, result.leaderboard()):
         say(said.text)
     if reason := result.config.get("no_script_gap"):
