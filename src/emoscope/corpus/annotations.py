@@ -26,16 +26,8 @@ class Segment:
 def read(path: str | os.PathLike[str]) -> list[Segment]:
     """Read the segments of a TextGrid, EAF, SRT, WebVTT or Label Studio file, or of any table.
 
-    Parameters
-    ----------
-    path : str or path-like
-        A file with one of the endings of :mod:`emoscope.corpus.rows`, or an audformat database.
-
-    Returns
-    -------
-    list of Segment
-        In the order of the file; all tiers of it. A row without readable times has NaN and says why
-        in ``problem``.
+    They are in the order of the file and of all its tiers. One without readable times has NaN, and
+    ``problem`` says why.
 
     Raises
     ------

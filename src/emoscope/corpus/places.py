@@ -7,10 +7,13 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from ..audio.opening import ENDINGS, URL
+
+Parts: TypeAlias = tuple[str, ...]  # of a path
 
 MAX_PARENTS = 4  # how many folders above a table its relative paths may start at
 MAX_FILES = 200_000  # below a table, among which names are looked for
@@ -41,12 +44,13 @@ def find(folder: Path, files: Sequence[str]) -> list[str]:
         for file, name in names.items()
     }
     if lost := [file for file, path in paths.items() if path is None]:
-        index = _Index(base)
-        matches = {file: index.find(names[file]) for file in lost}
-        meant = Counter(path for path in (*matches.values(), *paths.values()) if path)
-        for file, match in matches.items():
-            alone = match and meant[match] == 1
-            paths[file] = match if alone else os.path.join(base, names[file])
+        index = _index(base)
+        matches = {file: _match(index, names[file]) for file in lost}
+        found = {file: os.path.join(base, *parts) for file, parts in matches.items() if parts}
+        meant = Counter(path for path in (*found.values(), *paths.values()) if path)
+        for file in lost:
+            alone = meant[found.get(file, "")] == 1
+            paths[file] = found[file] if alone else os.path.join(base, names[file])
     return [paths[file] or "" for file in files]
 
 
@@ -64,47 +68,33 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text.casefold())
 
 
-class _Index:
-    """The files below a folder, by their names and by the names without ending, of recordings."""
+def _index(folder: Path) -> dict[str, list[Parts]]:
+    """The files below a folder by their folded names, of recordings also without ending."""
+    found: dict[str, list[Parts]] = {}
+    below = ((place, name) for place, _, names in os.walk(folder) for name in names)
+    for place, name in itertools.islice(below, MAX_FILES):
+        key = _folded(name)
+        stem, _, ending = key.rpartition(".")
+        for known in (key, stem) if ending in ENDINGS else (key,):
+            found.setdefault(known, []).append((*Path(place).relative_to(folder).parts, name))
+    return found
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.by_name: dict[str, list[tuple[str, ...]]] = {}
-        for parts in itertools.islice(self._files(), MAX_FILES):
-            name = _folded(parts[-1])
-            stem, _, ending = name.rpartition(".")
-            for key in (name, stem) if ending in ENDINGS else (name,):
-                self.by_name.setdefault(key, []).append(parts)
 
-    def _files(self) -> Iterator[tuple[str, ...]]:
-        for place, folders, names in os.walk(self.folder):
-            folders.sort()
-            above = Path(place).relative_to(self.folder).parts
-            yield from ((*above, name) for name in sorted(names) if not name.startswith("."))
-
-    def find(self, name: str) -> str:
-        """The one file that a name means, in this case and form if it can be; empty when none is."""
-        wanted = tuple(part for part in re.split(r"[/\\]+", name) if part not in ("", "."))
-        if not wanted:
-            return ""
-        elsewhere = re.match(r"[A-Za-z]:|[/\\]", name) is not None
-        for form in (_composed, _folded):
-            candidates = self.by_name.get(_folded(wanted[-1]), ())
+def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
+    """The one file that a name means, in this case and form if it can be; of several the nearest."""
+    wanted = tuple(part for part in re.split(r"[/\\]+", name) if part not in ("", "."))
+    elsewhere = re.match(r"[A-Za-z]:|[/\\]", name) is not None
+    fits: list[Parts] = []
+    for form in (_composed, _folded):
+        if not fits and wanted:
+            candidates = index.get(_folded(wanted[-1]), ())
             fits = [parts for parts in candidates if _ends(parts, wanted, form, elsewhere)]
-            nearest = (
-                [parts for parts in fits if len(parts) == len(wanted)] if len(fits) > 1 else []
-            )
-            for found in (fits, nearest):
-                if len(found) == 1:
-                    return os.path.join(self.folder, *found[0])
-            if fits:
-                return ""
-        return ""
+    if len(fits) > 1:
+        fits = [parts for parts in fits if len(parts) == len(wanted)]
+    return fits[0] if len(fits) == 1 else None
 
 
-def _ends(
-    parts: tuple[str, ...], wanted: tuple[str, ...], form: Callable[[str], str], elsewhere: bool
-) -> bool:
+def _ends(parts: Parts, wanted: Parts, form: Callable[[str], str], elsewhere: bool) -> bool:
     """Whether a path ends as the one wanted, whose first folders may be of another machine."""
     count = min(len(parts), len(wanted)) if elsewhere else len(wanted)
     own, other = list(map(form, parts[-count:])), list(map(form, wanted[-count:]))

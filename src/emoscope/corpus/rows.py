@@ -117,7 +117,8 @@ def read(
     licence, contradictions, rejected = "", list[AudioError](), list[AudioError]()
     notes = Counter[str]()
     folder = os.path.commonpath([path.resolve().parent for path in files])
-    name = os.path.basename(folder.removesuffix("/data")) if several else first.stem
+    shards = several or "-of-" in first.stem
+    name = os.path.basename(folder.removesuffix("/data")) if shards else first.stem
     parts: list[tuple[Path, list[RawRow]]] = []
     if first.name == audformat.HEADER:
         name, licence, raw_rows, contradictions = audformat.read(first.parent)

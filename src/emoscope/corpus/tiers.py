@@ -34,7 +34,7 @@ from .tables import read_text
 MAX_PARTS = 1_000_000  # of one file
 
 _TIER_OF_EMOTIONS = re.compile(
-    r"[\W_]*(emotions?|emo|affect|gefühle?|emotionen)[\W_]*", re.IGNORECASE
+    r"(?:^|[\W_]+)(?:emotion(?:s|en)?|emo|affect|gefühle?)(?=$|[\W_])[\W_]*", re.IGNORECASE
 )
 _SAMPLE = 100  # rows that tell whether a table is an export
 _MOST = 0.5  # share of the words of a tier that are emotions where its name does not say so
