@@ -1,12 +1,16 @@
 """Who speaks: what names tell, what is only a guess, and that no text claims more than is known."""
 
 import itertools
+import json
+import re
 from pathlib import PurePath
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
-from emoscope import corpus, unseen
+from emoscope import corpus, modelfile, unseen
 from emoscope.corpus import Reading, speakers
 
 E, NAMES = ["happy", "sad", "angry"], ["anna", "ben", "carla"]
@@ -220,3 +224,96 @@ def test_what_a_result_records_of_guessed_speakers(tmp_path):
     assert (kept.kind, kept.pattern, kept.n) == ("guess", "the first part of the file names", 3)
     assert kept.clips == {"anna": 6, "ben": 6, "carla": 6}
     assert kept.examples["ben"] == "angry/ben_1"
+
+
+def recorded(folder, form, numbers=range(4)):
+    """Noise of a level for each emotion, in files named by `form`, and a table that lists them."""
+    rows = []
+    for s, (e, emotion), k in itertools.product(range(6), enumerate(E), numbers):
+        name = ["anna", "ben", "carla", "dora", "emil", "felix"][s]
+        path = folder / "mine" / form.format(s=name, e=emotion, k=k, n=len(rows))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(rows)).uniform(-1, 1, 3000) * (0.1 + 0.2 * e)
+        soundfile.write(path, noise, 8000)
+        rows.append((str(path.relative_to(folder)), emotion, path.stem))
+    return folder / "mine", table(folder, rows)
+
+
+def everything_said(emoscope, folder, source, *options):
+    """All that the commands print and write about a source, in lower case and on one line."""
+    texts, model = [], folder / "out" / "mine.emoscope"
+    few = ("--features", "mfcc", "--jobs", 1)
+    for words in (
+        ["compare", source, *options, *few, "--models", "svm,lda", "--out", folder / "out/compare"],
+        ["tune", "svm", source, *options, *few, "--trials", 1, "--out", folder / "out/tune"],
+        ["train", "lda", source, *options, *few, "--out", model],
+        ["evaluate", model, source, *options, "--jobs", 1, "--out", folder / "out/evaluate"],
+        ["predict", source.parent / "mine", "--model", model, "--format", "csv"],
+        ["export", model, "--hub", folder / "out/hub", "--onnx", folder / "out/mine.onnx"],
+        ["audit", folder / "out/compare", "--out", folder / "out/findings.json"],
+    ):
+        status, out, err = emoscope(*words)
+        assert status == 0, (words, err)
+        texts += [out, err]
+    files = [
+        p for p in (folder / "out").rglob("*") if p.suffix in (".html", ".json", ".md", ".toml")
+    ]
+    texts += [path.read_text("utf-8") for path in files]
+    texts += [
+        modelfile.load(model).card.to_json(),
+        (folder / "out/mine.onnx").read_bytes().decode("latin1"),
+    ]
+    assert len(files) >= 7
+    return " ".join(" ".join(texts).lower().split())
+
+
+def test_no_output_calls_guessed_speakers_unseen(emoscope, tmp_path):
+    source, _ = recorded(tmp_path, "{e}/{s}_{k}.wav")
+    said = everything_said(emoscope, tmp_path, source)
+    assert said.count("unseen speaker") >= 6
+    assert not re.search("unseen speaker(?!s, as far as the file names tell)", said)
+    record = json.loads((tmp_path / "out/compare/results.json").read_text())["corpus"]["speakers"]
+    assert record["kind"] == "guess" and record["clips"]["anna"] == 12
+    assert record["examples"]["anna"].endswith("anna_0") and record["n"] == 6
+    assert "who speaks is guessed from the first part of the file names" in said
+
+
+def test_no_output_calls_files_unseen_speakers(emoscope, tmp_path):
+    _, source = recorded(tmp_path, "{e}/{s}_{e}_{k}.wav", range(2))
+    said = everything_said(emoscope, tmp_path, source)
+    assert "unseen speaker" not in said
+    assert "36 of 36 clips have a speaker of their own" in said and "optimistic" in said
+
+
+def test_given_speakers_are_unseen(emoscope, tmp_path):
+    source, _ = recorded(tmp_path, "{e}/{s}_{k}.wav", range(2))
+    said = everything_said(emoscope, tmp_path, source, "--speaker", "([a-z]+)_")
+    assert "unseen speakers, protocol speaker-6fold" in said
+    assert "as far as the file names tell" not in said and "optimistic: " not in said
+
+
+def test_without_speakers_training_works_and_comparing_says_what_helps(emoscope, tmp_path):
+    source, _ = recorded(tmp_path, "{e}/x{n}.wav", range(2))
+    few = ("--features", "mfcc", "--jobs", 1)
+    status, _, err = emoscope("compare", source, *few, "--models", "svm", "--out", tmp_path / "c")
+    assert status == 2 and "--speaker 'REGEX'" in err and "random-" in err
+    for options in ([], ["--one-speaker"]):
+        model = tmp_path / f"{len(options)}.emoscope"
+        status, out, err = emoscope("train", "mlp", source, *options, *few, "--out", model)
+        assert status == 0 and "optimistic" in out and "unseen speaker" not in out + err
+        status, out, err = emoscope("predict", source / "sad", "--model", model)
+        assert status == 0 and err.count("optimistic") == 1 and "optimistic" not in out
+        emoscope("export", model, "--hub", tmp_path / "hub", "--replace")
+        card = (tmp_path / "hub" / "README.md").read_text()
+        assert "optimistic" in card and "unseen speaker" not in card
+        assert ("of one speaker" in card) == bool(options)
+
+
+def test_one_clip_of_an_emotion_is_said_in_plain_words(emoscope, tmp_path):
+    source, _ = recorded(tmp_path, "{e}/{s}_{k}.wav", range(2))
+    for path in sorted((source / "sad").iterdir())[1:]:
+        path.unlink()
+    options = ["--speaker", "([a-z]+)_", "--features", "mfcc", "--models", "svm"]
+    status, _, err = emoscope("compare", source, *options, "--out", tmp_path / "out")
+    assert status == 2 and "no fold can train and test sad (1 clip)" in err
+    assert "--emotions happy,angry leaves sad out" in err
