@@ -76,7 +76,9 @@ class Rows:
         reasons: dict[int, AudioError] = {}
         for index in set(np.flatnonzero(~self.usable).tolist()) - set(refused):
             try:
-                self.features[int(np.argmin(self.done[index]))].check_rate(self.facts[index, 0])
+                self.features[int(np.argmin(self.done[index]))].check_rate(
+                    int(self.facts[index, 0])
+                )
             except FeatureError as error:
                 reasons[index] = AudioError(names[index], str(error))
         return reasons
