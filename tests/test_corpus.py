@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoscope import corpus, labels
-from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat, limits, rows
+from emoscope.corpus import COLUMNS, EMOTIONS, Corpus, audformat, rows
 from emoscope.corpus import tables as manifest_files
 from emoscope.errors import CorpusError, EmoscopeError, UnknownNameError
 
@@ -345,7 +345,7 @@ def test_broken_manifests(tmp_path, name, content, message):
 
 
 def test_manifests_have_a_size_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_BYTES", 1000)
+    monkeypatch.setattr(manifest_files, "MAX_BYTES", 1000)
     frame = pd.DataFrame({"file": ["a.wav"] * 100_000, "emotion": ["sad"] * 100_000})
     frame.to_parquet(tmp_path / "m.parquet")
     for path in (tmp_path / "m.parquet", csv(tmp_path, "file,emotion\n" + "a,sad\n" * 1000)):
@@ -466,7 +466,7 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
 @pytest.mark.parametrize("bomb", ["nothing", "rows", "text", "nested"])
 def test_small_parquet_files_cannot_unpack_without_bound(tmp_path, monkeypatch, bomb):
     """What the file says of its size is not believed: packed, all of these are a few kB."""
-    monkeypatch.setattr(limits, "MAX_BYTES", 2**24)
+    monkeypatch.setattr(manifest_files, "MAX_BYTES", 2**24)
     n = 10_000_000 if bomb in ("nothing", "rows") else 5_000
     indices = pa.array(np.zeros(n, dtype=np.int32))
     files = pa.DictionaryArray.from_arrays(indices, ["a.wav"])
@@ -488,7 +488,7 @@ def test_small_parquet_files_cannot_unpack_without_bound(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_manifests_have_a_limit_of_rows(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(limits, "MAX_ROWS", 3)
+    monkeypatch.setattr(manifest_files, "MAX_ROWS", 3)
     frame = pd.DataFrame({"file": list("abcd"), "emotion": ["sad"] * 4})
     path = tmp_path / f"m{suffix}"
     if suffix == ".parquet":

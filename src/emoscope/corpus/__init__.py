@@ -153,13 +153,13 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     usable, rejected, notes = _sorted_out(listing, words, str(files[0]))
     settled = ratings.settle(usable, listing.name, rated=not listing.contradictions)
     rejected += settled.rejected
-    clips: dict[str, Row] = {}
+    clips, taken = dict[str, Row](), Counter[str]()
     for row, emotion in settled.clips:
         clip = _as_clip(row, emotion, known.get(row.get("corpus", "").lower()), listing.name)
-        name, count = clip["clip"], 1
+        name = clip["clip"]
         while clip["clip"] in clips:  # a file listed in two splits becomes two clips
-            count += 1
-            clip["clip"] = f"{name}#{count}"
+            taken[name] += 1
+            clip["clip"] = f"{name}#{taken[name] + 1}"
         clips[clip["clip"]] = clip
     if not clips:
         why = (

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,10 +22,9 @@ import pyarrow.parquet
 from ..audio.opening import ENDINGS
 from ..errors import CorpusError
 from ..files import cache_folder
-from . import limits
-from .limits import RawRow
+from . import tables
+from .tables import RawRow
 
-SUFFIXES = (".parquet", ".feather", ".arrow")
 #: Rows that a byte of a Parquet file may stand for; numbered file names reach 10, rows of nothing 250.
 ROWS_PER_BYTE = 20
 MAX_AUDIO = 2**35  # bytes of clips in one file, unpacked: 32 GiB
@@ -35,41 +34,37 @@ _NAMELESS = re.compile(r"__index_level_\d+__")  # what pandas calls the column o
 
 
 def rows(path: Path) -> Iterator[RawRow]:
-    """The rows of a file with one of :data:`SUFFIXES`, its bytes counted as they are unpacked."""
-    limits.check_size(path, MAX_AUDIO)
-    schema, batches = (_parquet if path.suffix.lower() == ".parquet" else _arrow)(path)
-    limits.check_names(schema.names, str(path))
-    inside = [field.name for field in schema if _holds_clips(field.type)]
-    if not inside:
-        limits.check_size(path, limits.MAX_BYTES)
-    classes, decoded, clips, number = _classes(schema), 0, 0, 0
-    for batch in batches:
-        sizes = dict(zip(schema.names, map(_bytes, batch.columns), strict=True))
-        clips += sum(sizes.pop(name) for name in inside)
-        decoded += sum(sizes.values())
-        if decoded > limits.MAX_BYTES or clips > MAX_AUDIO:
-            limit = f"larger than the limit of {MAX_AUDIO if inside else limits.MAX_BYTES} bytes"
-            raise CorpusError(f"{path}: {limit} when unpacked")
-        for row in batch.to_pylist():
-            number += 1
-            row = {name: value for name, value in row.items() if not _NAMELESS.fullmatch(name)}
-            for name, words in classes.items():
-                value = row[name]
-                row[name] = (
-                    words[value] if isinstance(value, int) and -1 < value < len(words) else value
-                )
-            for name in inside:
-                clip = row[name] or {}
-                if clip["bytes"] is not None:
-                    listed = PurePath(clip["path"] or f"{path.stem}-{number}")
-                    row = {
-                        "clip": listed.stem,
-                        **row,
-                        name: _unpacked(clip["bytes"], listed.suffix),
-                    }
-                else:
-                    row[name] = clip["path"]
-            yield row
+    """The rows of a file, its bytes counted as they are unpacked; a ValueError when it is none."""
+    tables.check_size(path, MAX_AUDIO)
+    try:
+        schema, batches = (_parquet if path.suffix.lower() == ".parquet" else _arrow)(path)
+        tables.check_names(schema.names, str(path))
+        names, inside = _names(schema), [f.name for f in schema if _holds_clips(f.type)]
+        limit, others, clips, number = MAX_AUDIO if inside else tables.MAX_BYTES, 0, 0, 0
+        tables.check_size(path, limit)
+        for batch in batches:
+            sizes = dict(zip(schema.names, map(_bytes, batch.columns), strict=True))
+            clips += sum(sizes.pop(name) for name in inside)
+            others += sum(sizes.values())
+            if others > tables.MAX_BYTES or clips > MAX_AUDIO:
+                raise CorpusError(f"{path}: larger than the limit of {limit} bytes when unpacked")
+            for row in batch.to_pylist():
+                number += 1
+                row |= {name: words.get(row[name], row[name]) for name, words in names.items()}
+                for name in inside:
+                    row = _with_clip(row, name, f"{path.stem}-{number}")
+                yield {name: v for name, v in row.items() if not _NAMELESS.fullmatch(name)}
+    except pa.ArrowException as error:
+        raise ValueError(error) from None
+
+
+def _with_clip(row: RawRow, column: str, name: str) -> RawRow:
+    """The row with the path of a file instead of its bytes."""
+    clip: Any = row[column] or {}
+    listed, data = PurePath(clip.get("path") or name), clip.get("bytes")
+    if data is None:
+        return {**row, column: clip.get("path")}
+    return {"clip": listed.stem, **row, column: _unpacked(data, listed.suffix)}
 
 
 def _arrow(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -90,16 +85,16 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         schema, count = file.schema_arrow, file.metadata.num_rows
         leaves = [file.schema.column(number) for number in range(file.metadata.num_columns)]
     inside = any(_holds_clips(field.type) for field in schema)
-    limits.check_size(path, MAX_AUDIO if inside else limits.MAX_BYTES)
-    limits.check_rows(path, count)
+    tables.check_size(path, MAX_AUDIO if inside else tables.MAX_BYTES)
+    tables.check_rows(path, count)
     if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
         raise CorpusError(
             f"{path}: {count} rows in {path.stat().st_size} bytes; a list of different recordings "
             "does not pack so tightly"
         )
-    if max((leaf.length * _BATCH for leaf in leaves), default=0) > limits.MAX_BYTES:
+    if max((leaf.length * _BATCH for leaf in leaves), default=0) > tables.MAX_BYTES:
         raise CorpusError(
-            f"{path}: larger than the limit of {limits.MAX_BYTES} bytes when unpacked"
+            f"{path}: larger than the limit of {tables.MAX_BYTES} bytes when unpacked"
         )
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
@@ -110,14 +105,19 @@ def _holds_clips(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}
 
 
-def _classes(schema: pa.Schema) -> Mapping[str, list[str]]:
-    """The names of labels that are written as numbers."""
+def _names(schema: pa.Schema) -> dict[str, dict[object, str]]:
+    """The names of labels that are written as numbers, by column."""
     try:
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = told.get("info", {}).get("features", {})
-        return {name: f["names"] for name, f in features.items() if f.get("_type") == "ClassLabel"}
-    except (ValueError, AttributeError, KeyError, RecursionError):
-        return {}
+        features = dict(told.get("info", {}).get("features", {}))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        features = {}
+    names: dict[str, Any] = {c: f.get("names") for c, f in features.items() if isinstance(f, dict)}
+    return {
+        field.name: dict(enumerate(map(str, names[field.name])))
+        for field in schema
+        if pa.types.is_integer(field.type) and isinstance(names.get(field.name), list)
+    }
 
 
 def _unpacked(data: bytes, suffix: str) -> str:

@@ -17,7 +17,7 @@ import yaml
 from ..errors import AudioError, CorpusError
 from ..files import printable
 from . import tables
-from .limits import RawRow
+from .tables import RawRow
 
 HEADER = "db.yaml"
 

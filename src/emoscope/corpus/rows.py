@@ -31,7 +31,7 @@ from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import canonical
 from . import audformat, places, tables, tiers, times
-from .limits import RawRow
+from .tables import RawRow
 
 Row: TypeAlias = dict[str, str]
 

@@ -1,4 +1,4 @@
-"""Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within limits.
+"""Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within
 
 Nothing that a file says of itself is believed: sizes are counted as it is unpacked.
 """
@@ -11,17 +11,21 @@ import io
 import itertools
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import Any, TypeAlias
 
 from ..errors import CorpusError
-from . import arrow, limits
-from .limits import RawRow
+from ..files import printable
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", *arrow.SUFFIXES)
+RawRow: TypeAlias = dict[str, object]
+
+COLUMNAR = (".parquet", ".feather", ".arrow")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", *COLUMNAR)
+
+MAX_BYTES = 2**29  # of a file, unpacked: 512 MiB, some millions of clips
+MAX_ROWS = 10_000_000  # as many clips as one process can hold with their features
 
 
 def read(path: Path) -> list[RawRow]:
@@ -32,7 +36,9 @@ def read(path: Path) -> list[RawRow]:
     suffix = path.suffix.lower()
     rows: Iterable[RawRow]
     try:
-        if suffix in arrow.SUFFIXES:
+        if suffix in COLUMNAR:
+            from . import arrow
+
             rows = arrow.rows(path)
         elif suffix == ".jsonl":
             rows = _json_lines(read_text(path), path)
@@ -43,22 +49,22 @@ def read(path: Path) -> list[RawRow]:
         else:
             lines = map(str.strip, read_text(path).splitlines())
             rows = ({"file": line} for line in lines if line and not line.startswith("#"))
-        read_rows = list(itertools.islice(rows, limits.MAX_ROWS + 1))
+        read_rows = list(itertools.islice(rows, MAX_ROWS + 1))
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, csv.Error, pa.ArrowException) as error:
+    except (ValueError, csv.Error) as error:
         raise CorpusError(f"{path}: not a readable {suffix[1:]} manifest: {error}") from None
-    limits.check_rows(path, len(read_rows))
+    check_rows(path, len(read_rows))
     return read_rows
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
-    """The text of a regular file of at most so many bytes, by default what :mod:`.limits` allows.
+    """The text of a regular file of at most so many bytes, by default :data:`MAX_BYTES`.
 
     It is in UTF-8, or in UTF-16 with a byte order mark; lines end in one character.
     """
     try:
-        limits.check_size(path, limits.MAX_BYTES if limit is None else limit)
+        check_size(path, MAX_BYTES if limit is None else limit)
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -77,6 +83,32 @@ def read_text(path: Path, limit: int | None = None) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def check_size(path: Path, limit: int) -> None:
+    """Refuse what is no regular file, or has more bytes."""
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):  # reading a pipe or a device may never end
+        raise CorpusError(f"{path}: not a regular file")
+    if info.st_size > limit:
+        raise CorpusError(f"{path}: larger than the limit of {limit} bytes")
+
+
+def check_rows(path: Path, count: int) -> None:
+    """Refuse more rows than the limit."""
+    if count > MAX_ROWS:
+        raise CorpusError(f"{path}: more than the limit of {MAX_ROWS} rows")
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Refuse two names that are one to a reader, who would believe one of the two columns."""
+    seen: dict[str, str] = {}
+    for name in names:
+        word = printable(name.strip().lower())
+        if word and word in seen:
+            two = f"the columns '{printable(seen[word])}' and '{printable(name)}'"
+            raise CorpusError(f"{where}: {two} have one name; leave one of them out")
+        seen[word] = name
+
+
 def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     if told := re.match(r"sep=(.)\n", text, re.IGNORECASE):  # Excel's own line
         text = text[told.end() :]
@@ -85,7 +117,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     names = next(lines, None)
     if names is None:
         raise ValueError("it is empty")
-    limits.check_names(names, str(path))
+    check_names(names, str(path))
     for number, values in enumerate(lines, 1):
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
@@ -112,23 +144,16 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
         yield from _json_lines(text, path)
         return
     if isinstance(whole, _Pairs):
-        limits.check_names(whole.names, str(path))
+        check_names(whole.names, str(path))
         lists = [value for value in whole.values() if isinstance(value, list)]
-        if whole and len(lists) == len(whole) and len(set(map(len, lists))) == 1:
-            whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
-        elif len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
+        if len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
             whole = lists[0]
-        elif all(
-            isinstance(value, _Pairs) and all(map(str.isdigit, value)) for value in whole.values()
-        ):
+        elif all(isinstance(v, _Pairs) and all(map(str.isdigit, v)) for v in whole.values()):
             columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
             numbers = dict.fromkeys(number for values in columns.values() for number in values)
             whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
         else:
-            whole = [
-                {"clip": name, **value} if isinstance(value, _Pairs) else value
-                for name, value in whole.items()
-            ]
+            whole = [{"clip": n, **v} if isinstance(v, _Pairs) else v for n, v in whole.items()]
     if not isinstance(whole, list):
         raise CorpusError(
             f"{path}: holds neither a list of JSON objects nor objects by their names"
@@ -147,7 +172,7 @@ def _parsed(text: str, what: str) -> Any:
 def _object(row: Any, path: Path, what: str) -> RawRow:
     if not isinstance(row, dict):
         raise CorpusError(f"{path}: {what} is not a JSON object")
-    limits.check_names(getattr(row, "names", ()), f"{path}: {what}")
+    check_names(getattr(row, "names", ()), f"{path}: {what}")
     return row
 
 

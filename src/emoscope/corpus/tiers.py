@@ -28,8 +28,7 @@ from ..audio.opening import ENDINGS, SOUND_ENDINGS
 from ..errors import CorpusError
 from ..files import printable
 from ..labels import canonical
-from .limits import RawRow
-from .tables import read_text
+from .tables import RawRow, read_text
 
 MAX_PARTS = 1_000_000  # of one file
 
