@@ -31,6 +31,7 @@ from emoscope.dataset.extraction import extract
 from emoscope.dataset.store import Store
 from emoscope.errors import EmoscopeError
 from emoscope.evaluation.engine import Checkpoint
+from emoscope.prediction.formats import Layout
 from emoscope.prediction.output import Output
 from serving import Running
 from small_corpus import Levels, make_corpus
@@ -344,12 +345,12 @@ def test_runs_at_once_are_as_if_each_were_alone(clips: Path, model: Path, tmp_pa
 
 def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
-    with Output(path, "csv", ["happy"], model="m"):
+    with Output(path, "csv", Layout(["happy"], "m")):
         before = path.read_bytes()
         with pytest.raises(EmoscopeError, match="another run is writing it"):
-            Output(path, "csv", ["happy"], model="m")
+            Output(path, "csv", Layout(["happy"], "m"))
         assert path.read_bytes() == before
-    with Output(path, "csv", ["happy"], model="m"):
+    with Output(path, "csv", Layout(["happy"], "m")):
         pass
     assert path.read_bytes() == before
 

@@ -202,7 +202,9 @@ def test_output_resumes_wherever_it_was_cut(
     files = [file for file in opening.find([str(folder)]) if "broken" not in file][:4]
 
     def run(path: Path) -> int:
-        with output.Output(path, kind, predictor.emotions, model="m", timeline=timeline) as target:
+        with output.Output(
+            path, kind, formats.Layout(predictor.emotions, "m", timeline=timeline)
+        ) as target:
             return len(
                 list(output.predict_files(predictor, files, timeline=timeline, output=target))
             )
@@ -225,10 +227,10 @@ def test_output_refuses_a_file_that_holds_something_else(
     path.write_text("dear diary\n")
     for kind in ("json", "csv"):
         with pytest.raises(EmoscopeError, match="exists"):
-            output.Output(path, kind, predictor.emotions, model="m")
+            output.Output(path, kind, formats.Layout(predictor.emotions, "m"))
         assert path.read_text() == "dear diary\n"
     with pytest.raises(UnknownNameError, match="json, csv"):
-        output.Output(path, "xml", predictor.emotions, model="m")
+        output.Output(path, "xml", formats.Layout(predictor.emotions, "m"))
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
@@ -238,7 +240,7 @@ def test_output_refuses_what_does_not_fit(
     files = opening.find([str(folder)])[:2]
 
     def run(path: Path, emotions: tuple[str, ...], timeline: bool) -> None:
-        with output.Output(path, kind, emotions, model="m", timeline=timeline) as target:
+        with output.Output(path, kind, formats.Layout(emotions, "m", timeline=timeline)) as target:
             list(output.predict_files(predictor, files, timeline=timeline, output=target))
 
     for timeline in (False, True):
@@ -253,7 +255,7 @@ def test_output_refuses_what_does_not_fit(
     for line in (b'{"file": 1}\n', b'{"file": "a", "probabilities": 2, "segments": []}\n', b"3\n"):
         path.write_bytes(line)
         with pytest.raises(EmoscopeError, match="exists"):
-            output.Output(path, kind, predictor.emotions, model="m")
+            output.Output(path, kind, formats.Layout(predictor.emotions, "m"))
 
 
 def test_segments_are_written_only_where_they_are_asked_for(
@@ -263,7 +265,7 @@ def test_segments_are_written_only_where_they_are_asked_for(
     for timeline, count in ((False, 0), (True, len(found.segments))):
         path = tmp_path / str(timeline)
         with output.Output(
-            path, "json", predictor.emotions, model="m", timeline=timeline
+            path, "json", formats.Layout(predictor.emotions, "m", timeline=timeline)
         ) as target:
             target.write(found)
         assert len(json.loads(path.read_bytes())["segments"]) == count
@@ -287,7 +289,9 @@ def test_names_of_files_survive_json_and_csv(predictor: Predictor, tmp_path: Pat
     for name in ("a\nb.wav", 'q"uote.wav', "\udcff.wav", "<b>.wav", "日本.wav"):
         found = Prediction(name, "sad", 0.5, {"sad": 0.5, "neutral": 0.3, "angry": 0.2}, False)
         assert json.loads(found.to_json())["file"] == name
-        with output.Output(tmp_path / "out.csv", "csv", predictor.emotions, model="m") as target:
+        with output.Output(
+            tmp_path / "out.csv", "csv", formats.Layout(predictor.emotions, "m")
+        ) as target:
             target.write(found)
         _, line = (tmp_path / "out.csv").read_bytes().decode().split("\n", 1)
         (tmp_path / "out.csv").unlink()
@@ -417,7 +421,7 @@ def test_adapted_output_resumes_to_the_same(
         path = tmp_path / name
         if cut:
             path.write_bytes(contents[0][:cut])
-        with output.Output(path, "json", adapting.emotions, model="m") as target:
+        with output.Output(path, "json", formats.Layout(adapting.emotions, "m")) as target:
             list(output.predict_files(adapting, files, adapt=True, output=target))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]

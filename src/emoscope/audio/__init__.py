@@ -31,9 +31,9 @@ from .excerpt import Excerpt, channel_name, parse_channel
 from .opening import URL, open_binary, os_reason
 
 __all__ = [
-    "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelReport", "Excerpt", "Recording",
-    "Signal", "blocks", "channel_name", "channel_report", "cut", "each_channel", "from_array", "load",
-    "parse_channel", "rate_of", "resample",
+    "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelMeter", "ChannelReport", "Excerpt",
+    "Recording", "Signal", "blocks", "channel_name", "channel_report", "cut", "each_channel",
+    "from_array", "load", "parse_channel", "rate_of", "resample",
 ]  # fmt: skip
 
 Samples: TypeAlias = NDArray[np.float32]
@@ -96,9 +96,11 @@ def load(recording: Recording, *, max_seconds: float | None = None) -> Signal:
     return dataclasses.replace(pieces[0], samples=np.concatenate([p.samples for p in pieces]))
 
 
-def blocks(recording: Recording, *, max_seconds: float | None = None) -> Iterator[Signal]:
-    """Decode a recording of any length in pieces; what only the whole tells is raised last."""
-    yield from _checked(Excerpt.of(recording), max_seconds)
+def blocks(
+    recording: Recording, *, max_seconds: float | None = None, meter: ChannelMeter | None = None
+) -> Iterator[Signal]:
+    """Decode a recording of any length in pieces, and feed a meter; what the whole tells is last."""
+    yield from _checked(Excerpt.of(recording), max_seconds, meter)
 
 
 def cut(
@@ -202,7 +204,9 @@ def rate_of(path: str | bytes | os.PathLike[str]) -> int:
     raise AudioError(name, "holds no sound")
 
 
-def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
+def from_array(
+    samples: ArrayLike, rate: int | None, name: str = "", *, channel: int | None = None
+) -> Signal:
     """Floats in [-1, 1], int16 or int32, (n_samples[, n_channels]), checked as :func:`load` does."""
     label = name or "array"
     if rate is None:
@@ -217,7 +221,7 @@ def from_array(samples: ArrayLike, rate: int | None, name: str = "") -> Signal:
         values = values / np.float32(-int(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
         raise AudioError(label, f"samples of type {values.dtype}; floats, int16 or int32 fit")
-    checks = Checks(label=label)
+    checks = Checks(Excerpt(label, channel=channel))
     mono = checks.take(values if values.ndim == 2 else values[:, None]) if len(values) else values
     checks.end(int(rate))
     return Signal(np.ascontiguousarray(mono, dtype=np.float32), int(rate), name)
@@ -234,13 +238,19 @@ def resample(signal: Signal, rate: int) -> Signal:
 
 
 def _checked(
-    excerpt: Excerpt, max_seconds: float | None, *, max_samples: float = math.inf
+    excerpt: Excerpt,
+    max_seconds: float | None,
+    meter: ChannelMeter | None = None,
+    *,
+    max_samples: float = math.inf,
 ) -> Iterator[Signal]:
     """Mono pieces of an excerpt, each checked; what only the whole can tell follows the last."""
     checks, rate, notes = Checks(excerpt), MIN_RATE, list[str]()
     for piece, rate in _pieces(excerpt, notes):
         limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
         mono = checks.take(piece, at_most=limit * rate, limit=limit)
+        if meter:
+            meter.feed(piece, rate)
         yield Signal(mono, rate, checks.label, tuple(notes))
     checks.end(rate)
 

@@ -52,9 +52,9 @@ class Checks:
             # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
             return np.asarray(block.mean(axis=1)) if self._channels > 1 else block[:, 0]
         if self._channel >= self._channels:
-            there = "one channel" if self._channels == 1 else f"{self._channels} channels"
+            there = "is one channel" if self._channels == 1 else f"are {self._channels} channels"
             raise AudioError(
-                self.label, f"has no channel {channel_name(self._channel)}: there is {there}"
+                self.label, f"has no channel {channel_name(self._channel)}: there {there}"
             )
         return np.ascontiguousarray(block[:, self._channel])
 

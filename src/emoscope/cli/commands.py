@@ -87,6 +87,7 @@ Cluster = Annotated[str | None, Option("Address of a Dask scheduler to run on.",
 Quiet = Annotated[bool, Switch("Results and errors alone.", "-q")]
 Verbose = Annotated[bool, Switch("Also how long each step took, and origins of errors.", "-v")]
 
+Channel = Annotated[str | None, Option("left, right, 1, 2, each or mix (all together).", "CHANNEL")]
 
 #: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
 READING: dict[str, object] = {
@@ -103,9 +104,7 @@ READING: dict[str, object] = {
     "labels": Annotated[
         Path | None, Option('The same from a .toml file: exc = "happy", one a line.')
     ],
-    "channel": Annotated[
-        str | None, Option("left, right, 1, 2, each or mix (all together).", "CHANNEL")
-    ],
+    "channel": Channel,
 }
 
 

@@ -1,15 +1,16 @@
-"""The commands that list, fetch and convert corpora, write features, and look after the store."""
+"""The commands that list, fetch and convert corpora, write features, look after the store, and draw."""
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from ..errors import EmoscopeError, UnknownNameError
-from ..files import refuse_overwrite, write_together
+from ..errors import AudioError, EmoscopeError, UnknownNameError
+from ..files import refuse_overwrite, write_atomically, write_together
 from . import commands, keeping, terminal
-from .commands import DATA, STORE, Argument, Option, Switch, command
+from .commands import DATA, RECOGNISING, STORE, Argument, Option, Switch, command
 
 
 @command(DATA, "emoscope corpora")
@@ -155,3 +156,56 @@ def clear(
             raise UnknownNameError("feature", name, sorted(valid))
     freed = store.clear(names or None)
     terminal.out.print(f"{freed / 1e6:.1f} MB removed")
+
+
+@command(
+    RECOGNISING,
+    "emoscope show happy.wav sad.wav --out clips.png",
+    "emoscope show interview.mp4 --panels waveform,pitch --dark",
+)
+def show(
+    files: Annotated[list[str], Argument("Recordings, drawn side by side.")],
+    *,
+    panels: Annotated[
+        str | None,
+        Option(
+            "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
+        ),
+    ] = None,
+    out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
+    dark: Annotated[bool, Switch("In the dark theme.")] = False,
+    replace: commands.Replace = False,
+) -> None:
+    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
+    from .. import audio
+    from ..report import plots
+    from . import terminal
+
+    if out is not None:
+        refuse_overwrite(out, *files)
+        keeping.keep(out, record=out)
+    signals, refused = [], []
+    for file in files:
+        try:
+            signals.append(audio.load(file))
+        except AudioError as error:
+            refused.append(error)
+    if signals:
+        figure = plots.show(signals, panels=commands.split(panels) or plots.SHOWN, dark=dark)
+        if out is None:
+            plots.display(figure)
+        else:
+            save_figure(figure, out)
+            terminal.say(str(out))
+    commands.end(refused)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure in the format that the ending of the path means."""
+    content, about = io.BytesIO(), {"Keywords": keeping.mark()}
+    try:
+        figure.savefig(content, format=path.suffix.lstrip(".") or "png", metadata=about)
+        write_atomically(path, content.getvalue())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EmoscopeError(f"{path}: the picture cannot be written: {reason}") from error

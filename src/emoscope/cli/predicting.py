@@ -1,4 +1,4 @@
-"""The commands that recognise emotion and draw recordings.
+"""The commands that recognise emotion.
 
 ``predict`` starts at once: what the others need is imported inside them.
 """
@@ -6,25 +6,45 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from ..audio import opening
+from ..audio import Excerpt, opening
 from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
+from ..prediction.sources import choose
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
 
+if TYPE_CHECKING:
+    from ..prediction.segments import Given
+
+ONE_CHANNEL = (
+    "its two channels hold different speech, and a picture, textgrid, eaf, srt or vtt holds one: "
+    "choose --channel left, right or mix"
+)
+Out = Annotated[
+    str | None,
+    Option(
+        "A file; json and csv are continued when run again, by the same model; recordings are known "
+        "by their names.",
+        "PATH",
+    ),
+]
+Picture = Annotated[
+    str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
+]
+Adapt = Annotated[
+    bool | None, Option("Classify recordings relative to each other; by itself where it helps.")
+]
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
@@ -35,36 +55,27 @@ LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 1
     "emoscope predict interview.mp4 --timeline",
     "emoscope predict interview.mp4 --format textgrid --out interview.TextGrid",
     "emoscope predict interview.mp4 --picture interview.png",
+    "emoscope predict interview.wav --segments interview.TextGrid --format csv",
+    "emoscope predict call.wav --channel left",
 )
 def predict(
     files: Annotated[list[str], Argument("Recordings, folders or patterns.")],
     *,
     model: commands.ModelOption = None,
     timeline: Annotated[bool, Switch("Divide each recording into labelled segments.")] = False,
+    segments: Annotated[
+        str | None, Option("Classify the parts that an annotation file or a table gives.", "FILE")
+    ] = None,
+    channel: commands.Channel = None,
     format: Annotated[
         str | None,
         Option(
-            "table, json (one object a line), csv; of one timeline: textgrid, eaf, srt, vtt; by "
-            "default as the file of --out ends, else table."
+            "table, json, csv; of one timeline textgrid, eaf, srt, vtt; by default as --out ends."
         ),
     ] = None,
-    out: Annotated[
-        str | None,
-        Option(
-            "A file; json and csv are continued when run again, by the same model; recordings are "
-            "known by their names.",
-            "PATH",
-        ),
-    ] = None,
-    picture: Annotated[
-        str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
-    ] = None,
-    adapt: Annotated[
-        bool | None,
-        Option(
-            "Classify the recordings relative to each other; by itself where it was measured to help."
-        ),
-    ] = None,
+    out: Out = None,
+    picture: Picture = None,
+    adapt: Adapt = None,
     jobs: Annotated[
         int | None, Option("Recordings at a time; by default all cores.", min=1)
     ] = None,
@@ -73,36 +84,53 @@ def predict(
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
     format = format or formats.format_of(out)
-    _check_targets(paths, out, picture, format)
-    sizes = (os.path.getsize(path) for path in paths if os.path.isfile(path))
+    sources: Sequence[str | Excerpt] = paths
+    if channel:
+        sources = [part for path in paths for part in choose(Excerpt(path), channel)]
+    if picture and len(sources) != 1:
+        raise EmoscopeError(f"--picture draws one recording; {len(sources)} were given")
+    _check_targets([*paths, *([segments] if segments else [])], out, picture, format)
+    given = _given(segments, paths) if segments else None
+    size = sum(map(os.path.getsize, filter(os.path.isfile, paths)))
     # For little, preparing the model would take longer than what it saves.
-    predictor = _said(Predictor(model, optimise=sum(sizes) >= LITTLE))
+    predictor = _said(Predictor(model, optimise=size >= LITTLE))
     if replace and out and os.path.isfile(out):
         os.unlink(out)  # else it would be continued
-    writer = Writer(format, out, predictor, timeline=timeline, n_files=len(paths))
+    in_channels = any(isinstance(one, Excerpt) and one.channel is not None for one in sources)
+    kinds = (bool(timeline or segments), bool(segments), in_channels)
+    layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
+    writer = Writer(format, out, layout, len(sources))
     timeline = timeline or format in TIMELINES or bool(picture)
-    if adapt and timeline:
-        raise EmoscopeError("--adapt classifies whole recordings; it does not go with a timeline")
-    adapt = False if timeline else adapt
+    asked = {"--adapt": adapt, "--segments": segments, "a timeline (nor textgrid, eaf …)": timeline}
+    if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
+        raise EmoscopeError(f"{both[0]} does not go with {both[1]}")
     outcomes = predict_files(
-        predictor, paths, timeline=timeline, adapt=adapt, jobs=jobs, output=writer.output
-    )
-    if picture and printable(paths[0]) in writer.done:
+        predictor, sources, timeline=timeline, given=given, adapt=False if timeline else adapt,
+        jobs=jobs, output=writer.output,
+    )  # fmt: skip
+    if picture and writer.holds(sources[0]):
         # The file goes on without it; the picture has to be drawn all the same.
-        outcomes = predictor.predict_many(paths, timeline=True, jobs=jobs)
-    errors += _write(outcomes, writer, paths, picture, unasked=adapt is None)
+        outcomes = predict_files(predictor, sources, timeline=True, jobs=jobs)
+    errors += _write(outcomes, writer, sources, picture, unasked=adapt is None)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
     if errors:
         sys.exit(1)
 
 
-def _check_targets(paths: Sequence[str], out: str | None, picture: str | None, format: str) -> None:
+def _given(source: str, paths: Sequence[str]) -> Given:
+    from ..prediction import segments
+
+    given, note = segments.read(source, paths)
+    if note:
+        _note(note)
+    return given
+
+
+def _check_targets(read: Sequence[str], out: str | None, picture: str | None, format: str) -> None:
     """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
-    if picture and len(paths) != 1:
-        raise EmoscopeError(f"--picture draws one recording; {len(paths)} were given")
     for target in filter(None, (out, picture)):
-        refuse_overwrite(target, *paths)
+        refuse_overwrite(target, *read)
     if picture:
         keeping.keep(picture, record=picture)
     if out and format in TIMELINES:
@@ -124,7 +152,7 @@ def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
 def _write(
     outcomes: Iterable[Prediction | EmoscopeError],
     writer: Writer,
-    paths: Sequence[str],
+    sources: Sequence[str | Excerpt],
     picture: str | None,
     *,
     unasked: bool,
@@ -132,11 +160,11 @@ def _write(
     """Write predictions as they come; gives the errors."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
-    n_adapted, n_held = 0, len({printable(path) for path in paths} & writer.done)
+    n_adapted, n_held = 0, sum(map(writer.holds, sources))
     if n_held:
-        _note(f"{writer.path}: holds {n_held} of {len(paths)} recordings already")
+        _note(f"{writer.path}: holds {n_held} of {len(sources)} recordings already")
     output: contextlib.AbstractContextManager[object] = writer.output or contextlib.nullcontext()
-    with output, _progress(len(paths), n_held) as tick:
+    with output, _progress(len(sources), n_held) as tick:
         if writer.header:
             writer.give(writer.header)
         for outcome in outcomes:
@@ -145,8 +173,11 @@ def _write(
                 errors.append(outcome)
                 continue
             n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
+            if outcome.channel and sources[0] == outcome.file and writer.one_at_most(picture):
+                errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
+                continue
             if writer.output is None:  # which has it already
-                writer.give(writer.text_of(outcome))
+                writer.give(formats.text_of(outcome, writer.format, writer.layout))
             if picture:
                 _draw(outcome, picture)
     if n_adapted and unasked:
@@ -186,7 +217,7 @@ def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
         def tick() -> None:
             nonlocal done
             done += 1
-            bar(done, count)
+            bar(min(done, count), count)
 
         yield tick
 
@@ -195,25 +226,28 @@ class Writer:
     """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
-        self, format: str, path: str | None, predictor: Predictor, *, timeline: bool, n_files: int
+        self, format: str, path: str | None, layout: formats.Layout, n_recordings: int
     ) -> None:
         if format not in ("table", "json", "csv", *TIMELINES):
             raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
-        if format in TIMELINES and n_files > 1:
-            raise EmoscopeError(f"{format} holds one recording; {n_files} were given")
+        if format in TIMELINES and n_recordings > 1:
+            raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
         if format == "table" and path is not None:
             raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
-        emotions, model = predictor.emotions, predictor.model.identity
-        self.path, self.header = path, ""
-        self.text_of = partial(
-            formats.text_of, format=format, emotions=emotions, model=model, timeline=timeline
-        )
+        self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
         if path is not None and format in ("json", "csv"):
-            self.output = Output(path, format, emotions, model=model, timeline=timeline)
+            self.output = Output(path, format, layout)
         elif format == "csv":
-            self.header = formats.csv_header(emotions, model=model, timeline=timeline)
-        self.done = self.output.done if self.output else set()
+            self.header = formats.csv_header(layout)
+
+    def holds(self, source: str | Excerpt) -> bool:
+        """Whether the file has it already."""
+        return self.output is not None and self.output.holds(source)
+
+    def one_at_most(self, picture: str | None) -> bool:
+        """Whether there is no room for two channels."""
+        return bool(picture) or self.format in TIMELINES
 
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""
@@ -231,23 +265,14 @@ def _draw(prediction: Prediction, path: str) -> None:
     from matplotlib.figure import Figure
 
     from ..report import plots
+    from .data import save_figure
 
     with plots.style():
         figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
         ax = figure.subplots()
         plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
         ax.set_xlim(0, prediction.segments[-1].end)
-        _save_figure(figure, Path(path))
-
-
-def _save_figure(figure: Any, path: Path) -> None:
-    content, about = io.BytesIO(), {"Keywords": keeping.mark()}
-    try:
-        figure.savefig(content, format=path.suffix.lstrip(".") or "png", metadata=about)
-        write_atomically(path, content.getvalue())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise EmoscopeError(f"{path}: the picture cannot be written: {reason}") from error
+        save_figure(figure, Path(path))
 
 
 @command(RECOGNISING, "emoscope listen", "emoscope listen --device USB --save heard.flac")
@@ -309,45 +334,3 @@ def serve(
         ready=lambda: terminal.note(f"emoscope is at {address} (stop with Ctrl+C)"),
         ending=lambda: terminal.note(waiting),
     )  # fmt: skip
-
-
-@command(
-    RECOGNISING,
-    "emoscope show happy.wav sad.wav --out clips.png",
-    "emoscope show interview.mp4 --panels waveform,pitch --dark",
-)
-def show(
-    files: Annotated[list[str], Argument("Recordings, drawn side by side.")],
-    *,
-    panels: Annotated[
-        str | None,
-        Option(
-            "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
-        ),
-    ] = None,
-    out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
-    dark: Annotated[bool, Switch("In the dark theme.")] = False,
-    replace: commands.Replace = False,
-) -> None:
-    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
-    from .. import audio
-    from ..report import plots
-    from . import terminal
-
-    if out is not None:
-        refuse_overwrite(out, *files)
-        keeping.keep(out, record=out)
-    signals, refused = [], []
-    for file in files:
-        try:
-            signals.append(audio.load(file))
-        except AudioError as error:
-            refused.append(error)
-    if signals:
-        figure = plots.show(signals, panels=commands.split(panels) or plots.SHOWN, dark=dark)
-        if out is None:
-            plots.display(figure)
-        else:
-            _save_figure(figure, out)
-            terminal.say(str(out))
-    commands.end(refused)

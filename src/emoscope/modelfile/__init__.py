@@ -102,18 +102,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def save(path: str | os.PathLike[str], graph: bytes, card: Card) -> Path:
-    """Write a model file, whole or not at all.
-
-    Parameters
-    ----------
-    graph : bytes
-        Serialised ONNX.
-
-    Raises
-    ------
-    ModelError
-        When :func:`load` would refuse the result.
-    """
+    """Write a model file of serialised ONNX, whole or not at all; a ModelError as :func:`load`."""
     content = pack(graph, card.to_json())
     unpack(content, str(path))
     write_atomically(path, content)
@@ -133,20 +122,11 @@ def pack(graph: bytes, card: str) -> bytes:
 
 
 def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True) -> ModelFile:
-    """Load and check a model file; the text "default" or "free" names one that is shipped.
+    """Load and check a model file; a ModelError when it is missing or cannot be run.
 
-    Parameters
-    ----------
-    threads : int
-        Cores one run of the graph may use.
-    optimise : bool
-        Let onnxruntime prepare the graph. For the shipped model that takes 80 ms and saves 6 ms in
-        every second of sound, so it does not pay for one short recording.
-
-    Raises
-    ------
-    ModelError
-        When the file is missing or is not a model that emoscope runs.
+    `threads` are cores that one run of the graph may use. `optimise` lets onnxruntime prepare the
+    graph: of the shipped model that takes 80 ms and saves 6 ms in every second of sound, so it does
+    not pay for one short recording.
     """
     if isinstance(path, str) and path in SHIPPED:
         path = os.path.join(DATA, path + SUFFIX)

@@ -3,10 +3,7 @@
 onnxruntime executes whatever graph it is given: it follows references to other files and runs loops
 without end. :func:`check` lets through only graphs made of a fixed list of operators, without
 control flow, with every weight inside the file and finite, and serialises what it has checked anew.
-What is not understood is left out, so what was checked is what runs.
-
-A graph that passes can still ask for more memory or time than there is, or crash onnxruntime;
-:mod:`emoscope.modelfile.sandbox` therefore calls this, and runs the graph, in a process of its own.
+What is not understood is left out, so what was checked is what runs, in a :mod:`.sandbox`.
 """
 
 from __future__ import annotations

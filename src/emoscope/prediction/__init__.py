@@ -14,7 +14,8 @@ from __future__ import annotations
 import functools
 
 from .prediction import Prediction, Segment
-from .predictor import DEFAULT_MODEL, Predictor, Source, default_model
+from .predictor import DEFAULT_MODEL, Predictor, default_model
+from .sources import Source
 from .timeline import Stream, Windows
 
 __all__ = [
@@ -31,8 +32,17 @@ __all__ = [
 ]
 
 
-def predict(source: Source, rate: int | None = None, *, timeline: bool = False) -> Prediction:
+def predict(
+    source: Source,
+    rate: int | None = None,
+    *,
+    channel: str | None = None,
+    timeline: bool = False,
+) -> Prediction:
     """Recognise the emotion of one recording with the shipped model; an AudioError says why not.
+
+    Two channels with different speech are told in a warning, and ``prediction.each`` has the
+    prediction of each.
 
     Parameters
     ----------
@@ -40,10 +50,12 @@ def predict(source: Source, rate: int | None = None, *, timeline: bool = False) 
         A file of any format, or samples: floats in [-1, 1], int16 or int32.
     rate : int, optional
         Sample rate of an array in Hz.
+    channel : str, optional
+        "left", "right", "1", "2" … for one channel, "mix" for all together.
     timeline : bool
         Also divide the recording into labelled segments.
     """
-    return default_predictor().predict(source, rate, timeline=timeline)
+    return default_predictor().predict(source, rate, channel=channel, timeline=timeline)
 
 
 @functools.lru_cache(maxsize=1)

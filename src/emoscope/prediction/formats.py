@@ -25,7 +25,18 @@ from pathlib import Path
 
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import SILENCE, Prediction, Segment
+from .prediction import SILENCE, GivenSegment, Prediction, Segment
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What is written of each recording."""
+
+    emotions: Sequence[str]
+    model: str = ""  # named by json and csv, where it is given
+    timeline: bool = False  # a row for each segment
+    given: bool = False  # segments that the user gave, with their labels
+    channel: bool = False  # in a column of its own
 
 
 def format_of(path: str | os.PathLike[str] | None) -> str:
@@ -40,53 +51,61 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
     others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
     doubt = "  uncertain" if prediction.uncertain else ""
     name = printable(prediction.file) or "recording"
+    name += f" ({prediction.channel})" if prediction.channel else ""
     lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
     lines += [f"    {warning}" for warning in prediction.warnings]
     for part in prediction.segments if timeline else ():
         label = f"{part.emotion} {part.confidence:.0%}"
+        if isinstance(part, GivenSegment):
+            keywords = ", ".join(warning.partition(":")[0] for warning in part.warnings)
+            label += "  uncertain" * part.uncertain + f"  ({keywords})" * bool(keywords)
+            label += f'  "{printable(part.label)}"' * bool(part.label)
         lines.append(f"    {part.start:8.2f} – {part.end:8.2f} s  {label}")
     return "\n".join(lines) + "\n"
 
 
-def text_of(
-    prediction: Prediction, format: str, emotions: Sequence[str], *, model: str, timeline: bool
-) -> str:
-    """One recording in any format, of csv without the header; json and csv name the model."""
+def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
+    """One recording in any format, of csv without the header."""
     if format == "table":
-        return table_text(prediction, timeline=timeline)
+        return table_text(prediction, timeline=layout.timeline)
     if format == "csv":
-        return _csv(_rows(prediction, emotions, [model], timeline=timeline))
+        return _csv(_rows(prediction, layout))
     if format == "json":
-        shown = prediction if timeline else dataclasses.replace(prediction, segments=())
-        return f"{shown.to_json(model=model)}\n"
+        shown = prediction if layout.timeline else dataclasses.replace(prediction, segments=())
+        return f"{shown.to_json(model=layout.model)}\n"
     return timeline_text(prediction, format)
 
 
-def csv_header(emotions: Sequence[str], *, model: str, timeline: bool) -> str:
-    """The first line of a CSV table; with a column of the model where there is one."""
-    times = ["start", "end"] if timeline else []
-    label = ["emotion", "confidence", *(f"p_{name}" for name in emotions)]
-    last = ["model"] if model else []
-    return _csv([["file", *times, *label, "uncertain", "warnings", *last]])
+def csv_header(layout: Layout) -> str:
+    """The first line of a CSV table."""
+    place = ["file", *(["channel"] if layout.channel else [])]
+    place += ["start", "end"] if layout.timeline else []
+    label = [*(["label"] if layout.given else []), "emotion", "confidence"]
+    label += [f"p_{name}" for name in layout.emotions]
+    last = ["model"] if layout.model else []
+    return _csv([[*place, *label, "uncertain", "warnings", *last]])
 
 
 def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
     """A whole CSV table: one row for each recording or, with a timeline, for each segment."""
-    rows = [row for one in predictions for row in _rows(one, emotions, [], timeline=timeline)]
-    return csv_header(emotions, model="", timeline=timeline) + _csv(rows)
+    layout = Layout(emotions, timeline=timeline)
+    rows = [row for one in predictions for row in _rows(one, layout)]
+    return csv_header(layout) + _csv(rows)
 
 
-def _rows(
-    prediction: Prediction, emotions: Sequence[str], last: list[str], *, timeline: bool
-) -> Iterator[list[object]]:
+def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
     """Rows of a table; segments without speech have no probabilities."""
     whole = prediction.to_dict()
-    doubts = [str(prediction.uncertain).lower(), "; ".join(prediction.warnings)]
-    for part in whole["segments"] if timeline else [whole]:
-        times = [part["start"], part["end"]] if timeline else []
-        by_emotion = [part["probabilities"].get(name, "") for name in emotions]
-        label = [part["emotion"], part["confidence"], *by_emotion]
-        yield [printable(prediction.file), *times, *label, *doubts, *last]
+    place = [printable(prediction.file), *([prediction.channel] if layout.channel else [])]
+    last = [layout.model] if layout.model else []
+    for part in whole["segments"] if layout.timeline else [whole]:
+        times = [part["start"], part["end"]] if layout.timeline else []
+        told = [printable(part["label"])] if "label" in part else []
+        by_emotion = [part["probabilities"].get(name, "") for name in layout.emotions]
+        label = [*told, part["emotion"], part["confidence"], *by_emotion]
+        of = part if "warnings" in part else whole  # a part that was given has its own
+        doubts = [str(of["uncertain"]).lower(), "; ".join(of["warnings"])]
+        yield [*place, *times, *label, *doubts, *last]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:

@@ -8,12 +8,20 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
+from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, UnknownNameError
 from ..files import printable, try_lock
-from .formats import csv_header, text_of
-from .prediction import Prediction
+from .formats import Layout, csv_header, text_of
+from .prediction import Prediction, channel_warning
 from .predictor import Predictor, adaptation_helps
+
+if TYPE_CHECKING:
+    from .segments import Given
+
+Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
+SIDES = ("left", "right")
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -22,25 +30,15 @@ class Output:
     """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
 
     What is whole in a file that exists is kept, unless it holds something else, or was written by
-    another model (:attr:`~emoscope.modelfile.ModelFile.identity`), or with a timeline or without,
-    other than now: an EmoscopeError.
+    another model or in another layout than now: an EmoscopeError.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        format: str,
-        emotions: Sequence[str],
-        *,
-        model: str,
-        timeline: bool = False,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], format: str, layout: Layout) -> None:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))
-        self.format, self.emotions, self.timeline = format, tuple(emotions), timeline
-        self.path, self.model = Path(path), model
-        self._header = csv_header(self.emotions, model=model, timeline=timeline).encode()
-        self.done: set[str] = set()  # printable names of the recordings that it holds
+        self.path, self.format, self.layout = Path(path), format, layout
+        self._header = csv_header(layout).encode()
+        self._done: set[Entry] = set()
         whole = b""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +70,15 @@ class Output:
 
     def write(self, prediction: Prediction) -> None:
         """Add one recording; when the disk is full, what is written already can be continued."""
-        text = text_of(
-            prediction, self.format, self.emotions, model=self.model, timeline=self.timeline
-        )
-        self._append(text.encode())
+        self._append(text_of(prediction, self.format, self.layout).encode())
+
+    def holds(self, source: str | Excerpt) -> bool:
+        """Whether a recording, or the channel of it that is meant, is written already."""
+        excerpt = Excerpt.of(source)
+        name = printable(excerpt.path)
+        if excerpt.channel is not None:
+            return (name, channel_name(excerpt.channel)) in self._done
+        return (name, "") in self._done or {(name, "left"), (name, "right")} <= self._done
 
     def _append(self, content: bytes) -> None:
         rest = memoryview(content)
@@ -95,83 +98,97 @@ class Output:
         start = b'{"file": ' if self.format == "json" else b"" if content else self._header
         if not (cut.startswith(start) or start.startswith(cut)):  # the last line is not ours
             raise self._foreign()
-        if self.format == "json":
-            self.done = {self._file_of(line) for line in content.splitlines()}
-            return content
         lines = content.splitlines(keepends=True)
+        if self.format == "json":
+            return self._complete(lines, [self._entry_of(line) for line in lines])
         if lines and lines[0] != self._header:
             raise EmoscopeError(
                 f"{self.path}: exists with other columns than this output would have: of a model "
-                "of other emotions, or with a timeline where this has none; give another name"
+                "of other emotions, or with a timeline, segments or channels where this has none; "
+                "give another name"
             )
         try:
             rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
         except (ValueError, csv.Error) as error:
             raise self._foreign() from error
+        entries = []
         for row in rows:
             self._check_model(row["model"])
-        files = [row["file"] for row in rows]
-        if self.timeline and files:
-            last = files.index(files[-1])  # done again: rows of it may be missing
-            lines, files = lines[: last + 1], files[:last]
-        self.done = set(files)
+            sides = [side for side in SIDES if channel_warning(side) in row["warnings"]]
+            entries.append((row["file"], row.get("channel") or "".join(sides)))
+        if self.layout.timeline and entries:  # the last is done again: rows of it may be missing
+            entries = entries[: entries.index(entries[-1])]
+        return self._complete(lines[: len(entries) + 1], entries)
+
+    def _complete(self, lines: list[bytes], entries: list[Entry]) -> bytes:
+        """The lines without a last left channel, of which the right one may be missing."""
+        while entries and entries[-1][1] == SIDES[0]:
+            entries.pop()
+            lines.pop()
+        self._done = set(entries)
         return b"".join(lines)
 
     def _check_model(self, model: object) -> None:
-        if model != self.model:
+        if model != self.layout.model:
             raise self._foreign(
-                f"was written by another model, {printable(str(model))}; this is {self.model}; "
+                f"was written by another model, {printable(str(model))}; this is {self.layout.model}; "
                 "give another name"
             )
 
-    def _file_of(self, line: bytes) -> str:
-        """The recording of a line of JSON, when the line is as this output would write it."""
+    def _entry_of(self, line: bytes) -> Entry:
+        """The recording and channel of a line of JSON, when the line is as this output would write it."""
         try:
             entry = json.loads(line)
             file, emotions = printable(entry["file"]), tuple(entry["probabilities"])
-            timeline, model = bool(entry["segments"]), entry.get("model")
+            parts, model, channel = entry["segments"], entry.get("model"), entry.get("channel", "")
+            layout = (bool(parts), any("label" in part for part in parts))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign() from error
-        if emotions != self.emotions:
+        if emotions != tuple(self.layout.emotions):
             raise self._foreign(
                 f"was written by another model, of the emotions {', '.join(map(str, emotions))}; "
-                f"this one knows {', '.join(self.emotions)}"
+                f"this one knows {', '.join(self.layout.emotions)}"
             )
-        if timeline is not self.timeline:
-            held, asked = ("with", "without") if timeline else ("without", "with")
+        if layout != (self.layout.timeline, self.layout.given):
+            held, asked = ("with", "without") if layout[0] else ("without", "with")
+            what = "given segments" if layout[1] or self.layout.given else "a timeline"
             raise self._foreign(
-                f"was written {held} a timeline, and goes on only so; {asked} one, give another "
-                "name"
+                f"was written {held} {what}, and goes on only so; {asked} {what}, give another name"
             )
         self._check_model(model)
-        return file
+        return file, str(channel)
 
 
 def predict_files(
     predictor: Predictor,
-    files: Sequence[str],
+    files: Sequence[str | Excerpt],
     *,
     timeline: bool = False,
+    given: Given | None = None,
     adapt: bool | None = False,
     jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:
     """Predict every file that an output does not hold yet, and add it there, one after another.
 
-    With `adapt`, predictions are relative to all the files
-    (:meth:`~emoscope.prediction.Predictor.predict_adapted`); None: where that was measured to help
-    with so many files, and unless most of them sound alike.
+    Excerpts are for channels that were chosen; `given` parts become the segments. With `adapt`,
+    predictions are relative to all the files; None: where that was measured to help with so many
+    files, and unless most of them sound alike.
     """
-    done = output.done if output else set()
-    missing = [file for file in files if printable(file) not in done]
-    if adapt or (adapt is None and adaptation_helps(predictor.card, len(files))):
-        reference = files if done else None
+    missing = [file for file in files if not (output and output.holds(file))]
+    if given is not None:
+        from .segments import predict_segments
+
+        outcomes = predict_segments(predictor, missing, given, jobs=jobs)
+    elif adapt or (adapt is None and adaptation_helps(predictor.card, len(files))):
+        reference = files if len(missing) < len(files) else None
         outcomes = predictor.predict_adapted(
             missing, reference=reference, cautious=adapt is None, jobs=jobs
         )
     else:
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
     for outcome in outcomes:
-        if output and isinstance(outcome, Prediction):
-            output.write(outcome)
-        yield outcome
+        for one in outcome.each if isinstance(outcome, Prediction) else (outcome,):
+            if output and isinstance(one, Prediction):
+                output.write(one)
+            yield one

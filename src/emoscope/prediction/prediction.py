@@ -51,6 +51,20 @@ class Segment:
 
 
 @dataclasses.dataclass(frozen=True)
+class GivenSegment(Segment):
+    """A part of a recording that its user gave, classified by itself."""
+
+    label: str = ""  # what was written of it
+    uncertain: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON output."""
+        own = {"label": self.label, "uncertain": self.uncertain, "warnings": list(self.warnings)}
+        return {**super().to_dict(), **own}
+
+
+@dataclasses.dataclass(frozen=True)
 class Prediction:
     """What was recognised in one recording."""
 
@@ -61,11 +75,18 @@ class Prediction:
     uncertain: bool  # whether the label should not be relied on
     warnings: tuple[str, ...] = ()  # what makes it hard to classify, as "keyword: explanation"
     segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
+    channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
+
+    @property
+    def each(self) -> tuple[Prediction, ...]:
+        """Itself; of two channels with different speech, the prediction of each."""
+        return (self,)
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
         return {
             "file": self.file,
+            **({"channel": self.channel} if self.channel else {}),
             "emotion": self.emotion,
             **_rounded(self.confidence, self.probabilities),
             "uncertain": self.uncertain,
@@ -82,6 +103,29 @@ class Prediction:
         except UnicodeEncodeError:  # a file name of bytes that are not UTF-8 is written escaped
             return json.dumps(entries)
         return text
+
+
+TWO_CHANNELS = "two channels: they hold different speech"
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoChannels(Prediction):
+    """What was recognised in the mix of two channels with different speech, and in each of them."""
+
+    channels: tuple[Prediction, ...] = ()
+
+    @property
+    def each(self) -> tuple[Prediction, ...]:
+        """The prediction of each channel, the left one first."""
+        return self.channels
+
+
+def channel_warning(channel: str) -> str:
+    """What is said of one of two channels with different speech, for which nobody has asked."""
+    return (
+        f"{TWO_CHANNELS}, so each is classified by itself; this is the {channel} one; channel 'mix' "
+        "puts them together"
+    )
 
 
 def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:

@@ -14,28 +14,34 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import audio, modelfile
-from ..audio import Signal, resample, voice_activity
+from .. import modelfile
+from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
 from ..audio.quality import Quality
 from ..errors import EmoscopeError, FeatureError, ModelError
 from ..files import DATA
 from ..modelfile import ModelFile, softmax
 from ..modelfile.card import Card
 from .known import training_warning
-from .prediction import Prediction, Segment, decide, mixed_warning, out_of_domain_warning
+from .prediction import (
+    TWO_CHANNELS,
+    Prediction,
+    Segment,
+    TwoChannels,
+    channel_warning,
+    decide,
+    mixed_warning,
+    out_of_domain_warning,
+)  # fmt: skip
+from .sources import Blocks, Source, choose_one, opened
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
 
 if TYPE_CHECKING:
     from ..features.base import Feature
-
-Source: TypeAlias = (
-    "str | os.PathLike[str] | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
-)
 
 DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
@@ -48,6 +54,10 @@ class Recognition(NamedTuple):
 
     prediction: Prediction
     embedding: NDArray[np.float32]
+
+    def but(self, **values: Any) -> Recognition:
+        """The same with other values in its prediction."""
+        return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 
 
 def default_model() -> str:
@@ -87,13 +97,50 @@ class Predictor:
         return self.card.emotions
 
     def predict(
-        self, source: Source, rate: int | None = None, *, timeline: bool = False
+        self,
+        source: Source,
+        rate: int | None = None,
+        *,
+        channel: str | None = None,
+        timeline: bool = False,
     ) -> Prediction:
-        """Recognise the emotion of one recording, as :func:`emoscope.prediction.predict` does.
+        """As :func:`emoscope.prediction.predict`, also of an Excerpt or an iterator of pieces."""
+        blocks, excerpt = opened(source, rate)
+        if channel is not None:
+            excerpt = choose_one(excerpt, channel)
+        listen = channel is None
+        return self.recognise(blocks, excerpt, listen=listen, timeline=timeline).prediction
 
-        The source may also be an iterator of pieces, as :func:`emoscope.audio.blocks` gives them.
-        """
-        return self._recognise(*_blocks(source, rate), timeline=timeline).prediction
+    def recognise(
+        self,
+        blocks: Blocks,
+        excerpt: Excerpt,
+        *,
+        listen: bool = True,
+        timeline: bool = False,
+        map: Map = map,
+    ) -> Recognition:
+        """Classify what a function reads; each of two channels as well, if one listens to them."""
+
+        def one(part: Excerpt, meter: ChannelMeter | None = None) -> Recognition:
+            pieces = blocks(part, meter)
+            first = next(pieces)
+            pieces = itertools.chain([first], pieces)
+            found = self._recognise(pieces, part.path, timeline=timeline, map=map)
+            name = "" if part.channel is None else channel_name(part.channel)
+            return found.but(channel=name, warnings=(*first.notes, *found.prediction.warnings))
+
+        meter = ChannelMeter() if listen else None
+        whole = one(excerpt, meter)
+        if not (meter and meter.report().different_speech):
+            return whole
+        each = [one(dataclasses.replace(excerpt, channel=n)).prediction for n in (0, 1)]
+        channels = tuple(
+            dataclasses.replace(p, warnings=(channel_warning(p.channel), *p.warnings)) for p in each
+        )
+        said = f"{TWO_CHANNELS}, which this label mixes; the channels 'left' and 'right' give each"
+        values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
+        return whole._replace(prediction=TwoChannels(**values, channels=channels))
 
     def _recognise(
         self, blocks: Iterator[Signal], name: str, *, timeline: bool, map: Map = map
@@ -119,7 +166,7 @@ class Predictor:
                 Segment(part.start, part.end, *label) if part.is_speech else part
                 for part in segments
             )
-        return whole._replace(prediction=dataclasses.replace(prediction, segments=segments))
+        return whole.but(segments=segments)
 
     def _recognise_utterance(self, signal: Signal) -> Recognition:
         quality = Quality()
@@ -191,10 +238,10 @@ class Predictor:
         timeline: bool = False,
         jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:
-        """Recognise the emotion of many recordings, even endlessly many, as :meth:`predict` does.
+        """Recognise the emotion of many recordings, even endlessly many, `jobs` at once.
 
-        `jobs` are worked on at once, by default one for each core. What comes is in the order of
-        the sources: a prediction, or the error of a recording that cannot be used.
+        What comes is in the order of the sources: a prediction, or the error of one that cannot be
+        used.
         """
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
@@ -210,7 +257,7 @@ class Predictor:
 
         def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
             try:
-                return self._recognise(*_blocks(source, rate), timeline=timeline, map=map)
+                return self.recognise(*opened(source, rate), timeline=timeline, map=map)
             except EmoscopeError as error:
                 return error
 
@@ -241,15 +288,9 @@ class Predictor:
         """Recognise the emotions of recordings relative to each other, and say so in warnings.
 
         What recordings of one speaker, or of one room and microphone, have in common is learned
-        from them without any label, and taken away. They should hold different emotions. A
+        from them, or a `reference` (256 at most, evenly spread), without any label, and taken away;
+        `cautious`: unless most of these sound alike. They should hold different emotions. A
         ModelError is raised by a model not trained for it, and for a single recording.
-
-        Parameters
-        ----------
-        reference : sequence, optional
-            Recordings to learn from; by default the sources. Up to 256, evenly spread, are used.
-        cautious : bool
-            Classify each recording by itself after all when most of those learned from sound alike.
         """
         if self.card.adapted is None:
             raise ModelError(f"{self.model.path}: this model was not trained to adapt")
@@ -292,9 +333,12 @@ class Predictor:
         def adapt(recognition: Recognition) -> Prediction:
             head, plain = self.card.adapted, recognition.prediction
             assert head is not None
+            if isinstance(plain, TwoChannels):  # of which each is classified by itself
+                return plain
             logits = head_logits(head, standardiser, recognition.embedding[None])
             probabilities = softmax(logits / head.temperature)[0]
-            return decide(self.card, plain.file, probabilities, (*plain.warnings, said))
+            adapted = decide(self.card, plain.file, probabilities, (*plain.warnings, said))
+            return dataclasses.replace(adapted, channel=plain.channel)
 
         return adapt
 
@@ -302,17 +346,6 @@ class Predictor:
 def adaptation_helps(card: Card, n_recordings: int) -> bool:
     """Whether a batch is large enough that adaptation was measured to help."""
     return card.adapted is not None and n_recordings >= card.adapted.minimum_clips
-
-
-def _blocks(source: Source, rate: int | None) -> tuple[Iterator[Signal], str]:
-    """The recording piece by piece, and its name."""
-    if isinstance(source, Signal):
-        return iter((audio.from_array(source.samples, source.rate, source.path),)), source.path
-    if isinstance(source, (str, os.PathLike)):
-        return audio.blocks(source), os.fspath(source)
-    if isinstance(source, Iterator):
-        return source, ""
-    return iter((audio.from_array(source, rate),)), ""
 
 
 def _features(card: Card) -> list[Feature]:

@@ -1,11 +1,10 @@
 """Emotion over time, of sound as it arrives: speech, windows over it, labelled segments.
 
 A :class:`Stream` finds the speech in samples fed piece by piece, at 16 kHz, and infers its emotion
-from a window that slides over it, at the rate of the model. Memory holds a few seconds of samples
-and some numbers per frame. :func:`divide` averages overlapping windows on a grid of cells; a sticky
-chain (Viterbi) over the cells keeps the label from flickering. What lies between is ``silence``, or
-``non-speech`` where something else sounds. Times are seconds from the start; probabilities follow
-the order of ``emotions``.
+from a window that slides over it, at the rate of the model, with a few seconds in memory.
+:func:`divide` averages overlapping windows on a grid of cells; a sticky chain (Viterbi) keeps the
+label from flickering. What lies between is ``silence``, or ``non-speech`` where something sounds.
+Times are seconds from the start; probabilities follow the order of ``emotions``.
 """
 
 from __future__ import annotations

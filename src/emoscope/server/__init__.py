@@ -58,20 +58,10 @@ def create_app(
     limits: Limits | None = None,
     hosts: Iterable[str] = (),
 ) -> FastAPI:
-    """The whole server as an ASGI application.
+    """The whole server as an ASGI application; ``app.state.service`` is its :class:`.work.Service`.
 
-    Parameters
-    ----------
-    models : mapping of str to Predictor, optional
-        By public name, the default first; without it the shipped model.
-    limits : Limits, optional
-    hosts : iterable of str
-        Names under which it may be addressed beside those of this machine.
-
-    Returns
-    -------
-    FastAPI
-        Give it to any ASGI server; ``app.state.service`` is the :class:`~emoscope.server.work.Service`.
+    `models` are by public name, the default first; without them the shipped model. `hosts` are names
+    under which it may be addressed beside those of this machine.
     """
     limits = limits or Limits()
     service = Service(models or {"default": Predictor()}, limits)
@@ -153,24 +143,10 @@ def run(
     ready: Callable[[], object] | None = None,
     ending: Callable[[], object] | None = None,
 ) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted; an EmoscopeError when the address cannot be bound.
 
-    Parameters
-    ----------
-    app : FastAPI
-        Of :func:`create_app`.
-    host : str
-        Address to bind to; by default nobody but this machine can connect.
-    port : int
-    ready : callable, optional
-        Called once the address is bound: from then on connections wait for their answer.
-    ending : callable, optional
-        Called when it has been told to end and waits for what is in work.
-
-    Raises
-    ------
-    EmoscopeError
-        When the address cannot be bound, as when another server has it.
+    `ready` is called once it is bound: from then on connections wait for their answer; `ending` when
+    told to end while something is in work. By default nobody but this machine can connect.
     """
     server = Server(app, host=host, port=port, ending=ending)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -6,11 +6,12 @@ The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 from __future__ import annotations
 
 import functools
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -43,7 +44,9 @@ class Predictions(BaseModel):
     """The answer to one request."""
 
     model: str
-    predictions: list[Prediction] = Field(description="In the order of the files.")
+    predictions: list[Prediction] = Field(
+        description="In the order of the files; two of a file whose channels hold different speech."
+    )
     errors: list[Unusable] = Field(description="Recordings that could not be used, and why.")
 
 
@@ -95,18 +98,25 @@ async def predict(
     files: Annotated[list[UploadFile], File(min_length=1, description="Recordings of any format.")],
     timeline: Annotated[bool, Query(description="Also divide them into segments.")] = False,
     model: Annotated[str | None, Query(description="A name from /api/models.")] = None,
+    channel: Annotated[
+        str | None,
+        Query(description="left, right, 1, 2, each or mix; without it each of two that differ."),
+    ] = None,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
     name, predictor = service.model(model)
-    function = functools.partial(service.predict, predictor=predictor, timeline=timeline)
+    function = functools.partial(
+        service.predict, predictor=predictor, timeline=timeline, channel=channel
+    )
     outcomes = await service.run_each(request, function, files)
-    predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    predictions = [p for outcome in outcomes if not isinstance(outcome, Unusable) for p in outcome]
     errors = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
     if not predictions:
         raise HTTPException(422, "; ".join(f"{error.file}: {error.reason}" for error in errors))
     # to_dict rounds as the JSON output of the command line does.
     rounded = [prediction.to_dict() for prediction in predictions]
-    return {"model": name, "predictions": rounded, "errors": errors}
+    found = {"model": name, "predictions": rounded, "errors": list(map(asdict, errors))}
+    return JSONResponse(found)  # as it is: the model would add a channel to each prediction
 
 
 @router.post(

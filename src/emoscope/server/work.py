@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -22,10 +23,11 @@ from anyio.to_thread import run_sync
 from fastapi import Request, UploadFile
 
 from .. import audio
-from ..audio import Signal
+from ..audio import ChannelMeter, Excerpt, Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
 from ..prediction import Prediction, Predictor
+from ..prediction.sources import choose
 from ..unseen import OPTIMISTIC, WORDS
 from .limits import Job, Limits, Load, busy
 from .monitoring import Monitor
@@ -95,18 +97,29 @@ class Service:
         return [outcomes[number] for number in range(len(items))]
 
     def predict(
-        self, upload: UploadFile, job: Job, *, predictor: Predictor, timeline: bool
-    ) -> Prediction | Unusable:
-        """Predict the emotion of one upload."""
+        self,
+        upload: UploadFile,
+        job: Job,
+        *,
+        predictor: Predictor,
+        timeline: bool,
+        channel: str | None,
+    ) -> list[Prediction] | Unusable:
+        """Predict the emotion of one upload, or of its channels."""
         name = printable(upload.filename or "recording")[:255]
+        blocks = functools.partial(self._pieces, job)
         try:
             with _path(upload, job) as path:
-                prediction = predictor.predict(self._pieces(path, job), timeline=timeline)
+                parts = choose(Excerpt(path), channel) if channel else [Excerpt(path)]
+                recognise = functools.partial(
+                    predictor.recognise, blocks, listen=not channel, timeline=timeline
+                )
+                found = [one for part in parts for one in recognise(part).prediction.each]
         except (AudioError, FeatureError) as error:
             self.monitor.recordings.labels("refused").inc()
             return Unusable(name, error.reason if isinstance(error, AudioError) else str(error))
         self.monitor.recordings.labels("predicted").inc()
-        return dataclasses.replace(prediction, file=name)
+        return [dataclasses.replace(prediction, file=name) for prediction in found]
 
     def decode(self, upload: UploadFile, job: Job) -> bytes:
         """Decode one upload to mono FLAC of 16 kHz."""
@@ -116,16 +129,18 @@ class Service:
             _path(upload, job) as path,
             soundfile.SoundFile(flac, "w", LISTENING_RATE, 1, "PCM_16", format="FLAC") as sound,
         ):
-            for piece in self._pieces(path, job):
+            for piece in self._pieces(job, Excerpt(path)):
                 resample = resample or soxr.ResampleStream(piece.rate, LISTENING_RATE, 1)
                 sound.write(resample.resample_chunk(piece.samples))
             if resample:
                 sound.write(resample.resample_chunk(np.zeros(0, np.float32), last=True))
         return flac.getvalue()
 
-    def _pieces(self, path: str, job: Job) -> Iterator[Signal]:
+    def _pieces(
+        self, job: Job, excerpt: Excerpt, meter: ChannelMeter | None = None
+    ) -> Iterator[Signal]:
         """The recording piece by piece, as long as there is time and somebody waits for it."""
-        for piece in audio.blocks(path, max_seconds=self.limits.seconds):
+        for piece in audio.blocks(excerpt, max_seconds=self.limits.seconds, meter=meter):
             job.check()
             self.monitor.audio_seconds.inc(piece.duration)
             yield piece

@@ -59,11 +59,11 @@ async function predict(files, recorded = false) {
     say(`Listening to ${file.name}${files.length > 1 ? ` (${number + 1} of ${files.length})` : ""} …`, true);
     try {
       const response = await upload("/api/predict?timeline=true", file);
-      const [prediction] = (await response.json()).predictions;
-      entries.push({ file, prediction });
-      first ??= entries.at(-1);
+      // Two of a recording whose channels hold different speech.
+      const found = (await response.json()).predictions.map((prediction) => ({ file, prediction }));
+      entries.push(...found);
       listFiles();
-      if (entries.at(-1) === first) await show(first);
+      if (!first) await show(first = found[0]);
     } catch (error) {
       const text = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`;
       problem(text, recorded ? file : null);
@@ -78,7 +78,7 @@ async function show(entry) {
   element("results").hidden = false;
   element("drop").classList.add("small");
   element("drop-title").textContent = "Another recording?";
-  element("name").textContent = entry.file.name;
+  element("name").textContent = title(entry);
   const { segments } = entry.prediction;
   element("length").textContent = `${clock(segments.at(-1)?.end ?? 0, 1)} long`;
   const shown = panels.map((panel) => panel.show(entry));
@@ -87,11 +87,16 @@ async function show(entry) {
   if (entry === current) say("");
 }
 
+/** The file, and which of its channels. */
+function title({ file, prediction: { channel } }) {
+  return channel ? `${file.name} (${channel})` : file.name;
+}
+
 function listFiles() {
   element("list").hidden = entries.length < 2;
   element("list").replaceChildren(...entries.map((entry) => {
     const dot = coloured(make("span", "dot"), entry.prediction.emotion);
-    const name = make("span", "", `${entry.file.name}: ${entry.prediction.emotion}`);
+    const name = make("span", "", `${title(entry)}: ${entry.prediction.emotion}`);
     return make("button", { type: "button", "aria-current": entry === current, click: () => show(entry) }, dot, name);
   }));
 }

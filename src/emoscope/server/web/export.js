@@ -19,7 +19,8 @@ export function exportPanel(page) {
     }
     const ending = { textgrid: "TextGrid" }[format] ?? format;
     const blob = new Blob([content], { type: "application/octet-stream" });
-    save(blob, `${file.name.replace(/\.[^.]*$/, "")}.${ending}`);
+    const channel = prediction.channel ? `-${prediction.channel}` : "";
+    save(blob, `${file.name.replace(/\.[^.]*$/, "")}${channel}.${ending}`);
   }
 
   const buttons = Object.entries(FORMATS).map(([format, name]) => {

@@ -1,7 +1,7 @@
 // Panel: plays a recording and draws it: ruler, waveform, spectrogram and the emotions under them.
 
 import { clock, icon, isSpeech, make, upload } from "./parts.js";
-import { RATE, between, decode, extremes, spectrogram } from "./sound.js";
+import { RATE, between, decode, extremes, spectrogram, wav } from "./sound.js";
 
 const RULER = 22, LANE = 46; // CSS pixels
 const NARROWEST = 0.5; // seconds that fill the width at the closest zoom
@@ -271,14 +271,16 @@ class Player {
   }
 }
 
-/** Samples to draw and a blob to play; the server decodes what this browser cannot. */
+/** Samples to draw and a blob to play; the server decodes what this browser cannot, but no channel alone. */
 async function prepare(entry) {
   [entry.samples, entry.playable] = [null, null];
-  for (const source of [async () => entry.file, async () => (await upload("/api/listen", entry.file)).blob()]) {
+  const { file, prediction: { channel } } = entry;
+  const decoded = async () => (await upload("/api/listen", file)).blob();
+  for (const source of channel ? [async () => file] : [async () => file, decoded]) {
     try {
       const blob = await source();
-      entry.samples = await decode(await blob.arrayBuffer());
-      entry.playable = blob;
+      entry.samples = await decode(await blob.arrayBuffer(), channel);
+      entry.playable = channel ? wav([entry.samples], RATE) : blob;
       return;
     } catch { /* the next source, or no picture */ }
   }

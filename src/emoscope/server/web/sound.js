@@ -6,13 +6,14 @@ const BLOCK = 256; // samples behind one pair of extremes
 const FFT_SIZE = 512; // 32 ms
 const RANGE_DB = 65; // from the loudest point of a spectrogram down to the background
 
-/** Decode bytes of any format that this browser knows, mixed down, at RATE. */
-export async function decode(bytes) {
+/** Decode bytes of any format that this browser knows, one channel of two or mixed down, at RATE. */
+export async function decode(bytes, channel = "") {
   const context = new OfflineAudioContext(1, 1, RATE);
   const buffer = await context.decodeAudioData(bytes);
+  if (channel) return buffer.getChannelData(["left", "right"].indexOf(channel));
   const mono = new Float32Array(buffer.length);
-  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
-    const samples = buffer.getChannelData(channel);
+  for (let number = 0; number < buffer.numberOfChannels; number++) {
+    const samples = buffer.getChannelData(number);
     for (let i = 0; i < mono.length; i++) mono[i] += samples[i] / buffer.numberOfChannels;
   }
   return mono;
