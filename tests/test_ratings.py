@@ -1,13 +1,24 @@
 """Several ratings of one clip: the majority, ties, duplicates, and how far raters agree."""
 
+import dataclasses
+import json
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from emoscope import corpus
-from emoscope.corpus import ratings
-from emoscope.errors import CorpusError
+from emoscope.corpus import Corpus, ratings
+from emoscope.errors import CorpusError, FeatureError, UnknownNameError
+from emoscope.evaluation import comparison
+from emoscope.features.table import Features
+from emoscope.report import page
+from emoscope.training import calibration
 
 
 def load(tmp_path, *rows, columns="file,emotion,speaker,rater"):
@@ -39,7 +50,7 @@ def test_the_majority_counts_and_a_tie_is_named(tmp_path):
     assert (agreement.n_clips, agreement.n_ratings, agreement.n_tied) == (2, 5, 1)
     assert loaded.notes == [
         "2 clips of m have several ratings, 5 in all, and take the emotion of the majority; 1 have "
-        "none and are left out; Krippendorff's alpha is 0.000; single ratings have UAR 0.000 against "
+        "no majority and are left out; Krippendorff's alpha is 0.000; single ratings have UAR 0.000 against "
         "the clip's others"
     ]
 
@@ -104,3 +115,116 @@ def test_human_uar_holds_each_rating_against_the_others():
     assert ratings.human_uar(np.array([[2.0, 2.0]])) == 0.0
     assert ratings.human_uar(np.array([[4.0, 0.0], [1.0, 2.0]])) == 0.5
     assert ratings.human_uar(np.array([[1.0, 0.0]])) is None
+
+
+RATED = pd.DataFrame(
+    {
+        "emotion": ["angry", "sad", "happy", "sad"],
+        "ratings": ["angry 2, sad 1", "", "happy 3, bored 1", "sad 2"],
+    }
+)
+
+
+def test_shares_are_those_of_the_emotions_that_clips_have():
+    shares = ratings.shares(RATED)
+    assert list(shares.columns) == ["angry", "happy", "sad"]
+    np.testing.assert_allclose(
+        shares.to_numpy(), [[2 / 3, 0, 1 / 3], [0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    )
+    assert ratings.shares(RATED, "majority") is None
+    with pytest.raises(CorpusError, match="--raters soft: no clip has several ratings"):
+        ratings.shares(RATED.drop(columns="ratings"))
+    with pytest.raises(UnknownNameError, match="majority, soft"):
+        ratings.shares(RATED, "mean")
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """Predicts the shares of the weights that it was given."""
+
+    def fit(self, X, y, sample_weight=None):
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        self.classes_ = np.unique(y)
+        self.shares_ = np.array([weights[y == c].sum() for c in self.classes_])
+        return self
+
+    def predict(self, X):
+        return np.repeat(self.classes_[self.shares_.argmax()], len(X))
+
+    def predict_proba(self, X):
+        return np.tile(self.shares_ / self.shares_.sum(), (len(X), 1))
+
+
+@pytest.fixture
+def rated():
+    """Four speakers, six clips each; of each speaker one sad clip is angry to one of three raters."""
+    rows = [
+        {"clip": f"{s}-{n}", "path": "", "label": "", "corpus": "rated", "speaker": f"s{s}",
+         "emotion": ("sad", "angry")[n % 2], "ratings": "sad 2, angry 1" if n == 0 else ""}
+        for s in range(4)
+        for n in range(6)
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    columns = tuple("abcdefgh")
+    x = rng.normal(size=(len(rows), len(columns))).astype(np.float32)
+    clips, specs = [row["clip"] for row in rows], [{"name": "a", "version": 1}]
+    features = Features(clips=clips, specs=specs, columns=columns, X=x)
+    return Corpus("rated", pd.DataFrame(rows)), {"vector": features}
+
+
+def compare(rated, models, raters, **options):
+    options = {"protocol": "loso", "leak_protocol": None, "jobs": 1, "raters": raters, **options}
+    return comparison.compare(*rated, models=models, **options)
+
+
+def test_soft_weighs_each_clip_once_and_its_emotions_by_their_shares(rated):
+    """Nine sad and nine angry clips of three speakers train; three of the sad are angry by a third."""
+    hard, soft = (
+        compare(rated, {"spy": Spy()}, raters).predictions for raters in ("majority", "soft")
+    )
+    np.testing.assert_allclose(hard["p_angry"], 0.5)
+    np.testing.assert_allclose(soft["p_angry"], 10 / 18)
+    np.testing.assert_allclose(soft["p_angry"] + soft["p_sad"], 1)
+    piped = {"spy": make_pipeline(StandardScaler(), Spy())}
+    np.testing.assert_allclose(compare(rated, piped, "soft").predictions["p_angry"], 10 / 18)
+    trained = calibration.fit(
+        Spy(), rated[1]["vector"].X, rated[0].table["emotion"].to_numpy(dtype=str),
+        rated[0].table["speaker"].to_numpy(dtype=str), ratings.shares(rated[0].table),
+    )  # fmt: skip
+    np.testing.assert_allclose(trained.shares_, [12 + 4 / 3, 12 - 4 / 3])
+
+
+@pytest.mark.parametrize("model", ["svm", "svm-rbf", "tree"])
+def test_models_that_take_weights_learn_the_majority_where_raters_agree(rated, model):
+    corpus, features = rated
+    said = corpus.table["emotion"] + " 3"
+    agreed = Corpus("rated", corpus.table.assign(ratings=said).drop(columns="unique_speaker"))
+    hard, soft = (
+        compare((agreed, features), [model], raters).predictions for raters in ("majority", "soft")
+    )
+    pd.testing.assert_frame_equal(hard, soft)
+    other = compare(rated, [model], "soft").predictions
+    assert not np.allclose(other["p_sad"], hard["p_sad"])
+
+
+def test_models_without_weights_are_named(rated):
+    with pytest.raises(FeatureError, match="lda: it takes no weights of clips"):
+        compare(rated, ["lda"], "soft")
+    with pytest.raises(FeatureError, match="own: takes no weights of clips"):
+        compare(rated, {"own": KNeighborsClassifier()}, "soft")
+    left = comparison.incompatible_models(["svm", "lda"], {}, "soft")
+    assert list(left) == ["lda"]
+
+
+def test_agreement_is_in_the_result_and_the_report(rated, tmp_path):
+    corpus, features = rated
+    agreement = ratings.Agreement("m", 4, 12, 1, 0.25, 0.5)
+    told = dataclasses.replace(
+        corpus, table=corpus.table.drop(columns="unique_speaker"), notes=[str(agreement)],
+        agreements=[agreement],
+    )  # fmt: skip
+    result = compare((told, features), ["tree"], "majority")
+    document = json.loads((result.save(tmp_path) / "results.json").read_text())
+    assert document["corpus"]["raters"] == [
+        {"source": "m", "n_clips": 4, "n_ratings": 12, "n_tied": 1, "alpha": 0.25, "human_uar": 0.5}
+    ]
+    assert "alpha is 0.250; single ratings have UAR 0.500" in page.render(result)

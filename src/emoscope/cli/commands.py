@@ -77,6 +77,10 @@ ModelOption = Annotated[
     str | None, Option("A .emoscope file; default (as without it) and free are shipped.", "FILE")
 ]
 Protocol = Annotated[str, Option("How clips are divided into training and test.")]
+Raters = Annotated[
+    str,
+    Option("Of several ratings of a clip learn the majority, or soft: the share of each.", "HOW"),
+]
 Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
 Replace = Annotated[
     bool, Switch("Replace what is there, also of another command or other options.")

@@ -39,6 +39,7 @@ def compare(
     leak_gap: Annotated[
         bool, Option("Also run on random folds, and on unseen sentences: what a leak would claim.")
     ] = True,
+    raters: commands.Raters = "majority",
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
@@ -63,7 +64,7 @@ def compare(
     keeping.claim(out, *RESULT, record=config.FILE)
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster, protocol=protocol)
     if not commands.split(models):
-        for name, reason in comparison.incompatible_models(chosen, data.features).items():
+        for name, reason in comparison.incompatible_models(chosen, data.features, raters).items():
             terminal.note(f"{name} is left out: {reason}")
             chosen.remove(name)
     leaks = not leak_gap or data.corpus.speakers_from.held_out(protocol) == "clips"
@@ -74,7 +75,7 @@ def compare(
             data.corpus, data.features, models=chosen, protocol=protocol, leak_protocol=leaky,
             ablation=[name for name in ABLATION_MODELS if name in chosen],
             script_gap=[name for name in SCRIPT_MODELS if leaky and name in chosen],
-            as_published=as_published, quick=quick, seed=seed, jobs=jobs, cluster=cluster,
+            as_published=as_published, quick=quick, raters=raters, seed=seed, jobs=jobs, cluster=cluster,
             checkpoint=Checkpoint(out / "finished"), on_run=board.on_run, on_unit=board.on_unit,
             project_clips="vector" in data.features, command=commands.command_line(),
         )  # fmt: skip
@@ -247,6 +248,7 @@ def train(
     parameters: Annotated[
         Path | None, Option("What emoscope tune has chosen: its tuned.json.")
     ] = None,
+    raters: commands.Raters = "majority",
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
@@ -272,7 +274,7 @@ def train(
     with terminal.accounted(data.corpus.rejected, resumable=False), terminal.step("training"):
         card = training.train(
             model, data.corpus, data.features[info.input], names=names, out=out, seed=seed,
-            parameters=chosen,
+            parameters=chosen, raters=raters,
         )  # fmt: skip
     write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")

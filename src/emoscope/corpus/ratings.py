@@ -6,6 +6,7 @@ different raters; otherwise the clip is listed more than once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..corpora.base import Row
-from ..errors import AudioError
+from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 
 Counts: TypeAlias = NDArray[np.float64]  # ratings, (n_clips, n_emotions)
 
+#: What models learn of several ratings: the majority's emotion, or the share of each.
+RATERS = ("majority", "soft")
 #: The columns that tell clips apart.
 _KEY = ("path", "start", "end", "audio_channel", "split")
 
@@ -39,8 +42,10 @@ class Agreement:
     def __str__(self) -> str:
         text = (
             f"{self.n_clips} clips of {self.source} have several ratings, {self.n_ratings} in all, and "
-            f"take the emotion of the majority; {self.n_tied} have none and are left out"
+            "take the emotion of the majority"
         )
+        if self.n_tied:
+            text += f"; {self.n_tied} have no majority and are left out"
         if self.alpha is not None:
             text += f"; Krippendorff's alpha is {self.alpha:.3f}"
         if self.human_uar is not None:
@@ -98,6 +103,26 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
         scores = krippendorff_alpha(counts), human_uar(counts)
         settled.agreements.append(Agreement(source, len(polls), int(counts.sum()), n_tied, *scores))
     return settled
+
+
+def shares(table: pd.DataFrame, raters: str = "soft") -> pd.DataFrame | None:
+    """What share of a clip's ratings each emotion has: a row for each clip, a column for each emotion.
+
+    Emotions that no clip of the table has are left out; a clip with one rating is wholly its emotion.
+    None where the majority of `raters` counts; CorpusError where no clip has several ratings.
+    """
+    if raters not in RATERS:
+        raise UnknownNameError("way with raters", raters, RATERS)
+    if raters == "majority":
+        return None
+    said = table["ratings"] if "ratings" in table else pd.Series("", table.index)
+    found = [dict(re.findall(r"(\w+) (\d+)", str(text))) for text in said]
+    if not any(found):
+        raise CorpusError("--raters soft: no clip has several ratings; give a row for each rating")
+    emotions = sorted(set(table["emotion"]))
+    votes = [poll or {emotion: 1} for poll, emotion in zip(found, table["emotion"], strict=True)]
+    counts = np.array([[float(poll.get(e, 0)) for e in emotions] for poll in votes])
+    return pd.DataFrame(counts / counts.sum(axis=1, keepdims=True), columns=emotions)
 
 
 def krippendorff_alpha(counts: Counts) -> float | None:

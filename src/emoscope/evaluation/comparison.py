@@ -15,11 +15,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from .. import models, protocols
-from ..corpus import Corpus, speakers
+from ..corpus import Corpus, ratings, speakers
 from ..errors import FeatureError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
 from ..models.adaptation import adapt
+from ..models.base import weight_parameter
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps
@@ -52,6 +53,7 @@ def compare(
     script_gap: Sequence[str] = (),
     as_published: bool = False,
     quick: bool = False,
+    raters: str = "majority",
     seed: int = 0,
     jobs: int | None = None,
     cluster: str | None = None,
@@ -75,8 +77,9 @@ def compare(
     script_gap
         Models that are also run under ``speaker+text`` and its control; ``config["no_script_gap"]``
         says why not where the corpus does not allow it.
-    as_published, quick, seed
-        The published form of each model; a tenth of the epochs for networks; what decides chance.
+    as_published, quick, raters, seed
+        The published form of each model; a tenth of the epochs for networks; "soft" to train models
+        that take weights on the shares of a clip's ratings; what decides chance.
     jobs, cluster, checkpoint, on_run, on_unit
         As for :func:`emoscope.evaluation.engine.run`; `on_run` is called with each complete run.
     project_clips, command
@@ -87,8 +90,8 @@ def compare(
     UnknownNameError, ProtocolError, FeatureError
         A name does not exist; corpus and protocol, or features and model, do not fit.
     """
-    options = {"seed": seed, "as_published": as_published, "quick": quick}
-    estimators = _estimators(models, features, seed, as_published, quick)
+    options = {"seed": seed, "as_published": as_published, "quick": quick, "raters": raters}
+    estimators = _estimators(models, features, options)
     tasks = _tasks(corpus, estimators, (protocol, leak_protocol), ablation, options)
     scripts, told = _script_tasks(corpus, estimators, script_gap, protocol, options)
     units = [unit for task in [*tasks, *scripts] for unit in task.units]
@@ -155,12 +158,20 @@ def _result(
     )
 
 
-def incompatible_models(names: Iterable[str], features: Mapping[str, Features]) -> dict[str, str]:
-    """Which of some known models cannot take the features, and why."""
+def incompatible_models(
+    names: Iterable[str], features: Mapping[str, Features], raters: str = "majority"
+) -> dict[str, str]:
+    """Which of some known models cannot take the features or ratings, and why."""
+    names = list(names)
     vector = features.get("vector")
     width = len(vector.columns) if vector is not None else 0
     needed = {name: models.get(name).fewest_columns for name in names}
-    return {
+    weightless = [
+        name
+        for name in names
+        if raters == "soft" and weight_parameter(models.get(name).build(0)) is None
+    ]
+    return dict.fromkeys(weightless, "it takes no weights of clips, so no shares of ratings") | {
         name: f"it needs at least {fewest} columns of features, and there are {width}"
         for name, fewest in needed.items()
         if 0 < width < fewest
@@ -187,6 +198,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "citation": corpus.citation,
         "voices": corpus.voices,
         "notes": list(corpus.notes),
+        **({"raters": [vars(a) for a in corpus.agreements]} if corpus.agreements else {}),
         "rejected": [{"file": bad.path, "reason": bad.reason} for bad in corpus.rejected],
     }
 
@@ -256,30 +268,35 @@ def _task(
     adaptation = protocols.adaptation_of(protocol)
     adapted = adapt(data, corpus.table, adaptation) if adaptation else data
     about = {"model": model, "protocol": protocol, **options}
-    units = (Unit(told, adapted, emotions, fold, speakers, about) for fold in folds)
+    shares = ratings.shares(corpus.table, options["raters"])
+    units = (Unit(told, adapted, emotions, fold, speakers, about, shares=shares) for fold in folds)
     return _Task(model, data.label, protocol, tuple(units))
 
 
 def _estimators(
-    chosen: Models, features: Mapping[str, Features], seed: int, as_published: bool, quick: bool
+    chosen: Models, features: Mapping[str, Features], options: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Features]]:
     known = chosen if isinstance(chosen, Mapping) else {}
     names = list(models.names() if chosen is None else chosen)
-    incompatible = incompatible_models([name for name in names if name not in known], features)
+    registered = [name for name in names if name not in known]
+    incompatible = incompatible_models(registered, features, options["raters"])
     if chosen is None:
         names = [n for n in names if n not in incompatible and models.get(n).input in features]
     elif incompatible:
         name, reason = next(iter(incompatible.items()))
-        raise FeatureError(f"{name}: {reason}; leave it out, or add features")
+        raise FeatureError(f"{name}: {reason}; leave it out")
     built: dict[str, tuple[Any, Features]] = {}
     for name in names:
         estimator, kind = known[name] if name in known else models.get(name), "vector"
         if isinstance(estimator, ModelInfo):
             kind = estimator.input
-            estimator = (estimator.as_published if as_published else estimator.build)(seed)
+            build = estimator.as_published if options["as_published"] else estimator.build
+            estimator = build(options["seed"])
             epochs = estimator.get_params().get("epochs")
-            if quick and epochs is not None:
+            if options["quick"] and epochs is not None:
                 estimator.set_params(epochs=max(1, round(epochs * QUICK_SHARE)))
+        if options["raters"] == "soft" and weight_parameter(estimator) is None:
+            raise FeatureError(f"{name}: takes no weights of clips (sample_weight); leave it out")
         if kind not in features:
             raise FeatureError(
                 f"a model needs {kind} features and none were extracted; add a feature such as "

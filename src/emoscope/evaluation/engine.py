@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
@@ -29,6 +30,7 @@ from .. import compute
 from ..errors import ModelError
 from ..features.table import Features
 from ..files import remove_abandoned, write_atomically
+from ..models.base import by_share, weight_parameter
 from ..protocols import Fold
 
 #: Other packages whose version decides what a model learns.
@@ -48,6 +50,7 @@ class Unit:
     speakers: NDArray[Any] | None = None  # for estimators that hold out training speakers
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else decides, as JSON
     score_training: bool = False  # also predict the training clips
+    shares: pd.DataFrame | None = None  # of the ratings of all clips, a column for each emotion
     # Handed over after all others: brief units go by the dozen, and a long one would hold up the
     # rest of its dozen.
     is_long: bool = False
@@ -79,6 +82,7 @@ class Work:
     test: Any
     score_training: bool = False
     state: Path | None = None
+    weights: NDArray[np.float64] | None = None
 
 
 def run(
@@ -157,6 +161,8 @@ def _fitted(work: Work) -> Any:
     fit = functools.partial(estimator.fit, work.train, work.train_emotions)
     if work.train_speakers is not None and has_fit_parameter(estimator, "groups"):
         fit = functools.partial(fit, groups=work.train_speakers)
+    if work.weights is not None:
+        fit = functools.partial(fit, **{str(weight_parameter(estimator)): work.weights})
     if work.state is None or not has_fit_parameter(estimator, "checkpoint"):
         return fit()
     try:
@@ -169,15 +175,20 @@ def _fitted(work: Work) -> Any:
 
 
 def _work(unit: Unit, state: Path | None) -> Work:
-    train = unit.fold.train
+    train, weights = unit.fold.train, None
+    emotions = unit.emotions[train]
+    if unit.shares is not None and weight_parameter(unit.estimator) is not None:
+        clips, emotions, weights = by_share(unit.shares.iloc[train])
+        train = train[clips]
     return Work(
         unit.estimator,
         unit.features.rows(train).values,
-        unit.emotions[train],
+        emotions,
         unit.speakers[train] if unit.speakers is not None else None,
         unit.features.rows(unit.fold.test).values,
         unit.score_training,
         state,
+        weights,
     )
 
 
@@ -194,6 +205,9 @@ def _identities(units: Sequence[Unit]) -> list[dict[str, Any]]:
             "train": unit.fold.train.tolist(),
             "test": unit.fold.test.tolist(),
             "score_training": unit.score_training,
+            "shares": None
+            if unit.shares is None
+            else unit.shares.iloc[unit.fold.train].to_dict("list"),
         }
         for unit in units
     ]

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from ..errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Build: TypeAlias = Callable[[int], Any]  # an unfitted scikit-learn classifier, from a seed
 
@@ -151,3 +154,23 @@ def learn_scaling(grids: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
     mean = grids.mean((0, 1), dtype=np.float64)
     std = grids.std((0, 1), dtype=np.float64)
     return mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32)
+
+
+def weight_parameter(estimator: Any) -> str | None:
+    """The keyword of ``fit`` for weights of clips, of a pipeline's last step; None without one."""
+    name, last = getattr(estimator, "steps", [("", estimator)])[-1]
+    if not has_fit_parameter(last, "sample_weight"):
+        return None
+    return f"{name}__sample_weight" if name else "sample_weight"
+
+
+def by_share(
+    shares: pd.DataFrame,
+) -> tuple[NDArray[np.intp], NDArray[np.str_], NDArray[np.float64]]:
+    """Training on a column of shares for each class: every clip once for each class it may be.
+
+    Positions of the clips, their classes, and the shares, which are the weights.
+    """
+    values = shares.to_numpy(dtype=np.float64)
+    clips, classes = np.nonzero(values)
+    return clips, np.asarray(shares.columns, dtype=str)[classes], values[clips, classes]

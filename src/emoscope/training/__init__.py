@@ -16,13 +16,13 @@ import numpy as np
 from sklearn.base import clone
 
 from .. import modelfile, models
-from ..corpus import Corpus
+from ..corpus import Corpus, ratings
 from ..errors import FeatureError
 from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
 from ..modelfile.card import AdaptedHead, Card
 from ..models.adaptation import Array, fit_head
-from ..models.base import learn_scaling
+from ..models.base import learn_scaling, weight_parameter
 from ..models.onnx_graph import linear_form
 from . import calibration, export
 from .description import common_rate, describe, held_out_of
@@ -40,6 +40,7 @@ def train(
     seed: int = 0,
     title: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    raters: str = "majority",
 ) -> Card:
     """Fit a model on all clips and write it; returns the card beside the graph.
 
@@ -58,6 +59,9 @@ def train(
         Name of the model on its card; by default the model's own.
     parameters : mapping, optional
         Of the model, in place of its own; see :func:`emoscope.evaluation.search.choose`.
+    raters : {"majority", "soft"}
+        What is learned of clips with several ratings; "soft", the share of each emotion, needs a
+        model that takes weights, else a FeatureError is raised.
     """
     estimator, name = model, type(model).__name__
     if isinstance(model, str):
@@ -67,12 +71,15 @@ def train(
             raise FeatureError(f"'{name}' reads {info.input} features; {kind} features were given")
         estimator = info.build(seed)
     estimator = with_feature_blocks(clone(estimator).set_params(**(parameters or {})), features)
+    if raters == "soft" and weight_parameter(estimator) is None:
+        raise FeatureError(f"{name}: takes no weights of clips, so no shares of ratings")
     recipe = {
         "model": name,
         "parameters": " ".join(repr(estimator).split()),
         "features": list(names),
         "seed": seed,
         "weights": "float16",
+        **({"raters": raters} if raters != "majority" else {}),
     }
     graph, card = _fit_and_describe(estimator, corpus, features, names, title or name, recipe)
     modelfile.save(out, graph, card)
@@ -93,10 +100,11 @@ def _fit_and_describe(
     # Of speakers that are not known each clip is one, which makes the folds random.
     name_of = "clip" if held_out == "clips" else "unique_speaker"
     speakers = corpus.table[name_of].to_numpy(dtype=str)
+    shares = ratings.shares(corpus.table, recipe.get("raters", "majority"))
     unseen = calibration.cross_val_predict(
-        estimator, features.values, emotions, speakers, seed=seed
+        estimator, features.values, emotions, speakers, shares, seed=seed
     )
-    fitted = calibration.fit(estimator, features.values, emotions, speakers)
+    fitted = calibration.fit(estimator, features.values, emotions, speakers, shares)
     linear = linear_form(fitted)
     embeddings = _embeddings(features)
     mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])

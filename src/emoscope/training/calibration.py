@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
@@ -21,6 +22,7 @@ from ..errors import CorpusError
 from ..modelfile import log_softmax
 from ..modelfile.card import OutOfDomainDetector, Uncertain
 from ..models.adaptation import Fold, Indices
+from ..models.base import by_share, weight_parameter
 from ..models.onnx_graph import SMALLEST_PROBABILITY
 
 Embeddings = NDArray[np.float32]
@@ -54,23 +56,41 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
 
 
 def cross_val_predict(
-    estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int = 0
+    estimator: Any,
+    values: Any,
+    emotions: NDArray[Any],
+    speakers: NDArray[Any],
+    shares: pd.DataFrame | None = None,
+    *,
+    seed: int = 0,
 ) -> UnseenPredictions:
     """Predict every training clip by a copy of an estimator that has not seen its speaker."""
     classes, labels = np.unique(emotions, return_inverse=True)
     folds = inner_folds(emotions, speakers, seed=seed)
     logits = np.full((len(emotions), len(classes)), np.log(SMALLEST_PROBABILITY))
     for train, test in folds:
-        fitted = fit(estimator, _rows(values, train), emotions[train], speakers[train])
+        of_train = None if shares is None else shares.iloc[train]
+        fitted = fit(estimator, _rows(values, train), emotions[train], speakers[train], of_train)
         probabilities = np.maximum(fitted.predict_proba(_rows(values, test)), SMALLEST_PROBABILITY)
         columns = np.searchsorted(classes, fitted.classes_)
         logits[np.ix_(test, columns)] = np.log(probabilities)
     return UnseenPredictions(folds, labels, tuple(str(name) for name in classes), logits)
 
 
-def fit(estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any]) -> Any:
-    """A fitted copy of an estimator, told the speakers when it asks for them."""
-    extra = {"groups": speakers} if has_fit_parameter(estimator, "groups") else {}
+def fit(
+    estimator: Any,
+    values: Any,
+    emotions: NDArray[Any],
+    speakers: NDArray[Any],
+    shares: pd.DataFrame | None = None,
+) -> Any:
+    """A fitted copy of an estimator, told the speakers, or `shares` of ratings, if it takes them."""
+    extra: dict[str, object] = (
+        {"groups": speakers} if has_fit_parameter(estimator, "groups") else {}
+    )
+    if shares is not None:
+        clips, emotions, weights = by_share(shares)
+        values, extra = _rows(values, clips), {str(weight_parameter(estimator)): weights}
     return clone(estimator).fit(values, emotions, **extra)
 
 
