@@ -1,5 +1,6 @@
 """Sentences on both sides of a split: what an audit says of them, and what a comparison measures."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -169,7 +170,9 @@ def test_where_sentences_do_not_matter_no_gap_is_claimed(spoken):
     assert run.script_gap_low < 0 < run.script_gap_high
     said = summary.script_gap(result, [run])
     assert not said.warn
-    assert said.text.endswith("; the interval includes none.")
+    assert said.text.endswith("Known words are not shown to change the score.")
+    below = dataclasses.replace(run, script_gap=-0.2, script_gap_low=-0.3, script_gap_high=-0.1)
+    assert summary.script_gap(result, [below]).text.endswith("Known words lowered the score.")
 
 
 def test_a_comparison_under_speaker_text_runs_the_control_alone(spoken):

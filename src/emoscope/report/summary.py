@@ -172,13 +172,13 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
     run = next((run for run in board if run.script_gap is not None), None)
     if run is None:
         return None
-    is_one = run.script_gap_low is not None and run.script_gap_low > 0
+    low, high = run.script_gap_low or 0.0, run.script_gap_high or 0.0
+    effect = "raised" if low > 0 else "lowered" if high < 0 else "are not shown to change"
     return Sentence(
-        f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval "
-        f"{run.script_gap_low:+.3f} to {run.script_gap_high:+.3f}): what it loses when the sentence "
-        "of a test clip is unseen as well as the voice, with as many training clips"
-        + ("; known words raised the score." if is_one else "; the interval includes none."),
-        warn=is_one,
+        f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval {low:+.3f} to "
+        f"{high:+.3f}): what it loses when the sentence of a test clip is unseen as well as the voice, "
+        f"with as many training clips. Known words {effect} the score.",
+        warn=low > 0,
     )
 
 
