@@ -54,10 +54,17 @@ def find(names: Iterable[str]) -> list[str]:
 
 
 def _recordings(folder: str) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
-            if os.path.splitext(name)[1].lower().lstrip(".") in ENDINGS:
+            ending = os.path.splitext(name)[1].lower().lstrip(".")
+            if ending in ENDINGS and not is_hidden(name):
                 yield os.path.join(place, name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or of those that macOS puts into archives."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def open_binary(name: str, *, limit: int) -> Reader:

@@ -210,7 +210,8 @@ def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.Dat
         table[column] = pd.to_numeric(table[column], errors="coerce")
     names = [path or clip for path, clip in zip(table["path"], table["clip"], strict=True)]
     paths = [PurePath(name) for name in names]
-    _, rows_of = corpora.recognise(set(paths))
+    found, _ = corpora.matches(set(paths))
+    rows_of = {path: row for match in found for path, row in match.rows.items()}
     if 2 * len(rows_of) > len(set(paths)):  # else the names are not those of a known corpus
         for column in ("clip", "speaker", "emotion", "text", "intensity"):
             told = (rows_of.get(path, {}).get(column, "") for path in paths)

@@ -26,7 +26,7 @@ def corpora() -> None:
     terminal.out.print(table)
     for name, info in registry.members().items():
         if not info.downloads:  # addresses are to be copied: never cut, never folded
-            terminal.say(f"{name}: {info.obtain}")
+            terminal.say(f"{name}: {info.obtain or info.homepage}")
 
 
 @command(DATA, "emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb")

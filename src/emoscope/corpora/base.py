@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from ..audio.opening import SOUND_ENDINGS
+from ..audio.opening import SOUND_ENDINGS, is_hidden
 from ..errors import AudioError
+from ..labels import canonical
 
 Row: TypeAlias = dict[str, Any]
 
@@ -36,6 +37,83 @@ class Download:
         return self.url.split("?")[0].rsplit("/", 1)[-1]
 
 
+Facts: TypeAlias = Mapping[str, Collection[str] | Mapping[str, Any]]
+
+GENDERS = {"F": "female", "M": "male", "f": "female", "m": "male"}
+_TOLD = set(
+    [
+        "label",
+        "speaker",
+        "gender",
+        "text",
+        "intensity",
+        "repetition",
+        "channel",
+        "modality",
+        "split",
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Naming:
+    """How a corpus names its clips: the form of a name, and what exists of each of its fields.
+
+    Fields called as a column fill it, with what a mapping in `facts` makes of the value; a
+    ``statement`` is also the ``text``. A name of the form with other values is of another recording.
+    """
+
+    #: Regular expression of the end of a path, without its ending; the named groups are the fields.
+    form: str
+    facts: Facts  # field → the values that exist; of fields that are not here any does
+    #: Fields → what else they tell; a KeyError is a combination that does not exist.
+    tell: Callable[[Row], Row] = lambda fields: {}
+    any_case: bool = False  # of letters; the fields are in lower case then
+
+    def fields(self, path: PurePath) -> Row | None:
+        """The fields of a name of the form; None for other names."""
+        text = "/".join([*path.parts[-5:-1], path.stem])
+        flags = re.DOTALL | (re.IGNORECASE if self.any_case else 0)
+        match = re.fullmatch(f"(?:.*/)?(?:{self.form})", text, flags)
+        if match is None:
+            return None
+        fields = {name: value for name, value in match.groupdict().items() if value}
+        return {n: v.lower() for n, v in fields.items()} if self.any_case else fields
+
+    def foreign(self, fields: Row) -> Row:
+        """Those fields whose value does not exist in the corpus."""
+        return {n: v for n, v in fields.items() if v not in self.facts.get(n, (v,))}
+
+    def __call__(self, path: PurePath) -> Row | None:
+        """The row of a clip, or None when there is no clip of this name."""
+        fields = self.fields(path)
+        if fields is None or self.foreign(fields):
+            return None
+        row: Row = {}
+        for name, value in fields.items():
+            facts = self.facts.get(name)
+            meant = facts[value] if isinstance(facts, Mapping) and name != "label" else value
+            if name == "statement":
+                row |= {"text": meant, "statement": value}
+            elif name in _TOLD:
+                row[name] = meant
+        try:
+            return row | self.tell(fields)
+        except KeyError:
+            return None
+
+
+def numbers(first: int, last: int, digits: int = 2) -> tuple[str, ...]:
+    """The numbers from `first` to `last` as names write them."""
+    return tuple(f"{number:0{digits}}" for number in range(first, last + 1))
+
+
+def words(text: str) -> dict[str, str]:
+    """A label map of words that emoscope knows for emotions, or of codes with such words."""
+    pairs = (pair.rpartition("=") for pair in text.split())
+    return {code or word: canonical(word) or word for code, _, word in pairs}
+
+
 @dataclasses.dataclass(frozen=True)
 class CorpusInfo:
     """A published corpus: what it is, where it comes from, how its file names are read."""
@@ -46,8 +124,8 @@ class CorpusInfo:
     citation: str
     homepage: str
     label_map: Mapping[str, str]  # the corpus's own label → common emotion name
-    #: Path of a clip → its row (``label``, ``speaker``, and ``clip`` where the file's stem does not
-    #: identify the clip), or None when the name does not follow the corpus's rule (see :func:`by_stem`).
+    #: Path → row of a clip (``label``, ``speaker``; ``clip`` where the stem does not identify it) or
+    #: None: a :class:`Naming`, or any function.
     parse: Callable[[PurePath], Row | None]
     file_names: str  # that rule in words, for messages
     example: str  # the path of one clip, relative to the corpus folder
@@ -55,40 +133,64 @@ class CorpusInfo:
     obtain: str = ""  # how to get it otherwise
     #: Folder of the corpus → facts of each speaker that only an accompanying file tells.
     speaker_facts: Callable[[Path], Mapping[str, Row]] | None = None
+    #: Folder of the corpus and rows of its clips → further columns of each, from files beside them.
+    annotate: Callable[[Path, Mapping[PurePath, Row]], Mapping[PurePath, Row]] | None = None
+    #: Label that is no emotion → what it means; the empty label is one that `annotate` has to tell.
+    no_emotion: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Row of a clip → the performance that it records, where there are several recordings of one.
+    performance: Callable[[Row], str] = lambda row: row["clip"]
 
     def row(self, path: PurePath) -> Row | None:
-        """Everything the name of a clip tells, or None when it is not a clip of this corpus."""
+        """What the name of a clip tells, or None for others; the emotion is empty where it is none."""
         parsed = self.parse(path)
-        if parsed is None or parsed["label"] not in self.label_map:
+        if parsed is None:
             return None
-        emotion = self.label_map[parsed["label"]]
-        clip = {"clip": path.stem, "path": str(path), "emotion": emotion, "corpus": self.name}
-        return {**clip, **parsed}
+        label = parsed["label"]
+        clip = {"clip": path.stem, "path": str(path), "emotion": self.label_map.get(label, "")}
+        known = clip["emotion"] or label in self.no_emotion
+        return {**clip, "corpus": self.name, **parsed} if known else None
 
     def rows(self, paths: Iterable[PurePath]) -> dict[PurePath, Row]:
         """The row of each path that is a clip of this corpus; see :meth:`row`."""
         return {path: row for path in paths if (row := self.row(path)) is not None}
 
+    def annotated(
+        self, root: Path, rows: Mapping[PurePath, Row], labels: Mapping[str, str]
+    ) -> dict[PurePath, Row]:
+        """The rows with what accompanying files tell, and with emotions also by the user's labels."""
+        told = self.annotate(root, rows) if self.annotate is not None else {}
+        full = {path: row | told.get(path, {}) for path, row in rows.items()}
+        words = {**self.label_map, **labels}
+        return {path: row | {"emotion": words.get(row["label"], "")} for path, row in full.items()}
+
     def table(self, root: Path, rows: Mapping[PurePath, Row]) -> pd.DataFrame:
-        """The table of the clips below `root`, sorted; of copies of one the nearest to it counts."""
-        clips: dict[str, Row] = {}
-        for path in sorted(rows, key=lambda path: (len(path.parts), str(path))):
-            clips.setdefault(rows[path]["clip"], rows[path])
+        """The table of the clips below `root`, sorted; of each performance the audio nearest to it."""
+        clips: dict[tuple[str, str], Row] = {}
+        for path in sorted(rows, key=lambda path: _rank(path, rows[path])):
+            clips.setdefault((self.performance(rows[path]), rows[path]["label"]), rows[path])
         facts = self.speaker_facts(root) if clips and self.speaker_facts is not None else {}
-        return as_table(
-            {**clips[clip], **facts.get(clips[clip]["speaker"], {})} for clip in sorted(clips)
-        )
+        chosen = [{**row, **facts.get(row["speaker"], {})} for row in clips.values()]
+        count = Counter(row["clip"] for row in chosen)
+        for row in chosen:
+            row["clip"] += f"_{row['label']}" if count[row["clip"]] > 1 else ""
+        return as_table(sorted(chosen, key=lambda row: str(row["clip"])))
 
 
-def by_stem(pattern: str, tell: Callable[[Row], Row], path: PurePath) -> Row | None:
-    """What `tell` makes of a pattern's named groups, when the clip's stem matches it.
+def lines_beside(root: Path, pattern: str) -> dict[Path, list[str]]:
+    """The lines of a corpus's own files: anywhere below `root`, or else up to two folders above."""
+    for found in (root.rglob(pattern), root.parent.glob(pattern), root.parent.parent.glob(pattern)):
+        if files := sorted(p for p in found if p.is_file() and not p.name.startswith(".")):
+            return {p: p.read_bytes().decode("utf-8-sig", "replace").splitlines() for p in files}
+    return {}
 
-    A code that its tables do not have (KeyError) is of no clip of the corpus.
-    """
-    fields = re.fullmatch(pattern, path.stem)
-    with contextlib.suppress(KeyError):
-        return tell(fields.groupdict()) if fields else None
-    return None
+
+def is_film(path: PurePath) -> bool:
+    """Whether a recording is a film by its ending."""
+    return path.suffix.lower().lstrip(".") not in SOUND_ENDINGS
+
+
+def _rank(path: PurePath, row: Row) -> tuple[bool, bool, int, str]:
+    return row.get("modality", "audio") != "audio", is_film(path), len(path.parts), str(path)
 
 
 def as_table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -105,11 +207,12 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
     return table
 
 
-def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioError]]:
-    """Find every sound file below a folder, sorted, and every folder that cannot be read.
+def list_audio(
+    root: str | os.PathLike[str], endings: Collection[str] = SOUND_ENDINGS
+) -> tuple[list[Path], list[AudioError]]:
+    """Find every file with one of the endings below a folder, sorted, and unreadable folders.
 
-    Films are left alone, for many corpora hold each clip as a film too; so are hidden files and the
-    resource forks that macOS puts into archives. Links to folders are followed, each folder once.
+    Hidden files are left alone; links to folders are followed, each folder once.
     """
     recordings: list[Path] = []
     unreadable: list[OSError] = []
@@ -120,10 +223,10 @@ def list_audio(root: str | os.PathLike[str]) -> tuple[list[Path], list[AudioErro
             subfolders.clear()
             continue
         seen.add((info.st_dev, info.st_ino))
-        subfolders[:] = sorted(s for s in subfolders if s != "__MACOSX" and not s.startswith("."))
+        subfolders[:] = sorted(s for s in subfolders if not is_hidden(s))
         for file in files:
             ending = os.path.splitext(file)[1].lower().lstrip(".")
-            if ending in SOUND_ENDINGS and not file.startswith("."):
+            if ending in endings and not is_hidden(file):
                 recordings.append(Path(folder, file))
     errors = [AudioError(e.filename, f"folder cannot be read: {e.strerror}") for e in unreadable]
     return sorted(recordings), errors

@@ -1,32 +1,16 @@
-"""CREMA-D: the Crowd-sourced Emotional Multimodal Actors Dataset.
+"""CREMA-D: twelve English sentences in six emotions by 43 women and 48 men, 7442 clips.
 
-Ninety-one actors, 43 women and 48 men between 20 and 74 years, speak twelve English sentences in
-six emotions, one of the sentences also at three intensities: 7442 clips at 16 kHz. The label is the
-emotion the actor was asked for. Gender and age of the actors are in ``VideoDemographics.csv``,
-which is read when it lies in the folder or beside it.
-
-A file name is the actor, the sentence, the emotion and the intensity: ``1001_DFA_ANG_XX.wav``
-(``1040_ITH_SAD_X.wav`` lacks a letter in the original). One clip of the original,
-``1076_MTI_SAD_XX.wav``, has no sound; it is refused when its audio is read.
+``1001_DFA_ANG_XX`` is actor, sentence, emotion and intensity (``1040_ITH_SAD_X`` lacks a letter in the
+original, ``1076_MTI_SAD_XX`` has no sound). ``VideoDemographics.csv`` has gender and age of the actors.
 """
-
-from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
-from .base import CorpusInfo, Row, by_stem
+from .base import CorpusInfo, Naming, Row, numbers, words
 
-LABEL_MAP = {
-    "ANG": "angry",
-    "DIS": "disgust",
-    "FEA": "fearful",
-    "HAP": "happy",
-    "NEU": "neutral",
-    "SAD": "sad",
-}
+LABEL_MAP = words("ANG DIS FEA HAP NEU SAD")
 
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
 
@@ -45,20 +29,15 @@ SENTENCES = {
     "WSI": "We'll stop in a couple of minutes",
 }
 
-NAME = (
-    r"(?P<actor>10(?!00)(?:[0-8][0-9]|9[01]))"  # 1001 to 1091
-    r"_(?P<text>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>X|..)"
+FORM = (
+    r"(?P<speaker>[0-9]{4})_(?P<statement>[A-Z]{3})_(?P<label>[A-Z]{3})_(?P<intensity>X|[A-Z]{2})"
 )
-
-
-def _tell(fields: Row) -> Row:
-    return {
-        "label": fields["emotion"],
-        "speaker": fields["actor"],
-        "text": SENTENCES[fields["text"]],
-        "intensity": INTENSITIES[fields["level"]],
-        "statement": fields["text"],
-    }
+FACTS = {
+    "speaker": numbers(1001, 1091),
+    "statement": SENTENCES,
+    "label": LABEL_MAP,
+    "intensity": INTENSITIES,
+}
 
 
 def demographics(root: Path) -> Mapping[str, Row]:
@@ -89,7 +68,7 @@ CREMAD = CorpusInfo(
     ),
     homepage="https://github.com/CheyneyComputerScience/CREMA-D",
     label_map=LABEL_MAP,
-    parse=partial(by_stem, NAME, _tell),
+    parse=Naming(FORM, FACTS),
     file_names="actor, sentence, emotion and intensity",
     example="AudioWAV/1001_DFA_ANG_XX.wav",
     obtain=(

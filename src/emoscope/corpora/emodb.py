@@ -1,28 +1,11 @@
-"""EMO-DB: the Berlin Database of Emotional Speech.
+"""EMO-DB, Berlin: ten sentences in seven emotions by five women and five men, 535 clips.
 
-Ten German actors, five women and five men, speak ten everyday sentences in seven emotions: 535
-utterances, which most listeners recognised and found natural. Recorded in 1997 and 1999 in the
-anechoic chamber of the Technical University of Berlin; 16 kHz.
-
-A file name is the speaker (two digits), the sentence (a letter and two digits), the first letter of
-the German emotion, and the version: ``03a01Fa.wav`` is speaker 03, sentence a01, Freude, version a.
+``03a01Fa`` is speaker 03, sentence a01, Freude (the German emotion's first letter), version a.
 """
 
-from __future__ import annotations
+from .base import CorpusInfo, Download, Naming, Row, words
 
-from functools import partial
-
-from .base import CorpusInfo, Download, Row, by_stem
-
-LABEL_MAP = {
-    "W": "angry",  # Wut, Ärger
-    "L": "bored",  # Langeweile
-    "E": "disgust",  # Ekel
-    "A": "fearful",  # Angst
-    "F": "happy",  # Freude
-    "T": "sad",  # Trauer
-    "N": "neutral",
-}
+LABEL_MAP = words("W=anger L=boredom E=disgust A=fear F=joy T=sadness N=neutral")
 
 SPEAKERS = {  # gender, and age in years
     "03": ("male", 31),
@@ -50,19 +33,13 @@ SENTENCES = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 
-NAME = r"(?P<speaker>[0-9]{2})(?P<text>[ab][0-9]{2})(?P<emotion>[A-Z])[a-z]"
+FORM = r"(?P<speaker>[0-9]{2})(?P<statement>[a-z][0-9]{2})(?P<label>[A-Z])[a-z]"
+FACTS = {"speaker": tuple(SPEAKERS), "statement": SENTENCES, "label": LABEL_MAP}
 
 
 def _tell(fields: Row) -> Row:
     gender, age = SPEAKERS[fields["speaker"]]
-    return {
-        "label": fields["emotion"],
-        "speaker": fields["speaker"],
-        "gender": gender,
-        "age": age,
-        "text": SENTENCES[fields["text"]],
-        "statement": fields["text"],
-    }
+    return {"gender": gender, "age": age}
 
 
 EMODB = CorpusInfo(
@@ -76,7 +53,7 @@ EMODB = CorpusInfo(
     ),
     homepage="http://emodb.bilderbar.info/",
     label_map=LABEL_MAP,
-    parse=partial(by_stem, NAME, _tell),
+    parse=Naming(FORM, FACTS, _tell),
     file_names="speaker, sentence, emotion and version",
     example="wav/03a01Fa.wav",
     downloads=(Download("http://emodb.bilderbar.info/download/download.zip"),),

@@ -1,41 +1,40 @@
-"""EMOVO: an Italian emotional speech database.
+"""EMOVO: 14 Italian sentences in seven emotions by three women and three men, 588 clips.
 
-Six Italian actors, three women and three men, speak 14 sentences in seven emotional states: 588
-clips at 48 kHz, recorded in the laboratories of the Fondazione Ugo Bordoni in Rome.
-
-A file name is the emotion, the speaker and the sentence: ``gio-f1-b2.wav`` is gioia (joy), woman 1,
-sentence b2. The letter of a sentence is its kind: b short (breve), l long (lunga), d question
-(domanda), n nonsense.
+``gio-f1-b2`` is gioia (joy), woman 1, sentence b2: b is short, l long, d a question, n nonsense.
 """
 
-from __future__ import annotations
+from .base import GENDERS, CorpusInfo, Naming, Row, words
 
-from functools import partial
+LABEL_MAP = words("dis=disgust gio=joy neu=neutral pau=fear rab=anger sor=surprise tri=sadness")
 
-from .base import CorpusInfo, Row, by_stem
-
-LABEL_MAP = {
-    "dis": "disgust",  # disgusto
-    "gio": "happy",  # gioia
-    "neu": "neutral",  # neutro
-    "pau": "fearful",  # paura
-    "rab": "angry",  # rabbia
-    "sor": "surprised",  # sorpresa
-    "tri": "sad",  # tristezza
+SENTENCES = {
+    "b1": "Gli operai si alzano presto.",
+    "b2": "I vigili sono muniti di pistola.",
+    "b3": "La cascata fa molto rumore.",
+    "d1": "Sabato sera cosa farà?",
+    "d2": "Porti con te quella cosa?",
+    "l1": "L'autunno prossimo Tony partirà per la Spagna nella prima metà di ottobre.",
+    "l2": "Ora prendo la felpa di là ed esco per fare una passeggiata.",
+    "l3": "Un attimo dopo s'è incamminato ed è inciampato.",
+    "l4": "Vorrei il numero telefonico del Signor Piatti.",
+    "n1": "La casa forte vuole col pane.",
+    "n2": "La forza trova il passo e l'aglio rosso.",
+    "n3": "Il gatto sta scorrendo nella pera.",
+    "n4": "Insalata pastasciutta coscia d'agnello limoncello.",
+    "n5": "Uno quarantatré dieci mille cinquantasette venti.",
 }
 
-NAME = r"(?ai)(?P<emotion>[a-z]{3})-(?P<speaker>[fm][1-3])-(?P<text>[bdln][1-5])"
+FORM = r"(?P<label>[a-z]{3})-(?P<speaker>(?P<gender>[fm])[0-9])-(?P<statement>[a-z][0-9])"
+FACTS = {
+    "label": LABEL_MAP,
+    "gender": GENDERS,
+    "speaker": ("f1", "f2", "f3", "m1", "m2", "m3"),
+    "statement": SENTENCES,
+}
 
 
 def _tell(fields: Row) -> Row:
-    emotion, speaker, text = (fields[name].lower() for name in ("emotion", "speaker", "text"))
-    return {
-        "clip": f"{emotion}-{speaker}-{text}",
-        "label": emotion,
-        "speaker": speaker,
-        "gender": "female" if speaker.startswith("f") else "male",
-        "statement": text,
-    }
+    return {"clip": "{label}-{speaker}-{statement}".format_map(fields)}
 
 
 EMOVO = CorpusInfo(
@@ -48,7 +47,7 @@ EMOVO = CorpusInfo(
     ),
     homepage="http://voice.fub.it/activities/corpora/emovo/index.html",
     label_map=LABEL_MAP,
-    parse=partial(by_stem, NAME, _tell),
+    parse=Naming(FORM, FACTS, _tell, any_case=True),
     file_names="emotion, speaker and sentence",
     example="f1/gio-f1-b2.wav",
     obtain="download it by hand from http://voice.fub.it/activities/corpora/emovo/index.html",

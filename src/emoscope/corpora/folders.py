@@ -20,7 +20,7 @@ from .base import Row, as_table
 #: Folder names that are splits and not speakers → name of the split.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
+    **dict.fromkeys(("dev", "val", "valid", "validation", "evaluation"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 

@@ -1,61 +1,42 @@
-"""RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song.
+"""RAVDESS: two sentences, spoken and sung in eight emotions by twelve women and twelve men.
 
-Twenty-four professional actors from Toronto, twelve women and twelve men, speak and sing two
-short English sentences in eight emotions (song: six), each at two intensities and twice. Recorded
-at Ryerson University in a studio at 48 kHz. The audio-only speech half has 1440 clips, the song
-half 1012 (actor 18 has no song).
+``03-01-06-01-02-01-12`` is modality, channel, emotion, intensity, statement, repetition and actor: audio,
+speech, fearful, normal, "Dogs are sitting by the door", the first time, actor 12. Odd actors are men;
+neutral has no strong intensity. A film with sound (01) records the performance of the audio (03).
 
-A file name is seven two-digit numbers: modality, channel, emotion, intensity, statement,
-repetition, actor; for example ``03-01-06-01-02-01-12.wav`` is audio only, speech, fearful, normal,
-"Dogs are sitting by the door", first repetition, actor 12. Odd actors are men, even ones women.
-Neutral has no strong intensity.
-
-Quirks of the original: five speech clips are stereo with identical channels, and actor 7's two
-repetitions of happy, normal, "Dogs are sitting by the door" are the same recording
-(:mod:`emoscope.audit` finds them).
+Quirks: actor 18 has no song, five clips are stereo with identical channels, and actor 7's two
+repetitions of happy, normal, "Dogs are sitting by the door" are one recording.
 """
 
-from __future__ import annotations
-
-from functools import partial
-
-from .base import CorpusInfo, Download, Row, by_stem
+from .base import CorpusInfo, Download, Facts, Naming, Row, numbers, words
 
 MODALITIES = {"01": "audio-video", "03": "audio"}  # 02 is video without sound
 CHANNELS = {"01": "speech", "02": "song"}
 
-LABEL_MAP = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
-    "08": "surprised",
-}
+LABEL_MAP = words("01=neutral 02=calm 03=happy 04=sad 05=angry 06=fearful 07=disgust 08=surprised")
 
 INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
-NAME = (
-    r"(?P<modality>0[13])-(?P<channel>0[12])-(?!01-02)(?P<emotion>0[1-8])-(?P<intensity>0[12])"
-    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>0[1-9]|1[0-9]|2[0-4])"
+FORM = (  # films without sound (02) are no clips
+    r"(?P<modality>(?!02)[0-9]{2})-(?P<channel>[0-9]{2})-(?P<label>[0-9]{2})"
+    r"-(?P<intensity>[0-9]{2})-(?P<statement>[0-9]{2})-(?P<repetition>[0-9]{2})-(?P<speaker>[0-9]{2})"
 )
+FACTS: Facts = {
+    "modality": MODALITIES,
+    "channel": CHANNELS,
+    "label": LABEL_MAP,
+    "intensity": INTENSITIES,
+    "statement": STATEMENTS,
+    "repetition": {"01": 1, "02": 2},
+    "speaker": numbers(1, 24),
+}
 
 
 def _tell(fields: Row) -> Row:
-    return {
-        "label": fields["emotion"],
-        "speaker": fields["actor"],
-        "gender": "female" if int(fields["actor"]) % 2 == 0 else "male",
-        "text": STATEMENTS[fields["statement"]],
-        "intensity": INTENSITIES[fields["intensity"]],
-        "statement": fields["statement"],
-        "repetition": int(fields["repetition"]),
-        "channel": CHANNELS[fields["channel"]],
-        "modality": MODALITIES[fields["modality"]],
-    }
+    if (fields["label"], fields["intensity"]) == ("01", "02"):
+        raise KeyError("neutral has no strong intensity")
+    return {"gender": "female" if int(fields["speaker"]) % 2 == 0 else "male"}
 
 
 _ZIP = "https://zenodo.org/records/1188976/files/Audio_{}_Actors_01-24.zip"
@@ -71,13 +52,14 @@ RAVDESS = CorpusInfo(
     ),
     homepage="https://zenodo.org/records/1188976",
     label_map=LABEL_MAP,
-    parse=partial(by_stem, NAME, _tell),
+    parse=Naming(FORM, FACTS, _tell),
     file_names="seven two-digit numbers",
     example="Actor_12/03-01-06-01-02-01-12.wav",
     downloads=(
         Download(_ZIP.format("Speech"), 208_468_073, "bc696df654c87fed845eb13823edef8a", "speech"),
         Download(_ZIP.format("Song"), 225_505_317, "5411230427d67a21e18aa4d466e6d1b9", "song"),
     ),
+    performance=lambda row: str(row["clip"])[3:],  # the film's sound is that of the audio
 )
 
 MEMBERS = {"ravdess": RAVDESS}

@@ -1,46 +1,25 @@
-"""SAVEE: the Surrey Audio-Visual Expressed Emotion database.
+"""SAVEE: 15 sentences in each of six emotions and 30 neutral ones by four English men, 480 clips.
 
-Four native English men, postgraduate students and researchers of the University of Surrey aged 27
-to 31, speak 15 sentences in each of six emotions and 30 neutral ones: 480 clips at 44.1 kHz.
-
-A file name is the emotion and the sentence within it, in a folder per speaker (``DC/sa03.wav``), or
-with the speaker in front (``DC_sa03.wav``), as the archives on Kaggle have it.
+``DC/sa03`` is speaker DC, sadness, sentence 3; archives on Kaggle have it as ``DC_sa03``. The first three
+sentences are the same in all emotions; the text is their number, of the others emotion and number.
 """
 
-from __future__ import annotations
+from .base import CorpusInfo, Naming, Row, numbers, words
 
-import re
-from pathlib import PurePath
-
-from .base import CorpusInfo, Row
-
-LABEL_MAP = {
-    "a": "angry",
-    "d": "disgust",
-    "f": "fearful",
-    "h": "happy",
-    "n": "neutral",
-    "sa": "sad",
-    "su": "surprised",
-}
+LABEL_MAP = words("a=anger d=disgust f=fear h=happiness n=neutral sa=sadness su=surprise")
 
 SPEAKERS = ("DC", "JE", "JK", "KL")
+COMMON = numbers(1, 3)  # these sentences are spoken in every emotion
 
-_NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<sentence>(?P<emotion>[a-z]{1,2})[0-9]{2})")
+FORM = r"(?P<speaker>[A-Z]{2})[/_](?P<statement>(?P<label>[a-z]{1,2})(?P<number>[0-9]{2}))"
+FACTS = {"speaker": SPEAKERS, "label": LABEL_MAP, "number": numbers(1, 30)}
 
 
-def parse(path: PurePath) -> Row | None:
-    """Read speaker, emotion and sentence from a clip's name and, if need be, its folder."""
-    fields = _NAME.fullmatch(path.stem)
-    speaker = fields and (fields["speaker"] or path.parent.name)
-    if fields is None or speaker not in SPEAKERS:
-        return None
+def _tell(fields: Row) -> Row:
     return {
-        "clip": f"{speaker}_{fields['sentence']}",
-        "label": fields["emotion"],
-        "speaker": speaker,
+        "clip": "{speaker}_{statement}".format_map(fields),
         "gender": "male",
-        "statement": fields["sentence"],
+        **({"text": fields["number"]} if fields["number"] in COMMON else {}),
     }
 
 
@@ -54,7 +33,7 @@ SAVEE = CorpusInfo(
     ),
     homepage="http://kahlan.eps.surrey.ac.uk/savee/",
     label_map=LABEL_MAP,
-    parse=parse,
+    parse=Naming(FORM, FACTS, _tell),
     file_names="emotion and number in a folder per speaker, or with the speaker in front",
     example="DC/sa03.wav",
     obtain="register with the authors at http://kahlan.eps.surrey.ac.uk/savee/",

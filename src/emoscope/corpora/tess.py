@@ -1,45 +1,41 @@
-"""TESS: the Toronto Emotional Speech Set.
+"""TESS: "Say the word …" with 200 words in seven emotions by two actresses, 2800 clips.
 
-Two actresses from Toronto, aged 64 and 26, say "Say the word …" with 200 target words in seven
-emotions: 2800 clips at 24.4 kHz, University of Toronto, 2010. With two speakers no
-speaker-independent figure deserves an interval: use TESS to train, or as the other corpus.
-
-A file name is the speaker, the word and the emotion: ``OAF_back_angry.wav``. One file of the
-original lacks a letter (``OA_bite_neutral.wav``) and belongs to OAF.
+``OAF_back_angry`` is the older woman, the word and the emotion; ``OA_bite_neutral`` lacks a letter. With
+two speakers no speaker-independent figure deserves an interval.
 """
 
-from __future__ import annotations
+from .base import CorpusInfo, Naming, Row, words
 
-from functools import partial
+LABEL_MAP = words("angry disgust fear happy neutral ps sad")
 
-from .base import CorpusInfo, Row, by_stem
+AGES = {"OAF": 64, "YAF": 26}  # in years, of the older and the younger adult female
+SPEAKERS = {"oaf": "OAF", "oa": "OAF", "yaf": "YAF"}
 
-LABEL_MAP = {
-    "angry": "angry",
-    "disgust": "disgust",
-    "fear": "fearful",
-    "happy": "happy",
-    "neutral": "neutral",
-    "ps": "surprised",  # pleasant surprise
-    "sad": "sad",
-}
+WORDS = """
+    back bar base bath bean beg bite boat bone book bought burn cab calm came cause chain chair
+    chalk chat check cheek chief choice cool dab date dead death deep dime dip ditch dodge dog
+    doll door fail fall far fat fit five food gap gas gaze germ get gin goal good goose gun half
+    hall hash hate have haze hire hit hole home hurl hush jail jar join judge jug juice keen keep
+    keg kick kill king kite knock late laud lean learn lease lid life limb live loaf long lore
+    lose lot love luck make match merge mess met mill mob mode mood moon mop mouse nag name near
+    neat nice note numb pad page pain pass pearl peg perch phone pick pike pole pool puff rag raid
+    rain raise rat reach read red ring ripe road room rose rot rough rush said sail search seize
+    sell shack shall shawl sheep shirt should shout size soap soup sour south sub such sure take
+    talk tape team tell thin third thought thumb time tip tire ton tool tough turn vine voice void
+    vote wag walk wash week wheat when which whip white wife wire witch yearn yes young youth
+"""
 
-SPEAKERS = {"OAF": 64, "YAF": 26}  # age in years of the older and the younger adult female
-
-NAME = r"(?i)(?P<speaker>OAF?|YAF)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)"
+FORM = r"(?P<speaker>OA|[A-Z]AF)_(?P<statement>[a-z]+)_(?P<label>[a-z]+)"
+FACTS = {"speaker": SPEAKERS, "statement": WORDS.split(), "label": LABEL_MAP}
 
 
 def _tell(fields: Row) -> Row:
-    speaker = "YAF" if fields["speaker"].upper() == "YAF" else "OAF"
-    word, label = fields["word"].lower(), fields["emotion"].lower()
+    speaker, word = SPEAKERS[fields["speaker"]], fields["statement"]
     return {
-        "clip": f"{speaker}_{word}_{label}",
-        "label": label,
-        "speaker": speaker,
+        "clip": f"{speaker}_{word}_{fields['label']}",
         "gender": "female",
-        "age": SPEAKERS[speaker],
+        "age": AGES[speaker],
         "text": f"Say the word {word}",
-        "statement": word,
     }
 
 
@@ -53,7 +49,7 @@ TESS = CorpusInfo(
     ),
     homepage="https://doi.org/10.5683/SP2/E8H2MF",
     label_map=LABEL_MAP,
-    parse=partial(by_stem, NAME, _tell),
+    parse=Naming(FORM, FACTS, _tell, any_case=True),
     file_names="speaker, word and emotion",
     example="OAF_angry/OAF_back_angry.wav",
     obtain="download it by hand from https://doi.org/10.5683/SP2/E8H2MF",

@@ -26,12 +26,12 @@ import pandas as pd
 from .. import corpora
 from ..audio.excerpt import parse_channel
 from ..audio.opening import ENDINGS, STORES, URL, refusal
-from ..corpora import CorpusInfo, folders
-from ..corpora.base import COLUMNS, Row, as_table, list_audio
+from ..corpora import CorpusInfo
+from ..corpora.base import COLUMNS, Row, as_table
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
-from . import ratings, rows, speakers, times
+from . import folder, ratings, rows, speakers, times
 from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
 
@@ -101,42 +101,19 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         raise CorpusError(f"'{source}' {hint}")
     else:
         raise CorpusError(
-            f"{source}: {_LAYOUTS if root.exists() else 'no such folder or manifest'}"
+            f"{source}: {folder.LAYOUTS if root.exists() else 'no such folder or manifest'}"
         )
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
         corpus = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *unread])
+    if corpus.citation and not files and reading.origin is None:
+        return corpus  # a published corpus, whose rule tells who speaks or that names do not
     return speakers.settle(corpus, root, reading, guess=not files)
 
 
-def _load_folder(root: Path, labels: Mapping[str, str] | None) -> Corpus:
-    """The corpus whose file names most of a folder's clips follow, else emotions by folder."""
-    paths, rejected = list_audio(root)
-    if not paths:
-        why = f" ({rejected[0]})" if rejected else ""
-        raise CorpusError(f"{root}: no audio file in this folder{why}. {_LAYOUTS}")
-    info, clips = corpora.recognise(paths)
-    table = folders.scan(root, paths, labels)
-    if known := len(clips) >= max(1, len(table)):
-        table = info.table(root, clips)
-        rule = f"in {info.name} a file is named by {info.file_names}, such as {info.example}"
-    elif table.empty:
-        raise CorpusError(
-            f"{root}: {len(paths)} audio files, and none has a label that can be read. {_LAYOUTS}"
-        )
-    else:
-        clips, rule = {}, "it lies in no folder named after an emotion"
-    used = set(table["path"])
-    for path in paths:
-        if path in clips and str(path) not in used:
-            reason = f"another copy of the clip {clips[path]['clip']}, which is used once"
-            rejected.append(AudioError(path, reason))
-        elif str(path) not in used:
-            rejected.append(AudioError(path, f"unlabelled: {rule}"))
-    if known:
-        origin = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
-        return Corpus(info.name, table, info.licence, info.citation, rejected, origin)
-    return Corpus(table["corpus"].iloc[0], table, rejected=rejected)
+def _load_folder(root: Path, labels: Mapping[str, str]) -> Corpus:
+    found = folder.read(root, labels)
+    return found if isinstance(found, Corpus) else _load_rows(found, labels)
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -272,11 +249,3 @@ def _named(name: str, row: rows.Row) -> str:
     stem, ending = os.path.splitext(name)
     last = f"{float(end):.2f}" if end else "end"
     return f"{stem if ending[1:].lower() in ENDINGS else name}#{float(start or 0):.2f}-{last}"
-
-
-_LAYOUTS = (
-    "emoscope understands: a folder of one of the corpora it knows (emoscope corpora lists them); "
-    "one folder per emotion (happy/…, sad/…); a manifest .csv, .tsv, .parquet, .jsonl or .json with "
-    "the columns file, emotion and speaker, of parts start and end; .TextGrid, .eaf, .srt or .vtt files "
-    "beside recordings; a folder with metadata.csv (Hugging Face) or db.yaml (audformat)"
-)

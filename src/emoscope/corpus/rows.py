@@ -105,6 +105,19 @@ def annotated(folder: Path) -> list[Path]:
     return [path for path in below if path.is_file() and not path.name.startswith(".")]
 
 
+def beside(root: Path) -> list[Path]:
+    """The tables in a folder that list recordings below it: one, or one for each split."""
+    found: list[Path] = []
+    for path in sorted(p for p in root.iterdir() if p.suffix.lower() in tables.SUFFIXES):
+        try:
+            part = [_renamed(raw, path, ("file", "label")) for raw in tables.read(path)]
+        except CorpusError:
+            continue
+        there = list(map(os.path.isfile, places.find(root, [row["file"] for row in part])))
+        found += [path] if any(there) and 2 * sum(there) >= len(there) else []
+    return found if len(found) < 2 or all(split_in(path.stem) for path in found) else []
+
+
 def read(
     files: Sequence[Path], *, labelled: bool = True, labels: Mapping[str, str] | None = None
 ) -> Listing:

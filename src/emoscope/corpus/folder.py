@@ -1,0 +1,165 @@
+"""Reads a folder of recordings: known corpora, a table beside its recordings, or folders of emotions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+
+from .. import corpora
+from ..audio.opening import ENDINGS
+from ..corpora import Match, folders
+from ..corpora.base import Row, is_film, list_audio
+from ..errors import AudioError, CorpusError
+from ..files import printable
+from ..labels import explain
+from . import rows
+from .clips import Corpus, combine
+from .reading import SpeakerOrigin
+
+LAYOUTS = (
+    "emoscope understands: a folder of one or several of the corpora it knows (emoscope corpora "
+    "lists them); one folder per emotion (happy/…, sad/…); a manifest .csv, .tsv, .parquet, .jsonl "
+    "or .json with the columns file, emotion and speaker, of parts start and end, also beside the "
+    "recordings; .TextGrid, .eaf, .srt or .vtt files beside recordings; a folder with metadata.csv "
+    "(Hugging Face) or db.yaml (audformat)"
+)
+_OTHERS = (
+    "They are other recordings, and what their names mean is not known: sort them into folders named "
+    "after emotions (happy/…, sad/…; --speaker then tells who speaks), or list them in a manifest "
+    "with the columns file, emotion and speaker"
+)
+_AGREEMENT = 0.95  # of the emotions that names and folders tell, for names to be a corpus's
+
+
+def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
+    """The corpus in a folder, or the tables that list its recordings; `labels` are further words."""
+    paths, unreadable = list_audio(root, ENDINGS)
+    if not paths:
+        why = f" ({unreadable[0]})" if unreadable else ""
+        raise CorpusError(f"{root}: no audio file in this folder{why}. {LAYOUTS}")
+    recordings = [path for path in paths if not is_film(path)] or paths
+    by_folder = folders.scan(root, recordings, labels)
+    told = dict(zip(by_folder["path"], by_folder["emotion"], strict=True))
+    found, alike = corpora.matches(paths)
+    notes = [_differs(match) for match in alike]
+    known: list[Match] = []
+    for match in found:
+        if _agrees(match, told):
+            clips = match.info.annotated(root, match.rows, labels)
+            known.append(dataclasses.replace(match, rows=clips))
+        else:
+            notes.append(f"names as in {match.info.name} contradict the folders, which count")
+    labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
+    if labelled >= max(1, len(by_folder)):
+        corpus = _corpora(root, known, alike, paths)
+    elif tables := rows.beside(root):
+        return tables
+    elif by_folder.empty:
+        raise CorpusError(f"{root}: {_why(known, notes, len(recordings))}")
+    else:
+        rule = "unlabelled: it lies in no folder named after an emotion"
+        rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
+        corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
+        notes += _left_alone(set(paths) - set(recordings))
+    return dataclasses.replace(
+        corpus, rejected=[*unreadable, *corpus.rejected], notes=[*corpus.notes, *notes]
+    )
+
+
+def _agrees(match: Match, told: Mapping[str, str]) -> bool:
+    """Whether names mean the emotions after which folders are named, as far as there are such."""
+    pairs = [
+        (row["emotion"], told[str(path)])
+        for path, row in match.rows.items()
+        if row["emotion"] and str(path) in told
+    ]
+    agreed = [pair for pair in pairs if pair[0] == pair[1]]
+    return len(agreed) >= _AGREEMENT * len(pairs)
+
+
+def _differs(match: Match) -> str:
+    name, files = match.info.name, len(match.foreign) + len(match.rows)
+    return (
+        f"{files} files are named as in {name} ({match.info.file_names}), but {len(match.foreign)} of "
+        f"them have what {name} has not: {match.difference() or 'combinations that it lacks'}"
+    )
+
+
+def _why(known: Sequence[Match], notes: Sequence[str], count: int) -> str:
+    """Why a folder has no clip with a label."""
+    if known:
+        info = known[0].info
+        unknown = Counter(printable(row["label"]) for row in known[0].rows.values())
+        if without := unknown.pop("", 0):
+            return f"{without} clips of {info.name}, unlabelled: {info.no_emotion['']}"
+        return f"clips of {info.name}, whose labels are {explain(unknown)}"
+    if notes:
+        return f"{notes[0]}. {_OTHERS}"
+    return f"{count} audio files, and none has a label that can be read. {LAYOUTS}"
+
+
+def _corpora(
+    root: Path, known: Sequence[Match], alike: Sequence[Match], paths: Sequence[Path]
+) -> Corpus:
+    """The known corpora of a folder, with a reason for each recording that is not used."""
+    parts: list[Corpus] = []
+    notes: list[str] = []
+    reasons: dict[PurePath, str] = {}
+    used: set[PurePath] = set()
+    for match in known:
+        labelled = {path: row for path, row in match.rows.items() if row["emotion"]}
+        for path in match.rows.keys() - labelled.keys():
+            reasons[path] = _unlabelled(match, match.rows[path])
+        if not labelled:
+            continue
+        parts.append(_corpus(root, match, labelled))
+        kept = {PurePath(path) for path in parts[-1].table["path"]}
+        names = {labelled[path]["clip"] for path in kept}
+        used |= labelled.keys()
+        for path in labelled.keys() - kept:
+            if (clip := labelled[path]["clip"]) in names:
+                reasons[path] = f"another copy of the clip {clip}, which is used once"
+        if others := len(labelled.keys() - kept - reasons.keys()):
+            notes.append(
+                f"{match.info.name}: {others} recordings are of performances that are there as "
+                "audio too; each is used once"
+            )
+    for match in [*known, *alike]:
+        for path in match.foreign if match in known else {**match.rows, **match.foreign}:
+            why = match.difference([path]) or f"others like it are not of {match.info.name}"
+            reasons.setdefault(path, f"named as in {match.info.name}, but {why}")
+    infos = [match.info for match in known]
+    rules = [f"in {i.name} a file is named by {i.file_names}, such as {i.example}" for i in infos]
+    rest = [path for path in paths if path not in used and path not in reasons]
+    reasons |= {path: f"unlabelled: {'; '.join(rules)}" for path in rest if not is_film(path)}
+    if len(parts) > 1:
+        counts = ", ".join(f"{part.name} {len(part)}" for part in parts)
+        notes.append(f"{root}: clips of {len(parts)} corpora: {counts}")
+    return dataclasses.replace(
+        parts[0] if len(parts) == 1 else combine(parts),
+        rejected=[AudioError(path, reasons[path]) for path in paths if path in reasons],
+        notes=[*notes, *_left_alone(path for path in rest if is_film(path))],
+    )
+
+
+def _corpus(root: Path, match: Match, clips: Mapping[PurePath, Row]) -> Corpus:
+    info, table = match.info, match.info.table(root, clips)
+    told = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
+    origin = told if table["speaker"].ne("").any() else SpeakerOrigin("none")
+    return Corpus(info.name, table, info.licence, info.citation, speakers_from=origin)
+
+
+def _unlabelled(match: Match, row: Row) -> str:
+    """Why a clip of a known corpus has no emotion."""
+    label, meaning = printable(row["label"]), match.info.no_emotion[row["label"]]
+    hint = f"is not an emotion emoscope knows; map it with --label {label}=EMOTION"
+    return f"label {label} ({meaning}) {hint}" if label else f"unlabelled: {meaning}"
+
+
+def _left_alone(films: Iterable[Path]) -> list[str]:
+    """A note on films that no rule makes clips."""
+    names = sorted(path.name for path in films)
+    left = f"{len(names)} films are left alone, such as {names[0]}" if names else ""
+    return [f"{left}: no rule makes clips of them"] if names else []

@@ -1,0 +1,246 @@
+"""Corpora as people have them on disk: miniature trees of empty files, made from documented names."""
+
+import itertools
+
+import pytest
+
+from emoscope import corpus
+from emoscope.corpora import cremad, tess
+from emoscope.errors import CorpusError
+
+
+def tree(root, names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def counts(values):
+    values = list(values)
+    return {value: values.count(value) for value in sorted(set(values))}
+
+
+def ravdess(*, modality="03", actors=(1, 2), emotions=("01", "04", "05"), statements=("01", "02")):
+    for actor, emotion, statement in itertools.product(actors, emotions, statements):
+        yield f"Actor_{actor:02}/{modality}-01-{emotion}-01-{statement}-01-{actor:02}"
+
+
+# --- tables beside recordings ---
+
+
+@pytest.mark.parametrize("ending", ["", ".wav", ".mp3"])
+def test_a_table_beside_recordings_is_found(tmp_path, ending):
+    tree(tmp_path, ["audio/a/one.wav", "audio/b/two.wav", "audio/b/three.wav"])
+    names = ("one", "two", "three")
+    rows = [
+        f"{name}{ending},{label},{n}\n"
+        for n, (name, label) in enumerate(zip(names, "xyx", strict=True))
+    ]
+    labels = {"x": "sad", "y": "angry"}
+    write(tmp_path / "data.csv", "filename,emotion,speaker_id\n" + "".join(rows))
+    write(tmp_path / "durations.csv", "name,seconds\none,2\n")
+    if ending == ".mp3":  # another ending is another file
+        with pytest.raises(CorpusError, match="none has a label"):
+            corpus.load(tmp_path, labels=labels)
+        return
+    loaded = corpus.load(tmp_path, labels=labels)
+    assert counts(loaded.table["emotion"]) == {"angry": 1, "sad": 2}
+    assert sorted(loaded.table["path"]) == sorted(map(str, tmp_path.glob("audio/*/*.wav")))
+
+
+def test_a_name_that_several_recordings_have_needs_its_folder(tmp_path):
+    tree(tmp_path, ["audio/a/one.wav", "audio/b/one.wav", "audio/b/two.wav"])
+    write(tmp_path / "data.csv", "file,emotion\nb/one.wav,sad\ntwo,happy\n")
+    paths = corpus.load(tmp_path).table["path"].tolist()
+    assert paths == [str(tmp_path / "audio/b/one.wav"), str(tmp_path / "audio/b/two.wav")]
+
+
+# --- RAVDESS's films, several corpora, look-alikes ------------------------------------------------
+
+
+def test_films_of_ravdess_are_clips(tmp_path):
+    silent = [f"{name}.mp4" for name in ravdess(modality="02")]
+    loaded = corpus.load(tree(tmp_path, [f"{n}.mp4" for n in ravdess(modality="01")] + silent))
+    assert (loaded.name, len(loaded), loaded.speakers) == ("ravdess", 12, ["01", "02"])
+    assert set(loaded.table["modality"]) == {"audio-video"} and not loaded.rejected
+    assert "12 films" in " ".join(loaded.notes)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".wav"])
+def test_a_performance_of_ravdess_counts_once(tmp_path, ending):
+    audio = [f"{name}.wav" for name in ravdess()]
+    film = [f"{name}{ending}" for name in ravdess(modality="01", actors=(1, 2, 3))]
+    loaded = corpus.load(tree(tmp_path, [*audio, *film]))
+    assert counts(loaded.table["modality"]) == {"audio": 12, "audio-video": 6}
+    assert "12 recordings are of performances" in " ".join(loaded.notes) and not loaded.rejected
+
+
+def four_corpora():
+    for k, n in itertools.product(range(4), range(3)):
+        code, number, letter = (("ANG", "05", "a"), ("NEU", "01", "n"), ("SAD", "04", "sa"))[n]
+        yield f"Crema/10{k + 1:02}_DFA_{code}_XX.wav"
+        yield f"Ravdess/Actor_{k + 1:02}/03-01-{number}-01-01-01-{k + 1:02}.wav"
+        yield f"Savee/{('DC', 'JE', 'JK', 'KL')[k]}_{letter}01.wav"
+        if k < 2:
+            yield f"Tess/{('OAF', 'YAF')[k]}_back_{('angry', 'neutral', 'sad')[n]}.wav"
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_four_corpora_in_one_folder_are_read_as_four(tmp_path, flat):
+    names = [name.rsplit("/", 1)[-1] if flat else name for name in four_corpora()]
+    loaded = corpus.load(tree(tmp_path, names))
+    assert counts(loaded.table["corpus"]) == {"cremad": 12, "ravdess": 12, "savee": 12, "tess": 6}
+    assert len(set(loaded.table["unique_speaker"])) == 14 and not loaded.rejected
+    assert "cremad 12" in loaded.notes[0] and "tess 6" in loaded.notes[0]
+
+
+def test_strays_do_not_make_a_second_corpus(tmp_path):
+    strays = ["Savee/DC_a01.wav", "OAF_back_angry.wav", "YAF_back_sad.wav"]
+    loaded = corpus.load(tree(tmp_path, [*(f"{n}.wav" for n in ravdess()), *strays]))
+    assert (loaded.name, len(loaded), len(loaded.rejected)) == ("ravdess", 12, 3)
+
+
+@pytest.mark.parametrize(
+    "names,found",
+    [
+        (
+            (f"{n}.wav" for n in ravdess(actors=(1, 2, 24, 25, 34), statements=("01", "03"))),
+            "25, 34",
+        ),
+        (
+            (f"{n}.wav" for n in ravdess(actors=(1, 2, 3), emotions=("01", "04", "09"))),
+            "label 09",
+        ),
+        ((f"{n}.wav" for n in ravdess(actors=range(30, 40))), "speaker 30, 31 … 39"),
+        (
+            (
+                f"{a}_{s}_{e}_XX.wav"
+                for a in range(1080, 1100)
+                for s in ("DFA", "IEO")
+                for e in ("ANG", "SAD")
+            ),
+            "1092, 1093 … 1099",
+        ),
+        (
+            (f"{s:02}a0{t}{e}a.wav" for s in range(3, 20) for t in (1, 2) for e in "WNT"),
+            "speaker 04, 05",
+        ),
+        (
+            (
+                f"OAF_{w}_{e}.wav"
+                for w in ("back", "dog", "haus", "maus", "tisch")
+                for e in tess.LABEL_MAP
+            ),
+            "haus",
+        ),
+        (
+            (f"{s}_{e}{n:02}.wav" for s in ("DC", "AB", "XY") for e in "adfh" for n in (1, 2, 3)),
+            "AB, XY",
+        ),
+        (
+            (f"{a}_DFA_{e}_XX.wav" for a in range(2001, 2010) for e in cremad.LABEL_MAP),
+            "speaker 2001",
+        ),
+    ],
+)
+def test_names_that_fit_the_form_but_not_the_facts_are_refused(tmp_path, names, found):
+    tree(tmp_path, names)
+    with pytest.raises(CorpusError, match=found) as error:
+        corpus.load(tmp_path)
+    assert "folders named after emotions" in str(error.value) and "manifest" in str(error.value)
+
+
+def test_a_few_damaged_names_are_named_and_the_rest_is_delivered(tmp_path):
+    names = [f"{n}.wav" for n in ravdess(actors=range(1, 25))]
+    broken = ["Actor_01/03-01-09-01-01-01-01.wav", "Actor_01/03-01-05-01-01-01-99.wav"]
+    loaded = corpus.load(tree(tmp_path, [*names, *broken]))
+    assert len(loaded) == 144
+    reasons = [error.reason for error in loaded.rejected]
+    assert "label 09 (ravdess has" in reasons[1] and "speaker 99" in reasons[0]
+
+
+def test_look_alikes_in_folders_of_emotions_are_read_by_the_folders(tmp_path):
+    names = [
+        f"{folder}/03-01-{code}-01-01-01-{actor:02}.wav"
+        for actor in range(20, 40)
+        for folder, code in (("happy", "01"), ("sad", "02"))
+    ]
+    loaded = corpus.load(tree(tmp_path, names))
+    assert loaded.name != "ravdess" and counts(loaded.table["emotion"]) == {"happy": 20, "sad": 20}
+    assert "named as in ravdess" in loaded.notes[0]
+
+
+def test_folders_of_other_emotions_overrule_names(tmp_path):
+    names = [
+        f"{folder}/F{speaker:02}{code}0{n}.wav"
+        for speaker in (1, 2)
+        for folder, code in (("happy", "S"), ("sad", "A"))
+        for n in range(1, 4)
+    ]
+    loaded = corpus.load(tree(tmp_path, names))
+    assert counts(loaded.table["emotion"]) == {"happy": 6, "sad": 6}
+
+
+@pytest.mark.parametrize(
+    "name", ["._03-01-01-01-01-01-01.wav", "__MACOSX/03-01-01-01-01-01-01.wav"]
+)
+def test_files_of_macos_are_no_clips(tmp_path, name):
+    loaded = corpus.load(tree(tmp_path, [*(f"{n}.wav" for n in ravdess()), name]))
+    assert len(loaded) == 12 and not loaded.rejected
+
+
+# --- corpora whose names tell everything ----------------------------------------------------------
+
+
+def product(form, **values):
+    for chosen in itertools.product(*values.values()):
+        yield form.format(**dict(zip(values, chosen, strict=True)))
+
+
+TREES = {  # corpus → names, and numbers of clips, speakers, sentences, women's clips, rejected
+    "savee": (
+        product("{s}/{e}{t}.wav", s=["DC", "KL"], e=["a", "sa", "n"], t=["01", "15"]),
+        (12, 2, 4, 0, 0),
+    ),
+    "emovo": (
+        product("{s}/{e}-{s}-{t}.wav", s=["f1", "m3"], e=["rab", "gio"], t=["b1", "n5"]),
+        (8, 2, 2, 4, 0),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_miniature_tree_of(tmp_path, name):
+    names, (clips, speakers, texts, women, rejected) = TREES[name]
+    loaded = corpus.load(tree(tmp_path, names))
+    table = loaded.table
+    assert (loaded.name, len(loaded), len(loaded.rejected)) == (name, clips, rejected)
+    assert len(loaded.speakers) == speakers and loaded.licence and loaded.citation
+    assert loaded.speakers_from.kind == ("rule" if speakers else "none")
+    assert ("text" in table) == (texts is not None) and (
+        table.get("text") is None or table["text"].nunique() == texts
+    )
+    assert ("gender" in table) == (women is not None)
+    assert women is None or (table["gender"] == "female").sum() == women
+    assert all("--label" in error.reason for error in loaded.rejected)
+
+
+def test_sentences_are_told_in_words_where_they_are_published():
+    from pathlib import PurePath
+
+    from emoscope import corpora
+
+    rows = {
+        "emovo": ("gio-f1-b2.wav", "I vigili sono muniti di pistola."),
+        "cremad": ("1001_IEO_ANG_HI.wav", "It's eleven o'clock"),
+        "tess": ("OAF_back_angry.wav", "Say the word back"),
+    }
+    for name, (file, text) in rows.items():
+        assert corpora.get(name).row(PurePath(file))["text"] == text
