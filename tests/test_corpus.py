@@ -377,7 +377,9 @@ def test_columns_of_any_kind_may_stand_beside_those_that_are_read(tmp_path):
     assert corpus.load(tmp_path / "m.parquet").table["emotion"].tolist() == ["sad"] * 4
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    "suffix", [".csv", ".jsonl", ".json", ".parquet", ".arrow", ".TextGrid", ".eaf", ".srt"]
+)
 @given(content=manifest_text | st.binary(max_size=200))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_read_or_refused(tmp_path, suffix, content):
