@@ -138,14 +138,14 @@ def cut(
             _check_rate(rate, path)
             kept.append((position, block))
             position += len(block)
-            while waiting and _first(excerpts[waiting[-1]], rate) < position:
+            while waiting and excerpts[waiting[-1]].span(rate)[0] < position:
                 begun.append(waiting.pop())
-            for number in [n for n in begun if _stop(excerpts[n], rate) <= position]:
+            for number in [n for n in begun if excerpts[n].span(rate)[1] <= position]:
                 begun.remove(number)
                 yield number, _part(excerpts[number], kept, rate, notes, listen)
             if not (begun or waiting):
                 return
-            first = min((_first(excerpts[n], rate) for n in begun), default=position)
+            first = min((excerpts[n].span(rate)[0] for n in begun), default=position)
             if position - first > MAX_SAMPLES:
                 raise AudioError(path, f"longer than the limit of {MAX_SAMPLES / rate:g} s")
             while kept and kept[0][0] + len(kept[0][1]) <= first:
@@ -264,7 +264,7 @@ def _pieces(excerpt: Excerpt, notes: list[str]) -> Iterator[tuple[Samples, int]]
         if len(piece := _within(block, position, excerpt, rate)):
             yield piece, rate
         position += len(block)
-        if position >= _stop(excerpt, rate):
+        if position >= excerpt.span(rate)[1]:
             return
     if position:
         excerpt.check_within(position / rate)
@@ -293,16 +293,8 @@ def _part(
 
 def _within(block: Samples, position: int, excerpt: Excerpt, rate: int) -> Samples:
     """What of a block, whose first sample has that number, belongs to an excerpt."""
-    stop = min(_stop(excerpt, rate) - position, len(block))
-    return block[max(0, _first(excerpt, rate) - position) : max(0, int(stop))]
-
-
-def _first(excerpt: Excerpt, rate: int) -> int:
-    return round(excerpt.start * rate)
-
-
-def _stop(excerpt: Excerpt, rate: int) -> float:
-    return math.inf if excerpt.end is None else round(excerpt.end * rate)
+    first, stop = excerpt.span(rate)
+    return block[max(0, first - position) : max(0, int(min(stop - position, len(block))))]
 
 
 def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:

@@ -43,6 +43,11 @@ class Excerpt:
         told += [] if self.channel is None else [channel_name(self.channel)]
         return f"{self.path} ({', '.join(told)})" if told else self.path
 
+    def span(self, rate: int) -> tuple[int, float]:
+        """The numbers of its first sample and of the one behind its last, at a rate in Hz."""
+        stop = math.inf if self.end is None else round(self.end * rate)
+        return round(self.start * rate), stop
+
     def check(self) -> None:
         """Refuse times and channels that no recording can have, as an AudioError."""
         times = [self.start] if self.end is None else [self.start, self.end]

@@ -168,7 +168,7 @@ class _Units:
         files = by_file([clip.excerpt for clip in clips])
         self._files = {path: [clips[n] for n in numbers] for path, numbers in files.items()}
         self._contents, self._identify = contents, identify
-        self.handed: list[_Unit] = []  # so far, without signals
+        self.handed: list[list[_Clip]] = []  # of each unit so far
 
     def __len__(self) -> int:
         """About how many there are."""
@@ -179,7 +179,7 @@ class _Units:
         for path, clips in self._files.items():
             unit = _Unit(path, clips, self._contents.get(path))
             for piece in [unit] if len(clips) < MANY_PARTS else self._cut(unit):
-                self.handed.append(dataclasses.replace(piece, signals=None))
+                self.handed.append(piece.clips)
                 yield piece
 
     def _cut(self, unit: _Unit) -> Iterator[_Unit]:
@@ -223,11 +223,11 @@ def _fill(
             stack.callback(store.flush)  # also when the run is stopped
         stack.enter_context(contextlib.closing(outcomes))
         for number, outcome in outcomes:
-            unit = units.handed[number]
+            clips = units.handed[number]
             if isinstance(outcome, EmoscopeError):
-                outcome = None, [outcome] * len(unit.clips)
+                outcome = None, [outcome] * len(clips)
             read, found = outcome
-            for clip, values in zip(unit.clips, found, strict=True):
+            for clip, values in zip(clips, found, strict=True):
                 if isinstance(values, EmoscopeError):
                     refused[clip.index] = _refusal(clip.excerpt, values)
                     continue
@@ -238,8 +238,8 @@ def _fill(
                         if value is not None:
                             store.put(rows.features[feature], key, value)
             if store is not None:
-                store.remember(unit.path, read)
-            for _ in unit.clips:
+                store.remember(clips[0].excerpt.path, read)
+            for _ in clips:
                 done += 1
                 report(done, len(excerpts))
     return refused
