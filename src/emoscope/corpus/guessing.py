@@ -10,6 +10,7 @@ folder above those of the emotions. All others are shown, each with the option t
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import itertools
 import re
 from collections import Counter
@@ -17,48 +18,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from statistics import median
 
+import tomllib
+
 from ..corpora.folders import SPLITS
 from ..files import printable
 from ..labels import canonical
 from .reading import Reading
 
-_SEXES = (
-    "f m w h female male females males woman man women men girl boy frau mann weiblich "
-    "männlich femme homme mujer hombre donna uomo"
-)
-SEXES = frozenset(_SEXES.split())
-_PEOPLE = re.compile(
-    r"(speakers?|spk|spkr|actor|actress|subj|subject|participant|person|voice|talker|performer"
-    r"|sprecher|sprecherin|parlante|locuteur|locutor|mówca)[\W_]*\w{1,12}"
-)
+_FILE = importlib.resources.files("emoscope") / "data" / "name_words.toml"
+_WORDS = tomllib.loads(_FILE.read_text("utf-8"))
+SEXES = frozenset(_WORDS["sexes"].split())
+_GIVEN = frozenset(_WORDS["given"].split())
+_PEOPLE = re.compile(rf"({'|'.join(_WORDS['people'].split())})[\W_]*\w{{1,12}}")
 _SEX_AND_NUMBER = re.compile(r"(f|w|m|female|male|woman|man)[\W_]*\d+")
-_NO_PEOPLE = {
-    "a session": "ses sess session day date rec recording dia dialog dialogue scene impro script",
-    "a take": "take rep repetition utt utterance clip file audio sample seg segment part chunk trial "
-    "turn version wav line item",
-    "a sentence": "sent sentence text phrase stmt statement word prompt kalimat satz frase",
-    "a part of the data": "fold set split batch list group db data",
-    "how it was recorded": "clean noisy noise snr raw original aug augmented mic channel ch phone "
-    "studio room",
-    "a level": "level lvl intensity int low medium high lo md hi xx normal strong weak soft loud",
-}
-_NUMBERED = {
+_NO_PEOPLE: dict[str, re.Pattern[str]] = {
     looks: re.compile(rf"({'|'.join(words.split())})[\W_]*[a-z]?\d*[a-z]?")
-    for looks, words in _NO_PEOPLE.items()
+    for looks, words in _WORDS["no_people"].items()
 }
-#: Given names that are frequent where corpora were recorded: a word among them is a person.
-_NAMES = (
-    "adam ahmed aisha alex alexander ali alice amy ana anders andrea andreas andrew ania anna anne "
-    "antonio anton ben benjamin bob carl carla carlos carmen charlie chen chloe chris christian "
-    "clara claudia daniel david diego dora ela elena eli elif elsa emil emily emma erik eva fatima "
-    "felix finn francesca frank george giulia hanna hannah hans hassan henry ines ingrid ivan jack "
-    "james jan jana jane jean jim joan joe johan john jonas jose juan jude julia julian kai kate "
-    "laura lea lena leo lisa liam lucas lucia luis luke magda maja marco maria marie mario mark "
-    "marta martin mary matteo max mehmet mia michael mike mohamed nadia nina nora oliver olivia omar "
-    "oscar otto pablo paul paula peter petra piotr rosa sam samuel sara sarah simon sofia sophie "
-    "stefan sue susan tim tom tomas ute vera victor wei will xin yan yuki zoe"
-)
-_GIVEN = frozenset(_NAMES.split())
 _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
 PLAUSIBLE = {
@@ -88,23 +64,18 @@ class Candidate:
 
     @property
     def words(self) -> str:
-        """Where it stands, with its commonest values and how many clips each has."""
-        return f"{self.where}: {counted(self.values)}"
-
-
-def counted(values: Sequence[str], most: int = 4) -> str:
-    """``anna (12 clips), ben (11) and 3 more``."""
-    counts = sorted(Counter(values).items())
-    named = [f"{printable(name)} ({n})" for name, n in counts[:most]]
-    named[0] = f"{named[0][:-1]} clip{'s' if counts[0][1] > 1 else ''})"
-    more = len(counts) - most
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        """Where it stands, and its values: ``…: anna (12 clips), ben (11) and 3 more``."""
+        counts = sorted(Counter(self.values).items())
+        named = [f"{printable(name)} ({n})" for name, n in counts[:4]]
+        named[0] = named[0].replace(")", f" clip{'s' if counts[0][1] > 1 else ''})")
+        more = f" and {len(counts) - 4} more" if len(counts) > 4 else ""
+        return f"{self.where}: {', '.join(named)}{more}"
 
 
 def candidates(
     paths: Sequence[PurePath], emotions: Sequence[str], labels: Sequence[str]
 ) -> list[Candidate]:
-    """What could be the speaker in paths below a source; `labels` are the emotions as written."""
+    """What could be the speaker in paths below a source, likeliest first; `labels` are as written."""
     seen: dict[tuple[int, ...], Candidate] = {}
     fields = [*_fields(paths)]
     for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
@@ -112,17 +83,18 @@ def candidates(
         division = tuple(numbers.setdefault(value, len(numbers)) for value in found.values)
         if division not in seen and _varies(found.values, emotions):
             seen[division] = found
-    in_sessions = any(found.looks == "a session" for found in seen.values())
-    usable = []
-    for found in seen.values():
-        reading = Reading(speaker=found.option)
-        tells = tuple(reading.speaker_of(path) for path in paths) == found.values
-        if in_sessions and found.looks == "sex and number":
-            found = dataclasses.replace(found, looks="turn")
-        if tells and found.option.isprintable() and "'" not in found.option:
-            usable.append(found)
-    order = list(PLAUSIBLE)
-    return sorted(usable, key=lambda c: order.index(c.looks) if c.looks in order else len(order))
+    if any(found.looks == "a session" for found in seen.values()):
+        sexed = {key: found for key, found in seen.items() if found.looks == "sex and number"}
+        seen |= {key: dataclasses.replace(found, looks="turn") for key, found in sexed.items()}
+    usable = [
+        found
+        for found in seen.values()
+        if found.looks in PLAUSIBLE
+        and found.option.isprintable()
+        and "'" not in found.option
+        and tuple(map(Reading(speaker=found.option).speaker_of, paths)) == found.values
+    ]
+    return sorted(usable, key=lambda found: list(PLAUSIBLE).index(found.looks))
 
 
 def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | None:
@@ -135,17 +107,16 @@ def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | N
         return None
     [only] = likely
     n_values, n_emotions = len(set(only.values)), len(set(emotions))
-    for other in found:
-        # Numbers that every word meets in every emotion may be speakers, and the words sentences.
+    counts = [other for other in found if other.looks == "count"]
+    for other in counts:  # numbers that all words meet may be speakers, and the words sentences
         n_met = len(set(zip(only.values, other.values, emotions, strict=True)))
-        n_others = len(set(other.values))
-        all_meet = n_met == n_values * n_others * n_emotions
-        if other.looks == "count" and n_others > n_values and all_meet:
+        if n_met == n_values * len(set(other.values)) * n_emotions > n_values**2 * n_emotions:
             return None
     if only.above and (only.looks != "code" or all(v[0] in "pP" for v in only.values)):
         return only
-    everywhere = len(set(zip(only.values, emotions, strict=True))) == n_values * n_emotions
-    return only if only.looks == "word" and not (everywhere and n_values > _MANY) else None
+    n_met = len(set(zip(only.values, emotions, strict=True)))
+    are_sentences = n_values > _MANY and n_met == n_values * n_emotions
+    return only if only.looks == "word" and not are_sentences else None
 
 
 def _varies(values: Sequence[str], emotions: Sequence[str]) -> bool:
@@ -163,7 +134,7 @@ def _looks(values: Sequence[str], before: str = "") -> str:
     whole = {f"{before} {name}".strip() for name in names}
     if all(map(_PEOPLE.fullmatch, whole)):
         return "people"
-    for looks, pattern in _NUMBERED.items():
+    for looks, pattern in _NO_PEOPLE.items():
         if all(map(pattern.fullmatch, whole)):
             return looks
     if names <= SEXES:
@@ -214,7 +185,7 @@ def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
     """The parts of the file names between separators, and runs of letters or digits within them."""
     columns = _columns(paths)
     if not columns:  # of different kinds: only the first and the last part may be the same
-        for which, option in (("first", r"([^\W_]+)[ _.-][^/]*$"), ("last", r"[ _.-]([^\W_]+)$")):
+        for which, option in (("first", r"([^\W_]+)[ _-][^/]*$"), ("last", r"[ _-]([^\W_]+)$")):
             told = [Reading(speaker=option).speaker_of(path) for path in paths]
             values = tuple(value for value in told if value)
             if len(values) == len(paths):

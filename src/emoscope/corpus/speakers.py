@@ -126,24 +126,18 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
     found = guessing.candidates(paths, emotions, labels)
     taken = guessing.surest(found, emotions) if guess else None
     if taken is not None:
-        speakers = [printable(value) for value in taken.values]
-        note = (
-            f"speakers are guessed from {taken.words}. If these are not the people who speak, give "
-            f"{OPTIONS}"
-        )
-        return dataclasses.replace(
-            corpus,
-            table=corpus.table.assign(speaker=speakers),
-            speakers_from=SpeakerOrigin("guess", taken.where),
-            notes=[*corpus.notes, note],
-        )
-    plausible = [c for c in found if c.looks in guessing.PLAUSIBLE][: guessing.SHOWN]
+        table = corpus.table.assign(speaker=list(map(printable, taken.values)))
+        guessed = f"speakers are guessed from {taken.words}"
+        notes = [*corpus.notes, f"{guessed}. If these are not the people who speak, give {OPTIONS}"]
+        origin = SpeakerOrigin("guess", taken.where)
+        return dataclasses.replace(corpus, table=table, speakers_from=origin, notes=notes)
     offers = [
         f"  --speaker '{candidate.option}' for {candidate.words}"
         + (f"; it looks like {mind}" if (mind := guessing.PLAUSIBLE[candidate.looks]) else "")
-        for candidate in plausible
+        for candidate in found[: guessing.SHOWN]
     ]
-    told = "the names do not tell it for certain; it could be" if offers else "no name tells it"
-    ask = f"who speaks is not known: {told}{':' if offers else f'. Give {OPTIONS}'}"
-    last = [f"  or {OPTIONS}"] if offers else []
-    return dataclasses.replace(corpus, notes=[*corpus.notes, ask, *offers, *last])
+    ask = f"who speaks is not known, and no name tells it. Give {OPTIONS}"
+    if offers:
+        start = "who speaks is not known: the names do not tell it for certain; it could be:"
+        offers = [start, *offers, f"  or {OPTIONS}"]
+    return dataclasses.replace(corpus, notes=[*corpus.notes, *(offers or [ask])])
