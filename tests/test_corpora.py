@@ -67,7 +67,7 @@ def counts(values):
 
 
 def test_the_published_corpora_are_known():
-    assert {"ravdess", "emodb", "tess", "cremad", "savee", "emovo"} <= set(NAMES)
+    assert {"ravdess", "emodb", "tess", "cremad", "savee", "emovo", "iemocap", "meld"} <= set(NAMES)
 
 
 def test_an_unknown_corpus_lists_the_known_ones():

@@ -32,7 +32,128 @@ def ravdess(*, modality="03", actors=(1, 2), emotions=("01", "04", "05"), statem
         yield f"Actor_{actor:02}/{modality}-01-{emotion}-01-{statement}-01-{actor:02}"
 
 
-# --- tables beside recordings ---
+# --- IEMOCAP --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def iemocap(tmp_path):
+    """Two sessions with a scripted and an improvised scene, as the release has them."""
+    codes = ["ang", "neu", "exc", "fru", "xxx", "sad"]
+    for session, scene in itertools.product((1, 2), ("F_impro01", "M_script01_1b")):
+        name = f"Ses0{session}{scene}"
+        turns = [f"{name}_{who}{n:03}" for n, who in enumerate("FMFMFM")]
+        tree(tmp_path, [f"Session{session}/sentences/wav/{name}/{turn}.wav" for turn in turns])
+        lines = [
+            f"[{n}.5 - {n + 1}.25]\t{turn}\t{code}\t[2.5, 2.5, 2.5]\nC-E1:\tNeutral;\t()\n"
+            for n, (turn, code) in enumerate(zip(turns, codes, strict=True))
+        ]
+        dialog = tmp_path / f"Session{session}/dialog"
+        write(
+            dialog / f"EmoEvaluation/{name}.txt", "% [START - END] TURN EMOTION\n" + "".join(lines)
+        )
+        write(dialog / f"EmoEvaluation/._{name}.txt", "junk")
+        words = [f"{turn} [000.5-001.2]: Words {n}.\n" for n, turn in enumerate(turns)]
+        write(dialog / f"transcriptions/{name}.txt", "".join(words))
+    return tmp_path
+
+
+def test_iemocap_takes_labels_and_words_from_its_sessions(iemocap):
+    loaded = corpus.load(iemocap)
+    assert loaded.name == "iemocap"
+    assert counts(loaded.table["label"]) == {"ang": 4, "neu": 4, "sad": 4}
+    assert counts(loaded.table["speaker"]) == {"Ses01F": 2, "Ses01M": 4, "Ses02F": 2, "Ses02M": 4}
+    row = loaded.table.set_index("clip").loc["Ses01F_impro01_M001"]
+    assert (row["speaker"], row["gender"], row["emotion"]) == ("Ses01M", "male", "neutral")
+    assert (row["text"], row["statement"]) == ("Words 1.", "impro01")
+    reasons = counts(error.reason for error in loaded.rejected)
+    assert list(reasons.values()) == [4, 4, 4]
+    assert any("fru (frustration)" in r and "--label fru=" in r for r in reasons)
+
+
+def test_iemocap_takes_other_labels_as_told(iemocap):
+    loaded = corpus.load(iemocap, labels={"exc": "happy", "fru": "angry"})
+    assert counts(loaded.table["emotion"]) == {"angry": 8, "happy": 4, "neutral": 4, "sad": 4}
+    assert len(loaded.rejected) == 4
+
+
+def test_iemocap_of_one_session_finds_the_labels_above(iemocap):
+    assert len(corpus.load(iemocap / "Session1/sentences/wav")) == 6
+
+
+def test_iemocap_in_folders_of_emotions_keeps_ten_voices_apart(tmp_path):
+    names = [
+        f"{folder}/Ses0{session}{markers}_impro01_{who}{n}00.wav"
+        for n, folder in enumerate(("ang", "neu", "sad"))
+        for session, markers, who in itertools.product(range(1, 6), "FM", "FM")
+    ]
+    loaded = corpus.load(tree(tmp_path, [*names, "fru/Ses01F_impro01_F900.wav"]))
+    assert len(loaded) == 60 and len(loaded.speakers) == 10
+    assert counts(loaded.table["emotion"]) == {"angry": 20, "neutral": 20, "sad": 20}
+    assert counts(loaded.table["speaker"])["Ses01M"] == 6
+    assert [error.reason[:9] for error in loaded.rejected] == ["label fru"]
+
+
+def test_iemocap_without_its_labels_says_where_they_are(tmp_path):
+    with pytest.raises(CorpusError, match="EmoEvaluation"):
+        corpus.load(tree(tmp_path, ["wav/Ses01F_impro01_F000.wav"]))
+
+
+# --- MELD and ESD ---------------------------------------------------------------------------------
+
+
+def test_meld_reads_films_by_its_tables_and_not_by_times_of_the_episode(tmp_path):
+    head = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,StartTime,EndTime\n"
+    folders = {"train": "train/train_splits", "dev": "dev_splits_complete"}
+    folders["test"] = "output_repeated_splits_test"
+    for split, folder in folders.items():
+        rows = [
+            f'{n},"Oh, {split} {n}",{who},{label},x,0,{n},"00:16:16,059","00:16:21,731"\n'
+            for n, (who, label) in enumerate([("Ross", "joy"), ("Monica", "anger")])
+        ]
+        write(tmp_path / f"{split}_sent_emo.csv", head + "".join(rows))
+        tree(tmp_path, [f"{folder}/dia0_utt0.mp4", f"{folder}/dia0_utt1.mp4"])
+    tree(tmp_path, ["train/train_splits/dia9_utt9.mp4", "train/train_splits/._dia0_utt0.mp4"])
+    loaded = corpus.load(tmp_path)
+    assert (loaded.name, len(loaded), loaded.speakers) == ("meld", 6, ["Monica", "Ross"])
+    assert counts(loaded.table["split"]) == {"dev": 2, "test": 2, "train": 2}
+    assert loaded.table.set_index("clip").loc["dev_dia0_utt1", "text"] == "Oh, dev 1"
+    assert not {"start", "end"} & set(loaded.table)
+    assert ["_sent_emo.csv" in error.reason for error in loaded.rejected] == [True]
+
+
+def test_esd_has_its_splits_genders_and_parallel_sentences(tmp_path):
+    for speaker, (n, emotion) in itertools.product(
+        ("0001", "0011"), enumerate(("Neutral", "Angry", "Happy"))
+    ):
+        for k, split in ((1, "evaluation"), (21, "test"), (51, "train")):
+            tree(tmp_path, [f"{speaker}/{emotion}/{split}/{speaker}_{n * 350 + k:06}.wav"])
+    table = corpus.load(tmp_path).table
+    assert len(table) == 18 and counts(table["split"]) == {"dev": 6, "test": 6, "train": 6}
+    assert counts(table["gender"]) == {"female": 9, "male": 9}
+    assert counts(table["text"]) == {
+        "en-001": 3, "en-021": 3, "en-051": 3, "zh-001": 3, "zh-021": 3, "zh-051": 3,
+    }  # fmt: skip
+
+
+# --- nEMO and tables beside recordings ------------------------------------------------------------
+
+NEMO = (
+    "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
+    "EB0_anger_1.wav\tanger\tTen miesiąc.\tten\tEB0\tfemale\t27\n"
+    "WR0_fear_1.wav\tfear\tTen miesiąc.\tten\tWR0\tmale\t23\n"
+)
+
+
+@pytest.mark.parametrize("source", [".", "samples"])
+def test_nemo_takes_words_from_its_table(tmp_path, source):
+    tree(
+        tmp_path,
+        [f"samples/{name}.opus" for name in ("EB0_anger_1", "WR0_fear_1", "WR0_sadness_2")],
+    )
+    write(tmp_path / "data.tsv", NEMO)
+    loaded = corpus.load(tmp_path / source)
+    assert (loaded.name, loaded.speakers) == ("nemo", ["EB0", "WR0"]) and not loaded.rejected
+    assert loaded.table["text"].tolist() == ["Ten miesiąc.", "Ten miesiąc.", "2"]
 
 
 @pytest.mark.parametrize("ending", ["", ".wav", ".mp3"])
@@ -205,6 +326,24 @@ def product(form, **values):
 
 
 TREES = {  # corpus → names, and numbers of clips, speakers, sentences, women's clips, rejected
+    "mead": (
+        product("{s}/audio/{e}/level_{v}/{n}.m4a", s=["M003", "W009"], e=["angry", "disgusted", "contempt"],
+                v="12", n=["001", "002"]),
+        (16, 2, 2, 8, 8),
+    ),
+    "subesco": (
+        product("{s}_S_{t}_{e}_{k}.wav", s=["F_02_MONIKA", "M_02_NIPUN", "M_10_EVAN"], t=[1, 10],
+                e=["ANGRY", "FEAR"], k=[1, 5]),
+        (24, 3, 2, 8, 0),
+    ),
+    "cafe": (
+        product("{s}-{e}-{v}-{t}.wav", s=["01", "12"], e="CDJPST", v="12", t="16"),
+        (48, 2, 2, 24, 0),
+    ),
+    "nemo": (
+        product("samples/{s}_{e}_{t}.wav", s=["EB0", "WR0"], e=["anger", "surprised"], t=[1, 90]),
+        (8, 2, 2, 4, 0),
+    ),
     "savee": (
         product("{s}/{e}{t}.wav", s=["DC", "KL"], e=["a", "sa", "n"], t=["01", "15"]),
         (12, 2, 4, 0, 0),
@@ -238,9 +377,16 @@ def test_sentences_are_told_in_words_where_they_are_published():
     from emoscope import corpora
 
     rows = {
+        "cafe": ("12-J-2-3.wav", "Trois cygnes aveugles au bord du lac"),
         "emovo": ("gio-f1-b2.wav", "I vigili sono muniti di pistola."),
         "cremad": ("1001_IEO_ANG_HI.wav", "It's eleven o'clock"),
         "tess": ("OAF_back_angry.wav", "Say the word back"),
     }
     for name, (file, text) in rows.items():
         assert corpora.get(name).row(PurePath(file))["text"] == text
+
+
+def test_labels_that_are_no_emotion_alone_are_explained(tmp_path):
+    names = product("M003/audio/contempt/level_{v}/{n}.m4a", v="12", n=["001", "002"])
+    with pytest.raises(CorpusError, match=r"'contempt' \(4\).*--label contempt=happy"):
+        corpus.load(tree(tmp_path, names))
