@@ -263,7 +263,7 @@ def test_clips_inside_parquet(tmp_path, monkeypatch):
         (
             "train/data-00000-of-00001.arrow",
             "test/data-00000-of-00001.arrow",
-            "train/cache-1-of-00001.arrow",
+            "train/cache-1_00000_of_00001.arrow",
         ),
         ("data/train-00000-of-00001-abc.parquet", "data/test-00000-of-00001-abc.parquet"),
     ],

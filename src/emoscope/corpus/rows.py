@@ -14,6 +14,7 @@ columns are kept under their names in lower case.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
 import json
 import math
@@ -63,6 +64,7 @@ GENDERS: Mapping[str, str] = {
     **dict.fromkeys(("m", "male", "man"), "male"),
 }
 
+_SHARD = f"*-{'[0-9]' * 5}-of-{'[0-9]' * 5}*"  # how Hugging Face numbers the files of a data set
 _NEEDED = {"file": "files", "label": "emotions"}
 _DIMENSIONS = frozenset(("arousal", "activation", "valence", "dominance"))
 _RAVDESS = frozenset(("modality", "vocal_channel", "statement", "repetition"))
@@ -91,10 +93,9 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
         return None
     if (path / audformat.HEADER).is_file():
         return [path / audformat.HEADER]
-    for pattern in ("metadata{}", "*/metadata{}", "*-of-?????*{}", "*/*-of-?????*{}"):
-        candidates = (p for s in tables.SUFFIXES for p in path.glob(pattern.format(s)))
-        # A map of Hugging Face's `datasets` leaves what it computed beside the data.
-        if metadata := sorted(p for p in candidates if p.is_file() and p.name[:6] != "cache-"):
+    for pattern in ("metadata", "*/metadata", _SHARD, f"*/{_SHARD}"):
+        candidates = (p for suffix in tables.SUFFIXES for p in path.glob(pattern + suffix))
+        if metadata := sorted(candidate for candidate in candidates if candidate.is_file()):
             return metadata
     return sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file()) or None
 
@@ -130,7 +131,7 @@ def read(
     licence, contradictions, rejected = "", list[AudioError](), list[AudioError]()
     notes = Counter[str]()
     folder = os.path.commonpath([path.resolve().parent for path in files])
-    shards = several or "-of-" in first.stem
+    shards = several or fnmatch.fnmatch(first.stem, _SHARD)
     name = os.path.basename(folder.removesuffix("/data")) if shards else first.stem
     parts: list[tuple[Path, list[RawRow]]] = []
     if first.name == audformat.HEADER:
@@ -158,10 +159,8 @@ def read(
         told = {"split": split} if split else {}
         part = [{**told, **_renamed(raw, path, needed)} for raw in raw_rows]
         _name_channels(part)
-        for row, place in zip(
-            part, places.find(path.parent, [r["file"] for r in part]), strict=True
-        ):
-            row["path"] = place
+        found = places.find(path.parent, [row["file"] for row in part])
+        part = [{**row, "path": place} for row, place in zip(part, found, strict=True)]
         rows += part
     said = [f"{name}: {note}{f' ({n} files)' if n > 1 else ''}" for note, n in notes.items()]
     return Listing(printable(name), rows, licence, contradictions, rejected, said)
@@ -169,15 +168,12 @@ def read(
 
 def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow], str]:
     """The rows of one file, of tiers those with emotions where `labels` are given; and a note."""
-    if path.suffix.lower() in tiers.SUFFIXES:
-        raw_rows = tiers.read(path)
-    else:
-        raw_rows = tables.read(path)
-        regions = tiers.regions(raw_rows, path)
-        if regions is None:
-            return raw_rows, ""
-        raw_rows = regions
-    return (raw_rows, "") if labels is None else tiers.emotions(raw_rows, labels, str(path))
+    of_tiers = path.suffix.lower() in tiers.SUFFIXES
+    raw_rows = tiers.read(path) if of_tiers else tables.read(path)
+    regions = raw_rows if of_tiers else tiers.regions(raw_rows, path)
+    if regions is None or labels is None:
+        return regions or raw_rows, ""
+    return tiers.emotions(regions, labels, str(path))
 
 
 def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Row:

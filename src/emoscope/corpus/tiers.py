@@ -28,9 +28,7 @@ from ..audio.opening import ENDINGS, SOUND_ENDINGS
 from ..errors import CorpusError
 from ..files import printable
 from ..labels import canonical
-from .tables import RawRow, read_text
-
-MAX_PARTS = 1_000_000  # of one file
+from .tables import MAX_ROWS, RawRow, check_rows, read_text
 
 _TIER_OF_EMOTIONS = re.compile(
     r"(?:^|[\W_]+)(?:emotion(?:s|en)?|emo|affect|gefühle?)(?=$|[\W_])[\W_]*", re.IGNORECASE
@@ -43,14 +41,13 @@ def read(path: Path) -> list[RawRow]:
     """The annotated parts of a file with one of :data:`SUFFIXES`."""
     text = read_text(path)
     try:
-        rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_PARTS + 1))
+        rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_ROWS + 1))
     except KeyError as error:
         told = f"it refers to {error}, which is not there"
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {told}") from None
     except (ValueError, RecursionError, ElementTree.ParseError) as error:
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {error}") from None
-    if len(rows) > MAX_PARTS:
-        raise CorpusError(f"{path}: more than the limit of {MAX_PARTS} parts")
+    check_rows(path, len(rows))
     same = (p.name for p in path.parent.glob(f"{glob.escape(path.stem)}.*"))
     beside = sorted((n for n in same if n.rpartition(".")[2].lower() in ENDINGS), key=_rank)
     file = next(iter(beside), "")
