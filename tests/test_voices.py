@@ -6,11 +6,20 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from emoscope import features, voices
+from emoscope import features, protocols, voices
 from emoscope.audio import Signal, load
+from emoscope.audit import hearing
+from emoscope.audit.sources import Split
+from emoscope.corpus import Corpus
+from emoscope.dataset import voices as hearing_corpora
+from emoscope.dataset.extraction import Dataset
+from emoscope.errors import ProtocolError
+from emoscope.evaluation import comparison
 from emoscope.features.spectrum import Spectrum
+from emoscope.features.table import Features
 from emoscope.voices import encoder
 
 DATA = Path(os.environ.get("EMOSCOPE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -166,3 +175,74 @@ def test_more_clips_than_are_clustered_join_the_nearest_group(monkeypatch) -> No
     whole = voices.group(clips, styles=styles)
     monkeypatch.setattr("emoscope.voices.grouping.MAX_CLIPS", 60)
     np.testing.assert_array_equal(voices.group(clips, styles=styles), whole)
+
+
+@pytest.fixture
+def heard_corpus(monkeypatch):
+    """Makes a corpus of which every clip's embedding is known, by its name."""
+
+    def make(clips, names, styles) -> Corpus:
+        emotions = np.array(["angry", "happy", "sad"])[[int(style[1:]) for style in styles]]
+        told = {"clip": [f"c{n}" for n in range(len(names))], "emotion": emotions, "speaker": names}
+        table = pd.DataFrame(told).assign(path="x.wav", label="", corpus="crowd").astype(object)
+
+        def extract(corpus, kinds, **options):
+            rows = [int(clip[1:]) for clip in corpus.table["clip"]]
+            columns = kinds[0].columns
+            values = Features([str(row) for row in rows], [kinds[0].spec], columns, clips[rows])
+            return Dataset(corpus, {"vector": values})
+
+        monkeypatch.setattr(hearing_corpora, "extract", extract)
+        return Corpus("crowd", table)
+
+    return make
+
+
+def test_a_corpus_says_what_was_heard(heard_corpus) -> None:
+    clips, names, styles = crowd(6, 20)
+    names = names.astype("U8")
+    names[:10], names[-5:] = "alias", "rare"
+    heard = hearing_corpora.hear(heard_corpus(clips, names, styles), "speaker-6fold")
+    assert "7 names" in heard.voices and "1 with fewer than 10 clips" in heard.voices
+    assert heard.notes == ["by their sound, these may be one voice under two names: alias and n0"]
+    assert comparison.describe_corpus(heard)["voices"] == heard.voices
+
+
+def test_clips_without_speakers_are_folded_by_voice(heard_corpus) -> None:
+    clips, names, styles = crowd(8, 15)
+    corpus = heard_corpus(clips, np.full(len(names), ""), styles)
+    with pytest.raises(ProtocolError, match="--protocol voice-6fold"):
+        protocols.folds(corpus.table, "speaker-6fold")
+    with pytest.raises(ProtocolError, match="bundled features have none"):
+        protocols.folds(corpus.table, "voice-6fold")
+    heard = hearing_corpora.hear(corpus, "voice-6fold")
+    assert heard.voices.startswith("120 clips were put into 8 groups by the sound of their voices")
+    folds = protocols.folds(heard.table, "voice-6fold")
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(120))
+    for fold in folds:
+        assert not set(names[fold.train]) & set(names[fold.test])
+    assert set(heard.table["speaker"]) == {""}
+    assert sorted(set(heard.table["unique_speaker"]))[0] == "voice 01"
+
+
+def test_groups_by_voice_do_not_hide_known_speakers(heard_corpus) -> None:
+    heard = hearing_corpora.hear(heard_corpus(*crowd(8, 15)), "voice-6fold")
+    assert set(heard.table["unique_speaker"]) == {f"n{n}" for n in range(8)}
+    assert len(protocols.folds(heard.table, "voice-6fold")) == 6
+
+
+def test_an_audit_tells_on_which_sides_one_voice_stands() -> None:
+    findings = [
+        voices.VoiceFinding("one-voice-two-names", ("a", "b"), 0.01),
+        voices.VoiceFinding("one-voice-two-names", ("a", "c"), 0.02),
+        voices.VoiceFinding("two-voices-one-name", ("d",), 0.5),
+    ]
+    sides = {"speaker": ["a", "b", "c", "d"], "side": ["train", "train", "test", "test"]}
+    found = hearing.evidence(
+        {"": voices.VoiceCheck(findings=findings)}, [Split("", pd.DataFrame(sides))]
+    )
+    assert {kind: [piece["speakers"] for piece in pieces] for kind, pieces in found.items()} == {
+        "one-voice-two-names": [["a", "b"]],
+        "voice-on-both-sides": [["a", "c"]],
+        "two-voices-one-name": [["d"]],
+    }

@@ -112,9 +112,7 @@ def _grouped(corpus: Corpus, heard: Dataset) -> Corpus:
     groups = voices.group(_embeddings(heard), styles=spoken, least=N_FOLDS)
     said = (
         f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices; "
-        "a group may hold several speakers, and some clips are in a wrong one"
+        "a group may hold several speakers, and some clips are in a wrong one."
     )
     table = corpus.table.assign(**{VOICES: [f"voice {number + 1:02d}" for number in groups]})
-    return dataclasses.replace(
-        corpus, table=table.astype({VOICES: object}), voices=said, notes=[*corpus.notes, said]
-    )
+    return dataclasses.replace(corpus, table=table.astype({VOICES: object}), voices=said)

@@ -34,7 +34,7 @@ PROTOCOL_WORDS = {
     "speaker-6fold": "six folds, no speaker in training and test at once",
     "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
     "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
-    "voice-6fold": "six folds of groups of clips that sound like one voice; nobody knows the speakers",
+    "voice-6fold": "six folds of groups of clips that sound like one voice",
     "loso": "each speaker is tested by models trained on the others",
     "speaker+text": "groups of speakers crossed with groups of sentences; neither the voice nor the "
     "sentence of a test clip is in training",

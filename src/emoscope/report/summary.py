@@ -227,8 +227,9 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
     if len(uar) < 2:
         return None
+    whose = "speaker" if result.corpus.get("n_speakers", 1) else "group by voice"
     return Sentence(
-        f"By speaker, the UAR of {board[0].model} ranges from {uar.min():.2f} ({uar.idxmin()}) to "
+        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({uar.idxmin()}) to "
         f"{uar.max():.2f} ({uar.idxmax()}).",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
