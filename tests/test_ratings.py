@@ -50,8 +50,7 @@ def test_the_majority_counts_and_a_tie_is_named(tmp_path):
     assert (agreement.n_clips, agreement.n_ratings, agreement.n_tied) == (2, 5, 1)
     assert loaded.notes == [
         "2 clips of m have several ratings, 5 in all, and take the emotion of the majority; 1 have "
-        "no majority and are left out; Krippendorff's alpha is 0.000; single ratings have UAR 0.000 against "
-        "the clip's others"
+        "no majority and are left out; Krippendorff's alpha is 0.000"
     ]
 
 
@@ -107,14 +106,6 @@ def test_alpha_is_the_published_one():
     counts = np.stack([(values == value).sum(axis=0) for value in range(1, 6)], axis=1)
     assert ratings.krippendorff_alpha(counts.astype(float)) == pytest.approx(0.743, abs=5e-4)
     assert ratings.krippendorff_alpha(np.array([[3.0, 0.0], [2.0, 0.0]])) is None
-
-
-def test_human_uar_holds_each_rating_against_the_others():
-    """Of 3 to 1, the three are right and the one is wrong; of 2 to 2 each meets two of the other."""
-    assert ratings.human_uar(np.array([[3.0, 1.0]])) == 0.75
-    assert ratings.human_uar(np.array([[2.0, 2.0]])) == 0.0
-    assert ratings.human_uar(np.array([[4.0, 0.0], [1.0, 2.0]])) == 0.5
-    assert ratings.human_uar(np.array([[1.0, 0.0]])) is None
 
 
 RATED = pd.DataFrame(
@@ -217,7 +208,7 @@ def test_models_without_weights_are_named(rated):
 
 def test_agreement_is_in_the_result_and_the_report(rated, tmp_path):
     corpus, features = rated
-    agreement = ratings.Agreement("m", 4, 12, 1, 0.25, 0.5)
+    agreement = ratings.Agreement("m", 4, 12, 1, 0.25)
     told = dataclasses.replace(
         corpus, table=corpus.table.drop(columns="unique_speaker"), notes=[str(agreement)],
         agreements=[agreement],
@@ -225,6 +216,6 @@ def test_agreement_is_in_the_result_and_the_report(rated, tmp_path):
     result = compare((told, features), ["tree"], "majority")
     document = json.loads((result.save(tmp_path) / "results.json").read_text())
     assert document["corpus"]["raters"] == [
-        {"source": "m", "n_clips": 4, "n_ratings": 12, "n_tied": 1, "alpha": 0.25, "human_uar": 0.5}
+        {"source": "m", "n_clips": 4, "n_ratings": 12, "n_tied": 1, "alpha": 0.25}
     ]
-    assert "alpha is 0.250; single ratings have UAR 0.500" in page.render(result)
+    assert "alpha is 0.250" in page.render(result)

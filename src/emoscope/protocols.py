@@ -163,23 +163,17 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
                 f"{where}: these speakers are in training and test: "
                 f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
             )
+        if spoken is not None and np.isin(spoken[fold.test], spoken[fold.train]).any():
+            raise ProtocolError(f"{where}: a sentence is in training and test")
         unlearned = np.setdiff1d(emotions[fold.test], learned)
-        if spoken is None and unlearned.size and not shares_speakers(protocol):
+        if unlearned.size and not shares_speakers(protocol):
+            few = "too few speakers have that emotion. 'loso' leaves out one at a time"
+            if spoken is not None:
+                n_sentences = len(np.unique(spoken[emotions == unlearned[0]]))
+                few = f"several speakers must speak it in several sentences; it has {n_sentences}"
             raise ProtocolError(
-                f"{where}: tests {unlearned[0]} and has no training clip of it; too few speakers "
-                f"have that emotion. 'loso' leaves out one at a time{_without(unlearned, table)}"
-            )
-        if spoken is None:
-            continue
-        if (both := np.intersect1d(spoken[fold.train], spoken[fold.test])).size:
-            raise ProtocolError(f"{where}: in training and test is the sentence '{both[0]}'")
-        if unlearned.size:
-            of_it = emotions == unlearned[0]
-            voices, texts = (len(np.unique(names[of_it])) for names in (speakers, spoken))
-            raise ProtocolError(
-                f"{where}: tests {unlearned[0]} and has no training clip of it. Every emotion needs "
-                f"several speakers and several sentences; {unlearned[0]} has {voices} and {texts}. "
-                "--emotions can leave it out"
+                f"{where}: tests {unlearned[0]} and has no training clip of it; "
+                f"{few}{_without(unlearned, table)}"
             )
 
 
@@ -263,10 +257,7 @@ def _loso(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
-    """Groups of speakers crossed with groups of sentences; a fold tests the clips of one of each.
-
-    It trains on the clips of other speakers in other sentences.
-    """
+    """Groups of speakers crossed with groups of sentences; what trains is of other speakers and words."""
     _need_speakers(table, 2, SPEAKER_TEXT)
     spoken = sentences(table)
     needs = f"protocol '{SPEAKER_TEXT}' needs the sentence of every clip, in a column 'text'"
@@ -274,8 +265,7 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
         raise ProtocolError(f"{needs}; {unknown} of {len(table)} clips have none")
     if (n_sentences := len(np.unique(spoken))) < 2:
         raise ProtocolError(f"{needs}, and at least two; all clips say '{spoken[0]}'")
-    if (most := int(table["emotion"].value_counts().max())) < 2:
-        raise ProtocolError(f"protocol '{SPEAKER_TEXT}' needs an emotion with at least two clips")
+    most = int(table["emotion"].value_counts().max())
     few = table["unique_speaker"].nunique() < 6 or most < 6
     voices = _loso(table, seed) if few else _speaker_6fold(table, seed)
     texts = _grouped(table, spoken, min(MAX_TEXT_GROUPS, n_sentences, most), seed)
@@ -292,14 +282,9 @@ def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fo
 
     ProtocolError where sentences cannot be told from emotions, or too few clips are left to train.
     """
-    spoken = sentences(table)
-    if unknown := int((spoken == "").sum()):
-        raise ProtocolError(
-            f"the sentence of {unknown} of {len(table)} clips is unknown (column 'text')"
-        )
-    if (table.groupby(spoken)["emotion"].nunique() > 1).sum() < 2:
-        raise ProtocolError("fewer than two sentences are spoken in several emotions")
     apart = folds(table, SPEAKER_TEXT, seed=seed)
+    if (table.groupby(sentences(table))["emotion"].nunique() > 1).sum() < 2:
+        raise ProtocolError("fewer than two sentences are spoken in several emotions")
     emotions = _text(table, "emotion")
     fewest = min(np.unique(emotions[f.train], return_counts=True)[1].min() for f in apart)
     if fewest < MIN_TO_LEARN:

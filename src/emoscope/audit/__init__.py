@@ -195,12 +195,7 @@ def _findings(
                 by_kind.setdefault(kind, []).append((name, pieces))
     findings = []
     for kind, parts in by_kind.items():
-        # How many clips a piece concerns differs between folds.
-        distinct = {
-            json.dumps({k: v for k, v in piece.items() if not k.endswith("_clips")}, sort_keys=True)
-            for _, part in parts
-            for piece in part
-        }
+        distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
         severity, text = checks.assess(kind, parts[0][1], len(distinct), spoken)
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."

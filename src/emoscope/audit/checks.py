@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -180,7 +179,11 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
-        "same-sentence": _same_sentences(train, test),
+        "same-sentence": [
+            {"sentence": words}
+            for words in sorted(set(sentences(train)) & set(sentences(test)))
+            if words
+        ],
         "missing-emotion": _missing_emotions(train, test),
         "class-imbalance": _imbalance(split.clips),
     }
@@ -263,14 +266,6 @@ def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[E
     for _, row in both[first_end > last_start].iterrows():
         spans = {side: [row[f"start_{side}"], row[f"end_{side}"]] for side in ("train", "test")}
         yield {"file": row["listed"], **spans}
-
-
-def _same_sentences(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:
-    counts = [Counter(map(str, sentences(side))) for side in (train, test)]
-    return [
-        {"sentence": words, "train_clips": counts[0][words], "test_clips": counts[1][words]}
-        for words in sorted((set(counts[0]) & set(counts[1])) - {""})
-    ]
 
 
 def _missing_emotions(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

@@ -37,20 +37,14 @@ class Agreement:
     n_ratings: int
     n_tied: int  # clips without a majority, which are left out
     alpha: float | None  # Krippendorff's; None where all ratings are of one emotion
-    human_uar: float | None  # of single ratings, against the majority of the others of the clip
 
     def __str__(self) -> str:
-        text = (
+        tied = f"; {self.n_tied} have no majority and are left out" if self.n_tied else ""
+        alpha = "" if self.alpha is None else f"; Krippendorff's alpha is {self.alpha:.3f}"
+        return (
             f"{self.n_clips} clips of {self.source} have several ratings, {self.n_ratings} in all, and "
-            "take the emotion of the majority"
+            f"take the emotion of the majority{tied}{alpha}"
         )
-        if self.n_tied:
-            text += f"; {self.n_tied} have no majority and are left out"
-        if self.alpha is not None:
-            text += f"; Krippendorff's alpha is {self.alpha:.3f}"
-        if self.human_uar is not None:
-            text += f"; single ratings have UAR {self.human_uar:.3f} against the clip's others"
-        return text
 
 
 @dataclass(frozen=True)
@@ -100,8 +94,8 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
             settled.clips.append((row, winner))
     if polls:
         counts = pd.DataFrame(polls).fillna(0.0).to_numpy(dtype=np.float64)
-        scores = krippendorff_alpha(counts), human_uar(counts)
-        settled.agreements.append(Agreement(source, len(polls), int(counts.sum()), n_tied, *scores))
+        n_ratings, alpha = int(counts.sum()), krippendorff_alpha(counts)
+        settled.agreements.append(Agreement(source, len(polls), n_ratings, n_tied, alpha))
     return settled
 
 
@@ -135,15 +129,3 @@ def krippendorff_alpha(counts: Counts) -> float | None:
     agreeing = ((counts * (counts - 1)).sum(axis=1) / (counts.sum(axis=1) - 1)).sum()
     expected = (n_ratings**2 - (of_emotion**2).sum()) / max(n_ratings - 1, 1)
     return float(1 - (n_ratings - agreeing) / expected) if expected else None
-
-
-def human_uar(counts: Counts) -> float | None:
-    """UAR of single ratings against the majority of the clip's others, where those have one."""
-    right, n = np.zeros(counts.shape[1]), np.zeros(counts.shape[1])
-    for clip, rated in np.argwhere(counts > 0):
-        others = counts[clip] - np.eye(counts.shape[1])[rated]
-        majority = np.flatnonzero(others == others.max())
-        if others.any() and len(majority) == 1:
-            n[majority] += counts[clip, rated]
-            right[majority] += counts[clip, rated] * (majority == rated)
-    return float(np.mean(right[n > 0] / n[n > 0])) if n.any() else None

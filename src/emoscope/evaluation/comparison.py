@@ -92,11 +92,11 @@ def compare(
     """
     options = {"seed": seed, "as_published": as_published, "quick": quick, "raters": raters}
     estimators = _estimators(models, features, options)
-    tasks = _tasks(corpus, estimators, (protocol, leak_protocol), ablation, options)
-    scripts, told = _script_tasks(corpus, estimators, script_gap, protocol, options)
-    units = [unit for task in [*tasks, *scripts] for unit in task.units]
+    named, told = (protocol, leak_protocol), dict[str, str]()
+    tasks = _tasks(corpus, estimators, named, ablation, script_gap, options, told)
+    units = [unit for task in tasks for unit in task.units]
     finished = engine.run(units, checkpoint=checkpoint, jobs=jobs, cluster=cluster, on_unit=on_unit)
-    result = _result([*tasks, *scripts], finished, corpus, seed, as_published, on_run)
+    result = _result(tasks, finished, corpus, seed, as_published, on_run)
     asked = {"protocol": protocol, "leak_protocol": leak_protocol}
     result.config = {**asked, **result.config, **options, **told}
     result.config |= {"command": command} if command is not None else {}
@@ -208,69 +208,46 @@ def _tasks(
     estimators: Mapping[str, tuple[Any, Features]],
     named: Sequence[str | None],
     ablation: Sequence[str],
+    script_gap: Sequence[str],
     options: Mapping[str, Any],
+    told: dict[str, str],
 ) -> list[_Task]:
-    """Every model under every protocol, then the ablation under the first."""
+    """Every model under every protocol, the ablation under the first, and both sides of script gaps.
+
+    Why there are no script gaps is added to `told`.
+    """
+    emotions = corpus.table["emotion"].to_numpy(dtype=str)
+    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     folds = {
         name: protocols.folds(corpus.table, name, seed=options["seed"])
         for name in named
         if name is not None
     }
+    scripts: dict[str, list[protocols.Fold]] = {}
+    try:
+        if script_gap:
+            scripts = protocols.script_gap_folds(corpus.table, seed=options["seed"])
+    except ProtocolError as error:
+        told["no_script_gap"] = str(error)
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]
-    for model in dict.fromkeys(ablation):
+    for model in (*ablation, *script_gap):
         if model not in estimators:
-            raise UnknownNameError("model to ablate", model, estimators)
+            raise UnknownNameError("model to run again", model, estimators)
+    for model in dict.fromkeys(ablation):
         estimator, whole = estimators[model]
         runs += [(model, estimator, part, next(iter(folds))) for part in _parts(whole)]
-    return [
-        _task(corpus, model, estimator, data, name, folds[name], options)
-        for model, estimator, data, name in runs
-    ]
-
-
-def _script_tasks(
-    corpus: Corpus,
-    estimators: Mapping[str, tuple[Any, Features]],
-    chosen: Sequence[str],
-    protocol: str,
-    options: Mapping[str, Any],
-) -> tuple[list[_Task], dict[str, str]]:
-    """Some models under ``speaker+text``, unless all are, and under its control; or why not."""
-    for model in chosen:
-        if model not in estimators:
-            raise UnknownNameError("model for the script gap", model, estimators)
-    if not chosen:
-        return [], {}
-    try:
-        named = protocols.script_gap_folds(corpus.table, seed=options["seed"])
-    except ProtocolError as error:
-        return [], {"no_script_gap": str(error)}
-    named.pop(protocol, None)  # that all models are run under
-    return [
-        _task(corpus, model, *estimators[model], name, folds, options)
-        for model in chosen
-        for name, folds in named.items()
-    ], {}
-
-
-def _task(
-    corpus: Corpus,
-    model: str,
-    estimator: Any,
-    data: Features,
-    protocol: str,
-    folds: Sequence[protocols.Fold],
-    options: Mapping[str, Any],
-) -> _Task:
-    emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    told = with_feature_blocks(estimator, data)
-    adaptation = protocols.adaptation_of(protocol)
-    adapted = adapt(data, corpus.table, adaptation) if adaptation else data
-    about = {"model": model, "protocol": protocol, **options}
+    runs += [(m, *estimators[m], name) for m in script_gap for name in scripts if name not in folds]
     shares = ratings.shares(corpus.table, options["raters"])
-    units = (Unit(told, adapted, emotions, fold, speakers, about, shares=shares) for fold in folds)
-    return _Task(model, data.label, protocol, tuple(units))
+    tasks = []
+    for model, estimator, data, name in runs:
+        told = with_feature_blocks(estimator, data)
+        adaptation = protocols.adaptation_of(name)
+        adapted = adapt(data, corpus.table, adaptation) if adaptation else data
+        about = {"model": model, "protocol": name, **options}
+        parts = folds[name] if name in folds else scripts[name]
+        units = (Unit(told, adapted, emotions, f, speakers, about, shares=shares) for f in parts)
+        tasks.append(_Task(model, data.label, name, tuple(units)))
+    return tasks
 
 
 def _estimators(
