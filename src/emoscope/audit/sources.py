@@ -34,6 +34,9 @@ COLUMNS = (
 #: Names of a column of folds.
 FOLD_NAMES = ("fold", "cv_fold", "kfold")
 
+#: Endings of text that emoscope writes, of which no line is a recording.
+_NO_LISTS = (".toml", ".arff", ".html", ".svg")
+
 _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 
@@ -82,6 +85,8 @@ def read(
 
 
 def _listed(files: Sequence[Path]) -> pd.DataFrame:
+    if files[0].suffix.lower() in _NO_LISTS:
+        raise CorpusError(f"{files[0]}: is no list of recordings, nor a manifest")
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: no clip")

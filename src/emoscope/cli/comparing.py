@@ -345,6 +345,8 @@ def export(
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = modelfile.load(model)
     refuse_overwrite(onnx or "", model)
+    if hub is not None and hub.is_file():
+        raise EmoscopeError(f"--hub {hub}: is a file; name a folder")
     keeping.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
     if onnx is not None:
         terminal.say(str(publishing.to_onnx(loaded, onnx)))

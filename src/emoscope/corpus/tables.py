@@ -152,7 +152,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
             columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
             numbers = dict.fromkeys(number for values in columns.values() for number in values)
             whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
-        else:
+        elif 2 * sum(isinstance(value, _Pairs) for value in whole.values()) > len(whole):
             whole = [{"clip": n, **v} if isinstance(v, _Pairs) else v for n, v in whole.items()]
     if not isinstance(whole, list):
         raise CorpusError(
