@@ -77,10 +77,11 @@ def matches(paths: Collection[PurePath]) -> tuple[list[Match], list[Match]]:
     """
     found = []
     for info in registry.members().values():
-        rows, foreign = info.rows(paths), dict[PurePath, Row]()
-        if isinstance(naming := info.parse, Naming):
-            told = {path: naming.fields(path) for path in paths if path not in rows}
-            foreign = {p: naming.foreign(fields) for p, fields in told.items() if fields}
+        naming = info.parse if isinstance(info.parse, Naming) else None
+        told = {path: naming and naming.fields(path) for path in paths}
+        rows = info.rows(path for path in paths if told[path] or not naming)
+        left = {path: fields for path, fields in told.items() if fields and path not in rows}
+        foreign = {path: naming.foreign(fields) for path, fields in left.items() if naming}
         found.append(Match(info, rows, foreign))
     folders = Counter(path.parent for path in paths)
     claimed: set[PurePath] = set()
