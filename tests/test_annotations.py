@@ -264,6 +264,14 @@ def test_annotation_files_need_recordings(tmp_path):
         corpus.load(path)
 
 
+def test_a_table_of_parts_need_not_name_the_recording(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("begin;dur\n0;1,5\n1,5;soon\n")
+    first, second = read(path)
+    assert (first.file, first.start, first.end, first.problem) == ("", 0, 1.5, "")
+    assert second.start != second.start and second.problem.startswith("'soon' is no time")
+
+
 def test_a_table_without_times_is_no_list_of_segments(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("file,emotion\na.wav,sad\n")

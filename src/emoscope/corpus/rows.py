@@ -180,18 +180,21 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     """A row with one name for each column and every value as text."""
     known, further, timed = _columns(tuple(raw), path)
     for column in needed:
-        if column not in known:
+        alone = (
+            column == "file" and "label" not in needed and timed
+        )  # parts of what is named elsewhere
+        if column not in known and not alone:
             scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are no emotions"
             raise CorpusError(
                 f"{path}: no column of {_NEEDED[column]}; it may be called "
                 f"{', '.join(ALIASES[column])}. "
                 f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}{scales}"
             )
-    if isinstance(raw[known["file"]], dict | bytes):
+    if isinstance(raw.get(known.get("file", "")), dict | bytes):
         raise CorpusError(
             f"{path}: holds the audio itself, but not as {{bytes, path}}; save it as files"
         )
-    row = {column: _text(raw[key]) for column, key in known.items()}
+    row = {"file": "", **{column: _text(raw[key]) for column, key in known.items()}}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})
     if "split" in row:
