@@ -31,6 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "two voices.wav", samples, RATE)
     soundfile.write(folder / "apple.aiff", at_level(voice(2.0), -15), RATE)
     (folder / "<b>broken.wav").write_bytes(b"no sound in here")
+    turns = [np.concatenate([sad, silence(3.0)]), np.concatenate([silence(3.0), angry])]
+    soundfile.write(folder / "call.wav", np.stack(turns, axis=1), RATE)
     microphone = np.concatenate([silence(0.3), at_level(voice(2.0), -15)])
     soundfile.write(folder / "microphone.wav", np.tile(microphone, 5), RATE)
     return folder
@@ -359,3 +361,14 @@ def test_accessible_and_in_shape_everywhere(  # type: ignore[no-untyped-def]
     assert [(fault["id"], fault["impact"]) for fault in faults] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert next(visited, None) is None
+
+
+def test_two_people_on_two_channels(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    upload(page, folder / "call.wav")
+    both = page.locator("#list button")
+    assert both.all_text_contents() == ["call.wav (left): sad", "call.wav (right): angry"]
+    playwright.expect(page.locator("#name")).to_have_text("call.wav (left)")
+    assert "this is the left one" in page.locator("#warnings").inner_text()
+    both.nth(1).click()
+    playwright.expect(page.locator("#name")).to_have_text("call.wav (right)")
+    assert [word for word in rows(page) if word in ("sad", "angry")] == ["angry"]
