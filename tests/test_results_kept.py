@@ -1,11 +1,14 @@
-"""What a run has left stays until somebody says otherwise."""
+"""What a run has left stays until somebody says otherwise; what an evaluation of a model tells."""
 
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
-from emoscope.prediction import DEFAULT_MODEL
+from emoscope.errors import ModelError
+from emoscope.files import DATA
+from emoscope.prediction import DEFAULT_MODEL, Predictor
 from small_corpus import make_corpus
 
 
@@ -85,3 +88,43 @@ def test_a_model_is_replaced_by_the_same_command_alone(emoscope, clips, tmp_path
     assert contents(tmp_path) == before
     assert emoscope(*words, "--seed", 1, "--replace")[0] == 0
     assert contents(tmp_path) != before
+
+
+def test_an_evaluation_tells_free_answers_beside_those_of_the_corpus(emoscope, clips, tmp_path):
+    (tmp_path / "more.csv").write_text(
+        clips.read_text().replace(",happy,4", ",fearful,4").replace(",happy,5", ",fearful,5")
+    )
+    words = ["evaluate", "free", tmp_path / "more.csv", "--emotions", "sad,happy", "--jobs", 1]
+    status, out, err = emoscope(*words, "--out", tmp_path / "e")
+    assert status == 0
+    (run,) = json.loads((tmp_path / "e" / "results.json").read_text())["runs"]
+    rows = pd.read_csv(tmp_path / "e" / "predictions.csv", dtype=str)
+    assert set(rows["predicted"]) <= {"happy", "sad"} and run["chance"] == 0.5
+    freely = {
+        row["clip"]: Predictor("free").predict(clips.parent / row["clip"]).emotion
+        for _, row in rows.iterrows()
+    }
+    right = rows["clip"].map(freely) == rows["emotion"]
+    assert run["free"]["uar"] == pytest.approx(right.groupby(rows["emotion"]).mean().mean())
+    assert run["free"]["chance"] == pytest.approx(1 / 7)
+    assert (
+        f"UAR {run['free']['uar']:.3f}" in out and "chance 0.143" in out and "chance 0.500" in out
+    )
+    said = " ".join(err.split())
+    (absent,) = [note for note in err.splitlines() if "the corpus has no" in note]
+    assert "fearful" not in absent and "angry" in absent
+    assert "left out as asked (--emotions): fearful" in said
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "answering freely among its 7 emotions" in page
+
+
+def test_the_names_of_shipped_models_mean_them_everywhere(emoscope, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "free").write_text("not a model")
+    assert Predictor("free").card.name == Predictor(f"{DATA}/free.emoscope").card.name
+    assert Predictor("default").model.identity == Predictor().model.identity
+    with pytest.raises(ModelError, match="not a usable model"):
+        Predictor("./free")
+    with pytest.raises(ModelError, match="not a usable model"):
+        Predictor(tmp_path / "free")
+    assert emoscope("export", "free", "--onnx", "graph.onnx")[0] == 0

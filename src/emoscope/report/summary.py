@@ -198,11 +198,13 @@ def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
     )
 
 
-def _emotions(result: Result, board: Sequence[Run]) -> Sentence:
+def _emotions(result: Result, board: Sequence[Run]) -> Sentence | None:
     rows = result.rows(board[0].model)
     scores = metrics.per_emotion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     recall = scores.loc[tested_emotions(result), "recall"]
     easy, hard = recall.idxmax(), recall.idxmin()
+    if easy == hard:
+        return None
     return Sentence(
         f"{board[0].model} recognises {easy} most often (recall {recall[easy]:.2f}) and {hard} least "
         f"({recall[hard]:.2f})."
@@ -225,12 +227,12 @@ def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
 
 def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
-    if len(uar) < 2:
+    if len(uar) < 2 or uar.min() == uar.max():
         return None
     whose = "speaker" if result.corpus.get("n_speakers", 1) else "group by voice"
     return Sentence(
-        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({uar.idxmin()}) to "
-        f"{uar.max():.2f} ({uar.idxmax()}).",
+        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} (speaker "
+        f"{uar.idxmin()}) to {uar.max():.2f} (speaker {uar.idxmax()}).",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
 
