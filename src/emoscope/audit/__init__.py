@@ -19,6 +19,7 @@ from .. import compute, unseen
 from ..audio import Excerpt, fingerprint
 from ..audio.excerpt import by_file
 from ..corpus.clips import excerpts
+from ..dataset import voices
 from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
 from . import checks, hearing, sources
@@ -145,7 +146,7 @@ def audit(
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
         held_out=checks.held_out(splits[0]),
-        voices=hearing.words(heard),
+        voices=voices.words(heard),
     )
     if not (inflation and found.leaks) or found.held_out == "clips":
         return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ..corpus import Corpus
 from ..dataset import extraction, voices
-from ..dataset.extraction import Dataset
 from ..dataset.store import Store
 from ..features import get
 from ..labels import EMOTIONS
@@ -23,18 +22,12 @@ def check(
 ) -> Mapping[str, VoiceCheck]:
     """Check the speakers of each corpus; nothing where no clip of a known emotion is at hand."""
     clips = pd.concat([split.clips for split in splits]).drop_duplicates(["listed", "start", "end"])
-    known = (clips["path"] != "") & clips["emotion"].isin(EMOTIONS)
-    usable = clips[known].reset_index(drop=True)
-    clip_names = [str(number) for number in range(len(usable))]
-    table = usable.assign(clip=clip_names, label=usable["emotion"])
+    known = clips[(clips["path"] != "") & clips["emotion"].isin(EMOTIONS)].reset_index(drop=True)
+    table = known.assign(clip=known.index.astype(str), label=known["emotion"])
     work = functools.partial(
         extraction.extract, features=[get("voice")], store=Store(), jobs=jobs, cluster=cluster
     )
-
-    def embedded(part: pd.DataFrame) -> Dataset:
-        return work(Corpus("audited", part))
-
-    return voices.check_speakers(table, embedded)
+    return voices.check_speakers(table, lambda part: work(Corpus("audited", part)))
 
 
 def evidence(
@@ -49,16 +42,6 @@ def evidence(
         piece = {"speakers": list(finding.names), "score": round(finding.score, 3)}
         found.setdefault(kind, []).append(piece)
     return found
-
-
-def words(checks: Mapping[str, VoiceCheck]) -> str:
-    """What was heard, in sentences."""
-    return " ".join(_words(checks))
-
-
-def _words(checks: Mapping[str, VoiceCheck]) -> Iterator[str]:
-    for name, check in checks.items():
-        yield f"{name}: {check.text}" if len(checks) > 1 else check.text
 
 
 def _divides(split: Split, one: str, other: str) -> bool:

@@ -6,7 +6,7 @@ Embeddings are the feature ``voice``, so they are computed in parallel and kept 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -55,17 +55,14 @@ def hear(
     if split_name(protocol)[0] == VOICE_FOLDS:
         return _grouped(corpus, embedded(corpus.table))
     checks = check_speakers(corpus.table, embedded)
-    said = {name: check.text for name, check in checks.items()}
-    doubts = [(name, doubt) for name, check in checks.items() for doubt in check.suspicions]
+    doubts = [doubt for check in checks.values() for doubt in check.suspicions]
+    return dataclasses.replace(corpus, voices=words(checks), notes=[*corpus.notes, *doubts])
+
+
+def words(checks: Mapping[str, VoiceCheck]) -> str:
+    """What was heard of each corpus, in sentences."""
     several = len(checks) > 1
-    return dataclasses.replace(
-        corpus,
-        voices=" ".join(f"{name}: {text}" if several else text for name, text in said.items()),
-        notes=[
-            *corpus.notes,
-            *(f"{name}: {doubt}" if several else doubt for name, doubt in doubts),
-        ],
-    )
+    return " ".join(f"{n}: {check.text}" if several else check.text for n, check in checks.items())
 
 
 def check_speakers(

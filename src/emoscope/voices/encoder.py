@@ -1,10 +1,8 @@
 """The speaker encoder: whoever speaks, as 256 values that are close for clips of one voice.
 
-The encoder is Resemblyzer's (version 0.1.4, Apache-2.0), trained with the GE2E loss of Wan et al.,
-"Generalized end-to-end loss for speaker verification", ICASSP 2018; its graph of 2.8 MB is shipped in
-``emoscope/data`` and runs in onnxruntime. What goes in is what Resemblyzer gives it: 16 kHz, at least
--30 dBFS, 40 mel bands of power every 10 ms. Only silence is found with Silero's detector
-(:mod:`emoscope.audio.voice_activity`), not WebRTC's.
+It is Resemblyzer's (0.1.4, Apache-2.0), trained with the GE2E loss of Wan et al., "Generalized
+end-to-end loss for speaker verification", ICASSP 2018, and gets what Resemblyzer gives it: 16 kHz, at
+least -30 dBFS, 40 mel bands of power every 10 ms. Only silence is found by Silero's detector.
 """
 
 from __future__ import annotations
@@ -47,10 +45,13 @@ def embed(signal: Signal) -> Embedding:
         without speech everything is taken.
     """
     samples = resample(signal, RATE).samples
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    if power > 0:
-        samples = samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / np.sqrt(power)))
-    return _unit(_embed_parts(_parts(_mel(_speech(samples)))).mean(axis=0))
+    level = max(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), 1e-9)
+    samples = samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / level))
+    parts = _parts(_mel(_speech(samples)))
+    batches = (parts[first : first + BATCH] for first in range(0, len(parts), BATCH))
+    each = np.concatenate([_session().run(None, {"mel": batch})[0] for batch in batches])
+    mean = each.mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=1)
@@ -91,12 +92,3 @@ def _parts(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     starts = range(0, max(1, len(mel) - round(COVERAGE * PART) + 1), STEP)
     padded = np.pad(mel, ((0, PART), (0, 0)))
     return np.stack([padded[start : start + PART] for start in starts])
-
-
-def _embed_parts(parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    batches = (parts[first : first + BATCH] for first in range(0, len(parts), BATCH))
-    return np.concatenate([_session().run(None, {"mel": batch})[0] for batch in batches])
-
-
-def _unit(values: NDArray[np.float32]) -> Embedding:
-    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9), dtype=np.float32)

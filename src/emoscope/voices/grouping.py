@@ -1,8 +1,7 @@
 """Groups of recordings by who speaks, where nobody says.
 
-Ward's method on embeddings (J. Ward, "Hierarchical grouping to optimize an objective function", JASA
-58, 1963), less what every style (an emotion) does to all of them. It is wrong about single clips:
-``benchmarks/voices.py`` says how often.
+Ward's method (J. Ward, "Hierarchical grouping to optimize an objective function", JASA 58, 1963). It is
+wrong about single clips: ``benchmarks/voices.py`` says how often.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 An emotion moves a voice by as much as another speaker does, so no single clips are judged. What a
 *style* (an emotion and its intensity) does to all names alike is taken away, the clips of a name are
-judged together, and a difference counts in terms of those that the corpus itself shows. Conventions:
-embeddings are those of :mod:`.encoder`, [shape=(n_clips, 256)], distances are squared.
-
-The limits hold for the clips of :data:`MAX_CLIPS` at most; ``benchmarks/voices.py`` sets them, on other
+judged together, and a difference counts in terms of those that the corpus itself shows. Embeddings are
+those of :mod:`.encoder`, distances are squared. ``benchmarks/voices.py`` sets the limits, on other
 corpora than those that it tests, and says what they find and miss.
 """
 
@@ -13,17 +11,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["one-voice-two-names", "two-voices-one-name"]
 Matrix = NDArray[np.float64]
+Texts = NDArray[np.str_]
 
 MIN_CLIPS = 10  # of a voice
-MIN_NAMES = 4  # with as many clips: what one voice is like is told by the other names
+MIN_NAMES, MAX_NAMES = 4, 40  # the others tell what is usual; among more, some are alike by chance
 MAX_CLIPS = 40  # of a name that are embedded
 #: Two names are one voice whose means lie closer than this share of the spread of their clips.
 ONE_VOICE = 0.12
@@ -32,21 +30,17 @@ ONE_VOICE = 0.12
 TWO_VOICES = 0.30
 #: Where the median separation of two names is less, clips are too short or noisy to tell voices apart.
 LEAST_SEPARATION = 0.55
-MAX_NAMES = 40  # among more, some are alike by chance
-#: Percentile of distances by which names are compared: where two voices make a half or more of the
-#: pairs differ, it is one of those, and outliers do not count.
-_PERCENTILE = 70
-#: A style of this many clips is as much believed as the assumption that it changes nothing.
-_PRIOR_CLIPS = 3.0
+_PERCENTILE = 70  # of distances: one between two voices where there are two, and no outlier
+_PRIOR_CLIPS = 3.0  # a style of so many clips is as much believed as that it changes nothing
 
 
 @dataclass(frozen=True)
 class VoiceFinding:
-    """Names whose voices are not what the names say."""
+    """Names whose voices are not what the names say, and the value that the limit is for."""
 
-    kind: Kind
+    kind: Literal["one-voice-two-names", "two-voices-one-name"]
     names: tuple[str, ...]
-    score: float  # what the limit of its kind is for
+    score: float
 
 
 @dataclass(frozen=True)
@@ -56,22 +50,18 @@ class VoiceCheck:
     n_names: int = 0  # whose voices were compared with each other
     n_divisible: int = 0  # that have clips enough to be searched for a second voice
     n_few: int = 0  # names with too few clips to be judged
-    findings: Sequence[VoiceFinding] = field(default=())
+    findings: Sequence[VoiceFinding] = ()
     left_out: str = ""  # why nothing was checked
 
     @property
     def suspicions(self) -> list[str]:
         """What speaks against the names, a sentence for each kind, without its full stop."""
-        same = [f.names for f in self.findings if f.kind == "one-voice-two-names"]
-        mixed = [f.names[0] for f in self.findings if f.kind == "two-voices-one-name"]
-        said = []
-        if same:
-            pairs = ", ".join(" and ".join(names) for names in same)
-            said.append(f"by their sound, these may be one voice under two names: {pairs}")
-        if mixed:
-            names = ", ".join(mixed)
-            said.append(f"by their sound, clips under one name may be of two voices: {names}")
-        return said
+        said = {
+            "one-voice-two-names": "by their sound, these may be one voice under two names",
+            "two-voices-one-name": "by their sound, clips under one name may be of two voices",
+        }
+        names = {k: [" and ".join(f.names) for f in self.findings if f.kind == k] for k in said}
+        return [f"{text}: {', '.join(names[kind])}" for kind, text in said.items() if names[kind]]
 
     @property
     def text(self) -> str:
@@ -84,83 +74,70 @@ class VoiceCheck:
         searched = f"{self.n_divisible or 'none'} could be searched for a second voice"
         if self.n_divisible == self.n_names:
             searched = "each was searched for a second voice"
-        said = [f"The voices of {self.n_names} names were compared, {searched}{few}"]
-        said += [text[0].upper() + text[1:] for text in self.suspicions]
-        said += [] if self.findings else ["Nothing speaks against the names"]
-        return ". ".join(said) + "."
+        doubts = [text[0].upper() + text[1:] for text in self.suspicions]
+        said = [f"The voices of {self.n_names} names were compared, {searched}{few}", *doubts]
+        return ". ".join(said if doubts else [*said, "Nothing speaks against the names"]) + "."
 
 
-def to_embed(
-    names: NDArray[np.str_], *, most: int = MAX_CLIPS, seed: int = 0
-) -> tuple[NDArray[np.intp], str]:
+def to_embed(names: Texts, *, most: int = MAX_CLIPS, seed: int = 0) -> tuple[NDArray[np.intp], str]:
     """The rows whose voices are to be compared, and why not when there are none."""
     known, counts = np.unique(names[names != ""], return_counts=True)
-    enough = known[counts >= MIN_CLIPS]
-    none = np.zeros(0, dtype=np.intp)
+    enough, reason = known[counts >= MIN_CLIPS], ""
     if not len(known):
-        return none, "the clips have no speakers"
-    if len(enough) > MAX_NAMES:
-        return none, f"{len(enough)} speakers are too many, some of whom are alike by chance"
-    if len(enough) < MIN_NAMES:
+        reason = "the clips have no speakers"
+    elif len(enough) > MAX_NAMES:
+        reason = f"{len(enough)} speakers are too many, some of whom are alike by chance"
+    elif len(enough) < MIN_NAMES:
         have = f"{len(enough) or 'none'} of {len(known)} speakers"
-        needed = f"at least {MIN_NAMES} speakers with {MIN_CLIPS} clips each are needed"
-        return none, f"{needed}, and {have} {'has' if len(enough) == 1 else 'have'} as many"
+        reason = f"at least {MIN_NAMES} speakers with {MIN_CLIPS} clips each are needed, and "
+        reason += f"{have} {'has' if len(enough) == 1 else 'have'} as many"
+    if reason:
+        return np.zeros(0, dtype=np.intp), reason
     rng = np.random.default_rng(seed)
     rows = [rng.permutation(np.flatnonzero(names == name))[:most] for name in enough]
     return np.sort(np.concatenate(rows)), ""
 
 
-def verify(
-    embeddings: NDArray[np.float32], names: NDArray[np.str_], styles: NDArray[np.str_]
-) -> VoiceCheck:
+def verify(embeddings: NDArray[np.float32], names: Texts, styles: Texts) -> VoiceCheck:
     """Check names by the embeddings of the clips that :func:`to_embed` chose, and their styles."""
-    values, counts = np.unique(names, return_counts=True)
-    enough = set(values[counts >= MIN_CLIPS])
-    if reason := to_embed(names)[1]:
+    used, reason = to_embed(names, most=len(names))
+    if reason:
         return VoiceCheck(left_out=reason)
-    used = np.isin(names, list(enough))
-    clips, names, styles = embeddings[used].astype(np.float64), names[used], styles[used]
-    clips = without_styles(clips, names, styles)
-    apart = separations(clips, names)
+    names, styles = names[used], styles[used]
+    clips = without_styles(embeddings[used].astype(np.float64), names, styles)
+    apart, wide = separations(clips, names), surpluses(clips, names, styles)
     if np.median(list(apart.values())) < LEAST_SEPARATION:
         why = "one speaker's clips differ as much as those of two: they are too short or noisy"
         return VoiceCheck(left_out=why)
-    wide = surpluses(clips, names, styles)
     found = [
         *(VoiceFinding("one-voice-two-names", n, x) for n, x in apart.items() if x < ONE_VOICE),
         *(VoiceFinding("two-voices-one-name", (n,), x) for n, x in wide.items() if x > TWO_VOICES),
     ]
-    return VoiceCheck(len(enough), len(wide), findings=found)
+    return VoiceCheck(len(np.unique(names)), len(wide), findings=found)
 
 
-def without_styles(clips: Matrix, names: NDArray[np.str_], styles: NDArray[np.str_]) -> Matrix:
+def without_styles(clips: Matrix, names: Texts, styles: Texts) -> Matrix:
     """The embeddings less what each style adds for all names alike, by alternating least squares."""
-    name, style = (np.unique(labels, return_inverse=True)[1] for labels in (names, styles))
-    effects = np.zeros((style.max() + 1, clips.shape[1]))
-    weights = 1 / (np.bincount(style) + _PRIOR_CLIPS)[:, None]
+    name, style = ((v[:, None] == np.unique(v)).astype(float) for v in (names, styles))
+    effects = np.zeros((style.shape[1], clips.shape[1]))
     for _ in range(5):
-        rest = clips - effects[style]
-        rest = clips - (_sums(rest, name) / np.bincount(name)[:, None])[name]
-        effects = _sums(rest, style) * weights
-    return np.asarray(clips - effects[style])
+        means = name.T @ (clips - style @ effects) / name.sum(axis=0)[:, None]
+        effects = style.T @ (clips - name @ means) / (style.sum(axis=0) + _PRIOR_CLIPS)[:, None]
+    return np.asarray(clips - style @ effects)
 
 
-def separations(clips: Matrix, names: NDArray[np.str_]) -> dict[tuple[str, str], float]:
+def separations(clips: Matrix, names: Texts) -> dict[tuple[str, str], float]:
     """Squared distance of the means of two names, less what chance adds, over their variance."""
-    means, variances, counts = {}, {}, {}
-    for name in np.unique(names):
-        own = clips[names == name]
-        means[name], variances[name] = own.mean(axis=0), float(own.var(axis=0, ddof=1).sum())
-        counts[name] = len(own)
-    ratios = {}
-    for a, b in itertools.combinations(map(str, means), 2):
-        chance = variances[a] / counts[a] + variances[b] / counts[b]
-        distance = float(np.square(means[a] - means[b]).sum()) - chance
-        ratios[a, b] = 2 * distance / (variances[a] + variances[b])
+    ratios, of = {}, {str(name): clips[names == name] for name in np.unique(names)}
+    variance = {name: float(own.var(axis=0, ddof=1).sum()) for name, own in of.items()}
+    for a, b in itertools.combinations(of, 2):
+        chance = variance[a] / len(of[a]) + variance[b] / len(of[b])
+        distance = float(np.square(of[a].mean(axis=0) - of[b].mean(axis=0)).sum()) - chance
+        ratios[a, b] = 2 * distance / (variance[a] + variance[b])
     return ratios
 
 
-def surpluses(clips: Matrix, names: NDArray[np.str_], styles: NDArray[np.str_]) -> dict[str, float]:
+def surpluses(clips: Matrix, names: Texts, styles: Texts) -> dict[str, float]:
     """How much further apart a name's clips of one style are than usual: 0 usual, 1 as two names'.
 
     Only of names with clips enough for two voices.
@@ -172,11 +149,10 @@ def surpluses(clips: Matrix, names: NDArray[np.str_], styles: NDArray[np.str_]) 
     apart = comparable & (names[:, None] != names)
     inside, judged = {}, []
     for name in map(str, np.unique(names)):
-        own = np.flatnonzero(names == name)
-        pairs = comparable[np.ix_(own, own)]
-        if pairs.sum() >= MIN_CLIPS:
-            inside[name] = float(np.percentile(distances[np.ix_(own, own)][pairs], _PERCENTILE))
-        if len(own) >= 2 * MIN_CLIPS and pairs.sum() >= 2 * MIN_CLIPS:
+        own = np.ix_(names == name, names == name)
+        if (n_pairs := comparable[own].sum()) >= MIN_CLIPS:
+            inside[name] = float(np.percentile(distances[own][comparable[own]], _PERCENTILE))
+        if min(len(distances[own]), n_pairs) >= 2 * MIN_CLIPS:
             judged.append(name)
     if len(inside) < MIN_NAMES or not apart.any():
         return {}
@@ -186,9 +162,3 @@ def surpluses(clips: Matrix, names: NDArray[np.str_], styles: NDArray[np.str_]) 
         usual = float(np.median([spread for key, spread in inside.items() if key != name]))
         found[name] = (inside[name] - usual) / max(other - usual, 1e-9)
     return found
-
-
-def _sums(values: Matrix, groups: NDArray[np.intp]) -> Matrix:
-    sums = np.zeros((groups.max() + 1, values.shape[1]))
-    np.add.at(sums, groups, values)
-    return sums
