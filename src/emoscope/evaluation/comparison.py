@@ -162,20 +162,14 @@ def incompatible_models(
     names: Iterable[str], features: Mapping[str, Features], raters: str = "majority"
 ) -> dict[str, str]:
     """Which of some known models cannot take the features or ratings, and why."""
-    names = list(names)
-    vector = features.get("vector")
+    vector, reasons = features.get("vector"), dict[str, str]()
     width = len(vector.columns) if vector is not None else 0
-    needed = {name: models.get(name).fewest_columns for name in names}
-    weightless = [
-        name
-        for name in names
-        if raters == "soft" and weight_parameter(models.get(name).build(0)) is None
-    ]
-    return dict.fromkeys(weightless, "it takes no weights of clips, so no shares of ratings") | {
-        name: f"it needs at least {fewest} columns of features, and there are {width}"
-        for name, fewest in needed.items()
-        if 0 < width < fewest
-    }
+    for name, info in ((name, models.get(name)) for name in names):
+        if 0 < width < (fewest := info.fewest_columns):
+            reasons[name] = f"it needs at least {fewest} columns of features, and there are {width}"
+        elif raters == "soft" and weight_parameter(info.build(0)) is None:
+            reasons[name] = "it takes no weights of clips, so no shares of ratings"
+    return reasons
 
 
 def with_feature_blocks(estimator: Any, data: Features) -> Any:
