@@ -14,6 +14,7 @@ from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
 
 NAMES = corpora.names()
+VOICES_UNTOLD = {"mesd"}  # whose names tell women, men and children apart, and no more
 SENTENCES = emodb.SENTENCES
 OPTIONAL = {
     "gender", "age", "text", "intensity", "statement", "repetition", "channel", "modality", "split",
@@ -98,7 +99,7 @@ def test_a_clip_is_found_whatever_its_format(name, suffix, tmp_path):
     row = table.iloc[0]
     assert row["path"] == str(tmp_path / file) and row["corpus"] == name
     assert row["emotion"] in EMOTIONS and info.label_map[row["label"]] == row["emotion"]
-    assert row["speaker"] and row["clip"]
+    assert row["clip"] and (row["speaker"] or name in VOICES_UNTOLD)
     assert row.get("gender", "female") in ("female", "male")
 
 

@@ -344,6 +344,36 @@ TREES = {  # corpus → names, and numbers of clips, speakers, sentences, women'
         product("samples/{s}_{e}_{t}.wav", s=["EB0", "WR0"], e=["anger", "surprised"], t=[1, 90]),
         (8, 2, 2, 4, 0),
     ),
+    "ased": (
+        product("0{e}/{e}-{t}-{k}-{s}.wav", e=["a5", "f2", "s4", "n1"], t=["01", "07"], k=["01", "02"],
+                s=["01-01", "02-65"]),
+        (32, 2, 2, 16, 0),
+    ),
+    "urdu": (
+        product("{e}/{s}_F1_{e}01.wav", e="AHNS", s=["SM1", "SM27", "SF11"]),
+        (12, 3, None, 4, 0),
+    ),
+    "turev": (
+        product("{e}/{s}_{e}_{w}.wav", e=["kz", "sk", "mt", "hl"], s=["1157", "7895"], w=["melek", "ogul1"]),
+        (16, 2, 2, None, 0),
+    ),
+    "jlcorpus": (
+        product("{s}_{e}_{t}_{k}.wav", s=["female1", "male2"], e=["angry", "sad", "anxious", "excited"],
+                t=["1a", "15b"], k="12"),
+        (16, 2, 2, 8, 16),
+    ),
+    "shemo": (
+        product("{s}{e}0{k}.wav", s=["F31", "M56"], e="AFHNSW", k="12"),
+        (24, 2, None, 12, 0),
+    ),
+    "aesdd": (
+        product("{e}/{e}{t} ({s}){k}.wav", e="adfhs", t=["01", "20"], s="16", k=["", "b"]),
+        (40, 2, 11, None, 0),
+    ),
+    "mesd": (
+        product("{e}_{v}_A_{w}.wav", e=["Anger", "Happiness"], v="FMC", w=["hola", "basta_ya"]),
+        (12, 0, 2, 4, 0),
+    ),
     "savee": (
         product("{s}/{e}{t}.wav", s=["DC", "KL"], e=["a", "sa", "n"], t=["01", "15"]),
         (12, 2, 4, 0, 0),
@@ -390,3 +420,9 @@ def test_labels_that_are_no_emotion_alone_are_explained(tmp_path):
     names = product("M003/audio/contempt/level_{v}/{n}.m4a", v="12", n=["001", "002"])
     with pytest.raises(CorpusError, match=r"'contempt' \(4\).*--label contempt=happy"):
         corpus.load(tree(tmp_path, names))
+
+
+def test_a_corpus_whose_names_do_not_tell_voices_guesses_none(tmp_path):
+    names = product("{e}_{v}_A_{w}.wav", e=["Anger", "Fear"], v="FMC", w=["hola", "hoy", "no"])
+    loaded = corpus.load(tree(tmp_path, names))
+    assert loaded.speakers == [] and loaded.speakers_from.kind != "rule"
