@@ -168,8 +168,8 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     from ..report import summary
 
     for run in runs:
-        for answers in summary.answers(run):
-            say(str(answers))
+        for words, uar, span, chance in summary.answers(run):
+            say(f"UAR {uar} (95 % interval {span}) {words}; chance {chance}")
         say(
             f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}, {run.n_clips} clips of "
             f"{run.n_speakers or 'unknown'} speakers, protocol {run.protocol}"

@@ -69,10 +69,8 @@ class Trial:
 
 def _check_speakers(speakers: ArrayLike, where: str = "") -> None:
     if (n_speakers := len(np.unique(np.asarray(speakers)))) < N_INNER:
-        raise ModelError(
-            f"{where}{': ' if where else ''}tuning leaves out {N_INNER} parts of the training "
-            f"speakers; there are {n_speakers}"
-        )
+        parts = f"tuning leaves out {N_INNER} parts of the training speakers"
+        raise ModelError(f"{where}{parts}; there are {n_speakers}")
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
@@ -107,7 +105,7 @@ def measure(
     tuned_search = search(info, trials=trials, seed=seed)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     for fold in protocols.folds(corpus.table, options.get("protocol", "speaker-6fold"), seed=seed):
-        _check_speakers(speakers[fold.train], f"fold {fold.name}")
+        _check_speakers(speakers[fold.train], f"fold {fold.name}: ")
     tuned = dataclasses.replace(
         info, name=f"{model}-tuned", title=f"{info.title}, tuned", build=lambda seed: tuned_search
     )

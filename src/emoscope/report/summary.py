@@ -254,30 +254,19 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     )
 
 
-@dataclass(frozen=True)
-class Answers:
-    """The UAR of a saved model, in [0, 1], by what it may answer with; its interval; chance."""
-
-    words: str
-    uar: float
-    low: float | None
-    high: float | None
-    chance: float
-
-    def __str__(self) -> str:
-        span = "" if self.low is None else f" ({self.low:.3f}–{self.high:.3f})"
-        return f"UAR {self.uar:.3f}{span} {self.words}; chance {self.chance:.3f}"
-
-
-def answers(run: Run) -> list[Answers]:
-    """What a saved model scores answering freely and among the emotions that were tested."""
+def answers(run: Run) -> list[tuple[str, str, str, str]]:
+    """What a saved model may answer with, and then its UAR, the interval and chance."""
     free, chance = run.extra.get("free"), run.extra.get("chance")
     if not free or not chance:
         return []
     n_known, n_tested = round(1 / free["chance"]), round(1 / chance)
-    scored = (free["uar"], free["uar_low"], free["uar_high"], free["chance"])
-    words = f"answering freely among its {n_known} emotions, as emoscope predict does"
-    among = f"with answers among the {n_tested} emotions tested"
+    rows = [(f"answering freely among its {n_known} emotions, as emoscope predict does", free)]
+    if n_tested < n_known:
+        asked = f"with answers among the {n_tested} emotions tested"
+        rows.append((asked, {**vars(run), "chance": chance}))
+    spans = ("not given" if r["uar_low"] is None else f"{r['uar_low']:.3f} to {r['uar_high']:.3f}"
+             for _, r in rows)  # fmt: skip
     return [
-        Answers(words, *scored), Answers(among, run.uar, run.uar_low, run.uar_high, chance)
-    ][: 1 if n_known == n_tested else 2]  # fmt: skip
+        (words, f"{r['uar']:.3f}", span, f"{r['chance']:.3f}")
+        for (words, r), span in zip(rows, spans, strict=True)
+    ]
