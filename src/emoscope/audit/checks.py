@@ -66,12 +66,12 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "doubtful-speakers": (
         "caution",
-        "{first[reason]}: voices on both sides may go unseen.",
+        "{first[reason]}: voices on both sides may go unnoticed.",
         "",
     ),
     "guessed-speakers": (
         "caution",
-        "Who speaks is guessed from {first[from]}: voices on both sides may go unseen.",
+        "Who speaks is guessed from {first[from]}: voices on both sides may go unnoticed.",
         "",
     ),
     "same-clip": (

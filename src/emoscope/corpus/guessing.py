@@ -47,6 +47,15 @@ PLAUSIBLE = {
     "count": "a running number, as takes have",
     "turn": "a turn of one side of a session",
 }
+_ORDINALS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    *(f"{n}th" for n in range(7, 100)),
+)
 _MANY = 20  # values that occur with all emotions alike are rather sentences than people
 SHOWN = 5  # candidates
 
@@ -167,18 +176,12 @@ def _folders(paths: Sequence[PurePath], labels: Sequence[str]) -> Iterator[Candi
         max((n for n, part in enumerate(path.parts[:-1]) if printable(part) == label), default=0)
         for path, label in zip(paths, labels, strict=True)
     )
-    for level in range(min(len(path.parts) for path in paths) - 1):
+    for level in range(min(len(_ORDINALS), *(len(path.parts) - 1 for path in paths))):
         values = tuple(path.parts[level] for path in paths)
         if any(canonical(value) or value.lower() in SPLITS for value in values):
             continue
-        number = level + 1
-        where = f"the {_ordinal(number)} folder"
-        yield Candidate(where, f"folder:{number}", values, _looks(values), True, level < above)
-
-
-def _ordinal(number: int) -> str:
-    named = ("first", "second", "third", "fourth", "fifth", "sixth")
-    return named[number - 1] if number <= len(named) else f"{number}th"
+        where, option = f"the {_ORDINALS[level]} folder", f"folder:{level + 1}"
+        yield Candidate(where, option, values, _looks(values), True, level < above)
 
 
 def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
@@ -194,8 +197,8 @@ def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
         return
     ends = [-1, *(n for n, runs in enumerate(columns) if not runs[0].isalnum()), len(columns)]
     parts = [range(end + 1, following) for end, following in itertools.pairwise(ends)]
-    for place, part in enumerate(filter(None, parts), 1):
-        which = "last" if part.stop == len(columns) else _ordinal(place)
+    for place, part in enumerate(filter(None, parts[: len(_ORDINALS)])):
+        which = "last" if part.stop == len(columns) else _ORDINALS[place]
         where = f"the {which} part of the file names"
         for runs in [part, *(range(n, n + 1) for n in part if len(part) > 1)]:
             values = tuple(map("".join, zip(*(columns[n] for n in runs), strict=True)))
@@ -205,7 +208,7 @@ def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
             if runs is not part:
                 where = f"'{printable(values[0])}' in {printable(paths[0].stem)}"
             option = _expression(columns, [runs])
-            yield Candidate(where, option, values, _looks(values, fixed), place == 1)
+            yield Candidate(where, option, values, _looks(values, fixed), place == 0)
 
 
 def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ detector see :class:`emoscope.modelfile.card.OutOfDomainDetector`.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,7 +53,16 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
     if n_folds < 2:
         raise CorpusError("training needs an emotion with at least two clips; each has one")
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))
+    alone = [e for e in np.unique(emotions) if len(np.unique(speakers[emotions == e])) < 2]
+    if alone:
+        warnings.warn(
+            f"{', '.join(alone)}: of one speaker or clip alone, so no inner fold can train and test "
+            "it; the card's figures count it as never recognised",
+            stacklevel=2,
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))
 
 
 def cross_val_predict(
