@@ -36,8 +36,8 @@ PROTOCOL_WORDS = {
     "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
     "voice-6fold": "six folds of groups of clips that sound like one voice",
     "loso": "each speaker is tested by models trained on the others",
-    "speaker+text": "groups of speakers crossed with groups of sentences; neither the voice nor the "
-    "sentence of a test clip is in training",
+    "speaker+text": "groups of speakers crossed with groups of sentences; no speaker and no "
+    "sentence in training and test at once",
     "cross-corpus": "each corpus is tested by models trained on the others",
     "own-split": "the manifest's own split",
     "random-75/25": "random folds: voices are in training and test, so scores may be too high",

@@ -176,8 +176,8 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
     effect = "raised" if low > 0 else "lowered" if high < 0 else "are not shown to change"
     return Sentence(
         f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval {low:+.3f} to "
-        f"{high:+.3f}): what it loses when the sentence of a test clip is unseen as well as the voice, "
-        f"with as many training clips. Known words {effect} the score.",
+        f"{high:+.3f}): what it loses when training and test share no sentence, with as many "
+        f"training clips. Known words {effect} the score.",
         warn=low > 0,
     )
 
