@@ -238,12 +238,9 @@ def resample(signal: Signal, rate: int) -> Signal:
 
 
 def _checked(
-    excerpt: Excerpt,
-    max_seconds: float | None,
-    meter: ChannelMeter | None = None,
-    *,
+    excerpt: Excerpt, max_seconds: float | None, meter: ChannelMeter | None = None, *,
     max_samples: float = math.inf,
-) -> Iterator[Signal]:
+) -> Iterator[Signal]:  # fmt: skip
     """Mono pieces of an excerpt, each checked; what only the whole can tell follows the last."""
     checks, rate, notes = Checks(excerpt), MIN_RATE, list[str]()
     for piece, rate in _pieces(excerpt, notes):

@@ -150,13 +150,9 @@ def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
 
 
 def _write(
-    outcomes: Iterable[Prediction | EmoscopeError],
-    writer: Writer,
-    sources: Sequence[str | Excerpt],
-    picture: str | None,
-    *,
-    unasked: bool,
-) -> list[EmoscopeError]:
+    outcomes: Iterable[Prediction | EmoscopeError], writer: Writer,
+    sources: Sequence[str | Excerpt], picture: str | None, *, unasked: bool,
+) -> list[EmoscopeError]:  # fmt: skip
     """Write predictions as they come; gives the errors."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
@@ -173,7 +169,8 @@ def _write(
                 errors.append(outcome)
                 continue
             n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
-            if outcome.channel and sources[0] == outcome.file and writer.one_at_most(picture):
+            one = picture or writer.format in TIMELINES  # there is no room for two channels
+            if outcome.channel and one and sources[0] == outcome.file:
                 errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
                 continue
             if writer.output is None:  # which has it already
@@ -244,10 +241,6 @@ class Writer:
     def holds(self, source: str | Excerpt) -> bool:
         """Whether the file has it already."""
         return self.output is not None and self.output.holds(source)
-
-    def one_at_most(self, picture: str | None) -> bool:
-        """Whether there is no room for two channels."""
-        return bool(picture) or self.format in TIMELINES
 
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""

@@ -33,12 +33,9 @@ __all__ = [
 
 
 def predict(
-    source: Source,
-    rate: int | None = None,
-    *,
-    channel: str | None = None,
-    timeline: bool = False,
-) -> Prediction:
+    source: Source, rate: int | None = None, *,
+    channel: str | None = None, timeline: bool = False,
+) -> Prediction:  # fmt: skip
     """Recognise the emotion of one recording with the shipped model; an AudioError says why not.
 
     Two channels with different speech are told in a warning, and ``prediction.each`` has the

@@ -160,15 +160,10 @@ class Output:
 
 
 def predict_files(
-    predictor: Predictor,
-    files: Sequence[str | Excerpt],
-    *,
-    timeline: bool = False,
-    given: Given | None = None,
-    adapt: bool | None = False,
-    jobs: int | None = None,
+    predictor: Predictor, files: Sequence[str | Excerpt], *, timeline: bool = False,
+    given: Given | None = None, adapt: bool | None = False, jobs: int | None = None,
     output: Output | None = None,
-) -> Iterator[Prediction | EmoscopeError]:
+) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
     """Predict every file that an output does not hold yet, and add it there, one after another.
 
     Excerpts are for channels that were chosen; `given` parts become the segments. With `adapt`,

@@ -97,36 +97,26 @@ class Predictor:
         return self.card.emotions
 
     def predict(
-        self,
-        source: Source,
-        rate: int | None = None,
-        *,
-        channel: str | None = None,
-        timeline: bool = False,
-    ) -> Prediction:
+        self, source: Source, rate: int | None = None, *,
+        channel: str | None = None, timeline: bool = False,
+    ) -> Prediction:  # fmt: skip
         """As :func:`emoscope.prediction.predict`, also of an Excerpt or an iterator of pieces."""
         blocks, excerpt = opened(source, rate)
         if channel is not None:
             excerpt = choose_one(excerpt, channel)
-        listen = channel is None
-        return self.recognise(blocks, excerpt, listen=listen, timeline=timeline).prediction
+        found = self.recognise(blocks, excerpt, listen=channel is None, timeline=timeline)
+        return found.prediction
 
     def recognise(
-        self,
-        blocks: Blocks,
-        excerpt: Excerpt,
-        *,
-        listen: bool = True,
-        timeline: bool = False,
-        map: Map = map,
-    ) -> Recognition:
+        self, blocks: Blocks, excerpt: Excerpt, *,
+        listen: bool = True, timeline: bool = False, map: Map = map,
+    ) -> Recognition:  # fmt: skip
         """Classify what a function reads; each of two channels as well, if one listens to them."""
 
         def one(part: Excerpt, meter: ChannelMeter | None = None) -> Recognition:
-            pieces = blocks(part, meter)
-            first = next(pieces)
-            pieces = itertools.chain([first], pieces)
-            found = self._recognise(pieces, part.path, timeline=timeline, map=map)
+            first = next(pieces := blocks(part, meter))
+            whole = itertools.chain([first], pieces)
+            found = self._recognise(whole, part.path, timeline=timeline, map=map)
             name = "" if part.channel is None else channel_name(part.channel)
             return found.but(channel=name, warnings=(*first.notes, *found.prediction.warnings))
 

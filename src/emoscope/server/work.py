@@ -97,14 +97,9 @@ class Service:
         return [outcomes[number] for number in range(len(items))]
 
     def predict(
-        self,
-        upload: UploadFile,
-        job: Job,
-        *,
-        predictor: Predictor,
-        timeline: bool,
-        channel: str | None,
-    ) -> list[Prediction] | Unusable:
+        self, upload: UploadFile, job: Job, *,
+        predictor: Predictor, timeline: bool, channel: str | None,
+    ) -> list[Prediction] | Unusable:  # fmt: skip
         """Predict the emotion of one upload, or of its channels."""
         name = printable(upload.filename or "recording")[:255]
         blocks = functools.partial(self._pieces, job)
