@@ -158,6 +158,8 @@ def table(folder, rows, header="file,emotion,speaker"):
         ([f"{n:03d}" for n in range(12)], "12 of 12 clips have a speaker of their own"),
         (["a", "a", *map(str, range(10))], "10 of 12 clips have a speaker of their own"),
         (["F", "M"] * 6, "a sex and not a voice"),
+        (["Anna 03", "anna_3", "ben"] * 4, "'Anna 03' and 'anna_3' are rather one voice than two"),
+        (["1_12", "11_2", "112"] * 4, ""),
         (["happy", "sad"] * 6, "emotions and not voices"),
         (["the kids are talking now", "dogs sit by the door"] * 6, "a sentence and not a voice"),
         (["anna", "ben"] * 6, ""),

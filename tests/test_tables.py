@@ -73,11 +73,35 @@ def test_no_times():
         ("filename,start_ms,end_ms,emotion", "a.wav,1500,3000,sad"),
         ("wav,xmin,xmax,label", 'a.wav,"1,5",3.0,sad'),
         ("file,Start (s),End (s),emotion", "a.wav,1.5,3,sad"),
+        ("file,segment_start,segment_end,emotion", "a.wav,1.5,3,sad"),
+        ("file,from,to,emotion", "a.wav,1.5,3,sad"),
+        ("file;Beginn;Ende;emotion", "a.wav;1,5;3;sad"),
     ],
 )
 def test_columns_of_times(tmp_path, header, row):
     loaded = corpus.load(table(tmp_path, f"{header}\n{row}\n"))
     assert spans(loaded) == [[1.5, 3.0]] and loaded.table["clip"].tolist() == ["a#1.50-3.00"]
+
+
+def test_parts_that_are_not_told_apart_are_no_silent_whole(tmp_path):
+    rows = "a.wav,0,8000,sad\na.wav,8000,16000,angry\n"
+    with pytest.raises(CorpusError, match="'start_sample' counts samples or frames; give seconds"):
+        corpus.load(table(tmp_path, f"file,start_sample,end_sample,emotion\n{rows}"))
+    with pytest.raises(CorpusError, match="tied .*; if its rows are parts or channels of it, name"):
+        corpus.load(table(tmp_path, f"file,T1,T2,emotion\n{rows}"))
+    loaded = corpus.load(table(tmp_path, f"file,start,T2,emotion\n{rows}"))
+    assert "1 parts have no end and run over those behind them" in loaded.notes[0]
+
+
+def test_a_speaker_that_is_not_known_is_no_speaker(tmp_path):
+    text = "file,emotion,speaker\na.wav,sad,unknown\nb.wav,sad,NaN\nc.wav,sad,anna\n"
+    assert corpus.load(table(tmp_path, text)).table["speaker"].tolist() == ["", "", "anna"]
+
+
+def test_a_folder_in_a_column_of_files_is_a_path(tmp_path):
+    rows = [{"audio": {"path": "a.wav", "sampling_rate": 8000}, "emotion": "sad"}]
+    loaded = corpus.load(table(tmp_path, json.dumps(rows), "m.json"))
+    assert loaded.table["clip"].tolist() == ["a.wav"]
 
 
 def test_times_of_every_type(tmp_path):

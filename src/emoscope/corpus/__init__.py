@@ -187,6 +187,12 @@ def _sorted_out(
         notes.append(
             f"{listing.name}: its emotions are what a model predicted, not what people heard"
         )
+    open_ended = [row["path"] for row, _ in usable if row.get("start") and not row.get("end")]
+    if over := len(open_ended) - len(set(open_ended)):
+        notes.append(
+            f"warning: {listing.name}: {over} parts have no end and run over those behind them to "
+            "the end of their file; a column called end tells it"
+        )
     if without_speech:
         notes.append(f"{listing.name}: {without_speech} parts without speech are left out")
     return usable, rejected, notes

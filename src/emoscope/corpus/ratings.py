@@ -81,6 +81,7 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
         poll = Counter(emotion for _, emotion in votes.values())
         (winner, most), *others = poll.most_common()
         row = next(row for row, emotion in votes.values() if emotion == winner)
+        raters = ""
         if len(votes) > 1:
             polls.append(poll)
             said = ", ".join(f"{emotion} {n}" for emotion, n in poll.most_common())
@@ -89,6 +90,8 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
         if others and others[0][1] == most:
             n_tied += 1
             reason = f"its raters are tied ({said}): no emotion has a majority"
+            if not raters:
+                reason += "; if its rows are parts or channels of it, name start and end, or audio_channel"
             settled.rejected.append(AudioError(printable(row["path"]), reason))
         else:
             settled.clips.append((row, winner))

@@ -45,7 +45,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "recording", "name",
     ),
     "label": (
-        "emotion", "emo", "label", "emotion_label", "emotions", "emotion_name", "emo_label", "emoclass",
+        "emotion_name", "emotion", "emo", "label", "emotion_label", "emotions", "emo_label", "emoclass",
         "class",
     ),
     "speaker": ("speaker", "spk", "speaker_id", "speakerid", "spk_id", "spkid", "actor", "subject"),
@@ -63,6 +63,9 @@ GENDERS: Mapping[str, str] = {
     **dict.fromkeys(("f", "female", "w", "woman"), "female"),
     **dict.fromkeys(("m", "male", "man"), "male"),
 }
+
+#: What stands in a column of speakers where none is known.
+UNKNOWN = frozenset(("nan", "none", "null", "unknown", "unk", "n/a", "<na>", "?"))
 
 _SHARD = f"*-{'[0-9]' * 5}-of-{'[0-9]' * 5}*"  # how Hugging Face numbers the files of a data set
 _NEEDED = {"file": "files", "label": "emotions"}
@@ -190,7 +193,10 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
                 f"{', '.join(ALIASES[column])}. "
                 f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}{scales}"
             )
-    if isinstance(raw.get(known.get("file", "")), dict | bytes):
+    file = raw.get(known.get("file", ""))
+    if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:
+        raw = {**raw, known["file"]: file["path"]}
+    elif isinstance(file, dict | bytes):
         raise CorpusError(
             f"{path}: holds the audio itself, but not as {{bytes, path}}; save it as files"
         )
@@ -199,6 +205,8 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})
     if "split" in row:
         row["split"] = SPLITS.get(row["split"].lower(), row["split"])
+    if row.get("speaker", "").lower() in UNKNOWN:
+        row["speaker"] = ""
     if "gender" in row:
         row["gender"] = GENDERS.get(row["gender"].lower(), "")
     texts = ("clip", "speaker", "corpus", "text", "split")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pandas as pd
 
 from ..errors import AudioError, CorpusError
 from ..files import printable
-from ..labels import canonical
+from ..labels import canonical, folded
 from ..protocols import sentences
 from . import guessing
 from .reading import Reading, SpeakerOrigin
@@ -90,6 +91,8 @@ def doubt_of(table: pd.DataFrame) -> str:
         return f"{own} of {len(speakers)} clips have a speaker of their own, as file names have"
     if names <= guessing.SEXES:
         return f"the speakers are {shown}: a sex and not a voice"
+    if alike := _alike(table.get("unique_speaker", speakers)[speakers != ""]):
+        return f"the speakers {alike} are rather one voice than two"
     if all(canonical(name) for name in names):
         return f"the speakers are {shown}: emotions and not voices"
     spoken = pd.Series(sentences(table), table.index)
@@ -98,6 +101,18 @@ def doubt_of(table: pd.DataFrame) -> str:
     one_each = len(pairs) == len(counts) == len(words) > 1
     if one_each or all(len(name.split()) > 3 for name in names):
         return f"the speakers are {shown} …: each is a sentence and not a voice"
+    return ""
+
+
+def _alike(speakers: pd.Series) -> str:
+    """Two names that differ in case, separators or leading zeros alone; empty without such."""
+    seen: dict[str, str] = {}
+    for name in sorted(map(str, set(speakers))):
+        runs = re.findall(r"[^\W\d_]+|\d+", folded(name))
+        plain = " ".join(run.lstrip("0") for run in runs) or name
+        if plain in seen:
+            return f"'{printable(seen[plain])}' and '{printable(name)}'"
+        seen[plain] = name
     return ""
 
 

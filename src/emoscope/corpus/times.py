@@ -13,11 +13,16 @@ Columns: TypeAlias = Mapping[str, tuple[str, float]]
 _UNITS: Mapping[str, float] = {"ms": 0.001, "milliseconds": 0.001}  # any other is the second
 _UNIT = r"(?:_?(ms|milliseconds|s|sec|seconds))?"
 #: What a column may be called; a plain number in it is of seconds unless the name ends in another unit.
+_OF = "(?:(?:seg|segment|clip|utt|utterance|part|turn|chunk)_?)?"
 _NAMES: Mapping[str, re.Pattern[str]] = {
-    "start": re.compile(rf"(?:start|begin|onset|t_?start|xmin|tmin)(?:_?time)?{_UNIT}"),
-    "end": re.compile(rf"(?:end|stop|finish|offset|t_?end|xmax|tmax)(?:_?time)?{_UNIT}"),
-    "duration": re.compile(rf"(?:duration|dur){_UNIT}"),
+    "start": re.compile(rf"{_OF}(?:start|begin|onset|t_?start|xmin|tmin|beginn)(?:_?time)?{_UNIT}"),
+    "end": re.compile(rf"{_OF}(?:end|stop|finish|offset|t_?end|xmax|tmax|ende)(?:_?time)?{_UNIT}"),
+    "duration": re.compile(rf"{_OF}(?:duration|dur|dauer){_UNIT}"),
 }
+_PAIRS = (("from", "to"), ("von", "bis"))  # alone they may be anything
+_COUNTED = re.compile(
+    r"(?:start|begin|onset|end)_?(?:sample|frame)s?|(?:sample|frame)_?(?:start|offset|end)"
+)
 
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?) ?(s|sec|ms)?", re.IGNORECASE)
 _CLOCK = re.compile(r"(?:([+-]?\d+) days?,? ?)?([+-]?)(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)")
@@ -51,7 +56,8 @@ def columns(keys: Mapping[str, str]) -> Columns:
 
     A duration counts only with a start and no end, and ``offset`` is a start where only a duration
     stands beside it; a ValueError says when it may be either. Times beside a season and an episode,
-    as in MELD, are of the episode.
+    as in MELD, are of the episode;
+    samples or frames are refused.
     """
     found: dict[str, tuple[str, float]] = {}
     for name in sorted(keys, key=len, reverse=True):  # of several the shortest counts
@@ -61,6 +67,11 @@ def columns(keys: Mapping[str, str]) -> Columns:
                 found[column] = keys[name], _UNITS.get(match[1], 1.0)
     if {"season", "episode"} <= set(keys):
         return {}
+    for first, last in _PAIRS:
+        if not found and {first, last} <= set(keys):
+            found = {"start": (keys[first], 1.0), "end": (keys[last], 1.0)}
+    if not found and (counted := [n for n in keys if _COUNTED.fullmatch(n.replace(" ", "_"))]):
+        raise ValueError(f"'{counted[0]}' counts samples or frames; give seconds, as start and end")
     if "start" not in found and "offset" in found.get("end", ("",))[0].lower():
         if "duration" not in found:
             raise ValueError("'offset' may be where a clip starts or ends; call it start or end")
