@@ -1,14 +1,11 @@
 """Which clips train and which clips test: speaker-disjoint, published and random folds.
 
-In every protocol but those named ``random-…`` no speaker stands on both sides of a fold; :func:`check`
-refuses folds that break this. The ``random-…`` ones exist to measure what a leak would have claimed.
-In :data:`SPEAKER_TEXT` no sentence stands on both sides either; :func:`script_control` gives each of
-its folds a twin that trains on as many clips of the same speakers and emotions, of any sentence.
+In every protocol but those named ``random-…``, which measure what a leak would have claimed, no
+speaker stands on both sides of a fold: :func:`check` refuses such folds.
 
 Sources of the published folds, all of RAVDESS speech: ``speaker-6fold`` from EmoBox (Ma et al.,
 Interspeech 2024), ``luna-5fold`` from Luna-Jiménez et al. (Applied Sciences 12(1), 2022),
-``audeering-1.1`` from audEERING's ravdess 1.1.0 (its train and development actors train, its test
-actors test).
+``audeering-1.1`` from audEERING's ravdess 1.1.0 (train and development actors train).
 """
 
 from __future__ import annotations
@@ -62,21 +59,11 @@ class Fold:
 
 
 def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
-    """Divide the table of a :class:`~emoscope.corpus.Corpus` by a named protocol.
+    """Divide the table of a :class:`~emoscope.corpus.Corpus` by one of :data:`PROTOCOLS`.
 
-    Parameters
-    ----------
-    protocol : str
-        One of :data:`PROTOCOLS`; a suffix such as ``+speaker-adapted`` does not change the folds.
-    seed : int
-        Decides random folds, and those of ``speaker-6fold`` on a corpus without published ones.
-
-    Raises
-    ------
-    UnknownNameError
-        When the protocol does not exist.
-    ProtocolError
-        When the corpus does not have what it needs, or a speaker would stand on both sides.
+    A suffix such as ``+speaker-adapted`` does not change the folds; `seed` decides those that were
+    not published. UnknownNameError when the protocol does not exist; ProtocolError when the corpus
+    does not have what it needs, or a speaker would stand on both sides.
     """
     base, adaptation = split_name(protocol)
     if adaptation and shares_speakers(base):
@@ -298,8 +285,8 @@ def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fo
 def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int = 0) -> list[Fold]:
     """The folds of ``speaker+text`` with training clips drawn regardless of their sentence.
 
-    Each fold tests the same clips and trains on as many clips of each speaker and emotion: what the
-    scores differ by is the sentences, not the size of the training set.
+    Each tests the same clips and trains on as many of each speaker and emotion: what the scores
+    differ by is the sentences.
     """
     rng = np.random.default_rng(seed)
     cells = table.groupby(["unique_speaker", "emotion"], sort=True).indices

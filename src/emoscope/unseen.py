@@ -1,7 +1,4 @@
-"""What scores were measured on, and confidence calibrated on, in words that claim what is known.
-
-Every text that would say 'unseen speakers' takes its words from here.
-"""
+"""What scores were measured on, and confidence calibrated on, in words that claim what is known."""
 
 from __future__ import annotations
 
@@ -25,10 +22,7 @@ OPTIMISTIC = (
 
 
 def held_out(kind: str, doubt: str = "", protocol: str = "") -> HeldOut:
-    """What was held out, by where the speakers come from, why that is doubted, and the protocol.
-
-    `kind` and `doubt` are those of :class:`emoscope.corpus.SpeakerOrigin`.
-    """
+    """What was held out, by the `kind` and `doubt` of :class:`emoscope.corpus.SpeakerOrigin`."""
     if protocol.startswith("voice-"):
         return "voices"
     if protocol.startswith("random-") or doubt or kind in ("none", "one"):

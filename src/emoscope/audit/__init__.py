@@ -1,9 +1,7 @@
 """Finds what lets a test score flatter: voices, recordings and sentences on both sides of a split.
 
 A finding is a *leak* when test clips, or the voices in them, were there to learn from; a *caution*
-when it may flatter and cannot always be avoided (the two sentences of RAVDESS); a *note* when it is
-worth knowing. A copy is found that was coded, amplified, padded or cut
-(:mod:`emoscope.audio.fingerprint`).
+when it may flatter and cannot always be avoided; a *note* when it is worth knowing.
 """
 
 from __future__ import annotations
@@ -107,7 +105,7 @@ def audit(
     cluster: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Look for leaks in a split.
+    """Look for leaks in a split; CorpusError when the source does not say what trains and tests.
 
     Parameters
     ----------
@@ -122,11 +120,6 @@ def audit(
         Whether a split that leaks is also measured: one model on it and on unseen speakers.
     progress : callable, optional
         Gets the numbers of recordings done and in all.
-
-    Raises
-    ------
-    CorpusError
-        When the source does not say what trains and what tests.
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)

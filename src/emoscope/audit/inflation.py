@@ -1,7 +1,7 @@
 """What a split flatters by: one model on the split as given, and on unseen speakers.
 
-The model, quick and without randomness, is the linear SVM as it is on 180 features. The honest side
-is speaker-disjoint folds of the same clips whose test part has about the size of the given one.
+The model is the linear SVM on 180 features; the honest side, speaker-disjoint folds of the same
+clips whose test part has about the size of the given one.
 """
 
 from __future__ import annotations

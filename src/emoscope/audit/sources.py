@@ -1,9 +1,6 @@
 """What an audit is given: which clips train and which test, read from whatever says so.
 
-A source is whatever :mod:`emoscope.corpus.rows` reads with a column of splits (or of folds, each of
-which is tested once), a folder with EmoBox-style ``…train….jsonl`` and ``…test….jsonl`` files (one
-pair, or one per subfolder), two files (lists of recordings, one per line, or manifests), or the
-folder of a saved result. Nothing is left out: a clip that is listed twice is what an audit looks for.
+Nothing is left out: a clip that is listed twice is what an audit looks for.
 """
 
 from __future__ import annotations
@@ -42,11 +39,11 @@ _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 @dataclass(frozen=True)
 class Split:
-    """One division into training and test, e.g. a fold, with what a saved result says of its making.
+    """One division into training and test, e.g. a fold, with what a saved result says of it.
 
-    ``clips`` has a row per listed clip, unknown text empty: ``clip`` is what it is called here,
-    ``identity`` its name where one is given, ``listed`` its file as written or found, ``side`` train
-    (so are development clips) or test; ``start, end`` are seconds, NaN for whole files.
+    ``clips`` has a row per listed clip, unknown text empty: ``identity`` is its name where one is
+    given, ``listed`` its file as written or found, ``side`` train (so are development clips) or
+    test; ``start, end`` are seconds, NaN for whole files.
     """
 
     name: str

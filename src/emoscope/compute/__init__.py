@@ -1,10 +1,7 @@
 """Where work runs: in this process, in local processes, or on a Dask cluster.
 
-One function, :func:`run`, applies a function to items and yields outcomes as they complete. The
-outcomes are the same wherever the work runs; only their order differs. A worker that dies costs
-time, not results; memory does not grow with the number of items, which may be a generator.
-
-Items travel in chunks, so that handing them over costs little beside the work.
+:func:`run` applies a function to items and yields the same outcomes wherever the work runs, as they
+complete. A worker that dies costs time, not results; memory does not grow with the number of items.
 """
 
 from __future__ import annotations
@@ -84,13 +81,11 @@ def run(
 ) -> Generator[tuple[int, Result | EmoscopeError], None, None]:
     """Apply a function to items and yield their positions and outcomes as they complete.
 
-    It works in ``jobs`` local processes (1: in this one, None: one per available core), or where the
-    Dask scheduler at the address ``cluster`` says, e.g. ``"tcp://10.0.0.1:8786"``. What is expensive
-    to load belongs in a cached function of a module: a process then loads it once.
-
-    An :class:`EmoscopeError` that the function raises is an outcome; so is a :class:`WorkerDiedError`,
-    for an item that killed its worker twice. Any other exception is a mistake in the program and ends
-    in a RuntimeError, in which ``name`` gives the item's name; else it is a number.
+    It works in ``jobs`` local processes (1: in this one, None: one per available core), or where
+    the Dask scheduler at the address ``cluster`` says, e.g. ``"tcp://10.0.0.1:8786"``. An
+    :class:`EmoscopeError` that the function raises is an outcome; so is a :class:`WorkerDiedError`,
+    for an item that killed its worker twice. Any other exception is a mistake in the program and
+    ends in a RuntimeError with the item's ``name``, else its number.
     """
     if jobs is not None and jobs < 1:
         raise EmoscopeError(f"{jobs} jobs were asked for; give 1 or more")

@@ -1,8 +1,7 @@
 """Workers of a Dask cluster.
 
-The scheduler hands a dead worker's tasks to the others by itself; a task that keeps killing its
-workers comes back as ``KilledWorker``. Every worker must have emoscope installed and see the
-recordings under the same names: a shared file system, or URLs of an object store.
+Every worker must have emoscope installed and see the recordings under the same names. The scheduler
+hands a dead worker's tasks to the others by itself; what keeps killing them is ``KilledWorker``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Local worker processes that may die without taking results with them.
 
 Each worker has a pipe of its own and one chunk at a time: when one dies, it is known which items it
-had, and no other worker is affected (``docs/decisions.md`` compares the pools of other packages).
-Processes come from a fork server, which has the imports done and no threads, or are spawned where
-there is none; a plain fork of a process with BLAS or torch threads can hang. What a script or
-notebook defines travels by value, so the user's script is not imported again.
+had (``docs/decisions.md`` compares other packages). Processes come from a fork server or are
+spawned; a plain fork of a process with BLAS or torch threads can hang.
 """
 
 from __future__ import annotations

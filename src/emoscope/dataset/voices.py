@@ -1,7 +1,4 @@
-"""Hears a corpus: are its names voices, and which clips are of one voice where nobody says?
-
-Embeddings are the feature ``voice``, so they are computed in parallel and kept in the store.
-"""
+"""Hears a corpus: are its names voices, and which clips are of one voice where nobody says?"""
 
 from __future__ import annotations
 
@@ -34,15 +31,8 @@ def hear(
 ) -> Corpus:
     """Group the voices of a corpus where its protocol needs that, else check its speakers by ear.
 
-    Returns
-    -------
-    Corpus
-        With what was heard in ``voices`` and, of what is to be known, among the notes.
-
-    Raises
-    ------
-    CorpusError
-        When voices are to be grouped and a clip cannot be read.
+    The corpus comes back with what was heard in ``voices`` and, of what is to be known, among the
+    notes. CorpusError when voices are to be grouped and a clip cannot be read.
     """
 
     def embedded(clips: pd.DataFrame) -> Dataset:

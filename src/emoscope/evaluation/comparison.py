@@ -1,8 +1,7 @@
 """Corpus × features × models × protocol → :class:`~emoscope.evaluation.result.Result`.
 
-The units of :mod:`.engine` are put together in a fixed order, so the same seed gives the same rows
-however many processes took part. Everything that is learned — scaling, early stopping, the network
-itself — sees the training clips of its fold only.
+The same seed gives the same rows however many processes took part. Everything that is learned —
+scaling, early stopping, the network itself — sees the training clips of its fold only.
 """
 
 from __future__ import annotations
@@ -65,6 +64,9 @@ def compare(
 ) -> Result:
     """Fit and test every model under a protocol, and again on random folds for the leak gap.
 
+    UnknownNameError, ProtocolError or FeatureError where a name does not exist, or corpus and
+    protocol, or features and model, do not fit.
+
     Parameters
     ----------
     features
@@ -80,15 +82,10 @@ def compare(
     as_published, quick, raters, seed
         The published form of each model; a tenth of the epochs for networks; "soft" to train models
         that take weights on the shares of a clip's ratings; what decides chance.
-    jobs, cluster, checkpoint, on_run, on_unit
-        As for :func:`emoscope.evaluation.engine.run`; `on_run` is called with each complete run.
+    jobs, cluster, checkpoint, on_unit, on_run
+        As for :func:`emoscope.evaluation.engine.run`; what is called with each complete run.
     project_clips, command
         Whether to project the clips onto a plane for the report; the command line to record.
-
-    Raises
-    ------
-    UnknownNameError, ProtocolError, FeatureError
-        A name does not exist; corpus and protocol, or features and model, do not fit.
     """
     options = {"seed": seed, "as_published": as_published, "quick": quick, "raters": raters}
     estimators = _estimators(models, features, options)
@@ -206,10 +203,7 @@ def _tasks(
     options: Mapping[str, Any],
     told: dict[str, str],
 ) -> list[_Task]:
-    """Every model under every protocol, the ablation under the first, and both sides of script gaps.
-
-    Why there are no script gaps is added to `told`.
-    """
+    """Every model under every protocol, also of ablations and script gaps; `told` gets why not."""
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     folds = {

@@ -1,8 +1,6 @@
 """Runs models on folds, here or anywhere, and never the same fit twice.
 
 A unit is one model on one fold: it learns from the training clips and predicts the test clips.
-Units run in any order (:mod:`emoscope.compute`) with the same outcome. Where a :class:`Checkpoint`
-is given, finished units are kept, so that a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -98,8 +96,8 @@ def run(
 
     A `checkpoint` gives the outcomes of units that were finished before and keeps those of the
     others; with `resumable_fits` networks also save their state in its folder while they train.
-    `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `on_unit` is called with units
-    done and units in all after each fit.
+    `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `on_unit` gets units done and in
+    all.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -222,8 +220,7 @@ def spelled_out(estimator: BaseEstimator) -> str:
 class Checkpoint:
     """Outcomes of finished units in one folder, one JSON file each.
 
-    A unit is identified by everything that decides its outcome, and by the code that did the work.
-    A file is written whole or not at all; one that is damaged counts as not done.
+    A unit is identified by all that decides its outcome, also the code; a damaged file is not done.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

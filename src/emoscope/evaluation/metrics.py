@@ -1,10 +1,9 @@
 """What a set of predictions is worth: recall, accuracy, F1, confusion and calibration.
 
-Conventions: ``y_true`` and ``y_pred`` are one-dimensional and hold one emotion name per clip, in
-the same order; ``probabilities`` is ``(n_clips, n_emotions)``, its columns in the order of
-``emotions``, its rows non-negative and summing to one. Every score is a fraction in [0, 1] unless
-said otherwise, never a percentage. The field's main score is the unweighted average recall (UAR),
-because a corpus with twice as many clips of one emotion would otherwise reward guessing that one.
+``y_true`` and ``y_pred`` hold one emotion name per clip, in the same order; ``probabilities`` is
+``(n_clips, n_emotions)``, its columns in the order of ``emotions``, each row summing to one. Scores
+are fractions in [0, 1]. The main one is the unweighted average recall (UAR), because a corpus with
+twice as many clips of one emotion would otherwise reward guessing that one.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ SUM_TOLERANCE = 1e-3
 def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unweighted average recall: the mean over emotions of the share of their clips recognised.
 
-    The mean is over the emotions that occur in `y_true`; an emotion that is only ever predicted has
-    no recall. Guessing one emotion always gives ``1 / n_emotions``. ValueError when the two are
-    empty, of unlike length or not one-dimensional. (B. Schuller, S. Steidl, A. Batliner. The
-    INTERSPEECH 2009 emotion challenge. Interspeech 2009.)
+    The mean is over the emotions that occur in `y_true`. ValueError when the two are empty, of
+    unlike length or not one-dimensional. (B. Schuller, S. Steidl, A. Batliner. The INTERSPEECH 2009
+    emotion challenge. Interspeech 2009.)
     """
     true, predicted = check_pair(y_true, y_pred)
     recall = sklearn.metrics.recall_score(
@@ -46,8 +44,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean over emotions of F1, the harmonic mean of precision and recall.
 
-    Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do: one
-    that is predicted and never right scores zero. Errors as for :func:`uar`.
+    Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do.
     """
     true, predicted = check_pair(y_true, y_pred)
     return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
@@ -90,11 +87,10 @@ def reliability(
 ) -> pd.DataFrame:
     """Confidence against how often it was right: the reliability curve.
 
-    Clips are put into bins of equal width over [0, 1] by their confidence, the largest of their
-    probabilities. One row per bin that holds a clip: ``low`` and ``high`` (the bin is above `low` up
-    to and with `high`), ``confidence`` (mean), ``accuracy`` (share right) and ``clips`` (count).
-    ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo, G. Pleiss,
-    Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
+    One row per bin of equal width over [0, 1] that holds a clip: ``low`` and ``high`` (open below),
+    ``confidence`` (mean of the largest probability), ``accuracy`` (share right) and ``clips``
+    (count). ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo, G.
+    Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
     """
     if bins < 1:
         raise ValueError(f"bins is {bins}; at least one is needed")
@@ -137,12 +133,10 @@ def reliability(
 def expected_calibration_error(
     y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str], bins: int = 15
 ) -> float:
-    """How far confidence is from accuracy on average: the ECE.
+    """How far confidence is from accuracy, on average over :func:`reliability`'s clips: the ECE.
 
-    The mean over the bins of :func:`reliability`, weighted by their clips, of the distance between
-    confidence and accuracy. Zero for a model that is right 70 % of the times it says 70 %. (M. P.
-    Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using Bayesian
-    binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.)
+    M. P. Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using
+    Bayesian binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.
     """
     curve = reliability(y_true, probabilities, emotions=emotions, bins=bins)
     gap = (curve["accuracy"] - curve["confidence"]).abs()

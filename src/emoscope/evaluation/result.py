@@ -1,9 +1,7 @@
 """The outcome of an experiment: one row per model and test clip, and what follows from the rows.
 
-``predictions`` has the columns ``model, features, protocol, fold, clip, speaker, emotion, predicted``
-and one ``p_<emotion>`` per emotion, followed by what the corpus says of the clip (``gender,
-intensity, statement, text, channel`` where it does). Every score is computed from these rows and can
-be computed again from the saved ``predictions.csv`` by anyone.
+``predictions`` has the columns :data:`ROW`, one ``p_<emotion>`` per emotion, and those of
+:data:`ABOUT_CLIP` that the corpus has. Every score can be computed again from these rows.
 """
 
 from __future__ import annotations
@@ -39,10 +37,9 @@ PERPLEXITY = 30
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One model on one set of features under one protocol: an entry of ``runs`` in ``results.json``.
+    """One model on one set of features under one protocol: an entry of ``runs``.
 
-    Scores are in [0, 1] and of all test clips together. NaN or None stands for what was not
-    measured.
+    Scores are in [0, 1], of all test clips together; NaN or None where not measured.
     """
 
     model: str
@@ -116,7 +113,7 @@ def project(features: Features, *, seed: int = 0) -> Projection:
     """Project clips onto a plane by their vector features, standardised.
 
     t-SNE (L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9, 2008) starts from the
-    first fifty principal components; `seed` is its own.
+    first fifty principal components.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -194,10 +191,7 @@ class Result:
         return [run for run in of_protocol if names.count(run.model) > 1]
 
     def comparisons(self) -> pd.DataFrame:
-        """Every pair of models under :attr:`protocol`, as :func:`.statistics.compare_models` has them.
-
-        Empty where there is one model or one speaker.
-        """
+        """Every pair of models, see :func:`.statistics.compare_models`; none with one speaker."""
         if self._comparisons is None:
             rows = {r.model: self.rows(r.model).sort_values("clip") for r in self.leaderboard()}
             first = next(iter(rows.values()))
@@ -341,11 +335,7 @@ def with_leak_gaps(runs: Sequence[Run]) -> list[Run]:
 def with_script_gaps(
     runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 0
 ) -> list[Run]:
-    """The runs, given with their rows; those of the first protocol with the script gap of the model.
-
-    That is the UAR of the control of ``speaker+text`` less the UAR of ``speaker+text``, which tests
-    the same clips; the interval is over speakers.
-    """
+    """The runs, given with their rows; those of the first protocol with their script gap."""
     rows_of = {(r.model, r.features, r.protocol): t for r, t in zip(runs, rows, strict=True)}
 
     def measured(run: Run) -> Run:

@@ -1,9 +1,7 @@
 """Scores a model file on a labelled corpus, and says what makes the score worth less.
 
-A file's emotions and a corpus's rarely agree. Clips of emotions that the model does not know are left
-out (and counted). By default probabilities and scores are among the shared emotions only; beside
-them stands the UAR of a model that answers freely, as ``emoscope predict`` does, and is wrong with
-an emotion that the corpus does not have. With ``shared_only=False`` all is scored so.
+Clips of emotions that the model does not know are left out. Probabilities and scores are among the
+shared emotions; beside them stands the UAR of a model that answers freely, as ``predict`` does.
 """
 
 from __future__ import annotations
@@ -51,10 +49,10 @@ def evaluate(
 ) -> Result:
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
-    With `emotions` only the clips of these are scored. With `adapt`, ``"speaker"`` or ``"corpus"``,
-    embeddings are standardised on each speaker's clips, or on all clips, for the file's second head;
-    the protocol then ends in ``+speaker-adapted`` or ``+corpus-adapted``. `command` is the command
-    line to record.
+    With `emotions` only the clips of these are scored; without `shared_only` the model answers
+    freely. With `adapt`, ``"speaker"`` or ``"corpus"``, embeddings are standardised on each
+    speaker's clips, or on all clips, for the file's second head, and the protocol's name ends in
+    that.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):

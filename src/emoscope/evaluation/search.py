@@ -1,9 +1,7 @@
 """Parameters chosen on speakers that the result is not measured on.
 
 A search is itself a model: inside every fold of a protocol it tries parameters on training speakers
-left out, keeps the best and learns from all training speakers. Its score on the test speakers is
-therefore what tuning is worth on unseen speakers, and stands beside the same model untuned. What
-each fold chose is recorded; folds that disagree say that the choice hardly matters.
+left out, keeps the best and learns from all training speakers.
 """
 
 from __future__ import annotations
@@ -37,8 +35,7 @@ N_INNER = 4
 class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn has no type hints
     """scikit-learn's random search, its folds and the estimator both told who speaks.
 
-    ``chosen_`` are the best parameters; of a network that was kept, ``history_`` is the learning
-    curve and ``best_epoch_`` how long it was trained.
+    It has what an estimator of its own would: ``chosen_``, and of a network the learning curve.
     """
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
@@ -97,10 +94,7 @@ def measure(
     seed: int,
     **options: Any,
 ) -> Result:
-    """Run a model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold.
-
-    `options` are those of :func:`emoscope.evaluation.comparison.compare`.
-    """
+    """Run a model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold."""
     info = models.get(model)
     tuned_search = search(info, trials=trials, seed=seed)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)

@@ -1,15 +1,12 @@
 """How far a score can be trusted: intervals and tests whose sample is speakers, not clips.
 
-Two clips of one speaker share a voice and a way of acting, so they are right or wrong together more
-often than two clips of strangers; treating the clips as independent gives intervals that are about
-half as wide as they should be. Everything here resamples whole speakers.
+Two clips of one speaker are right or wrong together more often than two clips of strangers;
+treating them as independent gives intervals that are about half as wide as they should be.
 
-``y_true``, ``y_pred`` and ``speakers`` are one-dimensional, one value per clip in the same order;
-scores are fractions in [0, 1]. The question is how the score of these trained models would vary over
-other speakers like these; the chance in training another model is not part of it.
-
-Each metric is a mean of ratios whose numerators and denominators are sums over speakers. So a
-resample of speakers is one product of matrices, and the standard error has a closed form.
+``y_true``, ``y_pred`` and ``speakers`` have one value per clip in the same order; scores are
+fractions in [0, 1]. The question is how the score of these trained models would vary over other
+speakers like these. Each metric is a mean of ratios whose numerators and denominators are sums over
+speakers, so a resample is one product of matrices, and the standard error has a closed form.
 """
 
 from __future__ import annotations
@@ -78,20 +75,15 @@ def speaker_interval(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of a score over speakers.
+    """Interval of a score over speakers: ``uar``, ``accuracy`` or ``macro_f1``.
 
-    The studentised bootstrap of whole speakers, on the logit scale, which keeps the ends within
-    [0, 1] and the standard error nearly constant. Student's t takes the place of the resampled
-    distribution with fewer than :data:`MIN_TO_RESAMPLE` speakers, and when more than one resample
-    in a hundred has no variation between its speakers. When every clip is right, or every clip
-    wrong, the exact binomial interval over clips is given.
-
-    The metric is ``uar``, ``accuracy`` or ``macro_f1``. ValueError when the arrays do not fit
-    together, there are fewer than two speakers, or an argument is out of range.
-
-    References: B. Efron, R. Tibshirani. An Introduction to the Bootstrap, ch. 12. Chapman & Hall
-    1993. A. C. Cameron, D. L. Miller. A practitioner's guide to cluster-robust inference. Journal of
-    Human Resources 50(2), 2015 (few clusters: Student's t).
+    The studentised bootstrap of whole speakers on the logit scale (B. Efron, R. Tibshirani. An
+    Introduction to the Bootstrap, ch. 12. Chapman & Hall 1993); Student's t (A. C. Cameron, D. L.
+    Miller. A practitioner's guide to cluster-robust inference. Journal of Human Resources 50(2),
+    2015) with fewer than :data:`MIN_TO_RESAMPLE` speakers, and when more than one resample in a
+    hundred has no variation between its speakers; the exact binomial interval over clips where all
+    or none are right. ValueError when the arrays do not fit together or there are fewer than two
+    speakers.
     """
     ratios = _ratios(y_true, y_pred, speakers, metric)
     estimate = float(ratios.scores(ratios.once)[0])
@@ -124,8 +116,7 @@ def difference_interval(
 ) -> Interval:
     """Interval of the score of `first` minus that of `second` on the same clips, over speakers.
 
-    As :func:`speaker_interval`, without the logit: a difference lies in [-1, 1]. Both models are
-    scored on the same resample, so what makes a speaker hard for both cancels.
+    As :func:`speaker_interval`, without the logit; both models are scored on the same resample.
     """
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
 
@@ -150,14 +141,10 @@ def paired_test(
 ) -> float:
     """Two-sided p-value of two models being equally good, by swapping them speaker by speaker.
 
-    If it did not matter which model is which, all predictions of a speaker could be exchanged
-    between them without changing the distribution of the difference. Up to
-    :data:`MAX_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is counted and
-    the p-value is exact; beyond, `n_resamples` random ones are drawn.
-
-    The metric is ``uar`` or ``accuracy``: the difference must be a sum over speakers. The p-value is
-    never below ``2 / 2 ** n_speakers``: four speakers cannot show a difference at 5 %. (P. Good.
-    Permutation, Parametric and Bootstrap Tests of Hypotheses. Springer 2005.)
+    Up to :data:`MAX_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is
+    counted and the p-value is exact; beyond, `n_resamples` random ones are drawn. The metric is
+    ``uar`` or ``accuracy``: the difference must be a sum over speakers. (P. Good. Permutation,
+    Parametric and Bootstrap Tests of Hypotheses. Springer 2005.)
     """
     if metric is metrics.macro_f1:
         raise ValueError(

@@ -1,8 +1,4 @@
-"""Results in MLflow, for those who keep all their experiments there.
-
-One MLflow run per comparison, named after the corpus and the protocol, and below it one per model
-with its scores. The files of the result become artifacts of the upper run.
-"""
+"""Results in MLflow: one run per comparison with the files, and below it one per model."""
 
 from __future__ import annotations
 

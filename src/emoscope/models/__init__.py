@@ -1,7 +1,6 @@
 """Models that recognise emotion: one file per family, every model a scikit-learn estimator.
 
-``names()`` lists them, ``get(name)`` describes one, ``get(name).build(seed)`` makes its default form
-and ``get(name).as_published(seed)`` the form of the original student project. ``register`` adds a
+``names()`` lists them, ``get(name).build(seed)`` makes the default form of one; ``register`` adds a
 model of the user's own for the life of the process.
 """
 

@@ -1,15 +1,9 @@
 """Standardising on unlabelled clips of one speaker, or of the recordings at hand.
 
 A voice, a microphone and a room move every feature of a clip by about as much as an emotion does.
-Each column is standardised on clips that share them. No label is used, but clips of the test speaker
-are, so a figure measured this way carries the suffix ``+speaker-adapted`` or ``+corpus-adapted`` and
-is never compared with plain ones.
-
-Such embeddings want a classifier trained on such embeddings: the second head of a model file.
-:func:`fit_head` trains it and measures, on training speakers that the head has not seen, from how
-many clips on it is better than the plain model; ``predict`` uses it by itself only from there.
-
-Conventions: rows are clips, ``(n_clips, n_columns)``; a group is a speaker or a corpus.
+No label is used, but clips of the test speaker are, so a figure measured this way carries the
+suffix ``+speaker-adapted`` or ``+corpus-adapted``. Such embeddings want a classifier trained on
+such embeddings: the second head of a model file, which :func:`fit_head` trains.
 """
 
 from __future__ import annotations
@@ -159,7 +153,7 @@ def fit_head(
     """Train the head for adapted embeddings and measure from how many clips on it helps.
 
     `plain` are the logits of the plain model on speaker-disjoint `folds`; `calibrate` gives a
-    temperature for logits and labels. The list has ``clips``, ``uar`` and ``plain`` UAR by size.
+    temperature for logits and labels. The list has both heads' UAR by number of clips.
     """
     labels = np.unique(emotions, return_inverse=True)[1]
     logits = _unseen_logits(estimator, standardised, emotions, speakers, folds, seed)

@@ -1,10 +1,9 @@
 """What a model is to the rest of emoscope, and what models share: held-out speakers, log transform.
 
-A model is a scikit-learn classifier with any scaling inside. Its input is either *vector*, ``X`` of
-shape ``(n_clips, n_columns)``, or *frames*, a sequence of ``n_clips`` arrays ``(n_frames, n_bins)``.
-A model that stops its training early has a ``groups`` parameter in ``fit``, the speaker of each
-clip: it finds the number of epochs on training speakers set aside, and then learns from all. One
-that scikit-learn's converter does not know has a method ``to_onnx()`` (:mod:`.onnx_graph`).
+A model is a scikit-learn classifier of *vector* input, ``X`` of shape ``(n_clips, n_columns)``, or
+of *frames*, ``n_clips`` arrays ``(n_frames, n_bins)``. One that stops its training early takes the
+speaker of each clip as ``groups`` in ``fit``. One that scikit-learn's converter does not know has a
+method ``to_onnx()`` (:mod:`.onnx_graph`).
 """
 
 from __future__ import annotations
@@ -32,31 +31,20 @@ Build: TypeAlias = Callable[[int], Any]  # an unfitted scikit-learn classifier, 
 class ModelInfo:
     """One model under its public name.
 
-    Parameters
-    ----------
-    name, title : str
-        As given to ``--models``, and what a report calls it.
-    input : {"vector", "frames"}
-        The kind of feature it takes.
-    build, as_published : callable
-        ``build(seed)`` gives the default form: scaled input, regularised, nothing learned from the
-        test speakers; ``as_published(seed)`` that of the original student project, if it has one.
-    published : mapping of str to callable
-        Every variant whose accuracy the project published, by its name in the table of results.
-    search : mapping of str to sequence
-        Parameters of the default form that are worth tuning, and values to try.
-    fewest_columns : int
-        Vectors with fewer columns it cannot take.
+    ``build(seed)`` gives the default form: scaled input, regularised, nothing learned from the test
+    speakers; ``as_published(seed)`` that of the original student project, if it has one.
     """
 
-    name: str
-    title: str
+    name: str  # as given to ``--models``
+    title: str  # what a report calls it
     input: Literal["vector", "frames"]
     build: Build
     as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
+    # Every variant whose accuracy was published, by its name in the table of results.
     published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
+    # Parameters of the default form that are worth tuning, and values to try.
     search: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    fewest_columns: int = 1
+    fewest_columns: int = 1  # of a vector that it can take
 
     def __post_init__(self) -> None:
         if self.as_published is None:
@@ -78,8 +66,7 @@ SMOOTHED_EPOCHS = 10  # UAR on a few speakers jumps by points from one epoch to 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
     """The epoch, from 1, that ends the :data:`SMOOTHED_EPOCHS` of highest mean ``valid_uar``.
 
-    The held-out *loss* is no guide: on unseen voices it turns upwards, as the network grows too
-    sure, long before the recognition does.
+    The held-out *loss* is no guide: on unseen voices it turns upwards long before the recognition.
     """
     uar = np.array([row["valid_uar"] for row in history])
     width = min(SMOOTHED_EPOCHS, len(uar))
@@ -117,8 +104,7 @@ def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:
     """What to add to a column before its logarithm is taken, shape (columns,).
 
     The hundredth part of the values lies below it; NaN where some are negative: no logarithm is
-    taken. Mel bands differ from voice to voice by factors, not by sums; a model that is given them
-    as they are sees the loudest clips only.
+    taken. Mel bands differ from voice to voice by factors, not by sums.
     """
     values = grids.reshape(-1, grids.shape[-1])
     quiet = np.maximum(np.quantile(values, 0.01, axis=0), SMALLEST_FLOOR)
@@ -167,10 +153,7 @@ def weight_parameter(estimator: Any) -> str | None:
 def by_share(
     shares: pd.DataFrame,
 ) -> tuple[NDArray[np.intp], NDArray[np.str_], NDArray[np.float64]]:
-    """Training on a column of shares for each class: every clip once for each class it may be.
-
-    Positions of the clips, their classes, and the shares, which are the weights.
-    """
+    """Positions, classes and weights of clips: each once for each class of which it has a share."""
     values = shares.to_numpy(dtype=np.float64)
     clips, classes = np.nonzero(values)
     return clips, np.asarray(shares.columns, dtype=str)[classes], values[clips, classes]

@@ -1,7 +1,6 @@
 """The four published 1-D convolutional networks, which read the feature vector as a sequence.
 
-A clip's columns (180 as published, any number here) are a row with one channel; filters slide along
-neighbouring columns, so their order matters: MFCC, then chroma, then mel bands.
+Filters slide along neighbouring columns, so their order matters: MFCC, chroma, mel bands.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The two published 2-D convolutional networks, which read the spectrogram as a picture.
 
-As published the picture is grey, 150 x 150, however long the clip: speech is stretched or squeezed.
-The default form keeps time as it is: the middle of the log-mel spectrogram, cut or padded to a fixed
-length, standardised per band, shifted and striped at random while training.
+As published the picture is grey, 150 x 150, however long the clip. The default form keeps time as
+it is: the middle of the log-mel spectrogram, cut or padded to a fixed length.
 """
 
 from __future__ import annotations

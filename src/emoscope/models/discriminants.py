@@ -1,16 +1,12 @@
 """Linear discriminants: one for all columns, and a stack of one for each feature.
 
-Embeddings of speech encoders have thousands of columns and a corpus has about as many clips, so the
-covariance within emotions cannot be inverted as it is: it is pulled towards a multiple of the
-identity. With fewer clips than columns everything is computed in the space of the clips, in a
-hundredth of the time that scikit-learn's solver takes on 4608 columns.
+Speech embeddings have more columns than a corpus has clips, so the covariance within emotions is
+pulled towards a multiple of the identity. With fewer clips than columns all is computed in the
+space of the clips, in a hundredth of the time that scikit-learn's solver takes. Features side by
+side do badly: the widest drowns the others. The stack adds their log-probabilities with learned
+weights.
 
-Features side by side in one matrix do badly: the widest drowns the others. The stack gives each a
-discriminant of its own and adds their log-probabilities with weights that are learned, like the
-shrinkages, from training speakers that the discriminants have not seen.
-
-Sources: Friedman, "Regularized discriminant analysis", JASA 84(405), 1989; the shrinkage is defined
-as in :class:`sklearn.discriminant_analysis.LinearDiscriminantAnalysis`. Wolpert, "Stacked
+Sources: Friedman, "Regularized discriminant analysis", JASA 84(405), 1989; Wolpert, "Stacked
 generalization", Neural Networks 5(2), 1992.
 """
 

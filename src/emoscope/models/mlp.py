@@ -24,8 +24,7 @@ from .base import Build, ModelInfo, best_epoch, distinct, held_out, learn_floor,
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Perceptron on standardised columns that finds its epochs on held-out training speakers.
 
-    scikit-learn's own early stopping holds out clips, whose speakers the network has seen. Here
-    the network is trained a second time, with everybody, for the number of epochs found.
+    It is trained a second time, with everybody, for the number of epochs found.
     """
 
     def __init__(

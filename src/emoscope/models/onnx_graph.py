@@ -1,9 +1,7 @@
-"""Fitted classifiers as ONNX graphs; imports onnx, skl2onnx and PyTorch when something is exported.
+"""Fitted classifiers as ONNX graphs; imports onnx, skl2onnx and PyTorch when needed.
 
 A graph takes ``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bins) and gives
-``logits`` (n_clips, n_emotions) in the order of ``classes_``: ``softmax(logits)`` is
-``predict_proba``. A ``to_onnx()`` of one's own is made of :func:`linear`, :func:`from_sklearn`,
-:func:`from_torch`.
+``logits`` (n_clips, n_emotions), whose softmax is ``predict_proba``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Support vector machines: linear, and with a radial basis function.
 
-libsvm decides between each pair of emotions and lets the pairs vote; its own probabilities (Platt
-scaling on folds drawn at random, deprecated in scikit-learn) would mix speakers inside training,
-and may contradict the prediction. :class:`VotingSVC` gives the softmax of the votes instead.
+libsvm's own probabilities (Platt scaling on folds drawn at random) would mix speakers inside
+training; :class:`VotingSVC` gives the softmax of the votes instead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """One decision tree, which can be read, and a random forest: many trees, averaged.
 
-Leaves of ten clips, about 1 % of a training fold, keep a leaf from describing a single speaker; the
-published forms limit the depth instead. The forest uses one thread on purpose: the trees'
-probabilities are then added in one order, and predictions are the same to the last bit.
+The forest uses one thread on purpose: the trees' probabilities are then added in one order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A result as one self-contained HTML page: nothing is loaded from anywhere.
 
-Recordings are needed only to make the hardest clips playable. A section of the page is a function in
-:data:`SECTIONS` and a block of ``report.html.j2`` that finds under the section's name what it gives.
+A section is a function in :data:`SECTIONS` and a block of ``report.html.j2`` of the same name.
 """
 
 from __future__ import annotations

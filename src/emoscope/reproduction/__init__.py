@@ -1,8 +1,7 @@
 """Every result that the original student project published: reproduced, and measured honestly.
 
-Each row of ``data/published.json`` is trained as published (four emotions, 180 unscaled features or
-150 × 150 spectrograms, random split, fixed epochs) and beside it as it should have been measured:
-the same model and features on unseen speakers.
+Each row of ``data/published.json`` is trained as published and, beside it, as it should have been
+measured: the same model and features on unseen speakers.
 """
 
 from __future__ import annotations
@@ -67,8 +66,7 @@ class Training:
 class Reproduction:
     """The outcome of :func:`reproduce`: a row per published result, a verdict per published claim.
 
-    ``predictions`` has the columns ``model, family, protocol, clip, speaker, emotion, predicted``, on
-    the published split and on unseen speakers; ``rejected`` are recordings that were left out.
+    ``predictions`` are those on the published split and on unseen speakers.
     """
 
     rows: list[Row]
@@ -78,10 +76,7 @@ class Reproduction:
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
     def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] | None = None) -> Path:
-        """Write ``reproduction.json``, ``.csv`` and ``.html`` and the files `beside`, all or none.
-
-        No other result has files of these names, so that a comparison in the same folder stays.
-        """
+        """Write ``reproduction.json``, ``.csv``, ``.html`` and the files `beside`, all or none."""
         from .report import render
 
         folder = Path(out)
@@ -112,10 +107,10 @@ def reproduce(
 ) -> Reproduction:
     """Train every published model as published, and again for unseen speakers.
 
-    The source is RAVDESS, speech or speech and song, by default the bundled features of the speech
-    half. Finished units stand in `out`: run again with the same folder, it goes on where it was, also
-    within the training of a network. With `rows` only the published results whose names contain one
-    of these texts. The `seed` decides initial weights; the split's is the published one.
+    The source is RAVDESS, speech or speech and song. Finished units stand in `out`: run again with
+    the same folder, it goes on where it was. With `rows` only the published results whose names
+    contain one of these texts. The `seed` decides initial weights; the split's is the published
+    one.
     """
     facts = published()
     data = dataset.load(

@@ -1,8 +1,7 @@
 """Whether what the original project concluded holds: on its own split, and on unseen speakers.
 
-A claim of the form "these models beat those" is assessed over all pairs of one of each: how often
-it is true, and the mean difference on unseen speakers with a 95 % interval and an exact test that
-exchanges both sides' predictions speaker by speaker.
+A claim like "these beat those" is assessed over all pairs of one of each: how often it is true, the
+mean difference on unseen speakers, and an exact test that exchanges predictions by speaker.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Fits one model on all clips it is given and writes it as a ``.emoscope`` file.
 
-Everything the card says about confidence comes from inner folds of the training speakers, predicted
-by models trained on the others. The model that is saved is then fitted on all clips. Emotions are
-in the order of the estimator's ``classes_`` (alphabetical), in logits and on the card.
+What the card says of confidence comes from inner folds of the training speakers. Emotions are in
+the order of ``classes_`` (alphabetical), in logits and on the card.
 """
 
 from __future__ import annotations

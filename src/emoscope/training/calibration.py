@@ -1,8 +1,7 @@
 """Predictions on unseen speakers, and what a card says about confidence because of them.
 
-Source: Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wiener, "On
-the foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk); of the
-detector see :class:`emoscope.modelfile.card.OutOfDomainDetector`.
+Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wiener, "On the
+foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The graph of a model file: the classifier and, beside its logits, the embedding of a clip.
 
-A linear classifier on embeddings of Whisper becomes a graph that takes samples: the file then needs
-neither PyTorch nor feature extraction. Every other classifier takes the features.
+A linear classifier on Whisper's embeddings takes samples, every other one the features.
 """
 
 from __future__ import annotations
@@ -120,10 +119,7 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
 
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
-    """A fitted classifier as a graph of the form that :mod:`emoscope.modelfile` describes.
-
-    `mean` and `scale` standardise the embedding: the features, or statistics of frames over time.
-    """
+    """A fitted classifier as a graph for a model file; the embedding is standardised."""
     form = linear_form(estimator)
     if form is not None:
         identity = need("onnx").helper.make_node("Identity", ["features"], ["raw_embedding"])

@@ -1,8 +1,7 @@
 """A trained model for others: an ONNX file that explains itself, and a Hugging Face repository.
 
-The ONNX file has what the card says as metadata, which any ONNX runtime hands out. The model card
-of the repository is made from the card alone, so that it cannot claim what was not measured; its
-layout: https://huggingface.co/docs/hub/model-cards
+The model card is made from the card of the file alone, so that it cannot claim what was not
+measured; its layout: https://huggingface.co/docs/hub/model-cards
 """
 
 from __future__ import annotations

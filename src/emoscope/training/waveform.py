@@ -1,10 +1,7 @@
 """From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
 
-:class:`WaveformTrunk` computes what the ``encoder`` feature computes, from samples (16 kHz mono,
-already preprocessed), in a form that becomes one ONNX graph.
-
-Conventions: a batch is one clip, ``(1, n_samples)``; frames come 20 ms apart after the encoder's
-convolutions; blocks are counted from 1 as in :mod:`emoscope.features.pretrained`.
+It computes what the ``encoder`` feature does, from 16 kHz mono, in a form that becomes one graph. A
+batch is one clip, ``(1, n_samples)``; frames come 20 ms apart; blocks are counted from 1.
 """
 
 from __future__ import annotations

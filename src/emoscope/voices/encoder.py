@@ -1,8 +1,8 @@
 """The speaker encoder: whoever speaks, as 256 values that are close for clips of one voice.
 
-It is Resemblyzer's (0.1.4, Apache-2.0), trained with the GE2E loss of Wan et al., "Generalized
-end-to-end loss for speaker verification", ICASSP 2018, and gets what Resemblyzer gives it: 16 kHz, at
-least -30 dBFS, 40 mel bands of power every 10 ms. Only silence is found by Silero's detector.
+It is Resemblyzer's (0.1.4, Apache-2.0; Wan et al., "Generalized end-to-end loss for speaker
+verification", ICASSP 2018), given what Resemblyzer gives it: 16 kHz, at least -30 dBFS, 40 mel
+bands of power every 10 ms. Only silence is found by Silero's detector.
 """
 
 from __future__ import annotations
@@ -36,13 +36,9 @@ Embedding = NDArray[np.float32]
 
 
 def embed(signal: Signal) -> Embedding:
-    """The voice of a recording of one speaker, of any length.
+    """The voice of a recording of one speaker: float32 (256,), not negative, of unit length.
 
-    Returns
-    -------
-    ndarray of float32 [shape=(256,)]
-        Not negative, of unit length: a product of two is their cosine similarity. Of a recording
-        without speech everything is taken.
+    A product of two is their cosine similarity. Without speech everything is taken.
     """
     samples = resample(signal, RATE).samples
     level = max(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), 1e-9)

@@ -31,11 +31,9 @@ def group(
         As :func:`emoscope.voices.embed` gives them.
     n : int, optional
         The number of groups. One that is estimated is no count of voices: two from 16 clips on, and
-        no more than an eighth of the clips.
+        no more than an eighth of the clips, but `least`.
     styles : ndarray of str [shape=(n_clips,)], optional
         Emotions: what moves the clips of one style alike is not the voice.
-    least : int
-        The smallest number to estimate.
 
     Returns
     -------

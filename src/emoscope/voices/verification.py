@@ -1,10 +1,9 @@
 """Whether the names in a corpus are voices: one voice under two names, two voices under one.
 
-An emotion moves a voice by as much as another speaker does, so no single clips are judged. What a
-*style* (an emotion and its intensity) does to all names alike is taken away, the clips of a name are
-judged together, and a difference counts in terms of those that the corpus itself shows. Embeddings are
-those of :mod:`.encoder`, distances are squared. ``benchmarks/voices.py`` sets the limits, on other
-corpora than those that it tests, and says what they find and miss.
+An emotion moves a voice by as much as another speaker does, so what a *style* (an emotion and its
+intensity) does to all names alike is taken away, and the clips of a name are judged together, by
+the differences that the corpus itself shows. Distances are squared. ``benchmarks/voices.py`` sets
+the limits, on other corpora than those that it tests.
 """
 
 from __future__ import annotations

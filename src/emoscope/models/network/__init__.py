@@ -1,13 +1,10 @@
 """Convolutional networks as scikit-learn classifiers: their layers as data, and how they learn.
 
-A network is a tuple of layers applied in order to a grid of values with one channel: a row of
-columns ``(1, n_columns)`` for the 1-D networks, a picture ``(n_rows, n_columns)`` for the 2-D ones.
-It ends, unstated, in a flattening and a dense layer with one output per emotion. Convolutions keep
-the size of the grid (zeros outside it) and are followed by a rectifier.
-
-The published form trains for a fixed number of epochs. The default form trains twice: first without
-some of the training speakers, to find the number of epochs after which unseen voices are recognised
-best, then for that many with everybody. PyTorch is imported when a network is fitted.
+A network is a tuple of layers for a grid of values with one channel: a row of columns ``(1,
+n_columns)`` for the 1-D networks, a picture ``(n_rows, n_columns)`` for the 2-D ones. It ends,
+unstated, in a dense layer with one output per emotion. Convolutions keep the size of the grid and
+are followed by a rectifier. The published form trains for a fixed number of epochs; the default
+form twice, first without some speakers, to find the number. PyTorch is imported in ``fit``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A network of :mod:`emoscope.models.network` as a PyTorch module.
 
 Tensors are channels-last, ``(n_clips, rows, columns, channels)``, which halves the time of a 2-D
-network. Dropout draws the gaps between the few dropped values instead of a number for each value,
-which is a third of the time of a 1-D network.
+network; dropout by gaps takes a third of the time of a 1-D one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop, its checkpoints.
-
-A checkpoint holds tensors and plain values only and is read with ``weights_only=True``: it cannot
-run code.
-"""
+"""Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop, its checkpoints."""
 
 from __future__ import annotations
 
@@ -75,10 +71,9 @@ def _stripes(n: int, length: int, widest: int) -> Tensor:
 
 
 def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
-    """Shift standardised clips in time, up to so many frames, and blank a stripe of frames and bands.
+    """Shift standardised clips in time, within so many frames, and blank a stripe each way.
 
-    What leaves at one end enters at the other, where clips are quiet. Stripes after Park et al.,
-    SpecAugment, Interspeech 2019, without the time warp.
+    Stripes after Park et al., SpecAugment, Interspeech 2019, without the time warp.
     """
     n, n_frames, n_bins = X.shape
     moved = torch.arange(n_frames) + torch.randint(-shift, shift + 1, (n, 1))

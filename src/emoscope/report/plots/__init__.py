@@ -1,9 +1,8 @@
 """Every figure that emoscope draws; the only place that knows matplotlib.
 
 A function takes what it shows and an ``ax`` to draw into (by default pyplot's current one), returns
-the ``ax`` and never saves. ``with style(dark=True):`` sets colours and fonts. Functions of a
-:class:`~emoscope.audio.Signal` and an ``ax`` are panels: :func:`show` stacks them, ``names()`` lists
-them, ``register`` adds one.
+the ``ax`` and never saves. Functions of a :class:`~emoscope.audio.Signal` are panels of
+:func:`show`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Figures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
 
-Every function takes plain data (runs of a :class:`~emoscope.evaluation.result.Result`, tables as the
-function of the same name in :mod:`emoscope.evaluation.metrics` gives them) and an ``ax`` to draw
-into, and returns it. Scores are fractions in [0, 1] and shown in percent.
+They take runs of a result, or tables as the functions of the same name in
+:mod:`emoscope.evaluation.metrics` give them. Scores are fractions, shown in percent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Figures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
 
-Every function takes the clip and an ``ax`` to draw into, and returns it. Time runs to the right in
-seconds; magnitudes are in dB below the clip's loudest point.
+Time runs to the right in seconds; magnitudes are in dB below the clip's loudest point.
 """
 
 from __future__ import annotations
@@ -168,8 +167,7 @@ def show(
 ) -> Figure:
     """Draw one or several clips side by side, each a column of panels over a common time axis.
 
-    Save the figure with ``figure.savefig("clips.png")``; a notebook shows it by itself. `titles` are
-    the clips' file names by default.
+    A notebook shows the figure by itself. `titles` are the clips' file names by default.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,7 +1,6 @@
 """How figures look and where they are drawn: colours, fonts, lines, axes and labels.
 
-Any two of the emotions' colours stay apart for readers with protanopia, deuteranopia or tritanopia,
-in the light and in the dark theme; a test measures it.
+Any two of the emotions' colours stay apart for readers who see colours otherwise; a test checks.
 """
 
 from __future__ import annotations
@@ -112,8 +111,7 @@ def style(dark: bool = False) -> Iterator[Theme]:
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
     """Draw one figure as SVG for an HTML page; the same text whenever the figure is the same.
 
-    Every colour of the theme and of the emotions becomes ``var(--name, #rrggbb)``, so the figure
-    follows the page when that goes dark. `size` is in inches; the page scales it.
+    Colours of the theme and of emotions follow the page when that goes dark. `size` is in inches.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
