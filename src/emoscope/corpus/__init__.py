@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -36,6 +37,8 @@ from .clips import Corpus, combine
 from .reading import Reading, SpeakerOrigin, with_channel
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "Reading", "SpeakerOrigin", "combine", "load"]
+
+_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # what no path can hold
 
 
 def load(
@@ -67,12 +70,10 @@ def load(
     reading = Reading(labels or {}, speaker, one_speaker, channel)
     parts = [_load(source, reading) for source in sources]
     names = [part.name for part in parts]
-    for n, (source, name) in enumerate(zip(sources, names, strict=True)):
-        if names.count(name) > 1 and name not in corpora.names():  # two folders called "wav"
-            path = printable(os.fspath(source))
-            parts[n] = dataclasses.replace(
-                parts[n], name=path, table=parts[n].table.assign(corpus=path)
-            )
+    for n, part in enumerate(parts):
+        if names.count(part.name) > 1 and part.name not in corpora.names():  # two called "wav"
+            path = printable(os.fspath(sources[n]))
+            parts[n] = dataclasses.replace(part, name=path, table=part.table.assign(corpus=path))
     loaded = parts[0] if len(parts) == 1 else combine(parts)
     found = set(map(folded, loaded.table["label"])) if reading.labels else set()
     unused = [f"'{word}'" for word in reading.labels if folded(word) not in found]
@@ -84,36 +85,27 @@ def load(
 
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     root = Path(source)
-    if files := rows.find(source):
-        corpus = _load_rows(files, reading.labels)
-        root = root if root.is_dir() else root.parent
-    elif root.is_dir():
-        try:
-            corpus = _load_folder(root, reading.labels)
-        except CorpusError:
-            if not (files := rows.annotated(root)):
-                raise
-            corpus = _load_rows(files, reading.labels)
-    elif str(source) in corpora.names():
-        downloads = corpora.get(str(source)).downloads
-        fetch = f", or fetch it: emoscope get {source}" if downloads else ""
+    found: Corpus | list[Path] | None = rows.find(source)
+    if found is None and root.is_dir():
+        found = folder.read(root, reading.labels)
+    elif found is None and str(source) in corpora.names():
+        fetch = (
+            f", or fetch it: emoscope get {source}" if corpora.get(str(source)).downloads else ""
+        )
         hint = f"is the name of a corpus; give the folder that holds it{fetch}"
         raise CorpusError(f"'{source}' {hint}")
-    else:
-        raise CorpusError(
-            f"{source}: {folder.LAYOUTS if root.exists() else 'no such folder or manifest'}"
-        )
+    if found is None:
+        what = folder.LAYOUTS if root.exists() else "no such folder or manifest"
+        raise CorpusError(f"{source}: {what}")
+    in_names = isinstance(found, Corpus)
+    corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
         corpus = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *unread])
-    if corpus.citation and not files and reading.origin is None:
+    if corpus.citation and in_names and reading.origin is None:
         return corpus  # a published corpus, whose rule tells who speaks or that names do not
-    return speakers.settle(corpus, root, reading, guess=not files)
-
-
-def _load_folder(root: Path, labels: Mapping[str, str]) -> Corpus:
-    found = folder.read(root, labels)
-    return found if isinstance(found, Corpus) else _load_rows(found, labels)
+    root = root if root.is_dir() else root.parent
+    return speakers.settle(corpus, root, reading, guess=in_names)
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -128,10 +120,12 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         )
     known = corpora.registry.members()
     usable, rejected, notes = _sorted_out(listing, words, str(files[0]))
-    settled = ratings.settle(usable, listing.name, rated=not listing.contradictions)
-    rejected += settled.rejected
+    settled, ties, agreements = ratings.settle(
+        usable, listing.name, rated=not listing.contradictions
+    )
+    rejected += ties
     clips, taken = dict[str, Row](), Counter[str]()
-    for row, emotion in settled.clips:
+    for row, emotion in settled:
         clip = _as_clip(row, emotion, known.get(row.get("corpus", "").lower()), listing.name)
         name = clip["clip"]
         while clip["clip"] in clips:  # a file listed in two splits becomes two clips
@@ -139,25 +133,26 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
             clip["clip"] = f"{name}#{taken[name] + 1}"
         clips[clip["clip"]] = clip
     if not clips:
-        why = (
-            f", the first because it is {rejected[0]}"
-            if rejected
-            else "".join(f"; {n}" for n in notes)
-        )
+        first = [f", the first because it is {error}" for error in rejected[:1]]
+        why = "".join(first or [f"; {note}" for note in notes])
         raise CorpusError(f"{files[0]}: none of its {len(listing.rows)} rows can be used{why}")
     table = as_table(clips.values()).astype(object)
     names = pd.unique(table["corpus"])
     name = names[0] if len(names) == 1 else listing.name
     info = known.get(name)
-    licence = listing.licence or (info.licence if info else "")
-    citation = info.citation if info else ""
-    rejected = [*listing.contradictions, *listing.rejected, *rejected]
+    origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
     if any(row.get("speaker") for row in listing.rows):
         origin = SpeakerOrigin("column", "the column of speakers")
-    else:
-        origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
-    notes += map(str, settled.agreements)
-    return Corpus(name, table, licence, citation, rejected, origin, notes, settled.agreements)
+    return Corpus(
+        name,
+        table,
+        listing.licence or (info.licence if info else ""),
+        info.citation if info else "",
+        [*listing.contradictions, *listing.rejected, *rejected],
+        origin,
+        [*notes, *map(str, agreements)],
+        agreements,
+    )
 
 
 def _sorted_out(
@@ -165,8 +160,7 @@ def _sorted_out(
 ) -> tuple[list[tuple[Row, str]], list[AudioError], list[str]]:
     """The usable rows with their emotions, a reason for every other, and what is to be said of all."""
     known = corpora.registry.members()
-    usable: list[tuple[Row, str]] = []
-    rejected: list[AudioError] = []
+    usable, rejected = list[tuple[Row, str]](), list[AudioError]()
     unknown, without_speech = Counter[str](), 0
     for number, row in enumerate(listing.rows, start=1):
         info, label = known.get(row.get("corpus", "").lower()), row["label"]
@@ -175,26 +169,26 @@ def _sorted_out(
             without_speech += 1
         elif reason := _reason(row, emotion):
             unknown.update([printable(label)] if reason.startswith("label ") else ())
-            path, is_part = printable(row["path"]), row.get("start") or row.get("end")
-            place = f"row {number}" if not row["file"] else f"{path}, row {number}"
-            rejected.append(AudioError(place if is_part or not row["file"] else path, reason))
+            place = [printable(row["path"])] if row["file"] else []
+            if not place or row.get("start") or row.get("end"):
+                place.append(f"row {number}")
+            rejected.append(AudioError(", ".join(place), reason))
         else:
             usable.append((row, str(emotion)))
     if unknown and unknown.total() == len(listing.rows) - without_speech:
         raise CorpusError(f"{source}: {explain(unknown)}")
-    notes = [*listing.notes, *([f"{listing.name}: {explain(unknown)}"] if unknown else [])]
+    said = [explain(unknown)] if unknown else []
     if listing.rows and {"confidence", "uncertain"} <= set(listing.rows[0]):
-        notes.append(
-            f"{listing.name}: its emotions are what a model predicted, not what people heard"
-        )
+        said.append("its emotions are what a model predicted, not what people heard")
+    if without_speech:
+        said.append(f"{without_speech} parts without speech are left out")
+    notes = [*listing.notes, *(f"{listing.name}: {note}" for note in said)]
     open_ended = [row["path"] for row, _ in usable if row.get("start") and not row.get("end")]
     if over := len(open_ended) - len(set(open_ended)):
         notes.append(
             f"warning: {listing.name}: {over} parts have no end and run over those behind them to "
             "the end of their file; a column called end tells it"
         )
-    if without_speech:
-        notes.append(f"{listing.name}: {without_speech} parts without speech are left out")
     return usable, rejected, notes
 
 
@@ -209,7 +203,7 @@ def _reason(row: rows.Row, emotion: str | None) -> str:
     if URL.match(row["path"]):
         if reason := refusal(row["path"], STORES):
             return reason
-    elif not _may_be_a_name(row["path"]):
+    elif _NO_NAME.search(row["path"]):
         return "no file can have this name"
     if not row["label"]:
         return "unlabelled: the manifest gives no emotion"
@@ -222,28 +216,19 @@ def _reason(row: rows.Row, emotion: str | None) -> str:
     return times.problem(row.get("start", ""), row.get("end", ""))
 
 
-def _may_be_a_name(path: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
 def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) -> Row:
     """The row of a corpus table; what the file names of a known corpus tell fills what is missing."""
     told = (info.row(PurePath(row["file"])) or {}) if info else {}
     further = {k: v for k, v in row.items() if k != "file" and (v != "" or k not in told)}
+    name = _named(told.get("clip") or printable(row["file"]), row)
     return {
+        "speaker": "",
         **told,
         **further,
-        "path": row["path"],
         "emotion": emotion,
         "label": printable(row["label"]),
         "corpus": info.name if info else row.get("corpus") or corpus,
-        "speaker": further.get("speaker", told.get("speaker", "")),
-        "clip": _named(told["clip"], row)
-        if told.get("clip")
-        else row.get("clip") or _named(printable(row["file"]), row),
+        "clip": name if told.get("clip") else row.get("clip") or name,
     }
 
 

@@ -7,6 +7,7 @@ of labels become the names that the schema of Hugging Face's ``datasets`` gives 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet
 
 from ..audio.opening import ENDINGS
@@ -40,20 +40,20 @@ def rows(path: Path) -> Iterator[RawRow]:
         schema, batches = (_parquet if path.suffix.lower() == ".parquet" else _arrow)(path)
         tables.check_names(schema.names, str(path))
         names, inside = _names(schema), [f.name for f in schema if _holds_clips(f.type)]
-        limit, others, clips, number = MAX_AUDIO if inside else tables.MAX_BYTES, 0, 0, 0
+        limit = MAX_AUDIO if inside else tables.MAX_BYTES
+        left = {True: MAX_AUDIO, False: tables.MAX_BYTES}  # bytes of clips, and of all else
         tables.check_size(path, limit)
-        for batch in batches:
-            sizes = dict(zip(schema.names, map(_bytes, batch.columns), strict=True))
-            clips += sum(sizes.pop(name) for name in inside)
-            others += sum(sizes.values())
-            if others > tables.MAX_BYTES or clips > MAX_AUDIO:
+        cells = (zip(*batch.columns, strict=True) for batch in batches)
+        for number, columns in enumerate(itertools.chain.from_iterable(cells), start=1):
+            row = {name: cell.as_py() for name, cell in zip(schema.names, columns, strict=True)}
+            for name, value in row.items():
+                left[name in inside] -= _bytes(value)
+            if min(left.values()) < 0:
                 raise CorpusError(f"{path}: larger than the limit of {limit} bytes when unpacked")
-            for row in batch.to_pylist():
-                number += 1
-                row |= {name: words.get(row[name], row[name]) for name, words in names.items()}
-                for name in inside:
-                    row = _with_clip(row, name, f"{path.stem}-{number}")
-                yield {name: v for name, v in row.items() if not _NAMELESS.fullmatch(name)}
+            row |= {name: words.get(row[name], row[name]) for name, words in names.items()}
+            for name in inside:
+                row = _with_clip(row, name, f"{path.stem}-{number}")
+            yield {name: v for name, v in row.items() if not _NAMELESS.fullmatch(name)}
     except pa.ArrowException as error:
         raise ValueError(error) from None
 
@@ -84,6 +84,7 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     with pa.parquet.ParquetFile(path) as file:
         schema, count = file.schema_arrow, file.metadata.num_rows
         leaves = [file.schema.column(number) for number in range(file.metadata.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     inside = any(_holds_clips(field.type) for field in schema)
     tables.check_size(path, MAX_AUDIO if inside else tables.MAX_BYTES)
     tables.check_rows(path, count)
@@ -92,11 +93,6 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
             f"{path}: {count} rows in {path.stat().st_size} bytes; a list of different recordings "
             "does not pack so tightly"
         )
-    if max((leaf.length * _BATCH for leaf in leaves), default=0) > tables.MAX_BYTES:
-        raise CorpusError(
-            f"{path}: larger than the limit of {tables.MAX_BYTES} bytes when unpacked"
-        )
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
     return schema, file.iter_batches(_CLIPS if inside else _BATCH)
 
@@ -136,17 +132,7 @@ def _unpacked(data: bytes, suffix: str) -> str:
     return str(path)
 
 
-def _bytes(values: Any) -> int:
-    """Bytes of an Arrow array when each value stands for itself, however often it occurs."""
-    if isinstance(values, pa.StructArray):
-        return sum(map(_bytes, values.flatten()))
-    if isinstance(values, pa.MapArray):  # has no `flatten` of its own
-        start, end = values.offsets[0].as_py(), values.offsets[-1].as_py()
-        parts = (values.keys, values.items)
-        return 8 * len(values) + sum(_bytes(part.slice(start, end - start)) for part in parts)
-    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
-        return 8 * len(values) + _bytes(values.flatten())
-    if isinstance(values, pa.DictionaryArray):
-        lengths = pa.compute.binary_length(values.dictionary).take(values.indices)
-        return int(values.indices.nbytes) + int(pa.compute.sum(lengths).as_py() or 0)
-    return int(values.nbytes)
+def _bytes(value: object) -> int:
+    if isinstance(value, dict | list | tuple):
+        return 8 + sum(map(_bytes, value.values() if isinstance(value, dict) else value))
+    return len(value) if isinstance(value, str | bytes) else 8

@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 
 from .. import corpora
 from ..audio.opening import ENDINGS
-from ..corpora import Match, folders
-from ..corpora.base import Row, is_film, list_audio
+from ..corpora import CorpusInfo, Match, folders
+from ..corpora.base import is_film, list_audio
 from ..errors import AudioError, CorpusError
 from ..files import printable
 from ..labels import explain
@@ -34,8 +34,10 @@ _AGREEMENT = 0.95  # of the emotions that names and folders tell, for names to b
 
 
 def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
-    """The corpus in a folder, or the tables that list its recordings; `labels` are further words."""
+    """The corpus in a folder, or the files that list its recordings; `labels` are further words."""
     paths, unreadable = list_audio(root, ENDINGS)
+    if not paths and (annotations := rows.annotated(root)):
+        return annotations
     if not paths:
         why = f" ({unreadable[0]})" if unreadable else ""
         raise CorpusError(f"{root}: no audio file in this folder{why}. {LAYOUTS}")
@@ -54,7 +56,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
     if labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
-    elif tables := rows.beside(root):
+    elif tables := rows.beside(root) or (rows.annotated(root) if by_folder.empty else []):
         return tables
     elif by_folder.empty:
         raise CorpusError(f"{root}: {_why(known, notes, len(recordings))}")
@@ -75,8 +77,7 @@ def _agrees(match: Match, told: Mapping[str, str]) -> bool:
         for path, row in match.rows.items()
         if row["emotion"] and str(path) in told
     ]
-    agreed = [pair for pair in pairs if pair[0] == pair[1]]
-    return len(agreed) >= _AGREEMENT * len(pairs)
+    return len([pair for pair in pairs if pair[0] == pair[1]]) >= _AGREEMENT * len(pairs)
 
 
 def _differs(match: Match) -> str:
@@ -104,27 +105,27 @@ def _corpora(
     root: Path, known: Sequence[Match], alike: Sequence[Match], paths: Sequence[Path]
 ) -> Corpus:
     """The known corpora of a folder, with a reason for each recording that is not used."""
-    parts: list[Corpus] = []
-    notes: list[str] = []
+    parts, notes = list[Corpus](), list[str]()
     reasons: dict[PurePath, str] = {}
-    used: set[PurePath] = set()
     for match in known:
+        info = match.info
         labelled = {path: row for path, row in match.rows.items() if row["emotion"]}
         for path in match.rows.keys() - labelled.keys():
-            reasons[path] = _unlabelled(match, match.rows[path])
+            reasons[path] = _unlabelled(info, match.rows[path]["label"])
         if not labelled:
             continue
-        parts.append(_corpus(root, match, labelled))
-        kept = {PurePath(path) for path in parts[-1].table["path"]}
-        names = {labelled[path]["clip"] for path in kept}
-        used |= labelled.keys()
-        for path in labelled.keys() - kept:
+        table = info.table(root, labelled)
+        told = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
+        origin = told if table["speaker"].ne("").any() else SpeakerOrigin("none")
+        parts.append(Corpus(info.name, table, info.licence, info.citation, speakers_from=origin))
+        names, doubles = set(table["clip"]), labelled.keys() - set(map(PurePath, table["path"]))
+        for path in doubles:
             if (clip := labelled[path]["clip"]) in names:
                 reasons[path] = f"another copy of the clip {clip}, which is used once"
-        if others := len(labelled.keys() - kept - reasons.keys()):
+        if others := len(doubles - reasons.keys()):
             notes.append(
-                f"{match.info.name}: {others} recordings are of performances that are there as "
-                "audio too; each is used once"
+                f"{info.name}: {others} recordings are of performances that are there as audio too; "
+                "each is used once"
             )
     for match in [*known, *alike]:
         for path in match.foreign if match in known else {**match.rows, **match.foreign}:
@@ -132,7 +133,8 @@ def _corpora(
             reasons.setdefault(path, f"named as in {match.info.name}, but {why}")
     infos = [match.info for match in known]
     rules = [f"in {i.name} a file is named by {i.file_names}, such as {i.example}" for i in infos]
-    rest = [path for path in paths if path not in used and path not in reasons]
+    claimed = reasons.keys() | {path for match in known for path in match.rows}
+    rest = [path for path in paths if path not in claimed]
     reasons |= {path: f"unlabelled: {'; '.join(rules)}" for path in rest if not is_film(path)}
     if len(parts) > 1:
         counts = ", ".join(f"{part.name} {len(part)}" for part in parts)
@@ -144,16 +146,9 @@ def _corpora(
     )
 
 
-def _corpus(root: Path, match: Match, clips: Mapping[PurePath, Row]) -> Corpus:
-    info, table = match.info, match.info.table(root, clips)
-    told = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
-    origin = told if table["speaker"].ne("").any() else SpeakerOrigin("none")
-    return Corpus(info.name, table, info.licence, info.citation, speakers_from=origin)
-
-
-def _unlabelled(match: Match, row: Row) -> str:
+def _unlabelled(info: CorpusInfo, label: str) -> str:
     """Why a clip of a known corpus has no emotion."""
-    label, meaning = printable(row["label"]), match.info.no_emotion[row["label"]]
+    label, meaning = printable(label), info.no_emotion[label]
     hint = f"is not an emotion emoscope knows; map it with --label {label}=EMOTION"
     return f"label {label} ({meaning}) {hint}" if label else f"unlabelled: {meaning}"
 
@@ -161,5 +156,5 @@ def _unlabelled(match: Match, row: Row) -> str:
 def _left_alone(films: Iterable[Path]) -> list[str]:
     """A note on films that no rule makes clips."""
     names = sorted(path.name for path in films)
-    left = f"{len(names)} films are left alone, such as {names[0]}" if names else ""
-    return [f"{left}: no rule makes clips of them"] if names else []
+    left = [f"{len(names)} films are left alone, such as {name}" for name in names[:1]]
+    return [f"{note}: no rule makes clips of them" for note in left]

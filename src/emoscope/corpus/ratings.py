@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,9 @@ from ..corpora.base import Row
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 
-Counts: TypeAlias = NDArray[np.float64]  # ratings, (n_clips, n_emotions)
-
 #: What models learn of several ratings: the majority's emotion, or the share of each.
 RATERS = ("majority", "soft")
-#: The columns that tell clips apart.
-_KEY = ("path", "start", "end", "audio_channel", "split")
+_KEY = ("path", "start", "end", "audio_channel", "split")  # the columns that tell clips apart
 
 
 @dataclass(frozen=True)
@@ -47,27 +43,21 @@ class Agreement:
         )
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What is left when each clip has one emotion."""
-
-    clips: list[tuple[Row, str]] = field(default_factory=list)
-    rejected: list[AudioError] = field(default_factory=list)
-    agreements: list[Agreement] = field(default_factory=list)  # one where clips have several
-
-
-def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True) -> Settled:
+def settle(
+    listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
+) -> tuple[list[tuple[Row, str]], list[AudioError], list[Agreement]]:
     """Give each clip the emotion of its majority; of rows that repeat another the first counts.
 
     Clips with several ratings get the column ``ratings``, such as ``angry 2, sad 1``. Unless `rated`
-    says that the source may have them, of rows without a rater the first counts.
+    says that the source may have them, of rows without a rater the first counts. Also returns what is
+    left out, and how far raters agree where clips have several.
     """
     groups: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
     for row, emotion in listed:
         groups.setdefault(tuple(row.get(name, "") for name in _KEY), []).append((row, emotion))
     differ = rated and any(len({emotion for _, emotion in group}) > 1 for group in groups.values())
-    settled, polls = Settled(), list[Counter[str]]()
-    n_tied = 0
+    clips, rejected = list[tuple[Row, str]](), list[AudioError]()
+    polls, n_tied = list[Counter[str]](), 0
     for group in groups.values():
         votes: dict[str, tuple[Row, str]] = {}
         for n, (row, emotion) in enumerate(group):
@@ -75,7 +65,7 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
             if (rater or not differ) and rater in votes:
                 who = f" by {printable(rater)}" if rater else ""
                 reason = f"listed more than once{who}; its first row is used"
-                settled.rejected.append(AudioError(printable(row["path"]), reason))
+                rejected.append(AudioError(printable(row["path"]), reason))
             else:
                 votes[rater or (f"row {n}" if differ else "")] = row, emotion
         poll = Counter(emotion for _, emotion in votes.values())
@@ -92,14 +82,14 @@ def settle(listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
             reason = f"its raters are tied ({said}): no emotion has a majority"
             if not raters:
                 reason += "; if its rows are parts or channels of it, name start and end, or audio_channel"
-            settled.rejected.append(AudioError(printable(row["path"]), reason))
+            rejected.append(AudioError(printable(row["path"]), reason))
         else:
-            settled.clips.append((row, winner))
-    if polls:
-        counts = pd.DataFrame(polls).fillna(0.0).to_numpy(dtype=np.float64)
-        n_ratings, alpha = int(counts.sum()), krippendorff_alpha(counts)
-        settled.agreements.append(Agreement(source, len(polls), n_ratings, n_tied, alpha))
-    return settled
+            clips.append((row, winner))
+    if not polls:
+        return clips, rejected, []
+    counts = pd.DataFrame(polls).fillna(0.0).to_numpy(dtype=np.float64)
+    alpha = krippendorff_alpha(counts)
+    return clips, rejected, [Agreement(source, len(polls), int(counts.sum()), n_tied, alpha)]
 
 
 def shares(table: pd.DataFrame, raters: str = "soft") -> pd.DataFrame | None:
@@ -122,8 +112,8 @@ def shares(table: pd.DataFrame, raters: str = "soft") -> pd.DataFrame | None:
     return pd.DataFrame(counts / counts.sum(axis=1, keepdims=True), columns=emotions)
 
 
-def krippendorff_alpha(counts: Counts) -> float | None:
-    """Krippendorff's alpha for nominal values; clips with one rating do not count.
+def krippendorff_alpha(counts: NDArray[np.float64]) -> float | None:
+    """Krippendorff's alpha of ratings (n_clips, n_emotions); clips with one do not count.
 
     K. Krippendorff. Content Analysis, 3rd ed., ch. 12. Sage 2013.
     """
