@@ -34,7 +34,7 @@ def main(sources: list[str]) -> None:
     kept = [kept_words(audio.load(path)) for path in table["path"]]
     target = Path(DATA) / known.FILE
     about = {"corpora": "corpus", "speakers": "speaker", "emotions": "emotion"}
-    np.savez_compressed(
+    np.savez(  # words hardly shrink, and unpacking them delays the first label
         target,
         words=np.concatenate(kept),
         lengths=np.array([len(words) for words in kept], dtype=np.uint16),

@@ -12,8 +12,9 @@ import soundfile
 
 import emoscope
 import tiny_model
-from emoscope import audio
+from emoscope import audio, corpus, modelfile
 from emoscope.audio import Signal
+from emoscope.evaluation import saved_model
 from emoscope.files import DATA
 from emoscope.modelfile.card import Training, TrainingCorpus
 from emoscope.prediction import Predictor, known
@@ -122,6 +123,16 @@ def test_predict_warns(index: known.Index, signals: list[Signal], tmp_path: Path
     assert predictor.predict(signals[0]).warnings[-1].startswith("training data:")
     strange = predictor.predict(spoken(9, 125.0)).warnings
     assert not any(warning.startswith("training data:") for warning in strange)
+
+
+def test_evaluate_counts_them(index: known.Index, signals: list[Signal], tmp_path: Path) -> None:
+    path = tiny_model.write(tmp_path, **trained_on(3, *CLIPS))
+    for name, signal in (("sad/1", signals[1]), ("neutral/2", spoken(9, 125.0))):
+        (tmp_path / name).parent.mkdir(parents=True)
+        soundfile.write(tmp_path / f"{name}.wav", signal.samples, RATE)
+    result = saved_model.evaluate(modelfile.load(path), corpus.load(tmp_path, one_speaker=True))
+    (note,) = (n for n in result.corpus["notes"] if n.startswith("training data:"))
+    assert note.endswith("its label is no test (1 of 2 clips)")
 
 
 def test_the_shipped_index_is_small_and_is_of_the_shipped_models() -> None:

@@ -135,6 +135,25 @@ def test_audformat_gives_the_same(run, folder: Path, tmp_path: Path) -> None:  #
     ]
 
 
+def test_neither_emotions_nor_the_name_of_the_only_recording_are_needed(  # type: ignore[no-untyped-def]
+    run, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "db.yaml").write_text(
+        "name: talk\nsource: tests\nusage: other\ntables:\n  words:\n    type: segmented\n"
+        "    columns: {words: {}}\n"
+    )
+    rows = [f"{folder}/talk.wav,0 days 00:00:0{s},0 days 00:00:0{e},{t}" for s, e, t in PARTS]
+    (tmp_path / "db.words.csv").write_text("\n".join(["file,start,end,words", *rows]) + "\n")
+    (tmp_path / "times.csv").write_text(
+        "\n".join(["start,end", *(f"{start},{end}" for start, end, _ in PARTS)]) + "\n"
+    )
+    for source in (tmp_path, tmp_path / "times.csv"):
+        status, out, err = run("talk.wav", "--segments", str(source), "--format", "csv")
+        assert (status, err) == (0, "")
+        found = [row["emotion"] for row in csv.DictReader(io.StringIO(out))]
+        assert found == ["angry", "sad", "neutral"]
+
+
 def test_what_cannot_be_classified_is_named_and_the_rest_delivered(run, folder: Path) -> None:  # type: ignore[no-untyped-def]
     wrong = "talk.wav,1.0,1.05,short\ntalk.wav,7,8,behind\ntalk.wav,2,1,backwards\ntalk.wav,x,1,\n"
     (folder / "wrong.csv").write_text(table() + wrong)

@@ -1,16 +1,7 @@
 """The options of a run as a TOML file: written beside its result, read back to run it again.
 
-One table per command, one key per option, named as in Python (``as_published``, not
-``--as-published``)::
-
-    emoscope = "0.1.0"
-
-    [compare]
-    models = ["svm", "forest"]
-    protocol = "speaker-6fold"
-    seed = 0
-
-Options without a value are left out, because TOML has no null.
+The version, and one table per command with a key per option, named as in Python: ``[compare]``,
+``as_published = true``. Options without a value are left out, because TOML has no null.
 """
 
 from __future__ import annotations
@@ -23,9 +14,7 @@ from typing import Any
 from ._version import __version__
 from .errors import ConfigError, UnknownNameError
 
-FILE = "run.toml"
-"""The file's name in a folder of results."""
-
+FILE = "run.toml"  # in a folder of results
 _VERSION_KEY = "emoscope"
 
 
@@ -56,10 +45,7 @@ def is_one(path: str | os.PathLike[str]) -> bool:
 
 
 def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> dict[str, Any]:
-    """Read the options of one command, which has to know them all; other tables are ignored.
-
-    A file that cannot be read or has no such table raises a ConfigError.
-    """
+    """The options of one command, which has to know them all; a ConfigError where there are none."""
     document = _read(path)
     tables = {key: value for key, value in document.items() if isinstance(value, dict)}
     for key in document:
@@ -69,10 +55,10 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
         names = ", ".join(f"[{key}]" for key in tables) or "none"
         raise ConfigError(f"{path}: no table [{command}]; tables: {names}")
     options: dict[str, Any] = tables[command]
-    names_of_options = list(valid)
+    allowed = list(valid)
     for key, value in options.items():
-        if key not in names_of_options:
-            raise UnknownNameError(f"option in {path}", key, names_of_options)
+        if key not in allowed:
+            raise UnknownNameError(f"option in {path}", key, allowed)
         if isinstance(value, dict):
             raise ConfigError(f"{path}: '{key}' is a table; it should be a value or a list")
     return options

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from .errors import EmoscopeError
 
+#: Folder of what the package ships: models, bundled features, published results.
 DATA = os.path.join(os.path.dirname(__file__), "data")
-"""Folder of what the package ships: models, bundled features, published results."""
-
 FOLDER_VARIABLE = "EMOSCOPE_STORE"
-
 _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that is alive
 
 
@@ -87,8 +85,8 @@ def try_lock(opened: int) -> bool:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks on this file system
-        return True
+    except OSError:
+        pass  # no locks on this file system
     return True
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,6 +28,7 @@ RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
 WINDOW = 2048  # 256 ms: neighbouring words change slowly, so alignment need not be exact
 MIN_HZ, MAX_HZ = 250.0, 3800.0  # the band that every codec and telephone keeps
+N_AT_ONCE = 16  # frames: memory of that size is used again, while that of all would be fetched anew
 N_BANDS = 34  # 33 differences between bands, of which 32 bits remain
 SILENT_DB = 40.0  # frames this far below a clip's loudest one are silence and say nothing
 #: Each word is looked up by these parts of it, so that a few wrong bits do not hide it.
@@ -106,10 +108,13 @@ def bits(
     padded = np.pad(samples, (WINDOW // 2, WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power = np.abs(rfft(frames * window, axis=1)) ** 2
     edges = np.geomspace(MIN_HZ, MAX_HZ, N_BANDS + 1) * WINDOW / RATE
     starts = np.round(edges).astype(np.intp)
-    bands = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
+    pieces = []
+    for few in np.array_split(frames, math.ceil(len(frames) / N_AT_ONCE)):
+        power = np.abs(rfft(few * window, axis=1)) ** 2
+        pieces.append(np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1))
+    bands = np.concatenate(pieces)
     # The floor hides what quantisation and coding leave in the gaps between sounds.
     levels = np.log(bands + bands.max() * 1e-7 + 1e-30)
     slope = np.diff(levels, axis=1)[:, :32]

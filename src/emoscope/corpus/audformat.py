@@ -29,8 +29,10 @@ _INDEX = {"filewise": ("file",), "segmented": ("file", "start", "end")}  # of th
 MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
 
 
-def read(folder: Path) -> tuple[str, str, list[RawRow], list[AudioError]]:
+def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow], list[AudioError]]:
     """Name, licence and a row per file, or part of one, with an emotion in the database of a folder.
+
+    Rows that need not be `labelled` may be without, where no table has emotions.
 
     A row has the columns of all its tables, of a part those of its file too, what is known of the
     speaker, and ``split`` where tables have one. What one table lists twice, or what is in two splits,
@@ -42,26 +44,28 @@ def read(folder: Path) -> tuple[str, str, list[RawRow], list[AudioError]]:
     files: dict[Key, RawRow] = {}
     repeated: list[RawRow] = []
     contradictions: list[AudioError] = []
-    labelled = False
+    told = {name: _told(_mapping(descriptions, name)) for name in descriptions}
+    labelled, found = labelled or any("emotion" in names for names in told.values()), not labelled
     for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
         about = _mapping(descriptions, name)
         kind, schemes = str(about.get("type")), _mapping(about, "columns")
-        told = {*schemes, *(_mapping(schemes, column).get("scheme_id") for column in schemes)}
-        if kind not in _INDEX or (kind == "segmented" and told.isdisjoint(("emotion", "speaker"))):
+        of_others = labelled and told[name].isdisjoint(("emotion", "speaker"))
+        if kind not in _INDEX or (kind == "segmented" and of_others):
             continue
         rows = _table(folder, str(name), *_INDEX[kind])
         columns = _column_names(schemes, rows[0] if rows else {})
-        labelled = labelled or "emotion" in columns.values()
+        found = found or "emotion" in columns.values()
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
         contradictions += _merge(rows, _split(header, about), files, repeated, f"table '{name}'")
-    if not labelled:
+    if not found:
         raise CorpusError(
             f"{folder / HEADER}: no table of files or of their parts has a column 'emotion'; "
             f"tables: {', '.join(map(str, descriptions)) or 'none'}"
         )
     speakers = _speakers(folder, header)
     merged = [*files.values(), *({**files[_key(row)], **row} for row in repeated)]
-    in_parts = {row["file"] for row in merged if "start" in row and "emotion" in row}
+    meant = [row for row in merged if "emotion" in row or not labelled]
+    in_parts = {row["file"] for row in meant if "start" in row}
     whole = [row for row in merged if row["file"] in in_parts and "start" not in row]
     if unused := sum("emotion" in row for row in whole):
         reason = f"labels {unused} files whose parts have labels; the parts are used"
@@ -70,10 +74,16 @@ def read(folder: Path) -> tuple[str, str, list[RawRow], list[AudioError]]:
     complete = [
         {**speakers.get(str(row.get("speaker")), {}), **row}
         for row in merged
-        if "emotion" in row and ("start" in row or row["file"] not in in_parts)
+        if ("emotion" in row or not labelled) and ("start" in row or row["file"] not in in_parts)
     ]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
     return name, licence, complete, contradictions
+
+
+def _told(table: Mapping[object, object]) -> set[object]:
+    """The columns of a table and the schemes they follow."""
+    columns = _mapping(table, "columns")
+    return {*columns, *(_mapping(columns, column).get("scheme_id") for column in columns)}
 
 
 def _key(row: RawRow) -> Key:

@@ -138,7 +138,7 @@ def read(
     name = os.path.basename(folder.removesuffix("/data")) if shards else first.stem
     parts: list[tuple[Path, list[RawRow]]] = []
     if first.name == audformat.HEADER:
-        name, licence, raw_rows, contradictions = audformat.read(first.parent)
+        name, licence, raw_rows, contradictions = audformat.read(first.parent, labelled=labelled)
         parts = [(first, raw_rows)]
         files = ()
     for path in files:

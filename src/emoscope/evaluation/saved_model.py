@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,6 +30,7 @@ from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
 from ..models.adaptation import adapted_logits
 from ..prediction import Predictor
+from ..prediction.known import training_warning
 from ..unseen import OPTIMISTIC
 from . import statistics
 from .comparison import describe_corpus
@@ -127,7 +129,7 @@ def score(
 
 def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Inferences:
     """Run a model on every clip of a corpus; CorpusError when not one can be used."""
-    predictor = Predictor(model)
+    predictor, trained_on = Predictor(model), Counter[str]()
 
     def of_clip(signal: Signal | AudioError) -> tuple[NDArray[Any], ...] | AudioError:
         try:
@@ -137,7 +139,9 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
         except AudioError as error:
             return error
         logits = np.mean([part.logits for part in parts], axis=0)
-        return logits, np.mean([part.embedding for part in parts], axis=0), facts.of(signal)
+        embedding = np.mean([part.embedding for part in parts], axis=0)
+        trained_on.update(training_warning(model.card, signal))
+        return logits, embedding, facts.of(signal)
 
     def of_file(numbers: list[int]) -> list[tuple[int, tuple[NDArray[Any], ...] | AudioError]]:
         parts = [excerpts[n] for n in numbers]
@@ -158,7 +162,11 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
         corpus,
         table=corpus.table.iloc[[n for n, _ in used]],
         rejected=[*corpus.rejected, *rejected],
-        notes=[*corpus.notes, *facts.notes(found, corpus.table)],
+        notes=[
+            *corpus.notes,
+            *facts.notes(found, corpus.table),
+            *(f"{said} ({n} of {len(used)} clips)" for said, n in sorted(trained_on.items())),
+        ],
     )
     return Inferences(usable, logits.astype(np.float64), embeddings)
 
