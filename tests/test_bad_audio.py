@@ -64,7 +64,7 @@ def test_convert(corpus) -> None:  # type: ignore[no-untyped-def]
     """A list of clips is converted as it stands: nothing is decoded, so nothing is left out."""
     root, paths, _ = corpus
     place = root.parent / "convert"
-    outcome = outcomes.run(["convert", root, "--out", place / "clips.csv"], place)
+    outcome = outcomes.run(["convert", root, "--out", place / "clips.csv", "--quiet"], place)
     assert (outcome.status, outcome.said) == (0, "")
     assert len(pd.read_csv(place / "clips.csv")) == len(outcomes.inside(paths))
 
