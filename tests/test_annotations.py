@@ -1,6 +1,7 @@
 """Praat, ELAN, subtitles and Label Studio: parts of recordings, and corpora where they name emotions."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -242,6 +243,22 @@ def test_a_folder_of_annotation_files(tmp_path):
     loaded = corpus.load(tmp_path)
     assert len(loaded) == 4 and loaded.table["path"].nunique() == 2
     assert [error.reason[:20] for error in loaded.rejected] == ["no tier of emotions;"]
+
+
+def test_annotations_in_a_folder_beside_that_of_the_recordings(tmp_path):
+    for name in ("annotations", "audio"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "annotations" / "talk.TextGrid").write_text(SHORT)
+    for name in ("talk.wav", "further.wav"):
+        (tmp_path / "audio" / name).touch()
+    loaded = corpus.load(tmp_path)
+    assert {path.resolve() for path in map(Path, loaded.table["path"])} == {
+        tmp_path.resolve() / "audio" / "talk.wav"
+    }
+    assert any(note.startswith("1 recordings are left out, such as") for note in loaded.notes)
+    (tmp_path / "audio" / "talk.TextGrid").touch()
+    with pytest.raises(CorpusError, match="name no recording"):
+        corpus.load(tmp_path / "annotations")
 
 
 def test_speakers_and_raters_of_tiers(tmp_path):

@@ -140,8 +140,16 @@ def test_what_is_no_source_says_what_is(tmp_path):
         corpus.load(tmp_path)
     with pytest.raises(CorpusError, match="1 audio files, and none has a label"):
         corpus.load(touch(tmp_path, "x.wav"))
-    with pytest.raises(CorpusError, match="emoscope understands"):
+    with pytest.raises(CorpusError, match="'.txt' is not read; save a table as CSV.*understands"):
         corpus.load(csv(tmp_path, "", "notes.txt"))
+    touch(tmp_path / "own", "01_Angry/x.wav", "02_Sad/y.wav")
+    with pytest.raises(
+        CorpusError, match="after no emotions .*'01_Angry' .1., '02_Sad' .1..*--label"
+    ):
+        corpus.load(tmp_path / "own")
+    touch(tmp_path / "own", "sad/anna/x.wav", "excited/anna/y.wav")
+    (note,) = (n for n in corpus.load(tmp_path / "own").notes if n.startswith("folders are named"))
+    assert "'excited' (1)" in note and "anna" not in note
     with pytest.raises(CorpusError, match="name of a corpus; give the folder"):
         corpus.load("ravdess")
     with pytest.raises(UnknownNameError, match="unknown emotion 'glad'"):

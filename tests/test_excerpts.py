@@ -64,7 +64,11 @@ def test_refusals_name_file_and_span(tmp_path):
         (float("nan"), 1.0): "0 or more",
         (0.5, float("inf")): "0 or more",
         (2.0, 3.0): "starts behind the end of its file: the file is 2.00 s long",
-        (1.0, 2.06): "ends behind the end of its file: the file is 2.00 s long",
+        (1.0, 2.06): "ends behind the end of its file: the file is 2.00 s long$",
+        (
+            500.0,
+            1500.0,
+        ): "the file is 2.00 s long; if its times are in milliseconds, call the columns",
         (1.0, 1.05): "too short: 50 ms",
         (1.97, 2.04): "too short: 30 ms",
     }

@@ -39,6 +39,7 @@ def test_languages(language):
         ("ＡＮＧＲＹ", "angry"), ("KIZGIN", "angry"), ("İĞRENME", "disgust"), ("zlosc", "angry"),
         ("en_colère", "angry"), ("pleasant–surprise", "surprised"), ("bei’ai", "sad"), ("degout", "disgust"),
         ("\u00a0Sad\t", "sad"), ("WÜTEND", "angry"), ("wuetend", "angry"), ("生气", "angry"),
+        ("\u200bsad\ufeff", "sad"),
         ("enojado", None), ("desgosto", None), ("farah", None), ("happy sad", None), ("", None),
     ],
 )  # fmt: skip

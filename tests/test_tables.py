@@ -222,6 +222,10 @@ def test_channels(tmp_path):
         {"x": {"wav": "{data_root}/w/a.wav", "length": 1.5, "emo": "ang"},
          "y": {"wav": "{data_root}/w/b.wav", "length": 1.5, "emo": "sad"}},
         {"wav": {"0": "w/a.wav", "1": "w/b.wav"}, "emo": {"0": "ang", "1": "sad"}},
+        {"w/a.wav": {"emo": "ang"}, "w/b.wav": {"emo": "sad"}},
+        {"w/a.wav": "ang", "w/b.wav": "sad"},
+        {"wav": ["w/a.wav", "w/b.wav"], "emo": ["ang", "sad"]},
+        {"train": [{"wav": "w/a.wav", "emo": "ang"}], "test": [{"wav": "w/b.wav", "emo": "sad"}]},
         {"version": 1, "clips": [{"wav": "w/a.wav", "emo": "ang"}, {"wav": "w/b.wav", "emo": "sad"}]},
     ],
 )  # fmt: skip

@@ -46,6 +46,8 @@ UNKNOWN = 0xFFFFFFFF
         {"riff": 0, "data": 4096},
         {"riff": UNKNOWN, "data": UNKNOWN},
         {"riff": 0, "data": UNKNOWN},
+        {"riff": 0x7FFFFFFF, "data": 0x7FFFFFDB},
+        {"riff": UNKNOWN, "data": UNKNOWN - 100},
     ],
     ids=str,
 )

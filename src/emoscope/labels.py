@@ -38,7 +38,9 @@ _MOST_WORDS = 20  # that a message names
 def folded(label: str) -> str:
     """A label in lower case, without accents, its words separated by one space."""
     letters = unicodedata.normalize("NFKD", label.casefold().translate(_LETTERS))
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    bare = "".join(  # without accents, and what has no width
+        c for c in letters if not unicodedata.combining(c) and unicodedata.category(c) != "Cf"
+    )
     return " ".join(re.sub(r"[_\-\u2010-\u2015]", " ", bare).split())
 
 

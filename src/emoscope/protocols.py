@@ -352,7 +352,8 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
             "clips by voice. The protocols random-… need no speakers, but voices leak into their scores"
         )
     if len(speakers := np.unique(_text(table, "unique_speaker"))) < needed:
-        found = f"{', '.join(speakers)}{'. Protocol loso needs 2' if len(speakers) > 1 else ''}"
+        hint = "Protocol loso needs 2" if len(speakers) > 1 else "Protocol random-75/25 needs 1"
+        found = f"{', '.join(speakers)}. {hint}"
         count = f"needs at least {needed} speakers; found {len(speakers)}"
         raise ProtocolError(f"protocol '{protocol}' {count}: {found}")
 

@@ -363,7 +363,7 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
-        if excess > _HEADER_BYTES and int(stated) not in riff.STREAMING_SIZES:
+        if excess > _HEADER_BYTES and not riff.is_open(int(stated)):
             raise AudioError(
                 name, f"truncated: its header promises {stated} bytes, the file holds {actual}"
             )

@@ -61,6 +61,8 @@ class Excerpt:
     def check_within(self, seconds: float) -> None:
         """Refuse, as an AudioError, what does not lie within a file of that length."""
         length = f"the file is {seconds:.2f} s long"
+        if self.end is not None and self.start + 100 <= self.end <= 1000 * (seconds + SLACK):
+            length += "; if its times are in milliseconds, call the columns start_ms and end_ms"
         if self.is_part and self.start >= seconds:
             raise AudioError(self, f"starts behind the end of its file: {length}")
         if self.end is not None and self.end > seconds + SLACK:

@@ -12,8 +12,11 @@ import os
 import struct
 from typing import IO
 
-STREAMING_SIZES = frozenset([0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000])
-"""What encoders that write into a pipe leave as the size of the data they cannot know yet."""
+
+def is_open(stated: int) -> bool:
+    """Whether that is what encoders leave as a size that they cannot know: the largest, or nearly."""
+    return any(largest - 4096 <= stated <= largest for largest in (2**32 - 1, 2**31))
+
 
 _CHUNK = struct.Struct("<4sI")
 _TAGS = (b"TAG", b"ID3", b"APE", b"RIF", b"PK\x03")  # of what programs append to a finished file
@@ -34,7 +37,7 @@ def finished(file: IO[bytes]) -> bytes | None:
     at, stated, rate = found
     header = bytearray(file.read(at))
     file.seek(0)
-    if stated in STREAMING_SIZES:
+    if is_open(stated):
         return bytes(header) if at + stated > end else None
     behind = at + stated + stated % 2
     claimed = 8 + _CHUNK.unpack_from(header)[1]

@@ -72,7 +72,7 @@ def read(
         if files is None:
             raise CorpusError(
                 f"{path}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl "
-                "nor another manifest"
+                "nor another manifest; of a folder of recordings emoscope convert makes one"
             )
         splits = _by_column(path, _listed(files))
     by_stem: dict[str, list[Path]] = {}

@@ -28,7 +28,7 @@ from .. import corpora
 from ..audio.excerpt import parse_channel
 from ..audio.opening import ENDINGS, STORES, URL, refusal
 from ..corpora import CorpusInfo
-from ..corpora.base import COLUMNS, Row, as_table
+from ..corpora.base import COLUMNS, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
@@ -86,7 +86,8 @@ def load(
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     root = Path(source)
     found: Corpus | list[Path] | None = rows.find(source)
-    if found is None and root.is_dir():
+    searched = found is None and root.is_dir()
+    if searched:
         found = folder.read(root, reading.labels)
     elif found is None and str(source) in corpora.names():
         fetch = (
@@ -95,10 +96,12 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         hint = f"is the name of a corpus; give the folder that holds it{fetch}"
         raise CorpusError(f"'{source}' {hint}")
     if found is None:
-        what = folder.LAYOUTS if root.exists() else "no such folder or manifest"
-        raise CorpusError(f"{source}: {what}")
+        kind = f"'{root.suffix}' is not read; save a table as CSV in UTF-8. {folder.LAYOUTS}"
+        raise CorpusError(f"{source}: {kind if root.exists() else 'no such folder or manifest'}")
     in_names = isinstance(found, Corpus)
     corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
+    if searched and not in_names:
+        corpus = _with_the_rest(corpus, root)
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
         corpus = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *unread])
@@ -106,6 +109,18 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         return corpus  # a published corpus, whose rule tells who speaks or that names do not
     root = root if root.is_dir() else root.parent
     return speakers.settle(corpus, root, reading, guess=in_names)
+
+
+def _with_the_rest(corpus: Corpus, root: Path) -> Corpus:
+    """The corpus with a note on the recordings in its folder that no table there names."""
+    named = {os.path.abspath(path) for path in corpus.table["path"]}
+    named |= {os.path.abspath(str(error.path).partition(", row ")[0]) for error in corpus.rejected}
+    rest = [path for path in list_audio(root)[0] if os.path.abspath(path) not in named]
+    if not rest:
+        return corpus
+    told = f"{len(rest)} recordings are left out, such as {printable(str(rest[0]))}"
+    note = f"{told}: nothing in {root} tells their emotions"
+    return dataclasses.replace(corpus, notes=[*corpus.notes, note])
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:

@@ -59,12 +59,14 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     elif tables := rows.beside(root) or (rows.annotated(root) if by_folder.empty else []):
         return tables
     elif by_folder.empty:
-        raise CorpusError(f"{root}: {_why(known, notes, len(recordings))}")
+        raise CorpusError(f"{root}: {_why(known, notes, root, recordings)}")
     else:
         rule = "unlabelled: it lies in no folder named after an emotion"
         rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
         corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
         notes += _left_alone(set(paths) - set(recordings))
+        words = _folders(root, [error.path for error in rejected], told)
+        notes += [f"folders are named after {explain(words)}"] if words else []
     return dataclasses.replace(
         corpus, rejected=[*unreadable, *corpus.rejected], notes=[*corpus.notes, *notes]
     )
@@ -80,6 +82,13 @@ def _agrees(match: Match, told: Mapping[str, str]) -> bool:
     return len([pair for pair in pairs if pair[0] == pair[1]]) >= _AGREEMENT * len(pairs)
 
 
+def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) -> Counter[str]:
+    """The names of folders in which recordings without a label lie, and none with one."""
+    known = {part for path in labelled for part in Path(path).relative_to(root).parts}
+    parts = (Path(str(path)).relative_to(root).parts[:-1] for path in unlabelled)
+    return Counter(printable(part) for folders in parts for part in folders if part not in known)
+
+
 def _differs(match: Match) -> str:
     name, files = match.info.name, len(match.foreign) + len(match.rows)
     return (
@@ -88,7 +97,9 @@ def _differs(match: Match) -> str:
     )
 
 
-def _why(known: Sequence[Match], notes: Sequence[str], count: int) -> str:
+def _why(
+    known: Sequence[Match], notes: Sequence[str], root: Path, recordings: Sequence[Path]
+) -> str:
     """Why a folder has no clip with a label."""
     if known:
         info = known[0].info
@@ -98,7 +109,10 @@ def _why(known: Sequence[Match], notes: Sequence[str], count: int) -> str:
         return f"clips of {info.name}, whose labels are {explain(unknown)}"
     if notes:
         return f"{notes[0]}. {_OTHERS}"
-    return f"{count} audio files, and none has a label that can be read. {LAYOUTS}"
+    words = _folders(root, recordings, ())
+    found = f"; folders are named after {explain(words)}" if len(words) > 1 else ""
+    count = len(recordings)
+    return f"{count} audio files, and none has a label that can be read{found}. {LAYOUTS}"
 
 
 def _corpora(

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..audio.opening import ENDINGS
 from ..errors import CorpusError
 from ..files import printable
 
@@ -148,18 +149,31 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
         lists = [value for value in whole.values() if isinstance(value, list)]
         if len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
             whole = lists[0]
+        elif len(lists) == len(whole) and all(isinstance(r, _Pairs) for v in lists for r in v):
+            whole = [{"split": name, **row} for name, rows in whole.items() for row in rows]
+        elif len(lists) == len(whole) and len(set(map(len, lists))) == 1:
+            whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
+        elif whole and all(isinstance(v, str) and _is_file(n) for n, v in whole.items()):
+            whole = [{"file": name, "emotion": word} for name, word in whole.items()]
         elif all(isinstance(v, _Pairs) and all(map(str.isdigit, v)) for v in whole.values()):
             columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
             numbers = dict.fromkeys(number for values in columns.values() for number in values)
             whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
         elif 2 * sum(isinstance(value, _Pairs) for value in whole.values()) > len(whole):
-            whole = [{"clip": n, **v} if isinstance(v, _Pairs) else v for n, v in whole.items()]
+            whole = [
+                {"file" if _is_file(n) else "clip": n, **v} if isinstance(v, _Pairs) else v
+                for n, v in whole.items()
+            ]
     if not isinstance(whole, list):
         raise CorpusError(
             f"{path}: holds neither a list of JSON objects nor objects by their names"
         )
     for number, row in enumerate(whole, start=1):
         yield _object(row, path, f"object {number}")
+
+
+def _is_file(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in ENDINGS
 
 
 def _parsed(text: str, what: str) -> Any:

@@ -14,6 +14,7 @@ import contextlib
 import glob
 import itertools
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,10 +49,18 @@ def read(path: Path) -> list[RawRow]:
     except (ValueError, RecursionError, ElementTree.ParseError) as error:
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {error}") from None
     check_rows(path, len(rows))
-    same = (p.name for p in path.parent.glob(f"{glob.escape(path.stem)}.*"))
-    beside = sorted((n for n in same if n.rpartition(".")[2].lower() in ENDINGS), key=_rank)
+    same = f"{glob.escape(path.stem)}.*"
+    beside = sorted((p.name for p in _recordings(path.parent, same)), key=_rank)
+    if not beside and not any(_recordings(path.parent, "*")):
+        above = _recordings(path.parent / "..", f"*/{same}")
+        apart = [p for p in above if not p.with_suffix(path.suffix).exists()]
+        beside = [os.path.relpath(p, path.parent) for p in apart if len(above) == 1]
     file = next(iter(beside), "")
     return [{**row, "file": row["file"] or file} for row in rows if str(row["label"]).strip()]
+
+
+def _recordings(folder: Path, pattern: str) -> list[Path]:
+    return [p for p in folder.glob(pattern) if p.suffix[1:].lower() in ENDINGS]
 
 
 def _rank(name: str) -> tuple[bool, str]:
@@ -216,7 +225,7 @@ def emotions(
     if nameless := sum(not row["file"] for row in rows):
         raise CorpusError(
             f"{where}: {nameless} of its parts name no recording, and none of its own name lies "
-            f"beside it (such as {Path(where).stem}.wav)"
+            f"beside it or in a folder beside its own (such as {Path(where).stem}.wav)"
         )
     chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
     if not chosen:

@@ -101,9 +101,9 @@ def extract(
     rejected = [refused[index] for index in sorted(refused)]
     usable = rows.usable
     if not usable.any():
-        named = "".join(f"\n  {error}" for error in rejected[:MAX_NAMED])
-        more = f"\n  … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
-        raise CorpusError(f"not one of {len(usable)} clips can be used:{named}{more}")
+        named = "; ".join(map(str, rejected[:MAX_NAMED]))
+        more = f" … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
+        raise CorpusError(f"not one of {len(usable)} clips can be used: {named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
     notes += facts.notes(rows.facts[usable], corpus.table)
     used = dataclasses.replace(
