@@ -41,8 +41,8 @@ LAYOUTS = {
         {"anna", "ben"},
     ),
     "surnames": (
-        tree("{e}/{s}-{k}.wav", e=E, s=["kowalski", "nowak"], k="12"),
-        {"kowalski", "nowak"},
+        tree("{e}/{s}-{k}.wav", e=E, s=["kowalski", "nowak", "wilk", "zych"], k="12"),
+        {"kowalski", "nowak", "wilk", "zych"},
     ),
     "sex and number": (
         tree("{e}/{s}_{k}.wav", e=E, s=["F1", "F2", "M1"], k=IDS),
@@ -68,6 +68,9 @@ LAYOUTS = {
         tree("{e}/Sess{n}{w}_talk_{s}00{k}.wav", e=E, n="12", w="FM", s="FM", k="01"),
         None,
     ),
+    "places": (tree("{p}/{e}/{k}.wav", e=E, p=["berlin", "paris"], k=IDS), None),
+    "raters": (tree("{r}/{e}/{k}.wav", e=E, r=["raterA", "raterB"], k=IDS), None),
+    "months": (tree("{m}/{e}/{k}.wav", e=E, m=["may", "june", "july", "august"], k=IDS), None),
     "sentence code first": (tree("{e}/{t}_{s}.wav", e=E, t=["a01", "a02"], s=IDS), None),
     "sentence word first": (tree("{e}/{t}_{s}.wav", e=E, t=["kids", "dogs"], s=IDS), None),
     "running speakers": (

@@ -56,6 +56,7 @@ _ORDINALS = (
     "sixth",
     *(f"{n}th" for n in range(7, 100)),
 )
+_FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
 _MANY = 20  # values that occur with all emotions alike are rather sentences than people
 SHOWN = 5  # candidates
 
@@ -116,6 +117,8 @@ def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | N
         return None
     [only] = likely
     n_values, n_emotions = len(set(only.values)), len(set(emotions))
+    if only.looks == "word" and n_values < _FEW:
+        return None
     counts = [other for other in found if other.looks == "count"]
     for other in counts:  # numbers that all words meet may be speakers, and the words sentences
         n_met = len(set(zip(only.values, other.values, emotions, strict=True)))

@@ -146,11 +146,12 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
         return
     if isinstance(whole, _Pairs):
         check_names(whole.names, str(path))
-        lists = [value for value in whole.values() if isinstance(value, list)]
+        parts: dict[str, Any] = whole
+        lists = [value for value in parts.values() if isinstance(value, list)]
         if len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
             whole = lists[0]
         elif len(lists) == len(whole) and all(isinstance(r, _Pairs) for v in lists for r in v):
-            whole = [{"split": name, **row} for name, rows in whole.items() for row in rows]
+            whole = [{"split": name, **row} for name, rows in parts.items() for row in rows]
         elif len(lists) == len(whole) and len(set(map(len, lists))) == 1:
             whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
         elif whole and all(isinstance(v, str) and _is_file(n) for n, v in whole.items()):
