@@ -226,9 +226,9 @@ def test_a_result_of_older_versions_says_what_it_said():
 def test_what_a_result_records_of_guessed_speakers(tmp_path):
     loaded = corpus.load(make(tmp_path, LAYOUTS["names first"][0]))
     kept = speakers.record(loaded)
-    assert (kept.kind, kept.pattern, kept.n) == ("guess", "the first part of the file names", 3)
-    assert kept.clips == {"anna": 6, "ben": 6, "carla": 6}
-    assert kept.examples["ben"] == "angry/ben_1"
+    assert (kept["kind"], kept["pattern"], kept["n"]) == ("guess", "the first part of the file names", 3)
+    assert kept["clips"] == {"anna": 6, "ben": 6, "carla": 6}
+    assert kept["examples"]["ben"] == "angry/ben_1"
 
 
 def recorded(folder, form, numbers=range(4)):

@@ -17,7 +17,7 @@ from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
 from ..protocols import VOICES
 from .ratings import Agreement
-from .reading import SpeakerOrigin
+from .reading import Kind, SpeakerOrigin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,32 +46,28 @@ class Corpus:
     voices: str = ""  # what was heard of its voices, in sentences; empty when nobody listened
 
     def __post_init__(self) -> None:
-        missing = [column for column in COLUMNS if column not in self.table]
-        if missing:
-            raise CorpusError(
-                f"corpus '{self.name}': the table lacks {', '.join(missing)}; "
-                f"it needs the columns {', '.join(COLUMNS)}"
-            )
-        if self.table.empty:
-            raise CorpusError(f"corpus '{self.name}': no clip")
-        empty = [column for column in COLUMNS if self.table[column].isna().any()]
-        if empty:
-            raise CorpusError(f"corpus '{self.name}': missing values in {', '.join(empty)}")
-        for emotion in pd.unique(self.table["emotion"]):
+        table, name = self.table, f"corpus '{self.name}'"
+        if missing := [column for column in COLUMNS if column not in table]:
+            needed = f"it needs the columns {', '.join(COLUMNS)}"
+            raise CorpusError(f"{name}: the table lacks {', '.join(missing)}; {needed}")
+        if table.empty:
+            raise CorpusError(f"{name}: no clip")
+        if empty := [column for column in COLUMNS if table[column].isna().any()]:
+            raise CorpusError(f"{name}: missing values in {', '.join(empty)}")
+        for emotion in pd.unique(table["emotion"]):
             if emotion not in EMOTIONS:
                 raise UnknownNameError("emotion", str(emotion), EMOTIONS)
-        twice = self.table["clip"][self.table["clip"].duplicated()]
-        if len(twice):
-            raise CorpusError(f"corpus '{self.name}': clip '{twice.iloc[0]}' occurs twice")
-        speakers = self.table["speaker"].astype(str)
+        for clip in table["clip"][table["clip"].duplicated()]:
+            raise CorpusError(f"{name}: clip '{clip}' occurs twice")
+        speakers = table["speaker"].astype(str)
         if self.speakers_from.kind == "none" and (speakers != "").all():
             origin = SpeakerOrigin("column", "the column of speakers")
             object.__setattr__(self, "speakers_from", origin)
-        if self.table["corpus"].nunique() > 1:
-            speakers = self.table["corpus"].astype(str) + "/" + speakers
-        if VOICES in self.table:  # groups by voice stand for speakers that nobody knows
-            speakers = speakers.where(self.table["speaker"] != "", self.table[VOICES])
-        table = self.table.assign(unique_speaker=speakers.astype(object))
+        if table["corpus"].nunique() > 1:
+            speakers = table["corpus"].astype(str) + "/" + speakers
+        if VOICES in table:  # groups by voice stand for speakers that nobody knows
+            speakers = speakers.where(table["speaker"] != "", table[VOICES])
+        table = table.assign(unique_speaker=speakers.astype(object))
         texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
         table[texts] = table[texts].where(table[texts].notna(), "")
         for column in {"start", "end"} & set(table):
@@ -137,12 +133,12 @@ class Corpus:
 
 def excerpts(table: pd.DataFrame) -> list[Excerpt]:
     """What is read for each row of a table with the columns of a corpus."""
-    starts = table["start"].fillna(0.0) if "start" in table else [0.0] * len(table)
-    ends = table["end"] if "end" in table else [math.nan] * len(table)
-    channels = table["audio_channel"] if "audio_channel" in table else [""] * len(table)
+    told = table.reindex(columns=["path", "start", "end", "audio_channel"])
+    channels = told["audio_channel"].astype(object).where(told["audio_channel"].notna(), "")
+    told = told.assign(start=told["start"].fillna(0.0), audio_channel=channels)
     return [
         Excerpt(os.fspath(path), start, None if math.isnan(end) else end, parse_channel(channel))
-        for path, start, end, channel in zip(table["path"], starts, ends, channels, strict=True)
+        for path, start, end, channel in told.itertuples(index=False)
     ]
 
 
@@ -159,12 +155,10 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     """
     if not parts:
         raise CorpusError("no corpus to combine")
-    tables = [
-        part.table.astype(object).assign(corpus=part.name)
-        if part.table["corpus"].nunique() == 1
-        else part.table.astype(object)
-        for part in parts
-    ]
+    tables = [part.table.astype(object) for part in parts]
+    for table, part in zip(tables, parts, strict=True):
+        if table["corpus"].nunique() == 1:
+            table["corpus"] = part.name
     named = [name for table in tables for name in pd.unique(table["corpus"])]
     names = list(dict.fromkeys(named))
     for name in names:
@@ -178,21 +172,18 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
         table["clip"] = table["corpus"] + "/" + table["clip"]
         speakers = table["corpus"] + "/" + table["speaker"]
         table["speaker"] = speakers.where(table["speaker"] != "", "")
-    kinds = {part.speakers_from.kind: part.speakers_from for part in parts}
-    patterns = dict.fromkeys(part.speakers_from.pattern for part in parts)
-    doubts = dict.fromkeys(part.speakers_from.doubt for part in parts)
-    origin = next(
-        kinds[k] for k in ("none", "guess", "column", "option", "one", "rule") if k in kinds
-    )
+    origins = [part.speakers_from for part in parts]
+    patterns = dict.fromkeys(origin.pattern for origin in origins if origin.pattern)
+    doubts = dict.fromkeys(origin.doubt for origin in origins if origin.doubt)
+    least: tuple[Kind, ...] = ("none", "guess", "column", "option", "one", "rule")
+    kind = min((origin.kind for origin in origins), key=least.index)
     return Corpus(
         name="+".join(names),
         table=table,
         licence="; ".join(dict.fromkeys(f"{part.name}: {part.licence}" for part in parts)),
         citation="\n".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         rejected=[error for part in parts for error in part.rejected],
-        speakers_from=SpeakerOrigin(
-            origin.kind, "; ".join(filter(None, patterns)), "; ".join(filter(None, doubts))
-        ),
+        speakers_from=SpeakerOrigin(kind, "; ".join(patterns), "; ".join(doubts)),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
         agreements=[agreement for part in parts for agreement in part.agreements],
     )

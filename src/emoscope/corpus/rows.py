@@ -92,21 +92,18 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
     if path.is_file():
         known = path.name == audformat.HEADER or path.suffix.lower() in SUFFIXES
         return [path] if known else None
-    if not path.is_dir():
-        return None
-    if (path / audformat.HEADER).is_file():
-        return [path / audformat.HEADER]
-    for pattern in ("metadata", "*/metadata", _SHARD, f"*/{_SHARD}"):
-        candidates = (p for suffix in tables.SUFFIXES for p in path.glob(pattern + suffix))
-        if metadata := sorted(candidate for candidate in candidates if candidate.is_file()):
-            return metadata
+    metadata = ("metadata", "*/metadata", _SHARD, f"*/{_SHARD}")
+    layouts = [[audformat.HEADER], *([name + end for end in tables.SUFFIXES] for name in metadata)]
+    for patterns in layouts if path.is_dir() else ():
+        if found := sorted(p for pattern in patterns for p in path.glob(pattern) if p.is_file()):
+            return found
     return sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file()) or None
 
 
 def annotated(folder: Path) -> list[Path]:
     """The annotation files below a folder."""
-    below = sorted(path for path in folder.rglob("*") if path.suffix.lower() in tiers.SUFFIXES)
-    return [path for path in below if path.is_file() and not path.name.startswith(".")]
+    below = (path for path in folder.rglob("[!.]*") if path.suffix.lower() in tiers.SUFFIXES)
+    return sorted(filter(Path.is_file, below))
 
 
 def beside(root: Path) -> list[Path]:
@@ -131,16 +128,14 @@ def read(
     need a column of emotions, or a tier of them for which `labels` has words of its own.
     """
     first, several = files[0], len(files) > 1
-    licence, contradictions, rejected = "", list[AudioError](), list[AudioError]()
-    notes = Counter[str]()
-    folder = os.path.commonpath([path.resolve().parent for path in files])
-    shards = several or fnmatch.fnmatch(first.stem, _SHARD)
-    name = os.path.basename(folder.removesuffix("/data")) if shards else first.stem
-    parts: list[tuple[Path, list[RawRow]]] = []
+    needed = ("file", "label") if labelled else ("file",)
     if first.name == audformat.HEADER:
         name, licence, raw_rows, contradictions = audformat.read(first.parent, labelled=labelled)
-        parts = [(first, raw_rows)]
-        files = ()
+        return Listing(printable(name), _rows(raw_rows, first, needed), licence, contradictions)
+    folder = os.path.commonpath([path.resolve().parent for path in files])
+    shards = several or fnmatch.fnmatch(first.stem, _SHARD)
+    name = printable(os.path.basename(folder.removesuffix("/data")) if shards else first.stem)
+    rows, rejected, notes = list[Row](), list[AudioError](), Counter[str]()
     for path in files:
         try:
             raw_rows, note = _raw_rows(path, labels or {} if labelled else None)
@@ -148,25 +143,24 @@ def read(
             if not several or path.suffix.lower() not in tiers.SUFFIXES:
                 raise
             rejected.append(AudioError(path, str(error).removeprefix(f"{path}: ")))
-        else:
-            parts.append((path, raw_rows))
-            notes.update([note] if note else ())
-    if not parts:
+            continue
+        notes.update([note] if note else ())
+        split = split_in(path.stem) or split_in(path.parent.name) if several else ""
+        told = {"split": split} if split else {}
+        rows += [{**told, **row} for row in _rows(raw_rows, path, needed)]
+    if len(rejected) == len(files):
         raise CorpusError(
             f"{folder}: none of {len(files)} annotation files can be used: {rejected[0]}"
         )
-    needed = ("file", "label") if labelled else ("file",)
-    rows: list[Row] = []
-    for path, raw_rows in parts:
-        split = split_in(path.stem) or split_in(path.parent.name) if several else ""
-        told = {"split": split} if split else {}
-        part = [{**told, **_renamed(raw, path, needed)} for raw in raw_rows]
-        _name_channels(part)
-        found = places.find(path.parent, [row["file"] for row in part])
-        part = [{**row, "path": place} for row, place in zip(part, found, strict=True)]
-        rows += part
     said = [f"{name}: {note}{f' ({n} files)' if n > 1 else ''}" for note, n in notes.items()]
-    return Listing(printable(name), rows, licence, contradictions, rejected, said)
+    return Listing(name, rows, rejected=rejected, notes=said)
+
+
+def _rows(raw_rows: Sequence[RawRow], path: Path, needed: Sequence[str]) -> list[Row]:
+    rows = [_renamed(raw, path, needed) for raw in raw_rows]
+    _name_channels(rows)
+    places_of = places.find(path.parent, [row["file"] for row in rows])
+    return [{**row, "path": place} for row, place in zip(rows, places_of, strict=True)]
 
 
 def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow], str]:
@@ -183,15 +177,13 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     """A row with one name for each column and every value as text."""
     known, further, timed = _columns(tuple(raw), path)
     for column in needed:
-        alone = (
-            column == "file" and "label" not in needed and timed
-        )  # parts of what is named elsewhere
-        if column not in known and not alone:
+        of_one_file = column == "file" and "label" not in needed and timed
+        if column not in known and not of_one_file:
             scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are no emotions"
+            found = ", ".join(map(printable, raw)) or "nothing"
+            names = f"it may be called {', '.join(ALIASES[column])}"
             raise CorpusError(
-                f"{path}: no column of {_NEEDED[column]}; it may be called "
-                f"{', '.join(ALIASES[column])}. "
-                f"Found: {', '.join(printable(key) for key in raw) or 'nothing'}{scales}"
+                f"{path}: no column of {_NEEDED[column]}; {names}. Found: {found}{scales}"
             )
     file = raw.get(known.get("file", ""))
     if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -31,30 +30,17 @@ SHOWN = 30  # speakers that a result records with their clips
 OPTIONS = "--speaker 'REGEX' (what in the path tells it), --speaker folder:N or --one-speaker"
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What a result keeps of the speakers: ``corpus.speakers`` in ``results.json``."""
-
-    kind: str
-    pattern: str
-    doubt: str
-    n: int
-    clips: Mapping[str, int]  # of each of the first :data:`SHOWN` speakers
-    examples: Mapping[str, str]  # a clip of each of them
-
-
-def record(corpus: Corpus) -> Record:
-    """What to keep of the speakers of a corpus."""
+def record(corpus: Corpus) -> dict[str, Any]:
+    """What ``results.json`` keeps of the speakers; of the first :data:`SHOWN` the clips, and one."""
     known = corpus.table[corpus.table["speaker"] != ""]
     clips = known.groupby("unique_speaker", sort=True)["clip"]
     counts, first = clips.size(), clips.first()
-    names = [str(name) for name in counts.index[:SHOWN]]
-    return Record(
+    return {
         **dataclasses.asdict(corpus.speakers_from),
-        n=len(counts),
-        clips={name: int(counts[name]) for name in names},
-        examples={name: printable(str(first[name])) for name in names},
-    )
+        "n": len(counts),
+        "clips": {str(name): int(count) for name, count in counts[:SHOWN].items()},
+        "examples": {str(name): printable(str(clip)) for name, clip in first[:SHOWN].items()},
+    }
 
 
 def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corpus:

@@ -183,7 +183,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "name": corpus.name,
         "n_clips": len(table),
         "n_speakers": len(corpus.speakers),
-        "speakers": asdict(speakers.record(corpus)),
+        "speakers": speakers.record(corpus),
         "clips_per_emotion": {e: int((table["emotion"] == e).sum()) for e in corpus.emotions},
         "licence": corpus.licence,
         "citation": corpus.citation,
