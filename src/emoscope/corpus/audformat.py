@@ -20,13 +20,11 @@ from . import tables
 from .tables import RawRow
 
 HEADER = "db.yaml"
-
 MAX_HEADER = 2**21  # bytes: 2 MiB, some ten thousand speakers
-Key: TypeAlias = tuple[str, ...]  # a file, and from when to when of a part
-
+MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
 _INDEX = {"filewise": ("file",), "segmented": ("file", "start", "end")}  # of the kinds of tables
 
-MAX_NODES = 200_000  # values in a header, each counted as often as it is referred to
+Key: TypeAlias = tuple[str, ...]  # a file, and from when to when of a part
 
 
 def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow], list[AudioError]]:
@@ -42,8 +40,7 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
     header = _header(folder)
     descriptions = _mapping(header, "tables")
     files: dict[Key, RawRow] = {}
-    repeated: list[RawRow] = []
-    contradictions: list[AudioError] = []
+    repeated, contradictions = list[RawRow](), list[AudioError]()
     told = {name: _told(_mapping(descriptions, name)) for name in descriptions}
     labelled, found = labelled or any("emotion" in names for names in told.values()), not labelled
     for name in sorted(descriptions, key=lambda name: (str(name).count("."), str(name))):
@@ -52,11 +49,12 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
         of_others = labelled and told[name].isdisjoint(("emotion", "speaker"))
         if kind not in _INDEX or (kind == "segmented" and of_others):
             continue
+        split = _mapping(header, "splits", str(about.get("split_id"))).get("type", "")
         rows = _table(folder, str(name), *_INDEX[kind])
         columns = _column_names(schemes, rows[0] if rows else {})
         found = found or "emotion" in columns.values()
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
-        contradictions += _merge(rows, _split(header, about), files, repeated, f"table '{name}'")
+        contradictions += _merge(rows, str(split), files, repeated, f"table '{name}'")
     if not found:
         raise CorpusError(
             f"{folder / HEADER}: no table of files or of their parts has a column 'emotion'; "
@@ -66,18 +64,15 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
     merged = [*files.values(), *({**files[_key(row)], **row} for row in repeated)]
     meant = [row for row in merged if "emotion" in row or not labelled]
     in_parts = {row["file"] for row in meant if "start" in row}
-    whole = [row for row in merged if row["file"] in in_parts and "start" not in row]
-    if unused := sum("emotion" in row for row in whole):
+    merged = [{**files.get(_key({"file": row["file"]}), {}), **row} for row in merged]
+    meant = [row for row in merged if "emotion" in row or not labelled]
+    used = [row for row in meant if "start" in row or row["file"] not in in_parts]
+    if labelled and (unused := len(meant) - len(used)):
         reason = f"labels {unused} files whose parts have labels; the parts are used"
         contradictions.append(AudioError("table of whole files", reason))
-    merged = [{**files.get(_key({"file": row["file"]}), {}), **row} for row in merged]
-    complete = [
-        {**speakers.get(str(row.get("speaker")), {}), **row}
-        for row in merged
-        if ("emotion" in row or not labelled) and ("start" in row or row["file"] not in in_parts)
-    ]
+    used = [{**speakers.get(str(row.get("speaker")), {}), **row} for row in used]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
-    return name, licence, complete, contradictions
+    return name, licence, used, contradictions
 
 
 def _told(table: Mapping[object, object]) -> set[object]:
@@ -146,7 +141,6 @@ def _header(folder: Path) -> dict[object, object]:
 
 
 def _table(folder: Path, name: str, *index: str) -> list[RawRow]:
-    """The rows of one table, its index a column."""
     if Path(name).name != name:
         raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
     files = [folder / f"db.{name}.{ending}" for ending in ("csv", "parquet", "pkl")]
@@ -177,26 +171,15 @@ def _column_names(columns: Mapping[object, object], row: RawRow) -> dict[str, st
     return names
 
 
-def _split(header: Mapping[object, object], about: Mapping[object, object]) -> str:
-    """``train``, ``dev`` or ``test`` when the table belongs to one."""
-    split_id = about.get("split_id")
-    name = split_id if isinstance(split_id, str | int) else None
-    kind = _mapping(_mapping(header, "splits"), str(name)).get("type", "")
-    return kind if isinstance(kind, str) else ""
-
-
 def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow]:
     """What the header, or the table it refers to, tells about each speaker."""
-    labels = _mapping(_mapping(header, "schemes"), "speaker").get("labels")
-    if isinstance(labels, dict):
-        return {
-            str(name): {str(key): fact for key, fact in facts.items()}
-            for name, facts in labels.items()
-            if isinstance(facts, dict)
-        }
+    labels = _mapping(header, "schemes", "speaker").get("labels")
     if isinstance(labels, str):
         return {str(row["speaker"]): row for row in _table(folder, labels, "speaker")}
-    return {}
+    names = labels if isinstance(labels, dict) else {}
+    return {
+        str(name): {str(key): fact for key, fact in _mapping(names, name).items()} for name in names
+    }
 
 
 def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
@@ -206,7 +189,8 @@ def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _mapping(parent: Mapping[object, object], key: object) -> dict[object, object]:
+def _mapping(section: Any, *keys: object) -> dict[object, object]:
     """A section of the header; empty when it is absent or something else."""
-    section = parent.get(key)
+    for key in keys:
+        section = section.get(key) if isinstance(section, dict) else None
     return section if isinstance(section, dict) else {}

@@ -60,12 +60,8 @@ def _at(base: Path, name: str) -> str | None:
     return next(filter(os.path.exists, paths), None)
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text.casefold())
+def _composed(text: str, form: Callable[[str], str] = str.casefold) -> str:
+    return unicodedata.normalize("NFC", form(text))
 
 
 def _index(folder: Path) -> dict[str, list[Parts]]:
@@ -73,7 +69,7 @@ def _index(folder: Path) -> dict[str, list[Parts]]:
     found: dict[str, list[Parts]] = {}
     below = ((place, name) for place, _, names in os.walk(folder) for name in names)
     for place, name in itertools.islice(below, MAX_FILES):
-        key = _folded(name)
+        key = _composed(name)
         stem, _, ending = key.rpartition(".")
         for known in (key, stem) if ending in ENDINGS else (key,):
             found.setdefault(known, []).append((*Path(place).relative_to(folder).parts, name))
@@ -85,9 +81,9 @@ def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
     wanted = tuple(part for part in re.split(r"[/\\]+", name) if part not in ("", "."))
     elsewhere = re.match(r"[A-Za-z]:|[/\\]", name) is not None
     fits: list[Parts] = []
-    for form in (_composed, _folded):
+    for form in (str, str.casefold):
         if not fits and wanted:
-            candidates = index.get(_folded(wanted[-1]), ())
+            candidates = index.get(_composed(wanted[-1]), ())
             fits = [parts for parts in candidates if _ends(parts, wanted, form, elsewhere)]
     if len(fits) > 1:
         fits = [parts for parts in fits if len(parts) == len(wanted)]
@@ -97,7 +93,7 @@ def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
 def _ends(parts: Parts, wanted: Parts, form: Callable[[str], str], elsewhere: bool) -> bool:
     """Whether a path ends as the one wanted, whose first folders may be of another machine."""
     count = min(len(parts), len(wanted)) if elsewhere else len(wanted)
-    own, other = list(map(form, parts[-count:])), list(map(form, wanted[-count:]))
+    own, other = ([_composed(p, form) for p in path[-count:]] for path in (parts, wanted))
     if own[-1] != other[-1]:
         own[-1] = os.path.splitext(own[-1])[0]
     return own == other

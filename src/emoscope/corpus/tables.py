@@ -1,7 +1,4 @@
-"""Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within
-
-Nothing that a file says of itself is believed: sizes are counted as it is unpacked.
-"""
+"""Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within limits."""
 
 from __future__ import annotations
 
@@ -73,10 +70,10 @@ def read_text(path: Path, limit: int | None = None) -> str:
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        row, byte = 1 + data.count(b"\n", 0, error.start), data[error.start : error.start + 1]
-        letter = byte.decode("cp1252", "replace")
         if wide:
             raise CorpusError(f"{path}: not text in UTF-16; save it again as UTF-8") from None
+        row, byte = 1 + data.count(b"\n", 0, error.start), data[error.start : error.start + 1]
+        letter = byte.decode("cp1252", "replace")
         raise CorpusError(
             f"{path}: line {row} is not text in UTF-8: byte 0x{byte.hex()}, '{letter}' in Windows-1252; "
             "save it again as UTF-8 (in Excel: CSV UTF-8)"
@@ -166,9 +163,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
                 for n, v in whole.items()
             ]
     if not isinstance(whole, list):
-        raise CorpusError(
-            f"{path}: holds neither a list of JSON objects nor objects by their names"
-        )
+        raise CorpusError(f"{path}: neither a list of JSON objects nor objects by their names")
     for number, row in enumerate(whole, start=1):
         yield _object(row, path, f"object {number}")
 

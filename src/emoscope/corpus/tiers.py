@@ -43,28 +43,30 @@ def read(path: Path) -> list[RawRow]:
     text = read_text(path)
     try:
         rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_ROWS + 1))
-    except KeyError as error:
-        told = f"it refers to {error}, which is not there"
+    except (KeyError, ValueError, RecursionError, ElementTree.ParseError) as error:
+        missing = f"it refers to {error}, which is not there" if isinstance(error, KeyError) else ""
+        told = missing or error
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {told}") from None
-    except (ValueError, RecursionError, ElementTree.ParseError) as error:
-        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {error}") from None
     check_rows(path, len(rows))
     same = f"{glob.escape(path.stem)}.*"
-    beside = sorted((p.name for p in _recordings(path.parent, same)), key=_rank)
+    beside = [p.name for p in _recordings(path.parent, same)]
     if not beside and not any(_recordings(path.parent, "*")):
         above = _recordings(path.parent / "..", f"*/{same}")
         apart = [p for p in above if not p.with_suffix(path.suffix).exists()]
         beside = [os.path.relpath(p, path.parent) for p in apart if len(above) == 1]
-    file = next(iter(beside), "")
+    file = min(beside, key=_rank, default="")
     return [{**row, "file": row["file"] or file} for row in rows if str(row["label"]).strip()]
 
 
 def _recordings(folder: Path, pattern: str) -> list[Path]:
-    return [p for p in folder.glob(pattern) if p.suffix[1:].lower() in ENDINGS]
+    return [path for path in folder.glob(pattern) if _names_recording(path.name)]
+
+
+def _names_recording(text: object) -> bool:
+    return isinstance(text, str) and text.rpartition(".")[2].lower() in ENDINGS
 
 
 def _rank(name: str) -> tuple[bool, str]:
-    """Recordings of sound come before films."""
     return name.rpartition(".")[2].lower() not in SOUND_ENDINGS, name
 
 
@@ -100,10 +102,10 @@ def _textgrid(text: str) -> Iterator[RawRow]:
         if kind not in ("IntervalTier", "TextTier"):
             raise ValueError(f"'{printable(kind)}' is no kind of tier")
         for _ in range(take(int)):
-            times = take(float), take(float) if kind == "IntervalTier" else None
+            start, end = take(float), take(float) if kind == "IntervalTier" else None
             label = take()
-            if times[1] is not None:
-                yield _row("", *times, label, tier)
+            if end is not None:
+                yield _row("", start, end, label, tier)
 
 
 def _eaf(text: str) -> Iterator[RawRow]:
@@ -126,21 +128,18 @@ def _eaf(text: str) -> Iterator[RawRow]:
         part.attrib["ANNOTATION_ID"]: part.attrib["ANNOTATION_REF"]
         for part in root.iter("REF_ANNOTATION")
     }
-    media = [
-        m.get("RELATIVE_MEDIA_URL", "") or m.get("MEDIA_URL", "")
-        for m in root.iter("MEDIA_DESCRIPTOR")
-    ]
+    described = root.iter("MEDIA_DESCRIPTOR")
+    media = [m.get("RELATIVE_MEDIA_URL", "") or m.get("MEDIA_URL", "") for m in described]
     files = [unquote(re.sub(r"^file:/+(?=[A-Za-z]:)|^file://", "", medium)) for medium in media]
-    file = next(iter(sorted(filter(None, files), key=_rank)), "")
+    file = min(filter(None, files), key=_rank, default="")
     for tier in root.iter("TIER"):
         for part in tier.iterfind("ANNOTATION/*"):
             name, depth = part.attrib["ANNOTATION_ID"], 0
             while name in parents and (depth := depth + 1) < 100:
                 name = parents[name]
-            label = part.findtext("ANNOTATION_VALUE", "")
-            start, end = spans[name]
             told = tier.get("TIER_ID", ""), tier.get("PARTICIPANT", "")
-            yield _row(file, start, end, label, *told)
+            start, end = spans[name]
+            yield _row(file, start, end, part.findtext("ANNOTATION_VALUE", ""), *told)
 
 
 _CUE = re.compile(
@@ -182,8 +181,7 @@ def regions(rows: Sequence[RawRow], path: Path) -> list[RawRow] | None:
 
 def _of_studio(row: RawRow) -> list[RawRow]:
     data, tasks = row.get("data"), row.get("annotations") or row.get("completions")
-    texts = (data if isinstance(data, dict) else row).values()
-    names = (v for v in texts if isinstance(v, str) and v.rpartition(".")[2].lower() in ENDINGS)
+    names = filter(_names_recording, (data if isinstance(data, dict) else row).values())
     regions: list[tuple[object, Any]] = []
     for annotation in tasks if isinstance(data, dict) and isinstance(tasks, list) else ():
         results = () if annotation.get("was_cancelled") else annotation.get("result", ())
@@ -196,7 +194,7 @@ def _of_studio(row: RawRow) -> list[RawRow]:
             regions += [
                 (tier, v) for v in value if isinstance(v, dict) and {"start", "end"} <= set(v)
             ]
-    file = next(names, "")
+    file = str(next(names, ""))
     return [_row(file, v.get("start"), v.get("end"), _words(v), str(tier)) for tier, v in regions]
 
 
