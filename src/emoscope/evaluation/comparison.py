@@ -7,7 +7,7 @@ scaling, early stopping, the network itself — sees the training clips of its f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
