@@ -226,7 +226,8 @@ def test_a_result_of_older_versions_says_what_it_said():
 def test_what_a_result_records_of_guessed_speakers(tmp_path):
     loaded = corpus.load(make(tmp_path, LAYOUTS["names first"][0]))
     kept = speakers.record(loaded)
-    assert (kept["kind"], kept["pattern"], kept["n"]) == ("guess", "the first part of the file names", 3)
+    assert (kept["kind"], kept["n"]) == ("guess", 3)
+    assert kept["pattern"] == "the first part of the file names"
     assert kept["clips"] == {"anna": 6, "ben": 6, "carla": 6}
     assert kept["examples"]["ben"] == "angry/ben_1"
 
