@@ -292,7 +292,11 @@ def test_a_table_of_parts_need_not_name_the_recording(tmp_path):
 def test_a_table_without_times_is_no_list_of_segments(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("file,emotion\na.wav,sad\n")
-    with pytest.raises(CorpusError, match="tells no times.*start and end.*Found: file, label"):
+    with pytest.raises(CorpusError, match="tells no times.*start and end.*Found: file, label$"):
+        read(path)
+    path = tmp_path / "none.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\n<i></i>\n")
+    with pytest.raises(CorpusError, match="holds no parts; intervals without text and points"):
         read(path)
     with pytest.raises(CorpusError, match="no such file"):
         read(tmp_path / "none.TextGrid")

@@ -105,6 +105,32 @@ def test_recordings_of_one_voice_are_as_ever(
     assert type(found) is Prediction
 
 
+def test_more_than_two_channels_are_told(predictor: Predictor) -> None:
+    sound = np.stack([voice(1.0), voice(1.0, seed=1), voice(1.0, seed=2)], axis=1)
+    found = predictor.predict(sound, RATE)
+    assert found.warnings[0] == "3 channels: mixed; channel '1', '2' … takes one of them"
+    for channel in ("mix", "3"):
+        chosen = predictor.predict(sound, RATE, channel=channel)
+        assert not any("channels" in warning for warning in chosen.warnings)
+
+
+def test_given_parts_are_of_a_channel(run, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    parts = tmp_path / "parts.csv"
+    parts.write_text("start,end\n0,2\n2,4\n")
+    words = ["call.wav", "--segments", str(parts), "--format", "csv"]
+    found = list(csv.DictReader(io.StringIO(run(*words)[1])))
+    told = [(row["start"], "this is the left one" in row["warnings"]) for row in found]
+    assert told == [("0.0", True), ("2.0", True), ("0.0", False), ("2.0", False)]
+    assert all("two channels" in row["warnings"] for row in found)
+    parts.write_text("start,end,channel\n0,2,left\n2,4,right\n")
+    for options in ([], ["--channel", "each"], ["--channel", "mix"]):
+        found = list(csv.DictReader(io.StringIO(run(*words, *options)[1])))
+        assert [(row["start"], row["emotion"]) for row in found] == [
+            ("0.0", "angry"),
+            ("2.0", "sad"),
+        ]
+
+
 def test_inverted_channels_are_named(run) -> None:  # type: ignore[no-untyped-def]
     status, out, err = run("inverted.wav", "mono.wav")
     assert status == 1

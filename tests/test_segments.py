@@ -195,6 +195,13 @@ def test_an_output_goes_on(run, folder: Path, tmp_path: Path, kind: str) -> None
     assert out.read_bytes() == whole
     status, _, err = run("talk.wav", "part0.wav", "--out", str(out))
     assert status == 2 and ("segments" in err)
+    (folder / "more.csv").write_text("file,start,end,label\npart1.wav,,0.5,x\ntalk.wav,0,1,other\n")
+    for _ in range(2):  # other recordings may follow, but no part is replaced or passed over
+        assert run("part1.wav", "--segments", "more.csv", "--out", str(out))[0] == 0
+    whole = out.read_bytes()
+    status, _, err = run("talk.wav", "--segments", "more.csv", "--out", str(out))
+    assert status == 2 and "holds other parts of talk.wav than are given" in err
+    assert out.read_bytes() == whole
 
 
 def test_many_parts_need_little_memory(folder: Path) -> None:

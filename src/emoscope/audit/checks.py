@@ -201,6 +201,7 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     adapted = [{"protocol": protocol}] if adaptation_of(protocol) else []
     speakers = speakers_of(record)
     guessed = [{"from": speakers.get("pattern")}] if speakers["kind"] == "guess" else []
+    guessed = [{"from": "the sound of the clips"}] if protocol.startswith("voice-") else guessed
     return {"test-clips-seen": seen, "adapted": adapted, "guessed-speakers": guessed}
 
 

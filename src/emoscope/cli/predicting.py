@@ -99,7 +99,7 @@ def predict(
     in_channels = any(isinstance(one, Excerpt) and one.channel is not None for one in sources)
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
-    writer = Writer(format, out, layout, len(sources))
+    writer = Writer(format, out, layout, len(sources), given)
     timeline = timeline or format in TIMELINES or bool(picture)
     asked = {"--adapt": adapt, "--segments": segments, "a timeline (nor textgrid, eaf …)": timeline}
     if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
@@ -223,7 +223,12 @@ class Writer:
     """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
-        self, format: str, path: str | None, layout: formats.Layout, n_recordings: int
+        self,
+        format: str,
+        path: str | None,
+        layout: formats.Layout,
+        n_recordings: int,
+        given: Given | None = None,
     ) -> None:
         if format not in ("table", "json", "csv", *TIMELINES):
             raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
@@ -234,7 +239,7 @@ class Writer:
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
         if path is not None and format in ("json", "csv"):
-            self.output = Output(path, format, layout)
+            self.output = Output(path, format, layout, given)
         elif format == "csv":
             self.header = formats.csv_header(layout)
 

@@ -20,6 +20,7 @@ class Segment:
     label: str = ""  # as written
     tier: str = ""
     speaker: str = ""
+    channel: str = ""  # "left", "right", "3" …; empty: not told
     problem: str = ""  # why its times cannot be used; empty when they can
 
 
@@ -42,10 +43,14 @@ def read(path: str | os.PathLike[str]) -> list[Segment]:
         )
     listed = rows.read(files, labelled=False).rows
     segments = [_segment(row) for row in listed]
+    if not segments:
+        raise CorpusError(
+            f"{path}: holds no parts; intervals without text and points in time are none"
+        )
     if not any(s.start == s.start or s.end == s.end or s.problem for s in segments):
         raise CorpusError(
             f"{path}: tells no times; its columns of times may be called start and end (seconds), "
-            f"or start and duration. Found: {', '.join(listed[0]) if listed else 'no row'}"
+            f"or start and duration. Found: {', '.join(k for k in listed[0] if k != 'path')}"
         )
     return segments
 
@@ -54,5 +59,6 @@ def _segment(row: rows.Row) -> Segment:
     start, end = row.get("start", ""), row.get("end", "")
     problem = times.problem(start, end)
     first, last = (math.nan, math.nan) if problem else (times.seconds(start), times.seconds(end))
-    label, tier, speaker = (row.get(name, "") for name in ("label", "tier", "speaker"))
-    return Segment(row["path"], first, last, label, tier, speaker, problem)
+    names = ("label", "tier", "speaker", "audio_channel")
+    label, tier, speaker, channel = (row.get(name, "") for name in names)
+    return Segment(row["path"], first, last, label, tier, speaker, channel, problem)

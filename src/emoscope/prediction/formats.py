@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import SILENCE, GivenSegment, Prediction, Segment
+from .prediction import SILENCE, TWO_CHANNELS, GivenSegment, Prediction, Segment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,8 @@ def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
         by_emotion = [part["probabilities"].get(name, "") for name in layout.emotions]
         label = [*told, part["emotion"], part["confidence"], *by_emotion]
         of = part if "warnings" in part else whole  # a part that was given has its own
-        doubts = [str(of["uncertain"]).lower(), "; ".join(of["warnings"])]
+        said = [w for w in whole["warnings"] if of is part and w.startswith(TWO_CHANNELS)]
+        doubts = [str(of["uncertain"]).lower(), "; ".join([*said, *of["warnings"]])]
         yield [*place, *times, *label, *doubts, *last]
 
 

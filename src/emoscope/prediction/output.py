@@ -6,9 +6,9 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, UnknownNameError
@@ -33,12 +33,18 @@ class Output:
     another model or in another layout than now: an EmoscopeError.
     """
 
-    def __init__(self, path: str | os.PathLike[str], format: str, layout: Layout) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], format: str, layout: Layout, given: Given | None = None
+    ) -> None:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.path, self.format, self.layout = Path(path), format, layout
         self._header = csv_header(layout).encode()
         self._done: set[Entry] = set()
+        self._given = {
+            printable(file): {_place(part.start, part.label) for part in parts}
+            for file, parts in (given or {}).items()
+        }
         whole = b""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +120,8 @@ class Output:
         entries = []
         for row in rows:
             self._check_model(row["model"])
+            if self.layout.given:
+                self._check_parts(row["file"], [row])
             sides = [side for side in SIDES if channel_warning(side) in row["warnings"]]
             entries.append((row["file"], row.get("channel") or "".join(sides)))
         if self.layout.timeline and entries:  # the last is done again: rows of it may be missing
@@ -134,6 +142,15 @@ class Output:
                 f"was written by another model, {printable(str(model))}; this is {self.layout.model}; "
                 "give another name"
             )
+
+    def _check_parts(self, file: str, parts: Sequence[Mapping[str, Any]]) -> None:
+        given = self._given.get(file)
+        try:
+            held = {_place(part["start"], part["label"]) for part in parts}
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._foreign() from error
+        if given and not held <= given:
+            raise self._foreign(f"holds other parts of {file} than are given; give another name")
 
     def _entry_of(self, line: bytes) -> Entry:
         """The recording and channel of a line of JSON, when the line is as this output would write it."""
@@ -156,7 +173,15 @@ class Output:
                 f"was written {held} {what}, and goes on only so; {asked} {what}, give another name"
             )
         self._check_model(model)
+        if self.layout.given:
+            self._check_parts(file, parts)
         return file, str(channel)
+
+
+def _place(start: float | str, label: str) -> tuple[float, str]:
+    """What tells a given part from others of its recording; from its beginning may be NaN."""
+    time = float(start)
+    return (round(time, 3) if time == time else 0.0), printable(label)
 
 
 def predict_files(

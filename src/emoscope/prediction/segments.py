@@ -68,12 +68,15 @@ def predict_segments(
 def _with_parts(
     predictor: Predictor, whole: Prediction, parts: Sequence[Segment], jobs: int | None
 ) -> Iterator[Prediction | EmoscopeError]:
+    if whole.channel:  # of which not all parts may be
+        parts = [part for part in parts if part.channel in ("", whole.channel)]
     problems = [(n, part.problem) for n, part in enumerate(parts, 1) if part.problem]
     refused: list[EmoscopeError] = [AudioError(whole.file, f"part {n}: {p}") for n, p in problems]
     parts, excerpts = [part for part in parts if not part.problem], []
     for part in parts:  # NaN is the beginning or the end
         start, end = (None if time != time else time for time in (part.start, part.end))
-        excerpts.append(Excerpt(whole.file, start or 0.0, end, parse_channel(whole.channel)))
+        channel = parse_channel(whole.channel or part.channel)
+        excerpts.append(Excerpt(whole.file, start or 0.0, end, channel))
     order: list[tuple[int, float]] = []  # of the parts that are classified, with their seconds
 
     def signals() -> Iterator[Signal]:
