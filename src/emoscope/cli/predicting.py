@@ -223,13 +223,9 @@ class Writer:
     """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
-        self,
-        format: str,
-        path: str | None,
-        layout: formats.Layout,
-        n_recordings: int,
+        self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
         given: Given | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if format not in ("table", "json", "csv", *TIMELINES):
             raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
         if format in TIMELINES and n_recordings > 1:

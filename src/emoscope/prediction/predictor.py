@@ -20,15 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import modelfile
-from ..audio import (
-    ChannelMeter,
-    ChannelReport,
-    Excerpt,
-    Signal,
-    channel_name,
-    resample,
-    voice_activity,
-)
+from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
 from ..audio.quality import Quality
 from ..errors import EmoscopeError, FeatureError, ModelError
 from ..files import DATA
@@ -130,11 +122,11 @@ class Predictor:
 
         meter = ChannelMeter() if listen else None
         whole = one(excerpt, meter)
-        found = meter.report() if meter else ChannelReport(1)
-        if found.n_channels > 2:
+        found = meter and meter.report()
+        if found and found.n_channels > 2:
             said = f"{found.n_channels} channels: mixed; channel '1', '2' … takes one of them"
             return whole.but(warnings=(said, *whole.prediction.warnings))
-        if not found.different_speech:
+        if not (found and found.different_speech):
             return whole
         each = [one(dataclasses.replace(excerpt, channel=n)).prediction for n in (0, 1)]
         channels = tuple(
