@@ -56,14 +56,10 @@ SYNONYMS: Mapping[str, str] = {
 
 
 def canonical(label: str, labels: Mapping[str, str] | None = None) -> str | None:
-    """Return the common name of a label, or None when it means no emotion that emoscope knows.
+    """The common name of a label, or None when it means no emotion that emoscope knows.
 
-    Parameters
-    ----------
-    label : str
-        Any spelling: case, accents, Unicode form, hyphens, underscores and space do not matter.
-    labels : mapping of str to str, optional
-        The caller's own words, which come first: as written, then in any spelling.
+    Case, accents, Unicode form, hyphens, underscores and space do not matter. `labels` are the
+    caller's own words, which come first: as written, then in any spelling.
     """
     if labels and label in labels:
         return labels[label]
@@ -88,6 +84,6 @@ def explain(unknown: Mapping[str, int]) -> str:
 
 
 def in_order(emotions: Iterable[str]) -> list[str]:
-    """Return the distinct emotions given, in the order of :data:`EMOTIONS`."""
+    """The distinct emotions given, in the order of :data:`EMOTIONS`."""
     present = set(emotions)
     return [emotion for emotion in EMOTIONS if emotion in present]

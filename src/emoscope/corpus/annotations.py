@@ -28,12 +28,7 @@ def read(path: str | os.PathLike[str]) -> list[Segment]:
     """Read the segments of a TextGrid, EAF, SRT, WebVTT or Label Studio file, or of any table.
 
     They are in the order of the file and of all its tiers. One without readable times has NaN, and
-    ``problem`` says why.
-
-    Raises
-    ------
-    CorpusError
-        When the file cannot be read, or tells no times at all.
+    ``problem`` says why; a file that cannot be read or tells no times at all is a CorpusError.
     """
     files = rows.find(path)
     if files is None:
@@ -42,17 +37,14 @@ def read(path: str | os.PathLike[str]) -> list[Segment]:
             f"{', '.join(rows.SUFFIXES)}"
         )
     listed = rows.read(files, labelled=False).rows
-    segments = [_segment(row) for row in listed]
-    if not segments:
-        raise CorpusError(
-            f"{path}: holds no parts; intervals without text and points in time are none"
-        )
-    if not any(s.start == s.start or s.end == s.end or s.problem for s in segments):
+    if not listed:
+        raise CorpusError(f"{path}: holds no parts; intervals without text and points are none")
+    if not any(row.get("start") or row.get("end") for row in listed):
         raise CorpusError(
             f"{path}: tells no times; its columns of times may be called start and end (seconds), "
             f"or start and duration. Found: {', '.join(k for k in listed[0] if k != 'path')}"
         )
-    return segments
+    return list(map(_segment, listed))
 
 
 def _segment(row: rows.Row) -> Segment:

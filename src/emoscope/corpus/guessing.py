@@ -38,24 +38,13 @@ _NO_PEOPLE: dict[str, re.Pattern[str]] = {
 _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
 PLAUSIBLE = {
-    "people": "",
-    "sex and number": "",
-    "session and sex": "",
-    "word": "",
-    "number": "",
+    **dict.fromkeys(("people", "sex and number", "session and sex", "word", "number"), ""),
     "code": "a code, as sentences have",
     "count": "a running number, as takes have",
     "turn": "a turn of one side of a session",
 }
-_ORDINALS = (
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    *(f"{n}th" for n in range(7, 100)),
-)
+_FIRST = ("first", "second", "third", "fourth", "fifth", "sixth")
+_ORDINALS = (*_FIRST, *(f"{n}th" for n in range(7, 100)))
 _FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
 _MANY = 20  # values that occur with all emotions alike are rather sentences than people
 SHOWN = 5  # candidates
@@ -240,16 +229,10 @@ def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterato
     columns = _columns(paths)
     looks = {candidate.values: candidate.looks for candidate in fields}
     kinds = [looks.get(runs, "") for runs in columns]
-    for n, kind in enumerate(kinds):
-        for m, other in enumerate(kinds):
-            if other == "the sex" and kind in ("a session", "count", "number") and m != n:
-                first, second = columns[min(n, m)], columns[max(n, m)]
-                values = tuple(f"{a}-{b}" for a, b in zip(first, second, strict=True))
-                what = "session" if kind == "a session" else "number"
-                where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
-                yield Candidate(
-                    where,
-                    _expression(columns, [range(n, n + 1), range(m, m + 1)]),
-                    values,
-                    "session and sex",
-                )
+    for n, m in itertools.permutations(range(len(kinds)), 2):
+        if kinds[m] == "the sex" and kinds[n] in ("a session", "count", "number"):
+            pairs = zip(columns[min(n, m)], columns[max(n, m)], strict=True)
+            what = "session" if kinds[n] == "a session" else "number"
+            where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
+            option = _expression(columns, [range(n, n + 1), range(m, m + 1)])
+            yield Candidate(where, option, tuple(map("-".join, pairs)), "session and sex")

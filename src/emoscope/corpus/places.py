@@ -20,8 +20,8 @@ MAX_FILES = 200_000  # below a table, among which names are looked for
 _SAMPLE = 1000  # names that decide which folder relative paths start at
 #: What stands for a folder: speechbrain's {data_root}, Label Studio's addresses with a code of its own.
 _PLACEHOLDER = re.compile(
-    r"(?:\{\w+\}|\$\w+|\$\{\w+\})[/\\]+"
-    r"|(?:https?://[^/]+)?/data/(?:local-files/\?d=|upload/(?:\d+/)?(?:[0-9a-f]{8}-)?)"
+    r"\A(?:\{\w+\}|\$\w+|\$\{\w+\})[/\\]+"
+    r"|\A(?:https?://[^/]+)?/data/(?:local-files/\?d=|upload/(?:\d+/)?(?:[0-9a-f]{8}-)?)"
 )
 
 
@@ -32,17 +32,11 @@ def find(folder: Path, files: Sequence[str]) -> list[str]:
     another case or Unicode form, in sub-folders, without its ending, and after the folders of another
     machine. It is taken when one file fits, and that file no other name of the table.
     """
-    names = {
-        file: file[len(m[0]) :] if (m := _PLACEHOLDER.match(file)) else file
-        for file in dict.fromkeys(files)
-    }
+    names = {file: _PLACEHOLDER.sub("", file) for file in dict.fromkeys(files)}
     sample = list(filter(None, itertools.islice(names.values(), _SAMPLE)))
     above = [folder, *folder.resolve().parents[:MAX_PARENTS]]
     base = next((b for b in above if any(_at(b, name) for name in sample)), folder)
-    paths = {
-        file: name if not name or URL.match(name) else _at(base, name)
-        for file, name in names.items()
-    }
+    paths = {f: n if not n or URL.match(n) else _at(base, n) for f, n in names.items()}
     if lost := [file for file, path in paths.items() if path is None]:
         index = _index(base)
         matches = {file: _match(index, names[file]) for file in lost}

@@ -71,7 +71,6 @@ def settle(
         poll = Counter(emotion for _, emotion in votes.values())
         (winner, most), *others = poll.most_common()
         row = next(row for row, emotion in votes.values() if emotion == winner)
-        raters = ""
         if len(votes) > 1:
             polls.append(poll)
             said = ", ".join(f"{emotion} {n}" for emotion, n in poll.most_common())

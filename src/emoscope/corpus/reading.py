@@ -93,9 +93,8 @@ class Reading:
         assert self.speaker is not None
         if folder := _FOLDER.fullmatch(self.speaker):
             folders, number = path.parts[:-1], int(folder[1])
-            if abs(number) > len(folders):
-                return None
-            return folders[number - 1 if number > 0 else number]
+            place = number - 1 if number > 0 else number
+            return folders[place] if abs(number) <= len(folders) else None
         without_ending = path.with_suffix("").as_posix()
         match = re.search(self.speaker, without_ending) or re.search(self.speaker, path.as_posix())
         if match is None:

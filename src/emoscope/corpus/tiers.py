@@ -150,7 +150,6 @@ _VOICE = re.compile(r"<v(?:\.\S+)?\s+([^>]+)>")
 
 def _cues(text: str) -> Iterator[RawRow]:
     """The cues of subtitles, without their mark-up; WebVTT may name who speaks."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     cues = list(_CUE.finditer(text))
     for cue in cues:
         voice = _VOICE.search(cue[3])

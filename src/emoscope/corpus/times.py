@@ -56,8 +56,7 @@ def columns(keys: Mapping[str, str]) -> Columns:
 
     A duration counts only with a start and no end, and ``offset`` is a start where only a duration
     stands beside it; a ValueError says when it may be either. Times beside a season and an episode,
-    as in MELD, are of the episode;
-    samples or frames are refused.
+    as in MELD, are of the episode; samples or frames are refused.
     """
     found: dict[str, tuple[str, float]] = {}
     for name in sorted(keys, key=len, reverse=True):  # of several the shortest counts

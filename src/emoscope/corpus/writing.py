@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import secrets
 import shutil
@@ -78,8 +79,8 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
     except EmoscopeError:
         same = False
     if not same:
-        another = f"holds another corpus ({old_files[0].name}); choose a new folder"
-        raise CorpusError(f"{folder}: {another}")
+        name = old_files[0].name
+        raise CorpusError(f"{folder}: holds another corpus ({name}); choose a new folder")
     try:
         for path in old_files:
             path.unlink()
@@ -162,7 +163,10 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     for clip, path in zip(names_of, listed, strict=True):
         if placed[path] is None and path not in refused:
             safe = "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(str(clip)))
-            name = _free_name(safe, Path(path).suffix, names)
+            ends = itertools.chain([""], (f"#{number}" for number in itertools.count(2)))
+            free = (f"{safe}{end}{Path(path).suffix}" for end in ends)
+            name = next(name for name in free if name.casefold() not in names)
+            names.add(name.casefold())  # file systems may ignore case
             try:
                 placed[path] = str(_placed(path, root / AUDIO / name))
             except AudioError as error:
@@ -177,18 +181,17 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
 def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
     """The table of the corpus with files as `folder` names them, without what a reader finds out."""
     root = folder.resolve()
+    first = ["emotion", "speaker", "clip", "corpus"]
     further = [c for c in corpus.table if c not in (*COLUMNS, "unique_speaker")]
-    columns = ["emotion", "speaker", "clip", "corpus", *further]
-    table = corpus.table[columns].reset_index(drop=True)
+    table = corpus.table[[*first, *further]].reset_index(drop=True)
     table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])
     return table
 
 
 def _beside(path: str, folder: Path) -> str:
     """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
-    if _lies_in(folder, path):
-        return Path(os.path.realpath(path)).relative_to(folder).as_posix()
-    return path if URL.match(path) else os.path.realpath(path)
+    real = path if URL.match(path) else os.path.realpath(path)
+    return Path(real).relative_to(folder).as_posix() if _lies_in(folder, path) else real
 
 
 def _lies_in(folder: Path, path: str) -> bool:
@@ -196,7 +199,6 @@ def _lies_in(folder: Path, path: str) -> bool:
 
 
 def _placed(path: str, target: Path) -> Path:
-    """Put a recording into another folder."""
     if URL.match(path):
         raise AudioError(path, "is not on this machine; download it first")
     audio.rate_of(path)  # decodes its beginning: a manifest may want others' files published
@@ -214,16 +216,6 @@ def _placed(path: str, target: Path) -> Path:
         with contextlib.suppress(OSError):  # also of two links to one file, which stay two
             temporary.unlink(missing_ok=True)
     return target
-
-
-def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
-    """A file name that is not taken yet, on file systems that ignore case either; now it is."""
-    name, count = f"{stem}{suffix}", 1
-    while name.casefold() in taken:
-        count += 1
-        name = f"{stem}#{count}{suffix}"
-    taken.add(name.casefold())
-    return name
 
 
 def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
