@@ -215,6 +215,19 @@ def test_channels(tmp_path):
     assert len(loaded) == 1 and "unknown channel 'up'" in loaded.rejected[0].reason
 
 
+@pytest.mark.parametrize("channel", ["left", "each", "mix"])
+def test_a_channel_of_the_table_is_not_another_by_an_option(tmp_path, channel):
+    soundfile.write(tmp_path / "a.wav", np.zeros((800, 2)), 8000)
+    path = table(tmp_path, "file,audio_channel,emotion\na.wav,right,sad\na.wav,,happy\n")
+    loaded = corpus.load(path, channel=channel)
+    told = set(zip(loaded.table["emotion"], loaded.table["audio_channel"], strict=True))
+    others = {"left": ["left"], "each": ["left", "right"], "mix": [""]}[channel]
+    assert told == {("sad", "right"), *(("happy", name) for name in others)}
+    assert (
+        loaded.notes[0].startswith("1 clips have a channel in") and "--channel" in loaded.notes[0]
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -82,7 +82,9 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (TOMLKitError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a readable TOML file: {error}") from error
+        raise ConfigError(
+            f"{path}: not a readable TOML file, where text is in quotes: {error}"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

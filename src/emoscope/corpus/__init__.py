@@ -104,7 +104,14 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         corpus = _with_the_rest(corpus, root)
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
-        corpus = dataclasses.replace(corpus, table=table, rejected=[*corpus.rejected, *unread])
+        own = corpus.table.get("audio_channel", table["clip"].iloc[:0]).fillna("") != ""
+        note = [f"{own.sum()} clips have a channel in {source}, which counts and not --channel"]
+        corpus = dataclasses.replace(
+            corpus,
+            table=table,
+            rejected=[*corpus.rejected, *unread],
+            notes=[*corpus.notes, *(note if own.any() else [])],
+        )
     if corpus.citation and in_names and reading.origin is None:
         return corpus  # a published corpus, whose rule tells who speaks or that names do not
     root = root if root.is_dir() else root.parent

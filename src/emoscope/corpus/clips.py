@@ -58,7 +58,7 @@ class Corpus:
             if emotion not in EMOTIONS:
                 raise UnknownNameError("emotion", str(emotion), EMOTIONS)
         for clip in table["clip"][table["clip"].duplicated()]:
-            raise CorpusError(f"{name}: clip '{clip}' occurs twice")
+            raise CorpusError(f"{name}: clip '{clip}' occurs twice; give one source of it")
         speakers = table["speaker"].astype(str)
         if self.speakers_from.kind == "none" and (speakers != "").all():
             origin = SpeakerOrigin("column", "the column of speakers")

@@ -105,11 +105,18 @@ class Reading:
 
 
 def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[AudioError]]:
-    """A table of clips of that channel, or with a clip for each of several; what cannot be read."""
+    """A table of clips of that channel, or with a clip for each of several; what cannot be read.
+
+    A clip that has a channel of its own keeps it: its label is of that one.
+    """
+    own = table.get("audio_channel", pd.Series("", table.index)).fillna("") != ""
     if channel.strip().lower() != EACH:
         number = parse_channel(channel)
-        return table.assign(audio_channel="" if number is None else channel_name(number)), []
-    rows: list[pd.DataFrame] = []
+        named = "" if number is None else channel_name(number)
+        return table.assign(
+            audio_channel=table["audio_channel"].where(own, named) if own.any() else named
+        ), []
+    rows, table = [table[own]] if own.any() else [], table[~own]
     unread: list[AudioError] = []
     for path, clips in table.groupby("path", sort=False):
         try:
