@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from emoscope import audio, corpus, dataset
-from emoscope.audit import hearing
+from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.cli.terminal import progress
 from emoscope.dataset.store import Store
@@ -276,7 +276,7 @@ def outcomes(voices: Voices, limits: Limits) -> dict[str, dict[str, int]]:
         for seed in range(N_PLANTED):
             rows, names, wrong = planted(voices, kind, rng)
             check = heard(voices, rows, names, seed)
-            pieces = hearing.evidence({"": check}, [split_of(names, wrong, kind, rng)])
+            pieces = checks.of_voices({"": check}, [split_of(names, wrong, kind, rng)])
             told = {(k, tuple(p["speakers"])) for k, found in pieces.items() for p in found}
             right = (kind, tuple(sorted(wrong)))
             counts["found"] += right in told

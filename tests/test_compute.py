@@ -245,7 +245,7 @@ def test_no_worker_outlives_a_run_that_is_stopped(way, tmp_path):
 
 def test_jobs_are_positive():
     with pytest.raises(EmoscopeError, match="0 jobs"):
-        compute.run(abs, [1], jobs=0)
+        next(compute.run(abs, [1], jobs=0))
 
 
 def test_a_cluster_needs_its_extra(monkeypatch):

@@ -172,10 +172,13 @@ def test_svm_predicts_as_sklearn_does():
     X, y, _ = clips("vector", n=60)
     X += np.random.default_rng(2).normal(scale=4, size=X.shape)
     for parameters in ({"kernel": "linear"}, {"kernel": "rbf"}):
-        ours, theirs = svm.published(0, **parameters).fit(X, y), SVC(**parameters).fit(X, y)
+        ours, theirs = (
+            svm.VotingSVC(random_state=0, **parameters).fit(X, y),
+            SVC(**parameters).fit(X, y),
+        )
         np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     two = y != "sad"
-    pair = svm.published(0, kernel="linear").fit(X[two], y[two])
+    pair = svm.VotingSVC(random_state=0, kernel="linear").fit(X[two], y[two])
     probabilities = pair.predict_proba(X[two])
     np.testing.assert_array_equal(pair.classes_[probabilities.argmax(1)], pair.predict(X[two]))
     np.testing.assert_allclose(probabilities.sum(1), 1)
@@ -212,7 +215,7 @@ class TestHeldOut:
 
 def test_mlp_searches_without_learning_from_the_held_out_speakers():
     X, y, speakers = clips("vector")
-    model = short(mlp.build(0))
+    model = short(models.get("mlp").build(0))
     _, watch = base.held_out(y, speakers, seed=0)
     other = X.copy()
     other[watch] = other[watch] * 50 + 7

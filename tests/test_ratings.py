@@ -15,10 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from emoscope import corpus
 from emoscope.corpus import Corpus, ratings
 from emoscope.errors import CorpusError, FeatureError, UnknownNameError
-from emoscope.evaluation import comparison
+from emoscope.evaluation import comparison, engine
 from emoscope.features.table import Features
 from emoscope.report import page
-from emoscope.training import calibration
 
 
 def load(tmp_path, *rows, columns="file,emotion,speaker,rater"):
@@ -177,7 +176,7 @@ def test_soft_weighs_each_clip_once_and_its_emotions_by_their_shares(rated):
     np.testing.assert_allclose(soft["p_angry"] + soft["p_sad"], 1)
     piped = {"spy": make_pipeline(StandardScaler(), Spy())}
     np.testing.assert_allclose(compare(rated, piped, "soft").predictions["p_angry"], 10 / 18)
-    trained = calibration.fit(
+    trained = engine.fit(
         Spy(), rated[1]["vector"].X, rated[0].table["emotion"].to_numpy(dtype=str),
         rated[0].table["speaker"].to_numpy(dtype=str), ratings.shares(rated[0].table),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from emoscope import features, protocols, voices
 from emoscope.audio import Signal, load
-from emoscope.audit import hearing
+from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.corpus import Corpus
 from emoscope.dataset import voices as hearing_corpora
@@ -238,7 +238,7 @@ def test_an_audit_tells_on_which_sides_one_voice_stands() -> None:
         voices.VoiceFinding("two-voices-one-name", ("d",), 0.5),
     ]
     sides = {"speaker": ["a", "b", "c", "d"], "side": ["train", "train", "test", "test"]}
-    found = hearing.evidence(
+    found = checks.of_voices(
         {"": voices.VoiceCheck(findings=findings)}, [Split("", pd.DataFrame(sides))]
     )
     assert {kind: [piece["speakers"] for piece in pieces] for kind, pieces in found.items()} == {

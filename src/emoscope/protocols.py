@@ -265,10 +265,7 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fold]]:
-    """The folds of ``speaker+text`` and of its control, by the name that results give them.
-
-    ProtocolError where sentences cannot be told from emotions, or too few clips are left to train.
-    """
+    """The folds of ``speaker+text`` and its control; ProtocolError where they tell nothing."""
     apart = folds(table, SPEAKER_TEXT, seed=seed)
     if (table.groupby(sentences(table))["emotion"].nunique() > 1).sum() < 2:
         raise ProtocolError("fewer than two sentences are spoken in several emotions")

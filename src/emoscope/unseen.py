@@ -36,6 +36,11 @@ def of_record(corpus: Mapping[str, Any], protocol: str) -> HeldOut:
     return held_out(str(speakers["kind"]), str(speakers.get("doubt") or ""), protocol)
 
 
+def unit_of(corpus: Mapping[str, Any]) -> str:
+    """Whose scores a result tells apart: speakers, or groups by voice where none is known."""
+    return "speaker" if corpus.get("n_speakers", 1) else "group by voice"
+
+
 def speakers_of(corpus: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a result records of its speakers; of an older one, that they were given."""
     speakers = corpus.get("speakers")

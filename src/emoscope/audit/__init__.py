@@ -20,7 +20,7 @@ from ..corpus.clips import excerpts
 from ..dataset import voices
 from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
-from . import checks, hearing, sources
+from . import checks, sources
 from .checks import Evidence, Severity
 
 if TYPE_CHECKING:
@@ -107,19 +107,11 @@ def audit(
 ) -> Audit:
     """Look for leaks in a split; CorpusError when the source does not say what trains and tests.
 
-    Parameters
-    ----------
-    source : path
-        A manifest with a column of splits or folds, an audformat database, a Hugging Face audio
-        folder, a folder of EmoBox-style JSON Lines, a saved result, or the list of training files.
-    test : path, optional
-        The list of test files.
-    audio : path, optional
-        Folder below which recordings are looked for that are not where the source says.
-    inflation : bool
-        Whether a split that leaks is also measured: one model on it and on unseen speakers.
-    progress : callable, optional
-        Gets the numbers of recordings done and in all.
+    The source is a manifest with a column of splits or folds, an audformat database, a Hugging Face
+    audio folder, a folder of EmoBox-style JSON Lines, a saved result, or the list of training
+    files, with `test` as the list of test files. Recordings that are not where it says are looked
+    for below `audio`. With `inflation` a split that leaks is also measured: one model on it and on
+    unseen speakers. `progress` gets the numbers of recordings done and in all.
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
@@ -128,14 +120,14 @@ def audit(
     # How parts of one file overlap is told by their times.
     pairs = [(str(one), str(two), m) for one, two, m in found_alike if one.path != two.path]
     sides = splits[0].clips["side"].value_counts()
-    heard = hearing.check(splits, jobs=jobs, cluster=cluster) if prints else {}
+    heard = checks.hear(splits, jobs=jobs, cluster=cluster) if prints else {}
     found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
         n_test=int(sides["test"]),
         n_recordings=len(prints),
-        findings=_findings(splits, pairs, hearing.evidence(heard, splits)),
+        findings=_findings(splits, pairs, checks.of_voices(heard, splits)),
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
         held_out=checks.held_out(splits[0]),

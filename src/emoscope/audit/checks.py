@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,10 +12,16 @@ import pandas as pd
 
 from .. import unseen
 from ..audio.fingerprint import Match
+from ..corpus import Corpus
 from ..corpus.clips import excerpts
 from ..corpus.speakers import doubt_of
+from ..dataset import extraction, voices
+from ..dataset.store import Store
+from ..features import get
+from ..labels import EMOTIONS
 from ..protocols import adaptation_of, sentences
 from ..unseen import HeldOut, speakers_of
+from ..voices import VoiceCheck
 from .sources import Split
 
 Severity = Literal["leak", "caution", "note"]
@@ -29,7 +36,6 @@ SAW_TEST = ("all", "test", "everything", "whole corpus", "train+test")
 #: Steps before the test whose clips a result may record.
 STEPS = ("scaling", "selection", "feature_selection", "early_stopping")
 
-
 _SAME_SOUND = {
     "identical-audio": "are identical",
     "near-identical-audio": "are the same sound, stored anew",
@@ -37,13 +43,9 @@ _SAME_SOUND = {
 }
 _RELATIONS = {"identical": "identical-audio", "same": "near-identical-audio"}  # else an excerpt
 
-#: What a kind of finding weighs, and its sentence for one piece of evidence and for several.
-KINDS: Mapping[str, tuple[Severity, str, str]] = {
-    "shared-speakers": (
-        "leak",
-        "One speaker is in training and test.",
-        "{n} speakers are in training and test.",
-    ),
+#: What a kind of finding weighs, and its sentence: for any number, or for one and for several.
+KINDS: Mapping[str, tuple[Severity, str] | tuple[Severity, str, str]] = {
+    "shared-speakers": ("leak", "{N} speaker{s} {are} in training and test."),
     "voice-on-both-sides": (
         "caution",
         "By its sound, one voice may be in training and test under two names.",
@@ -64,21 +66,12 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
         "The speaker of one clip is unknown.",
         "The speakers of {n} clips are unknown: voices on both sides may go unseen.",
     ),
-    "doubtful-speakers": (
-        "caution",
-        "{first[reason]}: voices on both sides may go unnoticed.",
-        "",
-    ),
+    "doubtful-speakers": ("caution", "{first[reason]}: voices on both sides may go unnoticed."),
     "guessed-speakers": (
         "caution",
         "Who speaks is guessed from {first[from]}: voices on both sides may go unnoticed.",
-        "",
     ),
-    "same-clip": (
-        "leak",
-        "One clip is in training and test.",
-        "{n} clips are in training and test.",
-    ),
+    "same-clip": ("leak", "{N} clip{s} {are} in training and test."),
     **{
         kind: (
             "leak",
@@ -102,9 +95,7 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "same-sentence": (
         "caution",
-        "One sentence is spoken in training and test: {share:.0%} of the test clips say what training "
-        "clips say.",
-        "{n} sentences are spoken in training and test: {share:.0%} of the test clips say what "
+        "{N} sentence{s} {are} spoken in training and test: {share:.0%} of the test clips say what "
         "training clips say.",
     ),
     "missing-emotion": (
@@ -114,20 +105,17 @@ KINDS: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "class-imbalance": (
         "note",
-        "",
         "{first[emotion]} has {times:.1f} times the clips of {last[emotion]}: "
         "read UAR, not accuracy.",
     ),
     "test-clips-seen": (
         "leak",
-        "One step before the test, such as scaling or selection, saw test clips.",
-        "{n} steps before the test, such as scaling or selection, saw test clips.",
+        "{N} step{s} before the test, such as scaling or selection, saw test clips.",
     ),
     "adapted": (
         "caution",
         "Features were standardised on unlabelled clips of the test {group}: the score holds where "
         "such clips are at hand.",
-        "",
     ),
 }
 
@@ -158,13 +146,14 @@ def assess(
     kind: str, evidence: Sequence[Evidence], n: int, spoken: SharedSentences | None
 ) -> tuple[Severity, str]:
     """What was found, given the evidence of one split and the number of pieces in all."""
-    severity, one, many = KINDS[kind]
+    severity, *texts = KINDS[kind]
     first, last = evidence[0], evidence[-1]
     times = first["clips"] / last["clips"] if kind == "class-imbalance" else 0.0
     group = adaptation_of(str(first.get("protocol"))).removesuffix("-adapted")
-    text = one if n == 1 else many
     share = spoken.share if spoken else 0.0
-    return severity, text.format(n=n, first=first, last=last, times=times, group=group, share=share)
+    words = {"N": "One", "s": "", "are": "is"} if n == 1 else {"N": n, "s": "s", "are": "are"}
+    words |= {"n": n, "first": first, "last": last, "times": times, "group": group, "share": share}
+    return severity, texts[0 if n == 1 else -1].format(**words)
 
 
 def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
@@ -203,6 +192,39 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     guessed = [{"from": speakers.get("pattern")}] if speakers["kind"] == "guess" else []
     guessed = [{"from": "the sound of the clips"}] if protocol.startswith("voice-") else guessed
     return {"test-clips-seen": seen, "adapted": adapted, "guessed-speakers": guessed}
+
+
+def hear(
+    splits: Sequence[Split], *, jobs: int | None = None, cluster: str | None = None
+) -> Mapping[str, VoiceCheck]:
+    """Check the speakers of each corpus; nothing where no clip of a known emotion is at hand."""
+    clips = pd.concat([split.clips for split in splits]).drop_duplicates(["listed", "start", "end"])
+    known = clips[(clips["path"] != "") & clips["emotion"].isin(EMOTIONS)].reset_index(drop=True)
+    table = known.assign(clip=known.index.astype(str), label=known["emotion"])
+    work = functools.partial(
+        extraction.extract, features=[get("voice")], store=Store(), jobs=jobs, cluster=cluster
+    )
+    return voices.check_speakers(table, lambda part: work(Corpus("audited", part)))
+
+
+def of_voices(
+    checks: Mapping[str, VoiceCheck], splits: Sequence[Split]
+) -> dict[str, list[Evidence]]:
+    """The evidence in what was heard, by kind; of pairs of names, on which sides they stand."""
+    found: dict[str, list[Evidence]] = {}
+    for finding in (finding for check in checks.values() for finding in check.findings):
+        kind = str(finding.kind)
+        if len(finding.names) == 2 and any(_divides(split, *finding.names) for split in splits):
+            kind = "voice-on-both-sides"
+        piece = {"speakers": list(finding.names), "score": round(finding.score, 3)}
+        found.setdefault(kind, []).append(piece)
+    return found
+
+
+def _divides(split: Split, one: str, other: str) -> bool:
+    clips = split.clips
+    sides = [set(clips.loc[clips["speaker"] == name, "side"]) for name in (one, other)]
+    return any(a != b for a in sides[0] for b in sides[1])
 
 
 def held_out(split: Split) -> HeldOut:

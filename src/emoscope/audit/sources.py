@@ -146,7 +146,7 @@ def _result(folder: Path) -> list[Split]:
     clips = tested_clips.reindex(
         columns=["clip", "speaker", "emotion", "text", "intensity"]
     ).assign(path="")
-    recorded = {str(fold["fold"]): fold for fold in _fold_records(folder, result)}
+    recorded = _fold_records(folder, result)
     runs = [run.to_json() for run in result.runs]
     whole = {**result.config, "runs": runs, "protocol": result.protocol}
     whole["speakers"] = result.corpus.get("speakers")
@@ -156,11 +156,11 @@ def _result(folder: Path) -> list[Split]:
         record = recorded.get(str(fold), {})
         table = clips.assign(side=tested.map(_TRAIN_OR_TEST))
         if "train_speakers" in record:
-            speakers = {str(speaker) for speaker in record["train_speakers"]}
+            speakers = record["train_speakers"]
             # Clips that no fold tests are not in the predictions; their speakers are recorded.
             table = table[tested | table["speaker"].isin(speakers)]
             if "train_sentences" in record:
-                said = np.isin(sentences(table), list(map(str, record["train_sentences"])))
+                said = np.isin(sentences(table), list(record["train_sentences"]))
                 table = table[(table["side"] == "test") | said]
             unseen = sorted(speakers - set(table.loc[table["side"] == "train", "speaker"]))
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
@@ -175,21 +175,19 @@ def _result(folder: Path) -> list[Split]:
     return splits
 
 
-def _fold_records(folder: Path, result: Result) -> list[Mapping[str, Any]]:
-    folds = result.config.get("folds", {})
-    records = folds.get(result.protocol, []) if isinstance(folds, dict) else []
-    if not isinstance(records, list) or not all(
-        isinstance(record, dict)
-        and "fold" in record
-        and all(
-            isinstance(record.get(f"train_{part}", []), list) for part in ("speakers", "sentences")
-        )
-        for record in records
-    ):
-        raise CorpusError(
-            f"{folder}: not a saved result: what it records of its folds names no speakers"
-        )
-    return records
+def _fold_records(folder: Path, result: Result) -> dict[str, dict[str, set[str]]]:
+    """By fold, the speakers and sentences that trained, as far as a result records them."""
+    parts = ("train_speakers", "train_sentences")
+    try:
+        return {
+            str(record["fold"]): {
+                part: set(map(str, record[part])) for part in parts if part in record
+            }
+            for record in (result.config.get("folds") or {}).get(result.protocol, [])
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        fault = "not a saved result: what it records of its folds names no speakers"
+        raise CorpusError(f"{folder}: {fault}") from error
 
 
 def _recording(path: str, name: str, by_stem: Mapping[str, list[Path]]) -> str:

@@ -89,19 +89,9 @@ def run(
     """
     if jobs is not None and jobs < 1:
         raise EmoscopeError(f"{jobs} jobs were asked for; give 1 or more")
-    return _run(function, items, jobs, cluster, name or (lambda item: ""))
-
-
-def _run(
-    function: Function,
-    items: Iterable[Any],
-    jobs: int | None,
-    cluster: str | None,
-    name: Callable[[Any], str],
-) -> Generator[tuple[int, Any], None, None]:
     if isinstance(items, Sized) and not len(items):
         return
-    chunks = _Chunks(items)
+    chunks, name = _Chunks(items), name or (lambda item: "")
     workers: LocalWorkers | ClusterWorkers
     if jobs is None and cluster is None:
         import joblib  # imported late, for it takes long
@@ -217,10 +207,7 @@ def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Hold BLAS and OpenMP to one thread: parallelism is over items, and sums add up in one order.
-
-    The environment is for libraries that are loaded meanwhile, as torch is by the first clip.
-    """
+    """Hold BLAS and OpenMP, loaded or not, to one thread: sums then add up in one order."""
     before = {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
     try:

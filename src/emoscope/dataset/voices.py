@@ -75,7 +75,8 @@ def _check(clips: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]) -> 
     except CorpusError:
         return VoiceCheck(left_out="no recording can be read")
     table = heard.corpus.table
-    check = voices.verify(_embeddings(heard), table["speaker"].to_numpy(dtype=str), styles(table))
+    vectors, speakers = np.asarray(heard.features["vector"].X), table["speaker"].to_numpy(dtype=str)
+    check = voices.verify(vectors, speakers, styles(table))
     n_named = len(set(names) - {""})
     return check if check.left_out else dataclasses.replace(check, n_few=n_named - check.n_names)
 
@@ -86,17 +87,11 @@ def styles(table: pd.DataFrame) -> NDArray[np.str_]:
     return np.array([" ".join(words) for words in zip(*told, strict=True)], dtype=str)
 
 
-def _embeddings(heard: Dataset) -> NDArray[np.float32]:
-    values = heard.features["vector"].X
-    assert values is not None  # only frames have none
-    return values
-
-
 def _grouped(corpus: Corpus, heard: Dataset) -> Corpus:
     if len(heard.corpus) < len(corpus):
         raise CorpusError(f"voices cannot be grouped: {heard.corpus.rejected[0]}")
-    spoken = styles(corpus.table)
-    groups = voices.group(_embeddings(heard), styles=spoken, least=N_FOLDS)
+    vectors = np.asarray(heard.features["vector"].X)
+    groups = voices.group(vectors, styles=styles(corpus.table), least=N_FOLDS)
     said = (
         f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices; "
         "a group may hold several speakers, and some clips are in a wrong one."

@@ -80,7 +80,7 @@ class Work:
     test: Any
     score_training: bool = False
     state: Path | None = None
-    weights: NDArray[np.float64] | None = None
+    shares: pd.DataFrame | None = None
 
 
 def run(
@@ -132,7 +132,10 @@ def run(
 def fit_and_predict(work: Work) -> Outcome:
     """Fit one model on the training clips of one fold and predict its test clips."""
     start = time.perf_counter()
-    estimator = _fitted(work)
+    estimator = fit(
+        work.estimator, work.train, work.train_emotions, work.train_speakers, work.shares,
+        state=work.state,
+    )  # fmt: skip
     fitted = time.perf_counter()
     predicted = estimator.predict(work.test)
     probabilities = estimator.predict_proba(work.test)
@@ -153,40 +156,52 @@ def fit_and_predict(work: Work) -> Outcome:
     )
 
 
-def _fitted(work: Work) -> Any:
-    """Fit, from the saved state where there is one; one of an older version is thrown away."""
-    estimator = clone(work.estimator)
-    fit = functools.partial(estimator.fit, work.train, work.train_emotions)
-    if work.train_speakers is not None and has_fit_parameter(estimator, "groups"):
-        fit = functools.partial(fit, groups=work.train_speakers)
-    if work.weights is not None:
-        fit = functools.partial(fit, **{str(weight_parameter(estimator)): work.weights})
-    if work.state is None or not has_fit_parameter(estimator, "checkpoint"):
-        return fit()
+def fit(
+    estimator: Any,
+    values: Any,
+    emotions: NDArray[Any],
+    speakers: NDArray[Any] | None = None,
+    shares: pd.DataFrame | None = None,
+    *,
+    state: Path | None = None,
+) -> Any:
+    """A fitted copy of an estimator, told what it takes of the speakers and `shares` of ratings.
+
+    It goes on from the saved `state` where there is one; one of an older version is thrown away.
+    """
+    estimator, options = clone(estimator), dict[str, Any]()
+    if shares is not None and (weight := weight_parameter(estimator)) is not None:
+        clips, emotions, options[weight] = by_share(shares)
+        values, speakers = rows_of(values, clips), None if speakers is None else speakers[clips]
+    if speakers is not None and has_fit_parameter(estimator, "groups"):
+        options["groups"] = speakers
+    if state is None or not has_fit_parameter(estimator, "checkpoint"):
+        return estimator.fit(values, emotions, **options)
     try:
-        return fit(checkpoint=str(work.state))
+        return estimator.fit(values, emotions, **options, checkpoint=str(state))
     except ModelError:
-        if not work.state.exists():
+        if not state.exists():
             raise
-        work.state.unlink()
-        return fit(checkpoint=str(work.state))
+        state.unlink()
+        return estimator.fit(values, emotions, **options, checkpoint=str(state))
+
+
+def rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
+    """Some clips of ``Features.values``: rows of a matrix, or a list of frames."""
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
 def _work(unit: Unit, state: Path | None) -> Work:
-    train, weights = unit.fold.train, None
-    emotions = unit.emotions[train]
-    if unit.shares is not None and weight_parameter(unit.estimator) is not None:
-        clips, emotions, weights = by_share(unit.shares.iloc[train])
-        train = train[clips]
+    train, test = unit.fold.train, unit.fold.test
     return Work(
         unit.estimator,
-        unit.features.rows(train).values,
-        emotions,
+        rows_of(unit.features.values, train),
+        unit.emotions[train],
         unit.speakers[train] if unit.speakers is not None else None,
-        unit.features.rows(unit.fold.test).values,
+        rows_of(unit.features.values, test),
         unit.score_training,
         state,
-        weights,
+        unit.shares.iloc[train] if unit.shares is not None else None,
     )
 
 

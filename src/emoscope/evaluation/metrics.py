@@ -55,8 +55,7 @@ def confusion(
 ) -> pd.DataFrame:
     """How many clips of each emotion (rows) were given which name (columns).
 
-    They stand in the order of `emotions`, by default all that occur, sorted; ValueError when it
-    lacks one that occurs.
+    By default all that occur, sorted; ValueError when `emotions` lacks one that occurs.
     """
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -69,10 +68,7 @@ def confusion(
 def per_emotion(
     y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """``precision, recall, f1`` of each emotion and ``support``, its number of clips.
-
-    A share of nothing is zero. The rows are those of :func:`confusion`.
-    """
+    """``precision, recall, f1, support`` (clips) of each emotion; a share of nothing is zero."""
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     scores = sklearn.metrics.precision_recall_fscore_support(

@@ -208,9 +208,9 @@ class Result:
     def save(
         self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
     ) -> Path:
-        """Write ``results.json`` and ``predictions.csv`` and the files `beside` them, all or none.
+        """Write ``results.json``, ``predictions.csv`` and the files `beside` them, all or none.
 
-        The report and the options of an older result of emoscope's in the folder do not stay.
+        The report and the options of an older result in the folder do not stay.
         """
         out, beside = Path(folder), beside or {}
         document = {

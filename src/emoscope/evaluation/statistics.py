@@ -47,12 +47,11 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Interval:
-    """A score and a range around it; a share `level` of such ranges hold the true value."""
+    """A score and a range around it."""
 
     low: float
     high: float
     estimate: float
-    level: float = 0.95
 
 
 def no_interval(n_speakers: int) -> str:
@@ -90,7 +89,7 @@ def speaker_interval(
     if not 0.0 < estimate < 1.0:
         n_clips = len(np.asarray(y_true))
         exact = stats.binomtest(round(estimate * n_clips), n_clips).proportion_ci(level)
-        return Interval(float(exact.low), float(exact.high), estimate, level)
+        return Interval(float(exact.low), float(exact.high), estimate)
 
     def logit(weights: Array) -> tuple[Array, Array]:
         scores = ratios.scores(weights)
@@ -100,7 +99,7 @@ def speaker_interval(
 
     ends = _ends(logit, ratios.once, level, n_resamples, seed)
     low, high = (1.0 / (1.0 + np.exp(-end)) for end in ends)
-    return Interval(min(float(low), estimate), max(float(high), estimate), estimate, level)
+    return Interval(min(float(low), estimate), max(float(high), estimate), estimate)
 
 
 def difference_interval(
@@ -110,7 +109,6 @@ def difference_interval(
     speakers: ArrayLike,
     metric: Metric = metrics.uar,
     *,
-    level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -125,8 +123,8 @@ def difference_interval(
         return a.scores(weights) - b.scores(weights), _standard_errors(weights, influences)
 
     estimate = float(difference(a.once)[0][0])
-    low, high = np.clip(_ends(difference, a.once, level, n_resamples, seed), -1.0, 1.0)
-    return Interval(min(float(low), estimate), max(float(high), estimate), estimate, level)
+    low, high = np.clip(_ends(difference, a.once, 0.95, n_resamples, seed), -1.0, 1.0)
+    return Interval(min(float(low), estimate), max(float(high), estimate), estimate)
 
 
 def paired_test(
@@ -167,8 +165,7 @@ def compare_models(
 ) -> pd.DataFrame:
     """Every pair of models: difference, its interval, and the test with Holm's correction.
 
-    One row per pair: ``first``, ``second``, ``difference`` (score of first minus score of second),
-    ``low``, ``high`` (each pair's own 95 % interval, not corrected), ``p`` and ``p_holm``.
+    One row per pair; ``low`` and ``high`` are its own 95 % interval, not corrected.
     """
     rows = []
     for first, second in itertools.combinations(predictions, 2):
@@ -184,8 +181,7 @@ def compare_models(
 def holm(p_values: ArrayLike) -> Array:
     """P-values, shape (n,), corrected so that the chance of any false find stays below alpha.
 
-    S. Holm. A simple sequentially rejective multiple test procedure. Scandinavian Journal of
-    Statistics 6(2), 1979.
+    S. Holm. Scandinavian Journal of Statistics 6(2), 1979.
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -198,11 +194,7 @@ def holm(p_values: ArrayLike) -> Array:
 
 
 def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Sets of models that cannot be told apart, best first, from :func:`compare_models`.
-
-    A group is as large as possible with no significant difference inside; a model can belong to
-    several, and two models that share none differ.
-    """
+    """The largest sets of models that cannot be told apart; any two that share none differ."""
     ranked = sorted(scores, key=lambda name: -scores[name])
     pairs = comparisons.loc[comparisons["p_holm"] < ALPHA, ["first", "second"]]
     sets: list[frozenset[str]] = [frozenset(ranked)]
@@ -220,8 +212,7 @@ def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple
 def letters(groups: Sequence[tuple[str, ...]]) -> dict[str, str]:
     """Compact letter display of :func:`groups`: models that share a letter cannot be told apart.
 
-    H.-P. Piepho. An algorithm for a letter-based representation of all-pairwise comparisons.
-    Journal of Computational and Graphical Statistics 13(2), 2004.
+    H.-P. Piepho. Journal of Computational and Graphical Statistics 13(2), 2004.
     """
     letters_of: dict[str, str] = {}
     for i, group in enumerate(groups):
@@ -233,10 +224,7 @@ def letters(groups: Sequence[tuple[str, ...]]) -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Ratios:
-    """Numerators and denominators of a metric's ratios, each ``(n_speakers, n_ratios)``.
-
-    ``weights`` says how often each resample holds each speaker, ``(n_resamples, n_speakers)``.
-    """
+    """Numerators and denominators of a metric's ratios, each ``(n_speakers, n_ratios)``."""
 
     numerator: Array
     denominator: Array
@@ -300,8 +288,6 @@ def _ends(
     statistic: Statistic, once: Array, level: float, n_resamples: int, seed: int
 ) -> tuple[float, float]:
     """Ends of an interval by the studentised bootstrap of speakers, or by Student's t."""
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.95")
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; at least one is needed")
     n_speakers = once.shape[1]

@@ -10,21 +10,6 @@ from types import ModuleType
 from ..errors import EmoscopeError, MissingExtraError
 from .result import Result
 
-SCORES = (
-    "uar",
-    "uar_low",
-    "uar_high",
-    "uar_folds",
-    "accuracy",
-    "macro_f1",
-    "calibration_error",
-    "leak_gap",
-    "script_gap",
-    "script_gap_low",
-    "script_gap_high",
-    "fit_seconds",
-    "predict_seconds",
-)
 #: Characters of a parameter that every MLflow server takes.
 MAX_CHARACTERS = 500
 
@@ -58,8 +43,7 @@ def to_mlflow(
                     entry = run.to_json()
                     keys = ("model", "features", "protocol", "parameters")
                     client.log_params(_parameters({key: entry.get(key) for key in keys}))
-                    scores = {key: entry[key] for key in SCORES if entry.get(key) is not None}
-                    client.log_metrics({key: float(value) for key, value in scores.items()})
+                    client.log_metrics({k: v for k, v in entry.items() if isinstance(v, float)})
             if folder is not None:
                 for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
                     path = os.path.join(folder, file)

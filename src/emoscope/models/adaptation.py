@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from ..errors import ProtocolError, UnknownNameError
 from ..modelfile.card import AdaptedHead
 from ..protocols import ADAPTATIONS
-from .onnx_graph import LinearForm, linear_form
+from .onnx_graph import linear_form
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,16 +118,6 @@ def adapted_logits(
     return logits
 
 
-def head_of(
-    form: LinearForm, mean: Array, scale: Array, *, temperature: float, minimum_clips: int
-) -> AdaptedHead:
-    """The second head that is a linear classifier of columns of that mean and scale."""
-    form = form.relative_to(mean, scale)
-    return AdaptedHead(
-        weights=form.weights, bias=form.bias, temperature=temperature, minimum_clips=minimum_clips
-    )
-
-
 def smallest_that_helps(curve: Sequence[Mapping[str, Any]]) -> int:
     """The smallest batch from which on every measurement gains :data:`GAIN`."""
     helping = NEVER
@@ -167,12 +157,12 @@ def fit_head(
             curve.append({"clips": size, "uar": uar, "plain": plain_uar})
     form = linear_form(clone(estimator).fit(standardise(standardised, speakers), emotions))
     assert form is not None
+    form = form.relative_to(np.zeros_like(form.mean), np.ones_like(form.scale))
     largest = logits[max(int(point["clips"]) for point in curve)] if curve else plain
     measured = np.isfinite(largest).all(axis=1)
-    head = head_of(
-        form,
-        np.zeros_like(form.mean),
-        np.ones_like(form.scale),
+    head = AdaptedHead(
+        weights=form.weights,
+        bias=form.bias,
         temperature=calibrate(largest[measured], labels[measured]),
         minimum_clips=smallest_that_helps(curve),
     )

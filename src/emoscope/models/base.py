@@ -51,6 +51,11 @@ class ModelInfo:
             object.__setattr__(self, "as_published", self.build)
 
 
+def seeded(estimator: Callable[..., Any], **parameters: Any) -> Build:
+    """What builds an estimator with these parameters from a seed."""
+    return lambda seed: estimator(**parameters, random_state=seed)
+
+
 def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """The emotions, sorted, and the position of each clip's; a ModelError if there is only one."""
     check_classification_targets(y)

@@ -45,10 +45,7 @@ def _resampling(n: int, target: int) -> NDArray[np.float32]:
 
 
 def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A log-mel spectrogram (n_frames, n_bins) as the published code saw it: a square from 0 to 1.
-
-    Frequency upwards, time to the right, resized bilinearly.
-    """
+    """A log-mel spectrogram as the published code saw it: a square, frequency upwards."""
     low, high = float(clip.min()), float(clip.max())
     grey = (clip - low) / np.float32(high - low if high > low else 1)
     rows, columns = (_resampling(n, PICTURE_SIDE) for n in clip.shape[::-1])
@@ -61,16 +58,10 @@ class _ClipNetwork(NetworkClassifier):
 
     def _check(self, X: Any, *, reset: bool) -> tuple[list[NDArray[np.float32]], int]:
         clips = [np.asarray(clip, dtype=np.float32) for clip in X]
-        if not clips:
-            raise ModelError("there is no clip")
         for position, clip in enumerate(clips):
-            if clip.ndim != 2 or clip.size == 0:
+            if clip.ndim != 2 or clip.size == 0 or clip.shape[1] != clips[0].shape[1]:
                 raise ModelError(
                     f"clip {position} has shape {clip.shape}; a 2-D network takes (n_frames, n_bins)"
-                )
-            if clip.shape[1] != clips[0].shape[1]:
-                raise ModelError(
-                    f"clip {position} has {clip.shape[1]} bins, clip 0 has {clips[0].shape[1]}"
                 )
             if not np.isfinite(clip).all():
                 raise ModelError(f"clip {position} contains NaN or infinite values")

@@ -63,9 +63,8 @@ class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 class ShrinkageLDA(_Discriminant):
     """Linear discriminant analysis in which every emotion is as likely as any other beforehand.
 
-    `shrinkage` lies in (0, 1]: the covariance is
-    ``(1 - shrinkage) * S + shrinkage * trace(S) / n_columns * I``. ``X @ coef_.T + intercept_`` are
-    log-probabilities up to a constant per clip.
+    The covariance is ``(1 - shrinkage) * S + shrinkage * trace(S) / n_columns * I``. ``X @ coef_.T
+    + intercept_`` are log-probabilities up to a constant per clip.
     """
 
     def __init__(self, shrinkage: float = 0.7) -> None:
@@ -141,8 +140,7 @@ _PULL = 0.002  # towards equal weights, which few clips cannot better
 class StackedLDA(_Discriminant):
     """A discriminant for each block of columns, and a weight for each block.
 
-    On training speakers left out, a block's shrinkage has the highest UAR, and the weights, which
-    its log-probabilities are multiplied with, make the emotions most likely.
+    A block's shrinkage has the highest UAR on training speakers left out.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from .base import ModelInfo
+from .base import ModelInfo, seeded
 from .onnx_graph import SMALLEST_PROBABILITY, linear
 
 
@@ -25,6 +25,6 @@ MEMBERS = {
         "dummy",
         "Most frequent emotion",
         "vector",
-        lambda seed: MostFrequent(strategy="prior", random_state=seed),
+        seeded(MostFrequent, strategy="prior"),
     )
 }

@@ -130,11 +130,6 @@ class PublishedMLP(MLPClassifier):  # type: ignore[misc]
         return onnx_graph.from_sklearn(self, known_as=MLPClassifier)
 
 
-def build(seed: int) -> SpeakerStoppedMLP:
-    """The default form."""
-    return SpeakerStoppedMLP(logarithmic=True, seed=seed)
-
-
 def published(seed: int, *, hidden: tuple[int, ...] = (300,), batch: int = 256) -> PublishedMLP:
     """The published form: raw columns, 500 epochs."""
     return PublishedMLP(
@@ -159,7 +154,7 @@ MEMBERS = {
         "mlp",
         "Multi-layer perceptron",
         "vector",
-        build,
+        lambda seed: SpeakerStoppedMLP(logarithmic=True, seed=seed),
         published,
         PUBLISHED,
         search={

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from .base import LogLevels, ModelInfo
+from .base import LogLevels, ModelInfo, seeded
 from .onnx_graph import from_sklearn
 
 
@@ -26,8 +26,7 @@ class VotingSVC(SVC):  # type: ignore[misc]  # scikit-learn has no type hints
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Softmax of the one-vs-rest decision values (votes, ties settled by confidence).
 
-        They rank the emotions as the votes do and are *not* calibrated. With ``break_ties=True`` the
-        largest is always the prediction.
+        With ``break_ties=True`` the largest is always the prediction; they are *not* calibrated.
         """
         decision = self.decision_function(X)
         if decision.ndim == 1:
@@ -45,13 +44,9 @@ def build(seed: int, **parameters: Any) -> Pipeline:
     return Pipeline([("levels", LogLevels()), ("scale", StandardScaler()), ("svm", svc)])
 
 
-def published(seed: int, **parameters: Any) -> VotingSVC:
-    """The published form: raw columns, whose ranges differ by six orders of magnitude."""
-    return VotingSVC(random_state=seed, **parameters)
-
-
-linear_as_published = partial(published, kernel="linear", C=1.0)
-rbf_as_published = partial(published, kernel="rbf")
+# As published: raw columns, whose ranges differ by six orders of magnitude.
+linear_as_published = seeded(VotingSVC, kernel="linear", C=1.0)
+rbf_as_published = seeded(VotingSVC, kernel="rbf")
 
 MEMBERS = {
     "svm": ModelInfo(

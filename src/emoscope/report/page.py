@@ -86,6 +86,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         protocol=result.protocol,
         protocol_words=_protocol_words(result),
         tested_on=result.tested_on,
+        unit=unseen.unit_of(result.corpus),
         random=random,
         leak_protocol=next((name for name in others if shares_speakers(name)), None),
         emotions=result.emotions,
@@ -197,18 +198,12 @@ def _groups(result: Result) -> dict[str, str]:
     return {} if comparisons.empty else statistics.letters(statistics.groups(scores, comparisons))
 
 
-def _script_gaps(result: Result) -> list[tuple[Run, Run, Run]]:
+def _script_gaps(result: Result) -> list[tuple[Run, ...]]:
     """Each model's run whose script gap is known, its control's and that under ``speaker+text``."""
-    found = {(run.model, run.features, run.protocol): run for run in result.runs}
-    return [
-        (
-            run,
-            found[run.model, run.features, SCRIPT_CONTROL],
-            found[run.model, run.features, SPEAKER_TEXT],
-        )
-        for run in result.leaderboard()
-        if run.script_gap is not None
-    ]
+    of = {(run.model, run.features, run.protocol): run for run in result.runs}
+    known = [run for run in result.leaderboard() if run.script_gap is not None]
+    twins = (SCRIPT_CONTROL, SPEAKER_TEXT)
+    return [(run, *(of[run.model, run.features, twin] for twin in twins)) for run in known]
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:
@@ -224,7 +219,8 @@ def _figures(result: Result) -> list[tuple[str, str]]:
 
     if rows["speaker"].nunique() > 1:
         parts = metrics.by_group(rows, "speaker")
-        caption = f"UAR of {best} for each speaker (and how many clips of each)."
+        whose = unseen.unit_of(result.corpus)
+        caption = f"UAR of {best} for each {whose} (and how many clips of each)."
         add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)

@@ -13,6 +13,7 @@ from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..labels import in_order
 from ..protocols import shares_speakers
+from ..unseen import unit_of
 
 if TYPE_CHECKING:
     from .page import HardClip
@@ -49,11 +50,6 @@ def reference_lines(result: Result) -> list[ReferenceLine]:
     if result.corpus.get("name") == "ravdess" and n_emotions == 8 and channels == {"speech"}:
         lines.append(ReferenceLine("human listeners", HUMAN_RAVDESS, HUMAN_SOURCE))
     return lines
-
-
-def is_evaluation(result: Result) -> bool:
-    """Whether a saved model was scored, which may have heard the speakers; its notes tell."""
-    return result.protocol.partition("+")[0] == "evaluate"
 
 
 def tested_emotions(result: Result) -> list[str]:
@@ -229,10 +225,11 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
     if len(uar) < 2 or uar.min() == uar.max():
         return None
-    whose = "speaker" if result.corpus.get("n_speakers", 1) else "group by voice"
+    whose = unit_of(result.corpus)
+    of = "speaker " if whose == "speaker" else ""  # a group's name says what it is
     return Sentence(
-        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} (speaker "
-        f"{uar.idxmin()}) to {uar.max():.2f} (speaker {uar.idxmax()}).",
+        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({of}{uar.idxmin()}) to "
+        f"{uar.max():.2f} ({of}{uar.idxmax()}).",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
 

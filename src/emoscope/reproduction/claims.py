@@ -27,10 +27,8 @@ OVERFIT = 95.0
 class Row:
     """One published result, reproduced; accuracies in percent.
 
-    ``reproduced`` is on the published split, with mean and range over ``n_splits`` seeds where there
-    are several; ``honest`` is on unseen speakers, with its 95 % interval from five of them on;
-    ``training`` and ``honest_training`` are on the clips learned from. ``n_test`` counts clips of the
-    published split.
+    ``reproduced`` is on the published split, with mean and range over ``n_splits`` seeds;
+    ``honest`` on unseen speakers; ``training`` and ``honest_training`` on the clips learned from.
     """
 
     model: str
@@ -55,10 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim, with evidence in sentences.
-
-    Whether it holds on the published split and on unseen speakers is None where the rows cannot tell.
-    """
+    """What became of a claim; None where the rows cannot tell whether it holds."""
 
     claim: str
     verdict: str

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from .. import modelfile, models
 from ..corpus import Corpus, ratings
 from ..errors import FeatureError
+from ..evaluation import engine
 from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
 from ..modelfile.card import AdaptedHead, Card
@@ -43,24 +44,12 @@ def train(
 ) -> Card:
     """Fit a model on all clips and write it; returns the card beside the graph.
 
-    Parameters
-    ----------
-    model : str or estimator
-        Name of a model, or a scikit-learn classifier that has an ONNX form.
-    corpus, features
-        The clips, and theirs row for row; a FeatureError is raised when the model reads another kind.
-        Where speakers are not known, the inner folds are random and the card says ``optimistic``.
-    names : sequence of str
-        What the features were asked for as, one per feature.
-    seed : int
-        Decides the inner folds and everything random in the model.
-    title : str, optional
-        Name of the model on its card; by default the model's own.
-    parameters : mapping, optional
-        Of the model, in place of its own; see :func:`emoscope.evaluation.search.choose`.
-    raters : {"majority", "soft"}
-        What is learned of clips with several ratings; "soft", the share of each emotion, needs a
-        model that takes weights, else a FeatureError is raised.
+    The model is a name or a scikit-learn classifier that has an ONNX form, with `parameters` in
+    place of its own; `features` are the clips' row for row, and `names` what each was asked for as.
+    `seed` decides the inner folds, which are random where speakers are not known (the card then
+    says ``optimistic``). With `raters` "soft" the share of each emotion among a clip's ratings is
+    learned. FeatureError when the model reads another kind of features, or takes no weights for
+    shares of ratings.
     """
     estimator, name = model, type(model).__name__
     if isinstance(model, str):
@@ -100,10 +89,9 @@ def _fit_and_describe(
     name_of = "clip" if held_out == "clips" else "unique_speaker"
     speakers = corpus.table[name_of].to_numpy(dtype=str)
     shares = ratings.shares(corpus.table, recipe.get("raters", "majority"))
-    unseen = calibration.cross_val_predict(
-        estimator, features.values, emotions, speakers, shares, seed=seed
-    )
-    fitted = calibration.fit(estimator, features.values, emotions, speakers, shares)
+    clips = (features.values, emotions, speakers, shares)
+    unseen = calibration.cross_val_predict(estimator, *clips, seed=seed)
+    fitted = engine.fit(estimator, *clips)
     linear = linear_form(fitted)
     embeddings = _embeddings(features)
     mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])

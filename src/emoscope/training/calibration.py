@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.utils.validation import has_fit_parameter
 
 from ..errors import CorpusError
+from ..evaluation.engine import fit, rows_of
 from ..modelfile import log_softmax
 from ..modelfile.card import OutOfDomainDetector, Uncertain
 from ..models.adaptation import Fold, Indices
-from ..models.base import by_share, weight_parameter
 from ..models.onnx_graph import SMALLEST_PROBABILITY
 
 Embeddings = NDArray[np.float32]
@@ -78,33 +76,12 @@ def cross_val_predict(
     folds = inner_folds(emotions, speakers, seed=seed)
     logits = np.full((len(emotions), len(classes)), np.log(SMALLEST_PROBABILITY))
     for train, test in folds:
-        of_train = None if shares is None else shares.iloc[train]
-        fitted = fit(estimator, _rows(values, train), emotions[train], speakers[train], of_train)
-        probabilities = np.maximum(fitted.predict_proba(_rows(values, test)), SMALLEST_PROBABILITY)
+        told = (emotions[train], speakers[train], None if shares is None else shares.iloc[train])
+        fitted = fit(estimator, rows_of(values, train), *told)
+        found = fitted.predict_proba(rows_of(values, test))
         columns = np.searchsorted(classes, fitted.classes_)
-        logits[np.ix_(test, columns)] = np.log(probabilities)
+        logits[np.ix_(test, columns)] = np.log(np.maximum(found, SMALLEST_PROBABILITY))
     return UnseenPredictions(folds, labels, tuple(str(name) for name in classes), logits)
-
-
-def fit(
-    estimator: Any,
-    values: Any,
-    emotions: NDArray[Any],
-    speakers: NDArray[Any],
-    shares: pd.DataFrame | None = None,
-) -> Any:
-    """A fitted copy of an estimator, told the speakers, or `shares` of ratings, if it takes them."""
-    extra: dict[str, object] = (
-        {"groups": speakers} if has_fit_parameter(estimator, "groups") else {}
-    )
-    if shares is not None:
-        clips, emotions, weights = by_share(shares)
-        values, extra = _rows(values, clips), {str(weight_parameter(estimator)): weights}
-    return clone(estimator).fit(values, emotions, **extra)
-
-
-def _rows(values: Any, rows: Indices) -> Any:
-    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
 def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:

@@ -41,9 +41,8 @@ def graph_of(
     described = tuple(
         FeatureSpec(name=name, spec=spec) for name, spec in zip(names, features.specs, strict=True)
     )
-    if features.X is not None:
-        given = Input(kind="features", features=described, width=len(mean))
-    else:
+    given = Input(kind="features", features=described, width=len(mean))
+    if features.X is None:
         given = Input(kind="frames", features=described, width=len(mean) // 2)
     return in_half_precision(from_estimator(fitted, mean=mean, scale=scale)), given
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ModelError
 from ..features import encoder, pretrained, whisper_mel
 from ..models.onnx_graph import from_torch, serialised
 
@@ -55,8 +54,6 @@ class WhisperBlocks(nn.Module):
 
     def __init__(self, folder: str, blocks: Sequence[int]) -> None:
         super().__init__()
-        if not pretrained.is_whisper(folder) or min(blocks) < 1:
-            raise ModelError(f"'{folder}' blocks {list(blocks)}: blocks of Whisper from 1 on")
         module = pretrained.load(folder, max(blocks)).module
         self.chosen = tuple(blocks)
         self.conv1, self.conv2, self.layers = module.conv1, module.conv2, module.layers

@@ -1,7 +1,6 @@
 """Groups of recordings by who speaks, where nobody says.
 
-Ward's method (J. Ward, "Hierarchical grouping to optimize an objective function", JASA 58, 1963). It is
-wrong about single clips: ``benchmarks/voices.py`` says how often.
+Ward's method (J. Ward, JASA 58, 1963); ``benchmarks/voices.py`` says how often it is wrong.
 """
 
 from __future__ import annotations
@@ -23,22 +22,11 @@ def group(
     styles: NDArray[np.str_] | None = None,
     least: int = 1,
 ) -> NDArray[np.intp]:
-    """Group recordings by their voices.
+    """The group of every recording by its voice, numbered from 0 as they first occur: (n_clips,).
 
-    Parameters
-    ----------
-    embeddings : ndarray [shape=(n_clips, 256)]
-        As :func:`emoscope.voices.embed` gives them.
-    n : int, optional
-        The number of groups. One that is estimated is no count of voices: two from 16 clips on, and
-        no more than an eighth of the clips, but `least`.
-    styles : ndarray of str [shape=(n_clips,)], optional
-        Emotions: what moves the clips of one style alike is not the voice.
-
-    Returns
-    -------
-    ndarray of int [shape=(n_clips,)]
-        The group of every clip, from 0 on, numbered as they first occur.
+    What moves the embeddings (n_clips, 256) of one of the `styles`, emotions, alike is not the
+    voice. A number of groups that is estimated is no count of voices: two from 16 clips on, and no
+    more than an eighth of the clips, but `least`.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 

@@ -67,15 +67,12 @@ class VoiceCheck:
         """What was checked and found, or why it was left out, in sentences."""
         if self.left_out:
             return f"Voices were not compared: {self.left_out}."
-        few = (
-            f"; {self.n_few} with fewer than {MIN_CLIPS} clips were left out" if self.n_few else ""
-        )
-        searched = f"{self.n_divisible or 'none'} could be searched for a second voice"
-        if self.n_divisible == self.n_names:
-            searched = "each was searched for a second voice"
+        said = f"The voices of {self.n_names} names were compared, "
+        said += f"{self.n_divisible or 'none'} could be searched for a second voice"
+        if self.n_few:
+            said += f"; {self.n_few} with fewer than {MIN_CLIPS} clips were left out"
         doubts = [text[0].upper() + text[1:] for text in self.suspicions]
-        said = [f"The voices of {self.n_names} names were compared, {searched}{few}", *doubts]
-        return ". ".join(said if doubts else [*said, "Nothing speaks against the names"]) + "."
+        return ". ".join([said, *(doubts or ["Nothing speaks against the names"])]) + "."
 
 
 def to_embed(names: Texts, *, most: int = MAX_CLIPS, seed: int = 0) -> tuple[NDArray[np.intp], str]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ...errors import MissingExtraError, ModelError
 from ..base import best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
@@ -157,19 +157,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     ) -> NetworkClassifier:
         """Train; whole speakers, `groups`, are held out in the search.
 
-        If the file `checkpoint` exists, training continues from it and ends with the network an
-        undisturbed run would have given. ``on_epoch(epoch, epochs, metrics)`` follows each epoch.
+        From the file `checkpoint`, if it exists, training continues; `on_epoch` follows each epoch.
         """
         clips, self.n_features_in_ = self._check(X, reset=True)
         y = np.asarray(column_or_1d(y, warn=True))
-        if len(y) != len(clips):
-            raise ModelError(f"{len(clips)} clips and {len(y)} emotions; they must be as many")
+        check_consistent_length(clips, y)
         self.classes_, labels = distinct(y)
-        if self.n_outputs is not None and self.n_outputs < len(self.classes_):
-            raise ModelError(
-                f"{len(self.classes_)} emotions need {len(self.classes_)} outputs; the network has "
-                f"{self.n_outputs}"
-            )
         train = partial(self._train, self._grids(clips), labels.astype(np.int64), on_epoch)
         path = None if checkpoint is None else Path(checkpoint)
         everybody, epochs, search = np.arange(len(labels)), self.epochs, None

@@ -127,15 +127,11 @@ def _pool(x: Tensor, layer: Pool) -> Tensor:
 def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
     """Draw the weights; biases start at zero.
 
-    ``glorot`` and ``tflearn`` start as the libraries of the published code do. ``glorot`` (Keras):
-    uniform within sqrt(6 / (fan in + fan out)). ``tflearn``: convolutions uniform within
-    sqrt(3 / fan in), dense layers normal with standard deviation 0.02, cut at two.
-
-    ``he``: uniform within sqrt(6 / fan in), before the outputs within sqrt(3 / fan in), so that
-    values keep their size from layer to layer (He et al. 2015, https://arxiv.org/abs/1502.01852).
-    What counts as fan in is the part of a kernel that meets its grid, on average over the grid
-    (`grids`, one per convolution): small grids meet little of a large kernel, and without this what
-    goes through many of them is lost.
+    ``glorot`` (Keras) and ``tflearn`` start as the libraries of the published code do. ``he`` (He
+    et al. 2015, https://arxiv.org/abs/1502.01852): uniform within sqrt(6 / fan in), before the
+    outputs within sqrt(3 / fan in); what counts as fan in is the part of a kernel that meets its
+    grid, on average over the grid (`grids`, one per convolution), for small grids meet little of a
+    large kernel.
     """
     grid = iter(grids)
     for layer in net.weighted:

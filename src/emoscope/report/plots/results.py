@@ -72,8 +72,7 @@ def leaderboard(
 ) -> Axes:
     """Draw the UAR of each model with its interval, best on top.
 
-    `letters` of :func:`emoscope.evaluation.statistics.letters` mark models that cannot be told
-    apart; `lines` are scores to hold the models against, by what they are called.
+    `letters` mark models that cannot be told apart; `lines` are scores to hold them against.
     """
     ax = own_axes(ax)
     ordered = sorted(runs, key=lambda run: run.uar)
@@ -226,10 +225,7 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
 
 
 def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
-    """Draw the emotions of a long recording: one bar per segment, as high as the confidence.
-
-    Segments map ``start, end`` (seconds), ``emotion`` and ``confidence`` (fraction).
-    """
+    """Draw a recording's segments (``start, end, emotion, confidence``) as bars of confidence."""
     ax = own_axes(ax)
     for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
         own = [segment for segment in segments if segment["emotion"] == emotion]
