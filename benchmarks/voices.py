@@ -26,10 +26,10 @@ from emoscope import audio, corpus, dataset
 from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.cli.terminal import progress
+from emoscope.dataset import voices as hearing
 from emoscope.dataset.store import Store
-from emoscope.dataset.voices import styles
 from emoscope.labels import canonical
-from emoscope.voices import embed, grouping, to_embed, verification, verify
+from emoscope.voices import embed, to_embed, verification, verify
 
 OUT = Path(__file__).parents[1] / "results" / "voices"
 CORPORA = ("ravdess", "emodb", "nemo")
@@ -69,7 +69,7 @@ def load(place: str) -> tuple[Voices, corpus.Corpus]:
         found = dataset.load(source, "voice", store=Store(), progress=tick)
     table = found.corpus.table
     told = (table[c].to_numpy(dtype=str) for c in ("speaker", "emotion"))
-    return Voices(found.features["vector"].X, *told, styles(table)), found.corpus
+    return Voices(found.features["vector"].X, *told, hearing.styles(table)), found.corpus
 
 
 def nemo(place: Path) -> corpus.Corpus:
@@ -136,8 +136,8 @@ def purity(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def grouped(voices: Voices, height: float) -> tuple[np.ndarray, dict[str, float]]:
-    grouping.HEIGHT = height
-    labels = grouping.group(voices.clips, styles=voices.emotions, least=6)
+    hearing.HEIGHT = height
+    labels = hearing.group(voices.clips, styles=voices.emotions, least=6)
     about = {"voices": len(set(voices.names)), "groups": int(labels.max()) + 1}
     scores = {"purity": purity(labels, voices.names), "completeness": purity(voices.names, labels)}
     return labels, {**about, **scores}

@@ -162,19 +162,19 @@ def test_few_clips_of_each_name_are_enough() -> None:
 
 def test_groups_are_the_voices() -> None:
     clips, names, styles = crowd(8, 15)
-    found = voices.group(clips, styles=styles)
+    found = hearing_corpora.group(clips, styles=styles)
     truth = np.unique(names, return_inverse=True)[1]
     np.testing.assert_array_equal(found, truth)  # numbered as they first occur
-    assert voices.group(clips, 3).max() == 2
-    assert voices.group(clips[:1]).tolist() == [0]
-    assert voices.group(clips, styles=styles, least=12).max() == 11
+    assert hearing_corpora.group(clips, 3).max() == 2
+    assert hearing_corpora.group(clips[:1]).tolist() == [0]
+    assert hearing_corpora.group(clips, styles=styles, least=12).max() == 11
 
 
 def test_more_clips_than_are_clustered_join_the_nearest_group(monkeypatch) -> None:
     clips, _, styles = crowd(6, 30)
-    whole = voices.group(clips, styles=styles)
-    monkeypatch.setattr("emoscope.voices.grouping.MAX_CLIPS", 60)
-    np.testing.assert_array_equal(voices.group(clips, styles=styles), whole)
+    whole = hearing_corpora.group(clips, styles=styles)
+    monkeypatch.setattr("emoscope.dataset.voices.MAX_CLIPS", 60)
+    np.testing.assert_array_equal(hearing_corpora.group(clips, styles=styles), whole)
 
 
 @pytest.fixture

@@ -43,10 +43,8 @@ SCRIPT_CONTROL = f"{SPEAKER_TEXT}-control"
 N_FOLDS = 6
 VOICE_FOLDS = "voice-6fold"
 VOICES = "voice_group"  # the column of groups by voice, which :mod:`emoscope.dataset.voices` adds
-#: Groups of sentences at most; six of speakers times these are the folds of ``speaker+text``.
-MAX_TEXT_GROUPS = 5
-#: Training clips of each emotion that the folds of a script gap must have.
-MIN_TO_LEARN = 5
+MAX_TEXT_GROUPS = 5  # times six of speakers are the folds of ``speaker+text``
+MIN_TO_LEARN = 5  # training clips of each emotion in the folds of a script gap
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from .inflation import Inflation
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
-
-#: Pieces of evidence that a finding lists; it always says how many there are.
-MAX_EVIDENCE = 50
+MAX_EVIDENCE = 50  # pieces that a finding lists; it always says how many there are
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,7 @@ Evidence: TypeAlias = dict[str, Any]
 """One piece of evidence as it goes into JSON; its keys depend on the kind of finding."""
 Pairs = Sequence[tuple[str, str, Match]]
 
-#: The commonest emotion may have this many times the clips of the rarest before it is worth a note.
-MAX_IMBALANCE = 3.0
+MAX_IMBALANCE = 3.0  # clips of the commonest emotion to the rarest, before it is worth a note
 #: What a result may have recorded of the clips that a step saw, and must not have.
 SAW_TEST = ("all", "test", "everything", "whole corpus", "train+test")
 #: Steps before the test whose clips a result may record.

@@ -28,12 +28,8 @@ COLUMNS = (
     "clip", "identity", "path", "listed", "side", "speaker", "emotion", "text", "start", "end",
     "intensity", "corpus",
 )  # fmt: skip
-#: Names of a column of folds.
-FOLD_NAMES = ("fold", "cv_fold", "kfold")
-
-#: Endings of text that emoscope writes, of which no line is a recording.
-_NO_LISTS = (".toml", ".arff", ".html", ".svg")
-
+FOLD_NAMES = ("fold", "cv_fold", "kfold")  # of a column
+_NO_LISTS = (".toml", ".arff", ".html", ".svg")  # endings of text that emoscope writes
 _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 

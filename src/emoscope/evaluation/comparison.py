@@ -24,8 +24,7 @@ from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps
 
-#: A quick run trains networks for this share of their epochs.
-QUICK_SHARE = 0.1
+QUICK_SHARE = 0.1  # of their epochs, for which a quick run trains networks
 
 OnRun = Callable[[Run], None]
 Models = Sequence[str] | Mapping[str, BaseEstimator | ModelInfo] | None

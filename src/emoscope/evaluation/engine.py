@@ -49,9 +49,7 @@ class Unit:
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else decides, as JSON
     score_training: bool = False  # also predict the training clips
     shares: pd.DataFrame | None = None  # of the ratings of all clips, a column for each emotion
-    # Handed over after all others: brief units go by the dozen, and a long one would hold up the
-    # rest of its dozen.
-    is_long: bool = False
+    is_long: bool = False  # handed over last: brief units go by the dozen, which it would hold up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +92,9 @@ def run(
 ) -> Iterator[tuple[int, Outcome]]:
     """Fit and test every unit; yields their positions and outcomes as they complete.
 
-    A `checkpoint` gives the outcomes of units that were finished before and keeps those of the
-    others; with `resumable_fits` networks also save their state in its folder while they train.
-    `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `on_unit` gets units done and in
-    all.
+    A `checkpoint` gives the outcomes of units that were finished before and keeps the others; with
+    `resumable_fits` networks also save their state in its folder while they train. `on_unit` gets
+    units done and in all.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -233,10 +230,7 @@ def spelled_out(estimator: BaseEstimator) -> str:
 
 
 class Checkpoint:
-    """Outcomes of finished units in one folder, one JSON file each.
-
-    A unit is identified by all that decides its outcome, also the code; a damaged file is not done.
-    """
+    """Outcomes of finished units by all that decides them, also the code: a JSON file each."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)

@@ -16,17 +16,14 @@ import pandas as pd
 import sklearn.metrics
 from numpy.typing import ArrayLike, NDArray
 
-#: How far a row of probabilities may be from summing to one: float32 softmax over some ten
-#: emotions, read back from a text file with six digits.
-SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3  # of a row of probabilities, read back from a text file with six digits
 
 
 def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unweighted average recall: the mean over emotions of the share of their clips recognised.
 
-    The mean is over the emotions that occur in `y_true`. ValueError when the two are empty, of
-    unlike length or not one-dimensional. (B. Schuller, S. Steidl, A. Batliner. The INTERSPEECH 2009
-    emotion challenge. Interspeech 2009.)
+    Of those that occur in `y_true`. ValueError where the two do not fit. (B. Schuller, S. Steidl,
+    A. Batliner. The INTERSPEECH 2009 emotion challenge. Interspeech 2009.)
     """
     true, predicted = check_pair(y_true, y_pred)
     recall = sklearn.metrics.recall_score(
@@ -42,10 +39,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
 
 def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Mean over emotions of F1, the harmonic mean of precision and recall.
-
-    Counts every emotion that occurs in `y_true` or `y_pred`, as scikit-learn and EmoBox do.
-    """
+    """Mean over emotions that are given or predicted of F1, as scikit-learn and EmoBox have it."""
     true, predicted = check_pair(y_true, y_pred)
     return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
 
@@ -53,10 +47,7 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 def confusion(
     y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """How many clips of each emotion (rows) were given which name (columns).
-
-    By default all that occur, sorted; ValueError when `emotions` lacks one that occurs.
-    """
+    """How many clips of each emotion (rows) were given which name (columns); by default of all."""
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     counts = sklearn.metrics.confusion_matrix(true, predicted, labels=names)

@@ -31,16 +31,12 @@ ROW = (*KEYS, "fold", "clip", "speaker", "emotion", "predicted")
 ABOUT_CLIP = ("gender", "intensity", "statement", "text", "channel")
 #: Scores that are null in ``results.json`` where there is none; others are left out.
 NULLABLE = ("uar_low", "uar_high", "leak_gap")
-#: t-SNE's usual perplexity, lowered for corpora too small for it.
-PERPLEXITY = 30
+PERPLEXITY = 30  # t-SNE's usual one, lowered for corpora too small for it
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One model on one set of features under one protocol: an entry of ``runs``.
-
-    Scores are in [0, 1], of all test clips together; NaN or None where not measured.
-    """
+    """An entry of ``runs``; scores are in [0, 1], NaN or None where not measured."""
 
     model: str
     features: str
@@ -208,10 +204,7 @@ class Result:
     def save(
         self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
     ) -> Path:
-        """Write ``results.json``, ``predictions.csv`` and the files `beside` them, all or none.
-
-        The report and the options of an older result in the folder do not stay.
-        """
+        """Write the result and the files `beside` it, all or none; no older report stays."""
         out, beside = Path(folder), beside or {}
         document = {
             "emoscope": __version__,

@@ -52,9 +52,8 @@ def evaluate(
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
     With `emotions` only the clips of these are scored; without `shared_only` the model answers
-    freely. With `adapt`, ``"speaker"`` or ``"corpus"``, embeddings are standardised on each
-    speaker's clips, or on all clips, for the file's second head, and the protocol's name ends in
-    that.
+    freely. With `adapt`, embeddings are standardised on each ``"speaker"`` or the ``"corpus"`` for
+    the file's second head, and the protocol's name ends in that.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):

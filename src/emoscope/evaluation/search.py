@@ -33,10 +33,7 @@ N_INNER = 4
 
 
 class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn has no type hints
-    """scikit-learn's random search, its folds and the estimator both told who speaks.
-
-    It has what an estimator of its own would: ``chosen_``, and of a network the learning curve.
-    """
+    """scikit-learn's random search, its folds and the estimator both told who speaks."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
         """Try, choose and learn; `groups` is the speaker of each clip."""

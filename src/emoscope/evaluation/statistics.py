@@ -27,22 +27,15 @@ Metric = Callable[[ArrayLike, ArrayLike], float]
 #: Scores and their standard errors, from how often each resample holds each speaker.
 Statistic = Callable[[Array], tuple[Array, Array]]
 
-#: From this many speakers on the distribution of the studentised score comes from resampling them;
-#: below, too few distinct resamples exist, and Student's t covers better in simulation
+#: With fewer speakers too few distinct resamples exist, and Student's t covers better in simulation
 #: (benchmarks/interval_coverage.py).
 MIN_TO_RESAMPLE = 10
 #: With fewer speakers no interval over them is given: it would say more of these few than of others.
 MIN_FOR_INTERVAL = 5
-#: Up to this many speakers the permutation test counts all 2 ** n swaps, through two sorted halves
-#: of 2 ** (n / 2) sums each.
-MAX_TO_ENUMERATE = 32
-#: With a smaller standard error, against the sample's own, a resample has next to no variation
-#: between its speakers, and dividing by it would give a meaningless, huge quotient.
-MIN_RELATIVE_ERROR = 1e-3
-#: Share of the resamples that must be usable.
-MIN_USABLE = 0.99
-#: Differences with a smaller corrected p-value are significant.
-ALPHA = 0.05
+MAX_TO_ENUMERATE = 32  # speakers, whose 2 ** n swaps are counted through two sorted halves
+MIN_RELATIVE_ERROR = 1e-3  # of a resample, against the sample's: dividing by less tells nothing
+MIN_USABLE = 0.99  # share of the resamples
+ALPHA = 0.05  # differences with a smaller corrected p-value are significant
 
 
 @dataclass(frozen=True)
@@ -78,10 +71,9 @@ def speaker_interval(
 
     The studentised bootstrap of whole speakers on the logit scale (B. Efron, R. Tibshirani. An
     Introduction to the Bootstrap, ch. 12. Chapman & Hall 1993); Student's t (A. C. Cameron, D. L.
-    Miller. A practitioner's guide to cluster-robust inference. Journal of Human Resources 50(2),
-    2015) with fewer than :data:`MIN_TO_RESAMPLE` speakers, and when more than one resample in a
-    hundred has no variation between its speakers; the exact binomial interval over clips where all
-    or none are right. ValueError when the arrays do not fit together or there are fewer than two
+    Miller. Journal of Human Resources 50(2), 2015) with fewer than :data:`MIN_TO_RESAMPLE` speakers
+    or where resamples have no variation between them; the exact binomial interval over clips where
+    all or none are right. ValueError when the arrays do not fit or there are fewer than two
     speakers.
     """
     ratios = _ratios(y_true, y_pred, speakers, metric)
@@ -112,10 +104,7 @@ def difference_interval(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the score of `first` minus that of `second` on the same clips, over speakers.
-
-    As :func:`speaker_interval`, without the logit; both models are scored on the same resample.
-    """
+    """As :func:`speaker_interval`, of the score of `first` minus that of `second`; no logit."""
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
 
     def difference(weights: Array) -> tuple[Array, Array]:
@@ -288,6 +277,8 @@ def _ends(
     statistic: Statistic, once: Array, level: float, n_resamples: int, seed: int
 ) -> tuple[float, float]:
     """Ends of an interval by the studentised bootstrap of speakers, or by Student's t."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.95")
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; at least one is needed")
     n_speakers = once.shape[1]

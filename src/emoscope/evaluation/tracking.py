@@ -10,8 +10,7 @@ from types import ModuleType
 from ..errors import EmoscopeError, MissingExtraError
 from .result import Result
 
-#: Characters of a parameter that every MLflow server takes.
-MAX_CHARACTERS = 500
+MAX_CHARACTERS = 500  # of a parameter, which every MLflow server takes
 
 
 def mlflow() -> ModuleType:

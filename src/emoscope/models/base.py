@@ -69,10 +69,7 @@ SMOOTHED_EPOCHS = 10  # UAR on a few speakers jumps by points from one epoch to 
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch, from 1, that ends the :data:`SMOOTHED_EPOCHS` of highest mean ``valid_uar``.
-
-    The held-out *loss* is no guide: on unseen voices it turns upwards long before the recognition.
-    """
+    """The epoch, from 1, that ends the :data:`SMOOTHED_EPOCHS` of highest mean ``valid_uar``."""
     uar = np.array([row["valid_uar"] for row in history])
     width = min(SMOOTHED_EPOCHS, len(uar))
     smooth = np.convolve(uar, np.full(width, 1 / width), mode="valid")

@@ -138,10 +138,7 @@ _PULL = 0.002  # towards equal weights, which few clips cannot better
 
 
 class StackedLDA(_Discriminant):
-    """A discriminant for each block of columns, and a weight for each block.
-
-    A block's shrinkage has the highest UAR on training speakers left out.
-    """
+    """A discriminant and a weight for each block of columns, chosen on speakers left out."""
 
     def __init__(
         self,

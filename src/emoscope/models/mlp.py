@@ -22,10 +22,7 @@ from .base import Build, ModelInfo, best_epoch, distinct, held_out, learn_floor,
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Perceptron on standardised columns that finds its epochs on held-out training speakers.
-
-    It is trained a second time, with everybody, for the number of epochs found.
-    """
+    """Perceptron on standardised columns that finds its epochs on held-out training speakers."""
 
     def __init__(
         self,

@@ -43,10 +43,8 @@ PROTOCOL_WORDS = {
     "random-80/20": "random folds: voices are in training and test, so scores may be too high",
 }
 
-#: Clips shown as hardest, and how many of them are playable at most.
-N_HARDEST = 20
-#: Rate in Hz and peak of the playable clips: small, clear and equally loud.
-PLAY_RATE, PLAY_PEAK = 16_000, 0.9
+N_HARDEST = 20  # clips shown
+PLAY_RATE, PLAY_PEAK = 16_000, 0.9  # of the playable clips: small, clear and equally loud
 SLICES = ("gender", "intensity", "statement", "channel")
 
 

@@ -18,9 +18,8 @@ from ..unseen import unit_of
 if TYPE_CHECKING:
     from .page import HardClip
 
-#: Human listeners on RAVDESS speech, audio only: 0.67 accuracy over eight emotions (Luna-Jiménez et
-#: al. 2022, Table 1, from the ratings of Livingstone and Russo 2018). Emotions are near balanced, so
-#: accuracy and UAR are within a point of each other.
+#: On RAVDESS speech, audio only, from the ratings of Livingstone and Russo 2018. Emotions are near
+#: balanced, so accuracy and UAR are within a point of each other.
 HUMAN_RAVDESS = 0.67
 HUMAN_SOURCE = "accuracy in forced choice, ten ratings a clip (Luna-Jiménez et al. 2022, Table 1)"
 

@@ -28,17 +28,14 @@ from ..protocols import shares_speakers
 from . import claims
 from .claims import CLASSICAL, Row, Verdict
 
-#: Epochs of networks in a quick run, and seeds of the split for the mean.
 QUICK_EPOCHS, QUICK_SEEDS = 10, 3
-#: Seeds of the split over which the mean and the range are taken; the published 7 is one of them.
-SEEDS = 10
+SEEDS = 10  # of the split, for the mean and the range; the published 7 is one of them
 #: Six folds of five spectrogram networks would train all night; one published split does.
 HONEST = {"vector": "speaker-6fold", "frames": "audeering-1.1"}
 RANDOM = {"vector": "random-75/25", "frames": "random-80/20"}
 #: Families of models, by how their public names begin; whatever fits none is classical.
 FAMILIES = {"mlp": "MLP", "cnn1d": "CNN-1D", "cnn2d": "CNN-2D"}
-#: Families quick enough to train on every seed of the split.
-SEEDED = (CLASSICAL, "MLP")
+SEEDED = (CLASSICAL, "MLP")  # quick enough to train on every seed of the split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +61,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """The outcome of :func:`reproduce`: a row per published result, a verdict per published claim.
-
-    ``predictions`` are those on the published split and on unseen speakers.
-    """
+    """A row per published result, a verdict per published claim, and all predictions."""
 
     rows: list[Row]
     verdicts: list[Verdict]
@@ -107,10 +101,9 @@ def reproduce(
 ) -> Reproduction:
     """Train every published model as published, and again for unseen speakers.
 
-    The source is RAVDESS, speech or speech and song. Finished units stand in `out`: run again with
-    the same folder, it goes on where it was. With `rows` only the published results whose names
-    contain one of these texts. The `seed` decides initial weights; the split's is the published
-    one.
+    The source is RAVDESS. Finished units stand in `out`: run again, it goes on where it was. With
+    `rows` only the published results whose names contain one of these texts. The `seed` decides
+    initial weights; the split's is the published one.
     """
     facts = published()
     data = dataset.load(

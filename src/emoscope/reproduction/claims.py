@@ -19,8 +19,7 @@ from ..protocols import shares_speakers
 
 CLASSICAL = "classical"
 NETWORKS = ("MLP", "CNN-1D", "CNN-2D")
-#: Training accuracy in percent that the claim about overfitting names.
-OVERFIT = 95.0
+OVERFIT = 95.0  # training accuracy in percent that the claim about overfitting names
 
 
 @dataclass(frozen=True)

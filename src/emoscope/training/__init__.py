@@ -46,10 +46,9 @@ def train(
 
     The model is a name or a scikit-learn classifier that has an ONNX form, with `parameters` in
     place of its own; `features` are the clips' row for row, and `names` what each was asked for as.
-    `seed` decides the inner folds, which are random where speakers are not known (the card then
-    says ``optimistic``). With `raters` "soft" the share of each emotion among a clip's ratings is
-    learned. FeatureError when the model reads another kind of features, or takes no weights for
-    shares of ratings.
+    Inner folds are random where speakers are not known. With `raters` "soft" the share of each
+    emotion among a clip's ratings is learned. FeatureError when the model does not take the
+    features, or shares of ratings.
     """
     estimator, name = model, type(model).__name__
     if isinstance(model, str):

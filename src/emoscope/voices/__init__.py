@@ -1,7 +1,6 @@
-"""Who speaks: embeddings of voices, groups of clips by voice, and checks of the names in a corpus."""
+"""Who speaks: embeddings of voices, and checks of the names in a corpus."""
 
 from .encoder import embed
-from .grouping import group
 from .verification import VoiceCheck, VoiceFinding, to_embed, verify
 
-__all__ = ["VoiceCheck", "VoiceFinding", "embed", "group", "to_embed", "verify"]
+__all__ = ["VoiceCheck", "VoiceFinding", "embed", "to_embed", "verify"]

@@ -71,10 +71,7 @@ def _stripes(n: int, length: int, widest: int) -> Tensor:
 
 
 def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
-    """Shift standardised clips in time, within so many frames, and blank a stripe each way.
-
-    Stripes after Park et al., SpecAugment, Interspeech 2019, without the time warp.
-    """
+    """Shift clips in time and blank stripes, as Park et al., SpecAugment, Interspeech 2019."""
     n, n_frames, n_bins = X.shape
     moved = torch.arange(n_frames) + torch.randint(-shift, shift + 1, (n, 1))
     X = X[torch.arange(n).unsqueeze(1), moved.remainder(n_frames)]

@@ -35,10 +35,8 @@ __all__ = [
     "timeline",
 ]
 
-#: Markers of the ends of a dumbbell, in their order; shape tells them apart without colour.
-ENDS = ("D", "s", "o", "^")
-#: A cell of a confusion matrix is never darker than this, so that its number stays readable.
-MAX_SHADE = 0.75
+ENDS = ("D", "s", "o", "^")  # of a dumbbell, told apart by shape without colour
+MAX_SHADE = 0.75  # of a cell of a confusion matrix, so that its number stays readable
 
 
 def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -70,10 +68,7 @@ def leaderboard(
     lines: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the UAR of each model with its interval, best on top.
-
-    `letters` mark models that cannot be told apart; `lines` are scores to hold them against.
-    """
+    """Draw the UAR of each model with its interval, best on top, and `lines` to compare with."""
     ax = own_axes(ax)
     ordered = sorted(runs, key=lambda run: run.uar)
     for y, run in enumerate(ordered):

@@ -37,17 +37,12 @@ __all__ = [
     "waveform",
 ]
 
-#: What is shown of loudness below a clip's loudest point, in dB.
-RANGE_DB = 80.0
-#: Lowest frequency of the logarithmic spectrogram in Hz, below the lowest voice.
-MIN_HZ = 62.5
-#: Columns of a waveform's outline: more than a screen has pixels for one clip.
-OUTLINE = 1200
-#: Pitches further apart than this from frame to frame, in octaves, are not joined by a line.
-MAX_STEP = 0.25
+RANGE_DB = 80.0  # what is shown of loudness below a clip's loudest point
+MIN_HZ = 62.5  # of the logarithmic spectrogram, below the lowest voice
+OUTLINE = 1200  # columns of a waveform: more than a screen has pixels for one clip
+MAX_STEP = 0.25  # octaves from frame to frame, up to which pitches are joined by a line
 PITCH_TICKS = (60, 80, 100, 150, 200, 300, 400, 600, 800)
-#: Moments this far below the loudest have no pitch class, only noise.
-SILENT_DB = 50.0
+SILENT_DB = 50.0  # moments this far below the loudest have no pitch class, only noise
 
 
 def waveform(signal: Signal, *, ax: Axes | None = None) -> Axes:
@@ -165,10 +160,7 @@ def show(
     titles: Sequence[str] | None = None,
     dark: bool = False,
 ) -> Figure:
-    """Draw one or several clips side by side, each a column of panels over a common time axis.
-
-    A notebook shows the figure by itself. `titles` are the clips' file names by default.
-    """
+    """Draw one or several clips side by side, each a column of panels over one time axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

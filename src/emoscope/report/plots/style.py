@@ -73,8 +73,7 @@ EMOTION_COLOURS = {
     "bored": ("#816505", "#a47877"),
 }
 
-#: Size of names beside or between points, in typographic points.
-LABEL_SIZE = 8.0
+LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
 
@@ -109,10 +108,7 @@ def style(dark: bool = False) -> Iterator[Theme]:
 
 
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
-    """Draw one figure as SVG for an HTML page; the same text whenever the figure is the same.
-
-    Colours of the theme and of emotions follow the page when that goes dark. `size` is in inches.
-    """
+    """Draw one figure as SVG for a page, whose colours it follows; `size` is in inches."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
