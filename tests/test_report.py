@@ -165,6 +165,17 @@ def test_every_figure_has_its_caption(result):
     assert html.count("<svg") == 4
 
 
+def test_groups_by_voice_are_not_called_speakers(result):
+    rows = result.predictions.assign(speaker="voice " + result.predictions["speaker"])
+    corpus = {**result.corpus, "n_speakers": 0, "voices": "Clips were put into 8 groups."}
+    heard = Result(rows, result.runs, corpus, result.config)
+    html = page_module.render(heard)
+    assert "UAR of svm for each group by voice" in html and "for each speaker" not in html
+    assert "interval over groups by voice" in html and "over speakers" not in html
+    (by_voice,) = [s.text for s in summary.sentences(heard) if "ranges from" in s.text]
+    assert by_voice.startswith("By group by voice") and "speaker" not in by_voice
+
+
 def test_the_sentences_follow_from_the_numbers(result):
     best = result.leaderboard()[0]
     said = summary.sentences(result)

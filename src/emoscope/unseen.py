@@ -36,9 +36,10 @@ def of_record(corpus: Mapping[str, Any], protocol: str) -> HeldOut:
     return held_out(str(speakers["kind"]), str(speakers.get("doubt") or ""), protocol)
 
 
-def unit_of(corpus: Mapping[str, Any]) -> str:
-    """Whose scores a result tells apart: speakers, or groups by voice where none is known."""
-    return "speaker" if corpus.get("n_speakers", 1) else "group by voice"
+def units_of(corpus: Mapping[str, Any]) -> tuple[str, str]:
+    """What the speakers of a result's rows are, one and several: by voice where none is known."""
+    is_known = corpus.get("n_speakers", 1)
+    return ("speaker", "speakers") if is_known else ("group by voice", "groups by voice")
 
 
 def speakers_of(corpus: Mapping[str, Any]) -> Mapping[str, Any]:

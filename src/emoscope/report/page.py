@@ -84,7 +84,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         protocol=result.protocol,
         protocol_words=_protocol_words(result),
         tested_on=result.tested_on,
-        unit=unseen.unit_of(result.corpus),
+        units=unseen.units_of(result.corpus)[1],
         random=random,
         leak_protocol=next((name for name in others if shares_speakers(name)), None),
         emotions=result.emotions,
@@ -217,7 +217,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
 
     if rows["speaker"].nunique() > 1:
         parts = metrics.by_group(rows, "speaker")
-        whose = unseen.unit_of(result.corpus)
+        whose, _ = unseen.units_of(result.corpus)
         caption = f"UAR of {best} for each {whose} (and how many clips of each)."
         add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()

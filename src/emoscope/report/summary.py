@@ -13,7 +13,7 @@ from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..labels import in_order
 from ..protocols import shares_speakers
-from ..unseen import unit_of
+from ..unseen import units_of
 
 if TYPE_CHECKING:
     from .page import HardClip
@@ -102,12 +102,13 @@ def _first(result: Result, board: Sequence[Run]) -> Sentence:
     if len(board) == 1:
         return Sentence(f"{first.model} has {said}.")
     alike = _alike(result, first.model, [run.model for run in board[1:]])
+    _, units = units_of(result.corpus)
     if not alike:
         return Sentence(
-            f"{first.model} is best: {said}; a test over speakers tells it from each other model."
+            f"{first.model} is best: {said}; a test over {units} tells it from each other model."
         )
     others = alike[0] if len(alike) == 1 else f"{len(alike)} others: {', '.join(alike)}"
-    never = "" if can_differ(result) else "; with so few speakers no test could tell"
+    never = "" if can_differ(result) else f"; with so few {units} no test could tell"
     return Sentence(f"{first.model} has {said}; not told apart from {others}{never}.")
 
 
@@ -152,14 +153,16 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     )
     columns = (both[name] for name in ("emotion", "predicted_r", "predicted", "speaker"))
     is_real = both["speaker"].nunique() > 1 and statistics.paired_test(*columns) < statistics.ALPHA
+    found = "the difference is not told apart from chance"
+    if is_real:
+        units = units_of(result.corpus)[1]
+        found = f"it matters whether the voice was in training (a test over {units})"
     return Sentence(
         f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
         f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. "
-        + ("Where both tested a clip, it matters whether the voice was in training (a test over "
-           "speakers)." if is_real else
-           "Where both tested a clip, the difference is not told apart from chance."),
+        f"Where both tested a clip, {found}.",
         warn=True,
-    )  # fmt: skip
+    )
 
 
 def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -224,7 +227,7 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
     if len(uar) < 2 or uar.min() == uar.max():
         return None
-    whose = unit_of(result.corpus)
+    whose, _ = units_of(result.corpus)
     of = "speaker " if whose == "speaker" else ""  # a group's name says what it is
     return Sentence(
         f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({of}{uar.idxmin()}) to "
