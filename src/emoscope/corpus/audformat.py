@@ -162,11 +162,9 @@ def _column_names(columns: Mapping[object, object], row: RawRow) -> dict[str, st
     """Column → the scheme it follows, for columns named after a rater; a telling name comes first."""
     names = {column: column for column in row}
     for scheme in ("emotion", "speaker", "gender", "transcription"):
-        if scheme in row:
-            continue
-        follows = (c for c in columns if _mapping(columns, c).get("scheme_id") == scheme)
-        column = next((str(column) for column in follows if column in row), None)
-        if column is not None:
+        follows = (str(c) for c in columns if _mapping(columns, c).get("scheme_id") == scheme)
+        column = next((column for column in follows if column in row), None)
+        if column is not None and scheme not in row:
             names[column] = scheme
     return names
 

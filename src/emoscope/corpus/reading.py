@@ -124,11 +124,10 @@ def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[
         except AudioError as error:
             unread.append(error)
             continue
-        if len(channels) == 1:
-            rows.append(clips.assign(audio_channel=""))
-            continue
-        for name in (channel_name(number or 0) for number in channels):
-            rows.append(clips.assign(audio_channel=name, clip=clips["clip"] + f"#{name}"))
+        names = [channel_name(number or 0) for number in channels] if len(channels) > 1 else [""]
+        for name in names:
+            clip = clips["clip"] + (f"#{name}" if name else "")
+            rows.append(clips.assign(audio_channel=name, clip=clip))
     if not rows:
         raise CorpusError(f"not one of {len(unread)} recordings can be read: {unread[0]}")
     return pd.concat(rows, ignore_index=True), unread

@@ -21,7 +21,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -66,6 +66,13 @@ GENDERS: Mapping[str, str] = {
 
 #: What stands in a column of speakers where none is known.
 UNKNOWN = frozenset(("nan", "none", "null", "unknown", "unk", "n/a", "<na>", "?"))
+
+#: Column → what a word in it means.
+_MEANING: Mapping[str, Callable[[str], str]] = {
+    "split": lambda word: SPLITS.get(word.lower(), word),
+    "speaker": lambda word: "" if word.lower() in UNKNOWN else word,
+    "gender": lambda word: GENDERS.get(word.lower(), ""),
+}
 
 _SHARD = f"*-{'[0-9]' * 5}-of-{'[0-9]' * 5}*"  # how Hugging Face numbers the files of a data set
 _NEEDED = {"file": "files", "label": "emotions"}
@@ -164,7 +171,7 @@ def _rows(raw_rows: Sequence[RawRow], path: Path, needed: Sequence[str]) -> list
 
 
 def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow], str]:
-    """The rows of one file, of tiers those with emotions where `labels` are given; and a note."""
+    """The rows of a file, of tiers those with emotions where `labels` are given; and a note."""
     of_tiers = path.suffix.lower() in tiers.SUFFIXES
     raw_rows = tiers.read(path) if of_tiers else tables.read(path)
     regions = raw_rows if of_tiers else tiers.regions(raw_rows, path)
@@ -195,26 +202,17 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     row = {"file": "", **{column: _text(raw[key]) for column, key in known.items()}}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})
-    if "split" in row:
-        row["split"] = SPLITS.get(row["split"].lower(), row["split"])
-    if row.get("speaker", "").lower() in UNKNOWN:
-        row["speaker"] = ""
-    if "gender" in row:
-        row["gender"] = GENDERS.get(row["gender"].lower(), "")
-    texts = ("clip", "speaker", "corpus", "text", "split")
-    return row | {column: printable(row[column]) for column in texts if column in row}
-
-
-_Known: TypeAlias = Mapping[str, str]
+    texts = ("clip", "speaker", "corpus", "gender", "text", "split")
+    return row | {c: printable(_MEANING.get(c, str)(row[c])) for c in texts if c in row}
 
 
 @functools.lru_cache
-def _columns(keys: tuple[str, ...], path: Path) -> tuple[_Known, _Known, times.Columns]:
+def _columns(keys: tuple[str, ...], path: Path) -> tuple[Row, Row, times.Columns]:
     """The keys of rows by the columns of :data:`ALIASES` that they are, the others, those of times."""
     by_name = {key.strip().lower(): key for key in keys}
     by_word = {re.sub(r"[\s-]+", "_", name): key for name, key in by_name.items()}
-    first = {c: next((n for n in names if n in by_word), None) for c, names in ALIASES.items()}
-    known = {column: by_word[name] for column, name in first.items() if name is not None}
+    aliases = ((c, name) for c, names in ALIASES.items() for name in reversed(names))
+    known = {column: by_word[name] for column, name in aliases if name in by_word}
     try:
         timed = times.columns(by_name)
     except ValueError as error:
@@ -294,5 +292,4 @@ def label_map(path: Path) -> dict[str, str]:
     except (OSError, ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: not a readable label map: {error}") from None
     pairs = words.items() if isinstance(words, dict) else ()
-    emotions = {word: canonical(str(common)) for word, common in pairs}
-    return {word: emotion for word, emotion in emotions.items() if emotion}
+    return {word: emotion for word, common in pairs if (emotion := canonical(str(common)))}

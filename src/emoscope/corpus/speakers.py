@@ -114,9 +114,8 @@ def _as_told(corpus: Corpus, root: Path, reading: Reading, origin: SpeakerOrigin
             f"the first is {printable(below[0])}"
         )
     reason = f"--speaker '{reading.speaker}' does not match its name"
-    unmatched = [AudioError(path, reason) for path in corpus.table["path"][~known]]
+    rejected = [*corpus.rejected, *(AudioError(p, reason) for p in corpus.table["path"][~known])]
     table = corpus.table[known].assign(speaker=speakers[known].map(printable))
-    rejected = [*corpus.rejected, *unmatched]
     return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
 
 

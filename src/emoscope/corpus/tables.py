@@ -81,6 +81,11 @@ def read_text(path: Path, limit: int | None = None) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def names_recording(text: object) -> bool:
+    """Whether this is text that ends as the names of recordings do."""
+    return isinstance(text, str) and text.rpartition(".")[2].lower() in ENDINGS
+
+
 def check_size(path: Path, limit: int) -> None:
     """Refuse what is no regular file, or has more bytes."""
     info = path.stat()
@@ -151,7 +156,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
             whole = [{"split": name, **row} for name, rows in parts.items() for row in rows]
         elif len(lists) == len(whole) and len(set(map(len, lists))) == 1:
             whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
-        elif whole and all(isinstance(v, str) and _is_file(n) for n, v in whole.items()):
+        elif whole and all(isinstance(v, str) and names_recording(n) for n, v in whole.items()):
             whole = [{"file": name, "emotion": word} for name, word in whole.items()]
         elif all(isinstance(v, _Pairs) and all(map(str.isdigit, v)) for v in whole.values()):
             columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
@@ -159,17 +164,13 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
             whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
         elif 2 * sum(isinstance(value, _Pairs) for value in whole.values()) > len(whole):
             whole = [
-                {"file" if _is_file(n) else "clip": n, **v} if isinstance(v, _Pairs) else v
+                {"file" if names_recording(n) else "clip": n, **v} if isinstance(v, _Pairs) else v
                 for n, v in whole.items()
             ]
     if not isinstance(whole, list):
         raise CorpusError(f"{path}: neither a list of JSON objects nor objects by their names")
     for number, row in enumerate(whole, start=1):
         yield _object(row, path, f"object {number}")
-
-
-def _is_file(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in ENDINGS
 
 
 def _parsed(text: str, what: str) -> Any:

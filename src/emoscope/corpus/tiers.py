@@ -25,11 +25,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..audio.opening import ENDINGS, SOUND_ENDINGS
+from ..audio.opening import SOUND_ENDINGS
 from ..errors import CorpusError
 from ..files import printable
 from ..labels import canonical
-from .tables import MAX_ROWS, RawRow, check_rows, read_text
+from .tables import MAX_ROWS, RawRow, check_rows, names_recording, read_text
 
 _TIER_OF_EMOTIONS = re.compile(
     r"(?:^|[\W_]+)(?:emotion(?:s|en)?|emo|affect|gefühle?)(?=$|[\W_])[\W_]*", re.IGNORECASE
@@ -59,11 +59,7 @@ def read(path: Path) -> list[RawRow]:
 
 
 def _recordings(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in folder.glob(pattern) if _names_recording(path.name)]
-
-
-def _names_recording(text: object) -> bool:
-    return isinstance(text, str) and text.rpartition(".")[2].lower() in ENDINGS
+    return [path for path in folder.glob(pattern) if names_recording(path.name)]
 
 
 def _rank(name: str) -> tuple[bool, str]:
@@ -180,7 +176,7 @@ def regions(rows: Sequence[RawRow], path: Path) -> list[RawRow] | None:
 
 def _of_studio(row: RawRow) -> list[RawRow]:
     data, tasks = row.get("data"), row.get("annotations") or row.get("completions")
-    names = filter(_names_recording, (data if isinstance(data, dict) else row).values())
+    names = filter(names_recording, (data if isinstance(data, dict) else row).values())
     regions: list[tuple[object, Any]] = []
     for annotation in tasks if isinstance(data, dict) and isinstance(tasks, list) else ():
         results = () if annotation.get("was_cancelled") else annotation.get("result", ())

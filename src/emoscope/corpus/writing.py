@@ -90,7 +90,8 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
-    splits = {name: {"type": name} for name, _ in _by_split(table) if name}
+    parts = _by_split(table)
+    splits = {name: {"type": name} for name, _ in parts if name}
     kind, index = "filewise", ["file"]
     if "start" in table or "end" in table:
         kind, index = "segmented", ["file", "start", "end"]
@@ -111,7 +112,7 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         "tables": {"files": {"type": kind, "columns": columns}},
     }
     tables = {"files": table[[*index, *about_files]]}
-    for name, rows in _by_split(table):
+    for name, rows in parts:
         key, split = (f"emotion.{name}", {"split_id": name}) if name else ("emotion", {})
         column = {"emotion": {"scheme_id": "emotion"}}
         header["tables"][key] = {"type": kind, **split, "columns": column}
