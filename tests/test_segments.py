@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import tiny_model
-from emoscope.prediction import Predictor, segments
+from emoscope.prediction import Predictor, sources
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -210,10 +210,10 @@ def test_many_parts_need_little_memory(folder: Path) -> None:
     soundfile.write(long, np.tile(talk, 120), rate)  # ten minutes
     rows = "".join(f"long.flac,{n},{n + 0.5},{n}\n" for n in range(0, 600, 3))
     (folder / "long.csv").write_text("file,start,end,label\n" + rows)
-    given, _ = segments.read(str(folder / "long.csv"), [str(long)])
+    given, _ = sources.read_parts(str(folder / "long.csv"), [str(long)])
     predictor = Predictor(folder / "level.emoscope")
     tracemalloc.start()
-    (found,) = segments.predict_segments(predictor, [str(long)], given, jobs=1)
+    (found,) = sources.predict_segments(predictor, [str(long)], given, jobs=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found.segments) == 200

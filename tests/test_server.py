@@ -30,8 +30,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
-from emoscope.server.limits import Guard, Limits, Load
-from emoscope.server.monitoring import Monitor
+from emoscope.server.limits import Guard, Limits, Load, Monitor
 from serving import BOUNDARY, Running, multipart, serving
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -1,9 +1,9 @@
 """What all commands share: their options, and how they are declared.
 
-Options are declared in the signatures of the commands. typer's application is made of them when it
-is needed (:mod:`emoscope.cli.typed`): reading a command line through it takes half as long as a
-label, so a plain ``emoscope predict`` is read by :func:`run_quickly`, from the same declarations.
-A parameter of type :class:`Source` stands for all the options that say what is read.
+Options are declared in the signatures of the commands, of which :mod:`emoscope.cli.typed` makes
+typer's application. Reading a command line through it takes half as long as a label, so a plain
+``emoscope predict`` is read by :func:`run_quickly`, from the same declarations. A parameter of type
+:class:`Source` stands for all that says what is read; what writes has ``--replace``.
 """
 
 from __future__ import annotations
@@ -131,13 +131,9 @@ class Source:
         return loaded.select(emotions=list(self.emotions)) if self.emotions else loaded
 
     def dataset(
-        self,
-        features: Sequence[str],
-        *,
-        jobs: int | None,
-        cluster: str | None,
-        protocol: str | None = None,
-    ) -> Dataset:
+        self, features: Sequence[str], *,
+        jobs: int | None, cluster: str | None, protocol: str | None = None,
+    ) -> Dataset:  # fmt: skip
         """Its labels and features, computed or taken from the store; for a protocol also its voices."""
         from .. import dataset
         from ..dataset import voices
@@ -168,9 +164,8 @@ class Source:
 
     def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
         """The recording of each clip, for a report's players; the bundled features have none."""
-        if not self.places:
-            return None
-        return dict(zip(corpus.table["clip"], corpus.excerpts, strict=True))
+        clips = zip(corpus.table["clip"], corpus.excerpts, strict=True)
+        return dict(clips) if self.places else None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Source:
@@ -214,15 +209,16 @@ class Command:
     def parameters(self) -> list[inspect.Parameter]:
         """Its arguments and options, with those that it shares with others."""
         parameters = list(inspect.signature(self.function, eval_str=True).parameters.values())
-        shared: dict[str, object] = SHARED
+        writes = any(parameter.name in ("out", "save", "onnx") for parameter in parameters)
+        shared: dict[str, object] = {"replace": Replace} if writes else {}
         for number, parameter in enumerate(parameters):
             if parameter.annotation is Source:
-                shared = {**READING, **SHARED}
+                shared |= READING
                 named = parameter.default is parameter.empty
                 default, place = (parameter.default, Places) if named else (None, BundledOr)
                 parameters[number] = parameter.replace(default=default, annotation=place)
         kind = inspect.Parameter.KEYWORD_ONLY
-        for name, annotation in shared.items():
+        for name, annotation in (shared | SHARED).items():
             default = False if isinstance(get_args(annotation)[1], Switch) else None
             parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         return parameters
@@ -232,6 +228,7 @@ class Command:
         running.quiet, running.verbose = options.pop("quiet"), options.pop("verbose")
         running.command = self.function.__name__
         running.options = {p.name: options[p.name] for p in self.parameters if p.name in options}
+        options.pop("replace", None)
         if "emotions" in options:
             running.options["emotions"] = split(options["emotions"]) or None
             options["source"] = Source.of(options)
@@ -253,10 +250,7 @@ def command(
 
 
 def run_quickly(name: str, words: Sequence[str]) -> bool:
-    """Run a command with options and one list of arguments; False where typer has to speak.
-
-    That is: where help is asked for, and where anything is wrong. Nothing is run then.
-    """
+    """Run a command with one list of arguments; False where typer has to help, or say what is wrong."""
     chosen = declared[name]
     options = {parameter.name: parameter.default for parameter in chosen.parameters}
     meanings: dict[str, tuple[str, Any, int | None]] = {}  # a value or how to read it, the least

@@ -45,7 +45,6 @@ def compare(
     cluster: commands.Cluster = None,
     mlflow: Annotated[bool, Switch("Also write to MLflow (MLFLOW_TRACKING_URI).")] = False,
     out: commands.Out = Path("emoscope-compare"),
-    replace: commands.Replace = False,
 ) -> None:
     """Compare models on unseen speakers: train, test, leak gap, report."""
     from .. import models as registry
@@ -108,7 +107,6 @@ def tune(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: commands.Out = Path("emoscope-tune"),
-    replace: commands.Replace = False,
 ) -> None:
     """Choose a model's parameters inside training speakers, and say what that is worth.
 
@@ -164,7 +162,6 @@ def reproduce(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: commands.Out = Path("emoscope-reproduce"),
-    replace: commands.Replace = False,
 ) -> None:
     """Reproduce every published result as published, and measure it on unseen speakers.
 
@@ -209,7 +206,6 @@ def audit(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path | None, Option("A .json file for the findings.")] = None,
-    replace: commands.Replace = False,
 ) -> None:
     """Look for leaks in a split; exit status 1 when there is one."""
     from .. import audit as audits
@@ -253,7 +249,6 @@ def train(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("The .emoscope file to write.")],
-    replace: commands.Replace = False,
 ) -> None:
     """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
 
@@ -300,7 +295,6 @@ def evaluate(
     adapt: Annotated[str | None, Option("speaker or corpus: standardise on its own clips.")] = None,
     jobs: commands.Jobs = None,
     out: commands.Out = Path("emoscope-evaluate"),
-    replace: commands.Replace = False,
 ) -> None:
     """Score a saved model on any labelled source."""
     from .. import modelfile
@@ -335,7 +329,6 @@ def export(
     hub: Annotated[
         Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
     ] = None,
-    replace: commands.Replace = False,
 ) -> None:
     """Write a model for use elsewhere; nothing is sent anywhere."""
     from .. import modelfile

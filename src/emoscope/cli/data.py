@@ -63,7 +63,6 @@ def extract(
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
-    replace: commands.Replace = False,
 ) -> None:
     """Write the features of a corpus as a table, with what the corpus says of each clip.
 
@@ -100,7 +99,6 @@ def convert(
         Option("audformat, huggingface, csv, parquet or jsonl; by default told by the ending."),
     ] = None,
     out: Annotated[Path, Option("A file, or a folder.", "PATH")],
-    replace: commands.Replace = False,
 ) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
@@ -174,12 +172,10 @@ def show(
     ] = None,
     out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
     dark: Annotated[bool, Switch("In the dark theme.")] = False,
-    replace: commands.Replace = False,
 ) -> None:
     """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
     from .. import audio
     from ..report import plots
-    from . import terminal
 
     if out is not None:
         refuse_overwrite(out, *files)

@@ -1,8 +1,4 @@
-"""Keeps what a run has left from being replaced by another that was not told to.
-
-The options of a run stand beside its result, with a mark that tells it from other runs. The same
-run may go on or be done again; any other has to be told ``--replace``, before its work begins.
-"""
+"""Keeps what a run has left: the same run, told by its mark, may go on; any other needs ``--replace``."""
 
 from __future__ import annotations
 
@@ -48,10 +44,7 @@ def _told(value: Any) -> list[str]:
 
 
 def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -> None:
-    """Raise an error where this run would replace a file, unless it was told to.
-
-    Nor where the file `record` holds a `sign` of the same run, by default its :func:`mark`.
-    """
+    """Refuse to replace a file unless told to, or `record` has a `sign` (:func:`mark`) of this run."""
     there = next(filter(os.path.isfile, files), None)
     if there is None or running.options["replace"]:
         return
@@ -66,11 +59,7 @@ def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -
 
 
 def claim(out: Path, *names: str, record: str) -> None:
-    """Take a folder for results of those names, until this command ends.
-
-    Raises an error where another result stands or another run is writing. A folder that was made
-    for it and stays empty, because the options were wrong, does not stay.
-    """
+    """Take a folder for results of those names until this command ends; left empty, it goes again."""
     if os.path.lexists(out) and not out.is_dir():
         raise EmoscopeError(f"--out {out}: is not a folder, which the results need")
     keep(*(out / name for name in (record, *names)), record=out / record)

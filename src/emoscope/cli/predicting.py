@@ -11,40 +11,27 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from ..audio import Excerpt, opening
 from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
+from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
-from ..prediction.sources import choose
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
-
-if TYPE_CHECKING:
-    from ..prediction.segments import Given
 
 ONE_CHANNEL = (
     "its two channels hold different speech, and a picture, textgrid, eaf, srt or vtt holds one: "
     "choose --channel left, right or mix"
 )
-Out = Annotated[
-    str | None,
-    Option(
-        "A file; json and csv are continued when run again, by the same model; recordings are known "
-        "by their names.",
-        "PATH",
-    ),
-]
-Picture = Annotated[
-    str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
-]
-Adapt = Annotated[
-    bool | None, Option("Classify recordings relative to each other; by itself where it helps.")
-]
+CONTINUED = (
+    "A file; json and csv are continued when run again, by the same model; recordings are known "
+    "by their names."
+)
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
@@ -73,30 +60,32 @@ def predict(
             "table, json, csv; of one timeline textgrid, eaf, srt, vtt; by default as --out ends."
         ),
     ] = None,
-    out: Out = None,
-    picture: Picture = None,
-    adapt: Adapt = None,
+    out: Annotated[str | None, Option(CONTINUED, "PATH")] = None,
+    picture: Annotated[
+        str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
+    ] = None,
+    adapt: Annotated[
+        bool | None, Option("Classify recordings relative to each other; by itself where it helps.")
+    ] = None,
     jobs: Annotated[
         int | None, Option("Recordings at a time; by default all cores.", min=1)
     ] = None,
-    replace: commands.Replace = False,
 ) -> None:
     """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
     format = format or formats.format_of(out)
     sources: Sequence[str | Excerpt] = paths
     if channel:
-        sources = [part for path in paths for part in choose(Excerpt(path), channel)]
+        sources = [part for path in paths for part in reading.choose(Excerpt(path), channel)]
     if picture and len(sources) != 1:
         raise EmoscopeError(f"--picture draws one recording; {len(sources)} were given")
     _check_targets([*paths, *([segments] if segments else [])], out, picture, format)
-    given = _given(segments, paths) if segments else None
+    given, said = reading.read_parts(segments, paths) if segments and paths else (None, "")
+    _note(said)
     size = sum(map(os.path.getsize, filter(os.path.isfile, paths)))
     # For little, preparing the model would take longer than what it saves.
     predictor = _said(Predictor(model, optimise=size >= LITTLE))
-    if replace and out and os.path.isfile(out):
-        os.unlink(out)  # else it would be continued
-    in_channels = any(isinstance(one, Excerpt) and one.channel is not None for one in sources)
+    in_channels = any(Excerpt.of(one).channel is not None for one in sources)
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
     writer = Writer(format, out, layout, len(sources), given)
@@ -118,13 +107,15 @@ def predict(
         sys.exit(1)
 
 
-def _given(source: str, paths: Sequence[str]) -> Given:
-    from ..prediction import segments
-
-    given, note = segments.read(source, paths)
-    if note:
-        _note(note)
-    return given
+def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
+    """Each recording that is named once; what names none."""
+    paths, errors = dict[str, None](), list[EmoscopeError]()
+    for name in names:
+        try:
+            paths |= dict.fromkeys(opening.find([name]))
+        except AudioError as error:
+            errors.append(error)
+    return list(paths), errors
 
 
 def _check_targets(read: Sequence[str], out: str | None, picture: str | None, format: str) -> None:
@@ -135,18 +126,6 @@ def _check_targets(read: Sequence[str], out: str | None, picture: str | None, fo
         keeping.keep(picture, record=picture)
     if out and format in TIMELINES:
         keeping.keep(out)
-
-
-def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
-    """Each recording that is named once; what names none."""
-    paths: list[str] = []
-    errors: list[EmoscopeError] = []
-    for name in names:
-        try:
-            paths += opening.find([name])
-        except AudioError as error:
-            errors.append(error)
-    return list(dict.fromkeys(paths)), errors
 
 
 def _write(
@@ -197,7 +176,7 @@ def _said(predictor: Predictor) -> Predictor:
 
 def _note(text: str) -> None:
     # As terminal.note, which takes as long to import as a label takes.
-    if not commands.running.quiet:
+    if text and not commands.running.quiet:
         print(text, file=sys.stderr)
 
 
@@ -224,10 +203,10 @@ class Writer:
 
     def __init__(
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: Given | None = None,
+        given: reading.Given | None,
     ) -> None:  # fmt: skip
-        if format not in ("table", "json", "csv", *TIMELINES):
-            raise UnknownNameError("format", format, ("table", "json", "csv", *TIMELINES))
+        if format not in (valid := ("table", "json", "csv", *TIMELINES)):
+            raise UnknownNameError("format", format, valid)
         if format in TIMELINES and n_recordings > 1:
             raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
         if format == "table" and path is not None:
@@ -235,6 +214,8 @@ class Writer:
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
         if path is not None and format in ("json", "csv"):
+            if commands.running.options["replace"] and os.path.isfile(path):
+                os.unlink(path)  # else it would be continued
             self.output = Output(path, format, layout, given)
         elif format == "csv":
             self.header = formats.csv_header(layout)
@@ -275,7 +256,6 @@ def listen(
     model: commands.ModelOption = None,
     device: Annotated[str | None, Option("Part of the microphone's name.")] = None,
     save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.")] = None,
-    replace: commands.Replace = False,
 ) -> None:
     """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
     from ..prediction import microphone
@@ -283,16 +263,16 @@ def listen(
 
     keeping.keep(*filter(None, (save,)))
     with microphone.Microphone(device) as source:
+        if save and commands.running.options["replace"]:
+            save.unlink(missing_ok=True)  # else it would be refused
         session = microphone.Session(_said(Predictor(model)), source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
     print(formats.table_text(session.finish(), timeline=True), end="")
     if source.lost:
         often = "once" if source.lost == 1 else f"{source.lost} times"
-        terminal.err.print(
-            f"sound was lost {often}, because this machine was too slow; labels near such a gap "
-            "may be wrong, and times after it are too early",
-            soft_wrap=True,
-        )
+        why = f"sound was lost {often}, because this machine was too slow"
+        said = "labels near such a gap may be wrong, and times after it are too early"
+        terminal.err.print(f"{why}; {said}", soft_wrap=True)
     if session.unsaved is not None:
         raise EmoscopeError(session.unsaved)
 

@@ -10,11 +10,9 @@ The graph takes one input, named by the card's ``input.kind``, and gives two out
 ``embedding``  float32 (n, embedding_width)  standardised on the training data
 =============  ============================  ===================================================
 
-There is no pickle anywhere, and loading a file runs no code of whoever made it: both members are
-bounded in size, and the card is checked value by value (:mod:`emoscope.modelfile.card`). The files
-that are installed with the package are trusted; the graph of any other is checked
-(:mod:`emoscope.modelfile.safety`) and run (:mod:`emoscope.modelfile.sandbox`) in a process with
-limits of memory and time.
+Loading a file runs no code of whoever made it: both members are bounded in size, the card is checked
+value by value, and the graph of a file that is not installed with the package is checked
+(:mod:`emoscope.modelfile.safety`) and run (:mod:`emoscope.modelfile.sandbox`) in limits.
 """
 
 from __future__ import annotations
@@ -76,9 +74,9 @@ class ModelFile:
             raise ModelError(f"{self.path}: the graph failed: {error}") from error
         promised = ((len(array), len(self.card.emotions)), (len(array), self.card.embedding_width))
         if (logits.shape, embedding.shape) != promised:
+            given = f"the graph gave shapes {logits.shape} and {embedding.shape}"
             raise ModelError(
-                f"{self.path}: the graph gave shapes {logits.shape} and {embedding.shape}; "
-                f"its card promises {promised[0]} and {promised[1]}"
+                f"{self.path}: {given}; its card promises {promised[0]} and {promised[1]}"
             )
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
             raise ModelError(f"{self.path}: the graph gave values that are not finite")
@@ -124,9 +122,8 @@ def pack(graph: bytes, card: str) -> bytes:
 def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True) -> ModelFile:
     """Load and check a model file; a ModelError when it is missing or cannot be run.
 
-    `threads` are cores that one run of the graph may use. `optimise` lets onnxruntime prepare the
-    graph: of the shipped model that takes 80 ms and saves 6 ms in every second of sound, so it does
-    not pay for one short recording.
+    `threads` are cores that one run may use. To `optimise` the shipped graph takes 80 ms and saves
+    6 ms in every second of sound.
     """
     if isinstance(path, str) and path in SHIPPED:
         path = os.path.join(DATA, path + SUFFIX)
@@ -187,9 +184,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelError(f"{info.filename} is packed with method {info.compress_type}")
     if info.file_size > limit or info.file_size > MAX_RATIO * max(1, info.compress_size):
-        raise ModelError(
-            f"{info.filename} would unpack to {info.file_size} bytes from {info.compress_size}"
-        )
+        sizes = f"{info.file_size} bytes from {info.compress_size}"
+        raise ModelError(f"{info.filename} would unpack to {sizes}")
     with archive.open(info) as stream:
         content = stream.read(info.file_size + 1)
     if len(content) != info.file_size:

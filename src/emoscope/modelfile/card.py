@@ -102,10 +102,7 @@ class OutOfDomainDetector:
         _require(bool((self.variances > 0).all()), "variances", "positive", self.variances)
 
     def distance(self, embeddings: Array) -> Array:
-        """Mahalanobis distance of each row, divided by the root of the width.
-
-        It is around 1 for data like the training data.
-        """
+        """Mahalanobis distance of each row over the root of the width: around 1 for known data."""
         centred = np.asarray(embeddings, dtype=np.float64) - self.mean
         along = centred @ self.components.T.astype(np.float64)
         outside = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
@@ -231,10 +228,8 @@ class Card:
         if not isinstance(values, dict):
             raise ModelError("the card is not an object")
         if values.get("format") != FORMAT:
-            raise ModelError(
-                f"the card has format {values.get('format')!r}; this emoscope reads format "
-                f"{FORMAT}: a newer one may have written it"
-            )
+            reads = f"this emoscope reads format {FORMAT}: a newer one may have written it"
+            raise ModelError(f"the card has format {values.get('format')!r}; {reads}")
         try:
             return msgspec.convert(_gathered(values), cls, dec_hook=_decoded)
         except ValueError as error:

@@ -51,11 +51,7 @@ NUMERIC_TYPES = frozenset(
 
 
 def check(content: bytes) -> bytes:
-    """Check a serialised ONNX graph and serialise it anew, without anything that was not checked.
-
-    A ModelError has the reason: not ONNX, weights in other files, sparse or not finite, an operator
-    outside :data:`ALLOWED`, control flow, functions, texts, or absurd shapes.
-    """
+    """Check a serialised ONNX graph and serialise what was checked anew; a ModelError says why not."""
     try:
         model = ModelProto.FromString(content)
         model.DiscardUnknownFields()

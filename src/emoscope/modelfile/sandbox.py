@@ -1,10 +1,8 @@
 """Runs the graph of a model: a trusted one in this process, a foreign one in processes of its own.
 
-A checked graph can still ask for all memory, compute for hours or crash onnxruntime. A foreign
-graph therefore runs in child processes with limits of memory and time, which stay alive from call
-to call; one that dies or hangs costs its call alone, and the next call starts another. Several
-threads get a child each, at most one for every core. Children end when their standard input does,
-so with their parent.
+A checked graph can still ask for all memory, compute for hours or crash onnxruntime. A foreign graph
+therefore runs in children with limits, one for each thread and at most one for every core, which
+stay alive from call to call and end with their parent. One that dies or hangs costs its call alone.
 
 A message is its length (8 bytes) and as many bytes. The parent sends settings (JSON) and the graph,
 then the input of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED``

@@ -1,17 +1,8 @@
-"""Predictions as text that other programs read, or people.
+"""Predictions as text that other programs read, or people: times in seconds from the start, UTF-8.
 
-======== ==================================================== =====================
-name     what                                                 of
-======== ==================================================== =====================
-table    lines for people                                     any number of files
-json     one object per line                                  any number of files
-csv      one row per file, or per segment with a timeline     any number of files
-textgrid Praat TextGrid: tiers ``emotion`` and ``confidence`` one timeline
-eaf      ELAN annotation: tier ``emotion``                    one timeline
-srt, vtt subtitles: SubRip, WebVTT                            one timeline
-======== ==================================================== =====================
-
-Times are seconds from the start of the recording; text is UTF-8.
+``table`` (lines for people), ``json`` (an object a line) and ``csv`` (a row per file, or per segment
+of a timeline) hold any number of recordings; ``textgrid`` (tiers ``emotion`` and ``confidence``),
+``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline.
 """
 
 from __future__ import annotations

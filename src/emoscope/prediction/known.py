@@ -23,12 +23,11 @@ from ..modelfile.card import Card
 FILE = "fingerprints.npz"  # made by scripts/bundle_fingerprints.py
 SHIPPED = {"ravdess", "emodb"}  # corpora in it
 STEP = 4  # every fourth frame is kept: 48 ms
-MIN_VOTES = (
-    4  # words at one alignment that are equal in 20 bits; clips that were coded have over 10
-)
+MIN_VOTES = 4  # words at one alignment equal in 20 bits; clips that were coded have over 10
 MIN_WORDS = 12  # compared, which span 0.6 s
 #: Share of wrong bits: at most 0.12 after coding at 64 kbit/s or cutting, at least 0.3 in all others.
 MAX_DIFFERENCE = 0.2
+_KEY = 0xFFFFF  # bits by which words are looked up: the last 20, and the first
 _QUIET = 0.01  # of the peak (-40 dB); what is quieter at the ends says nothing
 
 
@@ -69,13 +68,13 @@ class Index(NamedTuple):
         """Clips with the frame they would begin at, for which most words vote."""
         votes: Counter[tuple[int, int]] = Counter()
         owners = np.repeat(np.arange(len(starts)), self.lengths)
-        for shift, mask in ((12, 0xFFFFF), (0, 0xFFFFF)):
+        for shift in (12, 0):
             asked: dict[int, list[int]] = {}
-            for frame, key in zip(frames, (words[frames] >> shift & mask).tolist(), strict=True):
+            for frame, key in zip(frames, (words[frames] >> shift & _KEY).tolist(), strict=True):
                 asked.setdefault(key, []).append(int(frame))
-            listed = np.zeros(mask + 1, dtype=bool)
+            listed = np.zeros(_KEY + 1, dtype=bool)
             listed[list(asked)] = True
-            keys = self.words >> shift & mask
+            keys = self.words >> shift & _KEY
             for hit in np.flatnonzero(listed[keys] & (self.words != 0)):
                 clip = int(owners[hit])
                 begins = STEP * int(hit - starts[clip])
@@ -109,11 +108,8 @@ def training_warning(card: Card, signal: Signal) -> list[str]:
     n_eligible = int((clips & (index().corpora == name)).sum())
     n_clips = next(c.n_clips for c in card.training.corpora if c.name == name)
     what = "this recording" if found[1] >= 0.5 else "a part of this recording"
-    if n_clips is not None and n_clips >= n_eligible:
-        of = f"was in the training data of this model ({name}): its label is no test"
-    else:
-        of = (
-            f"is of {name}, and this model was trained on {n_clips or 'some'} of those {n_eligible} "
-            "clips: its label may be no test"
-        )
+    of = f"was in the training data of this model ({name}): its label is no test"
+    if n_clips is None or n_clips < n_eligible:
+        some = f"{n_clips or 'some'} of those {n_eligible} clips"
+        of = f"is of {name}, and this model was trained on {some}: its label may be no test"
     return [f"training data: {what} {of}"]

@@ -56,12 +56,12 @@ class Microphone:
             )
         except (ValueError, sounddevice.PortAudioError) as error:
             inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
-            microphone = "the microphone" if device is None else f"the microphone '{device}'"
-            raise EmoscopeError(
-                f"{microphone} cannot be opened ({error}); there are: {', '.join(inputs)}"
-                if inputs
-                else "this machine has no microphone; connect one, or use: emoscope predict FILE"
-            ) from error
+            named = f" '{device}'" if device is not None else ""
+            said = (
+                f"the microphone{named} cannot be opened ({error}); there are: {', '.join(inputs)}"
+            )
+            none = "this machine has no microphone; connect one, or use: emoscope predict FILE"
+            raise EmoscopeError(said if inputs else none) from error
 
     def __enter__(self) -> Microphone:
         self._stream.start()
@@ -75,10 +75,8 @@ class Microphone:
             try:
                 yield self._blocks.get(timeout=5.0)
             except queue.Empty:
-                raise EmoscopeError(
-                    f"the microphone '{self.name}' has given no sound for 5 s; is it in use, or "
-                    "was it disconnected?"
-                ) from None
+                silent = f"the microphone '{self.name}' has given no sound for 5 s"
+                raise EmoscopeError(f"{silent}; is it in use, or was it disconnected?") from None
 
     def _take(self, samples: Samples, frames: int, times: Any, status: Any) -> None:
         # Runs in PortAudio's own thread and must not wait for anything.
@@ -167,8 +165,6 @@ def _sounddevice() -> Any:
     except ImportError as error:
         raise MissingExtraError("the microphone", "sounddevice", "listen") from error
     except OSError as error:  # the package is here, the library it wraps is not
-        raise EmoscopeError(
-            "the sound library PortAudio is not installed; on Debian and Ubuntu: "
-            "apt install libportaudio2"
-        ) from error
+        how = "on Debian and Ubuntu: apt install libportaudio2"
+        raise EmoscopeError(f"the sound library PortAudio is not installed; {how}") from error
     return sounddevice

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, UnknownNameError
@@ -16,9 +16,7 @@ from ..files import printable, try_lock
 from .formats import Layout, csv_header, text_of
 from .prediction import Prediction, channel_warning
 from .predictor import Predictor, adaptation_helps
-
-if TYPE_CHECKING:
-    from .segments import Given
+from .sources import Given, predict_segments
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
@@ -29,8 +27,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 class Output:
     """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
 
-    What is whole in a file that exists is kept, unless it holds something else, or was written by
-    another model or in another layout than now: an EmoscopeError.
+    What is whole in it is kept; an EmoscopeError where it is of another model, layout or kind.
     """
 
     def __init__(
@@ -189,16 +186,13 @@ def predict_files(
     given: Given | None = None, adapt: bool | None = False, jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
-    """Predict every file that an output does not hold yet, and add it there, one after another.
+    """Predict what an output does not hold yet, and add it there; `given` parts become the segments.
 
-    Excerpts are for channels that were chosen; `given` parts become the segments. With `adapt`,
-    predictions are relative to all the files; None: where that was measured to help with so many
-    files, and unless most of them sound alike.
+    With `adapt`, predictions are relative to all the files; None: where that was measured to help
+    with so many files, and unless most of them sound alike.
     """
     missing = [file for file in files if not (output and output.holds(file))]
     if given is not None:
-        from .segments import predict_segments
-
         outcomes = predict_segments(predictor, missing, given, jobs=jobs)
     elif adapt or (adapt is None and adaptation_helps(predictor.card, len(files))):
         reference = files if len(missing) < len(files) else None

@@ -122,10 +122,8 @@ class TwoChannels(Prediction):
 
 def channel_warning(channel: str) -> str:
     """What is said of one of two channels with different speech, for which nobody has asked."""
-    return (
-        f"{TWO_CHANNELS}, so each is classified by itself; this is the {channel} one; channel 'mix' "
-        "puts them together"
-    )
+    said = f"so each is classified by itself; this is the {channel} one"
+    return f"{TWO_CHANNELS}, {said}; channel 'mix' puts them together"
 
 
 def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
@@ -134,12 +132,9 @@ def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, An
 
 
 def decide(
-    card: Card,
-    file: str,
-    probabilities: NDArray[np.floating[Any]],
-    warnings: Sequence[str],
+    card: Card, file: str, probabilities: NDArray[np.floating[Any]], warnings: Sequence[str],
     segments: tuple[Segment, ...] = (),
-) -> Prediction:
+) -> Prediction:  # fmt: skip
     """The label of a recording; uncertain without speech or below the threshold of the card."""
     by_emotion = dict(zip(card.emotions, map(float, probabilities), strict=True))
     emotion = card.emotions[int(np.argmax(probabilities))]
@@ -167,7 +162,5 @@ def out_of_domain_warning(distance: float) -> list[str]:
     """A warning where a recording lies far from the training data, as a multiple of the limit."""
     if distance <= 1.0:
         return []
-    return [
-        f"unfamiliar: {distance:.1f} times as far from the training data as the limit; "
-        "the label may not mean much here"
-    ]
+    far = f"{distance:.1f} times as far from the training data as the limit"
+    return [f"unfamiliar: {far}; the label may not mean much here"]

@@ -152,14 +152,11 @@ class Predictor:
         whole = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
             return whole
-        prediction = whole.prediction
-        label = (prediction.emotion, prediction.confidence, prediction.probabilities)
-        segments = self._fed(beginning[0].rate, beginning, map).segments()
+        found, segments = whole.prediction, self._fed(beginning[0].rate, beginning, map).segments()
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
-            segments = tuple(
-                Segment(part.start, part.end, *label) if part.is_speech else part
-                for part in segments
-            )
+            label = (found.emotion, found.confidence, found.probabilities)
+            own = (Segment(s.start, s.end, *label) if s.is_speech else s for s in segments)
+            segments = tuple(own)
         return whole.but(segments=segments)
 
     def _recognise_utterance(self, signal: Signal) -> Recognition:
@@ -225,17 +222,12 @@ class Predictor:
         return Recognition(prediction, np.mean([one.embedding for one in inferences], axis=0))
 
     def predict_many(
-        self,
-        sources: Iterable[Source],
-        rate: int | None = None,
-        *,
-        timeline: bool = False,
-        jobs: int | None = None,
-    ) -> Iterator[Prediction | EmoscopeError]:
+        self, sources: Iterable[Source], rate: int | None = None, *,
+        timeline: bool = False, jobs: int | None = None,
+    ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """Recognise the emotion of many recordings, even endlessly many, `jobs` at once.
 
-        What comes is in the order of the sources: a prediction, or the error of one that cannot be
-        used.
+        In the order of the sources comes a prediction, or the error of one that cannot be used.
         """
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
@@ -271,14 +263,9 @@ class Predictor:
                     future.cancel()
 
     def predict_adapted(
-        self,
-        sources: Sequence[Source],
-        rate: int | None = None,
-        *,
-        reference: Sequence[Source] | None = None,
-        cautious: bool = False,
-        jobs: int | None = None,
-    ) -> Iterator[Prediction | EmoscopeError]:
+        self, sources: Sequence[Source], rate: int | None = None, *,
+        reference: Sequence[Source] | None = None, cautious: bool = False, jobs: int | None = None,
+    ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """Recognise the emotions of recordings relative to each other, and say so in warnings.
 
         What recordings of one speaker, or of one room and microphone, have in common is learned
@@ -320,9 +307,8 @@ class Predictor:
         standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
         said = f"adapted: classified relative to {len(batch)} recordings given together"
         if alike:
-            said += (
-                f"; by themselves most sound {alike[0]}, and what most have in common is taken away"
-            )
+            common = "what most have in common is taken away"
+            said += f"; by themselves most sound {alike[0]}, and {common}"
 
         def adapt(recognition: Recognition) -> Prediction:
             head, plain = self.card.adapted, recognition.prediction

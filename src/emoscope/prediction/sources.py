@@ -1,18 +1,25 @@
-"""What can be classified, and how it is read: files, parts and channels of them, samples in memory."""
+"""What can be classified, and how it is read: files, samples, channels, parts that a file names."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal, parse_channel
-from ..errors import AudioError
+from ..errors import AudioError, CorpusError, EmoscopeError
+from ..files import printable
+from .prediction import GivenSegment, Prediction
+
+if TYPE_CHECKING:
+    from ..corpus.annotations import Segment
+    from .predictor import Predictor
 
 Source: TypeAlias = (
     "str | os.PathLike[str] | Excerpt | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
@@ -20,7 +27,10 @@ Source: TypeAlias = (
 #: Gives what an excerpt says of a recording piece by piece, and feeds a meter with its channels.
 Blocks: TypeAlias = "Callable[[Excerpt, ChannelMeter | None], Iterator[Signal]]"
 
+Given: TypeAlias = "Mapping[str, Sequence[Segment]]"  # path of a recording → its parts
+
 EACH = "each"  # the channel that stands for all of them, one after the other
+_NAMELESS = (".textgrid", ".srt", ".vtt")  # these name no recording: they are of the one given
 
 
 def opened(source: Source, rate: int | None) -> tuple[Blocks, Excerpt]:
@@ -64,8 +74,89 @@ def choose(excerpt: Excerpt, channel: str) -> list[Excerpt]:
 def choose_one(excerpt: Excerpt, channel: str) -> Excerpt:
     """The same where no more than one will do."""
     if channel.strip().lower() == EACH:
-        told = (
-            "gives several: give audio.each_channel(file) to Predictor.predict_many, or choose one"
-        )
-        raise AudioError(excerpt, f"channel 'each' {told}")
+        told = "give audio.each_channel(file) to Predictor.predict_many, or choose one"
+        raise AudioError(excerpt, f"channel 'each' gives several: {told}")
     return choose(excerpt, channel)[0]
+
+
+# --- parts that an annotation file gives ---------------------------------------------------------
+
+
+def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
+    """The parts that an annotation file gives of each recording, and in a sentence what else."""
+    from ..corpus.annotations import read
+
+    given: dict[str, list[Segment]] = {path: [] for path in paths}
+    by_place = {os.path.realpath(path): path for path in paths}
+    by_name = {_name(path): path for path in paths}
+    others: list[str] = []
+    for part in read(source):
+        path = by_place.get(os.path.realpath(part.file)) if part.file else None
+        if not part.file or (len(paths) == 1 and source.lower().endswith(_NAMELESS)):
+            path = paths[0]
+            if len(paths) > 1:
+                raise CorpusError(f"{source}: does not say of which recording it is; give one")
+        elif path is None and not os.path.exists(part.file):  # it may have been moved or converted
+            path = by_name.get(_name(part.file))
+        given.get(path or "", []).append(part)
+        others += [] if path else [part.file]
+    if not others:
+        return given, ""
+    told = f"{len(others)} parts are of recordings that were not given, such as {others[0]}"
+    return given, printable(f"{source}: {told}")
+
+
+def _name(path: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(path))[0]).casefold()
+
+
+def predict_segments(
+    predictor: Predictor, sources: Sequence[str | Excerpt], given: Given, *, jobs: int | None = None
+) -> Iterator[Prediction | EmoscopeError]:
+    """Predict recordings and, as their segments, the given parts of each; errors name a part each."""
+    for source, whole in zip(sources, predictor.predict_many(sources, jobs=jobs), strict=True):
+        path = Excerpt.of(source).path
+        if isinstance(whole, EmoscopeError):
+            yield whole
+        elif not given[path]:
+            yield AudioError(path, "no part of it is given in the file of --segments")
+        else:
+            for prediction in whole.each:
+                yield from _with_parts(predictor, prediction, given[path], jobs)
+
+
+def _with_parts(
+    predictor: Predictor, whole: Prediction, parts: Sequence[Segment], jobs: int | None
+) -> Iterator[Prediction | EmoscopeError]:
+    if whole.channel:  # of which not all parts may be
+        parts = [part for part in parts if part.channel in ("", whole.channel)]
+    problems = [(n, part.problem) for n, part in enumerate(parts, 1) if part.problem]
+    refused: list[EmoscopeError] = [AudioError(whole.file, f"part {n}: {p}") for n, p in problems]
+    parts, excerpts = [part for part in parts if not part.problem], []
+    for part in parts:  # NaN is the beginning or the end
+        start, end = (None if time != time else time for time in (part.start, part.end))
+        channel = parse_channel(whole.channel or part.channel)
+        excerpts.append(Excerpt(whole.file, start or 0.0, end, channel))
+    order: list[tuple[int, float]] = []  # of the parts that are classified, with their seconds
+
+    def signals() -> Iterator[Signal]:
+        for number, signal in audio.cut(whole.file, excerpts):
+            if isinstance(signal, AudioError):
+                refused.append(signal)
+            else:
+                order.append((number, signal.duration))
+                yield signal
+
+    found: list[GivenSegment] = []
+    predictions = predictor.predict_many(signals(), jobs=jobs)
+    for one, (number, seconds) in zip(predictions, order, strict=False):  # which grows beside them
+        start = excerpts[number].start
+        if isinstance(one, EmoscopeError):
+            refused.append(one)
+            continue
+        label = (one.emotion, one.confidence, one.probabilities, parts[number].label)
+        found.append(GivenSegment(start, start + seconds, *label, one.uncertain, one.warnings))
+    if found:
+        found.sort(key=lambda segment: (segment.start, segment.end))
+        yield dataclasses.replace(whole, segments=tuple(found))
+    yield from refused

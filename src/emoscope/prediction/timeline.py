@@ -69,14 +69,9 @@ class Stream:
     """
 
     def __init__(
-        self,
-        infer: Callable[[Signal], Inference],
-        emotions: Sequence[str],
-        rate: int,
-        model_rate: int,
-        options: Windows,
-        map: Map,
-    ) -> None:
+        self, infer: Callable[[Signal], Inference], emotions: Sequence[str], rate: int,
+        model_rate: int, options: Windows, map: Map,
+    ) -> None:  # fmt: skip
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
         self.windows: list[Window] = []
@@ -189,19 +184,10 @@ def _resampled(resampler: soxr.ResampleStream | None, samples: Samples, *, last:
 
 
 def divide(
-    windows: Sequence[Window],
-    speech: Sequence[tuple[float, float]],
-    frames: Frames,
-    *,
-    seconds: float,
-    hop: float,
-    emotions: Sequence[str],
-) -> tuple[Segment, ...]:
-    """Divide a whole recording into labelled segments, without gaps.
-
-    `speech` has start and end of each speech segment, in order, with at least one window in each;
-    `hop` is the length of a cell.
-    """
+    windows: Sequence[Window], speech: Sequence[tuple[float, float]], frames: Frames, *,
+    seconds: float, hop: float, emotions: Sequence[str],
+) -> tuple[Segment, ...]:  # fmt: skip
+    """Divide a recording without gaps; in each of `speech` lie windows, `hop` is a cell's length."""
     by_speech: dict[int, list[Window]] = {}
     for window in windows:
         by_speech.setdefault(window.speech, []).append(window)

@@ -1,16 +1,5 @@
 """Predictions over HTTP, and the page at ``/``: ``emoscope serve``.
 
-======================= =====================================================================
-``GET /``               the page: drop or record, see, hear, export
-``POST /api/predict``   one or more recordings, multipart field ``files``
-``POST /api/listen``    one recording of any format as FLAC of 16 kHz, for browsers to play
-``POST /api/export``    a prediction as CSV, TextGrid, ELAN or subtitles
-``GET /api/models``     the model cards
-``GET /api/health``     whether it works
-``GET /metrics``        counters for Prometheus
-``GET /docs``           how to use all this; ``/openapi.json`` for programs
-======================= =====================================================================
-
 The routes are in :mod:`emoscope.server.api`, the work behind them in :mod:`emoscope.server.work`,
 and what is refused before it gets there in :mod:`emoscope.server.limits`. Nothing that is uploaded
 is kept or logged: a recording lives in a nameless temporary file that the operating system removes
@@ -96,10 +85,7 @@ def create_app(
 
 
 class Server(uvicorn.Server):
-    """uvicorn without access log or name of software, which gives what is in work time to end.
-
-    `ending` is called when it has been told to end and waits for what is in work.
-    """
+    """uvicorn without access log or name; when told to end, calls `ending` and waits for work."""
 
     def __init__(
         self, app: FastAPI, *, host: str, port: int, ending: Callable[[], object] | None = None

@@ -1,4 +1,4 @@
-"""What the server takes on, and the middleware that refuses everything else.
+"""What the server takes on and counts, and the middleware that refuses everything else.
 
 Refused are requests for other hosts (DNS rebinding), requests that other web sites send through a
 visitor's browser, bodies that are too large or too slow, and more requests than can be answered
@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import anyio
+import prometheus_client as prometheus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .monitoring import Monitor
-
 UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 STOPPED, SLOW = "the server is being stopped", "the upload is too slow"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 HEADERS = {
     # 'self' alone: scripts, styles, fonts and requests come from and go to this server only. The
     # recording is played from memory, hence blob:.
@@ -60,6 +60,38 @@ class Limits:
     request_seconds: float = 300.0  # for the work of a request to be done, waiting included
     at_once: int = 64  # POST requests in work or waiting
     workers: int = 2  # recordings predicted or decoded side by side
+
+
+class Monitor:
+    """Counters for Prometheus: sums alone, no file name, no address, no label."""
+
+    def __init__(self) -> None:
+        self._registry = registry = prometheus.CollectorRegistry()
+        self._requests = prometheus.Counter(
+            "emoscope_requests", "Requests answered.", ["path", "status"], registry=registry
+        )
+        self._seconds = prometheus.Histogram(
+            "emoscope_request_seconds", "Answered in.", ["path"], buckets=BUCKETS, registry=registry
+        )
+        self.recordings = prometheus.Counter(
+            "emoscope_recordings", "Predicted or refused.", ["outcome"], registry=registry
+        )
+        self.audio_seconds = prometheus.Counter(
+            "emoscope_audio_seconds", "Sound decoded, in seconds.", registry=registry
+        )
+        self.in_flight = prometheus.Gauge(
+            "emoscope_in_flight", "POST requests in work or waiting.", registry=registry
+        )
+        prometheus.ProcessCollector(registry=registry)
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """Count one answered request by its route, not by the address as it was sent."""
+        self._requests.labels(path, status).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def text(self) -> bytes:
+        """All counters in Prometheus' text format."""
+        return prometheus.generate_latest(self._registry)
 
 
 class Job:
@@ -119,10 +151,7 @@ class Load:
 
 
 class Guard:
-    """ASGI middleware: refuses, adds the security headers to every answer, and counts.
-
-    `hosts` are names and addresses of the server beside those of this machine; ``"*"``: any.
-    """
+    """ASGI middleware: refuses requests (hosts ``"*"``: to none), adds security headers, counts."""
 
     def __init__(self, app: ASGIApp, *, load: Load, hosts: Iterable[str] = ()) -> None:
         self.app, self._load = app, load
@@ -191,10 +220,7 @@ class Guard:
             await self.app(scope, bounded, send)
 
     def _check_origin(self, scope: Scope) -> None:
-        """Refuse other hosts, and what other web sites send.
-
-        Starlette's TrustedHostMiddleware answers in plain text and knows nothing of origins.
-        """
+        """Refuse other hosts, and what other web sites send."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if "*" not in self._hosts and _without_port(host) not in self._hosts:

@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -29,8 +28,7 @@ from ..files import printable
 from ..prediction import Prediction, Predictor
 from ..prediction.sources import choose
 from ..unseen import OPTIMISTIC, WORDS
-from .limits import Job, Limits, Load, busy
-from .monitoring import Monitor
+from .limits import Job, Limits, Load, Monitor, busy
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -163,18 +161,15 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _path(upload: UploadFile, job: Job) -> Iterator[str]:
-    """A path to an upload, which has no name on disk.
-
-    Linux gives every open file a path of its own; elsewhere a copy with a name is made and removed.
-    """
+    """A path to an upload, which has no name on disk."""
     job.check()
     file = upload.file
     file.seek(0)
-    if os.path.isdir("/proc/self/fd"):
+    if os.path.isdir("/proc/self/fd"):  # Linux gives every open file a path of its own
         yield f"/proc/{os.getpid()}/fd/{file.fileno()}"
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "upload")
-        with open(copy, "wb") as target:
-            shutil.copyfileobj(file, target)
-        yield str(copy)
+        path = os.path.join(folder, "upload")
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        yield path
