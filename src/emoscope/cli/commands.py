@@ -295,7 +295,7 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
     from .. import config
     from ..labels import EMOTIONS, canonical
 
-    words = config.words(file) if file is not None else {}
+    words = config.words(file) if file else {}
     for pair in pairs or ():
         word, equals, emotion = pair.rpartition("=")
         if not (word and equals):
@@ -304,10 +304,9 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
     for word, emotion in words.items():
         meant = canonical(emotion)
         if meant is None:
-            raise EmoscopeError(
-                f"--label '{word}={emotion}': '{emotion}' is not an emotion that emoscope knows; "
-                f"it knows {', '.join(EMOTIONS)}"
-            )
+            unknown = f"'{emotion}' is not an emotion that emoscope knows"
+            known = f"it knows {', '.join(EMOTIONS)}"
+            raise EmoscopeError(f"--label '{word}={emotion}': {unknown}; {known}")
         words[word] = meant
     return words
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
 from . import commands, keeping, terminal
 from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
+
+if TYPE_CHECKING:
+    from ..corpus import Corpus
+    from ..evaluation.result import Result
 
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
 SCRIPT_MODELS = (*ABLATION_MODELS, "lda")  # and for the many folds of speaker+text, twice
@@ -51,7 +56,6 @@ def compare(
     from .. import protocols
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
-    from ..report import page
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
@@ -79,9 +83,7 @@ def compare(
             project_clips="vector" in data.features, command=commands.command_line(),
         )  # fmt: skip
     with terminal.step("writing the report"):
-        html = page.render(result, clips=source.clips(data.corpus))
-        options = keeping.options_of(out / config.FILE, models=chosen, features=feature_names)
-        result.save(out, {**options, out / "report.html": html})
+        _save(result, out, source, data.corpus, models=chosen, features=feature_names)
     terminal.say_comparison(board, result)
     terminal.say(f"report: {out / 'report.html'}")
     if mlflow:
@@ -115,7 +117,6 @@ def tune(
     from .. import models, protocols
     from ..evaluation import search
     from ..evaluation.engine import Checkpoint
-    from ..report import page
 
     info = models.get(model)
     names = commands.features_for(info.input, features)
@@ -132,12 +133,8 @@ def tune(
         )  # fmt: skip
     with terminal.step("choosing on all speakers"):
         best_first = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
-    beside = {
-        **keeping.options_of(out / config.FILE, features=names),
-        out / "report.html": page.render(result, clips=source.clips(data.corpus)),
-        out / TUNED: search.to_json(model, best_first, names),
-    }
-    result.save(out, beside)
+    tuned = {out / TUNED: search.to_json(model, best_first, names)}
+    _save(result, out, source, data.corpus, tuned, features=names)
     terminal.say_comparison(board, result)
     terminal.say_tuning(result, best_first)
     terminal.say(f"for training: {out / TUNED}")
@@ -299,7 +296,6 @@ def evaluate(
     """Score a saved model on any labelled source."""
     from .. import modelfile
     from ..evaluation import saved_model
-    from ..report import page
 
     keeping.claim(out, *RESULT, record=config.FILE)
     corpus = dataclasses.replace(source, emotions=()).corpus()
@@ -308,13 +304,24 @@ def evaluate(
             modelfile.load(model), corpus, emotions=source.emotions, adapt=adapt, jobs=jobs,
             command=commands.command_line(),
         )  # fmt: skip
-    html = page.render(result, clips=source.clips(corpus))
-    result.save(out, {**keeping.options_of(out / config.FILE), out / "report.html": html})
+    _save(result, out, source, corpus)
     terminal.say_scores(result.leaderboard(), result.config["notes"])
     for note in result.corpus["notes"][len(corpus.notes) :]:
         terminal.note(note)
     terminal.say(f"report: {out / 'report.html'}")
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])
+
+
+def _save(
+    result: Result, out: Path, source: commands.Source, corpus: Corpus,
+    more: Mapping[Path, str] | None = None, **resolved: Any,
+) -> None:  # fmt: skip
+    """Write a result with its report and its options, of which some were `resolved`."""
+    from ..report import page
+
+    html = page.render(result, clips=source.clips(corpus))
+    options = keeping.options_of(out / config.FILE, **resolved)
+    result.save(out, {**options, out / "report.html": html, **(more or {})})
 
 
 @command(

@@ -77,9 +77,8 @@ def extract(
     names = commands.features_for("vector", features)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
-        terminal.note(
-            f"column '{old}' of the corpus has the name of a feature's; it is '{new}' in the file"
-        )
+        named = f"column '{old}' of the corpus has the name of a feature's"
+        terminal.note(f"{named}; it is '{new}' in the file")
     write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {len(data.corpus.table)} clips")
     commands.end(data.corpus.rejected)
@@ -122,8 +121,8 @@ def info() -> None:
     held, most = f"{store.bytes_on_disk() / 1e6:.1f} MB", f"{store.limit / 1e9:.0f} GB"
     terminal.out.print(f"{store.folder}: {held} of at most {most}", soft_wrap=True)
     for feature in store.features():
-        size = f"{feature.bytes / 1e6:.1f} MB"
-        terminal.out.print(f"  {feature.name:<10} {feature.clips} clips, {size}")
+        size = feature.bytes / 1e6
+        terminal.out.print(f"  {feature.name:<10} {feature.clips} clips, {size:.1f} MB")
 
 
 @command(STORE, "emoscope store verify", "emoscope store verify --remove")
@@ -131,8 +130,7 @@ def verify(remove: Annotated[bool, Switch("Remove what is damaged.")] = False) -
     """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
     from ..dataset.store import Store
 
-    damaged = Store().verify(remove=remove)
-    for path, reason in damaged:
+    for path, reason in (damaged := Store().verify(remove=remove)):
         terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
     terminal.out.print(f"{len(damaged)} damaged" if damaged else "everything is whole")
     if damaged:

@@ -32,6 +32,10 @@ CONTINUED = (
     "A file; json and csv are continued when run again, by the same model; recordings are known "
     "by their names."
 )
+RELATIVE = (
+    "were classified relative to each other, which was measured to help with so many where they "
+    "hold all emotions; --no-adapt classifies each alone"
+)
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
@@ -157,11 +161,7 @@ def _write(
             if picture:
                 _draw(outcome, picture)
     if n_adapted and unasked:
-        _note(
-            f"adapted: {n_adapted} recordings were classified relative to each other, which was "
-            "measured to help with so many where they hold all emotions; --no-adapt classifies each "
-            "alone"
-        )
+        _note(f"adapted: {n_adapted} recordings {RELATIVE}")
     if commands.running.verbose:
         _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
     return errors
@@ -296,9 +296,8 @@ def serve(
     paths: dict[str, str] = {}
     for path in model or []:
         if (other := paths.setdefault(Path(path).stem, path)) != path:
-            raise EmoscopeError(
-                f"{other} and {path} would both be called '{Path(path).stem}'; rename one of them"
-            )
+            both = f"{other} and {path} would both be called '{Path(path).stem}'"
+            raise EmoscopeError(f"{both}; rename one of them")
     models = {stem: _said(Predictor(path)) for stem, path in paths.items()}
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = server.create_app(models or None, hosts=(host, *(name or ())))

@@ -89,11 +89,9 @@ class _Check:
             self.node(node)
         for tensor in graph.initializer:
             self.tensor(tensor)
-        expands = any(node.op_type in EXPANDING for node in graph.node)
-        if expands and self.max_integer > MAX_DIMENSION:
-            raise ModelError(
-                f"it contains the integer {self.max_integer}; shapes may reach {MAX_DIMENSION}"
-            )
+        expands, largest = any(n.op_type in EXPANDING for n in graph.node), self.max_integer
+        if expands and largest > MAX_DIMENSION:
+            raise ModelError(f"it contains the integer {largest}; shapes may reach {MAX_DIMENSION}")
 
     def node(self, node: NodeProto) -> None:
         if node.op_type not in ALLOWED.get(node.domain, frozenset()):
@@ -103,9 +101,8 @@ class _Check:
             self.attribute(attribute)
             if node.op_type == "Constant" and (attribute.s or attribute.strings):
                 raise ModelError("it stores texts")
-            if (node.op_type, attribute.name) == ("Cast", "to") and (
-                attribute.i == TensorProto.STRING
-            ):
+            told = (node.op_type, attribute.name, attribute.i)
+            if told == ("Cast", "to", TensorProto.STRING):
                 raise ModelError("it computes with texts")
 
     def attribute(self, attribute: AttributeProto) -> None:
@@ -131,9 +128,8 @@ class _Check:
         if tensor.data_type == TensorProto.STRING or tensor.string_data:
             raise ModelError("it stores texts")
         if tensor.data_type not in NUMERIC_TYPES:
-            raise ModelError(
-                f"a weight has the type {tensor.data_type}, which emoscope does not run"
-            )
+            kind = f"the type {tensor.data_type}"
+            raise ModelError(f"a weight has {kind}, which emoscope does not run")
         if any(length < 0 for length in tensor.dims):
             raise ModelError("a weight has another size than its shape")
         try:

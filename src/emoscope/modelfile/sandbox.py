@@ -106,10 +106,9 @@ def _check_signature(session: onnxruntime.InferenceSession, promise: Promise) ->
         columns = value.shape[-1] if len(value.shape) == rank else None
         wrong = width and isinstance(columns, int) and columns != width
         if value.type != "tensor(float)" or len(value.shape) != rank or wrong:
-            raise ModelError(
-                f"the graph's '{value.name}' is {value.type} of shape {value.shape}; the card "
-                f"promises floats of {rank} dimensions" + f", {width} columns" * bool(width)
-            )
+            found = f"the graph's '{value.name}' is {value.type} of shape {value.shape}"
+            floats = f"floats of {rank} dimensions" + f", {width} columns" * bool(width)
+            raise ModelError(f"{found}; the card promises {floats}")
 
 
 class SandboxedGraph:

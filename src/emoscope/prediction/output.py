@@ -20,6 +20,10 @@ from .sources import Given, predict_segments
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
+OTHER_COLUMNS = (
+    "with other columns than this output would have: of a model of other emotions, or with a "
+    "timeline, segments or channels where this has none"
+)
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -105,11 +109,7 @@ class Output:
         if self.format == "json":
             return self._complete(lines, [self._entry_of(line) for line in lines])
         if lines and lines[0] != self._header:
-            raise EmoscopeError(
-                f"{self.path}: exists with other columns than this output would have: of a model "
-                "of other emotions, or with a timeline, segments or channels where this has none; "
-                "give another name"
-            )
+            raise EmoscopeError(f"{self.path}: exists {OTHER_COLUMNS}; give another name")
         try:
             rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
         except (ValueError, csv.Error) as error:
@@ -135,10 +135,8 @@ class Output:
 
     def _check_model(self, model: object) -> None:
         if model != self.layout.model:
-            raise self._foreign(
-                f"was written by another model, {printable(str(model))}; this is {self.layout.model}; "
-                "give another name"
-            )
+            other = f"was written by another model, {printable(str(model))}"
+            raise self._foreign(f"{other}; this is {self.layout.model}; give another name")
 
     def _check_parts(self, file: str, parts: Sequence[Mapping[str, Any]]) -> None:
         given = self._given.get(file)
@@ -159,16 +157,14 @@ class Output:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign() from error
         if emotions != tuple(self.layout.emotions):
-            raise self._foreign(
-                f"was written by another model, of the emotions {', '.join(map(str, emotions))}; "
-                f"this one knows {', '.join(self.layout.emotions)}"
-            )
+            other = f"another model, of the emotions {', '.join(map(str, emotions))}"
+            own = ", ".join(self.layout.emotions)
+            raise self._foreign(f"was written by {other}; this one knows {own}")
         if layout != (self.layout.timeline, self.layout.given):
             held, asked = ("with", "without") if layout[0] else ("without", "with")
             what = "given segments" if layout[1] or self.layout.given else "a timeline"
-            raise self._foreign(
-                f"was written {held} {what}, and goes on only so; {asked} {what}, give another name"
-            )
+            only = f"was written {held} {what}, and goes on only so"
+            raise self._foreign(f"{only}; {asked} {what}, give another name")
         self._check_model(model)
         if self.layout.given:
             self._check_parts(file, parts)

@@ -350,8 +350,6 @@ def _features(card: Card) -> list[Feature]:
         chosen.append(feature)
         # Through JSON, as the card was: tuples come back as lists.
         if json.loads(json.dumps(spec)) != entry.spec:
-            raise ModelError(
-                f"the model was trained on '{entry.name}' as {entry.spec}; this version of "
-                f"emoscope computes it as {spec}"
-            )
+            trained = f"the model was trained on '{entry.name}' as {entry.spec}"
+            raise ModelError(f"{trained}; this version of emoscope computes it as {spec}")
     return chosen

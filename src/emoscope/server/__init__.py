@@ -42,11 +42,9 @@ EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE
 
 
 def create_app(
-    models: Mapping[str, Predictor] | None = None,
-    *,
-    limits: Limits | None = None,
-    hosts: Iterable[str] = (),
-) -> FastAPI:
+    models: Mapping[str, Predictor] | None = None, *,
+    limits: Limits | None = None, hosts: Iterable[str] = (),
+) -> FastAPI:  # fmt: skip
     """The whole server as an ASGI application; ``app.state.service`` is its :class:`.work.Service`.
 
     `models` are by public name, the default first; without them the shipped model. `hosts` are names
@@ -55,13 +53,10 @@ def create_app(
     limits = limits or Limits()
     service = Service(models or {"default": Predictor()}, limits)
     app = FastAPI(
-        title="emoscope",
-        version=__version__,
+        title="emoscope", version=__version__, docs_url=None, redoc_url=None,
         summary="Speech emotion recognition that stays on this computer.",
-        docs_url=None,
-        redoc_url=None,
         form_limits={"max_files": limits.files, "max_fields": 10, "max_part_size": 10_000},
-    )
+    )  # fmt: skip
     app.state.service = service
     app.add_middleware(Guard, load=service.load, hosts=hosts)
     app.include_router(api.router)
@@ -93,17 +88,9 @@ class Server(uvicorn.Server):
         # Nothing of what is sent is logged, nor how it was malformed: it could fill the log.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            server_header=False,
-            log_level="error",
-            timeout_graceful_shutdown=int(GRACE + 2),
-        )
+            app, host=host, port=port, http="h11", ws="none", lifespan="off", access_log=False,
+            server_header=False, log_level="error", timeout_graceful_shutdown=int(GRACE + 2),
+        )  # fmt: skip
         super().__init__(config)
         self._load, self._ending = app.state.service.load, ending
 
@@ -122,13 +109,9 @@ class Server(uvicorn.Server):
 
 
 def run(
-    app: FastAPI,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8765,
-    ready: Callable[[], object] | None = None,
-    ending: Callable[[], object] | None = None,
-) -> None:
+    app: FastAPI, *, host: str = "127.0.0.1", port: int = 8765,
+    ready: Callable[[], object] | None = None, ending: Callable[[], object] | None = None,
+) -> None:  # fmt: skip
     """Serve until interrupted; an EmoscopeError when the address cannot be bound.
 
     `ready` is called once it is bound: from then on connections wait for their answer; `ending` when
@@ -140,9 +123,8 @@ def run(
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        raise EmoscopeError(
-            f"cannot listen at {host}, port {port}: {reason}; another --port or --host may do"
-        ) from None
+        found = f"cannot listen at {host}, port {port}: {reason}"
+        raise EmoscopeError(f"{found}; another --port or --host may do") from None
     if ready:
         ready()
     server.run(sockets=[listening])

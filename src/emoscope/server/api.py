@@ -79,6 +79,9 @@ FAILURES: Responses = {
     status: {"model": Failure, "description": reason} for status, reason in _REASONS.items()
 }
 WRONG_HOST: Responses = {421: FAILURES[421]}
+TEXT: Responses = {200: {"content": {"text/plain": {}}}}
+FLAC: Responses = {200: {"content": {"audio/flac": {}}}}
+A_PREDICTION = {"application/json": {"schema": {"$ref": "#/components/schemas/Prediction"}}}
 
 router = APIRouter()
 
@@ -119,11 +122,7 @@ async def predict(
     return JSONResponse(found)  # as it is: the model would add a channel to each prediction
 
 
-@router.post(
-    "/api/listen",
-    response_class=Response,
-    responses={200: {"content": {"audio/flac": {}}}, **FAILURES},
-)
+@router.post("/api/listen", response_class=Response, responses=FLAC | FAILURES)
 async def listen(
     request: Request,
     service: Work,
@@ -141,15 +140,8 @@ async def listen(
 @router.post(
     "/api/export",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}, **FAILURES},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/Prediction"}}
-            },
-        }
-    },
+    responses=TEXT | FAILURES,
+    openapi_extra={"requestBody": {"required": True, "content": A_PREDICTION}},
 )
 async def export(
     request: Request,
@@ -208,11 +200,7 @@ async def health(service: Work) -> Any:
     }
 
 
-@router.get(
-    "/metrics",
-    response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}, **WRONG_HOST},
-)
+@router.get("/metrics", response_class=Response, responses=TEXT | WRONG_HOST)
 async def metrics(service: Work) -> Response:
     """Counters for Prometheus."""
     return Response(service.monitor.text(), media_type=CONTENT_TYPE_LATEST)
