@@ -86,6 +86,7 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         leaves = [file.schema.column(number) for number in range(file.metadata.num_columns)]
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     inside = any(_holds_clips(field.type) for field in schema)
+    tables.check_size(path, MAX_AUDIO if inside else tables.MAX_BYTES)
     tables.check_rows(path, count)
     if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
         raise CorpusError(
