@@ -140,7 +140,9 @@ def test_what_is_no_source_says_what_is(tmp_path):
         corpus.load(tmp_path)
     with pytest.raises(CorpusError, match="1 audio files, and none has a label"):
         corpus.load(touch(tmp_path, "x.wav"))
-    with pytest.raises(CorpusError, match="'.txt' is not read; save a table as CSV.*understands"):
+    with pytest.raises(
+        CorpusError, match="'.txt' is not read; unpack an archive, save a table as CSV.*understands"
+    ):
         corpus.load(csv(tmp_path, "", "notes.txt"))
     touch(tmp_path / "own", "01_Angry/x.wav", "02_Sad/y.wav")
     with pytest.raises(

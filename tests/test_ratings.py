@@ -218,3 +218,13 @@ def test_agreement_is_in_the_result_and_the_report(rated, tmp_path):
         {"source": "m", "n_clips": 4, "n_ratings": 12, "n_tied": 1, "alpha": 0.25}
     ]
     assert "alpha is 0.250" in page.render(result)
+
+
+def test_ratings_that_are_no_emotions_are_votes_too(tmp_path):
+    rows = [("a", "sad", 1), ("a", "frustrated", 2), ("a", "frustrated", 3), ("b", "sad", 1)]
+    rows += [("b", "sad", 2), ("b", "frustrated", 3)]
+    text = "".join(f"{name}.wav,{word},r{rater}\n" for name, word, rater in rows)
+    (tmp_path / "m.csv").write_text(f"file,emotion,rater\n{text}")
+    loaded = corpus.load(tmp_path / "m.csv")
+    assert loaded.table["clip"].tolist() == ["b.wav"]
+    assert "2 of its ratings are no emotions" in loaded.rejected[-1].reason

@@ -394,3 +394,13 @@ def test_a_table_of_dimensions_says_what_is_expected(tmp_path):
         CorpusError, match="no column of emotions.*Found: file, arousal.*dimensions are no emotions"
     ):
         corpus.load(table(tmp_path, text))
+
+
+def test_two_tables_of_the_same_recordings_are_named(tmp_path):
+    touch(tmp_path, "a.wav")
+    for name in ("one.csv", "two.csv"):
+        table(tmp_path, "file,emotion\na.wav,sad\n", name)
+    with pytest.raises(
+        CorpusError, match="2 tables list its recordings; give one of them: one.csv, two.csv"
+    ):
+        corpus.load(tmp_path)

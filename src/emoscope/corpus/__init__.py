@@ -96,8 +96,10 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         hint = f"is the name of a corpus; give the folder that holds it{fetch}"
         raise CorpusError(f"'{source}' {hint}")
     if found is None:
-        kind = f"'{root.suffix}' is not read; save a table as CSV in UTF-8. {folder.LAYOUTS}"
-        raise CorpusError(f"{source}: {kind if root.exists() else 'no such folder or manifest'}")
+        if not root.exists():
+            raise CorpusError(f"{source}: no such folder or manifest")
+        kind = f"'{root.suffix}' is not read; unpack an archive, save a table as CSV in UTF-8"
+        raise CorpusError(f"{source}: {kind}. {folder.LAYOUTS}")
     in_names = isinstance(found, Corpus)
     corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
     if searched and not in_names:
@@ -141,9 +143,9 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
             "named and others not, one speaker would count as two"
         )
     known = corpora.registry.members()
-    usable, rejected, notes = _sorted_out(listing, words, str(files[0]))
+    usable, foreign, rejected, notes = _sorted_out(listing, words, str(files[0]))
     settled, ties, agreements = ratings.settle(
-        usable, listing.name, rated=not listing.contradictions
+        usable, listing.name, rated=not listing.contradictions, foreign=foreign
     )
     rejected += ties
     clips, taken = dict[str, Row](), Counter[str]()
@@ -179,10 +181,11 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
 
 def _sorted_out(
     listing: rows.Listing, words: Mapping[str, str], source: str
-) -> tuple[list[tuple[Row, str]], list[AudioError], list[str]]:
-    """The usable rows with their emotions, a reason for every other, and what is to be said of all."""
+) -> tuple[list[tuple[Row, str]], list[Row], list[AudioError], list[str]]:
+    """Usable rows with their emotions, those of other words, a reason for each unused one, and notes."""
     known = corpora.registry.members()
     usable, rejected = list[tuple[Row, str]](), list[AudioError]()
+    foreign = list[Row]()
     unknown, without_speech = Counter[str](), 0
     for number, row in enumerate(listing.rows, start=1):
         info, label = known.get(row.get("corpus", "").lower()), row["label"]
@@ -190,7 +193,9 @@ def _sorted_out(
         if emotion is None and label in WITHOUT_SPEECH and row.get("end"):
             without_speech += 1
         elif reason := _reason(row, emotion):
-            unknown.update([printable(label)] if reason.startswith("label ") else ())
+            if reason.startswith("label "):
+                unknown[printable(label)] += 1
+                foreign.append(row)
             place = [printable(row["path"])] if row["file"] else []
             if not place or row.get("start") or row.get("end"):
                 place.append(f"row {number}")
@@ -211,7 +216,7 @@ def _sorted_out(
             f"warning: {listing.name}: {over} parts have no end and run over those behind them to "
             "the end of their file; a column called end tells it"
         )
-    return usable, rejected, notes
+    return usable, foreign, rejected, notes
 
 
 def _reason(row: rows.Row, emotion: str | None) -> str:

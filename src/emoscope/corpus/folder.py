@@ -56,7 +56,9 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
     if labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
-    elif tables := rows.beside(root) or (rows.annotated(root) if by_folder.empty else []):
+    elif tables := _one(root, rows.beside(root), by_folder.empty) or (
+        rows.annotated(root) if by_folder.empty else []
+    ):
         return tables
     elif by_folder.empty:
         raise CorpusError(f"{root}: {_why(known, notes, root, recordings)}")
@@ -82,11 +84,24 @@ def _agrees(match: Match, told: Mapping[str, str]) -> bool:
     return len([pair for pair in pairs if pair[0] == pair[1]]) >= _AGREEMENT * len(pairs)
 
 
+def _one(root: Path, tables: list[Path], needed: bool) -> list[Path]:
+    """The tables of one list of recordings: one, or one for each split; none where it is not plain."""
+    if len(tables) < 2 or all(rows.split_in(path.stem) for path in tables):
+        return tables
+    if needed:
+        names = ", ".join(printable(path.name) for path in tables)
+        raise CorpusError(
+            f"{root}: {len(tables)} tables list its recordings; give one of them: {names}"
+        )
+    return []
+
+
 def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) -> Counter[str]:
     """The names of folders in which recordings without a label lie, and none with one."""
     known = {part for path in labelled for part in Path(path).relative_to(root).parts}
     parts = (Path(str(path)).relative_to(root).parts[:-1] for path in unlabelled)
-    return Counter(printable(part) for folders in parts for part in folders if part not in known)
+    known |= {*folders.SPLITS, "data"}
+    return Counter(printable(part) for names in parts for part in names if part not in known)
 
 
 def _differs(match: Match) -> str:

@@ -43,8 +43,16 @@ class Agreement:
         )
 
 
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(row.get(name, "") for name in _KEY)
+
+
 def settle(
-    listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True
+    listed: Sequence[tuple[Row, str]],
+    source: str,
+    *,
+    rated: bool = True,
+    foreign: Sequence[Row] = (),
 ) -> tuple[list[tuple[Row, str]], list[AudioError], list[Agreement]]:
     """Give each clip the emotion of its majority; of rows that repeat another the first counts.
 
@@ -54,11 +62,12 @@ def settle(
     """
     groups: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
     for row, emotion in listed:
-        groups.setdefault(tuple(row.get(name, "") for name in _KEY), []).append((row, emotion))
+        groups.setdefault(_key(row), []).append((row, emotion))
+    without = Counter(map(_key, foreign))
     differ = rated and any(len({emotion for _, emotion in group}) > 1 for group in groups.values())
     clips, rejected = list[tuple[Row, str]](), list[AudioError]()
     polls, n_tied = list[Counter[str]](), 0
-    for group in groups.values():
+    for key, group in groups.items():
         votes: dict[str, tuple[Row, str]] = {}
         for n, (row, emotion) in enumerate(group):
             rater = row.get("rater", "")
@@ -81,6 +90,11 @@ def settle(
             reason = f"its raters are tied ({said}): no emotion has a majority"
             if not raters:
                 reason += "; if its rows are parts or channels of it, name start and end, or audio_channel"
+            rejected.append(AudioError(printable(row["path"]), reason))
+        elif without[key] >= most:
+            reason = (
+                f"{without[key]} of its ratings are no emotions that emoscope knows: no majority"
+            )
             rejected.append(AudioError(printable(row["path"]), reason))
         else:
             clips.append((row, winner))

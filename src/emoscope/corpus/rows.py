@@ -99,7 +99,7 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
     if path.is_file():
         known = path.name == audformat.HEADER or path.suffix.lower() in SUFFIXES
         return [path] if known else None
-    metadata = ("metadata", "*/metadata", _SHARD, f"*/{_SHARD}")
+    metadata = ("metadata", "*/metadata", "data/*/metadata", _SHARD, f"*/{_SHARD}")
     layouts = [[audformat.HEADER], *([name + end for end in tables.SUFFIXES] for name in metadata)]
     for patterns in layouts if path.is_dir() else ():
         if found := sorted(p for pattern in patterns for p in path.glob(pattern) if p.is_file()):
@@ -114,7 +114,7 @@ def annotated(folder: Path) -> list[Path]:
 
 
 def beside(root: Path) -> list[Path]:
-    """The tables in a folder that list recordings below it: one, or one for each split."""
+    """The tables in a folder that list recordings below it."""
     found: list[Path] = []
     for path in sorted(p for p in root.iterdir() if p.suffix.lower() in tables.SUFFIXES):
         try:
@@ -123,7 +123,7 @@ def beside(root: Path) -> list[Path]:
             continue
         there = list(map(os.path.isfile, places.find(root, [row["file"] for row in part])))
         found += [path] if any(there) and 2 * sum(there) >= len(there) else []
-    return found if len(found) < 2 or all(split_in(path.stem) for path in found) else []
+    return found
 
 
 def read(
