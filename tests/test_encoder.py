@@ -16,7 +16,7 @@ import tiny_model
 from emoscope import features
 from emoscope.audio import Signal
 from emoscope.errors import FeatureError, ModelError
-from emoscope.features import pretrained, whisper_mel
+from emoscope.features import pretrained
 from emoscope.features.encoder import Encoder, EncoderFrames, pool
 from emoscope.features.spectrum import Spectrum
 from emoscope.modelfile.card import Input
@@ -90,7 +90,7 @@ def hubert_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_mel_filters_are_librosas() -> None:
     for n_mels in (80, 128):
         expected = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=n_mels)
-        np.testing.assert_allclose(whisper_mel.mel_filters(n_mels), expected, atol=1e-7)
+        np.testing.assert_allclose(pretrained.mel_filters(n_mels), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("n_samples", [201, 400, 1600, 16_007, 48_000])
@@ -98,19 +98,19 @@ def test_log_mel_is_whispers(n_samples: int) -> None:
     samples = clip(3.0).samples[:n_samples]
     extractor = transformers.WhisperFeatureExtractor()
     expected = extractor(samples, sampling_rate=RATE, padding="do_not_pad")["input_features"][0]
-    np.testing.assert_allclose(whisper_mel.log_mel(samples), expected, atol=1e-4)
+    np.testing.assert_allclose(pretrained.log_mel(samples), expected, atol=1e-4)
 
 
 def test_log_mel_refuses_what_cannot_be_reflected() -> None:
     with pytest.raises(ValueError, match="at least 201"):
-        whisper_mel.log_mel(np.ones(200, np.float32))
+        pretrained.log_mel(np.ones(200, np.float32))
 
 
 def test_whisper_at_thirty_seconds_is_the_librarys_forward(whisper_folder: str) -> None:
     samples = clip(30.0).samples
     model = transformers.WhisperModel.from_pretrained(whisper_folder).encoder.eval()
     with torch.inference_mode():
-        mel = torch.from_numpy(whisper_mel.log_mel(samples))[None]
+        mel = torch.from_numpy(pretrained.log_mel(samples))[None]
         expected = model(mel, output_hidden_states=True).hidden_states
     found = pretrained.load(whisper_folder, 3).hidden_states(samples, (0, 1, 2))
     for layer in (0, 1, 2):
@@ -378,7 +378,7 @@ def test_the_real_encoders_are_the_librarys_forward() -> None:
     samples = clip(30.0).samples
     model = WhisperEncoder.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        mel = torch.from_numpy(whisper_mel.log_mel(samples))[None]
+        mel = torch.from_numpy(pretrained.log_mel(samples))[None]
         expected = model(mel, output_hidden_states=True).hidden_states[3][0]
     found = pretrained.load(str(folder), 3).hidden_states(samples, (3,))[3]
     np.testing.assert_allclose(found, expected, atol=2e-3)

@@ -366,7 +366,7 @@ def test_writers_and_readers_at_once(store):
 def settled(path, seconds=60):
     """What the file holds, as if it had been read long after it was written."""
     read = content.read(str(path))
-    return dataclasses.replace(read, read_at=read.read_at + int(seconds * 1e9))
+    return read._replace(read_at=read.read_at + int(seconds * 1e9))
 
 
 def remember(store, path, seconds=60):

@@ -17,7 +17,7 @@ import soundfile
 import tiny_model
 from emoscope import audio
 from emoscope.audio.level import frame_levels
-from emoscope.audio.voice_activity import Frames, SpeechTracker, VadOptions
+from emoscope.audio.voice_activity import Frames, SpeechTracker
 from emoscope.errors import UnknownNameError
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
@@ -173,7 +173,7 @@ def test_real_clips_joined_with_silence_are_found(predictor: Predictor, ravdess:
 
 def test_hysteresis_bridges_pauses_and_drops_clicks() -> None:
     def segments(probabilities: list[float]) -> list[tuple[int, int]]:
-        tracker = SpeechTracker(VadOptions(speech_pad_ms=2 * 32))
+        tracker = SpeechTracker(pad=2)
         ended = [*map(tracker.feed, probabilities), tracker.finish()]
         return [segment for segment in ended if segment]
 

@@ -1,10 +1,9 @@
 """Reads recordings of any format: decode, check, mix down to mono, resample.
 
-Samples are mono float32 in [-1, 1] at the recording's own rate in Hz; durations are in seconds.
-libsndfile decodes what it knows and FFmpeg, where there is one, everything else (:mod:`.ffmpeg`).
-Formats are told by their content. What cannot be trusted is refused with an AudioError; no other
-exception leaves this package, and a header is never believed: memory grows only with samples that
-were really decoded. Truncation cannot be seen in an MP3 without a length header and in NIST SPHERE.
+Samples are mono float32 in [-1, 1] at the recording's own rate in Hz. Formats are told by their
+content. What cannot be trusted is refused with an AudioError, the only exception of this package, and
+no header is believed: memory grows with decoded samples alone. Truncation cannot be seen in an MP3
+without a length header and in NIST SPHERE.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
-from . import ffmpeg, riff
+from . import ffmpeg
 from .channels import ChannelMeter, ChannelReport
-from .checks import Checks
-from .excerpt import Excerpt, channel_name, parse_channel
-from .opening import URL, open_binary, os_reason
+from .excerpt import Checks, Excerpt, channel_name, parse_channel
+from .opening import URL, finished, is_open, open_binary, os_reason
 
 __all__ = [
     "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelMeter", "ChannelReport", "Excerpt",
@@ -80,47 +78,48 @@ def load(recording: Recording, *, max_seconds: float | None = None) -> Signal:
     ----------
     recording : str, bytes, path-like or Excerpt
         A sound or video file, or a URL of :data:`emoscope.audio.opening.PROTOCOLS` (``s3://…``,
-        ``https://…``), behind which must be a format that libsndfile knows; or an
-        :class:`Excerpt`, which says what of it: from when to when, and which channel.
+        ``https://…``), behind which must be a format that libsndfile knows; or a part or channel.
     max_seconds : float, optional
         Refuse what is longer than this. Without it the limit is :data:`MAX_SAMPLES`.
 
     Raises
     ------
     AudioError
-        When the recording is missing, not a regular file, not readable, empty, not audio, damaged,
-        truncated, too long, too short, silent, or holds values that are not samples; when it has
-        no such part or channel, or its two channels cancel each other in the mix.
+        When the recording cannot be read, is not audio, damaged, truncated, too long, too short or
+        silent, has no such part or channel, or its two channels cancel each other in the mix.
     """
-    pieces = list(_checked(Excerpt.of(recording), max_seconds, max_samples=MAX_SAMPLES))
+    pieces = list(blocks(recording, max_seconds=max_seconds, max_samples=MAX_SAMPLES))
     return dataclasses.replace(pieces[0], samples=np.concatenate([p.samples for p in pieces]))
 
 
 def blocks(
-    recording: Recording, *, max_seconds: float | None = None, meter: ChannelMeter | None = None
+    recording: Recording,
+    *,
+    max_seconds: float | None = None,
+    max_samples: float = math.inf,
+    meter: ChannelMeter | None = None,
 ) -> Iterator[Signal]:
     """Decode a recording of any length in pieces, and feed a meter; what the whole tells is last."""
-    yield from _checked(Excerpt.of(recording), max_seconds, meter)
+    excerpt, rate, notes = Excerpt.of(recording), MIN_RATE, list[str]()
+    checks = Checks(excerpt)
+    for piece, rate in _pieces(excerpt, notes):
+        limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
+        mono = checks.take(piece, at_most=limit * rate, limit=limit)
+        if meter:
+            meter.feed(piece, rate)
+        yield Signal(mono, rate, checks.label, tuple(notes))
+    checks.end(rate)
 
 
 def cut(
     path: str, excerpts: Sequence[Excerpt], *, listen: bool = False
 ) -> Iterator[tuple[int, Signal | AudioError]]:
-    """Decode a file once and give each part as soon as it is complete.
+    """Decode a file once; its parts may overlap and come in any order.
 
-    Parameters
-    ----------
-    excerpts : sequence of Excerpt
-        Parts of that file in any order; they may overlap.
-    listen : bool
-        Whether :data:`DIFFERENT_SPEECH` is to be among the notes of a mix where it is so.
-
-    Yields
-    ------
-    int, Signal or AudioError
-        The number of the part in `excerpts`, and what :func:`load` would return or raise for it.
-        Kept in memory is no more than what lies between the start of the earliest part that is not
-        complete and the block that is being decoded.
+    Yields the number of each part as soon as it is complete, and what :func:`load` would return or
+    raise for it. With `listen`, :data:`DIFFERENT_SPEECH` is among the notes of a mix where it is so.
+    No more is kept in memory than lies between the start of the earliest part that is not complete
+    and the block that is being decoded.
     """
     waiting: list[int] = []  # the earliest last
     for number, excerpt in enumerate(excerpts):
@@ -172,18 +171,8 @@ def each_channel(path: str) -> list[Excerpt]:
 def channel_report(recording: Recording) -> ChannelReport:
     """What the channels of a recording are to each other; decodes no more of it than that takes.
 
-    Returns
-    -------
-    ChannelReport
-        ``n_channels``; ``different_speech``, whether each of two channels holds speech of its own,
-        as in a recorded call; ``nearly_inverted``, whether two channels cancel each other in the
-        mix, which :func:`load` then refuses. With one channel, or more than two, only their number
-        is told, from the first block. Without different speech, two channels are decoded to the end.
-
-    Raises
-    ------
-    AudioError
-        When the recording cannot be decoded.
+    With one channel, or more than two, only their number is told. :func:`load` refuses the mix of
+    two that are ``nearly_inverted``. An AudioError when the recording cannot be decoded.
     """
     meter = ChannelMeter()
     for piece, rate in _pieces(Excerpt.of(recording), []):
@@ -214,9 +203,8 @@ def from_array(
     _check_rate(rate, label)
     values = np.asarray(samples)
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > _MAX_CHANNELS):
-        raise AudioError(
-            label, f"an array of shape {values.shape}; (n_samples,) or (n_samples, n_channels) fits"
-        )
+        fitting = "(n_samples,) or (n_samples, n_channels) fits"
+        raise AudioError(label, f"an array of shape {values.shape}; {fitting}")
     if values.dtype in (np.int16, np.int32):
         values = values / np.float32(-int(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
@@ -237,21 +225,6 @@ def resample(signal: Signal, rate: int) -> Signal:
     return dataclasses.replace(signal, samples=samples.astype(np.float32, copy=False), rate=rate)
 
 
-def _checked(
-    excerpt: Excerpt, max_seconds: float | None, meter: ChannelMeter | None = None, *,
-    max_samples: float = math.inf,
-) -> Iterator[Signal]:  # fmt: skip
-    """Mono pieces of an excerpt, each checked; what only the whole can tell follows the last."""
-    checks, rate, notes = Checks(excerpt), MIN_RATE, list[str]()
-    for piece, rate in _pieces(excerpt, notes):
-        limit = min(math.inf if max_seconds is None else max_seconds, max_samples / rate)
-        mono = checks.take(piece, at_most=limit * rate, limit=limit)
-        if meter:
-            meter.feed(piece, rate)
-        yield Signal(mono, rate, checks.label, tuple(notes))
-    checks.end(rate)
-
-
 def _pieces(excerpt: Excerpt, notes: list[str]) -> Iterator[tuple[Samples, int]]:
     """What decoded blocks hold of an excerpt, with their rate."""
     excerpt.check()
@@ -268,13 +241,8 @@ def _pieces(excerpt: Excerpt, notes: list[str]) -> Iterator[tuple[Samples, int]]
 
 
 def _part(
-    excerpt: Excerpt,
-    kept: Iterable[tuple[int, Samples]],
-    rate: int,
-    notes: Sequence[str],
-    listen: bool,
+    excerpt: Excerpt, kept: Iterable[tuple[int, Samples]], rate: int, notes: list[str], listen: bool
 ) -> Signal | AudioError:
-    """The excerpt that lies within decoded blocks."""
     checks, meter = Checks(excerpt), ChannelMeter()
     within = [_within(block, position, excerpt, rate) for position, block in kept]
     try:
@@ -304,11 +272,9 @@ def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
             count += len(block)
             yield block, source.samplerate
         if count < source.frames != _UNKNOWN_LENGTH:
-            raise AudioError(
-                name,
-                f"truncated: its header promises {source.frames / source.samplerate:.2f} s, "
-                f"the file holds {count / source.samplerate:.2f} s",
-            )
+            promised, held = (n / source.samplerate for n in (source.frames, count))
+            reason = f"its header promises {promised:.2f} s, the file holds {held:.2f} s"
+            raise AudioError(name, f"truncated: {reason}")
         return
     yield from _ffmpeg(name)
 
@@ -321,8 +287,7 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
     """Reads front to back only: streams of unknown length cannot seek to their end."""
 
     def seekable(self) -> bool:
-        """Never: soundfile would seek after each block."""
-        return False
+        return False  # else soundfile would seek after each block
 
 
 @contextlib.contextmanager
@@ -331,7 +296,7 @@ def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
         try:
-            if header := riff.finished(raw):
+            if header := finished(raw):
                 raw.header = header
                 notes.append(UNFINISHED)
             yield stack.enter_context(_Sequential(raw))
@@ -345,12 +310,10 @@ def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
                 raise _UnknownFormat from None
             if "does not exist" in detail:  # an MP3 stream without a whole frame
                 detail = "no complete frame of audio"
-            reason = f"damaged or truncated, the decoder says: {detail}"
-            raise AudioError(name, reason) from None
+            raise AudioError(name, f"damaged or truncated, the decoder says: {detail}") from None
 
 
 def _ffmpeg(name: str) -> Iterator[tuple[Samples, int]]:
-    """Blocks from FFmpeg's decoders."""
     try:
         yield from ffmpeg.decode(name)
     except ffmpeg.DecodingError as error:
@@ -363,10 +326,9 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
         if what.lower().startswith("riff") and source.format not in ("RF64", "W64"):
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
-        if excess > _HEADER_BYTES and not riff.is_open(int(stated)):
-            raise AudioError(
-                name, f"truncated: its header promises {stated} bytes, the file holds {actual}"
-            )
+        if excess > _HEADER_BYTES and not is_open(int(stated)):
+            reason = f"its header promises {stated} bytes, the file holds {actual}"
+            raise AudioError(name, f"truncated: {reason}")
     if _UNFINISHED_OGG.search(source.extra_info):
         raise AudioError(name, "truncated: the stream does not end with a whole last page")
 

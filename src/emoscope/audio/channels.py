@@ -1,24 +1,22 @@
 """Whether two channels hold the speech of two people, or are copies that cancel in the mix.
 
-A voice that two microphones pick up is louder in one of them by much the same all the time. Two
-people on two channels are not: now the one channel is much louder, now the other, in turns as well as
-when both speak at once. Levels are relative to the loud speech of their own channel. So channels are
-called different when each has speech that is :data:`LOUDER` dB louder than the other channel at that
-moment, for :data:`SECONDS` at least and for :data:`SHARE` of all speech. It is told whether the first
-person leaks into the second's channel up to some 10 dB below the second, and not when they leak more.
+A voice that two microphones pick up is louder in one of them by much the same all the time; of two
+people, now the one channel is much louder, now the other. So channels are called different when each,
+relative to its own loud speech, has speech :data:`LOUDER` dB above the other channel at that moment, for
+:data:`SECONDS` at least and for :data:`SHARE` of all speech. It is told although the first person leaks
+into the second's channel, up to some 10 dB below the second.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from . import Samples
+from . import voice_activity as vad
 
 LOUDER = 10.0
 SECONDS = 0.5
@@ -57,7 +55,7 @@ class ChannelMeter:
         self._products = np.zeros((2, 2))
         self._levels, self._speaks = [np.zeros((2, 0))], [np.zeros((2, 0), bool)]
 
-    def feed(self, block: Samples, rate: int) -> None:
+    def feed(self, block: NDArray[np.float32], rate: int) -> None:
         """Take in samples [shape=(n_samples, n_channels)] at a rate in Hz."""
         self._n_channels = block.shape[1]
         if self._n_channels != 2:
@@ -69,11 +67,7 @@ class ChannelMeter:
         if not alike and len(block) >= _SHORTEST * rate:
             self._listen(block, rate)
 
-    def _listen(self, block: Samples, rate: int) -> None:
-        import soxr
-
-        from . import voice_activity as vad
-
+    def _listen(self, block: NDArray[np.float32], rate: int) -> None:
         both = [
             vad.Detector().feed(soxr.resample(side, rate, vad.RATE, quality="QQ"), last=True)
             for side in np.ascontiguousarray(block.T)
@@ -89,8 +83,6 @@ class ChannelMeter:
 
     def _own_speech(self) -> tuple[NDArray[np.float64], float]:
         """Seconds of speech that each channel has alone, and of all speech."""
-        from .voice_activity import FRAME_SECONDS
-
         levels, speaks = np.concatenate(self._levels, axis=1), np.concatenate(self._speaks, axis=1)
         speaks &= levels > _QUIET
         if not speaks.any(axis=1).all():
@@ -98,8 +90,8 @@ class ChannelMeter:
         loud = [np.percentile(level[said], 95) for level, said in zip(levels, speaks, strict=True)]
         levels -= np.array(loud)[:, None]
         own = speaks & (levels - levels[::-1] >= LOUDER) & (levels > -_DISTINCT)
-        seconds = np.asarray(own.sum(axis=1) * FRAME_SECONDS)
-        return seconds, float(speaks.any(axis=0).sum() * FRAME_SECONDS)
+        seconds = np.asarray(own.sum(axis=1) * vad.FRAME_SECONDS)
+        return seconds, float(speaks.any(axis=0).sum() * vad.FRAME_SECONDS)
 
     def report(self) -> ChannelReport:
         """What was found in all blocks so far."""
@@ -107,13 +99,10 @@ class ChannelMeter:
             return ChannelReport(self._n_channels)
         own, speech = self._own_speech()
         each, mixed = np.trace(self._products) / 2, self._products.sum() / 4
-        return ChannelReport(
-            2,
-            bool(own.min() >= max(SECONDS, SHARE * speech)),
-            _correlation(self._products),
-            10 * math.log10(each / max(mixed, 1e-12 * each)) if each else 0.0,
-            (float(own[0]), float(own[1])),
-        )
+        loss = 10 * math.log10(each / max(mixed, 1e-12 * each)) if each else 0.0
+        is_different = bool(own.min() >= max(SECONDS, SHARE * speech))
+        alone = float(own[0]), float(own[1])
+        return ChannelReport(2, is_different, _correlation(self._products), loss, alone)
 
 
 def _correlation(products: NDArray[np.float64]) -> float:

@@ -1,8 +1,4 @@
-"""Fundamental frequency (F0) and energy of a clip over time.
-
-Conventions: one value per frame; frame ``t`` is centred on ``t * HOP_SECONDS``; F0 is in Hz, NaN
-where there is none; energy is in dB re full scale.
-"""
+"""Fundamental frequency (F0) in Hz, NaN where there is none, and energy in dBFS, every 10 ms."""
 
 from __future__ import annotations
 

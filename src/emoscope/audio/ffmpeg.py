@@ -1,10 +1,9 @@
 """Decodes with FFmpeg what libsndfile cannot: the sound of video files, M4A, WebM, WMA, AMR …
 
 The program ``ffmpeg`` is used where it is installed, else the package ``av`` (PyAV), in a process of
-its own: this very file run as a program, which imports nothing of emoscope, nor NumPy, to start
-quickly. A damaged file can crash FFmpeg's decoders, and a crash must cost that file alone. Playlists
-and other formats that can point at further files or addresses are refused. Either way the sound
-arrives through a pipe as a Sun AU stream of big-endian 32-bit floats, channels interleaved.
+its own, for a damaged file can crash FFmpeg's decoders: this very file run as a program, which imports
+nothing of emoscope, nor NumPy, to start quickly. Formats that can point at further files or addresses
+are refused. The sound arrives through a pipe as a Sun AU stream of big-endian 32-bit floats.
 """
 
 from __future__ import annotations
@@ -64,7 +63,6 @@ def decode(path: str) -> Blocks:
 
 
 def _run(command: Sequence[str], url: str) -> Blocks:
-    """The sound that a program writes to its standard output."""
     import subprocess
     import tempfile
 
@@ -73,10 +71,10 @@ def _run(command: Sequence[str], url: str) -> Blocks:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
         )
         assert process.stdout is not None
-        is_begun = False
+        kind = "not audio that libsndfile or ffmpeg can read, or damaged"
         try:
             for block in _in_time(_au_blocks(process.stdout), process):
-                is_begun = True
+                kind = "damaged or truncated"
                 yield block
         finally:
             process.kill()
@@ -91,8 +89,6 @@ def _run(command: Sequence[str], url: str) -> Blocks:
         reason = said.replace(url, "the file").strip().splitlines()[-1:] or ["nothing"]
         if reason[0] == _NO_SOUND or "matches no streams" in said:
             raise DecodingError(_NO_SOUND)
-        kind = "not audio that libsndfile or ffmpeg can read, or damaged"
-        kind = "damaged or truncated" if is_begun else kind
         raise DecodingError(f"{kind}; ffmpeg says: {reason[0]}")
 
 
@@ -138,7 +134,6 @@ def _au_blocks(stream: IO[bytes]) -> Blocks:
 
 
 def _write_au(url: str) -> None:
-    """Decode with PyAV to standard output."""
     import av
 
     out = sys.stdout.buffer

@@ -1,12 +1,9 @@
 """Tells whether two recordings hold the same sound, however it was stored.
 
 A fingerprint is a row of 32-bit words, one per 12 ms: each bit says whether a band of the spectrum
-falls off more steeply towards its neighbour than a moment before. Gain, padding, coding and noise
-leave most bits as they are; saying the same sentence again does not. Two recordings are aligned by
-the words they share and compared bit by bit over the frames where both sound.
-
-The bits are those of J. Haitsma, T. Kalker, "A highly robust audio fingerprinting system", ISMIR
-2002. Not recognised: a recording played faster or slower, or less than 0.8 s of it.
+falls off more steeply towards its neighbour than a moment before (J. Haitsma, T. Kalker, "A highly
+robust audio fingerprinting system", ISMIR 2002). Recordings are aligned by the words they share and
+compared bit by bit where both sound. Not recognised: one played faster or slower, or less than 0.8 s.
 """
 
 from __future__ import annotations
@@ -15,8 +12,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +42,7 @@ WHOLE = 0.85  # share of a recording's sounding frames that counts as all of it
 Relation = Literal["identical", "same", "excerpt", "overlap"]
 
 
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """What is kept of a recording."""
 
     digest: str  # of the decoded samples without leading and trailing zeros
@@ -55,8 +50,7 @@ class Fingerprint:
     sounding: NDArray[np.bool_]  # which frames are not silence
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Two recordings, by their positions, that hold the same sound."""
 
     first: int
@@ -188,14 +182,9 @@ def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int
 
 
 def _passage(differences: NDArray[np.float64]) -> tuple[float, int]:
-    """Mean difference and length of the run whose frames stay furthest below the limit in sum.
-
-    So a passage in common is found inside recordings that are otherwise unlike.
-    """
+    """Mean difference and length of the run whose frames stay furthest below the limit in sum."""
     gain = np.r_[0.0, np.cumsum(PASSAGE_LIMIT - differences)]
     lowest = np.minimum.accumulate(gain)
     stop = int(np.argmax(gain - lowest))
     start = int(np.argmin(gain[: stop + 1]))
-    if stop == start:
-        return 1.0, 0
-    return float(differences[start:stop].mean()), stop - start
+    return (float(differences[start:stop].mean()) if stop > start else 1.0), stop - start

@@ -1,15 +1,15 @@
 """Trims a recording to its speech and normalises the level of it.
 
-Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has
-seen one corpus learns both by heart. :class:`TrimAndNormalise` stands, with its parameters, in the
-specification of every feature and the card of every model that uses it, so that training and
-prediction cannot drift apart. Levels are in dBFS, 0 being a mean square of 1.
+Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has seen
+one corpus learns both by heart. Features and model cards that use :class:`TrimAndNormalise` state its
+parameters. Levels are in dBFS, 0 being a mean square of 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +78,10 @@ def from_spec(spec: Mapping[str, object] | None) -> TrimAndNormalise | None:
     name = TrimAndNormalise.name
     if spec.get("name") != name:
         raise ValueError(f"unknown preprocessing {spec.get('name')!r}; valid: '{name}'")
-    values = {key: value for key, value in spec.items() if key != "name"}
-    unknown = set(values) - {field.name for field in dataclasses.fields(TrimAndNormalise)}
-    if unknown:
+    values: dict[str, Any] = {key: value for key, value in spec.items() if key != "name"}
+    if unknown := set(values) - {field.name for field in dataclasses.fields(TrimAndNormalise)}:
         raise ValueError(f"preprocessing '{name}' has no parameter {sorted(unknown)}")
-    numbers: dict[str, float] = {}
     for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= 1e3:
+        if type(value) not in (int, float) or not abs(value) <= 1e3:
             raise ValueError(f"preprocessing '{name}': {key} = {value!r} is not a number in ±1000")
-        numbers[key] = float(value)
-    return TrimAndNormalise(**numbers)
+    return TrimAndNormalise(**{key: float(value) for key, value in values.items()})

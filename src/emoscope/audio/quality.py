@@ -1,8 +1,4 @@
-"""What makes a recording hard to classify: too short, silent, without speech, clipped, noisy.
-
-Each warning is a keyword followed by the measured value and what it means. Levels are in dB relative
-to full scale (dBFS), times in seconds.
-"""
+"""What makes a recording hard to classify: too short, silent, without speech, clipped, noisy."""
 
 from __future__ import annotations
 
@@ -59,16 +55,8 @@ class Quality:
         return self._n_clipped / max(1, self._n_samples)
 
     @property
-    def speech_seconds(self) -> float:
-        """Seconds of the frames that hold speech."""
-        return float(np.count_nonzero(self.frames.speech >= _SPEECH) * FRAME_SECONDS)
-
-    @property
     def snr(self) -> float:
-        """Signal-to-noise ratio in dB: speech against the quietest tenth of the recording.
-
-        NaN without speech. A recording cut so close that it holds no pause is underestimated.
-        """
+        """Speech against the quietest tenth of the recording, in dB; NaN without speech."""
         speech, level = self.frames
         power = 10.0 ** (level.astype(np.float64) / 10.0)
         if not (speech >= _SPEECH).any():
@@ -82,23 +70,17 @@ class Quality:
         """The warnings, most serious first; empty for a good recording."""
         if not len(self.frames.level) or self.frames.level.max() < QUIET:
             return [f"silent: nothing is louder than {QUIET:g} dBFS"]
-        warnings = []
-        speech, snr = self.speech_seconds, self.snr
+        warnings, snr = [], self.snr
+        speech = float(np.count_nonzero(self.frames.speech >= _SPEECH) * FRAME_SECONDS)
         if speech == 0.0:
             warnings.append("no speech: no voice was found; the label describes some other sound")
         elif speech < MIN_SPEECH_SECONDS:
-            warnings.append(
-                f"too short: {speech:.2f} s of speech; labels are guesses below "
-                f"{MIN_SPEECH_SECONDS:g} s"
-            )
+            least = f"labels are guesses below {MIN_SPEECH_SECONDS:g} s"
+            warnings.append(f"too short: {speech:.2f} s of speech; {least}")
         if self._peak > 10 ** (QUIET / 20) and self.clipped > CLIPPED:
-            warnings.append(
-                f"clipped: {self.clipped:.2%} of the samples are cut off at full scale; "
-                "record at a lower level"
-            )
+            what = f"{self.clipped:.2%} of the samples are cut off at full scale"
+            warnings.append(f"clipped: {what}; record at a lower level")
         if snr < NOISY:
-            warnings.append(
-                f"noisy: the speech is {snr:.0f} dB above the background; labels are unreliable "
-                f"below {NOISY:g} dB"
-            )
+            least = f"labels are unreliable below {NOISY:g} dB"
+            warnings.append(f"noisy: the speech is {snr:.0f} dB above the background; {least}")
         return warnings

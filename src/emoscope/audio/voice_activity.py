@@ -1,16 +1,12 @@
 """Voice activity: where in a recording somebody speaks.
 
 The detector is Silero VAD (https://github.com/snakers4/silero-vad, version 6.2.3, MIT licence), in
-the form that classifies a whole block of frames in one call; its graph of 1.2 MB is shipped in
-``emoscope/data`` and runs in onnxruntime.
-
-Conventions: mono float32 samples in [-1, 1] at 16 kHz; one frame is 512 samples (32 ms) and frames
-do not overlap; the time of frame ``i`` is ``0.032 * i`` seconds.
+the form that classifies a whole block of frames in one call. It takes mono float32 samples at 16 kHz;
+frame ``i`` is the 512 samples (32 ms) from ``0.032 * i`` seconds on.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,23 +24,28 @@ if TYPE_CHECKING:
 RATE = 16_000
 FRAME = 512
 FRAME_SECONDS = FRAME / RATE  # 512 / 16000 = 0.032
-FRAME_MS = 1000 * FRAME / RATE
 SLOWER = 1.25
+THRESHOLD, NEG_THRESHOLD = 0.5, 0.35  # a frame's probability that begins speech; that continues it
+MIN_SILENCE = round(0.4 / FRAME_SECONDS)  # frames; shorter pauses belong to the segment
+MIN_SPEECH = round(0.2 / FRAME_SECONDS)  # shorter segments are clicks and breaths, not speech
+PAD = round(0.1 / FRAME_SECONDS)  # on both sides, for the soft sounds at the edges of words
 _CONTEXT = 64  # samples of the frame before, which the graph wants in front of each frame
 _STATE = (1, 1, 128)
-_GRAPH = os.path.join(DATA, "silero_vad_16k_sequence.onnx")
+_GRAPH = "silero_vad_16k_sequence.onnx"
 
 
-@functools.lru_cache(maxsize=1)
-def _session() -> onnxruntime.InferenceSession:
+@functools.cache
+def session(graph: str, *, optimise: bool) -> onnxruntime.InferenceSession:
+    """A graph that the package ships, to run in one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Preparing this small graph takes longer than it ever saves on one utterance.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(_GRAPH, options, providers=["CPUExecutionProvider"])
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    path = os.path.join(DATA, graph)
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Frames(NamedTuple):
@@ -60,9 +61,8 @@ NO_FRAMES = Frames(np.zeros(0, np.float32), np.zeros(0, np.float32))
 class VoiceActivity:
     """Detects speech in consecutive frames of one recording, fed in pieces of any length.
 
-    Screams and laughter lie above the pitch that the detector was made for: in 1 % of RAVDESS it
-    misses more than half of the loud frames. Everything is therefore also given to it slowed down
-    by :data:`SLOWER`, and the higher probability counts; then there is no such clip.
+    Screams and laughter lie above the pitch that the detector was made for: it misses most of 1 % of
+    RAVDESS. So it also gets everything slowed down by :data:`SLOWER`; the higher probability counts.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,8 @@ class Detector:
         frames = samples[: n_frames * FRAME].reshape(n_frames, FRAME)
         contexts = np.vstack([self._context, frames[:-1, -_CONTEXT:]])
         self._context = frames[-1, -_CONTEXT:]
-        speech, self._hidden, self._cell = _session().run(
+        # Optimising this small graph takes longer than it ever saves on one utterance.
+        speech, self._hidden, self._cell = session(_GRAPH, optimise=False).run(
             ["speech_probs", "hn", "cn"],
             {"input": np.hstack([contexts, frames]), "h": self._hidden, "c": self._cell},
         )
@@ -132,17 +133,6 @@ def speech_probabilities(samples: NDArray[np.float32]) -> Frames:
     return VoiceActivity().feed(samples, last=True)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VadOptions:
-    """When speech begins and ends."""
-
-    threshold: float = 0.5  # a frame of at least this probability begins a segment
-    neg_threshold: float = 0.35  # the segment lasts while frames reach this
-    min_silence_duration_ms: float = 400.0  # shorter pauses belong to the segment
-    min_speech_duration_ms: float = 200.0  # shorter segments are clicks and breaths, not speech
-    speech_pad_ms: float = 100.0  # added on both sides, for the soft sounds at the edges of words
-
-
 class SpeechTracker:
     """Turns speech probabilities into speech segments as they arrive, counted in frames.
 
@@ -150,24 +140,21 @@ class SpeechTracker:
     segments; ``speech_end`` is one past the last frame in it that held speech.
     """
 
-    def __init__(self, options: VadOptions | None = None) -> None:
-        self.options = options or VadOptions()
+    def __init__(self, *, pad: int = PAD) -> None:
         self.start: int | None = None
         self.n_frames = self.speech_end = self._first = self._last_stop = 0
-        self._pad = round(self.options.speech_pad_ms / FRAME_MS)
-        self._min_silence = round(self.options.min_silence_duration_ms / FRAME_MS)
-        self._min_speech = round(self.options.min_speech_duration_ms / FRAME_MS)
+        self._pad = pad
 
     def feed(self, probability: float) -> tuple[int, int] | None:
         """Take in one frame; returns a segment ``(first, stop)`` when this frame ended one."""
         frame, self.n_frames = self.n_frames, self.n_frames + 1
         if self.start is None:
-            if probability >= self.options.threshold:
+            if probability >= THRESHOLD:
                 self.start, self.speech_end = max(self._last_stop, frame - self._pad), frame + 1
                 self._first = frame
-        elif probability >= self.options.neg_threshold:
+        elif probability >= NEG_THRESHOLD:
             self.speech_end = frame + 1
-        elif frame - self.speech_end >= self._min_silence:
+        elif frame - self.speech_end >= MIN_SILENCE:
             return self.finish()
         return None
 
@@ -177,7 +164,7 @@ class SpeechTracker:
             return None
         segment = (self.start, min(self.n_frames, self.speech_end + self._pad))
         self.start = None
-        if self.speech_end - self._first < self._min_speech:
+        if self.speech_end - self._first < MIN_SPEECH:
             return None
         self._last_stop = segment[1]
         return segment

@@ -1,8 +1,4 @@
-"""From what a user names to what models read: a corpus and its features.
-
-A source is a corpus folder, a manifest, or nothing: then the bundled RAVDESS features serve, and
-neither a recording nor a network is needed.
-"""
+"""From what a user names to what models read: a corpus and its features."""
 
 from __future__ import annotations
 
@@ -48,16 +44,9 @@ def load(
     emotions
         Keep only clips of these.
     store, jobs, cluster, progress
-        As for :func:`emoscope.dataset.extraction.extract`.
-
-    Raises
-    ------
-    CorpusError, FeatureError, UnknownNameError
-        When the source, a feature or an emotion cannot be used.
+        As for :func:`emoscope.dataset.extraction.extract`, which also says what is raised.
     """
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")]
-    chosen = [features.get(name) for name in names]
+    chosen = features.get_all(names)
     if source is None:
         return _bundled([feature.name for feature in chosen], emotions)
     corpus = source if isinstance(source, Corpus) else corpora.load(source)
@@ -74,9 +63,8 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
         chosen = corpus.select(emotions=emotions)
         rows = corpus.table.index.get_indexer(chosen.table.index)
         corpus, vector, frames = chosen, vector.rows(rows), frames.rows(rows)
-    available = [spec["name"] for spec in vector.specs + frames.specs]
-    absent = [name for name in names if name not in available]
-    if absent:
+    available = vector.names + frames.names
+    if absent := [name for name in names if name not in available]:
         raise FeatureError(
             f"the bundled RAVDESS features have no {', '.join(absent)}; they have "
             f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
@@ -92,13 +80,9 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     """Write corpus columns and features side by side, as Parquet or, by the ending, CSV or ARFF.
 
-    Frames, whose number differs from clip to clip, go into Parquet alone, else it is a FeatureError:
-    one column ``frames`` of float32 bytes, row after row, and one of their number, ``n_frames``.
-
-    Returns
-    -------
-    dict of str to str
-        Columns of the corpus that have the name of a feature's → what they are called instead.
+    Frames go into Parquet alone, else it is a FeatureError: as one column ``frames`` of float32 bytes,
+    row after row, and one of their number, ``n_frames``. Returns what columns of the corpus that have
+    the name of a feature's are called instead.
     """
     target = Path(path)
     values = pd.DataFrame(index=range(len(data.corpus)))
@@ -106,22 +90,19 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         values = data.features["vector"].to_pandas().reset_index(drop=True)
     if "frames" in data.features:
         if target.suffix != ".parquet":
-            raise FeatureError(
-                f"{data.features['frames'].label} gives spectrograms, which do not fit into a "
-                f"{target.suffix} file; write to a .parquet file"
-            )
+            what = f"{data.features['frames'].label} gives spectrograms"
+            where = f"a {target.suffix} file; write to a .parquet file"
+            raise FeatureError(f"{what}, which do not fit into {where}")
         frames = data.features["frames"].frames or []
         values["n_frames"] = [len(f) for f in frames]
         values["frames"] = [f.astype("<f4").tobytes() for f in frames]
     about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
-    names = {str(name) for name in [*about, *values]}
     renamed: dict[str, str] = {}
-    for name in about:
-        if name in values:
-            renamed[name] = f"corpus_{name}"
-            while renamed[name] in names:
-                renamed[name] = f"corpus_{renamed[name]}"
+    for name in filter(values.__contains__, about):
+        renamed[name] = f"corpus_{name}"
+        while renamed[name] in about or renamed[name] in values:
+            renamed[name] = f"corpus_{renamed[name]}"
     table = pd.concat([about.rename(columns=renamed), values], axis=1)
     if target.suffix == ".csv":
         write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
@@ -139,11 +120,9 @@ def arff(table: pd.DataFrame, *, relation: str) -> str:
 
     Classifiers there expect the emotion as the last attribute, and nominal.
     """
-    kinds = {
-        name: "numeric" if pd.api.types.is_numeric_dtype(table[name]) else "string"
-        for name in table
-        if name != "emotion"
-    }
+    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table}
+    del numeric["emotion"]
+    kinds = {name: "numeric" if is_so else "string" for name, is_so in numeric.items()}
     kinds["emotion"] = "{" + ",".join(map(_arff_text, sorted(set(table["emotion"])))) + "}"
     attributes = [f"@attribute {_arff_text(name)} {kind}" for name, kind in kinds.items()]
     writers = [str if kind == "numeric" else _arff_text for kind in kinds.values()]

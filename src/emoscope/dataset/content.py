@@ -1,20 +1,19 @@
 """What a recording contains, told by a hash of its bytes, and when a file need not be read for it.
 
-A copy, a rename or another corpus with the same recording has the same key. Hashing reads the whole
-file; to spare that, keys are remembered by a file's path and stamp (size, times, identity on disk).
-A stamp proves that a file is unchanged only if it was already :data:`SETTLED_SECONDS` old when the
-file was read: one that is written twice within the resolution of its clock looks the same both
-times. A stamp from the future, as after a clock was set back, proves nothing either.
+Keys are remembered by a file's path and stamp (size, times, identity on disk). A stamp proves that a
+file is unchanged only if it was already :data:`SETTLED_SECONDS` old when the file was read: one that
+is written twice within the resolution of its clock looks the same both times. A stamp from the future,
+as after a clock was set back, proves nothing either.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 import stat
 import time
+from typing import NamedTuple
 
 from ..audio import Excerpt, opening
 from ..errors import AudioError
@@ -25,8 +24,7 @@ MAX_REMOTE = 2**31  # bytes to read of what a URL names, as many as emoscope.aud
 _BLOCK = 2**20
 
 
-@dataclasses.dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What tells one state of a file from another without reading it."""
 
     digest: bytes
@@ -37,8 +35,7 @@ class Stamp:
         return self.changed + SETTLED_SECONDS * 1e9 < moment
 
 
-@dataclasses.dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """What a file held when it was read."""
 
     key: bytes
@@ -55,9 +52,9 @@ def stamp_of(path: str) -> Stamp | None:
         status = os.stat(local)
         # The change time cannot be set at will, unlike the modification time.
         times = (status.st_mtime_ns, status.st_ctime_ns)
+        identity = (status.st_size, *times, status.st_ino, status.st_dev)
         if stat.S_ISREG(status.st_mode):
-            digest = _digest((status.st_size, *times, status.st_ino, status.st_dev))
-            return Stamp(digest, max(times))
+            return Stamp(digest_of(repr(identity).encode()), max(times))
     return None
 
 
@@ -66,12 +63,14 @@ def _remote_stamp(url: str) -> Stamp | None:
         system, path = opening.remote(url)
         about = system.info(path)
         vouched = [about[k] for k in ("ETag", "etag", "md5Hash", "content_md5") if about.get(k)]
-        return Stamp(_digest((about.get("size"), *map(str, vouched))), 0) if vouched else None
+        identity = (about.get("size"), *map(str, vouched))
+        return Stamp(digest_of(repr(identity).encode()), 0) if vouched else None
     return None
 
 
-def _digest(identity: tuple[object, ...]) -> bytes:
-    return hashlib.blake2b(repr(identity).encode(), digest_size=KEY_BYTES).digest()
+def digest_of(data: bytes) -> bytes:
+    """A hash of as many bytes as every key has."""
+    return hashlib.blake2b(data, digest_size=KEY_BYTES).digest()
 
 
 def read(path: str) -> Content | None:
@@ -90,7 +89,7 @@ def read(path: str) -> Content | None:
 def place(path: str) -> bytes:
     """A path as the store knows it: short, and telling nothing of whose files they are."""
     absolute = path if opening.URL.match(path) else os.path.abspath(path)
-    return hashlib.blake2b(os.fsencode(absolute), digest_size=KEY_BYTES).digest()
+    return digest_of(os.fsencode(absolute))
 
 
 def key_of(key: bytes, excerpt: Excerpt) -> bytes:
@@ -98,4 +97,4 @@ def key_of(key: bytes, excerpt: Excerpt) -> bytes:
     if not excerpt.is_part and excerpt.channel is None:
         return key
     part = repr((float(excerpt.start), excerpt.end and float(excerpt.end), excerpt.channel))
-    return hashlib.blake2b(key + part.encode(), digest_size=KEY_BYTES).digest()
+    return digest_of(key + part.encode())

@@ -1,8 +1,7 @@
 """From a corpus to its features: decode each clip once, compute what is not stored yet.
 
-The rows follow the corpus, whatever order clips are finished in and wherever that happens. Clips
-that cannot be used are left out and named with the reason; everything else is delivered. A feature
-that clips of this rate do not have is left out for all of them, or another stands for it.
+Clips that cannot be used are left out and named with the reason. A feature that clips of this rate do
+not have is left out for all of them, or another stands for it.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,9 @@ from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from ..features.base import Feature
 from ..features.spectrum import Spectrum
 from ..features.table import Features
-from . import content, facts
+from . import content
 from .content import Content
-from .rows import Rows, Values
+from .rows import Rows, Values, corpus_rate, notes_on, replacements
 from .store import Store
 
 Progress = Callable[[int, int], None]
@@ -41,13 +41,10 @@ HANDED_SAMPLES = 2**22  # after which no further part is added: 16 MiB
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A corpus with its features, row for row; clips left out are in ``corpus.rejected``.
-
-    Under ``"vector"`` are all vector features side by side, under ``"frames"`` the one that gives
-    frames; as far as they were asked for.
-    """
+    """A corpus with its features, row for row; clips left out are in ``corpus.rejected``."""
 
     corpus: Corpus
+    #: ``"vector"``: all that give vectors, side by side; ``"frames"``: the one that gives frames.
     features: dict[str, Features]
     #: Features that were asked for → what stands for them at the rate of these clips, or None.
     replaced: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
@@ -69,34 +66,22 @@ def extract(
 ) -> Dataset:
     """Compute features of all clips, or read those that are stored.
 
-    Parameters
-    ----------
-    features : sequence of Feature
-        Any number that give vectors, and at most one that gives frames.
-    store
-        Where values are looked for and, as they are finished, kept.
-    jobs, cluster
-        Where clips are worked on, as for :func:`emoscope.compute.run`.
-    progress
-        Called with the number of clips done and the number of all clips.
-
-    Raises
-    ------
-    CorpusError, FeatureError
-        When not one clip can be used; when no features, or such as do not go together, are asked for.
+    Any number of `features` may give vectors, and one frames. In `store` values are looked for and, as
+    they are finished, kept; `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `progress`
+    is called with the number of clips done and of all. A CorpusError when not one clip can be used, a
+    FeatureError when no features, or such as do not go together, are asked for.
     """
     if not features:
         raise FeatureError("no features were asked for")
     excerpts = corpus.excerpts
-    work = functools.partial(_fill, store=store, jobs=jobs, cluster=cluster, progress=progress)
     rate, found = _rate_of(excerpts[0]), list[Feature | None]()
     while (standing := [feature.at_rate(rate) for feature in features]) != found:
-        found, notes = standing, list(facts.replacements(features, standing, rate))
+        found, notes = standing, list(replacements(features, standing, rate))
         if not any(found):
             raise FeatureError("; ".join(notes))
         rows = Rows(len(corpus), [feature for feature in found if feature is not None])
-        refused = work(rows, excerpts)
-        rate = facts.corpus_rate(rows.facts)
+        refused = _fill(rows, excerpts, store, jobs, cluster, progress)
+        rate = corpus_rate(rows.facts)
     refused |= rows.too_low(excerpts, refused)
     rejected = [refused[index] for index in sorted(refused)]
     usable = rows.usable
@@ -105,13 +90,9 @@ def extract(
         more = f" … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
         raise CorpusError(f"not one of {len(usable)} clips can be used: {named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
-    notes += facts.notes(rows.facts[usable], corpus.table)
-    used = dataclasses.replace(
-        corpus,
-        table=table,
-        rejected=[*corpus.rejected, *rejected],
-        notes=[*corpus.notes, *notes],
-    )
+    notes += notes_on(rows.facts[usable], corpus.table)
+    rejected, notes = [*corpus.rejected, *rejected], [*corpus.notes, *notes]
+    used = dataclasses.replace(corpus, table=table, rejected=rejected, notes=notes)
     pairs = [(f.name, other) for f, other in zip(features, found, strict=True) if other is not f]
     replaced = {name: None if other is None else other.name for name, other in pairs}
     return Dataset(used, rows.tables(table["clip"].tolist()), replaced)
@@ -135,7 +116,7 @@ def extract_recordings(
     for index, values in compute.run(function, signals, jobs=jobs):
         if isinstance(values, EmoscopeError):
             raise _refusal(f"recording {index}", values)
-        rows.put_clip(index, range(len(rows.features)), values)
+        rows.put_clip(index, list(range(len(rows.features))), values)
     names = list(map(str, excerpts)) or [s.path or str(n) for n, s in enumerate(signals)]
     for error in (refused | rows.too_low(names, refused)).values():
         raise error
@@ -149,14 +130,19 @@ class _Clip:
     lacking: list[int]  # numbers of features
 
 
-@dataclasses.dataclass(frozen=True)
-class _Unit:
+class _Unit(NamedTuple):
     """Clips of one file, which a worker decodes once; or gets as signals, where it was cut here."""
 
     path: str
     clips: list[_Clip]
     content: Content | None  # as far as known
     signals: list[Signal | AudioError] | None = None
+
+    def cut(self) -> Iterable[tuple[int, Signal | AudioError]]:
+        """Each clip's number and sound."""
+        if self.signals is not None:
+            return enumerate(self.signals)
+        return audio.cut(self.path, [clip.excerpt for clip in self.clips], listen=True)
 
 
 class _Units:
@@ -184,18 +170,15 @@ class _Units:
 
     def _cut(self, unit: _Unit) -> Iterator[_Unit]:
         held = unit.content or (content.read(unit.path) if self._identify else None)
-        clips: list[_Clip] = []
-        signals: list[Signal | AudioError] = []
-        excerpts, n_samples = [clip.excerpt for clip in unit.clips], 0
-        for number, signal in audio.cut(unit.path, excerpts, listen=True):
+        clips, signals, n_samples = list[_Clip](), list[Signal | AudioError](), 0
+        for done, (number, signal) in enumerate(unit.cut(), 1):
             clips.append(unit.clips[number])
             signals.append(signal)
             n_samples += 0 if isinstance(signal, AudioError) else len(signal.samples)
-            if len(clips) == HANDED_PARTS or n_samples > HANDED_SAMPLES:
+            is_full = len(clips) == HANDED_PARTS or n_samples > HANDED_SAMPLES
+            if is_full or done == len(unit.clips):
                 yield _Unit(unit.path, clips, held, signals)
                 clips, signals, n_samples = [], [], 0
-        if clips:
-            yield _Unit(unit.path, clips, held, signals)
 
 
 def _fill(
@@ -208,10 +191,8 @@ def _fill(
 ) -> dict[int, AudioError]:
     """Read or compute the values of all clips; those that cannot be used, by their position."""
     contents = _read_stored(rows, excerpts, store, jobs)
-    clips = [
-        _Clip(excerpts[i], i, np.flatnonzero(~rows.done[i]).tolist())
-        for i in np.flatnonzero(~rows.usable).tolist()
-    ]
+    lacking = [np.flatnonzero(~done).tolist() for done in rows.done]
+    clips = [_Clip(excerpts[i], i, numbers) for i, numbers in enumerate(lacking) if numbers]
     units = _Units(clips, contents, identify=store is not None)
     refused: dict[int, AudioError] = {}
     done, report = len(excerpts) - len(clips), progress or (lambda done, total: None)
@@ -274,12 +255,8 @@ def _of_unit(
 ) -> tuple[Content | None, list[list[Values | None] | EmoscopeError]]:
     """Decode a file once and compute what its clips lack, with the content to store it by, if any."""
     found = unit.content or (content.read(unit.path) if identify else None)
-    excerpts = [clip.excerpt for clip in unit.clips]
-    signals: Iterable[tuple[int, Signal | AudioError]] = enumerate(unit.signals or ())
-    if unit.signals is None:
-        signals = audio.cut(unit.path, excerpts, listen=True)
     outcomes: dict[int, list[Values | None] | EmoscopeError] = {}
-    for number, signal in signals:
+    for number, signal in unit.cut():
         lacking = [features[n] for n in unit.clips[number].lacking]
         try:
             if isinstance(signal, AudioError):
@@ -289,7 +266,7 @@ def _of_unit(
             outcomes[number] = error
     if found is not None and content.stamp_of(unit.path) != found.stamp:
         found = None  # the file was changed meanwhile: nobody knows which content these belong to
-    return found, [outcomes[number] for number in range(len(excerpts))]
+    return found, [outcomes[number] for number in range(len(unit.clips))]
 
 
 def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | None]:
@@ -304,9 +281,8 @@ def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | 
         n_columns = len(feature.columns)
         shape = values.shape if feature.kind == "vector" else values.shape[1:]
         if shape != (n_columns,):
-            raise FeatureError(
-                f"the feature '{feature.name}' gave shape {values.shape} for {n_columns} columns"
-            )
+            reason = f"gave shape {values.shape} for {n_columns} columns"
+            raise FeatureError(f"the feature '{feature.name}' {reason}")
         if not np.isfinite(values).all():
             reason = f"the feature '{feature.name}' is not finite"
             raise AudioError(signal.path or "recording", reason)

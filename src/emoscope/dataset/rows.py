@@ -1,23 +1,43 @@
-"""The values of the clips of a run, as they arrive from the store and from workers in any order."""
+"""The values of the clips of a run, as they arrive, and what must be said of the recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from ..audio import DIFFERENT_SPEECH, UNFINISHED
 from ..errors import AudioError, FeatureError
 from ..features.base import Feature
+from ..features.spectrum import Matrix, Spectrum
 from ..features.table import Features
-from .facts import Facts
 
+OUTLIERS = 0.05  # share of the clips that may have a lower rate than the corpus, and are refused
 Values = NDArray[np.float32]
 
 
+class Facts(Feature):
+    """The sample rate in Hz, and 1 where a note was made: of different speech, of a broken header.
+
+    They are kept in the store like a feature, so that a run that decodes nothing says the same.
+    """
+
+    name = "recording"
+    columns = ("recording_rate", "recording_different_speech", "recording_unfinished")
+
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """The facts of one clip, shape (3,)."""
+        notes = spectrum.signal.notes
+        flags = [DIFFERENT_SPEECH in notes, UNFINISHED in notes]
+        return np.array([spectrum.rate, *flags], dtype=np.float32)
+
+
 class Rows:
-    """The values of all clips as they arrive."""
+    """The values of all clips, which arrive in any order."""
 
     def __init__(self, n_clips: int, features: Sequence[Feature]) -> None:
         specs = [feature.spec for feature in features]
@@ -27,9 +47,8 @@ class Rows:
         self.features.append(Facts())
         frames = [feature.name for feature in self.features if feature.kind == "frames"]
         if len(frames) > 1:
-            raise FeatureError(
-                f"{' and '.join(frames)} both give frames; extract one of them at a time"
-            )
+            both = " and ".join(frames)
+            raise FeatureError(f"{both} both give frames; extract one of them at a time")
         self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
         self.columns: list[str] = []
         self._slices: list[slice] = []
@@ -42,7 +61,7 @@ class Rows:
             raise FeatureError(f"two of the features have a column '{min(twice)}'")
         # Filled, so that memory is taken now and does not grow as clips are finished.
         self.X = np.full((n_clips, len(self.columns)), np.nan, dtype=np.float32)
-        self.frames: list[Values | None] = [None] * n_clips
+        self.frames = [np.zeros((0, 0), dtype=np.float32)] * n_clips
         self.facts = np.full((n_clips, len(Facts.columns)), np.nan, dtype=np.float32)
 
     @property
@@ -63,9 +82,7 @@ class Rows:
                 self.frames[position] = frames
         self.done[positions, number] = True
 
-    def put_clip(
-        self, position: int, numbers: Sequence[int], values: Sequence[Values | None]
-    ) -> None:
+    def put_clip(self, position: int, numbers: list[int], values: list[Values | None]) -> None:
         """Take in features, by their numbers, of one clip; None where it has none."""
         for number, value in zip(numbers, values, strict=True):
             if value is not None:
@@ -75,10 +92,9 @@ class Rows:
         """Why clips are not usable whose rate a feature does not take."""
         reasons: dict[int, AudioError] = {}
         for index in set(np.flatnonzero(~self.usable).tolist()) - set(refused):
+            lacking = self.features[int(np.argmin(self.done[index]))]
             try:
-                self.features[int(np.argmin(self.done[index]))].check_rate(
-                    int(self.facts[index, 0])
-                )
+                lacking.check_rate(int(self.facts[index, 0]))
             except FeatureError as error:
                 reasons[index] = AudioError(names[index], str(error))
         return reasons
@@ -87,21 +103,58 @@ class Rows:
         """The values of the usable clips, which are called ``clips``."""
         usable = self.usable
         tables: dict[str, Features] = {}
-        asked = [feature for feature in self.features if not isinstance(feature, Facts)]
+        *asked, _ = self.features
         if vectors := [feature for feature in asked if feature.kind == "vector"]:
-            tables["vector"] = Features(
-                clips=clips,
-                specs=[feature.spec for feature in vectors],
-                columns=tuple(self.columns),
-                X=self.X if usable.all() else self.X[usable],
-                widths=tuple(len(feature.columns) for feature in vectors),
-            )
-        for feature in (feature for feature in self.features if feature.kind == "frames"):
-            frames = [self.frames[i] for i in np.flatnonzero(usable)]
-            tables["frames"] = Features(
-                clips=clips,
-                specs=[feature.spec],
-                columns=tuple(feature.columns),
-                frames=[f for f in frames if f is not None],
-            )
+            widths = tuple(len(feature.columns) for feature in vectors)
+            specs, columns = [feature.spec for feature in vectors], tuple(self.columns)
+            X = self.X if usable.all() else self.X[usable]
+            tables["vector"] = Features(clips, specs, columns, X, widths=widths)
+        for feature in asked:
+            if feature.kind == "frames":
+                frames = [self.frames[i] for i in np.flatnonzero(usable)]
+                columns = tuple(feature.columns)
+                tables["frames"] = Features(clips, [feature.spec], columns, frames=frames)
         return tables
+
+
+def corpus_rate(facts: NDArray[np.float32]) -> float:
+    """The rate in Hz that all clips have at least, but for few; infinity where none is known."""
+    rates = facts[:, 0][np.isfinite(facts[:, 0])]
+    return float(np.quantile(rates, OUTLIERS, method="lower")) if len(rates) else np.inf
+
+
+def replacements(
+    asked: Sequence[Feature], found: Sequence[Feature | None], rate: float
+) -> Iterator[str]:
+    """What must be said of features that others stand for, or none, a sentence each."""
+    for feature, other in zip(asked, found, strict=True):
+        needs = f"'{feature.name}' needs a sample rate above {feature.min_rate:.0f} Hz"
+        if other is None:
+            yield f"{needs}, and clips have {rate:.0f} Hz: it is left out for all of them"
+        elif other is not feature:
+            count = f"{len(other.columns)} instead of {len(feature.columns)} values"
+            why = f"{needs}, and clips have {rate:.0f} Hz"
+            yield f"{why}: '{other.name}' stands for it, with {count} for each of them"
+
+
+def notes_on(facts: NDArray[np.float32], table: pd.DataFrame) -> Iterator[str]:
+    """What must be said of usable clips with these facts, of a corpus's table, a sentence each."""
+    rates = Counter(facts[:, 0].astype(int).tolist())
+    if len(rates) > 1:
+        counts = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
+        yield (
+            f"sample rates differ, {counts}: above {min(rates) // 2} Hz only some of the clips have "
+            "sound, so features differ by recording as well as by emotion; resample all recordings "
+            f"to {min(rates)} Hz before comparing them"
+        )
+    _, different, unfinished = np.count_nonzero(facts, axis=0).tolist()
+    if different and "audio_channel" not in table:  # else somebody has chosen
+        yield (
+            f"{different} of {len(facts)} clips have two channels with different speech, and their "
+            "label may be of either; they are mixed: choose with --channel left, right or each"
+        )
+    if unfinished:
+        yield (
+            f"{unfinished} of {len(facts)} clips are of files whose header does not state their "
+            "length, as of a recorder that was stopped; they are read to the end of the file"
+        )

@@ -1,16 +1,14 @@
 """Extracted features on disk, so that a second run reads instead of computing.
 
-One SQLite file holds values as little-endian float32, each row with a checksum. They are found by
-what a recording contains (:mod:`emoscope.dataset.content`) and by the feature's specification, so
-neither a changed file nor a changed parameter can be served stale values. Any number of runs on one
-machine share a store, and being killed at any moment costs the values that were not yet written and
-nothing else. A store that cannot be read or written costs no result: the run warns once and computes.
+One SQLite file holds values as little-endian float32, each row with a checksum, found by what a
+recording contains (:mod:`emoscope.dataset.content`) and by the feature's specification. Any number of
+runs on one machine share a store; being killed costs the values that were not yet written and nothing
+else. Where it cannot be read or written, the run warns once and computes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -275,11 +273,9 @@ class Store:
             try:
                 text = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
             except (TypeError, ValueError) as error:
-                raise FeatureError(
-                    f"the specification of '{feature.name}' cannot be stored: {error}"
-                ) from error
-            digest = hashlib.blake2b(text.encode(), digest_size=content.KEY_BYTES).digest()
-            self._identities[id(feature)] = feature, digest
+                what = f"the specification of '{feature.name}'"
+                raise FeatureError(f"{what} cannot be stored: {error}") from error
+            self._identities[id(feature)] = feature, content.digest_of(text.encode())
         return self._identities[id(feature)][1]
 
     def _exists(self) -> bool:

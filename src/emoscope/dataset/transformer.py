@@ -1,10 +1,6 @@
 """Features as a scikit-learn transformer: recordings in, columns out.
 
->>> from sklearn.pipeline import make_pipeline
->>> from sklearn.preprocessing import StandardScaler
->>> from sklearn.svm import SVC
->>> model = make_pipeline(FeatureTransformer(["mfcc", "mel"]), StandardScaler(), SVC())
->>> model.fit(paths, emotions)  # doctest: +SKIP
+>>> make_pipeline(FeatureTransformer(["mfcc", "mel"]), SVC()).fit(paths, emotions)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -29,8 +25,6 @@ from .store import Store
 
 class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turns recordings into features.
-
-    What ``fit`` saw, ``n_features_in_``, is not held against later recordings of other lengths.
 
     Parameters
     ----------
@@ -67,21 +61,11 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> Any:
         """Compute the features of recordings, or read them from the store.
 
-        Parameters
-        ----------
-        X : sequence or array
-            Paths, or a table or array with one column of them; :class:`~emoscope.audio.Signal`
-            objects; or samples at ``rate``: arrays, or one of shape (n_clips, n_samples).
-
-        Returns
-        -------
-        ndarray of float32, shape (n_clips, n_columns)
-            Or, for a feature that gives frames, an object array of matrices (n_frames, n_bins).
-
-        Raises
-        ------
-        AudioError, ValueError
-            When a recording cannot be used; when `X` is not made of recordings.
+        `X` holds paths, or is a table or array with one column of them; or
+        :class:`~emoscope.audio.Signal` objects; or samples at ``rate``: arrays, or one of shape
+        (n_clips, n_samples). Returned is float32 of shape (n_clips, n_columns) or, for a feature that
+        gives frames, an object array of matrices (n_frames, n_bins). An AudioError or ValueError says
+        why a recording, or `X`, cannot be used.
         """
         store = None if self.store is None else Store(self.store)
         tables = extraction.extract_recordings(
@@ -110,8 +94,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _chosen(self) -> list[Feature]:
-        names = self.features.split(",") if isinstance(self.features, str) else self.features
-        chosen = [features.get(name.strip()) for name in names]
+        chosen = features.get_all(self.features)
         if len({feature.kind for feature in chosen}) != 1:
             raise FeatureError(
                 "a transformer gives vectors or frames: one or more features that give vectors, or "

@@ -23,8 +23,9 @@ from .. import audio
 from ..audio import Signal
 from ..audio.excerpt import by_file
 from ..corpus import Corpus
-from ..dataset import facts
+from ..dataset.rows import Facts, notes_on
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
+from ..features.spectrum import Spectrum
 from ..labels import in_order
 from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
@@ -140,7 +141,7 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
         logits = np.mean([part.logits for part in parts], axis=0)
         embedding = np.mean([part.embedding for part in parts], axis=0)
         trained_on.update(training_warning(model.card, signal))
-        return logits, embedding, facts.of(signal)
+        return logits, embedding, Facts().extract(Spectrum(signal))
 
     def of_file(numbers: list[int]) -> list[tuple[int, tuple[NDArray[Any], ...] | AudioError]]:
         parts = [excerpts[n] for n in numbers]
@@ -163,7 +164,7 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
         rejected=[*corpus.rejected, *rejected],
         notes=[
             *corpus.notes,
-            *facts.notes(found, corpus.table),
+            *notes_on(found, corpus.table),
             *(f"{said} ({n} of {len(used)} clips)" for said, n in sorted(trained_on.items())),
         ],
     )

@@ -1,11 +1,9 @@
-"""Acoustic features: named, versioned, computed from one shared spectrogram per clip.
-
-One file per feature, found from this folder. Nothing is imported before it is used.
-"""
+"""Acoustic features: named, versioned, one file each, from one shared spectrogram per clip."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import FeatureError
@@ -40,6 +38,12 @@ def get(text: str) -> Feature:
     return registry.get(name).from_text(argument)
 
 
+def get_all(names: Sequence[str] | str) -> list[Feature]:
+    """The features of several names; a text is divided at its commas."""
+    names = names.split(",") if isinstance(names, str) else names
+    return [get(name.strip()) for name in names]
+
+
 def extract_feature(
     path: str | os.PathLike[str],
     *,
@@ -51,15 +55,8 @@ def extract_feature(
 ) -> pd.Series[float]:
     """The classic values of one recording, a file or an fsspec URL, at its native rate.
 
-    Returns
-    -------
-    pandas.Series of float32 [shape=(n_values,)]
-        Means over frames, ``mfcc_01`` … ``tonnetz_major_y``: 40, 12, 128, 7 and 6 in this order.
-
-    Raises
-    ------
-    AudioError, FeatureError
-        When the recording cannot be used, or its sample rate is too low for a feature.
+    Means over frames, ``mfcc_01`` … ``tonnetz_major_y``: 40, 12, 128, 7 and 6 in this order. An
+    AudioError when the recording cannot be used, a FeatureError when its rate is too low.
     """
     import numpy as np
     import pandas as pd

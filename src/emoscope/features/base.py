@@ -1,7 +1,6 @@
 """What a feature is: named, parametrised, versioned, computed from the shared spectrum of one clip.
 
-Time runs along the first axis, ``(n_frames, n_bins)``; everything returned is float32. A *vector*
-feature gives one value per column for a whole clip, a *frames* feature a matrix of any length.
+All is float32. A *vector* feature gives one value per column, a *frames* feature (n_frames, n_columns).
 """
 
 from __future__ import annotations
@@ -66,14 +65,11 @@ class Feature(ABC):
 
     def _finite(self, values: Matrix, spectrum: Spectrum) -> Matrix:
         if not np.isfinite(values).all():
-            raise FeatureError(
-                f"{spectrum.signal.path}: '{self.name}' is not finite; "
-                "are the samples finite and within [-1, 1]?"
-            )
+            cause = "are the samples finite and within [-1, 1]?"
+            raise FeatureError(f"{spectrum.signal.path}: '{self.name}' is not finite; {cause}")
         return values
 
 
-@dataclasses.dataclass(frozen=True)
 class FrameMean(Feature):
     """A vector feature: the mean over frames of a function of the spectrum."""
 

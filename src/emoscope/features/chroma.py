@@ -1,8 +1,7 @@
 """Chroma: how the magnitude of the spectrum spreads over the twelve pitch classes.
 
-Each frame is scaled so that its strongest class is 1. Values are those of
-``librosa.feature.chroma_stft(S=abs(librosa.stft(y)), sr=sr)``, librosa 0.11: of magnitudes, as the
-student project calls it, where librosa's own default would be powers.
+Each frame is scaled so that its strongest class is 1. Values are those of librosa 0.11's
+``feature.chroma_stft(S=abs(librosa.stft(y)), sr=sr)``: of magnitudes, not of powers.
 """
 
 from __future__ import annotations

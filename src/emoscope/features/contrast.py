@@ -6,6 +6,7 @@ those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, l
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 import numpy as np
@@ -17,17 +18,13 @@ from .spectrum import Matrix, Spectrum, decibels
 QUANTILE = 0.02  # share of a band's bins whose mean is its valley, and its peak
 
 
-def band_edges(n_bands: int) -> list[float]:
-    """Edges in Hz: the first band ends at 200 Hz, each following one is an octave."""
-    return [0.0] + [200.0 * 2.0**octave for octave in range(n_bands)]
-
-
 def bands(rate: int, n_fft: int, n_bands: int = 7) -> list[tuple[slice, int]]:
     """Bins of each band, and how many of them make its valley and its peak."""
-    edges = band_edges(n_bands)
+    # The first band ends at 200 Hz, each following one is an octave.
+    edges = [0.0, *(200.0 * 2.0**octave for octave in range(n_bands))]
     frequency = filters.bin_frequencies(rate, n_fft)
     bins = []
-    for band, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for band, (low, high) in enumerate(itertools.pairwise(edges)):
         inside = np.flatnonzero((frequency >= low) & (frequency <= high))
         # Above the first, a band starts one bin early; below the last, it gives its last bin away.
         # The last reaches to the end.
@@ -43,8 +40,12 @@ class Contrast(FrameMean):
 
     name = "contrast"
     n_bands: ClassVar[int] = 7
-    columns = tuple(f"contrast_{band}" for band in range(1, 8))
-    min_rate = 2 * band_edges(7)[-2]
+    min_rate = 2 * 6400.0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """``contrast_1`` … ``contrast_7``, lowest band first."""
+        return tuple(f"{self.name}_{band}" for band in range(1, self.n_bands + 1))
 
     def at_rate(self, rate: float) -> Feature | None:
         """The one with as many bands as fit."""
@@ -70,8 +71,7 @@ class Contrast6(Contrast):
 
     name = "contrast6"
     n_bands = 6
-    columns = tuple(f"contrast6_{band}" for band in range(1, 7))
-    min_rate = 2 * band_edges(6)[-2]
+    min_rate = 2 * 3200.0
 
 
 class Contrast5(Contrast):
@@ -79,8 +79,7 @@ class Contrast5(Contrast):
 
     name = "contrast5"
     n_bands = 5
-    columns = tuple(f"contrast5_{band}" for band in range(1, 6))
-    min_rate = 2 * band_edges(5)[-2]
+    min_rate = 2 * 1600.0
 
 
 MEMBERS = {"contrast": Contrast, "contrast6": Contrast6, "contrast5": Contrast5}

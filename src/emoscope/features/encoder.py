@@ -1,17 +1,14 @@
 """Embeddings of a pretrained speech encoder, pooled over time, as a feature among the others.
 
 Asked for as ``encoder:MODEL[@OPTION=VALUE…]``, say ``encoder:openai/whisper-tiny.en@layers=2+3``,
-where MODEL is a Hugging Face hub name or a local folder. Options, in any order:
+where MODEL is a Hugging Face hub name or a local folder. Needs the extra ``deep``. Options:
 
 - ``layers=2+3``: blocks whose hidden states are used, 0 (the input) to the last; by default the
   middle one and the next, which know most about emotion in every encoder we measured
 - ``pool=mean+std``: per block ``mean``, ``std`` (population) and ``change`` (mean absolute
   difference of frames 100 ms apart) over time; ``none`` gives the frames, blocks side by side
 - ``prepare=speech-level``: :class:`~emoscope.audio.level.TrimAndNormalise` first; default ``none``
-- ``speed=0.9``: the clip played slower and deeper, or faster and higher, by a factor from 0.5 to 2:
-  another voice saying the same; several of them, stacked, are worth more than one
-
-Columns run block by block, within it pooling by pooling. Needs the extra ``deep``.
+- ``speed=0.9``: the clip played slower and deeper, or faster and higher, by a factor from 0.5 to 2
 """
 
 from __future__ import annotations
@@ -99,9 +96,8 @@ class Encoder(Feature):
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
         if max(blocks) > deepest:
-            raise FeatureError(
-                f"encoder '{self.model}' has {deepest} blocks; layer {max(blocks)} was asked for"
-            )
+            asked = f"layer {max(blocks)} was asked for"
+            raise FeatureError(f"encoder '{self.model}' has {deepest} blocks; {asked}")
         return blocks
 
     @property

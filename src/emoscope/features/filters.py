@@ -1,8 +1,6 @@
-"""Frames, windows and filter banks of spectrograms; what depends on the rate is computed once.
+"""Frames, windows and filter banks of spectrograms, with the values of librosa 0.11's defaults.
 
-Conventions: frequencies in Hz; every bank is shaped ``(n_bins, n_outputs)``, so that frames of a
-spectrum ``(n_frames, n_bins)`` are multiplied from the left. The values are those of librosa 0.11
-with its defaults, which most published feature sets use.
+Frequencies in Hz; banks are shaped ``(n_bins, n_outputs)``, spectra ``(n_frames, n_bins)``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Statistics of a whole utterance: how mel levels and cepstra are distributed, move and modulate.
 
-Of speech alone, at one level (:class:`emoscope.audio.level.TrimAndNormalise`), in 80 mel bands every
-10 ms (:mod:`.whisper_mel`):
+Of speech alone, at one level, in 80 mel bands every 10 ms (:func:`.pretrained.log_mel`):
 
 - ``level_mean, level_std`` of each band, over the three louder quarters of the frames
 - ``p10, p50, p90, std`` of each of 30 cepstra
@@ -10,8 +9,7 @@ Of speech alone, at one level (:class:`emoscope.audio.level.TrimAndNormalise`), 
 - ``corr_…``: correlation of each two of 12 cepstra
 - ``energy_std`` of the overall level; ``seconds``: logarithm of the number of frames
 
-After the functionals of the ComParE sets: Schuller et al., "The INTERSPEECH 2013 computational
-paralinguistics challenge", 2013.
+After Schuller et al., "The INTERSPEECH 2013 computational paralinguistics challenge", 2013.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from scipy.fft import dct
 
 from .. import audio
 from ..audio.level import TrimAndNormalise
-from . import whisper_mel
+from . import pretrained
 from .base import Feature
 from .spectrum import Matrix, Spectrum
 
@@ -54,9 +52,9 @@ class Functionals(Feature):
 
     def extract(self, spectrum: Spectrum) -> Matrix:
         """Statistics of one clip, shape (786,)."""
-        samples = audio.resample(spectrum.signal, whisper_mel.RATE).samples
-        prepared = TrimAndNormalise()(samples, whisper_mel.RATE)
-        levels = whisper_mel.log_mel(prepared, n_mels=N_BANDS).T
+        samples = audio.resample(spectrum.signal, pretrained.RATE).samples
+        prepared = TrimAndNormalise()(samples, pretrained.RATE)
+        levels = pretrained.log_mel(prepared, n_mels=N_BANDS).T
         return self._finite(functionals(levels), spectrum)
 
 

@@ -1,7 +1,6 @@
 """Compact log-mel spectrogram for two-dimensional networks.
 
-In decibels below the clip's loudest value, cut off at -80 dB and rounded to half a decibel: the 161
-levels fit one byte, so a spectrogram can be shipped or stored as uint8 without any loss.
+In decibels below the clip's loudest value, at least -80 and rounded to half a decibel: a byte each.
 """
 
 from __future__ import annotations

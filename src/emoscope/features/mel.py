@@ -1,8 +1,4 @@
-"""Mean power in 128 bands equally spaced on the mel scale.
-
-Values are those of ``librosa.feature.melspectrogram(y=y, sr=sr)``, librosa 0.11: power, not
-decibels, so they follow the level of the recording.
-"""
+"""Mean power, not decibels, in 128 mel bands, as of librosa 0.11's ``feature.melspectrogram``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Mel-frequency cepstral coefficients: the shape of the spectral envelope.
+"""Mel-frequency cepstral coefficients: the cosine transform of the levels in 128 mel bands.
 
-The cosine transform of the levels in 128 mel bands: S. Davis and P. Mermelstein, "Comparison of
-parametric representations for monosyllabic word recognition", IEEE Trans. ASSP 28(4), 1980. Values
-are those of ``librosa.feature.mfcc(y=y, sr=sr, n_mfcc=40)``, librosa 0.11.
+S. Davis and P. Mermelstein, "Comparison of parametric representations for monosyllabic word
+recognition", IEEE Trans. ASSP 28(4), 1980. Values are those of librosa 0.11's ``feature.mfcc``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """openSMILE's eGeMAPS and ComParE 2016 sets, computed by the package ``opensmile`` where installed.
 
 eGeMAPSv02: Eyben et al., IEEE Trans. Affective Computing 7(2), 2016; ComParE 2016: Schuller et al.,
-Interspeech 2016; both at the clip's native rate.
-
-openSMILE is free for private, research and educational use only; **commercial use needs audEERING's
-permission**. emoscope does not install it unless asked to (``pip install 'emoscope[opensmile]'``).
+Interspeech 2016; both at the clip's native rate. openSMILE is free for private, research and educational
+use only; **commercial use needs audEERING's permission**, and emoscope does not install it unasked.
 """
 
 from __future__ import annotations
@@ -43,8 +41,8 @@ class Egemaps(Feature):
     @property
     def columns(self) -> tuple[str, ...]:
         """openSMILE's own names with the set's name before them."""
-        smile = _smile(self.name, self.feature_set)
-        return tuple(f"{self.name}_{name}" for name in smile.feature_names)
+        names = _smile(self.name, self.feature_set).feature_names
+        return tuple(f"{self.name}_{name}" for name in names)
 
     def extract(self, spectrum: Spectrum) -> Matrix:
         """Functionals of one clip; a FeatureError when it is too short for one of them."""

@@ -1,11 +1,9 @@
 """Loads pretrained speech encoders and runs them block by block, at a recording's own length.
 
 The encoders of Whisper, and everything that takes a waveform and is built like wav2vec 2.0, from the
-Hugging Face hub or from a local folder made by ``save_pretrained``.
-
-16 kHz mono float32 in; the hidden states of block ``k`` (counted from 1) are what it hands to block
-``k + 1``, before any closing normalisation; ``k = 0`` is what enters the first block. A recording
-longer than 30 s is run in pieces whose frames are joined, so memory stays bounded.
+Hugging Face hub or from a local folder made by ``save_pretrained``. 16 kHz mono float32 in; the hidden
+states of block ``k`` (from 1) are what it hands to block ``k + 1``, before any closing normalisation;
+``k = 0`` is what enters the first. More than 30 s is run in pieces whose frames are joined.
 """
 
 from __future__ import annotations
@@ -24,11 +22,12 @@ import numpy as np
 
 from ..errors import FeatureError, MissingExtraError
 from ..files import printable
-from . import whisper_mel
+from . import filters
 from .filters import Matrix
 
-RATE = whisper_mel.RATE
-CHUNK = whisper_mel.CHUNK_SECONDS * RATE
+RATE = 16_000
+N_FFT, HOP = 400, 160  # of Whisper's log-mel spectrogram: a frame of 25 ms every 10 ms
+CHUNK = 30 * RATE  # samples
 MIN_SAMPLES = RATE // 10  # shorter pieces give the convolutions of some encoders not one frame
 MAX_SIZE = 1 << 16  # values per frame, or blocks: some ten times those of the largest encoder
 WIDTH = "d_model", "hidden_size"  # values per frame, as Whisper and the others call them
@@ -85,10 +84,8 @@ def size(model: str, keys: tuple[str, str], *, local: bool = False) -> int:
     key = keys[0] if is_whisper(model, local=local) else keys[1]
     value = configuration(model, local=local).get(key)
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
-        raise FeatureError(
-            f"encoder '{model}': {key} in its configuration should be a whole number from 1 to "
-            f"{MAX_SIZE}; found {value!r:.80}"
-        )
+        allowed = f"a whole number from 1 to {MAX_SIZE}; found {value!r:.80}"
+        raise FeatureError(f"encoder '{model}': {key} in its configuration should be {allowed}")
     return value
 
 
@@ -135,6 +132,32 @@ def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...
         )
 
 
+@functools.lru_cache(maxsize=4)
+def mel_filters(n_mels: int = 80) -> Matrix:
+    """Triangles of unit area per Hz; 80 for most Whisper models, 128 for large-v3."""
+    triangles, areas = filters.mel_triangles(RATE, N_FFT, n_mels)
+    return np.ascontiguousarray((triangles / areas).T, dtype=np.float32)
+
+
+def log_mel(samples: Matrix, *, n_mels: int = 80) -> Matrix:
+    """Whisper's spectrogram of at least 201 samples, bins first: (n_mels, n_samples // 160).
+
+    log10 of the power, at most 8 below the maximum, then ``(x + 4) / 4``: Radford et al., "Robust
+    Speech Recognition via Large-Scale Weak Supervision", 2022.
+    """
+    if len(samples) <= N_FFT // 2:  # it cannot be reflected at its ends
+        raise ValueError(f"{len(samples)} samples; a spectrogram needs at least {N_FFT // 2 + 1}")
+    padded = np.pad(samples, N_FFT // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
+    window = filters.hann(N_FFT).astype(np.float32)
+    # The frame centred on the very end is left out, as Whisper does.
+    spectrum = np.fft.rfft(frames[: len(samples) // HOP] * window, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    levels = np.log10(np.maximum(mel_filters(n_mels) @ power.T, 1e-10))
+    levels = np.maximum(levels, levels.max() - 8.0)
+    return np.asarray((levels + 4.0) / 4.0, dtype=np.float32)
+
+
 class PretrainedEncoder:
     """An encoder as :func:`load` gives it: a torch module in evaluation mode, and its blocks."""
 
@@ -174,7 +197,7 @@ class PretrainedEncoder:
         hooks = [block.register_forward_hook(keep) for block in self.blocks]
         try:
             if self.whisper:
-                mel = whisper_mel.log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
+                mel = log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
                 # An even number of frames, so that the stride of 2 gives half as many positions.
                 frames = torch.from_numpy(mel)[None, :, : mel.shape[1] // 2 * 2]
                 hidden = gelu(self.module.conv2(gelu(self.module.conv1(frames)))).transpose(1, 2)
@@ -235,8 +258,7 @@ def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> P
     _check_loaded(model, info, n_blocks)
     extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
-        raise FeatureError(
-            f"encoder '{model}' wants {extractor.sampling_rate} Hz; only {RATE} Hz can be given"
-        )
+        wanted = f"{extractor.sampling_rate} Hz; only {RATE} Hz can be given"
+        raise FeatureError(f"encoder '{model}' wants {wanted}")
     normalise = bool(extractor.do_normalize)
     return PretrainedEncoder(module, stack, n_blocks, whisper=False, normalise=normalise)

@@ -1,12 +1,8 @@
 """One spectrogram of a clip, computed once and shared by every feature.
 
-librosa's conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are
-zero, the window is a periodic Hann window. Time runs along the first axis. Of a long recording no
-spectrogram is kept: blocks that fit a processor's cache are computed again whenever a feature asks,
-so that memory stays within the recording plus a few hundred values per frame.
-
-Peaks are refined by a parabola through three bins: J. O. Smith, "Spectral Audio Signal Processing",
-2011, https://ccrma.stanford.edu/~jos/sasp/Quadratic_Interpolation_Spectral_Peaks.html.
+librosa's conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are zero,
+the window is a periodic Hann window. Time runs along the first axis. Of a long recording no spectrogram
+is kept: blocks that fit a processor's cache are computed again whenever a feature asks.
 """
 
 from __future__ import annotations
@@ -19,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import filters
+from .filters import Matrix as Matrix
 
 if TYPE_CHECKING:
     from ..audio import Signal
 
 Vector = NDArray[np.float32]
-Matrix = NDArray[np.float32]
 
 BLOCK = 32  # frames computed at a time: 32 * 2048 samples * 8 bytes = 512 KiB
 KEEP_VALUES = 2**24  # largest spectrogram kept: 64 MiB of magnitudes, three minutes at 48 kHz
@@ -124,7 +120,10 @@ def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
-    """Frequencies in Hz and magnitudes of the peaks of all frames of magnitudes at a rate in Hz."""
+    """Frequencies in Hz and magnitudes of the peaks of all frames, by a parabola through three bins.
+
+    J. O. Smith, "Spectral Audio Signal Processing", 2011.
+    """
     n_bins = magnitude.shape[1]
     hz_per_bin = rate / (2 * (n_bins - 1))
     first = max(1, int(np.ceil(MIN_PEAK_HZ / hz_per_bin)))

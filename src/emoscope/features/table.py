@@ -1,8 +1,4 @@
-"""Features of many clips: what models read.
-
-Rows are aligned with a corpus's clips. Vector features stand side by side in one matrix; a feature
-that gives frames is a list of matrices whose lengths differ.
-"""
+"""Features of many clips: what models read."""
 
 from __future__ import annotations
 
@@ -13,16 +9,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import FeatureError
+from .filters import Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .base import Spec
-
-Matrix = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,10 +40,8 @@ class Features:
             return
         shape = (len(self.clips), len(self.columns))
         if self.X.shape != shape:
-            raise FeatureError(
-                f"X has the shape {self.X.shape}; {shape[0]} clips with {shape[1]} columns "
-                f"make {shape}"
-            )
+            made = f"{shape[0]} clips with {shape[1]} columns make {shape}"
+            raise FeatureError(f"X has the shape {self.X.shape}; {made}")
         if not self.widths:
             counts = [sum(c.startswith(f"{name}_") for c in self.columns) for name in self.names]
             counts = counts if len(self.specs) != 1 else [len(self.columns)]
@@ -92,8 +85,7 @@ class Features:
 
     def select(self, names: Sequence[str]) -> Features:
         """Some of the features, by name, in the order asked for; each name must be here once."""
-        absent = [name for name in names if name not in self.names]
-        if absent:
+        if absent := [name for name in names if name not in self.names]:
             raise FeatureError(f"no {', '.join(absent)} here; there are {', '.join(self.names)}")
         for name in names:
             if (count := self.names.count(name)) > 1:
@@ -103,20 +95,13 @@ class Features:
         chosen = [self.names.index(name) for name in names]
         stops = np.cumsum(self.widths)
         columns = [i for n in chosen for i in range(stops[n] - self.widths[n], stops[n])]
-        return dataclasses.replace(
-            self,
-            specs=[self.specs[n] for n in chosen],
-            widths=tuple(self.widths[n] for n in chosen),
-            columns=tuple(self.columns[i] for i in columns),
-            X=self.X[:, columns],
-        )
+        specs, widths = [self.specs[n] for n in chosen], tuple(self.widths[n] for n in chosen)
+        kept = tuple(self.columns[i] for i in columns)
+        return Features(self.clips, specs, kept, self.X[:, columns], widths=widths)
 
     def rows(self, indices: ArrayLike) -> Features:
         """Some of the clips, by their positions in ``clips``, in the order asked for."""
         positions = np.asarray(indices, dtype=np.intp)
-        return dataclasses.replace(
-            self,
-            clips=[self.clips[i] for i in positions],
-            X=None if self.X is None else self.X[positions],
-            frames=None if self.frames is None else [self.frames[i] for i in positions],
-        )
+        clips, X = [self.clips[i] for i in positions], None if self.X is None else self.X[positions]
+        frames = None if self.frames is None else [self.frames[i] for i in positions]
+        return dataclasses.replace(self, clips=clips, X=X, frames=frames)

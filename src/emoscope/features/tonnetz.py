@@ -4,18 +4,17 @@ C. Harte, M. Sandler and M. Gasser, "Detecting harmonic change in musical audio"
 Audio and Music Computing Multimedia, 2006. Values are those of
 ``librosa.feature.tonnetz(y=librosa.effects.harmonic(y), sr=sr)``, librosa 0.11.
 
-Chroma is of constant Q: seven octaves from C1 with 36 filters each. The filters of one octave serve
-all of them, because the rate is halved from octave to octave: C. Schoerkhuber and A. Klapuri,
-"Constant-Q transform toolbox for music processing", Sound and Music Computing Conference, 2010.
-They are Hann-windowed complex tones, applied as the few bins that hold 99 % of their magnitude.
-A long recording takes two and a half times the memory of its samples beside them.
+Chroma is of constant Q: seven octaves from C1 with 36 filters each, Hann-windowed complex tones of
+which the few bins are applied that hold 99 % of their magnitude. The rate is halved from octave to
+octave, so one octave's filters serve all: C. Schoerkhuber and A. Klapuri, "Constant-Q transform
+toolbox for music processing", Sound and Music Computing Conference, 2010.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -41,8 +40,7 @@ DROPPED = 0.01  # fraction of a filter's summed magnitude that its spectrum may 
 BLOCK = 1024  # frames transformed at a time
 
 
-@dataclasses.dataclass(frozen=True)
-class OctaveFilters:
+class OctaveFilters(NamedTuple):
     """The filters of the highest octave, as spectra."""
 
     halvings: int  # how often the rate is halved before the highest octave is analysed
@@ -125,14 +123,12 @@ def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     return np.pad(reduced, (0, length - len(reduced)))
 
 
-@functools.cache
 def _directions() -> NDArray[np.float32]:
     """Coordinates of the pitch classes, [shape=(12, 6)]."""
     # One pitch class further is 7/6, 3/2 and 2/3 of half a turn; thirds weigh as Harte et al. set.
-    turns = np.arange(12)[:, None] * np.array([7 / 6, 3 / 2, 2 / 3])
-    circles = np.stack([np.sin(np.pi * turns), np.cos(np.pi * turns)], axis=2)
-    radius = np.array([1.0, 1.0, 0.5])[:, None]
-    return np.asarray((circles * radius).reshape(12, 6), dtype=np.float32)
+    turns = np.pi * (np.arange(12)[:, None] * np.array([7 / 6, 3 / 2, 2 / 3]))
+    circles = np.stack([np.sin(turns), np.cos(turns)], axis=2) * np.array([[1.0], [1.0], [0.5]])
+    return np.asarray(circles.reshape(12, 6), dtype=np.float32)
 
 
 class Tonnetz(FrameMean):

@@ -167,9 +167,8 @@ class Stream:
 
     def _forget(self) -> None:
         """Drop samples that no window can ask for any more."""
-        vad = self._tracker.options
-        around_speech = (vad.min_silence_duration_ms + 2 * vad.speech_pad_ms) / 1000
-        needed = self.options.length + self.options.hop + around_speech
+        around_speech = voice_activity.MIN_SILENCE + 2 * voice_activity.PAD + 1
+        needed = self.options.length + self.options.hop + around_speech * FRAME_SECONDS
         searched = self._tracker.n_frames * FRAME_SECONDS
         surplus = round((searched - needed) * self._model_rate) - self._dropped
         if surplus > 0:

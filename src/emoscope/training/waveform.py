@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import encoder, pretrained, whisper_mel
+from ..features import encoder, filters, pretrained
 from ..models.onnx_graph import from_torch, serialised
 
 LONGEST_SECONDS = 30.0  # Whisper's encoders know 1500 positions of 20 ms
@@ -31,17 +31,19 @@ class LogMel(nn.Module):
 
     def __init__(self, n_mels: int = 80) -> None:
         super().__init__()
-        n_fft = whisper_mel.N_FFT
+        n_fft = pretrained.N_FFT
         steps = np.outer(np.arange(n_fft // 2 + 1), np.arange(n_fft)) % n_fft
         angles = 2.0 * np.pi * steps / n_fft
-        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * whisper_mel.hann_window()
+        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * filters.hann(n_fft).astype(
+            np.float32
+        )
         self.register_buffer("kernels", torch.from_numpy(waves.astype(np.float32))[:, None])
-        self.register_buffer("filters", torch.tensor(whisper_mel.mel_filters(n_mels)))
+        self.register_buffer("filters", torch.tensor(pretrained.mel_filters(n_mels)))
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (1, n_samples) to log-mel (1, n_mels, n_samples // 160)."""
-        padded = F.pad(samples[:, None], (whisper_mel.N_FFT // 2,) * 2, mode="reflect")
-        spectrum = F.conv1d(padded, self.kernels, stride=whisper_mel.HOP)[:, :, :-1]
+        padded = F.pad(samples[:, None], (pretrained.N_FFT // 2,) * 2, mode="reflect")
+        spectrum = F.conv1d(padded, self.kernels, stride=pretrained.HOP)[:, :, :-1]
         real, imaginary = torch.split(spectrum, self.kernels.shape[0] // 2, dim=1)
         levels = (self.filters @ (real**2 + imaginary**2)).clamp(min=1e-10).log10()
         return (torch.maximum(levels, levels.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0

@@ -7,19 +7,11 @@ bands of power every 10 ms. Only silence is found by Silero's detector.
 
 from __future__ import annotations
 
-import functools
-import os
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Signal, resample, voice_activity
 from ..features import filters
-from ..files import DATA
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 RATE = voice_activity.RATE  # 16 kHz, which both networks expect
 SIZE = 256  # values of an embedding
@@ -30,7 +22,6 @@ COVERAGE = 0.75  # of a last part, which is left out when less of it is speech
 LEVEL = -30.0  # dBFS to which quieter recordings are amplified
 BATCH = 64  # parts at a time, so that memory stays bounded
 _PAUSE = 3  # frames of 32 ms that are kept on both sides of speech
-_GRAPH = os.path.join(DATA, "voice_encoder.onnx")
 
 Embedding = NDArray[np.float32]
 
@@ -45,19 +36,10 @@ def embed(signal: Signal) -> Embedding:
     samples = samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / level))
     parts = _parts(_mel(_speech(samples)))
     batches = (parts[first : first + BATCH] for first in range(0, len(parts), BATCH))
-    each = np.concatenate([_session().run(None, {"mel": batch})[0] for batch in batches])
+    network = voice_activity.session("voice_encoder.onnx", optimise=True)
+    each = np.concatenate([network.run(None, {"mel": batch})[0] for batch in batches])
     mean = each.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
-
-
-@functools.lru_cache(maxsize=1)
-def _session() -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(_GRAPH, options, providers=["CPUExecutionProvider"])
 
 
 def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
