@@ -111,6 +111,9 @@ def test_evaluation_says_that_the_speakers_are_known(trained: Path, corpus: Corp
     assert any("were in this model's training" in note for note in result.config["notes"])
     columns = [c for c in result.predictions if c.startswith("p_")]
     np.testing.assert_allclose(result.predictions[columns].sum(axis=1), 1, atol=1e-6)
+    renamed = Corpus("test", corpus.table.assign(corpus="test"))  # as train.csv and test.csv are
+    notes = " ".join(saved_model.evaluate(model, renamed, jobs=1).config["notes"])
+    assert "have names of speakers who, if they are the same people, were in this model's" in notes
     adapted = saved_model.evaluate(model, corpus, adapt="speaker", jobs=1)
     assert adapted.protocol == "evaluate+speaker-adapted"
     assert adapted.runs[0].uar > 0.95

@@ -172,7 +172,8 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
             say(f"UAR {uar} (95 % interval {span}) {words}; chance {chance}")
         say(
             f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}, {run.n_clips} clips of "
-            f"{run.n_speakers or 'unknown'} speakers, protocol {run.protocol}"
+            f"{run.n_speakers or 'unknown'} speaker{'' if run.n_speakers == 1 else 's'}, "
+            f"protocol {run.protocol}"
         )
     for text in notes:
         note(f"note: {text}")

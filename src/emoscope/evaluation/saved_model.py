@@ -31,7 +31,7 @@ from ..modelfile import ModelFile, log_softmax
 from ..modelfile.card import Card
 from ..models.adaptation import adapted_logits
 from ..prediction import Predictor
-from ..prediction.known import training_warning
+from ..prediction.known import SHIPPED, training_warning
 from ..unseen import OPTIMISTIC
 from . import statistics
 from .comparison import describe_corpus
@@ -183,13 +183,17 @@ def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]
     """What must be said with a score, one sentence each; `corpus` is what was asked for of `whole`."""
     if card.optimistic:
         yield OPTIMISTIC
+    # Clips of the shipped corpora are known by their sound, others by what their speakers are called.
+    others = set[str]().union(*(s for c, s in card.speakers.items() if c not in SHIPPED))
     for name, table in corpus.table.groupby("corpus", sort=True):
-        known = sorted(card.speakers.get(str(name), set()) & set(table["speaker"]) - {""})
+        known = sorted(card.speakers.get(str(name), others) & set(table["speaker"]) - {""})
         if known:
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
+            namesakes = "have names of speakers who, if they are the same people, "
             yield (
-                f"{len(known)} speakers of '{name}' were in this model's training ({shown}): the "
-                "score says how well it remembers, not how well it recognises anybody else"
+                f"{len(known)} speakers of '{name}' {'' if name in card.speakers else namesakes}"
+                f"were in this model's training ({shown}): the score says how well it remembers, not "
+                "how well it recognises anybody else"
             )
     if unknown := [emotion for emotion in corpus.emotions if emotion not in card.emotions]:
         n_clips = int(corpus.table["emotion"].isin(unknown).sum())
