@@ -24,10 +24,7 @@ def mlflow() -> ModuleType:
 
 
 def to_mlflow(
-    result: Result,
-    folder: str | os.PathLike[str] | None = None,
-    *,
-    experiment: str = "emoscope",
+    result: Result, folder: str | os.PathLike[str] | None = None, *, experiment: str = "emoscope"
 ) -> str:
     """Write a result, and its files in `folder`, to MLflow; gives the upper run's identifier."""
     client = mlflow()

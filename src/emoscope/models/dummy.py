@@ -22,9 +22,6 @@ class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has n
 
 MEMBERS = {
     "dummy": ModelInfo(
-        "dummy",
-        "Most frequent emotion",
-        "vector",
-        seeded(MostFrequent, strategy="prior"),
+        "dummy", "Most frequent emotion", "vector", seeded(MostFrequent, strategy="prior")
     )
 }
