@@ -147,7 +147,7 @@ def test_a_broken_plugin_harms_nothing_else(tmp_path, monkeypatch):
 def test_no_plugin_takes_a_name_that_is_taken(tmp_path, monkeypatch):
     found = registry(tmp_path, monkeypatch, "[emoscope.models]\nsvm = json:loads\n")
     with pytest.warns(UserWarning, match="'svm' of my-emotions 1.0; another model has that name"):
-        assert found.names() == list(models.registry.own())
+        assert found.names() == list(models.registry.own)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once
         assert found.get("svm") is models.get("svm")

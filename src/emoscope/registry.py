@@ -30,14 +30,9 @@ class Registry(Generic[Member]):
     """
 
     def __init__(
-        self,
-        kind: str,
-        package: str,
-        *,
-        fits: Callable[[object], bool],
-        wanted: str,
-        group: str | None = None,
-    ) -> None:
+        self, kind: str, package: str, *,
+        fits: Callable[[object], bool], wanted: str, group: str | None = None,
+    ) -> None:  # fmt: skip
         self.kind, self.package, self.fits, self.wanted = kind, package, fits, wanted
         self.group = group or package
         self._registered: dict[str, Member] = {}
@@ -47,12 +42,9 @@ class Registry(Generic[Member]):
         """Add a member for the life of this process, or replace the one of that name."""
         self._registered[name] = member
 
+    @functools.cached_property
     def own(self) -> dict[str, Member]:
         """The members that emoscope brings, in alphabetical order of their modules."""
-        return self._own
-
-    @functools.cached_property
-    def _own(self) -> dict[str, Member]:
         path = importlib.import_module(self.package).__path__
         names = sorted(f"{self.package}.{module.name}" for module in pkgutil.iter_modules(path))
         families = (getattr(importlib.import_module(name), "MEMBERS", {}) for name in names)
@@ -60,21 +52,21 @@ class Registry(Generic[Member]):
 
     def names(self) -> list[str]:
         """The public names: emoscope's own, those of other packages, those of this session."""
-        return list(dict.fromkeys([*self._own, *self._plugins, *self._registered]))
+        return list(dict.fromkeys([*self.own, *self._plugins, *self._registered]))
 
     def get(self, name: str) -> Member:
         """The member of that name, or an UnknownNameError; a PluginError when it cannot be used."""
         if name in self._registered:
             return self._registered[name]
-        if name in self._own:
-            return self._own[name]
+        if name in self.own:
+            return self.own[name]
         if name in self._plugins:
             return self._load(name)
         raise UnknownNameError(self.kind, name, self.names())
 
     def members(self) -> dict[str, Member]:
         """All members by public name; plugins that cannot be used are left out with a warning."""
-        members = dict(self._own)
+        members = dict(self.own)
         for name in self._plugins:
             try:
                 members[name] = self._load(name)
@@ -88,7 +80,7 @@ class Registry(Generic[Member]):
         found: EntryPoints = {}
         entries = importlib.metadata.entry_points(group=self.group)
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name in self._own or entry.name in found:
+            if entry.name in self.own or entry.name in found:
                 what = f"the {self.kind} '{entry.name}' of {_origin(entry)}"
                 warnings.warn(f"left out: {what}; another {self.kind} has that name", stacklevel=4)
             else:

@@ -42,6 +42,7 @@ OUTPUTS = ("logits", "embedding")
 MAX_SECONDS = 60.0
 MAX_MEMORY = 1 << 32  # address space of a child: 4 GiB, some fifty times what 30 s of speech need
 MAX_REPLY = 1 << 28  # bytes of one message of a child
+CORES = os.cpu_count() or 1
 OK, FAILED = b"+", b"-"
 _LENGTH = struct.Struct("<Q")
 _COMMAND = (
@@ -119,12 +120,12 @@ class SandboxedGraph:
             "promise": dataclasses.asdict(promise),
             "threads": threads,
             "optimise": optimise,
-            "cpu_seconds": MAX_SECONDS * (threads or _cores()),
+            "cpu_seconds": MAX_SECONDS * (threads or CORES),
             "memory": MAX_MEMORY,
         }
         self._first_messages = (json.dumps(settings).encode(), content)
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
-        self._slots = threading.BoundedSemaphore(_cores())
+        self._slots = threading.BoundedSemaphore(CORES)
         weakref.finalize(self, _stop_all, self._idle)
         self._idle.put(self._start())
 
@@ -315,10 +316,6 @@ def _limit(memory: int, cpu_seconds: float) -> None:
         _, hard = resource.getrlimit(kind)
         with contextlib.suppress(OSError, ValueError):  # some systems refuse some of them
             resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def first_line(error: BaseException) -> str:
