@@ -1,7 +1,4 @@
-"""Reads audformat databases: a header ``db.yaml`` and its tables.
-
-Only what emoscope needs, and only plain data: pickled tables, which the audformat package prefers
-when they are there, are refused, because opening one can run code.
+"""Reads audformat databases, a header ``db.yaml`` and its tables; pickled ones, which can run code, not.
 
 Format: https://audeering.github.io/audformat/data-format.html
 """

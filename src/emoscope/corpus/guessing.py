@@ -1,10 +1,10 @@
 """Who speaks, as far as the names of folders and files tell; nothing else is known here.
 
 A level of folders and a part of the file names are candidates when they have several values that
-occur with several emotions each. Most of what varies in names is no speaker: sentences, takes,
-sessions, sexes and levels vary alike. So a candidate is taken only when its values look like people
-(``anna``, ``spk03``, ``F1`` beside ``M1``) or when it is the only one and a word, or a number on a
-folder above those of the emotions. All others are shown, each with the option that would take it.
+occur with several emotions each. Sentences, takes, sessions and sexes do so too, so one is taken only
+when its values look like people (``anna``, ``spk03``, ``F1`` beside ``M1``) or when it is the only one
+and a word, or a number on a folder above those of the emotions. All others are shown, each with the
+option that would take it.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from ..corpora.base import Row
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 
-#: What models learn of several ratings: the majority's emotion, or the share of each.
-RATERS = ("majority", "soft")
+RATERS = ("majority", "soft")  # what models learn of several: the majority's emotion, or shares
 _KEY = ("path", "start", "end", "audio_channel", "split")  # the columns that tell clips apart
 
 

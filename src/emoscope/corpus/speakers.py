@@ -1,7 +1,4 @@
-"""Who speaks in a corpus: as the user says, else as the source says, else as far as names tell.
-
-What rests on a guess is said, and so is a column that cannot be one of speakers.
-"""
+"""Who speaks in a corpus: as the user says, else as the source says, else as far as names tell."""
 
 from __future__ import annotations
 
@@ -23,8 +20,7 @@ from .reading import Reading, SpeakerOrigin
 if TYPE_CHECKING:
     from .clips import Corpus
 
-#: From this share of clips with a speaker of their own on, the speakers are rather files.
-OWN = 0.8
+_OWN = 0.8  # share of clips with a speaker of their own from which on the speakers are rather files
 _FEWEST = 4  # clips from which on that share means anything
 SHOWN = 30  # speakers that a result records with their clips
 OPTIONS = "--speaker 'REGEX' (what in the path tells it), --speaker folder:N or --one-speaker"
@@ -73,7 +69,7 @@ def doubt_of(table: pd.DataFrame) -> str:
         return ""
     own = int((counts == 1).sum())
     shown = ", ".join(printable(str(name)) for name in sorted(counts.index)[:4])
-    if own >= OWN * len(speakers):
+    if own >= _OWN * len(speakers):
         return f"{own} of {len(speakers)} clips have a speaker of their own, as file names have"
     if names <= guessing.SEXES:
         return f"the speakers are {shown}: a sex and not a voice"
@@ -103,7 +99,6 @@ def _alike(speakers: pd.Series) -> str:
 
 
 def _as_told(corpus: Corpus, root: Path, reading: Reading, origin: SpeakerOrigin) -> Corpus:
-    """The speakers that the user's expression tells; clips without one are named."""
     below = [os.path.relpath(path, root) for path in corpus.table["path"]]
     told = [reading.speaker_of(PurePath(path)) for path in below]
     speakers = pd.Series(told, corpus.table.index, dtype=object)
@@ -136,8 +131,8 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         + (f"; it looks like {mind}" if (mind := guessing.PLAUSIBLE[candidate.looks]) else "")
         for candidate in found[: guessing.SHOWN]
     ]
-    ask = f"who speaks is not known, and no name tells it. Give {OPTIONS}"
+    notes = [f"who speaks is not known, and no name tells it. Give {OPTIONS}"]
     if offers:
         start = "who speaks is not known: the names do not tell it for certain; it could be:"
-        offers = [start, *offers, f"  or {OPTIONS}"]
-    return dataclasses.replace(corpus, notes=[*corpus.notes, *(offers or [ask])])
+        notes = [start, *offers, f"  or {OPTIONS}"]
+    return dataclasses.replace(corpus, notes=[*corpus.notes, *notes])

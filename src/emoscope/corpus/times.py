@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-#: Column → its key in a row, and how many seconds a plain number in it counts.
+# Column → its key in a row, and how many seconds a plain number in it counts.
 Columns: TypeAlias = Mapping[str, tuple[str, float]]
 
 _UNITS: Mapping[str, float] = {"ms": 0.001, "milliseconds": 0.001}  # any other is the second

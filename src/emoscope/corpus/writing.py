@@ -90,13 +90,13 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
-    parts = _by_split(table)
-    splits = {name: {"type": name} for name, _ in parts if name}
     kind, index = "filewise", ["file"]
     if "start" in table or "end" in table:
         kind, index = "segmented", ["file", "start", "end"]
         times = table.reindex(columns=index[1:]).fillna({"start": 0.0})
         table = table.assign(**{c: pd.to_timedelta(times[c], unit="s").astype(str) for c in times})
+    parts = _by_split(table)
+    splits = {name: {"type": name} for name, _ in parts if name}
     elsewhere = [*index, "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
