@@ -160,6 +160,8 @@ def test_overlapping_segments_are_a_leak_and_separate_ones_are_not(clean):
     apart = added(rows, file="s0_0.wav", start="1.2", end="2.0")
     overlapping = added(rows, file="s0_0.wav", start="1.0", end="2.0")
     assert kinds(audited(folder, apart), "leak") == set()
+    nameless = audited(folder, apart.assign(speaker=""))
+    assert "shared-recordings" in kinds(nameless, "caution")
     outcome = audited(folder, overlapping)
     assert kinds(outcome, "leak") == {"overlapping-segments"}
     assert outcome.findings[0].evidence[0]["test"] == [1.0, 2.0]

@@ -119,6 +119,7 @@ def test_own_split_that_leaks_is_refused_with_the_speaker():
         ({"emotion": "sad"}, "loso", "at least two emotions; found: sad"),
         ({}, "cross-corpus", "at least two corpora; found: ravdess"),
         ({}, "own-split", "needs a column 'split'"),
+        ({"split": "dev"}, "own-split", "tests the split 'test'; found: dev"),
         ({}, "random-75/25+speaker-adapted", "measured on unseen speakers"),
     ],
 )

@@ -327,7 +327,10 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
             f"train, dev and test, the first is '{printable(str(unknown.iloc[0]))}'; give them one, "
             "or take them out of the manifest"
         )
-    return [_fold("1", (table["split"] == "test").to_numpy())]
+    if not (test := (table["split"] == "test").to_numpy()).any():
+        found = ", ".join(sorted(set(table["split"])))
+        raise ProtocolError(f"protocol 'own-split' tests the split 'test'; found: {found}")
+    return [_fold("1", test)]
 
 
 def _text(table: pd.DataFrame, column: str) -> NDArray[np.str_]:

@@ -92,6 +92,11 @@ KINDS: Mapping[str, tuple[Severity, str] | tuple[Severity, str, str]] = {
         "One test segment overlaps a training segment of its recording.",
         "{n} test segments overlap training segments of their recordings.",
     ),
+    "shared-recordings": (
+        "caution",
+        "Parts of one recording are in training and test, and who speaks there is unknown.",
+        "Parts of {n} recordings are in training and test, and who speaks there is unknown.",
+    ),
     "same-sentence": (
         "caution",
         "{N} sentence{s} {are} spoken in training and test: {share:.0%} of the test clips say what "
@@ -167,6 +172,7 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
+        "shared-recordings": [{"file": file} for file in _shared_recordings(train, test)],
         "same-sentence": [
             {"sentence": words}
             for words in sorted(set(sentences(train)) & set(sentences(test)))
@@ -288,6 +294,13 @@ def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[E
     for _, row in both[first_end > last_start].iterrows():
         spans = {side: [row[f"start_{side}"], row[f"end_{side}"]] for side in ("train", "test")}
         yield {"file": row["listed"], **spans}
+
+
+def _shared_recordings(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
+    """Recordings with parts of unknown speakers on both sides."""
+    parts = (side[side["end"].notna() & (side["speaker"] == "")] for side in (train, test))
+    one, other = (set(side["listed"]) for side in parts)
+    return sorted((one & other) - {""})
 
 
 def _missing_emotions(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:
