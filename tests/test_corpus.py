@@ -133,6 +133,14 @@ def test_combine_keeps_clips_and_speakers_apart():
 # --- sources --------------------------------------------------------------------------------------
 
 
+def test_folders_of_emotions_beside_a_known_corpus_are_told(tmp_path):
+    codes = ("ANG", "SAD", "HAP")
+    touch(tmp_path, *(f"crema/10{n:02}_DFA_{c}_XX.wav" for n in range(1, 4) for c in codes))
+    loaded = corpus.load(touch(tmp_path, "own/angry/anna.wav", "own/sad/anna.wav"))
+    assert loaded.name == "cremad" and len(loaded) == 9 and len(loaded.rejected) == 2
+    assert "2 recordings lie in folders named after emotions beside cremad" in loaded.notes[-1]
+
+
 def test_what_is_no_source_says_what_is(tmp_path):
     with pytest.raises(CorpusError, match="no such folder or manifest"):
         corpus.load(tmp_path / "none")

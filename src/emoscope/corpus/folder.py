@@ -56,6 +56,11 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
     if labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
+        if own := sorted(set(told) & {str(error.path) for error in corpus.rejected}):
+            notes.append(
+                f"{len(own)} recordings lie in folders named after emotions beside {corpus.name}, such "
+                f"as {printable(own[0])}; to use them, give each folder as a source of its own"
+            )
     elif tables := _one(root, rows.beside(root), by_folder.empty) or (
         rows.annotated(root) if by_folder.empty else []
     ):
