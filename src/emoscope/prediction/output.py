@@ -83,8 +83,11 @@ class Output:
         """Whether a recording, or the channel of it that is meant, is written already."""
         excerpt = Excerpt.of(source)
         name = printable(excerpt.path)
-        if excerpt.channel is not None:
-            return (name, channel_name(excerpt.channel)) in self._done
+        if isinstance(source, Excerpt):  # a choice, of a channel or of the mix
+            return (
+                name,
+                "" if source.channel is None else channel_name(source.channel),
+            ) in self._done
         return (name, "") in self._done or {(name, "left"), (name, "right")} <= self._done
 
     def _append(self, content: bytes) -> None:
