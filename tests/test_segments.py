@@ -175,6 +175,10 @@ def test_several_recordings_get_their_own_parts(run, folder: Path) -> None:  # t
     status, out, err = run("talk.wav", "part0.wav", "--segments", "several.csv")
     assert status == 1 and "left out: talk.wav: no part of it is given" in err
     assert out.startswith("part0.wav") and '"x"' in out
+    (folder / "part0.flac").write_bytes(b"")  # another form of it, which was not given
+    (folder / "part0.srt").write_text("1\n00:00:00,000 --> 00:00:00,500\nx\n")
+    status, out, err = run("talk.wav", "part0.wav", "--segments", "part0.srt")
+    assert out.startswith("part0.wav") and "not given" not in err
     (folder / "other.srt").write_text(subtitles(","))
     status, _, err = run("talk.wav", "part0.wav", "--segments", "other.srt")
     assert status == 2 and "does not say of which recording" in err

@@ -90,13 +90,14 @@ def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
     by_place = {os.path.realpath(path): path for path in paths}
     by_name = {_name(path): path for path in paths}
     others: list[str] = []
+    nameless = source.lower().endswith(_NAMELESS)
     for part in read(source):
         path = by_place.get(os.path.realpath(part.file)) if part.file else None
-        if not part.file or (len(paths) == 1 and source.lower().endswith(_NAMELESS)):
+        if not part.file or (len(paths) == 1 and nameless):
             path = paths[0]
             if len(paths) > 1:
                 raise CorpusError(f"{source}: does not say of which recording it is; give one")
-        elif path is None and not os.path.exists(part.file):  # it may have been moved or converted
+        elif path is None and (nameless or not os.path.exists(part.file)):  # moved or converted
             path = by_name.get(_name(part.file))
         given.get(path or "", []).append(part)
         others += [] if path else [part.file]
