@@ -71,7 +71,7 @@ def test_all_unknown_words_are_named(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text(f"file,emotion\n{rows}")
     with pytest.raises(
-        CorpusError, match=r"'fru' \(3\), 'exc' \(2\), 'cal' \(1\).*--label fru=happy"
+        CorpusError, match=r"'fru' \(3\), 'exc' \(2\), 'cal' \(1\).*--label fru=EMOTION"
     ):
         corpus.load(path)
     path.write_text(f"file,emotion\n{rows}9.wav,sad\n")

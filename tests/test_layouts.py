@@ -418,7 +418,7 @@ def test_sentences_are_told_in_words_where_they_are_published():
 
 def test_labels_that_are_no_emotion_alone_are_explained(tmp_path):
     names = product("M003/audio/contempt/level_{v}/{n}.m4a", v="12", n=["001", "002"])
-    with pytest.raises(CorpusError, match=r"'contempt' \(4\).*--label contempt=happy"):
+    with pytest.raises(CorpusError, match=r"'contempt' \(4\).*--label contempt=EMOTION"):
         corpus.load(tree(tmp_path, names))
 
 

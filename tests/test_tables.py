@@ -360,6 +360,13 @@ def test_names_of_files(tmp_path):
     assert places.find(tmp_path, ["/home/me/other/b.wav"]) == ["/home/me/other/b.wav"]
 
 
+def test_a_recording_that_was_converted_is_found(tmp_path):
+    touch(tmp_path, "wav/a.flac", "wav/b.flac", "wav/b.mp3", "there.wav")
+    found = places.find(tmp_path, ["there.wav", "wav/a.wav", "wav/b.wav", "wav/a.txt"])
+    assert found[1] == f"{tmp_path}/wav/a.flac"
+    assert found[2:] == [f"{tmp_path}/wav/b.wav", f"{tmp_path}/wav/a.txt"], "not one file alone"
+
+
 def test_a_name_in_another_case_is_taken_only_when_it_is_the_only_one(tmp_path):
     touch(tmp_path, "wav/A.wav", "wav/a.wav", "wav/B.wav", "there.wav")
     found = places.find(tmp_path, ["there.wav", "WAV/A.wav", "wav/b.wav", "WAV/a.WAV"])

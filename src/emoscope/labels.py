@@ -77,7 +77,7 @@ def explain(unknown: Mapping[str, int]) -> str:
     more = f" and {len(ranked) - len(words)} more words" if len(ranked) > len(words) else ""
     return (
         f"no emotions that emoscope knows: {', '.join(words)}{more}. Say what such a word means, "
-        f"for example --label {shlex.quote(f'{ranked[0][0]}=happy')}, or several in a file: "
+        f"--label {shlex.quote(f'{ranked[0][0]}=EMOTION')}, or several in a file: "
         f"--labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words for them in other "
         "languages"
     )

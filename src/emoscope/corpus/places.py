@@ -29,8 +29,8 @@ def find(folder: Path, files: Sequence[str]) -> list[str]:
     """The path of each file that a table in `folder` names; as written where there is none.
 
     A name that is not there as written is looked for below the folder that the others start at: in
-    another case or Unicode form, in sub-folders, without its ending, and after the folders of another
-    machine. It is taken when one file fits, and that file no other name of the table.
+    another case or Unicode form, in sub-folders, with another ending of a recording or none, and after
+    the folders of another machine. It is taken when one file fits, and that file no other name.
     """
     names = {file: _PLACEHOLDER.sub("", file) for file in dict.fromkeys(files)}
     sample = list(filter(None, itertools.islice(names.values(), _SAMPLE)))
@@ -77,7 +77,8 @@ def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
     fits: list[Parts] = []
     for form in (str, str.casefold):
         if not fits and wanted:
-            candidates = index.get(_composed(wanted[-1]), ())
+            key = _composed(wanted[-1])
+            candidates = index.get(key) or index.get(_stem(key)) or []
             fits = [parts for parts in candidates if _ends(parts, wanted, form, elsewhere)]
     if len(fits) > 1:
         fits = [parts for parts in fits if len(parts) == len(wanted)]
@@ -89,5 +90,11 @@ def _ends(parts: Parts, wanted: Parts, form: Callable[[str], str], elsewhere: bo
     count = min(len(parts), len(wanted)) if elsewhere else len(wanted)
     own, other = ([_composed(p, form) for p in path[-count:]] for path in (parts, wanted))
     if own[-1] != other[-1]:
-        own[-1] = os.path.splitext(own[-1])[0]
+        own[-1], other[-1] = os.path.splitext(own[-1])[0], _stem(other[-1])
     return own == other
+
+
+def _stem(name: str) -> str:
+    """A name without the ending of a recording."""
+    stem, ending = os.path.splitext(name)
+    return stem if ending[1:].casefold() in ENDINGS else name

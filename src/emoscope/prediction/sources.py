@@ -103,7 +103,7 @@ def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
         others += [] if path else [part.file]
     if not others:
         return given, ""
-    told = f"{len(others)} parts are of recordings that were not given, such as {others[0]}"
+    told = f"parts of recordings that were not given: {len(others)}, such as of {others[0]}"
     return given, printable(f"{source}: {told}")
 
 
