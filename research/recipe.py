@@ -31,7 +31,7 @@ from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import AdaptedHead, Input
-from emoscope.models.adaptation import BATCH_SIZES, adapted_logits, head_of, smallest_that_helps
+from emoscope.models.adaptation import BATCH_SIZES, adapted_logits, smallest_that_helps
 from emoscope.models.onnx_graph import LinearForm
 from emoscope.training import calibration
 from emoscope.training.calibration import UnseenPredictions, inner_folds
@@ -324,10 +324,10 @@ def head_for_batches(
     standardised = LinearForm(
         np.zeros_like(form.mean), np.ones_like(form.scale), form.weights, form.bias
     )
-    return head_of(
-        standardised,
-        values.mean(axis=0),
-        values.std(axis=0),
+    relative = standardised.relative_to(values.mean(axis=0), values.std(axis=0))
+    return AdaptedHead(
+        weights=relative.weights,
+        bias=relative.bias,
         temperature=temperature,
         minimum_clips=minimum_clips,
     )

@@ -58,10 +58,16 @@ class _ClipNetwork(NetworkClassifier):
 
     def _check(self, X: Any, *, reset: bool) -> tuple[list[NDArray[np.float32]], int]:
         clips = [np.asarray(clip, dtype=np.float32) for clip in X]
+        if not clips:
+            raise ModelError("there is no clip")
         for position, clip in enumerate(clips):
-            if clip.ndim != 2 or clip.size == 0 or clip.shape[1] != clips[0].shape[1]:
+            if clip.ndim != 2 or clip.size == 0:
                 raise ModelError(
                     f"clip {position} has shape {clip.shape}; a 2-D network takes (n_frames, n_bins)"
+                )
+            if clip.shape[1] != clips[0].shape[1]:
+                raise ModelError(
+                    f"clip {position} has {clip.shape[1]} bins, clip 0 has {clips[0].shape[1]}"
                 )
             if not np.isfinite(clip).all():
                 raise ModelError(f"clip {position} contains NaN or infinite values")

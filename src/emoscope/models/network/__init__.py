@@ -163,6 +163,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         y = np.asarray(column_or_1d(y, warn=True))
         check_consistent_length(clips, y)
         self.classes_, labels = distinct(y)
+        if self.n_outputs is not None and self.n_outputs < (needed := len(self.classes_)):
+            has = f"the network has {self.n_outputs}"
+            raise ModelError(f"{needed} emotions need {needed} outputs; {has}")
         train = partial(self._train, self._grids(clips), labels.astype(np.int64), on_epoch)
         path = None if checkpoint is None else Path(checkpoint)
         everybody, epochs, search = np.arange(len(labels)), self.epochs, None
