@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Processes of tests share the cores: threads that wait for each other would take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BESIDE = Path(__file__).parents[2] / "shared"
 
 
