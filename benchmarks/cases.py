@@ -89,7 +89,7 @@ def is_cut(loaded: corpus.Corpus) -> bool:
     return all(excerpt.is_part and excerpt.end is not None for excerpt in loaded.excerpts)
 
 
-def judge(cases: Cases) -> None:
+def run_all(cases: Cases) -> None:
     """All cases, in the order of their numbers."""
     at = cases.folder
     ten = {f"Ses0{n}{who}" for n in range(1, 6) for who in "FM"}
@@ -199,7 +199,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     cases = Cases(options.folder.resolve())
-    judge(cases)
+    run_all(cases)
     OUT.parent.mkdir(exist_ok=True)
     options.out.write_text(markdown(cases.outcomes), encoding="utf-8")
     for one in cases.outcomes:

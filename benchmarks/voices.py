@@ -26,7 +26,7 @@ from emoscope import audio, corpus, dataset
 from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.cli.terminal import progress
-from emoscope.dataset import voices as hearing
+from emoscope.dataset import voices as corpus_voices
 from emoscope.dataset.store import Store
 from emoscope.labels import canonical
 from emoscope.voices import embed, to_embed, verification, verify
@@ -69,7 +69,7 @@ def load(place: str) -> tuple[Voices, corpus.Corpus]:
         found = dataset.load(source, "voice", store=Store(), progress=tick)
     table = found.corpus.table
     told = (table[c].to_numpy(dtype=str) for c in ("speaker", "emotion"))
-    return Voices(found.features["vector"].X, *told, hearing.styles(table)), found.corpus
+    return Voices(found.features["vector"].X, *told, corpus_voices.styles(table)), found.corpus
 
 
 def nemo(place: Path) -> corpus.Corpus:
@@ -136,8 +136,8 @@ def purity(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def grouped(voices: Voices, height: float) -> tuple[np.ndarray, dict[str, float]]:
-    hearing.HEIGHT = height
-    labels = hearing.group(voices.clips, styles=voices.emotions, least=6)
+    corpus_voices.HEIGHT = height
+    labels = corpus_voices.group(voices.clips, styles=voices.emotions, least=6)
     about = {"voices": len(set(voices.names)), "groups": int(labels.max()) + 1}
     scores = {"purity": purity(labels, voices.names), "completeness": purity(voices.names, labels)}
     return labels, {**about, **scores}
@@ -231,7 +231,7 @@ def planted(
     return rows, names.astype(str), wrong
 
 
-def heard(
+def checked(
     voices: Voices, rows: np.ndarray, names: np.ndarray, seed: int
 ) -> verification.VoiceCheck:
     picked, _ = to_embed(names, seed=seed)
@@ -275,7 +275,7 @@ def outcomes(voices: Voices, limits: Limits) -> dict[str, dict[str, int]]:
         counts = {"found": 0, "false_alarms": 0, "left_out": 0}
         for seed in range(N_PLANTED):
             rows, names, wrong = planted(voices, kind, rng)
-            check = heard(voices, rows, names, seed)
+            check = checked(voices, rows, names, seed)
             pieces = checks.of_voices({"": check}, [split_of(names, wrong, kind, rng)])
             told = {(k, tuple(p["speakers"])) for k, found in pieces.items() for p in found}
             right = (kind, tuple(sorted(wrong)))
@@ -310,7 +310,7 @@ def by_emotion(voices: Voices) -> float:
         if min(alias.sum(), (names == name).sum() - alias.sum()) < verification.MIN_CLIPS:
             continue
         names = np.where(alias, "alias", names.astype("U16"))
-        check = heard(voices, rows, names, seed)
+        check = checked(voices, rows, names, seed)
         n_tried += 1
         n_found += any("alias" in f.names and name in f.names for f in check.findings)
     return n_found / max(n_tried, 1)
@@ -383,7 +383,7 @@ def main(place: str) -> None:
     limits = {name: limits_from(others[name]) for name in CORPORA}
     whole = {}
     for name, v in all_voices.items():
-        whole[name] = heard(v, np.arange(len(v.names)), v.names, 0).text
+        whole[name] = checked(v, np.arange(len(v.names)), v.names, 0).text
     result = {
         "single_clips": single_clips(all_voices),
         "planted": {n: outcomes(v, limits[n]) for n, v in all_voices.items()},

@@ -35,3 +35,12 @@ def silence(seconds: float, *, rate: int = RATE, seed: int = 1) -> np.ndarray:
     """The noise floor of a quiet room, -80 dBFS."""
     rng = np.random.default_rng(seed)
     return (1e-4 * rng.normal(size=round(seconds * rate))).astype(np.float32)
+
+
+def tree(root, names):
+    """Empty files of those names below a folder, which is returned."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root

@@ -12,6 +12,7 @@ from emoscope.audio.opening import ENDINGS, SOUND_ENDINGS
 from emoscope.corpora import base, cremad, emodb, emovo, ravdess, savee, tess
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
+from recordings import tree
 
 NAMES = corpora.names()
 VOICES_UNTOLD = {"mesd"}  # whose names tell women, men and children apart, and no more
@@ -38,14 +39,6 @@ def example_tree(root, name, example):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(text)
     return tree(root, [example])
-
-
-def tree(root, names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
 
 
 def scan(info, root):

@@ -7,14 +7,7 @@ import pytest
 from emoscope import corpus
 from emoscope.corpora import cremad, tess
 from emoscope.errors import CorpusError
-
-
-def tree(root, names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
+from recordings import tree
 
 
 def write(path, text):

@@ -14,7 +14,7 @@ from emoscope.audio import Signal, load
 from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.corpus import Corpus
-from emoscope.dataset import voices as hearing_corpora
+from emoscope.dataset import voices as corpus_voices
 from emoscope.dataset.extraction import Dataset
 from emoscope.errors import ProtocolError
 from emoscope.evaluation import comparison
@@ -162,23 +162,23 @@ def test_few_clips_of_each_name_are_enough() -> None:
 
 def test_groups_are_the_voices() -> None:
     clips, names, styles = crowd(8, 15)
-    found = hearing_corpora.group(clips, styles=styles)
+    found = corpus_voices.group(clips, styles=styles)
     truth = np.unique(names, return_inverse=True)[1]
     np.testing.assert_array_equal(found, truth)  # numbered as they first occur
-    assert hearing_corpora.group(clips, 3).max() == 2
-    assert hearing_corpora.group(clips[:1]).tolist() == [0]
-    assert hearing_corpora.group(clips, styles=styles, least=12).max() == 11
+    assert corpus_voices.group(clips, 3).max() == 2
+    assert corpus_voices.group(clips[:1]).tolist() == [0]
+    assert corpus_voices.group(clips, styles=styles, least=12).max() == 11
 
 
 def test_more_clips_than_are_clustered_join_the_nearest_group(monkeypatch) -> None:
     clips, _, styles = crowd(6, 30)
-    whole = hearing_corpora.group(clips, styles=styles)
+    whole = corpus_voices.group(clips, styles=styles)
     monkeypatch.setattr("emoscope.dataset.voices.MAX_CLIPS", 60)
-    np.testing.assert_array_equal(hearing_corpora.group(clips, styles=styles), whole)
+    np.testing.assert_array_equal(corpus_voices.group(clips, styles=styles), whole)
 
 
 @pytest.fixture
-def heard_corpus(monkeypatch):
+def embedded_corpus(monkeypatch):
     """Makes a corpus of which every clip's embedding is known, by its name."""
 
     def make(clips, names, styles) -> Corpus:
@@ -192,43 +192,45 @@ def heard_corpus(monkeypatch):
             values = Features([str(row) for row in rows], [kinds[0].spec], columns, clips[rows])
             return Dataset(corpus, {"vector": values})
 
-        monkeypatch.setattr(hearing_corpora, "extract", extract)
+        monkeypatch.setattr(corpus_voices, "extract", extract)
         return Corpus("crowd", table)
 
     return make
 
 
-def test_a_corpus_says_what_was_heard(heard_corpus) -> None:
+def test_a_corpus_says_how_its_voices_compare(embedded_corpus) -> None:
     clips, names, styles = crowd(6, 20)
     names = names.astype("U8")
     names[:10], names[-5:] = "alias", "rare"
-    heard = hearing_corpora.hear(heard_corpus(clips, names, styles), "speaker-6fold")
-    assert "7 names" in heard.voices and "1 with fewer than 10 clips" in heard.voices
-    assert heard.notes == ["by their sound, these may be one voice under two names: alias and n0"]
-    assert comparison.describe_corpus(heard)["voices"] == heard.voices
+    checked = corpus_voices.check_or_group(embedded_corpus(clips, names, styles), "speaker-6fold")
+    assert "7 names" in checked.voices and "1 with fewer than 10 clips" in checked.voices
+    assert checked.notes == ["by their sound, these may be one voice under two names: alias and n0"]
+    assert comparison.describe_corpus(checked)["voices"] == checked.voices
 
 
-def test_clips_without_speakers_are_folded_by_voice(heard_corpus) -> None:
+def test_clips_without_speakers_are_folded_by_voice(embedded_corpus) -> None:
     clips, names, styles = crowd(8, 15)
-    corpus = heard_corpus(clips, np.full(len(names), ""), styles)
+    corpus = embedded_corpus(clips, np.full(len(names), ""), styles)
     with pytest.raises(ProtocolError, match="--protocol voice-6fold"):
         protocols.folds(corpus.table, "speaker-6fold")
     with pytest.raises(ProtocolError, match="bundled features have none"):
         protocols.folds(corpus.table, "voice-6fold")
-    heard = hearing_corpora.hear(corpus, "voice-6fold")
-    assert heard.voices.startswith("120 clips were put into 8 groups by the sound of their voices")
-    folds = protocols.folds(heard.table, "voice-6fold")
+    checked = corpus_voices.check_or_group(corpus, "voice-6fold")
+    assert checked.voices.startswith(
+        "120 clips were put into 8 groups by the sound of their voices"
+    )
+    folds = protocols.folds(checked.table, "voice-6fold")
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(120))
     for fold in folds:
         assert not set(names[fold.train]) & set(names[fold.test])
-    assert set(heard.table["speaker"]) == {""}
-    assert sorted(set(heard.table["unique_speaker"]))[0] == "voice 01"
+    assert set(checked.table["speaker"]) == {""}
+    assert sorted(set(checked.table["unique_speaker"]))[0] == "voice 01"
 
 
-def test_groups_by_voice_do_not_hide_known_speakers(heard_corpus) -> None:
-    heard = hearing_corpora.hear(heard_corpus(*crowd(8, 15)), "voice-6fold")
-    assert set(heard.table["unique_speaker"]) == {f"n{n}" for n in range(8)}
-    assert len(protocols.folds(heard.table, "voice-6fold")) == 6
+def test_groups_by_voice_do_not_hide_known_speakers(embedded_corpus) -> None:
+    checked = corpus_voices.check_or_group(embedded_corpus(*crowd(8, 15)), "voice-6fold")
+    assert set(checked.table["unique_speaker"]) == {f"n{n}" for n in range(8)}
+    assert len(protocols.folds(checked.table, "voice-6fold")) == 6
 
 
 def test_an_audit_tells_on_which_sides_one_voice_stands() -> None:

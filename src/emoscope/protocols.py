@@ -214,7 +214,7 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 def _voice_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     if VOICES not in table:
-        needed = "recordings in which emoscope.dataset.voices.hear has grouped the voices"
+        needed = "recordings in which emoscope.dataset.voices.check_or_group has grouped the clips"
         raise ProtocolError(f"protocol '{VOICE_FOLDS}' needs {needed}; bundled features have none")
     return _six_folds(table, VOICES, VOICE_FOLDS, seed)
 

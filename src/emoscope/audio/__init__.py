@@ -171,7 +171,7 @@ def each_channel(path: str) -> list[Excerpt]:
 def channel_report(recording: Recording) -> ChannelReport:
     """What the channels of a recording are to each other; decodes no more of it than that takes.
 
-    With one channel, or more than two, only their number is told. :func:`load` refuses the mix of
+    Of one channel, or more than two, only the number is given. :func:`load` refuses the mix of
     two that are ``nearly_inverted``. An AudioError when the recording cannot be decoded.
     """
     meter = ChannelMeter()

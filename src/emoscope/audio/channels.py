@@ -3,7 +3,7 @@
 A voice that two microphones pick up is louder in one of them by much the same all the time; of two
 people, now the one channel is much louder, now the other. So channels are called different when each,
 relative to its own loud speech, has speech :data:`LOUDER` dB above the other channel at that moment, for
-:data:`SECONDS` at least and for :data:`SHARE` of all speech. It is told although the first person leaks
+:data:`SECONDS` at least and for :data:`SHARE` of all speech. That holds although the first person leaks
 into the second's channel, up to some 10 dB below the second.
 """
 
@@ -21,7 +21,7 @@ from . import voice_activity as vad
 LOUDER = 10.0
 SECONDS = 0.5
 SHARE = 0.05
-CERTAIN = 5.0  # seconds after which the rest need not be heard
+CERTAIN = 5.0  # seconds after which the rest need not be analysed
 CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
 _ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to
 _AS_LOUD = 0.2  # ... where the one has at least that share of the other's power: 7 dB
@@ -33,7 +33,7 @@ _QUIET = -70.0  # dBFS below which a channel is not listened to
 
 @dataclasses.dataclass(frozen=True)
 class ChannelReport:
-    """What the channels of a recording are to each other; told of two channels alone."""
+    """What the channels of a recording are to each other; of more or fewer than two, the number alone."""
 
     n_channels: int
     different_speech: bool = False  # each of the two holds speech that the other does not

@@ -52,7 +52,7 @@ class Audit:
     n_recordings: int  # that could be compared
     findings: list[Finding]  # leaks first
     rejected: list[AudioError]  # recordings that could not be read
-    voices: str = ""  # what was heard of the speakers' voices, or why they were not compared
+    voices: str = ""  # outcome of comparing the speakers' voices, or why they were not compared
     sentences: checks.SharedSentences | None = None  # None where no words are known
     inflation: Inflation | None = None
     held_out: unseen.HeldOut = "speakers"  # by the honest side of ``inflation``
@@ -115,21 +115,21 @@ def audit(
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
     parts, marks = list(prints), list(prints.values())
     found_alike = ((parts[m.first], parts[m.second], m) for m in fingerprint.matches(marks))
-    # How parts of one file overlap is told by their times.
+    # Of parts of one file, the times say how they overlap.
     pairs = [(str(one), str(two), m) for one, two, m in found_alike if one.path != two.path]
     sides = splits[0].clips["side"].value_counts()
-    heard = checks.hear(splits, jobs=jobs, cluster=cluster) if prints else {}
+    voice_checks = checks.check_speakers(splits, jobs=jobs, cluster=cluster) if prints else {}
     found = Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
         n_test=int(sides["test"]),
         n_recordings=len(prints),
-        findings=_findings(splits, pairs, checks.of_voices(heard, splits)),
+        findings=_findings(splits, pairs, checks.of_voices(voice_checks, splits)),
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
         held_out=checks.held_out(splits[0]),
-        voices=voices.words(heard),
+        voices=voices.words(voice_checks),
     )
     if not (inflation and found.leaks) or found.held_out == "clips":
         return found
@@ -167,13 +167,13 @@ def _fingerprints(
 
 
 def _findings(
-    splits: Sequence[sources.Split], pairs: checks.Pairs, heard: Mapping[str, list[Evidence]]
+    splits: Sequence[sources.Split], pairs: checks.Pairs, of_voices: Mapping[str, list[Evidence]]
 ) -> list[Finding]:
     """One finding for each kind over all splits, the most severe first."""
     by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
     spoken = checks.shared_sentences(splits)
     found = [(split.name, checks.of_split(split, pairs)) for split in splits]
-    for name, of_kind in [*found, ("", checks.of_record(splits[0].record)), ("", heard)]:
+    for name, of_kind in [*found, ("", checks.of_record(splits[0].record)), ("", of_voices)]:
         for kind, pieces in of_kind.items():
             if pieces:
                 by_kind.setdefault(kind, []).append((name, pieces))

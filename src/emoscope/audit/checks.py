@@ -140,9 +140,9 @@ def shared_sentences(splits: Sequence[Split]) -> SharedSentences | None:
         is_test = (split.clips["side"] == "test").to_numpy()
         spoken = sentences(split.clips)
         known = spoken[is_test & (spoken != "")]
-        heard = known[np.isin(known, spoken[~is_test])]
-        tested, shared = tested | set(known), shared | set(heard)
-        n_clips, n_known = n_clips + len(heard), n_known + len(known)
+        in_training = known[np.isin(known, spoken[~is_test])]
+        tested, shared = tested | set(known), shared | set(in_training)
+        n_clips, n_known = n_clips + len(in_training), n_known + len(known)
     return SharedSentences(len(tested), len(shared), n_clips / n_known) if n_known else None
 
 
@@ -199,7 +199,7 @@ def of_record(record: Mapping[str, Any]) -> dict[str, list[Evidence]]:
     return {"test-clips-seen": seen, "adapted": adapted, "guessed-speakers": guessed}
 
 
-def hear(
+def check_speakers(
     splits: Sequence[Split], *, jobs: int | None = None, cluster: str | None = None
 ) -> Mapping[str, VoiceCheck]:
     """Check the speakers of each corpus; nothing where no clip of a known emotion is at hand."""
@@ -215,7 +215,7 @@ def hear(
 def of_voices(
     checks: Mapping[str, VoiceCheck], splits: Sequence[Split]
 ) -> dict[str, list[Evidence]]:
-    """The evidence in what was heard, by kind; of pairs of names, on which sides they stand."""
+    """The evidence in checks of voices, by kind; of pairs of names, on which sides they stand."""
     found: dict[str, list[Evidence]] = {}
     for finding in (finding for check in checks.values() for finding in check.findings):
         kind = str(finding.kind)

@@ -156,11 +156,11 @@ class Source:
         if protocol is None or not self.places:
             return data
         with terminal.progress("comparing voices") as tick:
-            heard = voices.hear(
+            checked = voices.check_or_group(
                 data.corpus, protocol, store=Store(), jobs=jobs, cluster=cluster, progress=tick
             )
-        terminal.note(heard.voices)
-        return dataclasses.replace(data, corpus=heard)
+        terminal.note(checked.voices)
+        return dataclasses.replace(data, corpus=checked)
 
     def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
         """The recording of each clip, for a report's players; the bundled features have none."""

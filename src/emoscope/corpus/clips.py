@@ -43,7 +43,7 @@ class Corpus:
     notes: list[str] = dataclasses.field(default_factory=list)
     #: Where clips have several ratings, how far their raters agree, for each source.
     agreements: list[Agreement] = dataclasses.field(default_factory=list)
-    voices: str = ""  # what was heard of its voices, in sentences; empty when nobody listened
+    voices: str = ""  # outcome of comparing its voices, in sentences; empty when not compared
 
     def __post_init__(self) -> None:
         table, name = self.table, f"corpus '{self.name}'"

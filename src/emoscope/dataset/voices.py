@@ -1,4 +1,4 @@
-"""Hears a corpus: are its names voices, and which clips are of one voice where nobody says?
+"""Compares the voices of a corpus with its speakers, and groups clips by voice where nobody names any.
 
 Groups are made by Ward's method (JASA 58, 1963); ``benchmarks/voices.py`` says how often it errs.
 """
@@ -28,7 +28,7 @@ MAX_CLIPS = 5_000  # clustered at once, 100 MB of distances; others join the nea
 STYLE = ("emotion", "intensity")  # columns that together say how a clip is spoken
 
 
-def hear(
+def check_or_group(
     corpus: Corpus,
     protocol: str,
     *,
@@ -37,10 +37,10 @@ def hear(
     cluster: str | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Group the voices of a corpus where its protocol needs that, else check its speakers by ear.
+    """Group clips by voice where the protocol needs that, else check the speakers by their voices.
 
-    The corpus comes back with what was heard in ``voices`` and, of what is to be known, among the
-    notes. CorpusError when voices are to be grouped and a clip cannot be read.
+    The corpus comes back with the outcome in ``voices``, and with doubts among its notes.
+    CorpusError when voices are to be grouped and a clip cannot be read.
     """
 
     def embedded(clips: pd.DataFrame) -> Dataset:
@@ -58,7 +58,7 @@ def hear(
 
 
 def words(checks: Mapping[str, VoiceCheck]) -> str:
-    """What was heard of each corpus, in sentences."""
+    """The outcome for each corpus, in sentences."""
     several = len(checks) > 1
     return " ".join(f"{n}: {check.text}" if several else check.text for n, check in checks.items())
 
@@ -66,7 +66,7 @@ def words(checks: Mapping[str, VoiceCheck]) -> str:
 def check_speakers(
     table: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]
 ) -> dict[str, VoiceCheck]:
-    """Check the speakers of each corpus in a table by ear; `embedded` gives the voices of a part."""
+    """Check the speakers of each corpus in a table; `embedded` gives the embeddings of a part."""
     return {
         str(name): _check(clips.reset_index(drop=True), embedded)
         for name, clips in table.groupby("corpus", sort=False)
@@ -79,11 +79,14 @@ def _check(clips: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]) -> 
     if reason:
         return VoiceCheck(left_out=reason)
     try:
-        heard = embedded(clips.iloc[rows])
+        embeddings = embedded(clips.iloc[rows])
     except CorpusError:
         return VoiceCheck(left_out="no recording can be read")
-    table = heard.corpus.table
-    vectors, speakers = np.asarray(heard.features["vector"].X), table["speaker"].to_numpy(dtype=str)
+    table = embeddings.corpus.table
+    vectors, speakers = (
+        np.asarray(embeddings.features["vector"].X),
+        table["speaker"].to_numpy(dtype=str),
+    )
     check = voices.verify(vectors, speakers, styles(table))
     n_named = len(set(names) - {""})
     return check if check.left_out else dataclasses.replace(check, n_few=n_named - check.n_names)
@@ -95,10 +98,10 @@ def styles(table: pd.DataFrame) -> NDArray[np.str_]:
     return np.array([" ".join(words) for words in zip(*told, strict=True)], dtype=str)
 
 
-def _grouped(corpus: Corpus, heard: Dataset) -> Corpus:
-    if len(heard.corpus) < len(corpus):
-        raise CorpusError(f"voices cannot be grouped: {heard.corpus.rejected[0]}")
-    vectors = np.asarray(heard.features["vector"].X)
+def _grouped(corpus: Corpus, embeddings: Dataset) -> Corpus:
+    if len(embeddings.corpus) < len(corpus):
+        raise CorpusError(f"voices cannot be grouped: {embeddings.corpus.rejected[0]}")
+    vectors = np.asarray(embeddings.features["vector"].X)
     groups = group(vectors, styles=styles(corpus.table), least=N_FOLDS)
     said = (
         f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices; "
