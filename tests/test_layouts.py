@@ -333,6 +333,11 @@ TREES = {  # corpus → names, and numbers of clips, speakers, sentences, women'
         product("samples/{s}_{e}_{t}.wav", s=["EB0", "WR0"], e=["anger", "surprised"], t=[1, 90]),
         (8, 2, 2, 4, 0),
     ),
+    "emospeech": (
+        product("webservice/{w}-safe-{e}-{k}-{s}.opus", w=["yes", "bacho"], e=["calm", "angry"],
+                k=["1562996360436", "??"], s=["c7b431195e28", "3d9d3e0eb86e"]),
+        (16, 2, 2, None, 0),
+    ),
     "ased": (
         product("0{e}/{e}-{t}-{k}-{s}.wav", e=["a5", "f2", "s4", "n1"], t=["01", "07"], k=["01", "02"],
                 s=["01-01", "02-65"]),
