@@ -122,7 +122,7 @@ def test_refuses_nan(name):
 def test_registry():
     with pytest.raises(UnknownNameError, match="forest"):
         models.get("forrest")
-    info = base.ModelInfo("mine", "Mine", "vector", DummyClassifier, DummyClassifier)
+    info = models.ModelInfo("mine", "Mine", "vector", DummyClassifier, DummyClassifier)
     models.register("mine", info)
     assert models.get("mine") is info
     models.registry._registered.pop("mine")

@@ -23,6 +23,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class ModelFile:
         return softmax(logits / self.card.temperature)
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: NDArray[np.floating[Any]]) -> Array:
     """Rows of logits as probabilities."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -120,6 +120,34 @@ class AdaptedHead:
     minimum_clips: Annotated[int, Meta(ge=1, le=1_000_000)]  # from which on it is used
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class SourceOffsets:
+    """What recordings of one source, a voice, a room or a corpus, have in common in their logits.
+
+    A clip's logits are the mean of its emotion, an offset of its source and noise, all Gaussian.
+    Logits are centred: less their mean over the emotions. Used by :mod:`emoscope.models.offsets`.
+    """
+
+    means: Array  # (n_emotions, n_emotions): row by row, the mean centred logits of an emotion
+    covariance: Array  # (n_emotions, n_emotions): of centred logits around these within a source
+    gain: Positive  # variance of the offsets of sources, as a multiple of that covariance
+    floor: Annotated[float, Meta(ge=0, le=1e6)]  # the part of it that no number of clips tells
+    temperature: Temperature  # of logits less their offset
+    low: Positive  # spread of a source's clips up to which they are taken to be of one emotion
+    high: Positive  # and from which on they are of several; clips around their means have 1
+    consensus: Share  # weight of what the mean of clips of one emotion says, against each clip
+
+    def __post_init__(self) -> None:
+        shape = (len(self.means),) * 2
+        _require_shape("means", self.means, shape)
+        _require_shape("covariance", self.covariance, shape)
+        symmetric = np.allclose(self.covariance, self.covariance.T, atol=0.0)
+        values = np.linalg.eigvalsh(self.covariance.astype(np.float64))
+        is_one = symmetric and values[-1] > 0 and values[0] > -1e-3 * values[-1]
+        _require(is_one, "covariance", "symmetric, with variances above 0", values)
+        _require(self.low < self.high, "low", f"less than high ({self.high})", self.low)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingCorpus:
     """A corpus that a model was trained on, with the training speakers."""
@@ -177,6 +205,7 @@ class Card:
     uncertain: Uncertain
     domain: OutOfDomainDetector | None = None
     adapted: AdaptedHead | None = None
+    offsets: SourceOffsets | None = None
     training: Training = dataclasses.field(default_factory=Training)
     results: tuple[Measurement, ...] = ()
     held_out: HeldOut = "speakers"  # when confidence was calibrated and the results were measured
@@ -197,6 +226,8 @@ class Card:
         _require(shown, "emotions", f"names of {visible}", self.emotions)
         if self.domain is not None:
             _require_shape("domain.mean", self.domain.mean, (width,))
+        if self.offsets is not None:
+            _require_shape("offsets.means", self.offsets.means, (n_emotions, n_emotions))
         if self.adapted is not None:
             _require_shape("adapted.weights", self.adapted.weights, (width, n_emotions))
             _require_shape("adapted.bias", self.adapted.bias, (n_emotions,))

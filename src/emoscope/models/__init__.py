@@ -7,7 +7,7 @@ model of the user's own for the life of the process.
 from __future__ import annotations
 
 from ..registry import Registry
-from .base import ModelInfo
+from .info import ModelInfo
 
 __all__ = ["ModelInfo", "get", "names", "register", "registry"]
 

@@ -1,16 +1,9 @@
-"""What a model is to the rest of emoscope, and what models share: held-out speakers, log transform.
-
-A model is a scikit-learn classifier of *vector* input, ``X`` of shape ``(n_clips, n_columns)``, or
-of *frames*, ``n_clips`` arrays ``(n_frames, n_bins)``. One that stops its training early takes the
-speaker of each clip as ``groups`` in ``fit``. One that scikit-learn's converter does not know has a
-method ``to_onnx()`` (:mod:`.onnx_graph`).
-"""
+"""What models share: held-out speakers, the log transform, scaling."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,35 +13,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from ..errors import ModelError
+from .info import Build
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Build: TypeAlias = Callable[[int], Any]  # an unfitted scikit-learn classifier, from a seed
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelInfo:
-    """One model under its public name.
-
-    ``build(seed)`` gives the default form: scaled input, regularised, nothing learned from the test
-    speakers; ``as_published(seed)`` that of the original student project, if it has one.
-    """
-
-    name: str  # as given to ``--models``
-    title: str  # what a report calls it
-    input: Literal["vector", "frames"]
-    build: Build
-    as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
-    # Every variant whose accuracy was published, by its name in the table of results.
-    published: Mapping[str, Build] = dataclasses.field(default_factory=dict)
-    # Parameters of the default form that are worth tuning, and values to try.
-    search: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    fewest_columns: int = 1  # of a vector that it can take
-
-    def __post_init__(self) -> None:
-        if self.as_published is None:
-            object.__setattr__(self, "as_published", self.build)
 
 
 def seeded(estimator: Callable[..., Any], **parameters: Any) -> Build:

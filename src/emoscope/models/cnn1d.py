@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from .base import ModelInfo
+from .info import ModelInfo
 from .network import Conv, Dropout, Layer, NetworkClassifier, Pool
 from .onnx_graph import from_torch, need
 

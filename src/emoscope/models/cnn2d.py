@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from .base import ModelInfo
+from .info import ModelInfo
 from .network import Conv, Dense, Dropout, Layer, NetworkClassifier, Pool
 from .onnx_graph import from_torch, need
 

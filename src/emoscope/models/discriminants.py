@@ -28,7 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
-from .base import ModelInfo, distinct
+from .base import distinct
+from .info import ModelInfo
 from .onnx_graph import linear
 
 Matrix = NDArray[np.float64]

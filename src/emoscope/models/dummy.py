@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from .base import ModelInfo, seeded
+from .base import seeded
+from .info import ModelInfo
 from .onnx_graph import SMALLEST_PROBABILITY, linear
 
 

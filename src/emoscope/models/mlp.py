@@ -18,7 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import onnx_graph
-from .base import Build, ModelInfo, best_epoch, distinct, held_out, learn_floor, log_levels
+from .base import best_epoch, distinct, held_out, learn_floor, log_levels
+from .info import Build, ModelInfo
 
 
 class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

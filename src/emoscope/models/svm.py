@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from .base import LogLevels, ModelInfo, seeded
+from .base import LogLevels, seeded
+from .info import ModelInfo
 from .onnx_graph import from_sklearn
 
 

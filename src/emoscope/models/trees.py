@@ -8,7 +8,8 @@ from __future__ import annotations
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from .base import ModelInfo, seeded
+from .base import seeded
+from .info import ModelInfo
 
 PUBLISHED_TREES = {
     "decision tree, max_depth 2": seeded(DecisionTreeClassifier, max_depth=2),
