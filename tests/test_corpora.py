@@ -1,6 +1,7 @@
 """Every corpus that names() lists keeps one contract; each rule is tested on its own names."""
 
 import itertools
+import re
 from pathlib import PurePath
 
 import pytest
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
 from emoscope.audio.opening import ENDINGS, SOUND_ENDINGS
-from emoscope.corpora import base, cremad, emodb, emovo, ravdess, savee, tess
+from emoscope.corpora import base, cremad, described, ravdess
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
 from recordings import tree
 
 NAMES = corpora.names()
 VOICES_UNTOLD = {"mesd"}  # whose names tell women, men and children apart, and no more
-SENTENCES = emodb.SENTENCES
+EMODB, EMOVO, SAVEE, TESS = map(corpora.get, ("emodb", "emovo", "savee", "tess"))
 OPTIONAL = {
     "gender", "age", "text", "intensity", "statement", "repetition", "channel", "modality", "split",
 }  # fmt: skip
@@ -155,6 +156,56 @@ def test_any_name_is_parsed_or_declined(name, stem):
     )
 
 
+# --- corpora as data ------------------------------------------------------------------------------
+
+
+def test_a_corpus_can_be_described_in_a_file(tmp_path):
+    (tmp_path / "opera.toml").write_text(
+        """
+        title = "Singers"
+        licence = "CC0"
+        citation = ""
+        homepage = ""
+        file_names = "singer, aria, mood and take"
+        example = "S08-2-h-x.wav"
+        form = '(?P<speaker>S[0-9]{2})-(?P<statement>[0-9])-(?P<label>[a-z])-(?P<take>[a-z])'
+        tell = { clip = "{speaker}{take}" }
+        [label_map]
+        h = "happy"
+        [no_emotion]
+        b = "bravura"
+        [facts]
+        speaker = { "S08..10 S77" = { gender = "female", age = 40 }, S99 = {} }
+        statement = { 1 = "Casta diva", 2 = "Vissi d'arte" }
+        label = { b = { text = "{label}-{statement}" } }
+        take = "x y"
+        """
+    )
+    info = described.read(tmp_path / "opera.toml")
+    assert info.name == "opera" and info.no_emotion == {"b": "bravura"}
+    row = info.row(PurePath("S09-2-h-y.wav"))
+    assert row == {
+        "clip": "S09y", "path": "S09-2-h-y.wav", "emotion": "happy", "corpus": "opera",
+        "speaker": "S09", "text": "Vissi d'arte", "statement": "2", "label": "h",
+        "gender": "female", "age": 40,
+    }  # fmt: skip
+    assert info.row(PurePath("S99-1-b-x.wav"))["text"] == "b-1"
+    assert "gender" not in info.row(PurePath("S99-1-b-x.wav"))
+    for stem in ("S07-1-h-x", "S11-1-h-x", "S08-3-h-x", "S08-1-c-x", "S08-1-h-z"):
+        assert info.row(PurePath(f"{stem}.wav")) is None
+
+
+@pytest.mark.parametrize("name", sorted(described.MEMBERS))
+def test_what_a_file_says_of_fields_is_of_fields_of_the_name(name):
+    naming = described.MEMBERS[name].parse
+    fields = re.compile(naming.form).groupindex.keys()
+    assert set(naming.facts) <= set(fields) and "label" in fields
+    naming.tell(dict.fromkeys(fields, ""))
+    for values in naming.facts.values():
+        for meaning in values.values():
+            base.filled(meaning if isinstance(meaning, dict) else {}, dict.fromkeys(fields, ""))
+
+
 # --- RAVDESS --------------------------------------------------------------------------------------
 
 
@@ -282,11 +333,11 @@ def test_real_emodb(emodb):
         "16": 71,
     }  # fmt: skip
     assert corpus.load(emodb / "wav").table["clip"].tolist() == loaded.table["clip"].tolist()
-    assert set(loaded.table["statement"]) == set(SENTENCES)
+    assert set(loaded.table["statement"]) == set(EMODB.parse.facts["statement"])
 
 
 def test_emodb_fields():
-    row = emodb.EMODB.row(PurePath("16b10Wb.wav"))
+    row = EMODB.row(PurePath("16b10Wb.wav"))
     assert (row["emotion"], row["speaker"], row["gender"], row["age"]) == (
         "angry",
         "16",
@@ -294,38 +345,38 @@ def test_emodb_fields():
         31,
     )
     assert row["text"] == "Die wird auf dem Platz sein, wo wir sie immer hinlegen."
-    assert list(counts(g for g, _ in emodb.SPEAKERS.values()).values()) == [5, 5]
+    assert [f["gender"] for f in EMODB.parse.facts["speaker"].values()].count("male") == 5
 
 
 @pytest.mark.parametrize("stem", ["04a01Fa", "03c01Fa", "03a03Fa", "03a01Xa", "03a01F", "03a01Fab"])
 def test_emodb_declines(stem):
-    assert emodb.EMODB.row(PurePath(f"{stem}.wav")) is None
+    assert EMODB.row(PurePath(f"{stem}.wav")) is None
 
 
 # --- TESS -----------------------------------------------------------------------------------------
 
 
 def test_tess_fields_and_counts():
-    words = tess.WORDS.split()
+    words = TESS.parse.facts["statement"]
     names = [
         f"{speaker}_{label}/{speaker}_{word}_{label}.wav"
-        for speaker, word, label in itertools.product(tess.AGES, words, tess.LABEL_MAP)
+        for speaker, word, label in itertools.product(("OAF", "YAF"), words, TESS.label_map)
     ]
-    found = rows(tess.TESS, names)
+    found = rows(TESS, names)
     assert len(found) == 2800 and set(counts(row["emotion"] for row in found).values()) == {400}
-    row = tess.TESS.row(PurePath("YAF_pleasant_surprised/YAF_shout_ps.wav"))
+    row = TESS.row(PurePath("YAF_pleasant_surprised/YAF_shout_ps.wav"))
     assert (row["emotion"], row["speaker"], row["gender"]) == ("surprised", "YAF", "female")
     assert (row["text"], row["age"]) == ("Say the word shout", 26)
 
 
 def test_tess_file_that_lacks_a_letter():
-    row = tess.TESS.row(PurePath("OAF_neutral/OA_bite_neutral.wav"))
+    row = TESS.row(PurePath("OAF_neutral/OA_bite_neutral.wav"))
     assert (row["speaker"], row["clip"]) == ("OAF", "OAF_bite_neutral")
 
 
 @pytest.mark.parametrize("stem", ["XAF_back_angry", "OAF_back_bored", "OAF_back", "OAF_ba_ck_sad"])
 def test_tess_declines(stem):
-    assert tess.TESS.row(PurePath(f"{stem}.wav")) is None
+    assert TESS.row(PurePath(f"{stem}.wav")) is None
 
 
 # --- CREMA-D --------------------------------------------------------------------------------------
@@ -367,10 +418,10 @@ def test_cremad_genders_come_from_the_demographics(tmp_path, beside):
 def test_savee_fields_and_counts(form):
     names = [
         form.format(s=s, e=e, n=n)
-        for s, e in itertools.product(savee.SPEAKERS, savee.LABEL_MAP)
+        for s, e in itertools.product(SAVEE.parse.facts["speaker"], SAVEE.label_map)
         for n in range(1, 31 if e == "n" else 16)
     ]
-    found = rows(savee.SAVEE, names)
+    found = rows(SAVEE, names)
     assert len(found) == 480 and {row["gender"] for row in found} == {"male"}
     assert counts(row["emotion"] for row in found) == {
         "angry": 60, "disgust": 60, "fearful": 60, "happy": 60, "neutral": 120, "sad": 60,
@@ -381,7 +432,7 @@ def test_savee_fields_and_counts(form):
 
 @pytest.mark.parametrize("path", ["a01.wav", "XX/a01.wav", "XX_a01.wav", "DC/b01.wav", "DC/a1.wav"])
 def test_savee_declines(path):
-    assert savee.SAVEE.row(PurePath(path)) is None
+    assert SAVEE.row(PurePath(path)) is None
 
 
 # --- EMOVO ----------------------------------------------------------------------------------------
@@ -391,20 +442,20 @@ def test_emovo_fields_and_counts():
     sentences = ["b1", "b2", "b3", "d1", "d2", "l1", "l2", "l3", "l4", "n1", "n2", "n3", "n4", "n5"]
     speakers = ["f1", "f2", "f3", "m1", "m2", "m3"]
     found = rows(
-        emovo.EMOVO,
+        EMOVO,
         [
             f"{s}/{e}-{s}-{t}.wav"
-            for e, s, t in itertools.product(emovo.LABEL_MAP, speakers, sentences)
+            for e, s, t in itertools.product(EMOVO.label_map, speakers, sentences)
         ],
     )
     assert len(found) == 588 and set(counts(r["emotion"] for r in found).values()) == {84}
     assert counts(row["gender"] for row in found) == {"female": 294, "male": 294}
-    assert emovo.EMOVO.row(PurePath("rab-m2-l4.wav"))["emotion"] == "angry"
+    assert EMOVO.row(PurePath("rab-m2-l4.wav"))["emotion"] == "angry"
 
 
 @pytest.mark.parametrize("stem", ["xxx-f1-b1", "gio-f4-b1", "gio-x1-b1", "gio-f1-z1", "gio-f1"])
 def test_emovo_declines(stem):
-    assert emovo.EMOVO.row(PurePath(f"{stem}.wav")) is None
+    assert EMOVO.row(PurePath(f"{stem}.wav")) is None
 
 
 # --- listing files --------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from emoscope import corpus
-from emoscope.corpora import cremad, tess
+from emoscope import corpora, corpus
+from emoscope.corpora import cremad
 from emoscope.errors import CorpusError
 from recordings import tree
 
@@ -246,7 +246,7 @@ def test_strays_do_not_make_a_second_corpus(tmp_path):
             (
                 f"OAF_{w}_{e}.wav"
                 for w in ("back", "dog", "haus", "maus", "tisch")
-                for e in tess.LABEL_MAP
+                for e in corpora.get("tess").label_map
             ),
             "haus",
         ),
@@ -397,8 +397,6 @@ def test_a_miniature_tree_of(tmp_path, name):
 
 def test_sentences_are_told_in_words_where_they_are_published():
     from pathlib import PurePath
-
-    from emoscope import corpora
 
     rows = {
         "cafe": ("12-J-2-3.wav", "Trois cygnes aveugles au bord du lac"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
@@ -12,7 +13,15 @@ from .base import CorpusInfo, Download, Naming, Row
 
 __all__ = ["CorpusInfo", "Download", "Match", "Naming", "get", "names", "register", "registry"]
 
-registry: Registry[CorpusInfo] = Registry(
+
+class _Corpora(Registry[CorpusInfo]):
+    @functools.cached_property
+    def own(self) -> dict[str, CorpusInfo]:
+        """The corpora that emoscope brings by name, whether a module or a TOML file describes them."""
+        return dict(sorted(super().own.items()))
+
+
+registry = _Corpora(
     "corpus", __name__, fits=lambda member: isinstance(member, CorpusInfo), wanted="a CorpusInfo"
 )
 names, get, register = registry.names, registry.get, registry.register

@@ -39,28 +39,18 @@ class Download:
 
 Facts: TypeAlias = Mapping[str, Collection[str] | Mapping[str, Any]]
 
-GENDERS = {"F": "female", "M": "male", "f": "female", "m": "male"}
-_TOLD = set(
-    [
-        "label",
-        "speaker",
-        "gender",
-        "text",
-        "intensity",
-        "repetition",
-        "channel",
-        "modality",
-        "split",
-    ]
-)
+_TOLD = (
+    "label", "speaker", "gender", "text", "intensity", "repetition", "channel", "modality", "split"
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Naming:
     """How a corpus names its clips: the form of a name, and what exists of each of its fields.
 
-    Fields called as a column fill it, with what a mapping in `facts` makes of the value; a
-    ``statement`` is also the ``text``. A name of the form with other values is of another recording.
+    Fields called as a column fill it, with what a mapping in `facts` makes of the value, which may be
+    further columns; a ``statement`` is also the ``text``, which has blanks for underscores. A name of
+    the form with other values is of another recording.
     """
 
     #: Regular expression of the end of a path, without its ending; the named groups are the fields.
@@ -89,18 +79,26 @@ class Naming:
         fields = self.fields(path)
         if fields is None or self.foreign(fields):
             return None
-        row: Row = {}
+        row, further = Row(), Row()
         for name, value in fields.items():
             facts = self.facts.get(name)
             meant = facts[value] if isinstance(facts, Mapping) and name != "label" else value
+            if isinstance(facts, Mapping) and isinstance(facts[value], Mapping):
+                further |= filled(facts[value], fields)
+                meant = value
             if name == "statement":
                 row |= {"text": meant, "statement": value}
             elif name in _TOLD:
-                row[name] = meant
+                row[name] = meant.replace("_", " ") if name == "text" else meant
         try:
-            return row | self.tell(fields)
+            return row | self.tell(fields) | further
         except KeyError:
             return None
+
+
+def filled(columns: Mapping[str, Any], fields: Row) -> Row:
+    """Columns with the values of fields, which their texts have as ``{speaker}``."""
+    return {c: v.format_map(fields) if isinstance(v, str) else v for c, v in columns.items()}
 
 
 def numbers(first: int, last: int, digits: int = 2) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from ..labels import canonical
-from .base import GENDERS, CorpusInfo, Naming, Row, lines_beside, numbers, words
+from .base import CorpusInfo, Naming, Row, lines_beside, numbers, words
 
 LABEL_MAP = words("ang hap sad neu fea sur dis")
 NO_EMOTION = {
@@ -26,6 +26,7 @@ FORM = (
     r"(?P<session>Ses[0-9]{2})[FM]_(?P<scene>(?:impro|script)[0-9]{2}\w{0,4})"
     r"_(?P<gender>[FM])(?P<turn>[0-9X]{3,4})"
 )
+GENDERS = {"F": "female", "M": "male"}
 FACTS = {"session": [f"Ses{number}" for number in numbers(1, 5)], "gender": GENDERS}
 
 FILES = {

@@ -9,14 +9,16 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from .base import CorpusInfo, Naming, Row, lines_beside, numbers, words
+from .base import CorpusInfo, Facts, Naming, Row, lines_beside, numbers, words
 
 LABEL_MAP = words("anger fear happiness neutral sadness surprised")
 
 FORM = r"(?P<speaker>[A-Z]{2}[0-9])_(?P<label>[a-z]+)_(?P<statement>[0-9]{1,2})"
-SPEAKERS = {"female": ("EB0", "IC0", "KD0", "MK0"), "male": ("KS0", "MP0", "SM0", "TP0", "WR0")}
-GENDER = {speaker: gender for gender, speakers in SPEAKERS.items() for speaker in speakers}
-FACTS = {"speaker": tuple(GENDER), "label": LABEL_MAP, "statement": numbers(1, 90, 1)}
+SPEAKERS = {
+    **dict.fromkeys(("EB0", "IC0", "KD0", "MK0"), {"gender": "female"}),
+    **dict.fromkeys(("KS0", "MP0", "SM0", "TP0", "WR0"), {"gender": "male"}),
+}
+FACTS: Facts = {"speaker": SPEAKERS, "label": LABEL_MAP, "statement": numbers(1, 90, 1)}
 
 
 def annotate(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
@@ -35,7 +37,7 @@ MEMBERS = {
         citation="Christop I (2024), LREC-COLING, 12111-12116. https://aclanthology.org/2024.lrec-main.1059",
         homepage="https://github.com/amu-cai/nEMO",
         label_map=LABEL_MAP,
-        parse=Naming(FORM, FACTS, lambda told: {"gender": GENDER[told["speaker"]]}),
+        parse=Naming(FORM, FACTS),
         annotate=annotate,
         file_names="speaker, emotion and sentence",
         example="samples/EB0_anger_1.wav",
