@@ -20,7 +20,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile.card import AdaptedHead, Input
-from emoscope.models.adaptation import BATCH_SIZES, adapted_logits, smallest_that_helps
+from emoscope.modelfile.card import Input
 from emoscope.models.onnx_graph import LinearForm
 from emoscope.training import calibration
 from emoscope.training.calibration import UnseenPredictions, inner_folds
@@ -265,69 +264,3 @@ def _across(clips: EmbeddedClips, rows: NDArray[np.intp], corpora: Names) -> Dou
 def uar_among(labels: NDArray[np.intp], found: Double, allowed: NDArray[np.intp]) -> float:
     """UAR when only some emotions may be answered."""
     return metrics.uar(labels.astype(str), allowed[found[:, allowed].argmax(axis=1)].astype(str))
-
-
-def adapted_head(
-    clips: EmbeddedClips, fitted: Fitted, *, seed: int = 0
-) -> tuple[AdaptedHead, list[dict[str, Any]]]:
-    """The same head for batches standardised on themselves, and from how many clips on it helps.
-
-    A batch is given the mean and the standard deviation of the training clips as recorded. Measured
-    on corpora left out whole: every training corpus in turn is cut into random batches and
-    predicted by a head that has seen none of it.
-
-    Returns
-    -------
-    head : AdaptedHead
-    curve : list of dict
-        ``corpus, clips, plain, uar``: per left-out corpus and batch size.
-    """
-    curve, left_out = [], []
-    for name in np.unique(clips.corpora[fitted.rows]):
-        here = clips.corpora[fitted.rows] == name
-        train, test = fitted.rows[~here], fitted.rows[here]
-        if not len(train):
-            continue
-        shared = np.intersect1d(clips.labels[train], clips.labels[test])
-        test = test[np.isin(clips.labels[test], shared)]
-        form = clips.statistics.discriminants(set(clips.speakers[train]), [fitted.shrinkage])[0]
-        plain = form.logits(clips.copies[0][test])
-        head = head_for_batches(form, clips.copies[0][train])
-        values = np.asarray((clips.copies[0][test] - form.mean) / form.scale)
-        order = np.random.default_rng(seed).permutation(len(test))
-        for size in BATCH_SIZES:
-            batches = np.empty(len(test), int)
-            for number, batch in enumerate(np.array_split(order, max(1, len(test) // size))):
-                batches[batch] = number
-            adapted = adapted_logits(head, values, batches)
-            scores = [uar_among(clips.labels[test], found, shared) for found in (plain, adapted)]
-            curve.append({"corpus": str(name), "clips": size, "plain": scores[0], "uar": scores[1]})
-        positions = np.searchsorted(shared, clips.labels[test])
-        left_out.append(calibration.temperature(adapted[:, shared], positions))
-    return head_for_batches(
-        fitted.form,
-        clips.copies[0][fitted.rows],
-        temperature=float(np.exp(np.mean(np.log(left_out)))) if left_out else fitted.temperature,
-        minimum_clips=smallest_that_helps(curve),
-    ), curve
-
-
-def head_for_batches(
-    form: LinearForm, recorded: Array, *, temperature: float = 1.0, minimum_clips: int = 0
-) -> AdaptedHead:
-    """The same head for embeddings of mean 0 and standard deviation 1.
-
-    A batch is given the mean and the standard deviation of `recorded`, training clips (n_clips,
-    width) as they were recorded.
-    """
-    values = (recorded - form.mean) / form.scale
-    standardised = LinearForm(
-        np.zeros_like(form.mean), np.ones_like(form.scale), form.weights, form.bias
-    )
-    relative = standardised.relative_to(values.mean(axis=0), values.std(axis=0))
-    return AdaptedHead(
-        weights=relative.weights,
-        bias=relative.bias,
-        temperature=temperature,
-        minimum_clips=minimum_clips,
-    )

@@ -35,7 +35,6 @@ from emoscope.evaluation.comparison import describe_corpus
 from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
-from emoscope.models.adaptation import adapted_logits
 from emoscope.training import calibration, export
 from emoscope.training.description import provenance
 from research import recipe
@@ -139,7 +138,6 @@ def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespac
 
 def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> None:
     fitted = recipe.fit(clips, set(clips.speakers))
-    adapted, curve = recipe.adapted_head(clips, fitted)
     present = np.unique(clips.labels)
     form = dataclasses.replace(
         fitted.form, weights=fitted.form.weights[:, present], bias=fitted.form.bias[present]
@@ -155,9 +153,6 @@ def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> No
         temperature=fitted.temperature,
         uncertain=calibration.uncertain(log_probabilities, labels),
         domain=training_domain(clips, fitted),
-        adapted=dataclasses.replace(
-            adapted, weights=adapted.weights[:, present], bias=adapted.bias[present]
-        ),
         training=Training(
             corpora=tuple(corpus for part in parts for corpus in provenance(part)),
             recipe={
@@ -167,7 +162,6 @@ def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> No
                 "copies": recipe.COPIES,
                 "shrinkage": fitted.shrinkage,
                 "criterion": {str(key): value for key, value in fitted.criterion.items()},
-                "adaptation": curve,
             },
         ),
         results=tuple(measured(options.results or [])),
@@ -179,9 +173,6 @@ def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> No
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
     print(f"shrinkage {fitted.shrinkage} of {fitted.criterion}")
     print(f"temperature {card.temperature:.3f}, {card.uncertain}")
-    print(f"adapted from {adapted.minimum_clips} clips on, temperature {adapted.temperature:.3f}")
-    for point in curve:
-        print(point)
 
 
 def training_domain(clips: EmbeddedClips, fitted: recipe.Fitted) -> OutOfDomainDetector:
@@ -263,19 +254,12 @@ def cross(clips: EmbeddedClips, name: str, options: argparse.Namespace) -> None:
     test = test[np.isin(clips.labels[test], shared)]
     fitted = recipe.fit(clips, set(clips.speakers[train_rows]))
     values = (clips.copies[0] - fitted.form.mean) / fitted.form.scale
-    head = recipe.head_for_batches(fitted.form, clips.copies[0][train_rows])
-    adapted = adapted_logits(head, values[test], np.zeros(len(test)), prior_clips=0.0)
-    rows = [
-        as_rows(clips, test, found / fitted.temperature, shared, protocol, name)
-        for found, protocol in (
-            (fitted.form.logits(clips.copies[0][test]), "cross-corpus"),
-            (adapted, "cross-corpus+corpus-adapted"),
-        )
-    ]
+    found = fitted.form.logits(clips.copies[0][test]) / fitted.temperature
+    rows = as_rows(clips, test, found, shared, "cross-corpus", name)
     domain = training_domain(clips, fitted)
     far = float((domain.distance(values[test]) > domain.threshold).mean())
     folder = options.out / f"cross-corpus-to-{name}"
-    save(clips, name, pd.concat(rows, ignore_index=True), folder, options, far_from_training=far)
+    save(clips, name, rows, folder, options, far_from_training=far)
 
 
 def as_rows(

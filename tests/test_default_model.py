@@ -9,7 +9,6 @@ import pytest
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from emoscope.models.adaptation import smallest_that_helps
 from research import recipe
 from research.recipe import EmbeddedClips
 
@@ -65,38 +64,6 @@ def test_the_choice_does_not_see_the_test_speakers(clips: EmbeddedClips) -> None
     assert one.criterion == two.criterion
     np.testing.assert_array_equal(one.form.weights, two.form.weights)
     assert one.temperature == two.temperature
-
-
-def test_batches_of_another_room_gain_by_standardising(clips: EmbeddedClips) -> None:
-    fitted = recipe.fit(clips, set(clips.speakers))
-    head, curve = recipe.adapted_head(clips, fitted)
-    assert {point["corpus"] for point in curve} == set(KNOWN)
-    largest = [point for point in curve if point["clips"] == 64]
-    assert all(point["uar"] > point["plain"] for point in largest)
-    assert head.minimum_clips <= 64
-    assert head.weights.shape == (WIDTH, len(EMOTIONS))
-
-
-def test_one_corpus_alone_is_enough(clips: EmbeddedClips) -> None:
-    mine = {speaker for speaker in clips.speakers if speaker.startswith("one/")}
-    fitted = recipe.fit(clips, mine)
-    head, curve = recipe.adapted_head(clips, fitted)
-    assert curve == []
-    assert head.minimum_clips > 10_000  # nothing was measured, so nothing is done unasked
-
-
-@pytest.mark.parametrize(
-    ("gains", "expected"),
-    [
-        ({2: 0.0, 4: 0.0, 8: 0.02, 16: 0.02, 32: 0.03, 64: 0.03}, 8),
-        ({2: 0.05, 4: 0.0, 8: 0.02, 16: 0.02, 32: 0.03, 64: 0.03}, 8),
-        ({2: 0.0, 4: 0.0, 8: 0.02, 16: 0.02, 32: 0.03, 64: 0.0}, 1_000_000),
-        ({}, 1_000_000),
-    ],
-)
-def test_the_smallest_batch_that_helps(gains: dict[int, float], expected: int) -> None:
-    curve = [{"clips": n, "plain": 0.5, "uar": 0.5 + gain} for n, gain in gains.items()]
-    assert smallest_that_helps(curve) == expected
 
 
 def test_copies_differ_and_the_recording_is_only_levelled() -> None:

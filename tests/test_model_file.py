@@ -26,7 +26,6 @@ from emoscope.errors import ModelError
 from emoscope.files import DATA
 from emoscope.modelfile import safety, sandbox
 from emoscope.modelfile.card import (
-    AdaptedHead,
     Card,
     FeatureSpec,
     Input,
@@ -117,10 +116,7 @@ def test_round_trip(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, WIDTH)).astype(np.float32)
     domain = out_of_domain_detector(x, [(np.arange(20), np.arange(20, 40))], rank=2)
-    adapted = AdaptedHead(
-        weights=weights(), bias=np.zeros(3, np.float32), temperature=1.5, minimum_clips=20
-    )
-    wanted = card(domain=domain, adapted=adapted)
+    wanted = card(domain=domain)
     path = modelfile.save(tmp_path / "m.emoscope", graph().SerializeToString(), wanted)
     loaded = modelfile.load(path)
     logits, embedding = loaded.run(x)
@@ -136,7 +132,6 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.card.results[0].others == {"macro_f1": 0.4}
     assert loaded.card.speakers == {"toy": {"a", "b"}}
     np.testing.assert_array_equal(loaded.card.domain.distance(x), domain.distance(x))
-    np.testing.assert_array_equal(loaded.card.adapted.weights, adapted.weights)
 
 
 def test_samples_are_resampled_prepared_and_padded(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -181,6 +182,12 @@ def test_a_card_holds_them() -> None:
     assert found is not None
     for name, value in vars(prior()).items():
         np.testing.assert_array_equal(getattr(found, name), value)
+
+
+def test_a_card_of_before_has_none() -> None:
+    values = json.loads(card(offsets=None).to_json())
+    values["adapted"] = {"weights": 1, "bias": 2, "temperature": 1.0, "minimum_clips": 3}
+    assert Card.from_json(json.dumps(values)).offsets is None
 
 
 @pytest.mark.parametrize(

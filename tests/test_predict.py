@@ -21,7 +21,8 @@ from emoscope.audio import Signal, opening, resample
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.audio.quality import Quality
 from emoscope.errors import AudioError, EmoscopeError, ModelError, UnknownNameError
-from emoscope.modelfile.card import AdaptedHead, Input
+from emoscope.modelfile.card import Input
+from emoscope.models import offsets
 from emoscope.prediction import Prediction, Predictor, formats, output
 from emoscope.prediction import predictor as predicting
 from recordings import RATE, silence, voice
@@ -357,63 +358,80 @@ def test_a_model_of_features_hears_the_rate_of_its_training(
         np.testing.assert_allclose(window.inference.probabilities, wanted.probabilities, atol=1e-4)
 
 
-@pytest.fixture
-def adapting(tmp_path: Path) -> Predictor:
-    """A model whose second head looks at the level relative to the batch."""
-    head = AdaptedHead(
-        weights=np.array([[0, -4, 4], [0, 0, 0]], np.float32),
-        bias=np.zeros(3, np.float32),
-        temperature=1.0,
-        minimum_clips=4,
-    )
-    return Predictor(tiny_model.write(tmp_path, adapted=head))
+@pytest.fixture(scope="module")
+def relative(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A model that knows that one voice is louder than another."""
+    known = tiny_model.offsets()
+    return Predictor(tiny_model.write(tmp_path_factory.mktemp("relative"), offsets=known))
 
 
-def test_adaptation_judges_relative_to_the_batch(adapting: Predictor) -> None:
-    # All of them are loud: without each other, none is sad.
-    decibels = np.tile([-20, -18, -12, -10], 10)
-    batch = [Signal(at_level(voice(1.0), level), RATE) for level in decibels]
-    assert "sad" not in {found.emotion for found in adapting.predict_many(batch)}
-    found = list(adapting.predict_adapted(batch))
-    assert [prediction.emotion for prediction in found] == ["sad", "sad", "angry", "angry"] * 10
-    levels = decibels / 10
-    weight = 40 / (40 + 4)  # a prior of mean 0 and variance 1 that counts four clips
-    mean = weight * levels.mean()
-    scale = np.sqrt(weight * np.mean((levels - mean) ** 2) + 1 - weight)
-    logits = np.stack([0 * levels, -4 * levels, 4 * levels], 1) - np.outer(
-        np.full(40, mean), [0, -4, 4]
-    )
-    wanted = np.exp(logits / scale) / np.exp(logits / scale).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose([list(p.probabilities.values()) for p in found], wanted, atol=1e-4)
-    assert all("adapted" in keywords(prediction) for prediction in found)
+LOUD = (-27, -17, -7)  # dBFS: sad, neutral and angry of a voice that is 8 dB louder than most
+RELATIVE = ("sad", "neutral", "angry")
 
 
-def test_adaptation_of_many_keeps_order_and_errors(
-    adapting: Predictor, monkeypatch: pytest.MonkeyPatch
+def test_recordings_of_one_source_are_labelled_together(relative: Predictor) -> None:
+    batch = [Signal(at_level(voice(1.0), level), RATE) for level in LOUD * 4]
+    alone = [found.emotion for found in relative.predict_many(batch)]  # type: ignore[union-attr]
+    assert alone == ["neutral", "angry", "angry"] * 4
+    found = list(relative.predict_many(batch, together=True))
+    assert all(isinstance(one, Prediction) for one in found)
+    assert tuple(one.emotion for one in found) == RELATIVE * 4  # type: ignore[union-attr]
+    logits = np.array([tiny_model.logits(signal.samples) for signal in batch])
+    wanted = offsets.learn(relative.card, logits).probabilities(logits)
+    for one, probabilities in zip(found, wanted, strict=True):
+        assert isinstance(one, Prediction)
+        np.testing.assert_allclose(list(one.probabilities.values()), probabilities, atol=1e-4)
+        assert one.warnings[-1].startswith("together: labelled relative to 12 recordings")
+
+
+def test_one_recording_or_one_emotion_stays_as_alone(
+    relative: Predictor, predictor: Predictor
 ) -> None:
-    monkeypatch.setattr(predicting, "MAX_REFERENCES", 5)
-    batch = [Signal(at_level(voice(0.5), -10 - n), RATE, str(n)) for n in range(20)]
+    angry = [Signal(at_level(voice(1.0), level), RATE) for level in (-16, -15, -14, -13, -17)]
+    assert list(relative.predict_many(angry[:1], together=True)) == [relative.predict(angry[0])]
+    for found in relative.predict_many(angry, together=True):
+        assert isinstance(found, Prediction) and found.emotion == "angry"
+    plain = list(predictor.predict_many(angry, together=True))  # knows nothing of sources
+    assert plain == list(predictor.predict_many(angry))
+
+
+def test_a_sample_tells_of_many_and_errors_keep_their_place(
+    relative: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicting, "MAX_REFERENCES", 7)
+    batch = [Signal(at_level(voice(0.5), LOUD[n % 3]), RATE, str(n)) for n in range(20)]
     batch[7] = Signal(np.zeros(RATE, np.float32), RATE, "7")
-    found = list(adapting.predict_adapted(batch, jobs=3))
+    found = list(relative.predict_many(batch, together=True, jobs=3))
     assert isinstance(found[7], AudioError)
-    names = [p.file for p in found if isinstance(p, Prediction)]
-    assert names == [str(n) for n in range(20) if n != 7]
-    again = list(adapting.predict_adapted(batch[10:], reference=batch))
-    assert again == found[10:]
+    told = [one for one in found if isinstance(one, Prediction)]
+    assert [one.file for one in told] == [str(n) for n in range(20) if n != 7]
+    assert all("relative to 7 recordings" in one.warnings[-1] for one in told)
+    late = relative.predict_sources([batch], skip=lambda one: int(one.path) < 10)  # type: ignore[union-attr]
+    assert list(late) == found[10:]
 
 
-def test_adaptation_is_offered_only_where_it_was_measured_to_help(
-    adapting: Predictor, predictor: Predictor
-) -> None:
-    assert not predicting.adaptation_helps(adapting.card, 3)
-    assert predicting.adaptation_helps(adapting.card, 4)
-    assert not predicting.adaptation_helps(predictor.card, 1000)
-    with pytest.raises(ModelError, match="not trained to adapt"):
-        list(predictor.predict_adapted([Signal(voice(1.0), RATE)]))
+def test_each_folder_is_a_source(relative: Predictor, tmp_path: Path) -> None:
+    """A loud and a soft voice, and one recording by itself."""
+    files, levels = [], {"loud": LOUD * 2, "soft": [level - 16 for level in LOUD * 2], "x": [-15]}
+    for name, each in levels.items():
+        (tmp_path / name).mkdir()
+        for number, level in enumerate(each):
+            files.append(str(tmp_path / name / f"{number}.wav"))
+            soundfile.write(files[-1], at_level(voice(1.0), level), RATE, subtype="FLOAT")
+
+    def labels(together: bool | None) -> list[str]:
+        found = list(output.predict_files(relative, files, together=together))
+        return [one.emotion for one in found]  # type: ignore[union-attr]
+
+    assert labels(None) == [*RELATIVE * 4, "angry"]
+    alone = [one.emotion for one in relative.predict_many(files)]  # type: ignore[union-attr]
+    assert labels(False) == alone != labels(None)
+    every = [one.emotion for one in relative.predict_many(files, together=True)]  # type: ignore[union-attr]
+    assert labels(True) == every != labels(None)
 
 
-def test_adapted_output_resumes_to_the_same(
-    adapting: Predictor, folder: Path, tmp_path: Path
+def test_an_output_of_recordings_together_resumes_to_the_same(
+    relative: Predictor, folder: Path, tmp_path: Path
 ) -> None:
     files = [file for file in opening.find([str(folder)]) if "broken" not in file]
     contents = []
@@ -421,10 +439,36 @@ def test_adapted_output_resumes_to_the_same(
         path = tmp_path / name
         if cut:
             path.write_bytes(contents[0][:cut])
-        with output.Output(path, "json", formats.Layout(adapting.emotions, "m")) as target:
-            list(output.predict_files(adapting, files, adapt=True, output=target))
+        with output.Output(path, "json", formats.Layout(relative.emotions, "m")) as target:
+            list(output.predict_files(relative, files, output=target))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
+    assert contents[0].count(b"together: ") == len(files)
+
+
+def test_the_windows_of_a_recording_are_labelled_together(relative: Predictor) -> None:
+    parts = [(level, at_level(voice(4.0), level)) for level in LOUD * 2]
+    sound = np.concatenate([np.concatenate([part, silence(1.0)]) for _, part in parts])
+    stream = relative.stream(RATE)
+    stream.feed(sound)
+    stream.finish()
+    logits = np.array([window.inference.logits for window in stream.windows])
+    wanted = offsets.learn(relative.card, logits, overlap=3.0).probabilities(logits)
+    found = [window.inference.probabilities for window in stream.together(len(logits))]
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(
+        [window.inference.probabilities for window in stream.windows],
+        relative.model.probabilities(logits),
+    )
+    whole = relative.predict(Signal(sound, RATE), timeline=True)
+    assert [part.emotion for part in whole.segments if part.is_speech] == [*RELATIVE * 2]
+    # Among other recordings it is one, with the mean of its windows.
+    others = [Signal(sound, RATE), *(Signal(at_level(voice(1.0), n), RATE) for n in LOUD)]
+    means = np.array([logits.mean(axis=0), *(tiny_model.logits(o.samples) for o in others[1:])])
+    first, *_ = relative.predict_many(others, together=True)
+    assert isinstance(first, Prediction)
+    wanted = offsets.learn(relative.card, means).probabilities(means)
+    np.testing.assert_allclose(list(first.probabilities.values()), wanted[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("preprocess", [None, TrimAndNormalise(), TrimAndNormalise(shortest=3.0)])
@@ -464,19 +508,6 @@ def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) 
     )
     heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "librosa", "transformers", "onnx"}
     assert not heavy & set(run.stdout.split())
-
-
-def test_a_batch_of_one_emotion_is_not_adapted_unasked(adapting: Predictor) -> None:
-    """What all have in common is then the emotion itself."""
-    batch = [Signal(at_level(voice(1.0), level), RATE) for level in (-12, -11, -10, -9, -25)]
-    alone = list(adapting.predict_many(batch))
-    assert [p.emotion for p in alone].count(alone[0].emotion) > 2  # type: ignore[union-attr]
-    assert list(adapting.predict_adapted(batch, cautious=True)) == alone
-    for found in adapting.predict_adapted(batch):
-        assert isinstance(found, Prediction)
-        assert f"by themselves most sound {alone[0].emotion}" in found.warnings[-1]  # type: ignore[union-attr]
-    with pytest.raises(ModelError, match="one recording cannot be classified relative to others"):
-        list(adapting.predict_adapted(batch[:1]))
 
 
 def test_a_short_recording_has_one_label_with_and_without_a_timeline(predictor: Predictor) -> None:

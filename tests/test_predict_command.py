@@ -17,7 +17,6 @@ import command_line
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
-from emoscope.modelfile.card import AdaptedHead
 from emoscope.prediction import Prediction
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
@@ -198,8 +197,8 @@ def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_p
         (["--format", "srt"], "srt holds one recording; 3 were given"),
         (["--picture", "a.png"], "draws one recording"),
         (["--out", "a.txt"], "a table is for the eye; name a .csv or .json file"),
-        (["--adapt"], "not trained to adapt"),
-        (["--adapt", "--timeline"], "does not go with a timeline"),
+        (["--same-source"], "does not know what clips of one source have in common"),
+        (["--same-source", "--timeline"], "does not go with a timeline"),
         (["--format", "json", "--out", "/dev/full"], "cannot be written: No space left"),
         (["--format", "csv", "--out", "/proc/x/y"], "cannot be written"),
     ],
@@ -221,24 +220,28 @@ def test_arguments_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Usage: emoscope predict" in capsys.readouterr().err
 
 
-def test_adaptation_by_itself_is_said(
+def test_what_is_labelled_together_is_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    head = AdaptedHead(
-        weights=np.array([[0, -4, 4], [0, 0, 0]], np.float32),
-        bias=np.zeros(3, np.float32),
-        temperature=1.0,
-        minimum_clips=3,
-    )
-    path = str(tiny_model.write(tmp_path, adapted=head))
+    path = str(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
     given = [str(folder), "--format", "json", "--model", path]
     assert command_line.run("predict", *given) == 0
     out, err = capsys.readouterr()
-    assert "adapted: 3 recordings were classified relative to each other" in err
-    assert all("adapted: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
-    assert command_line.run("predict", *given, "--no-adapt") == 0
+    assert "together: 3 recordings are labelled relative to the others of their folder" in err
+    assert "--each-alone" in err and err.count("\n") == 1
+    assert all("together: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
+    assert command_line.run("predict", str(folder), "--model", path) == 0
     out, err = capsys.readouterr()
-    assert err == "" and "adapted" not in out
+    assert "together:" in err and "together:" not in out  # once is enough for the eye
+    assert command_line.run("predict", *given, "--same-source") == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.count("together: ") == 3
+    for words in (["--each-alone"], ["--timeline"]):
+        assert command_line.run("predict", *given, *words) == 0
+        out, err = capsys.readouterr()
+        assert err == "" and "together" not in out
+    assert command_line.run("predict", *given, "--same-source", "--each-alone") == 2
+    assert "--same-source does not go with --each-alone" in capsys.readouterr().err
 
 
 def test_whoever_reads_the_output_may_stop(folder: Path, model: Path) -> None:
@@ -274,8 +277,8 @@ def test_the_ending_of_a_file_says_its_format(predict, folder: Path, tmp_path: P
     [
         ["a.wav"],
         ["a.wav", "--timeline", "-q", "b.wav"],
-        ["--jobs=3", "--no-adapt", "a.wav"],
-        ["a.wav", "--out", "x.csv", "--format", "csv", "--adapt", "-vq", "--jobs", "1"],
+        ["--jobs=3", "--each-alone", "a.wav"],
+        ["a.wav", "--out", "x.csv", "--format", "csv", "--same-source", "-vq", "--jobs", "1"],
         ["--model", "m.emoscope", "--picture", "p.png", "--", "-a.wav"],
     ],
 )

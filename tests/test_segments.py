@@ -182,7 +182,7 @@ def test_several_recordings_get_their_own_parts(run, folder: Path) -> None:  # t
     (folder / "other.srt").write_text(subtitles(","))
     status, _, err = run("talk.wav", "part0.wav", "--segments", "other.srt")
     assert status == 2 and "does not say of which recording" in err
-    for options in (["--timeline"], ["--format", "srt"], ["--adapt"]):
+    for options in (["--timeline"], ["--format", "srt"], ["--same-source"]):
         status, _, err = run("talk.wav", "--segments", "other.srt", *options)
         assert status == 2 and "does not go with" in err
 

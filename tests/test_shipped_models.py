@@ -50,7 +50,7 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
     n_speakers = {"ravdess": 24, "emodb": 10}
     for name, speakers in card.speakers.items():
         assert len(speakers) == n_speakers[name]
-    assert card.domain is not None and card.adapted is not None
+    assert card.domain is not None
     assert 0 < card.uncertain.risk < 0.2
     assert card.uncertain.coverage == pytest.approx(0.8, abs=0.01)
     for run in card.results:
@@ -60,7 +60,8 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
 def test_cards_are_kept_whole(shipped: ModelFile) -> None:
     with zipfile.ZipFile(shipped.path) as archive:
         written = json.loads(archive.read("card.json"))
-    later = {"held_out": "speakers", "optimistic": False}  # which cards have had since then
+    later = {"held_out": "speakers", "optimistic": False, "offsets": None}  # had since then
+    written.pop("adapted", None)  # which they have no longer
     assert {**later, **written} == json.loads(shipped.card.to_json())
 
 

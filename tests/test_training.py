@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import tiny_model
 from emoscope import audio, features, modelfile, training
 from emoscope.corpus import Corpus, SpeakerOrigin
 from emoscope.dataset import bundled, extraction
@@ -22,10 +23,10 @@ from emoscope.evaluation import saved_model
 from emoscope.features.table import Features
 from emoscope.modelfile import log_softmax
 from emoscope.modelfile.card import Card
-from emoscope.models.adaptation import fit_head
+from emoscope.models import offsets
 from emoscope.models.onnx_graph import linear_form
 from emoscope.training import calibration
-from emoscope.training.calibration import cross_val_predict
+from emoscope.training.calibration import UnseenPredictions, cross_val_predict
 from emoscope.training.description import common_rate
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
@@ -86,7 +87,8 @@ def test_the_card(trained: Path) -> None:
     assert result.protocol == "unheard-training-speakers"
     assert 1 / 3 < result.uar_low <= result.uar <= result.uar_high <= 1
     assert card.uncertain.coverage >= 0.77
-    assert card.adapted is not None
+    figures = card.training.recipe["together"]
+    assert (card.offsets is not None) == (figures["uar"] >= figures["uar_alone"])
 
 
 def test_the_file_says_what_the_fitted_model_says(
@@ -147,12 +149,16 @@ def test_unusable_clips_are_named(trained: Path, corpus: Corpus, tmp_path: Path)
     assert len(result.predictions) == len(corpus)
 
 
-def test_a_model_without_a_second_head_refuses_adaptation(
+def test_any_model_learns_of_speakers_where_they_are_known(
     corpus: Corpus, table: Features, tmp_path: Path
 ) -> None:
-    out = tmp_path / "tree.emoscope"
-    training.train("tree", corpus, table, names=["mfcc", "contrast"], out=out)
-    with pytest.raises(ModelError, match="no head for adapted"):
+    out, names = tmp_path / "tree.emoscope", ["mfcc", "contrast"]
+    training.train("tree", corpus, table, names=names, out=out)
+    figures = modelfile.load(out).card.training.recipe["together"]
+    assert 0 <= figures["uar_alone"] <= 1 and 0 <= figures["uar"] <= 1
+    nobody = Corpus("toy", corpus.table.assign(speaker=""))
+    training.train("tree", nobody, table, names=names, out=out)
+    with pytest.raises(ModelError, match="does not know what clips of one source have in common"):
         saved_model.evaluate(modelfile.load(out), corpus, adapt="speaker")
 
 
@@ -193,7 +199,7 @@ def test_without_speakers_confidence_is_optimistic(
     names = [spec["name"] for spec in table.specs]
     training.train("lda", alone, table, names=names, out=out)
     card = modelfile.load(out).card
-    assert card.optimistic and card.held_out == "clips" and card.adapted is None
+    assert card.optimistic and card.held_out == "clips" and card.offsets is None
     [measured] = card.results
     assert measured.protocol == "random-training-clips" and measured.uar_low is None
     assert card.training.corpora[0].speakers == ((speaker,) if speaker else ())
@@ -280,28 +286,38 @@ def test_what_is_not_linear_has_no_linear_form(corpus: Corpus) -> None:
     assert linear_form(models.get("svm-rbf").build(0)) is None
 
 
-def test_the_second_head_learns_what_voices_hide() -> None:
-    """Voices differ far more than emotions: only within a voice can they be told apart."""
+def test_clips_of_a_speaker_tell_what_its_voice_hides() -> None:
+    """Voices differ as much as emotions: only within a voice can these be told apart."""
     rng = np.random.default_rng(2)
     speakers = np.repeat([f"s{n}" for n in range(10)], 48)
     labels = np.tile(np.arange(3), 160)
     x = rng.normal(0, 0.6, (480, 12)) + np.eye(12)[labels] * 2
-    x += rng.normal(0, 4, (10, 12)).repeat(48, axis=0)
+    x += rng.normal(0, 1, (10, 12)).repeat(48, axis=0)
     x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
     emotions = np.array(EMOTIONS)[labels]
     estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
     unseen = cross_val_predict(estimator, x, emotions, speakers)
-    head, curve = fit_head(
-        estimator, x, emotions, speakers, unseen.folds, unseen.logits,
-        calibrate=calibration.temperature,
-    )  # fmt: skip
-    by_size = {point["clips"]: point["uar"] for point in curve}
-    assert by_size[32] > 0.9 > 0.8 > curve[0]["plain"]
-    assert 2 <= head.minimum_clips <= 16
-    assert 64 not in by_size  # no speaker has so many
-    given = x[:48] - x[:48].mean(axis=0)
-    predicted = (given / given.std(axis=0) @ head.weights + head.bias).argmax(axis=1)
-    assert (predicted == labels[:48]).mean() > 0.9
+    temperature = calibration.temperature(unseen.logits, unseen.labels)
+    before = tiny_model.card(emotions=EMOTIONS, temperature=temperature)
+    card = calibration.with_offsets(before, unseen, speakers, np.zeros(480))
+    figures = card.training.recipe["together"]
+    assert figures["uar"] > 0.9 > 0.7 > figures["uar_alone"]
+    assert figures["uar_alone"] == pytest.approx((unseen.logits.argmax(axis=1) == labels).mean())
+    assert card.offsets is not None
+
+
+def test_offsets_that_harm_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that go with speakers, not with sound: taking the voice away takes them too."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 0, 1], 40)
+    logits = 4.0 * np.eye(2)[labels] + rng.normal(0, 1, (160, 2))
+    unseen = UnseenPredictions([], labels, ("angry", "sad"), logits)
+    monkeypatch.setattr(offsets, "LOW", 1e-9)
+    monkeypatch.setattr(offsets, "HIGH", 1e-8)
+    before = tiny_model.card(emotions=("angry", "sad"))
+    card = calibration.with_offsets(before, unseen, np.repeat(list("abcd"), 40), np.zeros(160))
+    figures = card.training.recipe["together"]
+    assert card.offsets is None and figures["uar"] < figures["uar_alone"]
 
 
 def test_few_clips_of_each_emotion_are_enough(corpus: Corpus, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from emoscope.modelfile.card import (
     Input,
     Measurement,
     OutOfDomainDetector,
+    SourceOffsets,
     Training,
     TrainingCorpus,
     Uncertain,
@@ -125,6 +126,29 @@ def card(**changes: object) -> Card:
     return Card(**{**values, **changes})
 
 
+def offsets() -> SourceOffsets:
+    """Sources are louder or softer: a level of 10 dB more is a logit of 8 more for the next emotion."""
+    step = CENTRES - CENTRES.mean()
+    means = 2 * SHARPNESS * np.outer(step, step) - SHARPNESS * (step**2 - np.mean(step**2))
+    covariance = 4 * np.outer(step, step)  # 2.5 dB within an emotion
+    return SourceOffsets(
+        means=means.astype(np.float32),
+        covariance=covariance.astype(np.float32),
+        gain=100.0,
+        floor=0.0,
+        temperature=1.0,
+        low=0.4,
+        high=0.8,
+        consensus=0.5,
+    )
+
+
+def logits(samples: np.ndarray) -> np.ndarray:
+    """The logits the model gives, in closed form."""
+    level = np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-12)
+    return SHARPNESS * (2 * CENTRES * level - CENTRES**2)
+
+
 def write(folder: Path, **changes: object) -> Path:
     """Save the model in a folder."""
     return modelfile.save(folder / "level.emoscope", graph(), card(**changes))
@@ -132,9 +156,7 @@ def write(folder: Path, **changes: object) -> Path:
 
 def expected(samples: np.ndarray) -> np.ndarray:
     """The probabilities the model gives, in closed form."""
-    level = np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-12)
-    logits = SHARPNESS * (2 * CENTRES * level - CENTRES**2)
-    weights = np.exp(logits - logits.max())
+    weights = np.exp(logits(samples) - logits(samples).max())
     return weights / weights.sum()
 
 

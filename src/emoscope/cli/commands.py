@@ -258,19 +258,20 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
     for parameter in chosen.parameters:
         annotation, declaration = get_args(parameter.annotation)
         kind = next((k for k in get_args(annotation) if k is not type(None)), annotation)
-        key, dashed = parameter.name, f"--{parameter.name}"
+        key, name = parameter.name, parameter.name.replace("_", "-")
+        dashed = f"--{name}"
         if isinstance(declaration, Argument):
             arguments = key
         elif kind is not bool:
             meanings[dashed] = key, kind, declaration.min
-            long.append(f"{key}=")
+            long.append(f"{name}=")
         elif isinstance(declaration, Switch):
             meanings[dashed] = meanings[declaration.letter] = key, True, None
-            long.append(key)
+            long.append(name)
             letters += declaration.letter[1:]
         else:
-            meanings[dashed], meanings[f"--no-{key}"] = (key, True, None), (key, False, None)
-            long += [key, f"no-{key}"]
+            meanings[dashed], meanings[f"--no-{name}"] = (key, True, None), (key, False, None)
+            long += [name, f"no-{name}"]
     try:
         pairs, options[arguments] = getopt.gnu_getopt(list(words), letters, long)
         for word, text in pairs:

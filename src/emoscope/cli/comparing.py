@@ -289,7 +289,7 @@ def evaluate(
     model: commands.ModelFile,
     source: commands.Source,
     *,
-    adapt: Annotated[str | None, Option("speaker or corpus: standardise on its own clips.")] = None,
+    adapt: Annotated[str | None, Option("speaker or corpus: label its clips together.")] = None,
     jobs: commands.Jobs = None,
     out: commands.Out = Path("emoscope-evaluate"),
 ) -> None:

@@ -20,6 +20,7 @@ from ..prediction import Prediction, Predictor, formats
 from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files
+from ..prediction.prediction import TOGETHER
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
@@ -33,8 +34,8 @@ CONTINUED = (
     "by their names."
 )
 RELATIVE = (
-    "were classified relative to each other, which was measured to help with so many where they "
-    "hold all emotions; --no-adapt classifies each alone"
+    "are labelled relative to the others of their folder, taken to be of one voice or room; "
+    "--same-source takes all as such, --each-alone none"
 )
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
@@ -68,9 +69,8 @@ def predict(
     picture: Annotated[
         str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
     ] = None,
-    adapt: Annotated[
-        bool | None, Option("Classify recordings relative to each other; by itself where it helps.")
-    ] = None,
+    same_source: Annotated[bool, Switch("All are of one voice or room, not each folder.")] = False,
+    each_alone: Annotated[bool, Switch("Label each as if there were no other.")] = False,
     jobs: Annotated[
         int | None, Option("Recordings at a time; by default all cores.", min=1)
     ] = None,
@@ -94,17 +94,18 @@ def predict(
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
     writer = Writer(format, out, layout, len(sources), given)
     timeline = timeline or format in TIMELINES or bool(picture)
-    asked = {"--adapt": adapt, "--segments": segments, "a timeline (nor textgrid, eaf …)": timeline}
+    asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
+    asked |= {"--segments": bool(segments), "a timeline (nor textgrid, eaf …)": timeline}
     if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
         raise EmoscopeError(f"{both[0]} does not go with {both[1]}")
     outcomes = predict_files(
-        predictor, sources, timeline=timeline, given=given, adapt=False if timeline else adapt,
-        jobs=jobs, output=writer.output,
+        predictor, sources, timeline=timeline, given=given, jobs=jobs, output=writer.output,
+        together=same_source or (False if each_alone else None),
     )  # fmt: skip
     if picture and writer.holds(sources[0]):
         # The file goes on without it; the picture has to be drawn all the same.
         outcomes = predict_files(predictor, sources, timeline=True, jobs=jobs)
-    errors += _write(outcomes, writer, sources, picture, unasked=adapt is None)
+    errors += _write(outcomes, writer, sources, picture, unasked=not same_source)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
     if errors:
@@ -139,7 +140,7 @@ def _write(
     """Write predictions as they come; gives the errors."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
-    n_adapted, n_held = 0, sum(map(writer.holds, sources))
+    n_together, n_held = 0, sum(map(writer.holds, sources))
     if n_held:
         _note(f"{writer.path}: holds {n_held} of {len(sources)} recordings already")
     output: contextlib.AbstractContextManager[object] = writer.output or contextlib.nullcontext()
@@ -151,7 +152,7 @@ def _write(
             if isinstance(outcome, EmoscopeError):
                 errors.append(outcome)
                 continue
-            n_adapted += any(warning.startswith("adapted:") for warning in outcome.warnings)
+            n_together += any(warning.startswith(TOGETHER) for warning in outcome.warnings)
             one = picture or writer.format in TIMELINES  # there is no room for two channels
             if outcome.channel and one and sources[0] == outcome.file:
                 errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
@@ -160,8 +161,8 @@ def _write(
                 writer.give(formats.text_of(outcome, writer.format, writer.layout))
             if picture:
                 _draw(outcome, picture)
-    if n_adapted and unasked:
-        _note(f"adapted: {n_adapted} recordings {RELATIVE}")
+    if n_together and unasked:
+        _note(f"together: {n_together} recordings {RELATIVE}")
     if commands.running.verbose:
         _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
     return errors

@@ -27,9 +27,9 @@ from ..dataset.rows import Facts, notes_on
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
 from ..features.spectrum import Spectrum
 from ..labels import in_order
-from ..modelfile import ModelFile, log_softmax
+from ..modelfile import ModelFile
 from ..modelfile.card import Card
-from ..models.adaptation import adapted_logits
+from ..models import offsets
 from ..prediction import Predictor
 from ..prediction.known import SHIPPED, training_warning
 from ..unseen import OPTIMISTIC
@@ -53,16 +53,16 @@ def evaluate(
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
     With `emotions` only the clips of these are scored; without `shared_only` the model answers
-    freely. With `adapt`, embeddings are standardised on each ``"speaker"`` or the ``"corpus"`` for
-    the file's second head, and the protocol's name ends in that.
+    freely. With `adapt`, the clips of each ``"speaker"`` or of the ``"corpus"`` are taken as one
+    source (:mod:`emoscope.models.offsets`), and the protocol's name ends in that.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):
         raise UnknownNameError("adaptation", adapt, ("speaker", "corpus"))
     if adapt == "speaker" and (corpus.table["speaker"] == "").any():
         raise ProtocolError("adapting to each speaker needs the speaker of every clip")
-    if adapt is not None and card.adapted is None:
-        raise ModelError(f"{model.path}: has no head for adapted embeddings")
+    if adapt is not None and card.offsets is None:
+        raise ModelError(f"{model.path}: {offsets.UNKNOWN}")
     whole, corpus = corpus, corpus.select(emotions=emotions) if emotions else corpus
     shared = [emotion for emotion in in_order(card.emotions) if emotion in corpus.emotions]
     if len(shared) < 2:
@@ -97,16 +97,14 @@ def score(
 ) -> Result:
     """Turn logits and embeddings into a result; `answers` are what the model may answer with."""
     allowed = list(answers or in_order(card.emotions))
-    table, logits, temperature = inferences.corpus.table, inferences.logits, card.temperature
-    if adapt is not None and card.adapted is not None:
-        by_speaker = table["unique_speaker"].to_numpy(dtype=str)
-        groups = by_speaker if adapt == "speaker" else np.zeros(len(table))
-        logits = adapted_logits(card.adapted, inferences.embeddings, groups)
-        temperature = card.adapted.temperature
+    table, logits = inferences.corpus.table, inferences.logits
     columns = [card.emotions.index(emotion) for emotion in allowed]
-    freely = np.array(card.emotions)[logits.argmax(axis=1)]
-    probabilities = np.exp(log_softmax(logits[:, columns] / temperature))
-    confidence = np.exp(log_softmax(logits / temperature)).max(axis=1)  # as a prediction shows it
+    by_speaker = table["unique_speaker"].to_numpy(dtype=str)
+    sources = by_speaker if adapt == "speaker" else np.zeros(len(table))
+    asked = card if adapt else dataclasses.replace(card, offsets=None)
+    freely = offsets.together(asked, logits, sources)
+    confidence = freely.max(axis=1)  # as a prediction shows it
+    probabilities = offsets.together(asked, logits, sources, allowed=columns)
     clips = table.assign(
         model=card.name,
         features="+".join(feature.name for feature in card.input.features) or "waveform",
@@ -119,7 +117,7 @@ def score(
     if card.domain is not None:
         is_far = card.domain.distance(inferences.embeddings) > card.domain.threshold
     uncertain = float((confidence < card.uncertain.threshold).mean())
-    free = summarise(rows.assign(predicted=freely))
+    free = summarise(rows.assign(predicted=np.array(card.emotions)[freely.argmax(axis=1)]))
     among_all = {key: getattr(free, key) for key in ("uar", "uar_low", "uar_high", "accuracy")}
     among_all |= {"chance": 1 / len(card.emotions)}
     further = {"chance": 1 / len(allowed), "free": among_all}

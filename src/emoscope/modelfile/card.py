@@ -111,16 +111,6 @@ class OutOfDomainDetector:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class AdaptedHead:
-    """Linear classifier for embeddings standardised on a batch or a speaker."""
-
-    weights: Array  # logits = standardised @ weights + bias
-    bias: Array
-    temperature: Temperature
-    minimum_clips: Annotated[int, Meta(ge=1, le=1_000_000)]  # from which on it is used
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class SourceOffsets:
     """What recordings of one source, a voice, a room or a corpus, have in common in their logits.
 
@@ -204,7 +194,6 @@ class Card:
     temperature: Temperature  # probabilities are softmax(logits / temperature)
     uncertain: Uncertain
     domain: OutOfDomainDetector | None = None
-    adapted: AdaptedHead | None = None
     offsets: SourceOffsets | None = None
     training: Training = dataclasses.field(default_factory=Training)
     results: tuple[Measurement, ...] = ()
@@ -228,9 +217,6 @@ class Card:
             _require_shape("domain.mean", self.domain.mean, (width,))
         if self.offsets is not None:
             _require_shape("offsets.means", self.offsets.means, (n_emotions, n_emotions))
-        if self.adapted is not None:
-            _require_shape("adapted.weights", self.adapted.weights, (width, n_emotions))
-            _require_shape("adapted.bias", self.adapted.bias, (n_emotions,))
 
     @property
     def speakers(self) -> dict[str, set[str]]:

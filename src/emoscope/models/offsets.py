@@ -34,6 +34,10 @@ GAIN, FLOOR = 0.6, 0.1
 LOW, HIGH = 0.65, 1.05
 CONSENSUS = 0.4
 RIDGE = 1e-6
+UNKNOWN = (
+    "this model does not know what clips of one source have in common: its training speakers are "
+    "not known, it would not help, or an older version made it"
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

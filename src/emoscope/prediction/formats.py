@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import SILENCE, TWO_CHANNELS, GivenSegment, Prediction, Segment
+from .prediction import SILENCE, TOGETHER, TWO_CHANNELS, GivenSegment, Prediction, Segment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,8 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
     name = printable(prediction.file) or "recording"
     name += f" ({prediction.channel})" if prediction.channel else ""
     lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
-    lines += [f"    {warning}" for warning in prediction.warnings]
+    said = (warning for warning in prediction.warnings if not warning.startswith(TOGETHER))
+    lines += [f"    {warning}" for warning in said]
     for part in prediction.segments if timeline else ():
         label = f"{part.emotion} {part.confidence:.0%}"
         if isinstance(part, GivenSegment):

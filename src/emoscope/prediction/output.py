@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..audio import Excerpt, channel_name
-from ..errors import EmoscopeError, UnknownNameError
+from ..errors import EmoscopeError, ModelError, UnknownNameError
 from ..files import printable, try_lock
 from .formats import Layout, csv_header, text_of
 from .prediction import Prediction, channel_warning
-from .predictor import Predictor, adaptation_helps
-from .sources import Given, predict_segments
+from .predictor import Predictor
+from .sources import Given, Source, predict_segments
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
@@ -180,26 +181,37 @@ def _place(start: float | str, label: str) -> tuple[float, str]:
     return (round(time, 3) if time == time else 0.0), printable(label)
 
 
+def _folder(file: str | Excerpt) -> str:
+    return os.path.dirname(os.path.abspath(Excerpt.of(file).path))
+
+
 def predict_files(
     predictor: Predictor, files: Sequence[str | Excerpt], *, timeline: bool = False,
-    given: Given | None = None, adapt: bool | None = False, jobs: int | None = None,
+    given: Given | None = None, together: bool | None = None, jobs: int | None = None,
     output: Output | None = None,
 ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
     """Predict what an output does not hold yet, and add it there; `given` parts become the segments.
 
-    With `adapt`, predictions are relative to all the files; None: where that was measured to help
-    with so many files, and unless most of them sound alike.
+    Files of one folder are labelled together; with `together` all, without it (False), with a
+    timeline or with given parts each alone. Those that an output holds already tell of their source.
     """
-    missing = [file for file in files if not (output and output.holds(file))]
+
+    def holds(file: Source) -> bool:
+        return isinstance(file, (str, Excerpt)) and output is not None and output.holds(file)
+
+    if together and predictor.card.offsets is None:
+        from ..models import offsets
+
+        raise ModelError(f"{predictor.model.path}: {offsets.UNKNOWN}")
+    missing = [file for file in files if not holds(file)]
     if given is not None:
         outcomes = predict_segments(predictor, missing, given, jobs=jobs)
-    elif adapt or (adapt is None and adaptation_helps(predictor.card, len(files))):
-        reference = files if len(missing) < len(files) else None
-        outcomes = predictor.predict_adapted(
-            missing, reference=reference, cautious=adapt is None, jobs=jobs
-        )
-    else:
+    elif together is False or timeline or predictor.card.offsets is None:
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
+    else:
+        folders = [list(group) for _, group in itertools.groupby(files, key=_folder)]
+        groups = [files] if together else folders
+        outcomes = predictor.predict_sources(groups, skip=holds, jobs=jobs)
     for outcome in outcomes:
         for one in outcome.each if isinstance(outcome, Prediction) else (outcome,):
             if output and isinstance(one, Prediction):

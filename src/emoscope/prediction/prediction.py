@@ -105,6 +105,7 @@ class Prediction:
         return text
 
 
+TOGETHER = "together: labelled"
 TWO_CHANNELS = "two channels: they hold different speech"
 
 

@@ -24,10 +24,11 @@ from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice
 from ..audio.quality import Quality
 from ..errors import EmoscopeError, FeatureError, ModelError
 from ..files import DATA
-from ..modelfile import ModelFile, softmax
+from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from .known import training_warning
 from .prediction import (
+    TOGETHER,
     TWO_CHANNELS,
     Prediction,
     Segment,
@@ -45,15 +46,19 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
-MAX_REFERENCES = 256  # for adaptation: more would hardly move a mean and a variance
-MAX_ALIKE = 0.5  # share of a batch; an emotion with more would itself be taken away by adaptation
+MAX_REFERENCES = 64  # recordings that tell what a source has in common: more hardly say more
 
 
 class Recognition(NamedTuple):
-    """One recording: its prediction, and the mean embedding, from which adaptation goes on."""
+    """One recording: its prediction, and the mean logits of its windows, of which it is made."""
 
     prediction: Prediction
-    embedding: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is of one source, which two channels with different speech are not."""
+        return not isinstance(self.prediction, TwoChannels)
 
     def but(self, **values: Any) -> Recognition:
         """The same with other values in its prediction."""
@@ -170,7 +175,7 @@ class Predictor:
         warnings = [*quality.warnings(), *out_of_domain_warning(inference.distance)]
         warnings += training_warning(self.card, for_detector)
         prediction = decide(self.card, signal.path, inference.probabilities, warnings)
-        return Recognition(prediction, inference.embedding)
+        return Recognition(prediction, inference.logits)
 
     def infer(self, signal: Signal) -> Inference:
         """Run the model on at most ``card.input.longest`` seconds of any rate, without any check."""
@@ -195,7 +200,19 @@ class Predictor:
     def stream(self, rate: int, options: Windows = Windows(), *, map: Map = map) -> Stream:  # noqa: B008
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
         options = dataclasses.replace(options, length=min(options.length, self.card.input.longest))
-        return Stream(self.infer, self.emotions, rate, self.card.input.rate or rate, options, map)
+        at = (rate, self.card.input.rate or rate)
+        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows)
+
+    def _label_windows(self, inferences: Sequence[Inference], overlap: float) -> list[Inference]:
+        """Probabilities of windows of one recording, which is one source."""
+        if self.card.offsets is None or len(inferences) < 2 * overlap:
+            return list(inferences)
+        from ..models import offsets  # which takes a tenth as long to import as a label takes
+
+        logits = np.stack([one.logits for one in inferences])
+        found = offsets.learn(self.card, logits, overlap=overlap).probabilities(logits)
+        each = zip(inferences, found, strict=True)
+        return [dataclasses.replace(one, probabilities=own) for one, own in each]
 
     def predict_stream(self, stream: Stream, name: str) -> Prediction:
         """The prediction, with its timeline, of a stream that has ended."""
@@ -219,16 +236,21 @@ class Predictor:
         warnings = [*stream.quality.warnings(), *mixed_warning(segments)]
         warnings += out_of_domain_warning(distance)
         prediction = decide(self.card, name, probabilities, warnings, segments if timeline else ())
-        return Recognition(prediction, np.mean([one.embedding for one in inferences], axis=0))
+        return Recognition(prediction, np.mean([one.logits for one in inferences], axis=0))
 
     def predict_many(
         self, sources: Iterable[Source], rate: int | None = None, *,
-        timeline: bool = False, jobs: int | None = None,
+        timeline: bool = False, together: bool = False, jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """Recognise the emotion of many recordings, even endlessly many, `jobs` at once.
 
         In the order of the sources comes a prediction, or the error of one that cannot be used.
+        `together`: they have an end and are of one voice, room or corpus, so that what it adds to
+        each is learned from them without labels and taken away (:mod:`emoscope.models.offsets`).
         """
+        if together:
+            yield from self.predict_sources([list(sources)], rate, jobs=jobs)
+            return
         for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
 
@@ -262,70 +284,54 @@ class Predictor:
                 for future in running:
                     future.cancel()
 
-    def predict_adapted(
-        self, sources: Sequence[Source], rate: int | None = None, *,
-        reference: Sequence[Source] | None = None, cautious: bool = False, jobs: int | None = None,
+    def predict_sources(
+        self, sources: Iterable[Sequence[Source]], rate: int | None = None, *,
+        skip: Callable[[Source], bool] = lambda _: False, jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
-        """Recognise the emotions of recordings relative to each other, and say so in warnings.
+        """As :meth:`predict_many`, each group of recordings together; some may just be learned from.
 
-        What recordings of one speaker, or of one room and microphone, have in common is learned
-        from them, or a `reference` (256 at most, evenly spread), without any label, and taken away;
-        `cautious`: unless most of these sound alike. They should hold different emotions. A
-        ModelError is raised by a model not trained for it, and for a single recording.
+        At most :data:`MAX_REFERENCES` of a group, evenly spread, tell what it has in common.
         """
-        if self.card.adapted is None:
-            raise ModelError(f"{self.model.path}: this model was not trained to adapt")
-        references = sources if reference is None else reference
-        if len(references) == 1:
-            raise ModelError("one recording cannot be classified relative to others; give several")
-        count = min(MAX_REFERENCES, len(references))
-        sample = np.linspace(0, len(references) - 1, count).astype(int).tolist()
-        chosen = (references[place] for place in sample)
-        outcomes = self._recognise_many(chosen, rate, timeline=False, jobs=jobs)
-        known = dict(zip(sample, outcomes, strict=True))
-        adapt = self._adaptation(known.values(), cautious=cautious)
-        if reference is not None:
-            known = {}
-        others = (source for place, source in enumerate(sources) if place not in known)
-        rest = self._recognise_many(others, rate, timeline=False, jobs=jobs)
-        for place in range(len(sources)):
-            outcome = known[place] if place in known else next(rest)
-            yield outcome if isinstance(outcome, EmoscopeError) else adapt(outcome)
+        groups = []
+        for group in sources:
+            asked = [place for place, source in enumerate(group) if not skip(source)]
+            count = min(MAX_REFERENCES, len(group)) if asked and len(group) > 1 else 0
+            told = np.linspace(0, len(group) - 1, count).astype(int).tolist()
+            groups.append((group, asked, told))
+        order = (
+            group[place]
+            for group, asked, told in groups
+            for place in (*told, *sorted({*asked} - {*told}))
+        )
+        outcomes = self._recognise_many(order, rate, timeline=False, jobs=jobs)
+        for _, asked, told in groups:
+            known = {place: next(outcomes) for place in told}
+            label = self._learned(known.values())
+            for place in asked:
+                outcome = known[place] if place in known else next(outcomes)
+                yield outcome if isinstance(outcome, EmoscopeError) else label(outcome)
 
-    def _adaptation(
-        self, outcomes: Iterable[Recognition | EmoscopeError], *, cautious: bool
+    def _learned(
+        self, outcomes: Iterable[Recognition | EmoscopeError]
     ) -> Callable[[Recognition], Prediction]:
-        """What the second head of the model makes of embeddings standardised on a batch."""
-        batch = [outcome for outcome in outcomes if isinstance(outcome, Recognition)]
-        counts = collections.Counter(one.prediction.emotion for one in batch).most_common(1)
-        alike = [emotion for emotion, count in counts if count > MAX_ALIKE * len(batch)]
-        if not batch or (cautious and alike):
+        """What recordings are labelled once these have told what they have in common."""
+        known = [one for one in outcomes if isinstance(one, Recognition) and one.is_one]
+        if self.card.offsets is None or len(known) < 2:
             return lambda recognition: recognition.prediction
-        # scikit-learn takes longer to import than a label takes, and only batches need it.
-        from ..models.adaptation import BatchStandardiser, head_logits
+        from ..models import offsets
 
-        standardiser = BatchStandardiser().fit(np.stack([one.embedding for one in batch]))
-        said = f"adapted: classified relative to {len(batch)} recordings given together"
-        if alike:
-            common = "what most have in common is taken away"
-            said += f"; by themselves most sound {alike[0]}, and {common}"
+        source = offsets.learn(self.card, np.stack([one.logits for one in known]))
+        said = f"{TOGETHER} relative to {len(known)} recordings taken to be of one source"
 
-        def adapt(recognition: Recognition) -> Prediction:
-            head, plain = self.card.adapted, recognition.prediction
-            assert head is not None
-            if isinstance(plain, TwoChannels):  # of which each is classified by itself
-                return plain
-            logits = head_logits(head, standardiser, recognition.embedding[None])
-            probabilities = softmax(logits / head.temperature)[0]
-            adapted = decide(self.card, plain.file, probabilities, (*plain.warnings, said))
-            return dataclasses.replace(adapted, channel=plain.channel)
+        def label(found: Recognition) -> Prediction:
+            alone = found.prediction
+            if not found.is_one:
+                return alone
+            probabilities = source.probabilities(found.logits[np.newaxis])[0]
+            labelled = decide(self.card, alone.file, probabilities, (*alone.warnings, said))
+            return dataclasses.replace(labelled, channel=alone.channel)
 
-        return adapt
-
-
-def adaptation_helps(card: Card, n_recordings: int) -> bool:
-    """Whether a batch is large enough that adaptation was measured to help."""
-    return card.adapted is not None and n_recordings >= card.adapted.minimum_clips
+        return label
 
 
 def _features(card: Card) -> list[Feature]:

@@ -26,6 +26,7 @@ from .prediction import NON_SPEECH, SILENCE, Segment
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 Map: TypeAlias = "Callable[..., Iterable[Inference]]"
+Label: TypeAlias = "Callable[[Sequence[Inference], float], Sequence[Inference]]"
 
 STAY = 0.8  # probability that an emotion does not change from one cell (1 s) to the next
 MIN_SOUND = 0.5  # s; shorter sounds (clicks, breaths) do not interrupt silence, nor gaps music
@@ -65,18 +66,19 @@ class Stream:
     """Infers emotion from sound as it arrives; made by :meth:`emoscope.prediction.Predictor.stream`.
 
     `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
-    the windows of one piece; an executor's ``map`` runs them side by side.
+    the windows of one piece; an executor's ``map`` runs them side by side. `label` gives windows
+    their probabilities together, of which so many lie over each moment.
     """
 
     def __init__(
         self, infer: Callable[[Signal], Inference], emotions: Sequence[str], rate: int,
-        model_rate: int, options: Windows, map: Map,
+        model_rate: int, options: Windows, map: Map, label: Label,
     ) -> None:  # fmt: skip
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
         self.windows: list[Window] = []
         self.speech: list[tuple[float, float]] = []
-        self._infer, self._map, self._model_rate = infer, map, model_rate
+        self._infer, self._map, self._model_rate, self._label = infer, map, model_rate, label
         self._to_model, self._to_detector = (
             soxr.ResampleStream(rate, target, 1, quality="HQ") if rate != target else None
             for target in (model_rate, RATE)
@@ -113,10 +115,17 @@ class Stream:
 
     def segments(self) -> tuple[Segment, ...]:
         """The recording so far, divided without gaps; complete after :meth:`finish`."""
-        frames, hop = self.quality.frames, self.options.hop
-        return divide(
-            self.windows, self.speech, frames, seconds=self.seconds, hop=hop, emotions=self.emotions
-        )
+        hop, windows = self.options.hop, self.together(len(self.windows))
+        about = (self.speech, self.quality.frames)
+        return divide(windows, *about, seconds=self.seconds, hop=hop, emotions=self.emotions)
+
+    def together(self, newest: int) -> list[Window]:
+        """The newest windows as they are labelled together."""
+        windows = self.windows[max(0, len(self.windows) - newest) :]
+        overlap = self.options.length / self.options.hop
+        labelled = self._label([window.inference for window in windows], overlap)
+        each = zip(windows, labelled, strict=True)
+        return [dataclasses.replace(window, inference=one) for window, one in each]
 
     def _feed(self, samples: Samples, *, last: bool) -> list[Window]:
         for_model = _resampled(self._to_model, samples, last=last)

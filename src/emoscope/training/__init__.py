@@ -20,8 +20,8 @@ from ..errors import FeatureError
 from ..evaluation import engine
 from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
-from ..modelfile.card import AdaptedHead, Card
-from ..models.adaptation import Array, fit_head
+from ..modelfile.card import Card
+from ..models.adaptation import Array
 from ..models.base import learn_scaling, weight_parameter
 from ..models.onnx_graph import linear_form
 from . import calibration, export
@@ -95,13 +95,6 @@ def _fit_and_describe(
     embeddings = _embeddings(features)
     mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])
     standardised = (embeddings - mean) / scale
-    adapted: AdaptedHead | None = None
-    curve: list[dict[str, float]] = []
-    if linear and features.X is not None and held_out != "clips":
-        adapted, curve = fit_head(
-            estimator, standardised, emotions, speakers, unseen.folds, unseen.logits,
-            calibrate=calibration.temperature, seed=seed,
-        )  # fmt: skip
     graph, given = export.graph_of(fitted, features, names, mean, scale)
     if given.kind != "samples":
         given = dataclasses.replace(given, rate=common_rate(corpus))
@@ -111,9 +104,11 @@ def _fit_and_describe(
         name=title,
         given=given,
         domain=calibration.out_of_domain_detector(standardised, unseen.folds),
-        adapted=adapted,
-        recipe={**recipe, "adaptation": curve},
+        recipe=dict(recipe),
     )
+    if held_out != "clips":
+        corpora = corpus.table["corpus"].to_numpy(dtype=str)
+        card = calibration.with_offsets(card, unseen, speakers, corpora)
     return graph, card
 
 

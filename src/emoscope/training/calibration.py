@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..errors import CorpusError
+from ..evaluation import metrics
 from ..evaluation.engine import fit, rows_of
 from ..modelfile import log_softmax
-from ..modelfile.card import OutOfDomainDetector, Uncertain
+from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
+from ..models import offsets
 from ..models.adaptation import Fold, Indices
 from ..models.onnx_graph import SMALLEST_PROBABILITY
 
@@ -121,6 +123,27 @@ def uncertain(
     wrong = log_probabilities.argmax(axis=1) != labels
     return Uncertain(
         threshold=threshold, coverage=float(certain.mean()), risk=float(wrong[certain].mean())
+    )
+
+
+def with_offsets(
+    card: Card, unseen: UnseenPredictions, speakers: NDArray[Any], corpora: NDArray[Any]
+) -> Card:
+    """The card with what speakers add to logits, unless that harms; its recipe has the UAR of both."""
+    prior = offsets.fit(
+        unseen.logits, unseen.labels, speakers, corpora, temperature=card.temperature
+    )
+    with_prior = dataclasses.replace(card, offsets=prior)
+    together = offsets.together(with_prior, unseen.logits, speakers)
+    names = np.array(unseen.emotions)
+    before, after = (
+        metrics.uar(names[unseen.labels], names[found.argmax(axis=1)])
+        for found in (unseen.logits, together)
+    )
+    recipe = {**card.training.recipe, "together": {"uar_alone": before, "uar": after}}
+    return dataclasses.replace(
+        card if after < before else with_prior,
+        training=dataclasses.replace(card.training, recipe=recipe),
     )
 
 

@@ -15,7 +15,6 @@ from ..evaluation import metrics
 from ..evaluation import statistics as speaker_statistics
 from ..modelfile import log_softmax
 from ..modelfile.card import (
-    AdaptedHead,
     Card,
     Input,
     Measurement,
@@ -42,7 +41,6 @@ def describe(
     name: str,
     given: Input,
     domain: OutOfDomainDetector,
-    adapted: AdaptedHead | None,
     recipe: dict[str, Any],
 ) -> Card:
     """The card of a model that was trained on a corpus."""
@@ -56,7 +54,6 @@ def describe(
         temperature=calibration.temperature(unseen.logits, unseen.labels),
         uncertain=calibration.uncertain(calibrated, unseen.labels),
         domain=domain,
-        adapted=adapted,
         training=Training(corpora=provenance(corpus), recipe=recipe),
         results=(expected(corpus, unseen, calibrated),),
         held_out=held_out_of(corpus),
