@@ -10,6 +10,7 @@ other two as it is. Writes ``results/known-recordings/``.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -56,7 +57,7 @@ def without(index, clip):
     """The index without one clip."""
     words, start = index.words.copy(), index.lengths[:clip].sum(dtype=int)
     words[start : start + index.lengths[clip]] = 0
-    return index._replace(words=words)
+    return dataclasses.replace(index, words=words)
 
 
 def trained_on(card, index, root, name):

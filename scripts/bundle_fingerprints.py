@@ -2,7 +2,7 @@
 
     python scripts/bundle_fingerprints.py path/to/ravdess path/to/emodb
 
-Writes ``src/emoscope/data/fingerprints.npz``: of every clip each fourth word, 0 where it is silent,
+Writes ``src/emoscope/data/fingerprints.npz``: of every clip each second word, 0 where it is silent,
 with its corpus, speaker and emotion. ``benchmarks/known_recordings.py`` measures what it finds.
 """
 
@@ -19,7 +19,7 @@ from emoscope.prediction import known
 
 
 def kept_words(signal: audio.Signal) -> np.ndarray:
-    """Each fourth word from the first to the last that sounds."""
+    """Each second word from the first to the last that sounds."""
     words, sounding = known.recording_words(signal)
     first, last = np.flatnonzero(sounding)[[0, -1]]
     return np.where(sounding, words, np.uint32(0))[first : last + 1 : known.STEP]
