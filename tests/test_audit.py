@@ -18,6 +18,7 @@ from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
+from emoscope.prediction import DEFAULT_MODEL
 from emoscope.protocols import EMOBOX_RAVDESS
 
 RATE = 16_000
@@ -326,6 +327,8 @@ def test_sources_that_say_too_little_are_refused(tmp_path, content, message):
         audit(tmp_path / "m.csv")
     with pytest.raises(CorpusError, match="holds neither"):
         audit(tmp_path)
+    with pytest.raises(CorpusError, match="is a model file; an audit reads a manifest"):
+        audit(DEFAULT_MODEL)
     with pytest.raises(CorpusError, match="no such file"):
         audit(tmp_path / "absent.csv")
 

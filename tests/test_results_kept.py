@@ -75,6 +75,13 @@ def test_wrong_usage_leaves_no_folder(emoscope, clips, tmp_path, monkeypatch, fa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_for_results_is_not_called_like_one_of_them(emoscope, clips, tmp_path):
+    out = tmp_path / "mine" / "results.json"
+    status, _, err = emoscope("compare", clips, "--features", "mfcc", "--out", out)
+    assert status == 2 and "is called like one; give a folder" in " ".join(err.split())
+    assert not out.parent.exists()
+
+
 def test_a_model_is_replaced_by_the_same_command_alone(emoscope, clips, tmp_path):
     words = ["train", "lda", clips, "--features", "mfcc", "--out", tmp_path / "m.emoscope"]
     assert emoscope(*words)[0] == 0

@@ -22,6 +22,7 @@ from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
 from ..labels import canonical
+from ..modelfile import SUFFIX
 from ..protocols import sentences
 
 COLUMNS = (
@@ -78,8 +79,13 @@ def read(
 
 
 def _listed(files: Sequence[Path]) -> pd.DataFrame:
-    if files[0].suffix.lower() in _NO_LISTS:
-        raise CorpusError(f"{files[0]}: is no list of recordings, nor a manifest")
+    if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
+        is_model = files[0].suffix.lower() == SUFFIX
+        found = "is a model file" if is_model else "is no list of recordings, nor a manifest"
+        raise CorpusError(
+            f"{files[0]}: {found}; an audit reads a manifest that says what trains and what tests, "
+            "a saved result, or the lists of training and test files"
+        )
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: no clip")

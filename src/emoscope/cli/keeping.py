@@ -60,8 +60,10 @@ def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -
 
 def claim(out: Path, *names: str, record: str) -> None:
     """Take a folder for results of those names until this command ends; left empty, it goes again."""
-    if os.path.lexists(out) and not out.is_dir():
-        raise EmoscopeError(f"--out {out}: is not a folder, which the results need")
+    endings = {Path(name).suffix for name in (record, *names)}
+    if not out.is_dir() and (os.path.lexists(out) or out.suffix in endings):
+        found = f"is a file, or is called like one; give a folder, for {' and '.join(names)}"
+        raise EmoscopeError(f"--out {out}: {found}")
     keep(*(out / name for name in (record, *names)), record=out / record)
     for new in reversed([folder for folder in (out, *out.parents) if not folder.exists()]):
         locked.callback(_remove_empty, new)
