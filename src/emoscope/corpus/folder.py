@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -71,6 +72,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         rule = "unlabelled: it lies in no folder named after an emotion"
         rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
         corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
+        corpus = _with_speakers(corpus, rows.beside(root, "speaker"))
         notes += _left_alone(set(paths) - set(recordings))
         words = _folders(root, [error.path for error in rejected], told)
         notes += [f"folders are named after {explain(words)}"] if words else []
@@ -89,8 +91,30 @@ def _agrees(match: Match, told: Mapping[str, str]) -> bool:
     return len([pair for pair in pairs if pair[0] == pair[1]]) >= _AGREEMENT * len(pairs)
 
 
-def _one(root: Path, tables: list[Path], needed: bool) -> list[Path]:
+def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) -> Corpus:
+    """The corpus of folders of emotions with the speakers that tables beside them tell."""
+    told = {os.path.realpath(r["path"]): r["speaker"] for part in tables.values() for r in part}
+    speakers = [told.get(os.path.realpath(path), "") for path in corpus.table["path"]]
+    used = ", ".join(printable(path.name) for path, part in tables.items() if part)
+    unused = [printable(path.name) for path, part in tables.items() if not part]
+    lacks = "no columns with these files and their emotions or speakers"
+    notes = [*corpus.notes, *(f"{name} is not used: it has {lacks}" for name in unused)]
+    if not any(speakers):
+        return dataclasses.replace(corpus, notes=notes)
+    unknown = (
+        f", which names none for {n} of {len(speakers)} clips" if (n := speakers.count("")) else ""
+    )
+    return dataclasses.replace(
+        corpus,
+        table=corpus.table.assign(speaker=speakers),
+        speakers_from=SpeakerOrigin("column", f"the column of speakers in {used}"),
+        notes=[*notes, f"emotions are those of the folders, speakers those of {used}{unknown}"],
+    )
+
+
+def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) -> list[Path]:
     """The tables of one list of recordings: one, or one for each split; none where it is not plain."""
+    tables = [path for path, part in beside.items() if part]
     if len(tables) < 2 or all(rows.split_in(path.stem) for path in tables):
         return tables
     if needed:

@@ -13,6 +13,7 @@ columns are kept under their names in lower case.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -75,7 +76,7 @@ _MEANING: Mapping[str, Callable[[str], str]] = {
 }
 
 _SHARD = f"*-{'[0-9]' * 5}-of-{'[0-9]' * 5}*"  # how Hugging Face numbers the files of a data set
-_NEEDED = {"file": "files", "label": "emotions"}
+_NEEDED = {"file": "files", "label": "emotions", "speaker": "speakers"}
 _DIMENSIONS = frozenset(("arousal", "activation", "valence", "dominance"))
 _RAVDESS = frozenset(("modality", "vocal_channel", "statement", "repetition"))
 _SPLIT = re.compile(r"(?:^|[_.\-])(" + "|".join(SPLITS) + r")(?=[_.\-0-9]|$)", re.IGNORECASE)
@@ -113,16 +114,15 @@ def annotated(folder: Path) -> list[Path]:
     return sorted(filter(Path.is_file, below))
 
 
-def beside(root: Path) -> list[Path]:
-    """The tables in a folder that list recordings below it."""
-    found: list[Path] = []
+def beside(root: Path, column: str = "label") -> dict[Path, list[Row]]:
+    """The tables in a folder, with the rows of those that tell a column of recordings below it."""
+    found = dict[Path, list[Row]]()
     for path in sorted(p for p in root.iterdir() if p.suffix.lower() in tables.SUFFIXES):
-        try:
-            part = [_renamed(raw, path, ("file", "label")) for raw in tables.read(path)]
-        except CorpusError:
-            continue
-        there = list(map(os.path.isfile, places.find(root, [row["file"] for row in part])))
-        found += [path] if any(there) and 2 * sum(there) >= len(there) else []
+        found[path] = []
+        with contextlib.suppress(CorpusError):
+            part = _rows(tables.read(path), path, ("file", column))
+            there = sum(os.path.isfile(row["path"]) for row in part)
+            found[path] = part if 2 * there >= len(part) else []
     return found
 
 
