@@ -23,8 +23,10 @@ import soundfile
 
 import tiny_model
 from emoscope import modelfile
+from emoscope.audio import Signal
 from emoscope.prediction import Predictor
 from recordings import RATE, silence, voice
+from test_predict import at_level
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
@@ -116,6 +118,28 @@ def test_good_files_are_delivered_when_others_are_bad(server: Running) -> None:
     assert [p["file"] for p in answer.json["predictions"]] == ["a.wav", "d.wav"]
     assert [e["file"] for e in answer.json["errors"]] == ["b.wav", "c.wav"]
     assert all(error["reason"] for error in answer.json["errors"])
+
+
+def test_recordings_of_one_source_are_labelled_together(tmp_path: Path) -> None:
+    predictor = Predictor(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
+    sounds = [at_level(voice(1.0), level) for level in (-27, -17, -7)]  # of a loud voice
+    files = []
+    for number, samples in enumerate(sounds):
+        held = io.BytesIO()
+        soundfile.write(held, samples, RATE, format="WAV", subtype="FLOAT")
+        files.append((f"{number}.wav", held.getvalue()))
+    bad = ("bad.wav", b"no sound")
+    with serving(predictor) as running:
+        answer = running.upload("/api/predict?together=true", bad, *files).json
+        alone = running.upload("/api/predict", *files).json["predictions"]
+        refused = running.upload("/api/predict?together=true&timeline=true", *files)
+    wanted = predictor.predict_many([Signal(samples, RATE) for samples in sounds], together=True)
+    for found, one, file in zip(answer["predictions"], wanted, files, strict=True):
+        assert found == {**one.to_dict(), "file": file[0]}  # type: ignore[union-attr]
+    assert [found["emotion"] for found in answer["predictions"]] == ["sad", "neutral", "angry"]
+    assert [found["emotion"] for found in alone] == ["neutral", "angry", "angry"]
+    assert [error["file"] for error in answer["errors"]] == ["bad.wav"]
+    assert refused.status == 422 and "does not go with timeline" in refused.json["error"]
 
 
 def test_a_recording_that_lacks_what_a_feature_needs_is_named(tmp_path: Path) -> None:

@@ -306,15 +306,15 @@ class Predictor:
         outcomes = self._recognise_many(order, rate, timeline=False, jobs=jobs)
         for _, asked, told in groups:
             known = {place: next(outcomes) for place in told}
-            label = self._learned(known.values())
+            label = self.learned(known.values())
             for place in asked:
                 outcome = known[place] if place in known else next(outcomes)
                 yield outcome if isinstance(outcome, EmoscopeError) else label(outcome)
 
-    def _learned(
+    def learned(
         self, outcomes: Iterable[Recognition | EmoscopeError]
     ) -> Callable[[Recognition], Prediction]:
-        """What recordings are labelled once these have told what they have in common."""
+        """What labels recordings once these, of one source, have told what they have in common."""
         known = [one for one in outcomes if isinstance(one, Recognition) and one.is_one]
         if self.card.offsets is None or len(known) < 2:
             return lambda recognition: recognition.prediction

@@ -6,7 +6,7 @@ The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
@@ -100,6 +100,9 @@ async def predict(
     service: Work,
     files: Annotated[list[UploadFile], File(min_length=1, description="Recordings of any format.")],
     timeline: Annotated[bool, Query(description="Also divide them into segments.")] = False,
+    together: Annotated[
+        bool, Query(description="The recordings are of one voice or room; not with a timeline.")
+    ] = False,
     model: Annotated[str | None, Query(description="A name from /api/models.")] = None,
     channel: Annotated[
         str | None,
@@ -107,19 +110,23 @@ async def predict(
     ] = None,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
+    if together and timeline:
+        raise HTTPException(422, "query: together does not go with timeline")
     name, predictor = service.model(model)
     function = functools.partial(
         service.predict, predictor=predictor, timeline=timeline, channel=channel
     )
     outcomes = await service.run_each(request, function, files)
-    predictions = [p for outcome in outcomes if not isinstance(outcome, Unusable) for p in outcome]
+    found = [one for outcome in outcomes if not isinstance(outcome, Unusable) for one in outcome]
+    label = predictor.learned(found if together else ())
+    predictions = [replace(p, file=r.prediction.file) for r in found for p in label(r).each]
     errors = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
     if not predictions:
         raise HTTPException(422, "; ".join(f"{error.file}: {error.reason}" for error in errors))
     # to_dict rounds as the JSON output of the command line does.
     rounded = [prediction.to_dict() for prediction in predictions]
-    found = {"model": name, "predictions": rounded, "errors": list(map(asdict, errors))}
-    return JSONResponse(found)  # as it is: the model would add a channel to each prediction
+    answer = {"model": name, "predictions": rounded, "errors": list(map(asdict, errors))}
+    return JSONResponse(answer)  # as it is: the model would add a channel to each prediction
 
 
 @router.post("/api/listen", response_class=Response, responses=FLAC | FAILURES)

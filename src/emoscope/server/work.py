@@ -25,7 +25,8 @@ from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
-from ..prediction import Prediction, Predictor
+from ..prediction import Predictor
+from ..prediction.predictor import Recognition
 from ..prediction.sources import choose
 from ..unseen import OPTIMISTIC, WORDS
 from .limits import Job, Limits, Load, Monitor, busy
@@ -97,8 +98,8 @@ class Service:
     def predict(
         self, upload: UploadFile, job: Job, *,
         predictor: Predictor, timeline: bool, channel: str | None,
-    ) -> list[Prediction] | Unusable:  # fmt: skip
-        """Predict the emotion of one upload, or of its channels."""
+    ) -> list[Recognition] | Unusable:  # fmt: skip
+        """Recognise the emotion of one upload, or of its channels."""
         name = printable(upload.filename or "recording")[:255]
         blocks = functools.partial(self._pieces, job)
         try:
@@ -107,12 +108,12 @@ class Service:
                 recognise = functools.partial(
                     predictor.recognise, blocks, listen=not channel, timeline=timeline
                 )
-                found = [one for part in parts for one in recognise(part).prediction.each]
+                found = [recognise(part).but(file=name) for part in parts]
         except (AudioError, FeatureError) as error:
             self.monitor.recordings.labels("refused").inc()
             return Unusable(name, error.reason if isinstance(error, AudioError) else str(error))
         self.monitor.recordings.labels("predicted").inc()
-        return [dataclasses.replace(prediction, file=name) for prediction in found]
+        return found
 
     def decode(self, upload: UploadFile, job: Job) -> bytes:
         """Decode one upload to mono FLAC of 16 kHz."""
