@@ -88,3 +88,12 @@ def test_words_that_occur_nowhere_are_told(tmp_path):
     path.write_text("file,emotion\na.wav,exc\n")
     loaded = corpus.load(path, labels={"EXC": "happy", "fru": "angry"})
     assert [note for note in loaded.notes if "'fru'" in note and "'EXC'" not in note]
+
+
+def test_positions_of_emotions():
+    assert set(labels.POSITIONS) == set(EMOTIONS)
+    for emotion, (arousal, valence) in labels.POSITIONS.items():
+        assert labels.position({emotion: 1.0}) == {"arousal": arousal, "valence": valence}
+    found = labels.position({"happy": 0.5, "bored": 0.5})
+    assert found == pytest.approx({"arousal": -0.055, "valence": 0.08})
+    assert labels.position({}) == labels.position({"happy": 0.5, "proud": 0.5}) == {}

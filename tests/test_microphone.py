@@ -159,7 +159,8 @@ def test_outside_a_terminal_each_label_is_a_line(predictor: Predictor, sound: np
     terminal.show_live(session.updates(blocks(sound)), session.latencies, screen)
     lines = screen.file.getvalue().splitlines()
     assert len(lines) == len(session.latencies)
-    assert all(re.fullmatch(r" +\d+\.\d s  (sad|angry|neutral) +\d+%", line) for line in lines)
+    said = r" +\d+\.\d s  (sad|angry|neutral) +\d+%  \w+ \(arousal .*\), .* \(valence .*\)"
+    assert all(re.fullmatch(said, line) for line in lines)
 
 
 def test_the_live_view_shows_label_level_and_latency(

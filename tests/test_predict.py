@@ -25,6 +25,7 @@ from emoscope.modelfile.card import Input
 from emoscope.models import offsets
 from emoscope.prediction import Prediction, Predictor, formats, output
 from emoscope.prediction import predictor as predicting
+from emoscope.prediction.prediction import GivenSegment
 from recordings import RATE, silence, voice
 
 
@@ -78,10 +79,13 @@ def test_rate_hardly_matters(predictor: Predictor) -> None:
 def test_json_has_exactly_the_promised_keys(predictor: Predictor) -> None:
     found = json.loads(predictor.predict(voice(2.0), RATE, timeline=True).to_json())
     assert list(found) == [
-        "file", "emotion", "confidence", "probabilities", "uncertain", "warnings", "segments"
+        "file", "emotion", "confidence", "probabilities", "arousal", "valence", "uncertain",
+        "warnings", "segments",
     ]  # fmt: skip
     for segment in found["segments"]:
-        assert list(segment) == ["start", "end", "emotion", "confidence", "probabilities"]
+        position = ["arousal", "valence"] if segment["probabilities"] else []
+        said = ["start", "end", "emotion", "confidence", "probabilities"]
+        assert list(segment) == [*said, *position]
     assert predictor.predict(voice(2.0), RATE).to_dict()["segments"] == []
 
 
@@ -118,8 +122,60 @@ def test_warnings(predictor: Predictor, samples: np.ndarray, keyword: str) -> No
     found = predictor.predict(samples, RATE)
     assert keyword in keywords(found)
     assert all(len(warning.split(": ", 1)[1]) > 10 for warning in found.warnings)
-    if keyword in ("silent", "no speech"):
+    if keyword in ("silent", "no speech", "unfamiliar"):
         assert found.uncertain
+    if keyword == "unfamiliar":
+        assert found.confidence > predictor.card.uncertain.threshold
+
+
+def test_arousal_and_valence_are_expected_under_the_probabilities(tmp_path: Path) -> None:
+    samples = np.concatenate([at_level(voice(2.0), -30), silence(1.0), at_level(voice(2.0), -20)])
+    found = Predictor(tiny_model.write(tmp_path)).predict(samples, RATE, timeline=True)
+    spoken = [part for part in found.segments if part.is_speech]
+    assert len(spoken) < len(found.segments)
+    for one in (found, *spoken):
+        sad, angry = one.probabilities["sad"], one.probabilities["angry"]
+        assert one.arousal == pytest.approx(0.59 * angry - 0.27 * sad)
+        assert one.valence == pytest.approx(-0.51 * angry - 0.63 * sad)
+        written = one.to_dict()
+        assert (written["arousal"], written["valence"]) == pytest.approx(
+            (one.arousal, one.valence), abs=1e-6
+        )
+    assert all(part.arousal is None for part in found.segments if not part.is_speech)
+    own = Predictor(tiny_model.write(tmp_path, emotions=("neutral", "sad", "proud")))
+    found = own.predict(samples, RATE)
+    assert found.arousal is None and found.valence is None
+    assert "arousal" not in found.to_dict()
+    layout = formats.Layout(own.emotions)
+    assert formats.csv_header(layout).endswith("p_proud,uncertain,warnings\n")
+    assert len(formats.text_of(found, "csv", layout).split(",")) == 8
+    assert "arousal" not in formats.table_text(found)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "told"),
+    [
+        ({"angry": 0.8, "sad": 0.2}, "agitated (arousal +0.4), unpleasant (valence −0.5)"),
+        ({"calm": 1.0}, "subdued (arousal −0.5), pleasant (valence +0.7)"),
+        (
+            {"neutral": 0.98, "angry": 0.02},
+            "even (arousal +0.0), neither pleasant nor unpleasant (valence +0.0)",
+        ),
+    ],
+)
+def test_an_uncertain_label_stands_behind_arousal_and_valence(probabilities, told) -> None:  # type: ignore[no-untyped-def]
+    best, sure = max(probabilities.items(), key=lambda item: item[1])
+    said = Prediction("a.wav", best, sure, probabilities, uncertain=True)
+    assert formats.table_text(said).startswith(
+        f"a.wav  uncertain; sounds {told}; perhaps {best} {sure:.0%}  ("
+    )
+    plain = formats.table_text(dataclasses.replace(said, uncertain=False))
+    assert plain.startswith(f"a.wav  {best} {sure:.0%}  (") and plain.endswith(f")  {told}\n")
+    hiss = formats.table_text(dataclasses.replace(said, warnings=("no speech: only noise",)))
+    assert hiss.splitlines()[0].endswith(")  uncertain") and "arousal" not in hiss
+    part = GivenSegment(0.0, 1.0, best, sure, probabilities, uncertain=True)
+    given = dataclasses.replace(said, segments=(part,))
+    assert f"1.00 s  uncertain; sounds {told}" in formats.table_text(given, timeline=True)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 5.0, 10.0, 20.0, 30.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import csv
 import io
 import json
 import logging
@@ -267,12 +268,30 @@ def test_export_in_every_format(server: Running) -> None:
         )  # fmt: skip
         assert answer.status == 200
         assert answer.body.decode().startswith(start)
+        if format == "csv":
+            rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
+            assert [row["arousal"] for row in rows] == [
+                str(part.get("arousal", "")) for part in found["segments"]
+            ]
+
+
+def test_arousal_and_valence_are_given_and_described(server: Running) -> None:
+    (found,) = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"]
+    assert -1 <= found["arousal"] <= 1 and -1 <= found["valence"] <= 1
+    assert any("valence" in part for part in found["segments"])
+    described = server.ask("GET", "/openapi.json").json["components"]["schemas"]
+    for name in ("FoundPrediction", "FoundSegment"):
+        assert {"arousal", "valence"} <= described[name]["properties"].keys()
+        assert not {"arousal", "valence"} & set(described[name]["required"])
+    assert "derived from acted emotions" in described["FoundPrediction"]["description"]
 
 
 def test_models_health_and_page(server: Running) -> None:
     (model,) = server.ask("GET", "/api/models").json
     assert model["emotions"] == list(tiny_model.EMOTIONS)
     assert model["uncertain"]["threshold"] == 0.6
+    assert model["uncertain"]["held_out"] == "speakers"
+    assert model["worth"].startswith("of 100 such answers, 90 were right in its own corpora")
     assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
     health = server.ask("GET", "/api/health").json
     assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000

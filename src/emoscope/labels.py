@@ -28,10 +28,27 @@ EMOTIONS = (
 )
 """Every emotion emoscope knows, in the order of every table and picture."""
 
+#: Usual arousal and valence (pleasure), from -1 to 1; calm as 'relaxed', neutral is the origin. Russell
+#: & Mehrabian, "Evidence for a three-factor theory of emotions", J. Research in Personality 11, 1977.
+POSITIONS: Mapping[str, tuple[float, float]] = {
+    "neutral": (0.0, 0.0), "calm": (-0.46, 0.68), "happy": (0.51, 0.81), "sad": (-0.27, -0.63),
+    "angry": (0.59, -0.51), "fearful": (0.60, -0.64), "disgust": (0.35, -0.60),
+    "surprised": (0.67, 0.40), "bored": (-0.62, -0.65),
+}  # fmt: skip
+AXES = ("arousal", "valence")
+
 #: What emoscope's own timelines call parts that hold no emotion.
 WITHOUT_SPEECH = ("silence", "non-speech")
 
 _MOST_WORDS = 20  # that a message names
+
+
+def position(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Expected ``arousal`` and ``valence``; empty without emotions, or with one of no position."""
+    if not probabilities or not POSITIONS.keys() >= probabilities.keys():
+        return {}
+    places = [(p, POSITIONS[emotion]) for emotion, p in probabilities.items()]
+    return {axis: sum(p * xy[n] for p, xy in places) for n, axis in enumerate(AXES)}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-#: What was held out: speakers, speakers guessed from names, voices grouped by their sound, or just
-#: clips, whose voices may be in training too.
-HeldOut: TypeAlias = Literal["speakers", "guessed-speakers", "voices", "clips"]
+#: What was held out: whole corpora, speakers, speakers guessed from names, voices grouped by their
+#: sound, or just clips, whose voices may be in training too.
+HeldOut: TypeAlias = Literal["corpora", "speakers", "guessed-speakers", "voices", "clips"]
 
 WORDS: Mapping[HeldOut, str] = {
+    "corpora": "corpora left out of training",
     "speakers": "unseen speakers",
     "guessed-speakers": "unseen speakers, as far as the file names tell",
     "voices": "unseen voices, grouped by sound",

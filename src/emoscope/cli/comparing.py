@@ -274,6 +274,7 @@ def train(
         low, high = measured.uar_low, measured.uar_high
         span = "" if low is None else f" ({low:.3f}–{high:.3f})"
         terminal.say(f"on {unseen.WORDS[card.held_out]}: UAR {measured.uar:.3f}{span}")
+    terminal.say(f"labels without 'uncertain': {card.worth}")
     if card.optimistic:
         terminal.say(f"warning: {unseen.OPTIMISTIC}")
     commands.end(data.corpus.rejected)

@@ -92,7 +92,7 @@ def predict(
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
-    writer = Writer(format, out, layout, len(sources), given)
+    writer = Writer(format, out, layout, len(sources), given, predictor.card.worth)
     timeline = timeline or format in TIMELINES or bool(picture)
     asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
     asked |= {"--segments": bool(segments), "a timeline (nor textgrid, eaf …)": timeline}
@@ -158,9 +158,12 @@ def _write(
                 errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
                 continue
             if writer.output is None:  # which has it already
+                writer.n_certain += writer.format == "table" and not outcome.uncertain
                 writer.give(formats.text_of(outcome, writer.format, writer.layout))
             if picture:
                 _draw(outcome, picture)
+    if writer.n_certain:
+        _note(f"labels without 'uncertain': {writer.worth}")
     if n_together and unasked:
         _note(f"together: {n_together} recordings {RELATIVE}")
     if commands.running.verbose:
@@ -204,7 +207,7 @@ class Writer:
 
     def __init__(
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: reading.Given | None,
+        given: reading.Given | None, worth: str,
     ) -> None:  # fmt: skip
         if format not in (valid := ("table", "json", "csv", *TIMELINES)):
             raise UnknownNameError("format", format, valid)
@@ -214,6 +217,7 @@ class Writer:
             raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
+        self.n_certain, self.worth = 0, worth  # labels of a table, and what the card says of them
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
                 os.unlink(path)  # else it would be continued

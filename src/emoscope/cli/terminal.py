@@ -23,6 +23,7 @@ from rich.text import Text
 
 from ..errors import AudioError, EmoscopeError
 from ..files import printable
+from ..prediction.formats import sounds
 from ..prediction.prediction import SILENCE
 from .commands import running
 
@@ -318,7 +319,8 @@ def show_live(
             for update in updates:
                 if update.latency is not None and update.emotion:
                     sure = update.probabilities[update.emotion]
-                    console.print(f"{update.seconds:8.1f} s  {update.emotion:<10} {sure:4.0%}")
+                    label = f"{update.emotion:<10} {sure:4.0%}  {sounds(update.probabilities)}"
+                    console.print(f"{update.seconds:8.1f} s  {label}".rstrip())
             return
         with Live(console=console, auto_refresh=False, transient=True) as live:
             for update in updates:
@@ -340,7 +342,8 @@ def _view(
         ("█" * loud, "green"), ("░" * (30 - loud), "dim"),
         "  speaking" if update.speaking else "",
     )  # fmt: skip
-    label = Text(f"\n  {update.emotion or 'listening …'}\n", style=f"bold {colour}")
+    label = Text(f"\n  {update.emotion or 'listening …'}", style=f"bold {colour}")
+    label.append(f"   {sounds(update.probabilities)}\n", style="not bold dim")
     bars = Table.grid(padding=(0, 1))
     for emotion, value in sorted(update.probabilities.items(), key=lambda item: -item[1]):
         length = round(40 * value)

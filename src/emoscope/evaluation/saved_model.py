@@ -116,7 +116,7 @@ def score(
     is_far = np.zeros(len(table), bool)
     if card.domain is not None:
         is_far = card.domain.distance(inferences.embeddings) > card.domain.threshold
-    uncertain = float((confidence < card.uncertain.threshold).mean())
+    uncertain = float((is_far | (confidence < card.uncertain.threshold)).mean())
     free = summarise(rows.assign(predicted=np.array(card.emotions)[freely.argmax(axis=1)]))
     among_all = {key: getattr(free, key) for key in ("uar", "uar_low", "uar_high", "accuracy")}
     among_all |= {"chance": 1 / len(card.emotions)}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
-from ..unseen import HeldOut
+from ..unseen import WORDS, HeldOut
 
 FORMAT = 1
 MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
@@ -74,8 +74,9 @@ class Uncertain:
     """When a label should not be relied on."""
 
     threshold: Share  # of confidence
-    coverage: Share  # of the clips of unseen training speakers, those that were certain
+    coverage: Share  # of the clips that were held out, those that were certain
     risk: Share  # of those, the ones that were wrong all the same
+    held_out: HeldOut | None = None  # None: as the card says of its results
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -223,11 +224,26 @@ class Card:
         """The training speakers of every training corpus."""
         return {corpus.name: set(corpus.speakers) for corpus in self.training.corpora}
 
+    @property
+    def uncertain_on(self) -> HeldOut:
+        """What was held out when coverage and risk of certain labels were measured."""
+        return self.uncertain.held_out or self.held_out
+
+    @property
+    def worth(self) -> str:
+        """What labels are worth that are not uncertain, and no more than was measured."""
+        right = round(100 * (1 - self.uncertain.risk))
+        if self.uncertain_on == "corpora":
+            return f"of 100 such answers on strangers, about {right} are right"
+        own = f"{right} were right in its own corpora, on {WORDS[self.uncertain_on]}"
+        return f"of 100 such answers, {own}; on other recordings this was not measured"
+
     def to_json(self) -> str:
         """The card as JSON text."""
         values = dataclasses.asdict(self)
         if self.input.preprocess is not None:
             values["input"]["preprocess"] = self.input.preprocess.spec
+        values["uncertain"] = _joined(values["uncertain"])
         training = values["training"]
         training["corpora"] = [_joined(corpus) for corpus in training["corpora"]]
         values["training"] = _joined(training, "recipe")

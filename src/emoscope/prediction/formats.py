@@ -11,12 +11,27 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .. import labels
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import SILENCE, TOGETHER, TWO_CHANNELS, GivenSegment, Prediction, Segment
+from .prediction import (
+    NO_SPEECH,
+    SILENCE,
+    TOGETHER,
+    TWO_CHANNELS,
+    GivenSegment,
+    Prediction,
+    Segment,
+)
+
+CLEAR = 0.2  # arousal and valence that are nearer to 0 are called neither low nor high
+_WORDS = {
+    "arousal": ("subdued", "even", "agitated"),
+    "valence": ("unpleasant", "neither pleasant nor unpleasant", "pleasant"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +44,11 @@ class Layout:
     given: bool = False  # segments that the user gave, with their labels
     channel: bool = False  # in a column of its own
 
+    @property
+    def axes(self) -> list[str]:
+        """The last columns, where all emotions have a position."""
+        return list(labels.position(dict.fromkeys(self.emotions, 0.0)))
+
 
 def format_of(path: str | os.PathLike[str] | None) -> str:
     """The format that the ending of a file's name means; ``table`` where it means none."""
@@ -37,23 +57,41 @@ def format_of(path: str | os.PathLike[str] | None) -> str:
 
 
 def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
-    """One recording for people to read: label, confidence, the next likely, warnings."""
+    """One recording for people to read: what it sounds like first, where the label is uncertain."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
-    doubt = "  uncertain" if prediction.uncertain else ""
     name = printable(prediction.file) or "recording"
     name += f" ({prediction.channel})" if prediction.channel else ""
-    lines = [f"{name}  {prediction.emotion} {prediction.confidence:.0%}  ({others}){doubt}"]
+    lines = [f"{name}  {_told(prediction, f'  ({others})')}"]
     said = (warning for warning in prediction.warnings if not warning.startswith(TOGETHER))
     lines += [f"    {warning}" for warning in said]
     for part in prediction.segments if timeline else ():
-        label = f"{part.emotion} {part.confidence:.0%}"
+        label = _told(part)
         if isinstance(part, GivenSegment):
             keywords = ", ".join(warning.partition(":")[0] for warning in part.warnings)
-            label += "  uncertain" * part.uncertain + f"  ({keywords})" * bool(keywords)
+            label += f"  ({keywords})" * bool(keywords)
             label += f'  "{printable(part.label)}"' * bool(part.label)
         lines.append(f"    {part.start:8.2f} – {part.end:8.2f} s  {label}")
     return "\n".join(lines) + "\n"
+
+
+def sounds(probabilities: Mapping[str, float]) -> str:
+    """``agitated (arousal +0.6), unpleasant (valence −0.4)``; empty where these are not known."""
+    said = []
+    for axis, value in labels.position(probabilities).items():
+        low, middle, high = _WORDS[axis]
+        word = middle if abs(value) < CLEAR else low if value < 0 else high
+        said.append(f"{word} ({axis} {round(value, 1) + 0.0:+.1f})".replace(" -", " −"))
+    return ", ".join(said)
+
+
+def _told(part: Prediction | Segment, others: str = "") -> str:
+    label, position = f"{part.emotion} {part.confidence:.0%}{others}", sounds(part.probabilities)
+    if not isinstance(part, (Prediction, GivenSegment)) or not part.uncertain:
+        return f"{label}  {position}".rstrip()
+    if not position or any(warning.startswith(NO_SPEECH) for warning in part.warnings):
+        return f"{label}  uncertain"
+    return f"uncertain; sounds {position}; perhaps {label}"
 
 
 def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
@@ -75,7 +113,7 @@ def csv_header(layout: Layout) -> str:
     label = [*(["label"] if layout.given else []), "emotion", "confidence"]
     label += [f"p_{name}" for name in layout.emotions]
     last = ["model"] if layout.model else []
-    return _csv([[*place, *label, "uncertain", "warnings", *last]])
+    return _csv([[*place, *label, "uncertain", "warnings", *last, *layout.axes]])
 
 
 def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
@@ -98,7 +136,8 @@ def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
         of = part if "warnings" in part else whole  # a part that was given has its own
         said = [w for w in whole["warnings"] if of is part and w.startswith(TWO_CHANNELS)]
         doubts = [str(of["uncertain"]).lower(), "; ".join([*said, *of["warnings"]])]
-        yield [*place, *times, *label, *doubts, *last]
+        position = [part.get(axis, "") for axis in layout.axes]
+        yield [*place, *times, *label, *doubts, *last, *position]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:

@@ -22,8 +22,8 @@ from .sources import Given, Source, predict_segments
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
 OTHER_COLUMNS = (
-    "with other columns than this output would have: of a model of other emotions, or with a "
-    "timeline, segments or channels where this has none"
+    "with other columns than this output would have: of a model of other emotions, with a timeline, "
+    "segments or channels where this has none, or begun by an older emoscope"
 )
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)

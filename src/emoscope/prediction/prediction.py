@@ -14,14 +14,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import labels
 from ..modelfile.card import Card
 
 SILENCE, NON_SPEECH = "silence", "non-speech"
 MIXED_SHARE = 0.75  # of the speech; where no emotion has as much, a recording is called mixed
 
+NO_SPEECH = ("silent:", "no speech:")  # how warnings begin
+_IN_DOUBT = (*NO_SPEECH, "unfamiliar:")  # what no confidence makes up for
+
+
+class Positioned:
+    """What has probabilities of emotions has arousal and valence, derived from acted emotions."""
+
+    probabilities: dict[str, float]
+
+    @property
+    def arousal(self) -> float | None:
+        """From -1, subdued, to 1, agitated; None without speech or with emotions of no position."""
+        return labels.position(self.probabilities).get("arousal")
+
+    @property
+    def valence(self) -> float | None:
+        """From -1, unpleasant, to 1, pleasant; None where the arousal is."""
+        return labels.position(self.probabilities).get("valence")
+
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
+class Segment(Positioned):
     """A part of a recording with one label."""
 
     start: float
@@ -65,7 +85,7 @@ class GivenSegment(Segment):
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
+class Prediction(Positioned):
     """What was recognised in one recording."""
 
     file: str  # as the caller named it; "" for samples in memory
@@ -129,19 +149,20 @@ def channel_warning(channel: str) -> str:
 
 def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
     by_emotion = {name: round(p, 6) for name, p in probabilities.items()}
-    return {"confidence": round(confidence, 6), "probabilities": by_emotion}
+    position = {axis: round(value, 6) for axis, value in labels.position(probabilities).items()}
+    return {"confidence": round(confidence, 6), "probabilities": by_emotion, **position}
 
 
 def decide(
     card: Card, file: str, probabilities: NDArray[np.floating[Any]], warnings: Sequence[str],
     segments: tuple[Segment, ...] = (),
 ) -> Prediction:  # fmt: skip
-    """The label of a recording; uncertain without speech or below the threshold of the card."""
+    """The label of a recording; uncertain below the card's threshold, without speech, or unfamiliar."""
     by_emotion = dict(zip(card.emotions, map(float, probabilities), strict=True))
     emotion = card.emotions[int(np.argmax(probabilities))]
     confidence = by_emotion[emotion]
-    no_speech = any(warning.startswith(("silent:", "no speech:")) for warning in warnings)
-    uncertain = confidence < card.uncertain.threshold or no_speech
+    in_doubt = any(warning.startswith(_IN_DOUBT) for warning in warnings)
+    uncertain = confidence < card.uncertain.threshold or in_doubt
     return Prediction(file, emotion, confidence, by_emotion, uncertain, tuple(warnings), segments)
 
 

@@ -29,22 +29,35 @@ MAX_EXPORT_CHARACTERS = 50_000_000  # about: a segment is written with all that 
 MAX_LISTED_FAULTS = 10  # of an export's JSON, one by one
 
 
+_Axis: TypeAlias = Annotated[float | None, Field(ge=-1, le=1)]  # derived from acted emotions
+
+
+@dataclass(frozen=True)
+class FoundSegment(Segment):
+    """A part of a recording; arousal and valence are absent where nobody speaks."""
+
+    arousal: _Axis = None
+    valence: _Axis = None
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class SentPrediction(Prediction):
-    """A prediction that a client sends back, with bounds."""
+class FoundPrediction(Prediction):
+    """A prediction, whose arousal and valence are derived from acted emotions; also sent back."""
 
     confidence: Annotated[float, Field(ge=0, le=1)]
-    segments: Annotated[tuple[Segment, ...], FailFast(), Field(max_length=MAX_SEGMENTS)] = ()
+    segments: Annotated[tuple[FoundSegment, ...], FailFast(), Field(max_length=MAX_SEGMENTS)] = ()
+    arousal: _Axis = None
+    valence: _Axis = None
 
 
-SENT_PREDICTION = TypeAdapter(SentPrediction)
+SENT_PREDICTION = TypeAdapter(FoundPrediction)
 
 
 class Predictions(BaseModel):
     """The answer to one request."""
 
     model: str
-    predictions: list[Prediction] = Field(
+    predictions: list[FoundPrediction] = Field(
         description="In the order of the files; two of a file whose channels hold different speech."
     )
     errors: list[Unusable] = Field(description="Recordings that could not be used, and why.")
@@ -81,7 +94,7 @@ FAILURES: Responses = {
 WRONG_HOST: Responses = {421: FAILURES[421]}
 TEXT: Responses = {200: {"content": {"text/plain": {}}}}
 FLAC: Responses = {200: {"content": {"audio/flac": {}}}}
-A_PREDICTION = {"application/json": {"schema": {"$ref": "#/components/schemas/Prediction"}}}
+A_PREDICTION = {"application/json": {"schema": {"$ref": "#/components/schemas/FoundPrediction"}}}
 
 router = APIRouter()
 

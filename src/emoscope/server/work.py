@@ -153,7 +153,9 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
     return {
         "name": name,
         "title": values["name"],
-        **{key: values[key] for key in (*shown, "uncertain", "held_out")},
+        **{key: values[key] for key in (*shown, "held_out")},
+        "uncertain": {**values["uncertain"], "held_out": predictor.card.uncertain_on},
+        "worth": predictor.card.worth,
         "measured_on": WORDS[predictor.card.held_out],
         "optimistic": OPTIMISTIC if predictor.card.optimistic else "",
         "bytes": os.path.getsize(path) if os.path.isfile(path) else None,

@@ -141,9 +141,8 @@ def _limits(card: Card) -> str:
     return (
         "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
         "will score lower. It classifies how speech sounds, not what anybody feels, and is no ground for "
-        f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f} a label should "
-        f"not be relied on; above it {card.uncertain.risk:.0%} were wrong in the training corpora, on "
-        f"{WORDS[card.held_out]}."
+        f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f}, and far from the "
+        f"training data, a label should not be relied on; otherwise {card.worth}."
         + (f" {OPTIMISTIC[0].upper()}{OPTIMISTIC[1:]}." if card.optimistic else "")
     )
 
