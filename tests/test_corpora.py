@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
 from emoscope.audio.opening import ENDINGS, SOUND_ENDINGS
-from emoscope.corpora import base, cremad, described, ravdess
+from emoscope.corpora import base, described, ravdess
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
 from recordings import tree
 
 NAMES = corpora.names()
 VOICES_UNTOLD = {"mesd"}  # whose names tell women, men and children apart, and no more
-EMODB, EMOVO, SAVEE, TESS = map(corpora.get, ("emodb", "emovo", "savee", "tess"))
+CREMAD, EMODB, EMOVO, SAVEE, TESS = map(corpora.get, ("cremad", "emodb", "emovo", "savee", "tess"))
 OPTIONAL = {
     "gender", "age", "text", "intensity", "statement", "repetition", "channel", "modality", "split",
 }  # fmt: skip
@@ -383,11 +383,11 @@ def test_tess_declines(stem):
 
 
 def test_cremad_fields():
-    row = cremad.CREMAD.row(PurePath("1091_WSI_SAD_HI.wav"))
+    row = CREMAD.row(PurePath("1091_WSI_SAD_HI.wav"))
     assert (row["emotion"], row["speaker"], row["intensity"]) == ("sad", "1091", "high")
     assert row["text"] == "We'll stop in a couple of minutes" and "gender" not in row
-    assert cremad.CREMAD.row(PurePath("1040_ITH_SAD_X.wav"))["intensity"] == "unspecified"
-    assert len(cremad.SENTENCES) == 12
+    assert CREMAD.row(PurePath("1040_ITH_SAD_X.wav"))["intensity"] == "unspecified"
+    assert len(CREMAD.parse.facts["statement"]) == 12
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_cremad_fields():
     ["1000_DFA_ANG_XX", "1092_DFA_ANG_XX", "1001_DFX_ANG_XX", "1001_DFA_BOR_XX", "1001_DFA_ANG_ZZ"],
 )
 def test_cremad_declines(stem):
-    assert cremad.CREMAD.row(PurePath(f"{stem}.wav")) is None
+    assert CREMAD.row(PurePath(f"{stem}.wav")) is None
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -406,7 +406,7 @@ def test_cremad_genders_come_from_the_demographics(tmp_path, beside):
         "ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Caucasian,Not Hispanic\n"
         "1002,21,Female,Caucasian,Not Hispanic\n1003,?,Female,,\n"
     )
-    table = scan(cremad.CREMAD, tmp_path / "AudioWAV" if beside else tmp_path)
+    table = scan(CREMAD, tmp_path / "AudioWAV" if beside else tmp_path)
     assert table["gender"].tolist()[:2] == ["male", "female"]
     assert table["age"].tolist()[:2] == [51, 21]
 
@@ -496,4 +496,5 @@ def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
 )
 def test_demographics_that_are_something_else_are_left_alone(tmp_path, text):
     (tmp_path / "VideoDemographics.csv").write_text(text)
-    assert cremad.demographics(tmp_path) == {}
+    row = CREMAD.row(PurePath("1001_DFA_ANG_XX.wav"))
+    assert CREMAD.annotate(tmp_path, {PurePath("x"): row}) == {PurePath("x"): {}}

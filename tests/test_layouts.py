@@ -5,7 +5,6 @@ import itertools
 import pytest
 
 from emoscope import corpora, corpus
-from emoscope.corpora import cremad
 from emoscope.errors import CorpusError
 from recordings import tree
 
@@ -255,7 +254,11 @@ def test_strays_do_not_make_a_second_corpus(tmp_path):
             "AB, XY",
         ),
         (
-            (f"{a}_DFA_{e}_XX.wav" for a in range(2001, 2010) for e in cremad.LABEL_MAP),
+            (
+                f"{a}_DFA_{e}_XX.wav"
+                for a in range(2001, 2010)
+                for e in corpora.get("cremad").label_map
+            ),
             "speaker 2001",
         ),
     ],

@@ -129,8 +129,6 @@ class CorpusInfo:
     example: str  # the path of one clip, relative to the corpus folder
     downloads: tuple[Download, ...] = ()  # what ``emoscope get`` fetches
     obtain: str = ""  # how to get it otherwise
-    #: Folder of the corpus → facts of each speaker that only an accompanying file tells.
-    speaker_facts: Callable[[Path], Mapping[str, Row]] | None = None
     #: Folder of the corpus and rows of its clips → further columns of each, from files beside them.
     annotate: Callable[[Path, Mapping[PurePath, Row]], Mapping[PurePath, Row]] | None = None
     #: Label that is no emotion → what it means; the empty label is one that `annotate` has to tell.
@@ -166,8 +164,7 @@ class CorpusInfo:
         clips: dict[tuple[str, str], Row] = {}
         for path in sorted(rows, key=lambda path: _rank(path, rows[path])):
             clips.setdefault((self.performance(rows[path]), rows[path]["label"]), rows[path])
-        facts = self.speaker_facts(root) if clips and self.speaker_facts is not None else {}
-        chosen = [{**row, **facts.get(row["speaker"], {})} for row in clips.values()]
+        chosen = [dict(row) for row in clips.values()]
         count = Counter(row["clip"] for row in chosen)
         for row in chosen:
             row["clip"] += f"_{row['label']}" if count[row["clip"]] > 1 else ""

@@ -3,18 +3,26 @@
 The name of the file is that of the corpus, its keys are those of :class:`CorpusInfo` and of its
 :class:`Naming`. ``facts`` has of each field the values that exist, separated by blanks (``F01..31`` are
 31), or a table of such → what they mean: a text, or columns. ``tell`` has columns of every clip. In
-columns ``{speaker}`` is that field of the name.
+columns ``{speaker}`` is that field of the name. ``beside`` is a ``file`` of the corpus that tells more
+of each ``clip`` or ``speaker``: column → its name there.
 """
 
+import csv
+import functools
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import tomllib
 
-from .base import CorpusInfo, Download, Naming, filled
+from .base import CorpusInfo, Download, Naming, Row, filled, lines_beside
 
+#: Column of a table beside a corpus → what a word in it means; nothing where it is no such.
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "gender": lambda word: word.lower() if word.lower() in ("female", "male") else "",
+    "age": lambda word: int(word) if word.isdecimal() else 0,
+}
 _RANGE = re.compile(r"(\D*)(\d+)\.\.(\d+)(\D*)")
 
 
@@ -31,8 +39,26 @@ def read(file: Path) -> CorpusInfo:
     naming = Naming(
         told.pop("form"), facts, lambda f: filled(columns, f), told.pop("any_case", False)
     )
+    if table := told.pop("beside", None):
+        told["annotate"] = functools.partial(_told_beside, table)
     downloads = tuple(Download(**item) for item in told.pop("downloads", ()))
     return CorpusInfo(file.stem, parse=naming, downloads=downloads, **told)
+
+
+def _told_beside(
+    table: Mapping[str, str], root: Path, rows: Mapping[PurePath, Row]
+) -> Mapping[PurePath, Row]:
+    """What a table tells of the clips or speakers of rows."""
+    key = "clip" if "clip" in table else "speaker"
+    told: dict[str, Row] = {}
+    for file, lines in lines_beside(root, table["file"]).items():
+        for line in csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ","):
+            words = {column: line.get(name) for column, name in table.items() if column != "file"}
+            if None not in words.values():
+                values = {c: _READ.get(c, str)(word) for c, word in words.items() if word}
+                name = PurePath(values.pop(key, "")).stem
+                told[name] = {column: value for column, value in values.items() if value}
+    return {path: told.get(row[key], {}) for path, row in rows.items()}
 
 
 def _each(words: str) -> Iterator[str]:
