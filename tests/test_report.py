@@ -29,7 +29,9 @@ def page(ravdess, tmp_path_factory):
     )  # fmt: skip
     found = {path.stem: str(path) for path in ravdess.glob("Actor_*/*.flac")}
     clips = {clip: found[clip.rpartition("/")[2]] for clip in data.corpus.table["clip"]}
-    return page_module.write(result, tmp_path_factory.mktemp("report") / "report.html", clips=clips)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(page_module.render(result, clips=clips), encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

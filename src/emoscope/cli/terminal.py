@@ -278,11 +278,8 @@ class Leaderboard:
             captions += [f"leaky: {self.leak_protocol}, the same voices in training and test"]
         table.caption, table.caption_justify = "\n".join(filter(None, captions)) or None, "left"
 
-        def rank(model: str) -> float:
-            run = self.runs[model].get(self.protocol)
-            return -run.uar if run else 1.0
-
-        for model in sorted(self.runs, key=rank):
+        uar = {run.model: run.uar for run in done}
+        for model in sorted(self.runs, key=lambda model: -uar.get(model, -1.0)):
             cells = self._cells(self.runs[model])
             table.add_row(model, *(cells[name] for name in columns))
         return table

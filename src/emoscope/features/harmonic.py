@@ -42,9 +42,7 @@ def harmonic_part(spectrum: Spectrum) -> Signal:
         _overlap_add(pieces.reshape(len(spectra), overlap, hop), summed[start:])
     weight, shares = np.zeros_like(summed), (window**2).reshape(overlap, hop)
     _overlap_add(np.broadcast_to(shares, (n_frames, overlap, hop)), weight)
-    with np.errstate(
-        invalid="ignore"
-    ):  # the very first weight is zero, of a sample before the clip
+    with np.errstate(invalid="ignore"):  # the first weight, of a sample before the clip, is zero
         summed /= weight
     samples = summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
     return Signal(samples, spectrum.rate, spectrum.signal.path)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -24,7 +22,7 @@ from ..audio import Recording
 from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
-from ..files import printable, write_atomically
+from ..files import printable
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import plots, summary
 
@@ -58,14 +56,6 @@ class HardClip:
     n_wrong: int
     n_models: int
     audio: str | None
-
-
-def write(
-    result: Result, path: str | os.PathLike[str], *, clips: Mapping[str, Recording] | None = None
-) -> Path:
-    """Write the report of a result as HTML; `clips` are as :func:`render` takes them."""
-    write_atomically(path, render(result, clips=clips))
-    return Path(path)
 
 
 def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> str:

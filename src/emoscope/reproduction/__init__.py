@@ -7,7 +7,6 @@ measured: the same model and features on unseen speakers.
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from ..dataset.store import Store
 from ..errors import AudioError, CorpusError
 from ..evaluation import engine, metrics, statistics
 from ..evaluation.engine import Checkpoint, Outcome, Unit
-from ..files import write_together
+from ..files import DATA, write_together
 from ..protocols import shares_speakers
 from . import claims
 from .claims import CLASSICAL, Row, Verdict
@@ -147,8 +146,7 @@ def reproduce(
 
 def published() -> dict[str, Any]:
     """What was published: ``rows, claims, emotions, features, split, epochs, known_faults``."""
-    file = importlib.resources.files("emoscope") / "data" / "published.json"
-    document: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    document: dict[str, Any] = json.loads(Path(DATA, "published.json").read_text("utf-8"))
     return document
 
 

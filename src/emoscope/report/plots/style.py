@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -73,6 +74,7 @@ EMOTION_COLOURS = {
     "bored": ("#816505", "#a47877"),
 }
 
+STYLE = Path(__file__).with_name("emoscope.mplstyle")  # all parameters but colours
 LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
@@ -144,37 +146,20 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
     order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
     others = [EMOTION_COLOURS[name][int(chosen is DARK)] for name in order]
     cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])  # type: ignore[attr-defined]
+    shapes: Any = mpl.rc_params_from_file(STYLE, use_default_template=False)
     return {
-        "text.parse_math": False,  # names of clips and speakers are no formulas
-        "font.family": "sans-serif",
-        "font.size": 9.0,
+        **shapes,
         "text.color": chosen.foreground,
-        "axes.titlesize": 10.0,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
         "axes.labelcolor": chosen.soft,
-        "axes.labelsize": 8.5,
         "axes.edgecolor": chosen.line,
-        "axes.facecolor": "none",
-        "axes.linewidth": 0.8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
         "axes.prop_cycle": cycle,
         "xtick.color": chosen.line,
         "ytick.color": chosen.line,
         "xtick.labelcolor": chosen.soft,
         "ytick.labelcolor": chosen.soft,
-        "xtick.labelsize": 8.0,
-        "ytick.labelsize": 8.0,
         "grid.color": chosen.line,
-        "grid.linewidth": 0.7,
         "figure.facecolor": chosen.background,
         "savefig.facecolor": chosen.background,
-        "legend.frameon": False,
-        "legend.fontsize": 8.0,
-        "lines.linewidth": 1.5,
-        "lines.solid_capstyle": "round",
     }
 
 
