@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -312,8 +313,8 @@ def test_offsets_that_harm_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     labels = np.repeat([0, 1, 0, 1], 40)
     logits = 4.0 * np.eye(2)[labels] + rng.normal(0, 1, (160, 2))
     unseen = UnseenPredictions([], labels, ("angry", "sad"), logits)
-    monkeypatch.setattr(offsets, "LOW", 1e-9)
-    monkeypatch.setattr(offsets, "HIGH", 1e-8)
+    always = functools.partial(offsets.chosen, low=1e-9, high=1e-8)
+    monkeypatch.setattr(offsets, "chosen", always)
     before = tiny_model.card(emotions=("angry", "sad"))
     card = calibration.with_offsets(before, unseen, np.repeat(list("abcd"), 40), np.zeros(160))
     figures = card.training.recipe["together"]

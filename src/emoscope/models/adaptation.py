@@ -9,12 +9,12 @@ one that was not makes of several clips of a source is in :mod:`emoscope.models.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array
 
 from ..errors import ProtocolError, UnknownNameError
 from ..protocols import ADAPTATIONS
@@ -32,41 +32,14 @@ Fold = tuple[Indices, Indices]
 SMALLEST_SCALE = 1e-6
 
 
-class BatchStandardiser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Standardises on a batch of clips, carefully when there are few.
-
-    As if ``prior_clips`` clips of mean 0 and variance 1 had been seen, which the input is expected
-    to have on the training data: one clip alone then stays nearly as it is.
-    """
-
-    def __init__(self, prior_clips: float = 4.0) -> None:
-        self.prior_clips = prior_clips
-
-    def fit(self, X: ArrayLike, y: Any = None) -> BatchStandardiser:
-        """Learn from the unlabelled clips of one group."""
-        values = check_array(X, dtype=np.float64)
-        weight = len(values) / (len(values) + self.prior_clips)
-        self.mean_ = weight * values.mean(axis=0)
-        variance = weight * ((values - self.mean_) ** 2).mean(axis=0) + (1.0 - weight)
-        largest = np.abs(values).max(axis=0)
-        floor = SMALLEST_SCALE * np.maximum(largest, np.finfo(np.float32).tiny)
-        self.scale_ = np.maximum(np.sqrt(variance), floor)
-        return self
-
-    def transform(self, X: ArrayLike) -> Array:
-        """Standardise clips of the same group."""
-        check_is_fitted(self, "mean_")
-        values = check_array(X, dtype=np.float64)
-        return np.asarray((values - self.mean_) / self.scale_, dtype=np.float32)
-
-
-def standardise(X: Array, groups: NDArray[Any], *, prior_clips: float = 0.0) -> Array:
-    """Standardise every column on the clips of each group."""
-    result = np.empty_like(X, dtype=np.float32)
-    for group in np.unique(groups):
-        rows = groups == group
-        result[rows] = BatchStandardiser(prior_clips).fit_transform(X[rows])
-    return result
+def standardised(parts: Sequence[Array]) -> list[Array]:
+    """Arrays of a group, (…, n_columns), less the mean of all of them, over their deviation."""
+    values = check_array(np.concatenate(parts), dtype=np.float64)
+    mean = values.mean(axis=0)
+    deviation = np.sqrt(((values - mean) ** 2).mean(axis=0))
+    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny)
+    scale = np.maximum(deviation, SMALLEST_SCALE * largest)
+    return [np.asarray((part - mean) / scale, dtype=np.float32) for part in parts]
 
 
 def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
@@ -83,12 +56,11 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
         groups = table["unique_speaker"].to_numpy(dtype=str)
     else:
         groups = table["corpus"].to_numpy(dtype=str)
-    if features.X is not None:
-        return dataclasses.replace(features, X=standardise(features.X, groups))
-    frames = list(features.frames or [])
+    clips = [values if features.X is None else values[np.newaxis] for values in features.values]
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        standardiser = BatchStandardiser(0.0).fit(np.concatenate([frames[row] for row in rows]))
-        for row in rows:
-            frames[row] = standardiser.transform(frames[row])
-    return dataclasses.replace(features, frames=frames)
+        for row, clip in zip(rows, standardised([clips[row] for row in rows]), strict=True):
+            clips[row] = clip
+    if features.X is None:
+        return dataclasses.replace(features, frames=clips)
+    return dataclasses.replace(features, X=np.concatenate(clips))

@@ -1,20 +1,18 @@
 """Recordings of one source together: what a voice, a room or a corpus adds, and the labels, at once.
 
-In the space of the logits a source adds one constant to each emotion. :func:`learn` estimates it
-from clips without labels, by expectation-maximisation under a Gaussian prior; the more clips, and
-the more they differ, the more is taken away. Of clips that hardly differ nothing is: they are of one
-emotion, as far as anybody can tell, and take part of the label of their mean. :func:`fit` learns the
-prior from speakers that a model had not heard. Logits are of shape ``(n_clips, n_emotions)``; those
-of one clip may be the mean over its windows.
+A source adds a constant to the logits, ``(n_clips, n_emotions)``, of all its clips. :func:`learn`
+estimates it without labels, by expectation-maximisation under a Gaussian prior, which :func:`fit`
+learns from speakers that a model had not heard. The more clips there are, the more is taken away;
+nothing where they hardly differ: then they are of one emotion and share the label of their mean.
 
 Dempster, Laird & Rubin, "Maximum likelihood from incomplete data via the EM algorithm", J. R. Stat.
-Soc. B 39(1), 1977; for clips as the unit of adaptation: Kenny et al., "Joint factor analysis versus
-eigenchannels in speaker recognition", IEEE Trans. Audio, Speech, Lang. Process. 15(4), 2007.
+Soc. B 39(1), 1977.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,9 +28,7 @@ Double = NDArray[np.float64]
 ITERATIONS = 15  # of labels and offset in turn; the last ones hardly move them
 # Chosen on four corpora, each left out of training: mean UAR of 4 and more clips of a speaker, while
 # batches of one emotion lose at most two points.
-GAIN, FLOOR = 0.6, 0.1
-LOW, HIGH = 0.65, 1.04
-CONSENSUS = 0.4
+chosen = functools.partial(SourceOffsets, gain=0.6, floor=0.1, low=0.65, high=1.04, consensus=0.4)
 RIDGE = 1e-6
 UNKNOWN = (
     "this model does not know what clips of one source have in common: its training speakers are "
@@ -104,27 +100,14 @@ def centred(logits: Logits) -> Double:
 
 
 def fit(
-    logits: Logits,
-    labels: NDArray[np.intp],
-    speakers: NDArray[Any],
-    corpora: NDArray[Any],
-    *,
+    logits: Logits, labels: NDArray[np.intp], speakers: NDArray[Any], corpora: NDArray[Any], *,
     temperature: float,
-) -> SourceOffsets:
+) -> SourceOffsets:  # fmt: skip
     """Learn means and covariance from logits of clips whose speakers, or corpora, were left out.
 
-    A clip is the mean of its emotion and the offset of its speaker, by least squares in which every
-    corpus counts as much, and within it every speaker.
-
-    Parameters
-    ----------
-    logits : array of shape (n_clips, n_emotions)
-    labels : array of int, shape (n_clips,)
-        Positions of the emotions among the logits; every emotion has clips.
-    speakers, corpora : arrays of shape (n_clips,)
-        Names; no speaker is in two corpora.
-    temperature : float
-        Of the card.
+    A clip is the mean of its emotion, of which `labels` are the positions, and the offset of its
+    speaker, by least squares in which corpora count alike, and within one its speakers. No speaker
+    is in two corpora; the temperature is the card's.
     """
     X, n_emotions = centred(logits), logits.shape[1]
     speaker = np.unique(speakers, return_inverse=True)[1]
@@ -139,26 +122,16 @@ def fit(
     rest = X - design @ fitted
     offset = weights @ fitted[n_emotions:][speaker]
     covariance = (rest * weights[:, np.newaxis]).T @ rest + RIDGE * np.eye(n_emotions)
-    return SourceOffsets(
-        means=(fitted[:n_emotions] + offset).astype(np.float32),
-        covariance=covariance.astype(np.float32),
-        gain=GAIN,
-        floor=FLOOR,
-        temperature=temperature,
-        low=LOW,
-        high=HIGH,
-        consensus=CONSENSUS,
-    )
+    means, within = (a.astype(np.float32) for a in (fitted[:n_emotions] + offset, covariance))
+    return chosen(means=means, covariance=within, temperature=temperature)
 
 
 def together(
     card: Card, logits: Logits, groups: NDArray[Any], *, allowed: Sequence[int] | None = None
 ) -> Double:
     """Probabilities of the allowed emotions, the clips of each group taken as one source."""
-    n_allowed = len(card.emotions) if allowed is None else len(allowed)
-    probabilities = np.empty((len(logits), n_allowed))
+    found = np.empty((len(logits), len(card.emotions if allowed is None else allowed)))
     for group in np.unique(groups):
         clips = logits[groups == group]
-        source = learn(card, clips, allowed=allowed)
-        probabilities[groups == group] = source.probabilities(clips)
-    return probabilities
+        found[groups == group] = learn(card, clips, allowed=allowed).probabilities(clips)
+    return found
