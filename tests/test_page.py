@@ -14,6 +14,7 @@ import soundfile
 import tiny_model
 from chromium import DESKTOP, PHONE, launched, playwright
 from emoscope.prediction import Predictor
+from emoscope.prediction.formats import sounds
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -302,16 +303,50 @@ def test_how_sure_a_label_is_in_words(page, folder: Path) -> None:  # type: igno
     upload(page, folder / "apple.aiff")
     playwright.expect(certainty).to_have_text(
         re.compile(
-            "% sure. .*Of all labels not called uncertain, 90 in 100 were right on unseen speakers"
+            "% sure. .*Of 100 such answers, 90 were right in its own corpora, on unseen speakers; on other"
         )
     )
     upload(page, folder / "hiss.wav")  # uncertain because nobody speaks, not by its confidence
-    playwright.expect(certainty).to_have_text(re.compile(r"^Uncertain: (6|7|8|9|10)\d %"))
+    playwright.expect(certainty).to_have_text(
+        re.compile(r"^Uncertain: perhaps sad, (6|7|8|9|10)\d %")
+    )
+    assert page.locator("#verdict").text_content() == "sad"  # arousal of no voice would be invented
+    assert page.locator("#position dt").count() == 0
     assert "are called uncertain" not in certainty.text_content()
     halves = at_level(voice(2.0), -30)  # half way between two emotions
     soundfile.write(folder / "between.wav", halves, RATE)
     upload(page, folder / "between.wav")
     playwright.expect(certainty).to_have_text(re.compile("Labels below 60 % are called uncertain"))
+
+
+@pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_an_uncertain_label_stands_behind_arousal_and_valence(  # type: ignore[no-untyped-def]
+    browser, server: Running, folder: Path, view
+) -> None:
+    for name, level in (("doubt.wav", -30), ("sure.wav", -15)):
+        soundfile.write(folder / name, at_level(voice(2.0), level), RATE)
+    for page in visit(browser, server, viewport=view):
+        upload(page, folder / "doubt.wav")
+        (found,) = server.upload(
+            "/api/predict", ("doubt.wav", (folder / "doubt.wav").read_bytes())
+        ).json["predictions"]
+        words = re.sub(r" \(.*?\)", "", sounds(found["probabilities"]))
+        playwright.expect(page.locator("#verdict")).to_have_text(f"Uncertain; sounds {words}")
+        place = page.locator("#position")
+        playwright.expect(place).to_contain_text("Derived from acted emotions.")
+        numbers = [text.replace("−", "-") for text in place.locator(".number").all_text_contents()]
+        wanted = [found["arousal"], found["valence"]]
+        assert [float(text) for text in numbers] == pytest.approx(wanted, abs=0.051)
+        assert place.bounding_box()["y"] < page.locator("#certainty").bounding_box()["y"]
+        bar = place.locator(".track i").nth(1).bounding_box()
+        track = place.locator(".track").nth(1).bounding_box()
+        assert bar["x"] + bar["width"] == pytest.approx(track["x"] + track["width"] / 2, abs=1)
+        share = bar["width"] / (track["width"] / 2)
+        assert share == pytest.approx(-found["valence"], abs=0.02)
+        upload(page, folder / "sure.wav")
+        playwright.expect(page.locator("#verdict")).to_have_text("angry")
+        assert place.bounding_box()["y"] > page.locator("#certainty").bounding_box()["y"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= view["width"]
 
 
 def test_bad_files_are_named_and_the_others_shown(page, folder: Path) -> None:  # type: ignore[no-untyped-def]

@@ -1,10 +1,18 @@
-// Panel: the emotion, how sure it is, what speaks against it, and the probabilities.
+// Panel: the emotion, or what an uncertain one sounds like; how sure it is, arousal and valence, what speaks
+// against it, and the probabilities.
 
 import { clock, coloured, isSpeech, make, percent } from "./parts.js";
+
+const CLEAR = 0.2; // nearer to 0, an axis has neither of its two words; as in a table of `predict`
+const AXES = {
+  arousal: ["subdued", "even", "agitated"],
+  valence: ["unpleasant", "neither pleasant nor unpleasant", "pleasant"],
+};
 
 export function answerPanel(page) {
   const verdict = make("p", { id: "verdict", class: "verdict" });
   const certainty = make("p", { id: "certainty", class: "certainty" });
+  const position = make("div", { id: "position", class: "position" });
   const warnings = make("ul", { id: "warnings", class: "warnings" });
   const title = make("h3", { id: "bars-title" });
   const list = make("dl", { id: "bars", class: "bars" });
@@ -13,13 +21,16 @@ export function answerPanel(page) {
   let prediction = null;
 
   function showWhole() {
-    const { emotion } = prediction;
-    verdict.replaceChildren(coloured(make("span", "dot"), emotion), emotion);
+    const { emotion } = prediction, sounds = prediction.uncertain && inWords(prediction);
+    verdict.classList.toggle("unsure", Boolean(sounds));
+    verdict.replaceChildren(...(sounds ? [`Uncertain; sounds ${sounds}`] : [coloured(make("span", "dot"), emotion), emotion]));
+    position.replaceChildren(...axes(prediction, "Arousal and valence"));
+    if (sounds) certainty.before(position);
+    else certainty.after(position);
     certainty.replaceChildren(...sentence(prediction, page.models.at(0)));
     warnings.replaceChildren(...prediction.warnings.map((warning) => {
       const [keyword, ...rest] = warning.split(": ");
-      const capital = keyword.charAt(0).toUpperCase() + keyword.slice(1);
-      return make("li", "", make("strong", "", capital), `: ${rest.join(": ")}.`);
+      return make("li", "", make("strong", "", sentenceCase(keyword)), `: ${rest.join(": ")}.`);
     }));
     title.textContent = "Probabilities";
     whole.hidden = true;
@@ -27,7 +38,7 @@ export function answerPanel(page) {
   }
 
   return {
-    element: make("div", "answer", make("div", "", verdict, certainty, warnings), make("div", "", title, list, whole)),
+    element: make("div", "answer", make("div", "", verdict, certainty, position, warnings), make("div", "", title, list, whole)),
     show(entry) {
       prediction = entry.prediction;
       showWhole();
@@ -35,12 +46,48 @@ export function answerPanel(page) {
     choose(segment) {
       if (!segment) showWhole();
       else if (isSpeech(segment)) {
-        title.textContent = `Probabilities, ${clock(segment.start, 1)} to ${clock(segment.end, 1)}`;
+        const span = `${clock(segment.start, 1)} to ${clock(segment.end, 1)}`;
+        title.textContent = `Probabilities, ${span}`;
+        position.replaceChildren(...axes(segment, `Arousal and valence, ${span}`));
         list.replaceChildren(...bars(segment.probabilities));
         whole.hidden = false;
       }
     },
   };
+}
+
+const isSilent = ({ warnings = [] }) => warnings.some((text) => /^(silent|no speech):/.test(text));
+
+/** What a recording sounds like; nothing where nobody speaks, or where the model cannot say. */
+function inWords(prediction) {
+  if (prediction.arousal === undefined || isSilent(prediction)) return "";
+  return Object.entries(AXES).map(([axis, [low, middle, high]]) => {
+    const value = prediction[axis];
+    return Math.abs(value) < CLEAR ? middle : value < 0 ? low : high;
+  }).join(", ");
+}
+
+/** A bar from the middle for each of two numbers between -1 and 1. */
+function axes(part, heading) {
+  if (part.arousal === undefined || isSilent(part)) return [];
+  const rows = Object.entries(AXES).flatMap(([axis, [low, , high]]) => {
+    const value = part[axis], bar = make("i");
+    bar.style.left = `${50 + 50 * Math.min(0, value)}%`;
+    bar.style.width = `${50 * Math.abs(value)}%`;
+    return [
+      make("dt", "", sentenceCase(axis)),
+      make("dd", { "aria-hidden": "true" }, make("div", "track", bar), make("div", "ends", make("span", "", low), make("span", "", high))),
+      make("dd", "number", signed(value)),
+    ];
+  });
+  return [make("h3", "", heading), make("dl", "bars axes", ...rows), make("p", "note", "Derived from acted emotions.")];
+}
+
+const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function signed(value) {
+  const digits = Math.abs(value).toFixed(1);
+  return `${value < 0 && digits !== "0.0" ? "−" : "+"}${digits}`;
 }
 
 const ranked = (probabilities) => Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
@@ -51,16 +98,13 @@ function sentence(prediction, model) {
     const low = model && best < model.uncertain.threshold;
     const rule = low ? ` Labels below ${percent(model.uncertain.threshold)} are called uncertain.` : "";
     return [
-      make("strong", "", `Uncertain: ${percent(best)}.`),
+      make("strong", "", `${inWords(prediction) ? "P" : "Uncertain: p"}erhaps ${prediction.emotion}, ${percent(best)}.`),
       ` This is the best guess, ${second} (${percent(next)}) the next; do not rely on it.${rule}`,
     ];
   }
   const parts = [make("strong", "", `${percent(best)} sure.`)];
   if (next >= 0.1) parts.push(` It could also be ${second} (${percent(next)}).`);
-  if (model) {
-    const right = Math.round(100 * (1 - model.uncertain.risk));
-    parts.push(` Of all labels not called uncertain, ${right} in 100 were right on ${model.measured_on}.`);
-  }
+  if (model) parts.push(` ${sentenceCase(model.worth)}.`);
   return parts;
 }
 

@@ -95,8 +95,9 @@ function title({ file, prediction: { channel } }) {
 function listFiles() {
   element("list").hidden = entries.length < 2;
   element("list").replaceChildren(...entries.map((entry) => {
-    const dot = coloured(make("span", "dot"), entry.prediction.emotion);
-    const name = make("span", "", `${title(entry)}: ${entry.prediction.emotion}`);
+    const { emotion, uncertain } = entry.prediction;
+    const dot = coloured(make("span", "dot"), emotion);
+    const name = make("span", "", `${title(entry)}: ${uncertain ? "perhaps " : ""}${emotion}`);
     return make("button", { type: "button", "aria-current": entry === current, click: () => show(entry) }, dot, name);
   }));
 }

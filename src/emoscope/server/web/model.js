@@ -4,14 +4,14 @@ import { make, percent } from "./parts.js";
 
 export function modelCard(model) {
   const card = make("div", "card");
-  const { threshold, coverage, risk } = model.uncertain;
+  const { threshold, coverage } = model.uncertain;
   const corpora = model.training.corpora ?? [];
   const facts = {
     Name: [model.title || model.name, model.bytes && `${(model.bytes / 1e6).toFixed(1)} MB`].filter(Boolean).join(", "),
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
-    Uncertain: `Labels below ${percent(threshold)} confidence. The others were ${percent(coverage)} of the `
-      + `clips that were measured (${model.measured_on}), and ${percent(risk)} of them were wrong all the same.`,
+    Uncertain: `Labels below ${percent(threshold)} confidence, without speech, or far from the training data. `
+      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.`,
     Optimistic: model.optimistic,
     Licence: model.licence,
   };
