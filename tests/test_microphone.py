@@ -63,6 +63,19 @@ def test_labels_follow_the_voice(predictor: Predictor, sound: np.ndarray) -> Non
         assert sum(update.probabilities.values()) == pytest.approx(1.0 if update.emotion else 0.0)
 
 
+def test_a_voice_is_known_by_what_it_has_said(tmp_path: Path) -> None:
+    """It is 8 dB louder than most: its neutral sounds angry until more of it was heard."""
+    predictor = Predictor(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
+    parts = [at_level(voice(3.0, 100.0), level) for level in (-27, -17, -7) * 2]
+    session = Session(predictor, RATE)
+    gap = silence(0.5)
+    *_, last = session.updates(blocks(np.concatenate([*(np.r_[p, gap] for p in parts), parts[1]])))
+    assert last.emotion == "neutral"
+    assert session.stream.windows[-1].inference.probabilities.argmax() == 2  # angry by itself
+    newest = session.stream.together(1000)[-1].inference.probabilities
+    assert newest[0] > 0.5
+
+
 def test_what_was_heard_is_a_prediction_with_a_timeline(
     predictor: Predictor, sound: np.ndarray
 ) -> None:

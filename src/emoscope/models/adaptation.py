@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..features.table import Features
 
 Array = NDArray[np.float32]
-Indices = NDArray[np.intp]
-Fold = tuple[Indices, Indices]
 
 # Relative to the largest value of a column; a column that does not vary becomes 0.
 SMALLEST_SCALE = 1e-6

@@ -1,4 +1,4 @@
-"""What a model is to the rest of emoscope, without the libraries that its estimator needs.
+"""What a model is to the rest of emoscope; imports nothing that its estimator needs.
 
 A model is a scikit-learn classifier of *vector* input, ``X`` of shape ``(n_clips, n_columns)``, or
 of *frames*, ``n_clips`` arrays ``(n_frames, n_bins)``. One that stops its training early takes the

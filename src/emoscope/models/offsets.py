@@ -61,17 +61,10 @@ class Source:
 def learn(
     card: Card, logits: Logits, *, allowed: Sequence[int] | None = None, overlap: float = 1.0
 ) -> Source:
-    """Learn what a source adds to the logits of its clips, which have no labels.
+    """Learn what a source adds to the logits of its clips; of one clip, or without a prior, nothing.
 
-    Parameters
-    ----------
-    card : Card
-        Of the model that gave the logits. Without ``offsets`` nothing is learned, as of one clip.
-    logits : array of shape (n_clips, n_emotions)
-    allowed : sequence of int, optional
-        Positions of the emotions that may be answered; by default all.
-    overlap : float
-        How many of the clips any moment lies in: of windows their length over their hop.
+    `allowed` are the positions of the emotions that may be answered, by default all; `overlap` says
+    in how many clips any moment lies: of windows their length over their hop.
     """
     columns = slice(None) if allowed is None else list(allowed)
     prior, X = card.offsets, centred(np.asarray(logits, np.float64)[:, columns])

@@ -22,11 +22,12 @@ from ..evaluation.engine import fit, rows_of
 from ..modelfile import log_softmax
 from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
 from ..models import offsets
-from ..models.adaptation import Fold, Indices
 from ..models.onnx_graph import SMALLEST_PROBABILITY
 
 Embeddings = NDArray[np.float32]
 Logits = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Fold = tuple[Indices, Indices]
 
 INNER_FOLDS = 5
 COVERAGE = 0.8  # share of unseen speakers' clips that should get a label without reservation
@@ -130,21 +131,15 @@ def with_offsets(
     card: Card, unseen: UnseenPredictions, speakers: NDArray[Any], corpora: NDArray[Any]
 ) -> Card:
     """The card with what speakers add to logits, unless that harms; its recipe has the UAR of both."""
-    prior = offsets.fit(
-        unseen.logits, unseen.labels, speakers, corpora, temperature=card.temperature
-    )
-    with_prior = dataclasses.replace(card, offsets=prior)
-    together = offsets.together(with_prior, unseen.logits, speakers)
-    names = np.array(unseen.emotions)
-    before, after = (
-        metrics.uar(names[unseen.labels], names[found.argmax(axis=1)])
-        for found in (unseen.logits, together)
-    )
+    told = (unseen.labels, speakers, corpora)
+    prior = offsets.fit(unseen.logits, *told, temperature=card.temperature)
+    together = dataclasses.replace(card, offsets=prior)
+    labelled = offsets.together(together, unseen.logits, speakers)
+    found = [logits.argmax(axis=1).astype(str) for logits in (unseen.logits, labelled)]
+    before, after = (metrics.uar(unseen.labels.astype(str), labels) for labels in found)
     recipe = {**card.training.recipe, "together": {"uar_alone": before, "uar": after}}
-    return dataclasses.replace(
-        card if after < before else with_prior,
-        training=dataclasses.replace(card.training, recipe=recipe),
-    )
+    training = dataclasses.replace(card.training, recipe=recipe)
+    return dataclasses.replace(card if after < before else together, training=training)
 
 
 def out_of_domain_detector(
