@@ -498,3 +498,9 @@ def test_demographics_that_are_something_else_are_left_alone(tmp_path, text):
     (tmp_path / "VideoDemographics.csv").write_text(text)
     row = CREMAD.row(PurePath("1001_DFA_ANG_XX.wav"))
     assert CREMAD.annotate(tmp_path, {PurePath("x"): row}) == {PurePath("x"): {}}
+
+
+def test_films_are_listed_where_they_are_asked_for(tmp_path):
+    tree(tmp_path, ["a.wav", "b.mp4"])
+    assert [path.name for path in base.list_audio(tmp_path)[0]] == ["a.wav"]
+    assert [path.name for path in base.list_audio(tmp_path, ENDINGS)[0]] == ["a.wav", "b.mp4"]

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from ..errors import AudioError
@@ -49,7 +49,7 @@ def find(names: Iterable[str]) -> list[str]:
     for name in names:
         matches = [name]
         if os.path.isdir(name):
-            matches = sorted(_recordings(name))
+            matches = sorted(below(name))
         elif glob.has_magic(name) and not os.path.lexists(name):
             matches = sorted(p for p in glob.glob(name, recursive=True) if not os.path.isdir(p))
         if not matches:
@@ -59,12 +59,21 @@ def find(names: Iterable[str]) -> list[str]:
     return list(recordings)
 
 
-def _recordings(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        for name in names:
+def below(
+    folder: str | os.PathLike[str],
+    endings: Collection[str] = ENDINGS,
+    onerror: Callable[[OSError], object] | None = None,
+) -> Iterator[str]:
+    """The files with one of the endings below a folder; links are followed, to each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(os.fspath(folder), onerror=onerror, followlinks=True):
+        info = os.stat(place)
+        known = (info.st_dev, info.st_ino) in seen
+        seen.add((info.st_dev, info.st_ino))
+        folders[:] = [] if known else sorted(name for name in folders if not is_hidden(name))
+        for name in () if known else names:
             ending = os.path.splitext(name)[1].lower().lstrip(".")
-            if ending in ENDINGS and not is_hidden(name):
+            if ending in endings and not is_hidden(name):
                 yield os.path.join(place, name)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from ..audio.opening import SOUND_ENDINGS, is_hidden
+from ..audio.opening import SOUND_ENDINGS, below
 from ..errors import AudioError
 from ..labels import canonical
 
@@ -205,23 +205,8 @@ def as_table(rows: Iterable[Row]) -> pd.DataFrame:
 def list_audio(
     root: str | os.PathLike[str], endings: Collection[str] = SOUND_ENDINGS
 ) -> tuple[list[Path], list[AudioError]]:
-    """Find every file with one of the endings below a folder, sorted, and unreadable folders.
-
-    Hidden files are left alone; links to folders are followed, each folder once.
-    """
-    recordings: list[Path] = []
+    """Every file with one of the endings below a folder, sorted, and the folders not readable."""
     unreadable: list[OSError] = []
-    seen: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, onerror=unreadable.append, followlinks=True):
-        info = os.stat(folder)
-        if (info.st_dev, info.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((info.st_dev, info.st_ino))
-        subfolders[:] = sorted(s for s in subfolders if not is_hidden(s))
-        for file in files:
-            ending = os.path.splitext(file)[1].lower().lstrip(".")
-            if ending in endings and not is_hidden(file):
-                recordings.append(Path(folder, file))
+    recordings = sorted(map(Path, below(root, endings, unreadable.append)))
     errors = [AudioError(e.filename, f"folder cannot be read: {e.strerror}") for e in unreadable]
-    return sorted(recordings), errors
+    return recordings, errors
