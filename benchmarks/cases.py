@@ -155,7 +155,7 @@ def tables(cases: Cases, at: Path) -> None:
     def compare(
         name: str, right: Callable[[int, str], bool], *further: str, show: str = ""
     ) -> None:
-        words = ("compare", str(at / name), *COMPARE, "--out", cases.out(name), *further)
+        words = ("compare", str(at / name), *COMPARE, "--out", cases.out(Path(name).stem), *further)
         cases.command(f"16_tables/{name}", right, *words, show=show)
 
     codes = [f"e{n}={e}" for n, e in enumerate(("neutral", "happy", "angry", "sad"))]
