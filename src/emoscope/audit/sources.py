@@ -114,22 +114,17 @@ def _joined(name: str, sides: Mapping[str, Path]) -> Split:
 def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
     if "split" in clips and clips["split"].ne("").any():
         side = clips["split"].map(SPLITS)
-        unknown = sorted(set(clips.loc[side.isna(), "split"]) - {""})
-        if unknown:
-            raise CorpusError(
-                f"{file}: split '{unknown[0]}' is none of {', '.join(dict.fromkeys(SPLITS))}"
-            )
+        if unknown := sorted(set(clips.loc[side.isna(), "split"]) - {""}):
+            valid = ", ".join(dict.fromkeys(SPLITS))
+            raise CorpusError(f"{file}: split '{unknown[0]}' is none of {valid}")
         clips = clips.assign(side=side.replace("dev", "train"))[side.notna()]
         splits = [Split("", clips)]
     else:
-        fold = next((name for name in FOLD_NAMES if name in clips), None)
-        if fold is None:
-            raise CorpusError(
-                f"{file}: no column that says what trains and what tests; it may be called "
-                f"{', '.join(ALIASES['split'] + FOLD_NAMES)}"
-            )
-        folds = sorted(set(clips[fold]) - {""})
-        if not folds:
+        if (fold := next((name for name in FOLD_NAMES if name in clips), None)) is None:
+            missing = "no column that says what trains and what tests"
+            valid = ", ".join(ALIASES["split"] + FOLD_NAMES)
+            raise CorpusError(f"{file}: {missing}; it may be called {valid}")
+        if not (folds := sorted(set(clips[fold]) - {""})):
             raise CorpusError(f"{file}: the column '{fold}' is empty")
         sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
         splits = [Split(value, clips.assign(side=side)) for value, side in sides.items()]

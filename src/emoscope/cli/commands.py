@@ -303,8 +303,7 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
             raise EmoscopeError(f"--label '{pair}': give WORD=EMOTION, for example exc=happy")
         words[word] = emotion
     for word, emotion in words.items():
-        meant = canonical(emotion)
-        if meant is None:
+        if (meant := canonical(emotion)) is None:
             unknown = f"'{emotion}' is not an emotion that emoscope knows"
             known = f"it knows {', '.join(EMOTIONS)}"
             raise EmoscopeError(f"--label '{word}={emotion}': {unknown}; {known}")

@@ -127,8 +127,7 @@ def _dispatch(
     while True:
         # Workers are given their next chunk before the caller gets outcomes to deal with.
         for _ in range(workers.free()):
-            chunk = again.popleft() if again else fresh.take(workers.size)
-            if chunk is None:
+            if (chunk := again.popleft() if again else fresh.take(workers.size)) is None:
                 break
             workers.submit(chunk)
             busy += 1

@@ -176,7 +176,6 @@ def _serve(connection: Connection, folder: str, environment: dict[str, str]) -> 
 
 def _leave_with_parent() -> None:
     """End with the parent, even one that was killed in the middle of a long piece of work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if (parent := multiprocessing.parent_process()) is not None:
         wait([parent.sentinel])
         os._exit(1)

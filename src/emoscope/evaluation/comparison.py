@@ -262,10 +262,8 @@ def _estimators(
         if options["raters"] == "soft" and weight_parameter(estimator) is None:
             raise FeatureError(f"{name}: takes no weights of clips (sample_weight); leave it out")
         if kind not in features:
-            raise FeatureError(
-                f"a model needs {kind} features and none were extracted; add a feature such as "
-                f"'{'logmel' if kind == 'frames' else 'mfcc'}'"
-            )
+            one = "add a feature such as " + ("'logmel'" if kind == "frames" else "'mfcc'")
+            raise FeatureError(f"a model needs {kind} features and none were extracted; {one}")
         built[name] = (estimator, features[kind])
     return built
 

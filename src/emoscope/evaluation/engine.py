@@ -103,8 +103,7 @@ def run(
         assert checkpoint is not None
         if resumable_fits and cluster is None:  # its workers need not see this machine's files
             states[n] = checkpoint.path(identity, ".checkpoint")
-        stored = checkpoint.get(identity)
-        if stored is not None:
+        if (stored := checkpoint.get(identity)) is not None:
             pending.remove(n)
             yield n, Outcome(**stored)
     done = len(units) - len(pending)

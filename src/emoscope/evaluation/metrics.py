@@ -84,21 +84,17 @@ def reliability(
     true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
     p = np.asarray(probabilities, dtype=np.float64)
     if p.shape != (len(true), len(names)):
-        raise ValueError(
-            f"probabilities have shape {p.shape}; {len(true)} clips and {len(names)} emotions need "
-            f"({len(true)}, {len(names)})"
-        )
-    unknown = sorted(set(true) - set(names))
-    if unknown:
+        wanted = f"{len(true)} clips and {len(names)} emotions need ({len(true)}, {len(names)})"
+        raise ValueError(f"probabilities have shape {p.shape}; {wanted}")
+    if unknown := sorted(set(true) - set(names)):
         raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
     # Written so that NaN fails as well.
     valid = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
     if not valid.all():
         row = int(valid.argmin())
-        raise ValueError(
-            f"probabilities must be at least 0 and sum to 1 in each row; row {row} sums to "
-            f"{p[row].sum():.4g} with smallest value {p[row].min():.4g}"
-        )
+        found = f"sums to {p[row].sum():.4g} with smallest value {p[row].min():.4g}"
+        allowed = "must be at least 0 and sum to 1 in each row"
+        raise ValueError(f"probabilities {allowed}; row {row} {found}")
     confidence = p.max(axis=1)
     right = names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -143,24 +139,21 @@ def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDAr
     """Both as arrays of text; ValueError when they are empty, incomplete or of unlike length."""
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
-        raise ValueError(
-            f"y_true has {len(true)} clips and y_pred {len(predicted)}; they must be the same clips"
-        )
+        found = f"y_true has {len(true)} clips and y_pred {len(predicted)}"
+        raise ValueError(f"{found}; they must be the same clips")
     return true, predicted
 
 
 def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
     labels = np.asarray(values)
     if labels.ndim != 1 or labels.size == 0:
-        raise ValueError(
-            f"{name} has shape {labels.shape}; one emotion per clip is needed, at least one"
-        )
+        wanted = "one emotion per clip is needed, at least one"
+        raise ValueError(f"{name} has shape {labels.shape}; {wanted}")
     missing = pd.isna(labels)
     if missing.any():
-        raise ValueError(
-            f"{name} lacks the emotion of {int(missing.sum())} of {labels.size} clips, the first "
-            f"at position {int(missing.argmax())}"
-        )
+        found = f"{int(missing.sum())} of {labels.size} clips"
+        first = f"the first at position {int(missing.argmax())}"
+        raise ValueError(f"{name} lacks the emotion of {found}, {first}")
     return labels.astype(str)
 
 
@@ -171,10 +164,7 @@ def _names(
     occurring = [str(name) for name in np.union1d(true, predicted)]
     if emotions is None:
         return occurring
-    left_out = [name for name in occurring if name not in emotions]
-    if left_out:
-        raise ValueError(
-            f"emotions lacks {', '.join(left_out)}, which occur in the clips; given: "
-            f"{', '.join(emotions)}"
-        )
+    if left_out := [name for name in occurring if name not in emotions]:
+        found = f"emotions lacks {', '.join(left_out)}, which occur in the clips"
+        raise ValueError(f"{found}; given: {', '.join(emotions)}")
     return list(emotions)

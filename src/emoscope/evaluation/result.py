@@ -245,8 +245,7 @@ class Result:
         corpus, options, points = (document.get(part) or {} for part in ("corpus", "config", "map"))
         if not all(isinstance(part, dict) for part in (corpus, options, points)):
             raise CorpusError(f"{out}: not a saved result: corpus, config or map is no mapping")
-        fault = _fault(document["runs"], predictions)
-        if fault:
+        if fault := _fault(document["runs"], predictions):
             raise CorpusError(f"{out}: not a saved result: {fault}")
         names = [f.name for f in dataclasses.fields(Projection)]
         projection = Projection(*(points[n] for n in names)) if set(names) <= set(points) else None
@@ -264,8 +263,7 @@ def _fault(runs: Any, predictions: pd.DataFrame) -> str:
         if isinstance(run.get("uar"), bool) or not isinstance(run.get("uar"), int | float):
             return f"run {number} has no UAR"
     keys = {tuple(run[key] for key in KEYS) for run in runs}
-    absent = keys - set(predictions[list(KEYS)].itertuples(index=False, name=None))
-    if absent:
+    if absent := keys - set(predictions[list(KEYS)].itertuples(index=False, name=None)):
         return f"predictions.csv has no row of {', '.join(min(absent))}"
     emotions = [column for column in predictions if column.startswith("p_")]
     texts = [c for c in emotions if not pd.api.types.is_numeric_dtype(predictions[c])]

@@ -146,18 +146,15 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
         raise ModelError(f"{name_of_file}: parameters of '{tuned}', not of '{model}'")
     search_space = models.get(model).search
     if unknown := sorted(set(chosen) - set(search_space)):
-        raise ModelError(
-            f"{name_of_file}: '{model}' has no parameter {', '.join(unknown)} to tune; "
-            f"valid: {', '.join(search_space)}"
-        )
+        found = f"'{model}' has no parameter {', '.join(unknown)} to tune"
+        raise ModelError(f"{name_of_file}: {found}; valid: {', '.join(search_space)}")
     # JSON has no tuples; a choice that was one must be one again.
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
     for name, value in chosen.items():
         # True is not the number 1 that a search may try.
         tried = [v for v in search_space[name] if isinstance(v, bool) == isinstance(value, bool)]
         if value not in tried:
-            raise ModelError(
-                f"{name_of_file}: {name} is {json.dumps(value)}, which no search tries; "
-                f"it tries {json.dumps(list(search_space[name]))[1:-1]}"
-            )
+            found = f"{name} is {json.dumps(value)}, which no search tries"
+            valid = json.dumps(list(search_space[name]))[1:-1]
+            raise ModelError(f"{name_of_file}: {found}; it tries {valid}")
     return chosen

@@ -51,9 +51,8 @@ def no_interval(n_speakers: int) -> str:
     """Why a score of so many known speakers is given without an interval; empty where it has one."""
     if n_speakers >= MIN_FOR_INTERVAL:
         return ""
-    found = (
-        f"{n_speakers} speaker{'s' if n_speakers != 1 else ''}" if n_speakers else "none is known"
-    )
+    several = "speaker" if n_speakers == 1 else "speakers"
+    found = f"{n_speakers} {several}" if n_speakers else "none is known"
     return f"interval not given: {found}; at least {MIN_FOR_INTERVAL} speakers are needed"
 
 
@@ -134,9 +133,7 @@ def paired_test(
     Parametric and Bootstrap Tests of Hypotheses. Springer 2005.)
     """
     if metric is metrics.macro_f1:
-        raise ValueError(
-            "the paired test needs a metric that is a sum over speakers: uar or accuracy"
-        )
+        raise ValueError("the paired test needs a metric summed over speakers: uar or accuracy")
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
     total = a.denominator.sum(axis=0)
     shares = ((a.numerator - b.numerator) / total).sum(axis=1) / len(total)
@@ -241,16 +238,13 @@ class _Ratios:
 
 def _ratios(y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: Metric) -> _Ratios:
     if metric not in (metrics.uar, metrics.accuracy, metrics.macro_f1):
-        raise ValueError(
-            f"no interval or test is known for {metric!r}; known metrics: uar, accuracy, macro_f1"
-        )
+        valid = "known metrics: uar, accuracy, macro_f1"
+        raise ValueError(f"no interval or test is known for {metric!r}; {valid}")
     true, predicted = metrics.check_pair(y_true, y_pred)
     names, of_clip = np.unique(np.asarray(speakers).astype(str), return_inverse=True)
     if of_clip.shape != true.shape:
-        raise ValueError(
-            f"speakers has shape {of_clip.shape} and y_true {true.shape}; "
-            "one speaker per clip is needed"
-        )
+        found = f"speakers has shape {of_clip.shape} and y_true {true.shape}"
+        raise ValueError(f"{found}; one speaker per clip is needed")
     if len(names) < 2:
         raise ValueError(f"at least two speakers are needed to compare; found {len(names)}")
     emotions, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)

@@ -65,8 +65,7 @@ def extract_feature(
     from .spectrum import Spectrum
 
     switches = (mfcc, chroma, mel, contrast, tonnetz)
-    chosen = [get(name) for name, is_on in zip(DEFAULT, switches, strict=True) if is_on]
-    if not chosen:
+    if not (chosen := [get(name) for name, is_on in zip(DEFAULT, switches, strict=True) if is_on]):
         raise FeatureError(f"no feature asked for; switch on one or more of {', '.join(DEFAULT)}")
     spectrum = Spectrum(load(path))
     values = np.concatenate([feature.extract(spectrum) for feature in chosen])

@@ -53,10 +53,11 @@ class Feature(ABC):
     def check_rate(self, rate: int) -> None:
         """Raise a FeatureError when the feature cannot be computed at a rate in Hz."""
         if rate <= self.min_rate:
-            raise FeatureError(
-                f"'{self.name}' needs a sample rate above {self.min_rate:.0f} Hz, and this clip has "
-                f"{rate} Hz; leave the feature out, or resample the recording"
+            wanted = (
+                f"needs a sample rate above {self.min_rate:.0f} Hz, and this clip has {rate} Hz"
             )
+            advice = "leave the feature out, or resample the recording"
+            raise FeatureError(f"'{self.name}' {wanted}; {advice}")
 
     @property
     def spec(self) -> Spec:

@@ -49,10 +49,9 @@ class Egemaps(Feature):
         signal, smile = spectrum.signal, _smile(self.name, self.feature_set)
         values = smile.process_signal(signal.samples, signal.rate).to_numpy(np.float32)[0]
         if not np.isfinite(values).all():
-            raise FeatureError(
-                f"{signal.path}: {np.count_nonzero(~np.isfinite(values))} values of '{self.name}' "
-                f"are undefined; {signal.duration:.2f} s is too short for this set"
-            )
+            n, reason = np.count_nonzero(~np.isfinite(values)), "is too short for this set"
+            found = f"{signal.path}: {n} values of '{self.name}' are undefined"
+            raise FeatureError(f"{found}; {signal.duration:.2f} s {reason}")
         return np.asarray(values, dtype=np.float32)
 
 

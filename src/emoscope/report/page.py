@@ -171,8 +171,7 @@ def _ablation(result: Result) -> pd.DataFrame | None:
 
     def words(label: str) -> str:
         names = label.split("+")
-        absent = [name for name in everything if name not in names]
-        if not absent:
+        if not (absent := [name for name in everything if name not in names]):
             return "all"
         return label if len(names) == 1 else f"all but {absent[0]}"
 

@@ -59,8 +59,7 @@ def tested_emotions(result: Result) -> list[str]:
 
 def sentences(result: Result) -> list[Sentence]:
     """What a comparison says, most important first."""
-    board = [run for run in result.leaderboard() if run.model != "dummy"]
-    if not board:
+    if not (board := [run for run in result.leaderboard() if run.model != "dummy"]):
         return []
     notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
     said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
@@ -139,8 +138,7 @@ def _interval(
 
 
 def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
-    gaps = [(run.leak_gap, run) for run in board if run.leak_gap is not None]
-    if not gaps:
+    if not (gaps := [(run.leak_gap, run) for run in board if run.leak_gap is not None]):
         return None
     mean = float(np.mean([gap for gap, _ in gaps]))
     if mean <= 0:
@@ -167,8 +165,7 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
 
 def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
     """What the first model of which it was measured loses when sentences are unseen as well."""
-    run = next((run for run in board if run.script_gap is not None), None)
-    if run is None:
+    if (run := next((run for run in board if run.script_gap is not None), None)) is None:
         return None
     low, high = run.script_gap_low or 0.0, run.script_gap_high or 0.0
     effect = "raised" if low > 0 else "lowered" if high < 0 else "are not shown to change"

@@ -70,8 +70,7 @@ def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame)
 
 
 def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Verdict:
-    networks = [row for row in rows if row.family in NETWORKS]
-    if not networks:
+    if not (networks := [row for row in rows if row.family in NETWORKS]):
         return _verdict(None, None, ["No network was trained."])
     training = [row.training for row in networks]
     n_over = sum(accuracy > OVERFIT for accuracy in training)
@@ -86,11 +85,9 @@ def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Verdict:
         else f"They lose {loss:.1f} points on average on the published test clips and "
         f"{honest_loss:.1f} on unseen speakers.",
     ]
-    below = [row.model for row in networks if row.training <= OVERFIT]
-    if below:
+    if below := [row.model for row in networks if row.training <= OVERFIT]:
         evidence.append(f"Not above {OVERFIT:.0f} %: {'; '.join(below)}.")
-    classical = [row.training for row in rows if row.family == CLASSICAL]
-    if classical:
+    if classical := [row.training for row in rows if row.family == CLASSICAL]:
         n_high = sum(accuracy > OVERFIT for accuracy in classical)
         evidence.append(f"{n_high} of the {len(classical)} classical models pass it too.")
     n_over_honest = sum(row.honest_training > OVERFIT for row in networks)
@@ -156,8 +153,7 @@ def _beats(
         f"first scores higher in {published:.0%} as published, {reproduced:.0%} reproduced and "
         f"{honest:.0%} on unseen speakers."
     ]
-    same = [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]
-    if not same:
+    if not (same := [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]):
         return _verdict(reproduced > 0.5, None, evidence)
     # The pairs' clips are stacked, so a speaker is exchanged in all pairs at once.
     by_model = _on_unseen_speakers(predictions, [*same, *theirs])
