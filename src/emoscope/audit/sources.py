@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .. import corpora
-from ..corpora.base import list_audio
-from ..corpora.folders import SPLITS
+from ..corpora.base import SPLITS, list_audio
 from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError

@@ -21,6 +21,13 @@ Row: TypeAlias = dict[str, Any]
 #: The columns that every table of clips has, all text; see :mod:`emoscope.corpus`.
 COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
 
+#: Folder names that are splits and not speakers → name of the split.
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "val", "valid", "validation", "evaluation"), "dev"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Download:

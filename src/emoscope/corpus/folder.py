@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
+import pandas as pd
+
 from .. import corpora
 from ..audio.opening import ENDINGS
-from ..corpora import CorpusInfo, Match, folders
-from ..corpora.base import is_film, list_audio
+from ..corpora import CorpusInfo, Match
+from ..corpora.base import SPLITS, Row, as_table, is_film, list_audio
 from ..errors import AudioError, CorpusError
 from ..files import printable
-from ..labels import explain
+from ..labels import canonical, explain
 from . import rows
 from .clips import Corpus, combine
 from .reading import SpeakerOrigin
@@ -43,7 +45,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         why = f" ({unreadable[0]})" if unreadable else ""
         raise CorpusError(f"{root}: no audio file in this folder{why}. {LAYOUTS}")
     recordings = [path for path in paths if not is_film(path)] or paths
-    by_folder = folders.scan(root, recordings, labels)
+    by_folder = by_emotion(root, recordings, labels)
     told = dict(zip(by_folder["path"], by_folder["emotion"], strict=True))
     found, alike = corpora.matches(paths)
     notes = [_differs(match) for match in alike]
@@ -79,6 +81,34 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     return dataclasses.replace(
         corpus, rejected=[*unreadable, *corpus.rejected], notes=[*corpus.notes, *notes]
     )
+
+
+def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> pd.DataFrame:
+    """The table of those `paths` that lie, at any depth, in a folder named after an emotion."""
+    found: list[Row] = []
+    for path in paths:
+        relative = path.relative_to(root)
+        above = relative.parts[:-1]
+        named = [folder for folder in above if canonical(folder, labels)]
+        if not named:
+            continue
+        splits = [SPLITS[folder.lower()] for folder in above if folder.lower() in SPLITS]
+        found.append(
+            {
+                "clip": printable(str(relative.with_suffix(""))),
+                "path": str(path),
+                "emotion": canonical(named[-1], labels),
+                "label": printable(named[-1]),
+                "speaker": "",
+                "corpus": printable(root.resolve().name),
+                **({"split": splits[0]} if splits else {}),
+            }
+        )
+    count = Counter(row["clip"] for row in found)
+    for row in found:
+        if count[row["clip"]] > 1:  # clips that differ in their ending alone
+            row["clip"] += printable(Path(row["path"]).suffix)
+    return as_table(sorted(found, key=lambda row: str(row["clip"])))
 
 
 def _agrees(match: Match, told: Mapping[str, str]) -> bool:
@@ -129,7 +159,7 @@ def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) 
     """The names of folders in which recordings without a label lie, and none with one."""
     known = {part for path in labelled for part in Path(path).relative_to(root).parts}
     parts = (Path(str(path)).relative_to(root).parts[:-1] for path in unlabelled)
-    known |= {*folders.SPLITS, "data"}
+    known |= {*SPLITS, "data"}
     return Counter(printable(part) for names in parts for part in names if part not in known)
 
 

@@ -20,7 +20,7 @@ from statistics import median
 
 import tomllib
 
-from ..corpora.folders import SPLITS
+from ..corpora.base import SPLITS
 from ..files import printable
 from ..labels import canonical
 from .reading import Reading

@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..audio.excerpt import channel_name, parse_channel
-from ..corpora.base import COLUMNS
-from ..corpora.folders import SPLITS
+from ..corpora.base import COLUMNS, SPLITS
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import canonical
