@@ -66,10 +66,9 @@ def read(
     elif not (splits := _pairs(path)):
         files = rows.find(path) if path.is_dir() else [path]
         if files is None:
-            raise CorpusError(
-                f"{path}: holds neither results.json nor a pair of …train….jsonl and …test….jsonl "
-                "nor another manifest; of a folder of recordings emoscope convert makes one"
-            )
+            found = "holds neither results.json nor a pair of …train….jsonl and …test….jsonl"
+            advice = "of a folder of recordings emoscope convert makes one"
+            raise CorpusError(f"{path}: {found} nor another manifest; {advice}")
         splits = _by_column(path, _listed(files))
     by_stem: dict[str, list[Path]] = {}
     for recording in list_audio(audio)[0] if audio is not None else []:
@@ -81,10 +80,8 @@ def _listed(files: Sequence[Path]) -> pd.DataFrame:
     if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
         is_model = files[0].suffix.lower() == SUFFIX
         found = "is a model file" if is_model else "is no list of recordings, nor a manifest"
-        raise CorpusError(
-            f"{files[0]}: {found}; an audit reads a manifest that says what trains and what tests, "
-            "a saved result, or the lists of training and test files"
-        )
+        reads = "an audit reads a manifest that says what trains and what tests, a saved result"
+        raise CorpusError(f"{files[0]}: {found}; {reads}, or the lists of training and test files")
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: no clip")

@@ -141,9 +141,9 @@ class Source:
         from . import terminal
 
         if not self.places and any(self.reading.values()):
+            told = "--speaker, --one-speaker, --label, --labels and --channel tell how a corpus is read"
             raise EmoscopeError(
-                "--speaker, --one-speaker, --label, --labels and --channel tell how a corpus is "
-                "read; name one. Nothing is left to tell of the bundled features"
+                f"{told}; name one. Nothing is left to tell of the bundled features"
             )
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:

@@ -73,10 +73,9 @@ class ClusterWorkers:
         if isinstance(error, self._killed):
             return None
         if error is not None:
-            raise RuntimeError(
-                f"the workers at {self._address} cannot run the task ({error!r}); is the same "
-                "version of emoscope installed there?"
-            ) from error
+            found = f"the workers at {self._address} cannot run the task ({error!r})"
+            advice = "is the same version of emoscope installed there?"
+            raise RuntimeError(f"{found}; {advice}") from error
         reply: Reply = future.result()
         return reply
 

@@ -67,10 +67,8 @@ def evaluate(
     shared = [emotion for emotion in in_order(card.emotions) if emotion in corpus.emotions]
     if len(shared) < 2:
         had = "the clips asked for are" if emotions else f"the corpus '{corpus.name}' has"
-        raise CorpusError(
-            f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}: "
-            "at least two must be shared"
-        )
+        found = f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}"
+        raise CorpusError(f"{found}: at least two must be shared")
     inferences = infer(model, corpus.select(emotions=shared), jobs=jobs)
     result = score(card, inferences, adapt=adapt, answers=shared if shared_only else None)
     result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
@@ -184,8 +182,7 @@ def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]
     # Clips of the shipped corpora are known by their sound, others by what their speakers are called.
     others = set[str]().union(*(s for c, s in card.speakers.items() if c not in SHIPPED))
     for name, table in corpus.table.groupby("corpus", sort=True):
-        known = sorted(card.speakers.get(str(name), others) & set(table["speaker"]) - {""})
-        if known:
+        if known := sorted(card.speakers.get(str(name), others) & set(table["speaker"]) - {""}):
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
             namesakes = "have names of speakers who, if they are the same people, "
             yield (

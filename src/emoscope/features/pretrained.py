@@ -69,10 +69,9 @@ def configuration(model: str, *, local: bool = False) -> Config:
                 f"encoder '{printable(model)}' is neither a folder nor in the local cache of the "
                 f"Hugging Face hub, and nothing that a model file names is fetched{fetch}"
             ) from error
-        raise FeatureError(
-            f"no encoder '{model}': neither a folder with config.json nor a model that the "
-            f"Hugging Face hub or its local cache has ({str(error).splitlines()[0]})"
-        ) from error
+        found = "neither a folder with config.json nor a model that the Hugging Face hub or its"
+        reason = str(error).splitlines()[0]
+        raise FeatureError(f"no encoder '{model}': {found} local cache has ({reason})") from error
     # Not every version of transformers keeps the commit; the cache files what it holds under it.
     cached = importlib.import_module("huggingface_hub").try_to_load_from_cache(model, "config.json")
     commit = Path(cached).parent.name if isinstance(cached, str) else None
@@ -251,10 +250,9 @@ def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> P
     module, info = auto.AutoModel.from_pretrained(model, output_loading_info=True, **options)
     stack = getattr(module, "encoder", None)
     if getattr(stack, "layers", None) is None or not hasattr(module, "feature_extractor"):
-        raise FeatureError(
-            f"'{model}' is a {config.get('model_type')} model; an encoder of speech "
-            "is needed: Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
-        )
+        valid = "Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
+        found = f"'{model}' is a {config.get('model_type')} model"
+        raise FeatureError(f"{found}; an encoder of speech is needed: {valid}")
     _check_loaded(model, info, n_blocks)
     extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
