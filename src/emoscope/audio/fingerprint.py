@@ -24,9 +24,7 @@ RATE = 8_000
 HOP = 96  # 96 / 8000 Hz = 12 ms
 WINDOW_SECONDS = 0.256  # neighbouring words change slowly, so alignment need not be exact
 MIN_HZ, MAX_HZ = 250.0, 3800.0  # the band that every codec and telephone keeps
-AT_ONCE = (
-    2**14
-)  # samples: their spectra fit in memory that is used again, not fetched anew (128 kiB)
+AT_ONCE = 2**14  # samples, whose spectra fit in memory that is used again, not fetched anew
 N_BANDS = 34  # 33 differences between bands, of which 32 bits remain
 SILENT_DB = 40.0  # frames this far below a clip's loudest one are silence and say nothing
 #: Each word is looked up by these parts of it, so that a few wrong bits do not hide it.
