@@ -116,14 +116,13 @@ def test_what_a_certain_label_is_worth_follows_from_what_was_left_out() -> None:
     old = json.loads(card(held_out="clips").to_json())
     assert "held_out" not in old["uncertain"]
     found = Card.from_json(json.dumps(old))
-    assert found.uncertain_on == "clips"
     assert found.worth.startswith(
         "of 100 such answers, 90 were right in its own corpora, on clips whose voices may be"
     )
     assert found.worth.endswith("on other recordings this was not measured")
     rule = Uncertain(threshold=0.5, coverage=0.3, risk=0.296, held_out="corpora")
     found = Card.from_json(card(uncertain=rule).to_json())
-    assert (found.uncertain_on, found.held_out) == ("corpora", "speakers")
+    assert (found.uncertain.held_out, found.held_out) == ("corpora", "speakers")
     assert found.worth == "of 100 such answers on strangers, about 70 are right"
 
 

@@ -290,7 +290,7 @@ def test_models_health_and_page(server: Running) -> None:
     (model,) = server.ask("GET", "/api/models").json
     assert model["emotions"] == list(tiny_model.EMOTIONS)
     assert model["uncertain"]["threshold"] == 0.6
-    assert model["uncertain"]["held_out"] == "speakers"
+    assert model["held_out"] == "speakers"
     assert model["worth"].startswith("of 100 such answers, 90 were right in its own corpora")
     assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
     health = server.ask("GET", "/api/health").json

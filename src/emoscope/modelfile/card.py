@@ -225,17 +225,12 @@ class Card:
         return {corpus.name: set(corpus.speakers) for corpus in self.training.corpora}
 
     @property
-    def uncertain_on(self) -> HeldOut:
-        """What was held out when coverage and risk of certain labels were measured."""
-        return self.uncertain.held_out or self.held_out
-
-    @property
     def worth(self) -> str:
         """What labels are worth that are not uncertain, and no more than was measured."""
-        right = round(100 * (1 - self.uncertain.risk))
-        if self.uncertain_on == "corpora":
+        right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
+        if on == "corpora":
             return f"of 100 such answers on strangers, about {right} are right"
-        own = f"{right} were right in its own corpora, on {WORDS[self.uncertain_on]}"
+        own = f"{right} were right in its own corpora, on {WORDS[on]}"
         return f"of 100 such answers, {own}; on other recordings this was not measured"
 
     def to_json(self) -> str:

@@ -153,8 +153,7 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
     return {
         "name": name,
         "title": values["name"],
-        **{key: values[key] for key in (*shown, "held_out")},
-        "uncertain": {**values["uncertain"], "held_out": predictor.card.uncertain_on},
+        **{key: values[key] for key in (*shown, "uncertain", "held_out")},
         "worth": predictor.card.worth,
         "measured_on": WORDS[predictor.card.held_out],
         "optimistic": OPTIMISTIC if predictor.card.optimistic else "",
