@@ -1,25 +1,25 @@
-"""How the shipped model is made: what it takes, how it is fitted, how its figures are measured.
+"""How the shipped models are made: what they take, how they are fitted, what they say of doubt.
 
-The first three blocks of Whisper's base encoder, frozen and stored in 8 and 16 bits, averaged over
-time; on them one linear discriminant for all emotions of all corpora
-(:mod:`research.sufficient_statistics`). Training clips are taken as recorded and through random
-rooms, microphones, lines and voices (:mod:`research.augment`), always after
+The first blocks of Whisper's base encoder, frozen and stored in 8 bits, averaged over time; on them a
+linear classifier that strange voices, rooms and corpora move as little as possible
+(:mod:`research.source_classifier`). Training clips are taken as recorded and through random rooms,
+microphones, lines and voices (:mod:`research.augment`), always after
 :class:`~emoscope.audio.level.TrimAndNormalise`, and always through the very graph that is shipped:
-rounding its weights is part of what the head learns from.
+rounding its weights is part of what the classifier learns from.
 
-The one number that is chosen, the shrinkage, is chosen inside the training speakers: half the
-criterion is UAR on training speakers left out, the other half UAR on a training corpus left out
-whole, because the model's users speak in other rooms and other languages. Of the shrinkages within
-one point of the best the smallest is taken: more is not known, and less shrinkage keeps more of
-what the corpora teach.
+What a file says of its confidence comes from corpora left out whole, because its users' voices, rooms
+and languages are in no training corpus: every corpus in turn is predicted by a classifier of the
+others. What recordings of one source have in common comes from speakers left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,32 +28,36 @@ from numpy.typing import NDArray
 from emoscope import audio
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
-from emoscope.evaluation import metrics
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile.card import Input
+from emoscope.modelfile import softmax
+from emoscope.modelfile.card import Input, SourceOffsets, Uncertain
+from emoscope.models import offsets
 from emoscope.models.onnx_graph import LinearForm
 from emoscope.training import calibration
-from emoscope.training.calibration import UnseenPredictions, inner_folds
 
+from . import source_classifier
 from .augment import augment
-from .sufficient_statistics import SufficientStatistics
 
 if TYPE_CHECKING:
     from .compression import Scheme
 
 Array = NDArray[np.float32]
 Double = NDArray[np.float64]
-Names = NDArray[np.str_]
 
 ENCODER = "whisper-base-encoder"
-BLOCKS = (1, 2, 3)
+BLOCKS = (2, 3, 4)
 POOLINGS = ("mean",)
 RATE = 16_000
-COPIES = 3
+COPIES = 2
 """Changed copies of every training clip, beside the clip itself."""
-SHRINKAGES = (0.4, 0.55, 0.65, 0.75, 0.85)
-TOLERANCE = 0.01
-"""UAR by which a shrinkage may fall short of the best and still be taken."""
+FOLDS = 3
+"""Of speakers, for the logits from which the model of sources is learned."""
+RISK = 0.3
+"""Share of wrong answers among those that are let pass, mean over corpora left out."""
+BATCH = 16
+"""Clips of one speaker, with which the temperature of several together is fitted."""
+NEUTRAL = {("emospeech", "calm")}
+"""Corpora and their emotions that are neutral in all but name."""
 WIDE_MARGIN = 0.25
 """Seconds kept around the speech before a copy is changed: rooms ring on."""
 MARGINS = (0.03, 0.2)
@@ -61,7 +65,7 @@ MARGINS = (0.03, 0.2)
 INPUT = Input(kind="samples", rate=RATE, preprocess=TrimAndNormalise(), shortest=0.2, longest=30.0)
 
 
-def trunk(folder: str, scheme: Scheme | None = "mixed") -> bytes:
+def trunk(folder: str, scheme: Scheme | None = "int8") -> bytes:
     """The graph from samples to averaged hidden states.
 
     Parameters
@@ -154,7 +158,6 @@ class EmbeddedClips:
     labels : ndarray of int, shape (n_clips,)
         Positions in :data:`~emoscope.labels.EMOTIONS`.
     speakers, corpora : ndarray of str, shape (n_clips,)
-    statistics : SufficientStatistics
     """
 
     corpus: Corpus
@@ -162,17 +165,16 @@ class EmbeddedClips:
     labels: NDArray[np.intp]
     speakers: NDArray[np.str_]
     corpora: NDArray[np.str_]
-    statistics: SufficientStatistics
 
     @classmethod
     def of(cls, corpus: Corpus, copies: Sequence[Array]) -> EmbeddedClips:
         """From a corpus and the embeddings of its clips, row for row."""
-        emotions = corpus.table["emotion"]
+        named = zip(corpus.table["corpus"], corpus.table["emotion"], strict=True)
+        emotions = ["neutral" if pair in NEUTRAL else pair[1] for pair in named]
         labels = np.array([EMOTIONS.index(emotion) for emotion in emotions])
         speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
         corpora = corpus.table["corpus"].to_numpy(dtype=str)
-        statistics = SufficientStatistics(copies, labels, speakers, corpora, len(EMOTIONS))
-        return cls(corpus, list(copies), labels, speakers, corpora, statistics)
+        return cls(corpus, list(copies), labels, speakers, corpora)
 
     def rows(self, speakers: Collection[str]) -> NDArray[np.intp]:
         """The clips of some speakers."""
@@ -180,87 +182,143 @@ class EmbeddedClips:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fitted:
-    """The head for a set of training speakers.
+class Head:
+    """A fitted classifier: its emotions, positions in ``EMOTIONS``, and its linear form."""
 
-    Attributes
-    ----------
-    form : LinearForm
-    shrinkage : float
-    criterion : dict of float to float
-        What each shrinkage was worth on speakers and corpora left out.
-    rows : ndarray of int
-        The training clips; the next two are row for row with them.
-    inner : UnseenPredictions
-        Clips as recorded, predicted by heads that had not seen the speakers.
-    changed : ndarray of float, shape (n_clips, n_emotions)
-        The same of their first changed copy.
+    emotions: NDArray[np.intp]
+    form: LinearForm
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predicted:
+    """Clips predicted by a head that knows neither their speakers nor, mostly, their corpus.
+
+    ``logits`` are (n_clips, n_emotions) in the order of ``emotions``; ``rows`` are of the clips.
     """
 
-    form: LinearForm
-    shrinkage: float
-    criterion: dict[float, float]
     rows: NDArray[np.intp]
-    inner: UnseenPredictions
-    changed: Double
-
-    @property
-    def unseen(self) -> tuple[Double, NDArray[np.intp]]:
-        """Logits and labels that confidence is calibrated on: recorded and changed clips."""
-        both = np.concatenate([self.inner.logits, self.changed])
-        return both, np.tile(self.inner.labels, 2)
-
-    @property
-    def temperature(self) -> float:
-        """Fitted on :attr:`unseen`."""
-        return calibration.temperature(*self.unseen)
+    logits: Double
+    emotions: NDArray[np.intp]
 
 
-def fit(clips: EmbeddedClips, speakers: Collection[str], *, seed: int = 0) -> Fitted:
-    """Choose the shrinkage inside some speakers' clips and fit the head to all of them."""
-    rows = clips.rows(speakers)
-    names = clips.labels[rows].astype(str)
-    folds = inner_folds(names, clips.speakers[rows], seed=seed)
-    unseen = np.zeros((len(SHRINKAGES), 2, len(rows), len(EMOTIONS)))
-    for train, test in folds:
-        forms = clips.statistics.discriminants(set(clips.speakers[rows[train]]), SHRINKAGES)
-        for n, form in enumerate(forms):
-            for copy in (0, 1):
-                unseen[n, copy, test] = form.logits(clips.copies[copy][rows[test]])
-    known = np.unique(clips.corpora[rows])
-    scores = np.array([_within(clips, rows, found[0], known) for found in unseen])
-    if len(known) > 1:
-        scores = (scores + _across(clips, rows, known)) / 2.0
-    best = int(np.flatnonzero(scores >= scores.max() - TOLERANCE)[0])
-    form = clips.statistics.discriminants(set(speakers), SHRINKAGES[best : best + 1])[0]
-    inner = UnseenPredictions(folds, clips.labels[rows], EMOTIONS, unseen[best, 0])
-    criterion = dict(zip(SHRINKAGES, map(float, scores), strict=True))
-    return Fitted(form, SHRINKAGES[best], criterion, rows, inner, unseen[best, 1])
+class Fits:
+    """Heads for sets of training speakers, each fitted once and kept in a folder."""
+
+    def __init__(self, clips: EmbeddedClips, folder: Path) -> None:
+        self.clips, self.folder = clips, folder / "heads"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, speakers: Collection[str]) -> Path:
+        """Where the head of these training speakers is kept."""
+        names = "\n".join(sorted(set(speakers)))
+        return self.folder / f"{hashlib.sha1(names.encode()).hexdigest()}.npz"
+
+    def head(self, speakers: Collection[str]) -> Head:
+        """The head of these training speakers, fitted unless it is kept."""
+        path, clips = self.path(speakers), self.clips
+        if not path.is_file():
+            rows = clips.rows(speakers)
+            copies = [copy[rows] for copy in clips.copies]
+            told = (clips.labels[rows], clips.speakers[rows], clips.corpora[rows])
+            emotions, form = source_classifier.train(copies, *told)
+            np.savez(path, emotions=emotions, **vars(form))
+        with np.load(path) as kept:
+            parts = {name: kept[name] for name in ("mean", "scale", "weights", "bias")}
+            return Head(kept["emotions"], LinearForm(**parts))
+
+    def keep(self, speakers: Collection[str]) -> None:
+        """Fit the head of these training speakers, unless it is kept."""
+        self.head(speakers)
+
+    def predict(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
+        """What the head of some training speakers says of clips as recorded."""
+        head = self.head(speakers)
+        return Predicted(rows, head.form.logits(self.clips.copies[0][rows]), head.emotions)
+
+    def without(self, corpora: Collection[str], among: Iterable[str]) -> Predicted:
+        """Corpora left out whole, predicted by the head of the others among some speakers."""
+        clips = self.clips
+        here = np.isin(clips.speakers, list(among))
+        out = np.isin(clips.corpora, list(corpora))
+        return self.predict(set(clips.speakers[here & ~out]), np.flatnonzero(here & out))
+
+    def unheard(self, speakers: Collection[str], *, seed: int = 0) -> Predicted:
+        """Clips of training speakers, each predicted by a head of other speakers."""
+        rows = self.clips.rows(speakers)
+        emotions = np.unique(self.clips.labels[rows])
+        logits = np.full((len(rows), len(emotions)), np.nan)
+        for others in self.unheard_sets(speakers, seed=seed):
+            test = ~np.isin(self.clips.speakers[rows], list(others))
+            found = self.predict(others, rows[test])
+            assert np.array_equal(found.emotions, emotions)
+            logits[test] = found.logits
+        return Predicted(rows, logits, emotions)
+
+    def unheard_sets(self, speakers: Collection[str], *, seed: int = 0) -> list[set[str]]:
+        """The training speakers of each fold of :meth:`unheard`."""
+        clips, rows = self.clips, self.clips.rows(speakers)
+        rng = np.random.default_rng(seed)
+        folds: list[set[str]] = [set() for _ in range(FOLDS)]
+        for corpus in np.unique(clips.corpora[rows]):
+            names = np.unique(clips.speakers[rows][clips.corpora[rows] == corpus])
+            for number, name in enumerate(rng.permutation(names)):
+                folds[number % FOLDS].add(str(name))
+        return [set(speakers) - fold for fold in folds]
 
 
-def _within(clips: EmbeddedClips, rows: NDArray[np.intp], found: Double, corpora: Names) -> float:
-    """Mean over corpora of the UAR among the corpus's own emotions."""
-    scores = []
-    for name in corpora:
-        here = clips.corpora[rows] == name
-        labels = clips.labels[rows[here]]
-        scores.append(uar_among(labels, found[here], np.unique(labels)))
-    return float(np.mean(scores))
+@dataclasses.dataclass(frozen=True, eq=False)
+class Doubt:
+    """What a card says of confidence: alone, together, and when not to rely on a label."""
+
+    temperature: float
+    offsets: SourceOffsets
+    uncertain: Uncertain
 
 
-def _across(clips: EmbeddedClips, rows: NDArray[np.intp], corpora: Names) -> Double:
-    """Per shrinkage, mean over corpora left out of the UAR among the emotions shared."""
-    scores = []
-    for name in corpora:
-        train, test = rows[clips.corpora[rows] != name], rows[clips.corpora[rows] == name]
-        shared = np.intersect1d(clips.labels[train], clips.labels[test])
-        test = test[np.isin(clips.labels[test], shared)]
-        forms = clips.statistics.discriminants(set(clips.speakers[train]), SHRINKAGES)
-        found = [form.logits(clips.copies[0][test]) for form in forms]
-        scores.append([uar_among(clips.labels[test], values, shared) for values in found])
-    return np.asarray(np.mean(scores, axis=0))
+def doubt(clips: EmbeddedClips, unheard: Predicted, strange: Sequence[Predicted]) -> Doubt:
+    """Calibrate on corpora left out; learn from speakers left out what a source adds."""
+    scale = temperature(clips, strange)
+    labels = np.searchsorted(unheard.emotions, clips.labels[unheard.rows])
+    told = (labels, clips.speakers[unheard.rows], clips.corpora[unheard.rows])
+    learned = offsets.fit(unheard.logits, *told, temperature=scale)
+    return Doubt(scale, learned, threshold(clips, strange, scale))
 
 
-def uar_among(labels: NDArray[np.intp], found: Double, allowed: NDArray[np.intp]) -> float:
-    """UAR when only some emotions may be answered."""
-    return metrics.uar(labels.astype(str), allowed[found[:, allowed].argmax(axis=1)].astype(str))
+def temperature(clips: EmbeddedClips, strange: Sequence[Predicted]) -> float:
+    """The one that calibrates corpora left out, each counting alike."""
+    fitted = []
+    for found in strange:
+        known = np.isin(clips.labels[found.rows], found.emotions)
+        labels = np.searchsorted(found.emotions, clips.labels[found.rows[known]])
+        fitted.append(calibration.temperature(found.logits[known], labels))
+    return float(np.exp(np.mean(np.log(fitted))))
+
+
+def threshold(clips: EmbeddedClips, strange: Sequence[Predicted], temperature: float) -> Uncertain:
+    """The least confidence above which at most :data:`RISK` of strangers' labels are wrong.
+
+    Corpora count alike: of each the share that is let pass, and the wrong ones among it.
+    """
+    confidence, wrong, weight = [], [], []
+    for found in strange:
+        confidence.append(softmax(found.logits / temperature).max(axis=1))
+        answers = found.emotions[found.logits.argmax(axis=1)]
+        wrong.append(~right(answers, clips.labels[found.rows]))
+        weight.append(np.full(len(found.rows), 1.0 / len(found.rows) / len(strange)))
+    order = np.argsort(-np.concatenate(confidence), kind="stable")
+    sure, mistaken, weights = (np.concatenate(x)[order] for x in (confidence, wrong, weight))
+    coverage = np.cumsum(weights)
+    risk = np.cumsum(weights * mistaken) / coverage
+    last = int(np.flatnonzero(risk <= RISK)[-1]) if (risk <= RISK).any() else 0
+    return Uncertain(
+        threshold=float(sure[last]),
+        coverage=float(coverage[last]),
+        risk=float(risk[last]),
+        held_out="corpora",
+    )
+
+
+def right(answers: NDArray[np.intp], labels: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether answers are right; calm is no mistake where the label is neutral."""
+    calm, neutral = EMOTIONS.index("calm"), EMOTIONS.index("neutral")
+    return np.asarray((answers == labels) | ((answers == calm) & (labels == neutral)))

@@ -3,12 +3,10 @@
     python -m research.train_default measure --data D --encoder E --work W --out results/accuracy
     python -m research.train_default train   --data D --encoder E --work W --out M.emoscope
 
-D holds ``ravdess`` and ``emodb``; E is Whisper's base encoder (a local folder, or
-``openai/whisper-base`` from the Hugging Face hub). Embeddings are kept in W, so a stopped run goes
-on where it was; some ten minutes of one core in all. ``--corpora emodb --weights int8`` makes the
-smaller model for those who may not use non-commercial data (with a W of its own). ``measure``
-writes one folder per figure; ``--fold 1`` measures one fold of RAVDESS alone, to compare with the
-committed one.
+D holds ``ravdess``, ``emodb``, ``nemo`` and ``emospeech``; E is Whisper's base encoder (a local folder,
+or ``openai/whisper-base`` from the Hugging Face hub). Embeddings and fitted heads are kept in W, so a
+stopped run goes on where it was; about an hour of one core in all. ``--corpora emodb`` makes the model
+for those who may not use non-commercial data; the other corpora then only say how much it errs.
 """
 
 from __future__ import annotations
@@ -16,9 +14,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 # Two threads of linear algebra on a busy machine wait for each other longer than they work.
@@ -30,30 +30,26 @@ import pandas as pd
 from emoscope import __version__, modelfile, protocols
 from emoscope import corpus as corpora
 from emoscope.corpus import Corpus
-from emoscope.evaluation import metrics
 from emoscope.evaluation.comparison import describe_corpus
-from emoscope.evaluation.result import ABOUT_CLIP, ROW, Result, summarise
+from emoscope.evaluation.result import Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
 from emoscope.training import calibration, export
 from emoscope.training.description import provenance
-from research import recipe
+from research import recipe, source_classifier, strangers
 from research.recipe import EmbeddedClips
 
 DOMAIN_RANK = 16
-MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 1-3, mean"
-WEIGHTS = {
-    "mixed": "convolutions and first block float16, other blocks int8, head float32",
-    "int8": "int8, head float32",
-    "float32": "float32, nothing rounded: what rounding costs is told by this",
-}
+CORPORA = ("ravdess", "emodb", "nemo", "emospeech")
+MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 2-4, mean"
+WEIGHTS = "encoder int8, head float32"
 FIGURES = (
     ("ravdess-shipped", "ravdess", "speaker-6fold"),
     ("ravdess-shipped-luna", "ravdess", "luna-5fold"),
     ("emodb-shipped", "emodb", "loso"),
 )
-NOTICE = """Contains the convolutions and first three blocks of the encoder of OpenAI Whisper base \
-(https://github.com/openai/whisper), its weights rounded to 16 and 8 bits.
+NOTICE = """Contains the convolutions and first four blocks of the encoder of OpenAI Whisper base \
+(https://github.com/openai/whisper), its weights rounded to 8 bits.
 
 MIT License
 
@@ -82,45 +78,39 @@ def main() -> None:
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=["ravdess", "emodb"])
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=CORPORA)
     parser.add_argument(
         "--results", type=Path, nargs="*", help="Folders of 'measure', for the card."
     )
     parser.add_argument("--name", default=MODEL)
-    parser.add_argument(
-        "--weights", default="mixed", choices=list(WEIGHTS), help="How they are stored."
-    )
-    parser.add_argument("--fold", help="Measure this fold of RAVDESS alone.")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="Processes that fit heads.")
     options = parser.parse_args()
     graph = cached_trunk(options)
     clips = load_embeddings(graph, options)
+    here = np.isin(clips.corpora, options.corpora)
+    recipe_of = Recipe(recipe.Fits(clips, options.work), tuple(sorted(set(clips.speakers[here]))))
     if options.job == "train":
-        train(graph, clips, options)
-    elif options.fold:
-        report(clips, *FIGURES[0], options, only=options.fold)
+        train(graph, recipe_of, options)
     else:
-        measure(clips, options)
+        measure(recipe_of, options)
 
 
 def cached_trunk(options: argparse.Namespace) -> bytes:
     path = options.work / "trunk.onnx"
     if not path.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            recipe.trunk(options.encoder, None if options.weights == "float32" else options.weights)
-        )
+        path.write_bytes(recipe.trunk(options.encoder))
     return path.read_bytes()
 
 
 def load_embeddings(graph: bytes, options: argparse.Namespace) -> EmbeddedClips:
-    """Embeddings of all corpora asked for, from the work folder where they are there already."""
-    parts = [corpora.load(options.data / name) for name in options.corpora]
+    """Embeddings of all corpora, from the work folder where they are there already."""
+    parts = [corpora.load(options.data / name) for name in CORPORA]
     copies = []
     for copy in range(1 + recipe.COPIES):
         found = [embeddings(graph, part, copy, options) for part in parts]
         copies.append(np.concatenate(found))
-    return EmbeddedClips.of(corpora.combine(parts) if len(parts) > 1 else parts[0], copies)
+    return EmbeddedClips.of(corpora.combine(parts), copies)
 
 
 def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespace) -> np.ndarray:
@@ -133,35 +123,73 @@ def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespac
     return np.load(path)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recipe:
+    """The recipe on some training speakers; what a corpus left out is predicted by."""
+
+    fits: recipe.Fits
+    speakers: tuple[str, ...]
+
+    @property
+    def clips(self) -> EmbeddedClips:
+        """All clips, also of corpora that are not trained on."""
+        return self.fits.clips
+
+    @property
+    def corpora(self) -> list[str]:
+        """Those trained on."""
+        return [str(name) for name in np.unique(self.clips.corpora[self.clips.rows(self.speakers)])]
+
+    def without(self, corpus: str) -> Recipe:
+        """The same recipe on the speakers of the other corpora."""
+        clips = self.clips
+        others = set(clips.speakers[clips.corpora != corpus])
+        return Recipe(self.fits, tuple(s for s in self.speakers if s in others))
+
+    def strange(self, *, but: str = "") -> dict[str, recipe.Predicted]:
+        """Corpora other than `but`, each predicted by a head that has not heard it.
+
+        Training corpora left out in turn; of one training corpus alone, all others.
+        """
+        own = self.corpora
+        if len(own) > 1:
+            return {name: self.fits.without([name], self.speakers) for name in own if name != but}
+        rows = {name: np.flatnonzero(self.clips.corpora == name) for name in CORPORA}
+        others = [name for name in CORPORA if name not in (*own, but)]
+        return {name: self.fits.predict(self.speakers, rows[name]) for name in others}
+
+    def doubt(self, *, but: str = "") -> recipe.Doubt:
+        """What a card says of confidence, without a look at one corpus."""
+        unheard = self.fits.unheard(self.speakers)
+        return recipe.doubt(self.clips, unheard, list(self.strange(but=but).values()))
+
+
 # --- training -------------------------------------------------------------------------------------
 
 
-def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> None:
-    fitted = recipe.fit(clips, set(clips.speakers))
-    present = np.unique(clips.labels)
-    form = dataclasses.replace(
-        fitted.form, weights=fitted.form.weights[:, present], bias=fitted.form.bias[present]
-    )
-    unseen, labels = fitted.unseen
-    log_probabilities = modelfile.log_softmax(unseen / fitted.temperature)
+def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
+    """Fit to all training speakers and write the file."""
+    head, doubt = made.fits.head(made.speakers), made.doubt()
     parts = [corpora.load(options.data / name) for name in options.corpora]
+    strangers = sorted(made.strange())
     card = Card(
         name=options.name,
-        emotions=tuple(EMOTIONS[n] for n in present),
+        emotions=tuple(EMOTIONS[n] for n in head.emotions),
         input=recipe.INPUT,
-        embedding_width=len(form.mean),
-        temperature=fitted.temperature,
-        uncertain=calibration.uncertain(log_probabilities, labels),
-        domain=training_domain(clips, fitted),
+        embedding_width=len(head.form.mean),
+        temperature=doubt.temperature,
+        uncertain=doubt.uncertain,
+        domain=training_domain(made, head),
+        offsets=doubt.offsets,
         training=Training(
             corpora=tuple(corpus for part in parts for corpus in provenance(part)),
             recipe={
                 "recipe": recipe.__doc__,
                 "encoder": f"{recipe.ENCODER}, blocks {recipe.BLOCKS}, mean over time",
-                "weights": WEIGHTS[options.weights],
+                "weights": WEIGHTS,
                 "copies": recipe.COPIES,
-                "shrinkage": fitted.shrinkage,
-                "criterion": {str(key): value for key, value in fitted.criterion.items()},
+                "penalty": source_classifier.PENALTY,
+                "confidence measured on": f"{', '.join(strangers)}, each left out of training",
             },
         ),
         results=tuple(measured(options.results or [])),
@@ -169,19 +197,20 @@ def train(graph: bytes, clips: EmbeddedClips, options: argparse.Namespace) -> No
         notices=(NOTICE, *(part.citation for part in parts if part.citation)),
         emoscope=__version__,
     )
-    modelfile.save(options.out, export.attach_head(graph, form), card)
+    modelfile.save(options.out, export.attach_head(graph, head.form), card)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
-    print(f"shrinkage {fitted.shrinkage} of {fitted.criterion}")
     print(f"temperature {card.temperature:.3f}, {card.uncertain}")
 
 
-def training_domain(clips: EmbeddedClips, fitted: recipe.Fitted) -> OutOfDomainDetector:
+def training_domain(made: Recipe, head: recipe.Head) -> OutOfDomainDetector:
     """Where the training clips lie, changed copies included: other rooms are no surprise."""
-    form, rows, copies = fitted.form, fitted.rows, clips.copies
-    values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in copies])
-    starts = len(rows) * np.arange(len(copies))[:, np.newaxis]
-    folds = [tuple((starts + part).reshape(-1) for part in fold) for fold in fitted.inner.folds]
-    return calibration.out_of_domain_detector(values, folds, rank=DOMAIN_RANK)
+    clips, form = made.clips, head.form
+    rows = clips.rows(made.speakers)
+    values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in clips.copies])
+    folds = calibration.inner_folds(clips.labels[rows].astype(str), clips.speakers[rows], seed=0)
+    starts = len(rows) * np.arange(len(clips.copies))[:, np.newaxis]
+    spread = [tuple((starts + part).reshape(-1) for part in fold) for fold in folds]
+    return calibration.out_of_domain_detector(values, spread, rank=DOMAIN_RANK)
 
 
 def measured(folders: list[Path]) -> list[Measurement]:
@@ -197,121 +226,99 @@ def measured(folders: list[Path]) -> list[Measurement]:
 # --- measuring ------------------------------------------------------------------------------------
 
 
-def measure(clips: EmbeddedClips, options: argparse.Namespace) -> None:
+def measure(made: Recipe, options: argparse.Namespace) -> None:
     """Every figure of the recipe that the corpora at hand allow, each in its own folder."""
-    names = [str(name) for name in np.unique(clips.corpora)]
+    fit_all(made, options.threads)
+    own, prefix = made.corpora, "" if len(made.corpora) > 1 else f"{made.corpora[0]}-alone-"
     for folder, name, protocol in FIGURES:
-        if name in names:
-            alone = f"{name}-{protocol}" if len(names) == 1 else folder
-            report(clips, alone, name, protocol, options)
-    for name in names if len(names) > 1 else []:
-        cross(clips, name, options)
+        if name in own:
+            alone = f"{name}-{protocol}" if len(own) == 1 else folder
+            inside(made, alone, name, protocol, options)
+    found = {}
+    for name in own if len(own) > 1 else made.strange():
+        trained = made.without(name)
+        predicted = made.strange()[name]
+        doubt = trained.doubt(but=name)
+        head = trained.fits.head(trained.speakers)
+        values = (made.clips.copies[0][predicted.rows] - head.form.mean) / head.form.scale
+        domain = training_domain(trained, head)
+        far = domain.distance(values) > domain.threshold
+        found[name] = strangers.figures(made.clips, predicted, doubt, far)
+        print(name, json.dumps(found[name]), flush=True)
+        folder = options.out / f"{prefix}cross-corpus-to-{name}"
+        rows = strangers.rows(made.clips, predicted, doubt, model=options.name, features=FEATURES)
+        save(made, name, rows, folder, options)
+    path = options.out / f"{prefix}strangers.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def report(
-    clips: EmbeddedClips,
-    folder: str,
-    name: str,
-    protocol: str,
-    options: argparse.Namespace,
-    only: str | None = None,
+def fit_all(made: Recipe, n_processes: int) -> None:
+    """Fit every head that measuring asks for, side by side; the others are read afterwards."""
+    asked = [set(made.speakers) - set(made.clips.speakers[test]) for *_, test in folds_of(made)]
+    recipes = [made]
+    if len(made.corpora) > 1:
+        recipes += [made.without(name) for name in made.corpora]
+    for part in recipes:
+        asked += [set(part.speakers), *part.fits.unheard_sets(part.speakers)]
+        asked += [
+            set(part.without(name).speakers) for name in part.corpora if len(part.corpora) > 1
+        ]
+    missing = {made.fits.path(one): one for one in asked if not made.fits.path(one).is_file()}
+    print(f"{len(missing)} heads to fit", file=sys.stderr, flush=True)
+    with multiprocessing.get_context("fork").Pool(n_processes) as pool:
+        for n, _ in enumerate(pool.imap_unordered(made.fits.keep, missing.values()), start=1):
+            print(f"{n} of {len(missing)}", file=sys.stderr, flush=True)
+
+
+def folds_of(made: Recipe) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """Corpus, protocol, fold and test rows of every figure inside a corpus."""
+    for _, name, protocol in FIGURES:
+        if name in made.corpora:
+            here = np.flatnonzero(made.clips.corpora == name)
+            table = made.clips.corpus.table.iloc[here].reset_index(drop=True)
+            table["speaker"] = [speaker.removeprefix(f"{name}/") for speaker in table["speaker"]]
+            table["unique_speaker"] = table["speaker"]
+            for fold in protocols.folds(table, protocol):
+                yield name, protocol, fold.name, here[fold.test]
+
+
+def inside(
+    made: Recipe, folder: str, name: str, protocol: str, options: argparse.Namespace
 ) -> None:
-    """One corpus by one protocol; other corpora are training data in every fold."""
-    here = np.flatnonzero(clips.corpora == name)
-    table = clips.corpus.table.iloc[here].reset_index(drop=True)
-    table["speaker"] = [speaker.removeprefix(f"{name}/") for speaker in table["speaker"]]
-    table["unique_speaker"] = table["speaker"]
-    rows, before = [], []
-    for fold in protocols.folds(table, protocol):
-        if only and fold.name != only:
-            continue
-        test = here[fold.test]
-        fitted = recipe.fit(clips, set(clips.speakers) - set(clips.speakers[test]))
-        found = fitted.form.logits(clips.copies[0][test])
-        allowed = np.unique(clips.labels[here])
-        before.append(as_rows(clips, test, found, allowed, protocol, fold.name))
-        found = found / fitted.temperature
-        rows.append(as_rows(clips, test, found, allowed, protocol, fold.name))
-        uar = metrics.uar(rows[-1]["emotion"], rows[-1]["predicted"])
-        print(
-            f"{name} {protocol} fold {fold.name}: shrinkage {fitted.shrinkage}, UAR {uar:.4f}",
-            flush=True,
-        )
-    if not only:
-        uncalibrated = summarise(pd.concat(before, ignore_index=True)).calibration_error
-        together = pd.concat(rows, ignore_index=True)
-        extra = {"calibration_error_uncalibrated": uncalibrated}
-        save(clips, name, together, options.out / folder, options, **extra)
-
-
-def cross(clips: EmbeddedClips, name: str, options: argparse.Namespace) -> None:
-    """Trained on all other corpora, tested on one; the emotions that both have."""
-    test, train_rows = (
-        np.flatnonzero(clips.corpora == name),
-        np.flatnonzero(clips.corpora != name),
-    )
-    shared = np.intersect1d(clips.labels[train_rows], clips.labels[test])
-    test = test[np.isin(clips.labels[test], shared)]
-    fitted = recipe.fit(clips, set(clips.speakers[train_rows]))
-    values = (clips.copies[0] - fitted.form.mean) / fitted.form.scale
-    found = fitted.form.logits(clips.copies[0][test]) / fitted.temperature
-    rows = as_rows(clips, test, found, shared, "cross-corpus", name)
-    domain = training_domain(clips, fitted)
-    far = float((domain.distance(values[test]) > domain.threshold).mean())
-    folder = options.out / f"cross-corpus-to-{name}"
-    save(clips, name, rows, folder, options, far_from_training=far)
-
-
-def as_rows(
-    clips: EmbeddedClips,
-    test: np.ndarray,
-    found: np.ndarray,
-    allowed: np.ndarray,
-    protocol: str,
-    fold: str,
-) -> pd.DataFrame:
-    """Rows of a result; only the allowed emotions can be answered."""
-    table = clips.corpus.table.iloc[test].reset_index(drop=True)
-    probabilities = np.exp(modelfile.log_softmax(found[:, allowed]))
-    names = np.array(EMOTIONS)[allowed]
-    rows = table[["clip", "emotion", "speaker"]].assign(
-        model=MODEL,
-        features=FEATURES,
-        protocol=protocol,
-        fold=fold,
-        predicted=names[probabilities.argmax(axis=1)],
-    )
-    about = [column for column in ABOUT_CLIP if column in table]
-    by_emotion = pd.DataFrame(probabilities, columns=[f"p_{emotion}" for emotion in names])
-    return pd.concat([rows[list(ROW)], by_emotion, table[about]], axis=1)
+    """One corpus by one protocol; other training corpora are training data in every fold."""
+    clips, rows = made.clips, []
+    strange = list(made.strange(but=name).values())
+    temperature = recipe.temperature(clips, strange)
+    allowed = np.unique(clips.labels[clips.corpora == name])
+    for corpus, asked, fold, test in folds_of(made):
+        if (corpus, asked) == (name, protocol):
+            found = made.fits.predict(set(made.speakers) - set(clips.speakers[test]), test)
+            columns = np.searchsorted(found.emotions, allowed)
+            probabilities = modelfile.softmax(found.logits[:, columns] / temperature)
+            told = {"model": options.name, "features": FEATURES, "protocol": protocol, "fold": fold}
+            rows.append(strangers.as_rows(clips, test, probabilities, allowed, told))
+    save(made, name, pd.concat(rows, ignore_index=True), options.out / folder, options)
 
 
 def save(
-    clips: EmbeddedClips,
-    name: str,
-    rows: pd.DataFrame,
-    folder: Path,
-    options: argparse.Namespace,
-    **extra: float,
+    made: Recipe, name: str, rows: pd.DataFrame, folder: Path, options: argparse.Namespace
 ) -> None:
-    tested = Corpus(name, clips.corpus.table[clips.corpora == name])
+    tested = Corpus(name, made.clips.corpus.table[made.clips.corpora == name])
     runs = []
     for _, part in rows.groupby("protocol", sort=False):
-        run = summarise(part, extra=extra)
+        run = summarise(part)
         runs.append(run)
         print(
             f"{folder.name} {run.protocol}: UAR {run.uar:.4f} [{run.uar_low:.3f}, "
-            f"{run.uar_high:.3f}], accuracy {run.accuracy:.4f}, "
-            f"ECE {run.calibration_error:.3f} {extra or ''}",
+            f"{run.uar_high:.3f}], accuracy {run.accuracy:.4f}, ECE {run.calibration_error:.3f}",
             flush=True,
         )
     config = {
         "protocol": runs[0].protocol,
         "recipe": recipe.__doc__,
         "command": "python -m research.train_default measure --data DATA --encoder ENCODER "
-        f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)} "
-        f"--weights {options.weights}",
-        "also_trained_on": [str(c) for c in np.unique(clips.corpora) if c != name],
+        f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)}",
+        "also_trained_on": [corpus for corpus in made.corpora if corpus != name],
     }
     Result(rows, runs, describe_corpus(tested), config).save(folder)
 
