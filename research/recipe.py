@@ -30,7 +30,7 @@ from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile import softmax
-from emoscope.modelfile.card import Input, SourceOffsets, Uncertain
+from emoscope.modelfile.card import Input, OutOfDomainDetector, SourceOffsets, Uncertain
 from emoscope.models import offsets
 from emoscope.models.onnx_graph import LinearForm
 from emoscope.training import calibration
@@ -52,6 +52,8 @@ COPIES = 2
 """Changed copies of every training clip, beside the clip itself."""
 FOLDS = 3
 """Of speakers, for the logits from which the model of sources is learned."""
+DOMAIN_RANK = 16
+"""Directions with a variance of their own in the Gaussian that tells what is unfamiliar."""
 RISK = 0.3
 """Share of wrong answers among those that are let pass, mean over corpora left out."""
 BATCH = 16
@@ -193,12 +195,19 @@ class Head:
 class Predicted:
     """Clips predicted by a head that knows neither their speakers nor, mostly, their corpus.
 
-    ``logits`` are (n_clips, n_emotions) in the order of ``emotions``; ``rows`` are of the clips.
+    ``logits`` are (n_clips, n_emotions) in the order of ``emotions``; ``rows`` are of the clips;
+    ``far`` is whether each lies far from the training clips, where that was asked for.
     """
 
     rows: NDArray[np.intp]
     logits: Double
     emotions: NDArray[np.intp]
+    far: NDArray[np.bool_] | None = None
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """The clips that are not known to be far."""
+        return np.ones(len(self.rows), bool) if self.far is None else ~self.far
 
 
 class Fits:
@@ -235,12 +244,38 @@ class Fits:
         head = self.head(speakers)
         return Predicted(rows, head.form.logits(self.clips.copies[0][rows]), head.emotions)
 
+    def strange(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
+        """As :meth:`predict`, with whether clips are far from the training clips."""
+        head, domain = self.head(speakers), self.domain(speakers)
+        values = (self.clips.copies[0][rows] - head.form.mean) / head.form.scale
+        far = domain.distance(values) > domain.threshold
+        return dataclasses.replace(self.predict(speakers, rows), far=far)
+
     def without(self, corpora: Collection[str], among: Iterable[str]) -> Predicted:
         """Corpora left out whole, predicted by the head of the others among some speakers."""
         clips = self.clips
         here = np.isin(clips.speakers, list(among))
         out = np.isin(clips.corpora, list(corpora))
-        return self.predict(set(clips.speakers[here & ~out]), np.flatnonzero(here & out))
+        return self.strange(set(clips.speakers[here & ~out]), np.flatnonzero(here & out))
+
+    def domain(self, speakers: Collection[str]) -> OutOfDomainDetector:
+        """Where training clips lie, changed copies included: other rooms are no surprise."""
+        clips, form, rows = self.clips, self.head(speakers).form, self.clips.rows(speakers)
+        path = self.path(speakers).with_suffix(".domain.npz")
+        if not path.is_file():
+            values = np.concatenate(
+                [(copy[rows] - form.mean) / form.scale for copy in clips.copies]
+            )
+            names = clips.labels[rows].astype(str)
+            folds = calibration.inner_folds(names, clips.speakers[rows], seed=0)
+            starts = len(rows) * np.arange(len(clips.copies))[:, np.newaxis]
+            spread = [tuple((starts + part).reshape(-1) for part in fold) for fold in folds]
+            found = calibration.out_of_domain_detector(values, spread, rank=DOMAIN_RANK)
+            np.savez(path, **vars(found))
+        with np.load(path) as kept:
+            parts = {name: kept[name] for name in ("mean", "components", "variances")}
+            numbers = {name: float(kept[name]) for name in ("residual", "threshold")}
+            return OutOfDomainDetector(**parts, **numbers)
 
     def unheard(self, speakers: Collection[str], *, seed: int = 0) -> Predicted:
         """Clips of training speakers, each predicted by a head of other speakers."""
@@ -285,23 +320,25 @@ def doubt(clips: EmbeddedClips, unheard: Predicted, strange: Sequence[Predicted]
 
 
 def temperature(clips: EmbeddedClips, strange: Sequence[Predicted]) -> float:
-    """The one that calibrates corpora left out, each counting alike."""
+    """The median of those that calibrate each corpus left out: one hopeless corpus does not rule."""
     fitted = []
     for found in strange:
         known = np.isin(clips.labels[found.rows], found.emotions)
         labels = np.searchsorted(found.emotions, clips.labels[found.rows[known]])
         fitted.append(calibration.temperature(found.logits[known], labels))
-    return float(np.exp(np.mean(np.log(fitted))))
+    return float(np.median(fitted))
 
 
 def threshold(clips: EmbeddedClips, strange: Sequence[Predicted], temperature: float) -> Uncertain:
     """The least confidence above which at most :data:`RISK` of strangers' labels are wrong.
 
-    Corpora count alike: of each the share that is let pass, and the wrong ones among it.
+    Corpora count alike: of each the share that is let pass, and the wrong ones among it. What is
+    unfamiliar is never let pass.
     """
     confidence, wrong, weight = [], [], []
     for found in strange:
-        confidence.append(softmax(found.logits / temperature).max(axis=1))
+        sure = softmax(found.logits / temperature).max(axis=1)
+        confidence.append(np.where(found.near, sure, -1.0))
         answers = found.emotions[found.logits.argmax(axis=1)]
         wrong.append(~right(answers, clips.labels[found.rows]))
         weight.append(np.full(len(found.rows), 1.0 / len(found.rows) / len(strange)))
@@ -309,7 +346,8 @@ def threshold(clips: EmbeddedClips, strange: Sequence[Predicted], temperature: f
     sure, mistaken, weights = (np.concatenate(x)[order] for x in (confidence, wrong, weight))
     coverage = np.cumsum(weights)
     risk = np.cumsum(weights * mistaken) / coverage
-    last = int(np.flatnonzero(risk <= RISK)[-1]) if (risk <= RISK).any() else 0
+    allowed = np.flatnonzero((risk <= RISK) & (sure > 0))
+    last = int(allowed[-1]) if len(allowed) else 0
     return Uncertain(
         threshold=float(sure[last]),
         coverage=float(coverage[last]),

@@ -60,10 +60,8 @@ def batches(keys: Sequence[NDArray[np.str_]], size: int, *, seed: int = 0) -> In
     return result
 
 
-def figures(
-    clips: EmbeddedClips, found: Predicted, doubt: Doubt, far: NDArray[np.bool_]
-) -> dict[str, object]:
-    """Every figure of a corpus left out; `far`: whether each clip is called unfamiliar.
+def figures(clips: EmbeddedClips, found: Predicted, doubt: Doubt) -> dict[str, object]:
+    """Every figure of a corpus left out.
 
     Returns
     -------
@@ -102,14 +100,12 @@ def figures(
             for e in emotions
         ]
         result["one_emotion"][size] = {**scored(predicted), "worst_change": float(min(change))}
-    return result | _doubt(card, clips, found, far)
+    return result | _doubt(card, clips, found)
 
 
-def _doubt(
-    card: Card, clips: EmbeddedClips, found: Predicted, far: NDArray[np.bool_]
-) -> dict[str, object]:
+def _doubt(card: Card, clips: EmbeddedClips, found: Predicted) -> dict[str, object]:
     """Coverage, risk and calibration when all emotions may be answered; arousal and valence."""
-    labels, result = clips.labels[found.rows], {}
+    labels, near, result = clips.labels[found.rows], found.near, {}
     for name, groups in (
         ("alone", np.arange(len(labels))),
         ("together", batches([clips.speakers[found.rows]], 16)),
@@ -117,7 +113,7 @@ def _doubt(
         probabilities = offsets.together(card, found.logits, groups)
         confidence = probabilities.max(axis=1)
         good = right(found.emotions[probabilities.argmax(axis=1)], labels)
-        sure = (confidence >= card.uncertain.threshold) & ~far
+        sure = (confidence >= card.uncertain.threshold) & near
         bins = np.minimum((confidence * 15).astype(int), 14)
         errors = [
             np.mean(bins == b) * abs(good[bins == b].mean() - confidence[bins == b].mean())
@@ -129,9 +125,9 @@ def _doubt(
             "accuracy": float(good.mean()),
             "coverage": float(sure.mean()),
             "risk": float(1.0 - good[sure].mean()) if sure.any() else None,
-            "unfamiliar": float(far.mean()),
-            "accuracy_unfamiliar": float(good[far].mean()) if far.any() else None,
-            "accuracy_familiar": float(good[~far].mean()) if not far.all() else None,
+            "unfamiliar": float(1.0 - near.mean()),
+            "accuracy_unfamiliar": None if near.all() else float(good[~near].mean()),
+            "accuracy_familiar": float(good[near].mean()) if near.any() else None,
             "calibration_error": float(sum(errors)),
             "tells_right_from_wrong": float(roc_auc_score(good, confidence)),
             "arousal": _area(arousal, labels, AGITATED, QUIET),

@@ -33,13 +33,12 @@ from emoscope.corpus import Corpus
 from emoscope.evaluation.comparison import describe_corpus
 from emoscope.evaluation.result import Result, summarise
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile.card import Card, Measurement, OutOfDomainDetector, Training
-from emoscope.training import calibration, export
+from emoscope.modelfile.card import Card, Measurement, Training
+from emoscope.training import export
 from emoscope.training.description import provenance
 from research import recipe, source_classifier, strangers
 from research.recipe import EmbeddedClips
 
-DOMAIN_RANK = 16
 CORPORA = ("ravdess", "emodb", "nemo", "emospeech")
 MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 2-4, mean"
 WEIGHTS = "encoder int8, head float32"
@@ -156,7 +155,7 @@ class Recipe:
             return {name: self.fits.without([name], self.speakers) for name in own if name != but}
         rows = {name: np.flatnonzero(self.clips.corpora == name) for name in CORPORA}
         others = [name for name in CORPORA if name not in (*own, but)]
-        return {name: self.fits.predict(self.speakers, rows[name]) for name in others}
+        return {name: self.fits.strange(self.speakers, rows[name]) for name in others}
 
     def doubt(self, *, but: str = "") -> recipe.Doubt:
         """What a card says of confidence, without a look at one corpus."""
@@ -179,7 +178,7 @@ def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
         embedding_width=len(head.form.mean),
         temperature=doubt.temperature,
         uncertain=doubt.uncertain,
-        domain=training_domain(made, head),
+        domain=made.fits.domain(made.speakers),
         offsets=doubt.offsets,
         training=Training(
             corpora=tuple(corpus for part in parts for corpus in provenance(part)),
@@ -200,17 +199,6 @@ def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
     modelfile.save(options.out, export.attach_head(graph, head.form), card)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
     print(f"temperature {card.temperature:.3f}, {card.uncertain}")
-
-
-def training_domain(made: Recipe, head: recipe.Head) -> OutOfDomainDetector:
-    """Where the training clips lie, changed copies included: other rooms are no surprise."""
-    clips, form = made.clips, head.form
-    rows = clips.rows(made.speakers)
-    values = np.concatenate([(copy[rows] - form.mean) / form.scale for copy in clips.copies])
-    folds = calibration.inner_folds(clips.labels[rows].astype(str), clips.speakers[rows], seed=0)
-    starts = len(rows) * np.arange(len(clips.copies))[:, np.newaxis]
-    spread = [tuple((starts + part).reshape(-1) for part in fold) for fold in folds]
-    return calibration.out_of_domain_detector(values, spread, rank=DOMAIN_RANK)
 
 
 def measured(folders: list[Path]) -> list[Measurement]:
@@ -239,11 +227,7 @@ def measure(made: Recipe, options: argparse.Namespace) -> None:
         trained = made.without(name)
         predicted = made.strange()[name]
         doubt = trained.doubt(but=name)
-        head = trained.fits.head(trained.speakers)
-        values = (made.clips.copies[0][predicted.rows] - head.form.mean) / head.form.scale
-        domain = training_domain(trained, head)
-        far = domain.distance(values) > domain.threshold
-        found[name] = strangers.figures(made.clips, predicted, doubt, far)
+        found[name] = strangers.figures(made.clips, predicted, doubt)
         print(name, json.dumps(found[name]), flush=True)
         folder = options.out / f"{prefix}cross-corpus-to-{name}"
         rows = strangers.rows(made.clips, predicted, doubt, model=options.name, features=FEATURES)

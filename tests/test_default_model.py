@@ -143,7 +143,8 @@ def test_figures_of_a_corpus_left_out_are_those_of_its_rows(fits: Fits) -> None:
     )
     far = np.zeros(len(found.rows), bool)
     far[::2] = True
-    figures = strangers.figures(fits.clips, found, doubt, far)
+    found = dataclasses.replace(found, far=far)
+    figures = strangers.figures(fits.clips, found, doubt)
     told = {"model": "m", "features": "f"}
     rows = strangers.rows(fits.clips, found, doubt, **told)
     alone = rows[rows["protocol"] == "cross-corpus"]
