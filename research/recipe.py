@@ -52,12 +52,16 @@ COPIES = 2
 """Changed copies of every training clip, beside the clip itself."""
 FOLDS = 3
 """Of speakers, for the logits from which the model of sources is learned."""
+LEAST = 0.01
+"""Coverage below which no threshold is worth having."""
 DOMAIN_RANK = 16
 """Directions with a variance of their own in the Gaussian that tells what is unfamiliar."""
 RISK = 0.3
 """Share of wrong answers among those that are let pass, mean over corpora left out."""
-BATCH = 16
-"""Clips of one speaker, with which the temperature of several together is fitted."""
+BATCH = 8
+"""Clips of one speaker and emotion, whose spread tells batches of one emotion from others."""
+ALIKE, APART = 0.7, 1.5
+"""Share of such batches that are taken to be of one emotion; how much wider those of several are."""
 NEUTRAL = {("emospeech", "calm")}
 """Corpora and their emotions that are neutral in all but name."""
 WIDE_MARGIN = 0.25
@@ -67,13 +71,15 @@ MARGINS = (0.03, 0.2)
 INPUT = Input(kind="samples", rate=RATE, preprocess=TrimAndNormalise(), shortest=0.2, longest=30.0)
 
 
-def trunk(folder: str, scheme: Scheme | None = "int8") -> bytes:
+def trunk(folder: str, blocks: Sequence[int] = BLOCKS, scheme: Scheme | None = "int8") -> bytes:
     """The graph from samples to averaged hidden states.
 
     Parameters
     ----------
     folder : str
         The encoder: a local folder, or a name on the Hugging Face hub.
+    blocks : sequence of int
+        Whose states are averaged, from 1 on.
     scheme : {"float16", "int8", "mixed"} or None
         How weights are stored; see :mod:`research.compression`. None: single precision.
     """
@@ -81,7 +87,7 @@ def trunk(folder: str, scheme: Scheme | None = "int8") -> bytes:
 
     from .compression import compress
 
-    network = WaveformTrunk([Branch(folder, BLOCKS, POOLINGS)])
+    network = WaveformTrunk([Branch(folder, tuple(blocks), POOLINGS)])
     graph = network.to_onnx(INPUT.shortest, INPUT.longest)
     return compress(graph, scheme) if scheme else graph
 
@@ -316,7 +322,32 @@ def doubt(clips: EmbeddedClips, unheard: Predicted, strange: Sequence[Predicted]
     labels = np.searchsorted(unheard.emotions, clips.labels[unheard.rows])
     told = (labels, clips.speakers[unheard.rows], clips.corpora[unheard.rows])
     learned = offsets.fit(unheard.logits, *told, temperature=scale)
+    low = one_emotion_spread(clips, unheard.emotions, learned, strange)
+    learned = dataclasses.replace(learned, low=low, high=APART * low)
     return Doubt(scale, learned, threshold(clips, strange, scale))
+
+
+def one_emotion_spread(
+    clips: EmbeddedClips,
+    emotions: NDArray[np.intp],
+    learned: SourceOffsets,
+    strange: Sequence[Predicted],
+) -> float:
+    """Spread that most batches of one emotion stay below, the median over corpora left out."""
+    found = []
+    for one in strange:
+        known = np.searchsorted(emotions, one.emotions)  # a head of fewer corpora knows fewer
+        covariance = learned.covariance.astype(np.float64)[known][:, known]
+        X, labels = offsets.centred(one.logits), clips.labels[one.rows]
+        spreads = []
+        for speaker in np.unique(clips.speakers[one.rows]):
+            for label in np.unique(labels):
+                rows = np.flatnonzero((clips.speakers[one.rows] == speaker) & (labels == label))
+                for batch in np.array_split(rows, max(1, round(len(rows) / BATCH))):
+                    if len(batch) > 1:
+                        spreads.append(offsets.spread(X[batch], covariance, len(batch)))
+        found.append(np.quantile(spreads, ALIKE))
+    return float(np.median(found))
 
 
 def temperature(clips: EmbeddedClips, strange: Sequence[Predicted]) -> float:
@@ -347,7 +378,9 @@ def threshold(clips: EmbeddedClips, strange: Sequence[Predicted], temperature: f
     coverage = np.cumsum(weights)
     risk = np.cumsum(weights * mistaken) / coverage
     allowed = np.flatnonzero((risk <= RISK) & (sure > 0))
-    last = int(allowed[-1]) if len(allowed) else 0
+    if not len(allowed) or coverage[allowed[-1]] < LEAST:  # nothing is to be relied on
+        return Uncertain(threshold=1.0, coverage=0.0, risk=0.0, held_out="corpora")
+    last = int(allowed[-1])
     return Uncertain(
         threshold=float(sure[last]),
         coverage=float(coverage[last]),

@@ -5,8 +5,9 @@
 
 D holds ``ravdess``, ``emodb``, ``nemo`` and ``emospeech``; E is Whisper's base encoder (a local folder,
 or ``openai/whisper-base`` from the Hugging Face hub). Embeddings and fitted heads are kept in W, so a
-stopped run goes on where it was; about an hour of one core in all. ``--corpora emodb`` makes the model
-for those who may not use non-commercial data; the other corpora then only say how much it errs.
+stopped run goes on where it was; about an hour of one core in all. ``--corpora emodb --blocks 2 3`` (with
+a W of its own) makes the smaller model for those who may not use non-commercial data; the other corpora
+then only say how much it errs.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from research import recipe, source_classifier, strangers
 from research.recipe import EmbeddedClips
 
 CORPORA = ("ravdess", "emodb", "nemo", "emospeech")
-MODEL, FEATURES = "emoscope-default", "whisper-base, blocks 2-4, mean"
+MODEL = "emoscope-default"
 WEIGHTS = "encoder int8, head float32"
 FIGURES = (
     ("ravdess-shipped", "ravdess", "speaker-6fold"),
@@ -82,6 +83,7 @@ def main() -> None:
         "--results", type=Path, nargs="*", help="Folders of 'measure', for the card."
     )
     parser.add_argument("--name", default=MODEL)
+    parser.add_argument("--blocks", nargs="+", type=int, default=list(recipe.BLOCKS))
     parser.add_argument("--threads", type=int, default=1, help="Processes that fit heads.")
     options = parser.parse_args()
     graph = cached_trunk(options)
@@ -98,8 +100,13 @@ def cached_trunk(options: argparse.Namespace) -> bytes:
     path = options.work / "trunk.onnx"
     if not path.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(recipe.trunk(options.encoder))
+        path.write_bytes(recipe.trunk(options.encoder, options.blocks))
     return path.read_bytes()
+
+
+def features_of(options: argparse.Namespace) -> str:
+    first, *_, last = options.blocks
+    return f"whisper-base, blocks {first}-{last}, mean"
 
 
 def load_embeddings(graph: bytes, options: argparse.Namespace) -> EmbeddedClips:
@@ -184,7 +191,7 @@ def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
             corpora=tuple(corpus for part in parts for corpus in provenance(part)),
             recipe={
                 "recipe": recipe.__doc__,
-                "encoder": f"{recipe.ENCODER}, blocks {recipe.BLOCKS}, mean over time",
+                "encoder": f"{recipe.ENCODER}, blocks {options.blocks}, mean over time",
                 "weights": WEIGHTS,
                 "copies": recipe.COPIES,
                 "penalty": source_classifier.PENALTY,
@@ -230,7 +237,9 @@ def measure(made: Recipe, options: argparse.Namespace) -> None:
         found[name] = strangers.figures(made.clips, predicted, doubt)
         print(name, json.dumps(found[name]), flush=True)
         folder = options.out / f"{prefix}cross-corpus-to-{name}"
-        rows = strangers.rows(made.clips, predicted, doubt, model=options.name, features=FEATURES)
+        rows = strangers.rows(
+            made.clips, predicted, doubt, model=options.name, features=features_of(options)
+        )
         save(made, name, rows, folder, options)
     path = options.out / f"{prefix}strangers.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -279,7 +288,12 @@ def inside(
             found = made.fits.predict(set(made.speakers) - set(clips.speakers[test]), test)
             columns = np.searchsorted(found.emotions, allowed)
             probabilities = modelfile.softmax(found.logits[:, columns] / temperature)
-            told = {"model": options.name, "features": FEATURES, "protocol": protocol, "fold": fold}
+            told = {
+                "model": options.name,
+                "features": features_of(options),
+                "protocol": protocol,
+                "fold": fold,
+            }
             rows.append(strangers.as_rows(clips, test, probabilities, allowed, told))
     save(made, name, pd.concat(rows, ignore_index=True), options.out / folder, options)
 
@@ -301,7 +315,8 @@ def save(
         "protocol": runs[0].protocol,
         "recipe": recipe.__doc__,
         "command": "python -m research.train_default measure --data DATA --encoder ENCODER "
-        f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)}",
+        f"--work WORK --out results/accuracy --corpora {' '.join(options.corpora)} "
+        f"--blocks {' '.join(map(str, options.blocks))} --name {options.name}",
         "also_trained_on": [corpus for corpus in made.corpora if corpus != name],
     }
     Result(rows, runs, describe_corpus(tested), config).save(folder)

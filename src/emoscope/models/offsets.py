@@ -72,12 +72,9 @@ def learn(
     if prior is None or n_clips < 2.0:
         return Source(card, columns, np.zeros(n_emotions), 0.0, 0.0, np.zeros(n_emotions))
     means = centred(prior.means.astype(np.float64)[columns][:, columns])
-    covariance = centred(centred(prior.covariance.astype(np.float64)[columns][:, columns]).T)
-    precision = np.linalg.pinv(covariance, rcond=1e-6, hermitian=True)
     mean = X.mean(axis=0)
-    scatter = np.einsum("nk,kj,nj->n", X - mean, precision, X - mean).mean()
-    spread = scatter * n_clips / (n_clips - 1.0) / (n_emotions - 1)
-    several = np.clip((spread - prior.low) / (prior.high - prior.low), 0.0, 1.0)
+    wide = spread(X, prior.covariance.astype(np.float64)[columns][:, columns], n_clips)
+    several = np.clip((wide - prior.low) / (prior.high - prior.low), 0.0, 1.0)
     gain = prior.gain / (prior.gain + 1.0 / n_clips + prior.floor)
     labels = softmax(X / card.temperature)
     for _ in range(ITERATIONS):
@@ -85,6 +82,14 @@ def learn(
         labels = softmax((X - offset) / prior.temperature)
     common = softmax(mean[np.newaxis] / card.temperature)[0].astype(np.float64)
     return Source(card, columns, offset, float(several), prior.consensus, common)
+
+
+def spread(X: Double, covariance: Double, n_clips: float) -> float:
+    """Variance of centred logits, relative to that of clips of one source around their means."""
+    precision = np.linalg.pinv(centred(centred(covariance).T), rcond=1e-6, hermitian=True)
+    apart = X - X.mean(axis=0)
+    scatter = np.einsum("nk,kj,nj->n", apart, precision, apart).mean()
+    return float(scatter * n_clips / (n_clips - 1.0) / (X.shape[1] - 1))
 
 
 def centred(logits: Logits) -> Double:
