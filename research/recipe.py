@@ -60,7 +60,7 @@ RISK = 0.3
 """Share of wrong answers among those that are let pass, mean over corpora left out."""
 BATCH = 8
 """Clips of one speaker and emotion, whose spread tells batches of one emotion from others."""
-ALIKE, APART = 0.7, 1.5
+ALIKE, APART = 0.65, 1.45
 """Share of such batches that are taken to be of one emotion; how much wider those of several are."""
 NEUTRAL = {("emospeech", "calm")}
 """Corpora and their emotions that are neutral in all but name."""

@@ -47,12 +47,13 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
     card = shipped.card
     assert "Copyright (c) 2022 OpenAI" in card.notices[0]
     assert "Permission is hereby granted" in card.notices[0]
-    n_speakers = {"ravdess": 24, "emodb": 10}
+    n_speakers = {"ravdess": 24, "emodb": 10, "nemo": 9, "emospeech": 105}
     for name, speakers in card.speakers.items():
         assert len(speakers) == n_speakers[name]
     assert card.domain is not None
-    assert 0 < card.uncertain.risk < 0.2
-    assert card.uncertain.coverage == pytest.approx(0.8, abs=0.01)
+    assert card.offsets is not None and card.uncertain.held_out == "corpora"
+    assert 0 <= card.uncertain.risk <= 0.3
+    assert (card.uncertain.threshold < 1) == (card.uncertain.coverage > 0.2)
     for run in card.results:
         assert run.corpus and run.protocol and 0 < run.uar_low < run.uar < run.uar_high
 
@@ -60,14 +61,12 @@ def test_cards_say_where_the_models_come_from(shipped: ModelFile) -> None:
 def test_cards_are_kept_whole(shipped: ModelFile) -> None:
     with zipfile.ZipFile(shipped.path) as archive:
         written = json.loads(archive.read("card.json"))
-    later = {"held_out": "speakers", "optimistic": False, "offsets": None}  # had since then
-    written.pop("adapted", None)  # which they have no longer
-    assert {**later, **written} == json.loads(shipped.card.to_json())
+    assert written == json.loads(shipped.card.to_json())
 
 
 def test_licences() -> None:
     default, free = (modelfile.load(path(name)).card for name in SHIPPED)
-    assert set(default.speakers) == {"ravdess", "emodb"}
+    assert set(default.speakers) == {"ravdess", "emodb", "nemo", "emospeech"}
     assert "NC" in default.licence
     assert set(free.speakers) == {"emodb"}
     assert "CC0" in free.licence and "NC" not in free.licence
@@ -111,7 +110,8 @@ def test_the_graph_hears_what_the_encoder_feature_hears(shipped: ModelFile) -> N
     from emoscope import features
     from emoscope.features.spectrum import Spectrum
 
-    feature = features.get(f"encoder:{folder}@layers=1+2+3@pool=mean@prepare=speech-level")
+    blocks = "2+3+4" if shipped.path.endswith("default.emoscope") else "2+3"
+    feature = features.get(f"encoder:{folder}@layers={blocks}@pool=mean@prepare=speech-level")
     t = np.arange(32_000) / 16_000
     samples = 0.1 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 4 * t))
     signal = Signal(samples.astype(np.float32), 16_000)
@@ -127,11 +127,13 @@ def test_the_graph_hears_what_the_encoder_feature_hears(shipped: ModelFile) -> N
 @pytest.mark.parametrize(
     ("figure", "protocol", "least"),
     [
-        ("ravdess-shipped", "speaker-6fold", 0.76),
-        ("emodb-shipped", "loso", 0.88),
-        ("emodb-loso", "loso", 0.93),
-        ("cross-corpus-to-emodb", "cross-corpus", 0.58),
-        ("cross-corpus-to-emodb", "cross-corpus+corpus-adapted", 0.68),
+        ("ravdess-shipped", "speaker-6fold", 0.73),
+        ("emodb-shipped", "loso", 0.92),
+        ("emodb-loso", "loso", 0.94),
+        ("cross-corpus-to-emodb", "cross-corpus", 0.86),
+        ("cross-corpus-to-ravdess", "cross-corpus", 0.63),
+        ("cross-corpus-to-ravdess", "cross-corpus+speaker-adapted", 0.65),
+        ("cross-corpus-to-nemo", "cross-corpus+speaker-adapted", 0.59),
     ],
 )
 def test_committed_predictions_give_the_committed_figures(
