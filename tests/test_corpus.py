@@ -430,6 +430,13 @@ def is_a_name(file):
         return False
 
 
+def test_equal_ratings_outvote_a_word_that_is_no_emotion(tmp_path):
+    lines = [{"file": "a.wav", "emotion": word} for word in ("unclear", "CALM", "CALM")]
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert corpus.load(path).table["emotion"].tolist() == ["calm"]
+
+
 @given(rows=st.lists(st.tuples(cell, cell | st.sampled_from(EMOTIONS), cell), max_size=8))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_is_used_or_refused(tmp_path, rows):

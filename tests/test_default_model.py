@@ -99,7 +99,7 @@ def test_the_threshold_holds_the_risk_with_every_corpus_counting_alike(fits: Fit
     for found in strange:
         p = np.exp(found.logits / doubt.temperature)
         confidence = p.max(axis=1) / p.sum(axis=1)
-        sure = confidence >= doubt.uncertain.threshold - 1e-7
+        sure = (confidence >= doubt.uncertain.threshold - 1e-7) & found.near
         good = found.emotions[p.argmax(axis=1)] == fits.clips.labels[found.rows]
         passed.append(sure.mean())
         wrong.append((sure & ~good).mean())

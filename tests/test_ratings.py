@@ -227,4 +227,4 @@ def test_ratings_that_are_no_emotions_are_votes_too(tmp_path):
     (tmp_path / "m.csv").write_text(f"file,emotion,rater\n{text}")
     loaded = corpus.load(tmp_path / "m.csv")
     assert loaded.table["clip"].tolist() == ["b.wav"]
-    assert "2 of its ratings are no emotions" in loaded.rejected[-1].reason
+    assert "(sad 1, but frustrated 2)" in loaded.rejected[-1].reason

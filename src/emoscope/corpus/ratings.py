@@ -62,8 +62,13 @@ def settle(
     groups: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
     for row, emotion in listed:
         groups.setdefault(_key(row), []).append((row, emotion))
-    without = Counter(map(_key, foreign))
-    differ = rated and any(len({emotion for _, emotion in group}) > 1 for group in groups.values())
+    without: dict[tuple[str, ...], Counter[str]] = {}
+    for row in foreign:
+        without.setdefault(_key(row), Counter())[row["label"]] += 1
+    differ = rated and any(
+        len({emotion for _, emotion in group}) > 1 or key in without
+        for key, group in groups.items()
+    )
     clips, rejected = list[tuple[Row, str]](), list[AudioError]()
     polls, n_tied = list[Counter[str]](), 0
     for key, group in groups.items():
@@ -90,10 +95,9 @@ def settle(
             if not raters:
                 reason += "; if its rows are parts or channels of it, name start and end, or audio_channel"
             rejected.append(AudioError(printable(row["path"]), reason))
-        elif without[key] >= most:
-            reason = (
-                f"{without[key]} of its ratings are no emotions that emoscope knows: no majority"
-            )
+        elif (words := without.get(key, Counter())) and words.most_common(1)[0][1] >= most:
+            said = ", ".join(f"{printable(word)} {n}" for word, n in words.most_common())
+            reason = f"no emotion has a majority of its ratings ({winner} {most}, but {said})"
             rejected.append(AudioError(printable(row["path"]), reason))
         else:
             clips.append((row, winner))
