@@ -15,17 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from .files import DATA
 
-EMOTIONS = (
-    "neutral",
-    "calm",
-    "happy",
-    "sad",
-    "angry",
-    "fearful",
-    "disgust",
-    "surprised",
-    "bored",
-)
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored")
 """Every emotion emoscope knows, in the order of every table and picture."""
 
 #: Usual arousal and valence (pleasure), from -1 to 1; calm as 'relaxed', neutral is the origin. Russell

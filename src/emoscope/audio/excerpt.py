@@ -103,8 +103,10 @@ def parse_channel(text: str) -> int | None:
     raise UnknownNameError("channel", text, CHOICES)
 
 
-def channel_name(channel: int) -> str:
-    """What people call a channel: ``left`` for 0, ``right`` for 1, ``3`` for 2."""
+def channel_name(channel: int | None) -> str:
+    """What people call a channel: ``left`` for 0, ``right`` for 1, ``3`` for 2; empty for the mix."""
+    if channel is None:
+        return ""
     return _NAMES[channel] if channel < len(_NAMES) else str(channel + 1)
 
 

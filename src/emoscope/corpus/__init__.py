@@ -220,14 +220,10 @@ def _sorted_out(
 
 
 def _reason(row: rows.Row, emotion: str | None) -> str:
-    """Why a row cannot be used; empty when it can.
-
-    A manifest may come from anybody. What it names in an object store is asked of the host that the
-    user has set up; with an address on the web it would choose which hosts this machine asks.
-    """
+    """Why a row cannot be used; empty when it can."""
     if not row["file"]:
         return "names no file"
-    if URL.match(row["path"]):
+    if URL.match(row["path"]):  # on the web a manifest would choose which hosts this machine asks
         if reason := refusal(row["path"], STORES):
             return reason
     elif _NO_NAME.search(row["path"]):

@@ -112,7 +112,7 @@ def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[
     own = table.get("audio_channel", pd.Series("", table.index)).fillna("") != ""
     if channel.strip().lower() != EACH:
         number = parse_channel(channel)
-        named = "" if number is None else channel_name(number)
+        named = channel_name(number)
         return table.assign(
             audio_channel=table["audio_channel"].where(own, named) if own.any() else named
         ), []

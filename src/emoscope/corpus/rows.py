@@ -239,10 +239,7 @@ def _span(texts: Mapping[str, tuple[str, float]]) -> Row:
 
 
 def _name_channels(rows: Sequence[Row]) -> None:
-    """Give channels of recordings their names, in a column ``channel`` too when all of it is such.
-
-    RAVDESS has a ``channel`` of its own, of speech and song.
-    """
+    """Give channels of recordings their names, in a column ``channel`` too when all of it is such."""
     column = "audio_channel" if any("audio_channel" in row for row in rows) else "channel"
     words = {row.get(column, "") for row in rows}
     counted_from_0 = "0" in words and all(word.isdigit() for word in words if word)
@@ -255,7 +252,8 @@ def _name_channels(rows: Sequence[Row]) -> None:
             if column == "channel":
                 return
         else:
-            names[word] = "" if number is None else channel_name(number)
+            names[word] = channel_name(number)
+    # RAVDESS has a ``channel`` of its own, of speech and song.
     if column == "audio_channel" or not (_RAVDESS & set(rows[0]) if rows else ()):
         for row in rows:
             if column in row:

@@ -239,7 +239,5 @@ def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
     "audformat": _audformat,
     "huggingface": _hugging_face,
-    "csv": _manifest,
-    "parquet": _manifest,
-    "jsonl": _manifest,
+    **dict.fromkeys(("csv", "parquet", "jsonl"), _manifest),
 }

@@ -135,13 +135,10 @@ def _result(
             on_run(runs[task])
     scheme = "as published" if as_published else "training {}"
     folds = {task.protocol: [unit.fold for unit in task.units] for task in tasks}
+    rows, gaps = [tables[task] for task in tasks], with_leak_gaps([runs[task] for task in tasks])
     return Result(
-        predictions=pd.concat([tables[task] for task in tasks], ignore_index=True),
-        runs=with_script_gaps(
-            with_leak_gaps([runs[task] for task in tasks]),
-            [tables[task] for task in tasks],
-            seed=seed,
-        ),
+        predictions=pd.concat(rows, ignore_index=True),
+        runs=with_script_gaps(gaps, rows, seed=seed),
         corpus=describe_corpus(corpus),
         config={
             "models": list(dict.fromkeys(task.model for task in tasks)),

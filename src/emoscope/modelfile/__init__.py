@@ -140,15 +140,13 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
         raise ModelError(f"{name}: not a model file of at most {limit} bytes")
     # The files that are installed with the package are trusted as its code is.
     trusted = os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
-    return _opened(content, name, trusted, threads, optimise)
+    return unpack(content, name, trusted=trusted, threads=threads, optimise=optimise)
 
 
-def unpack(content: bytes, name: str, *, threads: int = 1, optimise: bool = True) -> ModelFile:
-    """The model in the bytes of a model file, which nobody vouches for; see :func:`load`."""
-    return _opened(content, name, False, threads, optimise)
-
-
-def _opened(content: bytes, name: str, trusted: bool, threads: int, optimise: bool) -> ModelFile:
+def unpack(
+    content: bytes, name: str, *, trusted: bool = False, threads: int = 1, optimise: bool = True
+) -> ModelFile:
+    """The model in the bytes of a model file; `trusted` where it is the package's own."""
     try:
         members, checksum = _members(content)
         card = Card.from_json(members[CARD].decode("utf-8"))

@@ -9,11 +9,9 @@ one that was not makes of several clips of a source is in :mod:`emoscope.models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
 from ..errors import ProtocolError, UnknownNameError
@@ -24,24 +22,15 @@ if TYPE_CHECKING:
 
     from ..features.table import Features
 
-Array = NDArray[np.float32]
-
 # Relative to the largest value of a column; a column that does not vary becomes 0.
 SMALLEST_SCALE = 1e-6
 
 
-def standardised(parts: Sequence[Array]) -> list[Array]:
-    """Arrays of a group, (…, n_columns), less the mean of all of them, over their deviation."""
-    values = check_array(np.concatenate(parts), dtype=np.float64)
-    mean = values.mean(axis=0)
-    deviation = np.sqrt(((values - mean) ** 2).mean(axis=0))
-    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny)
-    scale = np.maximum(deviation, SMALLEST_SCALE * largest)
-    return [np.asarray((part - mean) / scale, dtype=np.float32) for part in parts]
-
-
 def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
-    """Features standardised as the suffix of a protocol says; frames over all frames of a group."""
+    """Features standardised as the suffix of a protocol says; frames over all frames of a group.
+
+    Of each column the mean over the group is taken away, and the rest divided by its deviation.
+    """
     if adaptation not in ADAPTATIONS:
         raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
     if adaptation == "speaker-adapted":
@@ -57,8 +46,13 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     clips = [values if features.X is None else values[np.newaxis] for values in features.values]
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        for row, clip in zip(rows, standardised([clips[row] for row in rows]), strict=True):
-            clips[row] = clip
+        values = check_array(np.concatenate([clips[row] for row in rows]), dtype=np.float64)
+        mean = values.mean(axis=0)
+        deviation = np.sqrt(((values - mean) ** 2).mean(axis=0))
+        largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny)
+        scale = np.maximum(deviation, SMALLEST_SCALE * largest)
+        for row in rows:
+            clips[row] = np.asarray((clips[row] - mean) / scale, dtype=np.float32)
     if features.X is None:
         return dataclasses.replace(features, frames=clips)
     return dataclasses.replace(features, X=np.concatenate(clips))

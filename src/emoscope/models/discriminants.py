@@ -33,6 +33,7 @@ from .info import ModelInfo
 from .onnx_graph import linear
 
 Matrix = NDArray[np.float64]
+Labels = NDArray[np.intp]
 
 SMALLEST_VARIANCE = 1e-9  # relative to the largest; directions below it are rounding
 
@@ -96,7 +97,7 @@ class ShrinkageLDA(_Discriminant):
 
 
 def discriminants(
-    X: Matrix, labels: NDArray[np.intp], shrinkages: Sequence[float]
+    X: Matrix, labels: Labels, shrinkages: Sequence[float]
 ) -> list[tuple[Matrix, Matrix]]:
     """Coefficients (n_classes, n_columns) and intercepts (n_classes,) for each shrinkage.
 
@@ -179,9 +180,7 @@ class StackedLDA(_Discriminant):
         ends = np.cumsum(widths)
         return [slice(int(end - width), int(end)) for width, end in zip(widths, ends, strict=True)]
 
-    def _inner(
-        self, labels: NDArray[np.intp], groups: ArrayLike | None
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def _inner(self, labels: Labels, groups: ArrayLike | None) -> Iterator[tuple[Labels, Labels]]:
         """Clips to learn from and clips left out; whole speakers where there are enough."""
         speakers = None if groups is None else np.asarray(groups)
         if speakers is not None and len(np.unique(speakers)) >= 2:
@@ -197,10 +196,7 @@ class StackedLDA(_Discriminant):
                 yield learn, left
 
     def _left_out(
-        self,
-        X: NDArray[np.float32],
-        labels: NDArray[np.intp],
-        folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+        self, X: NDArray[np.float32], labels: Labels, folds: Sequence[tuple[Labels, Labels]]
     ) -> tuple[Matrix, float]:
         """Log-probabilities (n_clips, n_classes) of clips left out, and the best shrinkage."""
         even = -np.log(len(self.classes_))
@@ -239,9 +235,7 @@ class StackedLDA(_Discriminant):
 class _Part:
     """The discriminants of one block, one for each shrinkage."""
 
-    def __init__(
-        self, X: NDArray[np.float32], labels: NDArray[np.intp], shrinkages: Sequence[float]
-    ) -> None:
+    def __init__(self, X: NDArray[np.float32], labels: Labels, shrinkages: Sequence[float]) -> None:
         self._scaler = StandardScaler().fit(X)
         self._discriminants = discriminants(self._scaled(X), labels, shrinkages)
 
@@ -261,7 +255,7 @@ class _Part:
         return np.asarray(log_softmax(np.stack(logits), axis=2))
 
 
-def _weights(unseen: Matrix, labels: NDArray[np.intp]) -> NDArray[np.float64]:
+def _weights(unseen: Matrix, labels: Labels) -> NDArray[np.float64]:
     """Weights under which the emotions of clips left out are most likely; (n_blocks,)."""
     rows = np.arange(len(labels))
     equal = np.full(len(unseen), -0.5 * np.log(len(unseen)))

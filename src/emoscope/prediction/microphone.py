@@ -130,7 +130,7 @@ class Session:
         if not self.stream.seconds:
             raise AudioError("microphone", "nothing was heard")
         name = os.fspath(self.save) if self.save else "microphone"
-        return self.predictor.predict_stream(self.stream, name)
+        return self.predictor.recognise_stream(self.stream, name).prediction
 
     def _recording(self) -> soundfile.SoundFile:
         if self.save is not None and os.path.isfile(self.save) and os.path.getsize(self.save):

@@ -85,10 +85,7 @@ class Output:
         excerpt = Excerpt.of(source)
         name = printable(excerpt.path)
         if isinstance(source, Excerpt):  # a choice, of a channel or of the mix
-            return (
-                name,
-                "" if source.channel is None else channel_name(source.channel),
-            ) in self._done
+            return (name, channel_name(source.channel)) in self._done
         return (name, "") in self._done or {(name, "left"), (name, "right")} <= self._done
 
     def _append(self, content: bytes) -> None:

@@ -122,8 +122,8 @@ class Predictor:
             first = next(pieces := blocks(part, meter))
             whole = itertools.chain([first], pieces)
             found = self._recognise(whole, part.path, timeline=timeline, map=map)
-            name = "" if part.channel is None else channel_name(part.channel)
-            return found.but(channel=name, warnings=(*first.notes, *found.prediction.warnings))
+            said = (*first.notes, *found.prediction.warnings)
+            return found.but(channel=channel_name(part.channel), warnings=said)
 
         meter = ChannelMeter() if listen else None
         whole = one(excerpt, meter)
@@ -152,7 +152,7 @@ class Predictor:
             seconds += block.duration
             if seconds > limit:
                 stream = self._fed(beginning[0].rate, itertools.chain(beginning, blocks), map)
-                return self._recognise_stream(stream, name, timeline=timeline)
+                return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         whole = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
@@ -214,10 +214,6 @@ class Predictor:
         each = zip(inferences, found, strict=True)
         return [dataclasses.replace(one, probabilities=own) for one, own in each]
 
-    def predict_stream(self, stream: Stream, name: str) -> Prediction:
-        """The prediction, with its timeline, of a stream that has ended."""
-        return self._recognise_stream(stream, name, timeline=True).prediction
-
     def _fed(self, rate: int, blocks: Iterable[Signal], map: Map) -> Stream:
         """A stream to which a whole recording was fed."""
         stream = self.stream(rate, map=map)
@@ -226,8 +222,8 @@ class Predictor:
         stream.finish()
         return stream
 
-    def _recognise_stream(self, stream: Stream, name: str, *, timeline: bool) -> Recognition:
-        """Decide by the mean over the speech; without speech, by the last window of sound."""
+    def recognise_stream(self, stream: Stream, name: str, *, timeline: bool = True) -> Recognition:
+        """Of a stream that has ended, by the mean over the speech, or the last window of sound."""
         segments = stream.segments()
         inferences = [window.inference for window in stream.windows] or [stream.infer_newest()]
         mean = mean_probabilities(segments, self.emotions)

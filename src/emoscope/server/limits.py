@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import ipaddress
 import math
 import time
@@ -67,18 +68,13 @@ class Monitor:
 
     def __init__(self) -> None:
         self._registry = registry = prometheus.CollectorRegistry()
-        self._requests = prometheus.Counter(
-            "emoscope_requests", "Requests answered.", ["path", "status"], registry=registry
-        )
+        counter = functools.partial(prometheus.Counter, registry=registry)
+        self._requests = counter("emoscope_requests", "Requests answered.", ["path", "status"])
         self._seconds = prometheus.Histogram(
             "emoscope_request_seconds", "Answered in.", ["path"], buckets=BUCKETS, registry=registry
         )
-        self.recordings = prometheus.Counter(
-            "emoscope_recordings", "Predicted or refused.", ["outcome"], registry=registry
-        )
-        self.audio_seconds = prometheus.Counter(
-            "emoscope_audio_seconds", "Sound decoded, in seconds.", registry=registry
-        )
+        self.recordings = counter("emoscope_recordings", "Predicted or refused.", ["outcome"])
+        self.audio_seconds = counter("emoscope_audio_seconds", "Sound decoded, in seconds.")
         self.in_flight = prometheus.Gauge(
             "emoscope_in_flight", "POST requests in work or waiting.", registry=registry
         )

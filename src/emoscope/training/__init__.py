@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from .. import modelfile, models
@@ -21,7 +22,6 @@ from ..evaluation import engine
 from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
 from ..modelfile.card import Card
-from ..models.adaptation import Array
 from ..models.base import learn_scaling, weight_parameter
 from ..models.onnx_graph import linear_form
 from . import calibration, export
@@ -68,18 +68,13 @@ def train(
         "weights": "float16",
         **({"raters": raters} if raters != "majority" else {}),
     }
-    graph, card = _fit_and_describe(estimator, corpus, features, names, title or name, recipe)
+    graph, card = _fit_and_describe(estimator, corpus, features, title or name, recipe)
     modelfile.save(out, graph, card)
     return card
 
 
 def _fit_and_describe(
-    estimator: Any,
-    corpus: Corpus,
-    features: Features,
-    names: Sequence[str],
-    title: str,
-    recipe: Mapping[str, Any],
+    estimator: Any, corpus: Corpus, features: Features, title: str, recipe: dict[str, Any]
 ) -> tuple[bytes, Card]:
     seed = recipe["seed"]
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
@@ -95,24 +90,18 @@ def _fit_and_describe(
     embeddings = _embeddings(features)
     mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])
     standardised = (embeddings - mean) / scale
-    graph, given = export.graph_of(fitted, features, names, mean, scale)
+    graph, given = export.graph_of(fitted, features, recipe["features"], mean, scale)
     if given.kind != "samples":
         given = dataclasses.replace(given, rate=common_rate(corpus))
-    card = describe(
-        corpus,
-        unseen,
-        name=title,
-        given=given,
-        domain=calibration.out_of_domain_detector(standardised, unseen.folds),
-        recipe=dict(recipe),
-    )
+    domain = calibration.out_of_domain_detector(standardised, unseen.folds)
+    card = describe(corpus, unseen, name=title, given=given, domain=domain, recipe=recipe)
     if held_out != "clips":
         corpora = corpus.table["corpus"].to_numpy(dtype=str)
         card = calibration.with_offsets(card, unseen, speakers, corpora)
     return graph, card
 
 
-def _embeddings(features: Features) -> Array:
+def _embeddings(features: Features) -> NDArray[np.float32]:
     """Vector features themselves; of frames, the mean and the standard deviation over time."""
     if features.X is not None:
         return features.X

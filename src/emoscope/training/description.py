@@ -14,14 +14,7 @@ from ..errors import AudioError
 from ..evaluation import metrics
 from ..evaluation import statistics as speaker_statistics
 from ..modelfile import log_softmax
-from ..modelfile.card import (
-    Card,
-    Input,
-    Measurement,
-    OutOfDomainDetector,
-    Training,
-    TrainingCorpus,
-)
+from ..modelfile.card import Card, Input, Measurement, OutOfDomainDetector, Training, TrainingCorpus
 from ..unseen import HeldOut
 from . import calibration
 from .calibration import UnseenPredictions

@@ -101,7 +101,7 @@ def model_card(card: Card, file_name: str) -> str:
             f"Licence: {corpus.licence or 'not stated'}. {corpus.citation}".strip()
         )
     lines += ["", f"## Measured on {WORDS[card.held_out]}", ""]
-    lines += _results(card) or ["Nothing was measured."]
+    lines += _results(card) if card.results else ["Nothing was measured."]
     lines += ["", "## Limits", "", _limits(card)]
     lines += ["", "## Licence", "", card.licence or "Not stated."]
     lines += [part for notice in card.notices for part in ("", notice)]
@@ -119,8 +119,6 @@ def _speakers(corpus: TrainingCorpus, held_out: HeldOut) -> str:
 
 
 def _results(card: Card) -> list[str]:
-    if not card.results:
-        return []
     rows = ["| corpus | protocol | UAR (95 % interval over speakers) | accuracy | clips |"]
     rows.append("|---|---|---|---|---|")
     for run in card.results:
@@ -187,10 +185,10 @@ def _front(card: Card) -> dict[str, object]:
 
 def _config(card: Card) -> dict[str, object]:
     values = json.loads(card.to_json())
+    shown = ("input", "temperature", "uncertain", "emoscope", "held_out", "optimistic")
     return {
         "model_type": "emoscope",
         "id2label": {str(n): emotion for n, emotion in enumerate(card.emotions)},
         "label2id": {emotion: n for n, emotion in enumerate(card.emotions)},
-        **{key: values[key] for key in ("input", "temperature", "uncertain", "emoscope")},
-        **{key: values[key] for key in ("held_out", "optimistic")},
+        **{key: values[key] for key in shown},
     }
