@@ -34,6 +34,7 @@ from emoscope.modelfile.card import (
     TrainingCorpus,
     Uncertain,
 )
+from emoscope.prediction.prediction import decide
 from emoscope.training.calibration import out_of_domain_detector
 
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -124,6 +125,13 @@ def test_what_a_certain_label_is_worth_follows_from_what_was_left_out() -> None:
     found = Card.from_json(card(uncertain=rule).to_json())
     assert (found.uncertain.held_out, found.held_out) == ("corpora", "speakers")
     assert found.worth == "of 100 such answers on strangers, about 70 are right"
+    rule = Uncertain(threshold=1.0, coverage=0.0, risk=0.0, held_out="corpora")
+    found = card(uncertain=rule, emotions=("happy", "sad"))
+    assert (
+        found.worth.startswith("every label of this model is uncertain")
+        and "100" not in found.worth
+    )
+    assert decide(found, "", np.array([1.0, 0.0]), []).uncertain
 
 
 def test_round_trip(tmp_path: Path) -> None:

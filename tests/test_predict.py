@@ -451,6 +451,15 @@ def test_one_recording_or_one_emotion_stays_as_alone(
     assert plain == list(predictor.predict_many(angry))
 
 
+def test_what_is_no_speech_tells_nothing_and_keeps_its_label(relative: Predictor) -> None:
+    batch = [Signal(at_level(voice(1.0), level), RATE) for level in LOUD]
+    noise = Signal(np.random.default_rng(0).normal(0.0, 0.1, 3 * RATE).astype(np.float32), RATE)
+    *found, last = relative.predict_many([*batch, noise], together=True)
+    assert found == list(relative.predict_many(batch, together=True))
+    assert last == relative.predict(noise)
+    assert isinstance(last, Prediction) and last.warnings[0].startswith("no speech:")
+
+
 def test_a_sample_tells_of_many_and_errors_keep_their_place(
     relative: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import command_line
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
-from emoscope.prediction import Prediction
+from emoscope.prediction import Prediction, formats
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
 from test_predict import at_level
@@ -263,6 +264,41 @@ def test_what_is_labelled_together_is_said(
         assert err == "" and "together" not in out
     assert command_line.run("predict", *given, "--same-source", "--each-alone") == 2
     assert "--same-source does not go with --each-alone" in capsys.readouterr().err
+
+
+def test_folders_are_told_apart_whatever_the_order_of_their_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
+    (other := tmp_path / "other").mkdir()
+    files = sorted(map(str, folder.glob("*.wav")))
+    others = [shutil.copy(file, other) for file in files]
+    found = []
+    for given in (files + others, [f for pair in zip(files, others, strict=True) for f in pair]):
+        assert command_line.run("predict", *given, "--format", "json", "--model", path) == 0
+        out, err = capsys.readouterr()
+        assert f"together: {len(given)} recordings" in err
+        found.append(sorted(out.splitlines()))
+    assert found[0] == found[1]
+
+
+def test_wrong_usage_takes_nothing_away(
+    folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept.csv"
+    given = ["predict", str(folder), "--model", str(model), "--out", str(kept)]
+    assert command_line.run(*given) == 0
+    before = kept.read_bytes()
+    for words in (["--same-source"], ["--same-source", "--timeline"]):
+        assert command_line.run(*given, *words, "--replace") == 2
+        assert kept.read_bytes() == before
+
+
+def test_words_for_arousal_and_valence_go_with_the_numbers_beside_them() -> None:
+    for share in np.linspace(0.0, 1.0, 401):
+        said = formats.sounds({"happy": share, "neutral": 1.0 - share}).split(", ")
+        word = {f"+{n / 10}": "even" if n < 2 else "agitated" for n in range(9)}
+        assert said[0].split()[0] == word[said[0][-5:-1].strip()]
 
 
 def test_whoever_reads_the_output_may_stop(folder: Path, model: Path) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from ..files import printable, refuse_overwrite, write_atomically
 from ..prediction import Prediction, Predictor, formats
 from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
-from ..prediction.output import Output, predict_files
+from ..prediction.output import Output, predict_files, require_offsets
 from ..prediction.prediction import TOGETHER
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
@@ -90,16 +90,15 @@ def predict(
     # For little, preparing the model would take longer than what it saves.
     predictor = _said(Predictor(model, optimise=size >= LITTLE))
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
+    timed = timeline or format in TIMELINES or bool(picture)
+    asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
+    asked |= {"--segments": bool(segments), "a timeline (nor textgrid, eaf …)": timed}
+    _check_asked(asked, predictor)  # before --replace removes anything
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
     writer = Writer(format, out, layout, len(sources), given, predictor.card.worth)
-    timeline = timeline or format in TIMELINES or bool(picture)
-    asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
-    asked |= {"--segments": bool(segments), "a timeline (nor textgrid, eaf …)": timeline}
-    if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
-        raise EmoscopeError(f"{both[0]} does not go with {both[1]}")
     outcomes = predict_files(
-        predictor, sources, timeline=timeline, given=given, jobs=jobs, output=writer.output,
+        predictor, sources, timeline=timed, given=given, jobs=jobs, output=writer.output,
         together=same_source or (False if each_alone else None),
     )  # fmt: skip
     if picture and writer.holds(sources[0]):
@@ -131,6 +130,14 @@ def _check_targets(read: Sequence[str], out: str | None, picture: str | None, fo
         keeping.keep(picture, record=picture)
     if out and format in TIMELINES:
         keeping.keep(out)
+
+
+def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
+    """Refuse options that exclude each other, and what the model does not know."""
+    if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
+        raise EmoscopeError(f"{both[0]} does not go with {both[1]}")
+    if asked["--same-source"]:
+        require_offsets(predictor)
 
 
 def _write(
@@ -172,9 +179,11 @@ def _write(
 
 
 def _said(predictor: Predictor) -> Predictor:
-    """A predictor of which it is said when its confidence is optimistic."""
+    """A predictor of which it is said when its confidence is optimistic, or never enough."""
     if predictor.card.optimistic:
         _note(f"note: {OPTIMISTIC}")
+    if not predictor.card.uncertain.coverage:
+        _note(f"note: {predictor.card.worth}")
     return predictor
 
 

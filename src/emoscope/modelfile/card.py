@@ -27,6 +27,10 @@ MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
 MAX_NAME = 100
 MAX_EMOTIONS = 100
 NOT_IN_NAMES = frozenset("/\\:")  # would make a file name of a model's name lead elsewhere
+NOTHING_CERTAIN = (
+    "every label of this model is uncertain, because no confidence was found above which enough of them "
+    "are right in corpora left out of training"
+)
 KINDS = ("samples", "features", "frames")
 
 JsonObject: TypeAlias = dict[str, Any]  # whose keys are not laid down here
@@ -71,7 +75,7 @@ class Input:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uncertain:
-    """When a label should not be relied on."""
+    """When a label should not be relied on; of no coverage: always."""
 
     threshold: Share  # of confidence
     coverage: Share  # of the clips that were held out, those that were certain
@@ -227,6 +231,8 @@ class Card:
     @property
     def worth(self) -> str:
         """What labels are worth that are not uncertain, and no more than was measured."""
+        if not self.uncertain.coverage:
+            return NOTHING_CERTAIN
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
         if on == "corpora":
             return f"of 100 such answers on strangers, about {right} are right"

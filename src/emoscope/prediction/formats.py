@@ -27,7 +27,7 @@ from .prediction import (
     Segment,
 )
 
-CLEAR = 0.2  # arousal and valence that are nearer to 0 are called neither low nor high
+CLEAR = 0.2  # arousal and valence that are, as shown, nearer to 0 are called neither low nor high
 _WORDS = {
     "arousal": ("subdued", "even", "agitated"),
     "valence": ("unpleasant", "neither pleasant nor unpleasant", "pleasant"),
@@ -78,10 +78,10 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
 def sounds(probabilities: Mapping[str, float]) -> str:
     """``agitated (arousal +0.6), unpleasant (valence −0.4)``; empty where these are not known."""
     said = []
-    for axis, value in labels.position(probabilities).items():
-        low, middle, high = _WORDS[axis]
+    for axis, exact in labels.position(probabilities).items():
+        value, (low, middle, high) = round(exact, 1) + 0.0, _WORDS[axis]
         word = middle if abs(value) < CLEAR else low if value < 0 else high
-        said.append(f"{word} ({axis} {round(value, 1) + 0.0:+.1f})".replace(" -", " −"))
+        said.append(f"{word} ({axis} {value:+.1f})".replace(" -", " −"))
     return ", ".join(said)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,8 +177,18 @@ def _place(start: float | str, label: str) -> tuple[float, str]:
     return (round(time, 3) if time == time else 0.0), printable(label)
 
 
-def _folder(file: str | Excerpt) -> str:
-    return os.path.dirname(os.path.abspath(Excerpt.of(file).path))
+def _source(file: str | Excerpt) -> tuple[str, int | None]:
+    """The folder; of recordings of two channels that were asked for, each side by itself."""
+    excerpt = Excerpt.of(file)
+    return os.path.dirname(os.path.abspath(excerpt.path)), excerpt.channel
+
+
+def require_offsets(predictor: Predictor) -> None:
+    """A ModelError of a model that cannot label recordings together."""
+    if predictor.card.offsets is None:
+        from ..models import offsets
+
+        raise ModelError(f"{predictor.model.path}: {offsets.UNKNOWN}")
 
 
 def predict_files(
@@ -196,19 +205,18 @@ def predict_files(
     def holds(file: Source) -> bool:
         return isinstance(file, (str, Excerpt)) and output is not None and output.holds(file)
 
-    if together and predictor.card.offsets is None:
-        from ..models import offsets
-
-        raise ModelError(f"{predictor.model.path}: {offsets.UNKNOWN}")
+    if together:
+        require_offsets(predictor)
     missing = [file for file in files if not holds(file)]
     if given is not None:
         outcomes = predict_segments(predictor, missing, given, jobs=jobs)
     elif together is False or timeline or predictor.card.offsets is None:
         outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
     else:
-        folders = [list(group) for _, group in itertools.groupby(files, key=_folder)]
-        groups = [files] if together else folders
-        outcomes = predictor.predict_sources(groups, skip=holds, jobs=jobs)
+        groups: dict[object, list[str | Excerpt]] = {}
+        for file in files:  # also where files of several folders alternate
+            groups.setdefault(together or _source(file), []).append(file)
+        outcomes = predictor.predict_sources(groups.values(), skip=holds, jobs=jobs)
     for outcome in outcomes:
         for one in outcome.each if isinstance(outcome, Prediction) else (outcome,):
             if output and isinstance(one, Prediction):

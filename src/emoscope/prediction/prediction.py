@@ -162,7 +162,8 @@ def decide(
     emotion = card.emotions[int(np.argmax(probabilities))]
     confidence = by_emotion[emotion]
     in_doubt = any(warning.startswith(_IN_DOUBT) for warning in warnings)
-    uncertain = confidence < card.uncertain.threshold or in_doubt
+    too_low = confidence < card.uncertain.threshold or not card.uncertain.coverage
+    uncertain = too_low or in_doubt
     return Prediction(file, emotion, confidence, by_emotion, uncertain, tuple(warnings), segments)
 
 

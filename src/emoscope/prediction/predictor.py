@@ -28,6 +28,7 @@ from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from .known import training_warning
 from .prediction import (
+    NO_SPEECH,
     TOGETHER,
     TWO_CHANNELS,
     Prediction,
@@ -57,8 +58,9 @@ class Recognition(NamedTuple):
 
     @property
     def is_one(self) -> bool:
-        """Whether it is of one source, which two channels with different speech are not."""
-        return not isinstance(self.prediction, TwoChannels)
+        """Whether it is speech of one source, which two channels with different speech are not."""
+        speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
+        return speech and not isinstance(self.prediction, TwoChannels)
 
     def but(self, **values: Any) -> Recognition:
         """The same with other values in its prediction."""

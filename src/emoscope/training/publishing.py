@@ -136,11 +136,16 @@ def _results(card: Card) -> list[str]:
 
 
 def _limits(card: Card) -> str:
+    below = (
+        f"Below a confidence of {card.uncertain.threshold:.2f}, and far from the training data, a"
+    )
+    rule = f"{below} label should not be relied on; otherwise {card.worth}."
+    if not card.uncertain.coverage:
+        rule = f"No label should be relied on: {card.worth}."
     return (
         "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
         "will score lower. It classifies how speech sounds, not what anybody feels, and is no ground for "
-        f"decisions about people. Below a confidence of {card.uncertain.threshold:.2f}, and far from the "
-        f"training data, a label should not be relied on; otherwise {card.worth}."
+        f"decisions about people. {rule}"
         + (f" {OPTIMISTIC[0].upper()}{OPTIMISTIC[1:]}." if card.optimistic else "")
     )
 

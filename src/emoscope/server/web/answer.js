@@ -3,7 +3,7 @@
 
 import { clock, coloured, isSpeech, make, percent } from "./parts.js";
 
-const CLEAR = 0.2; // nearer to 0, an axis has neither of its two words; as in a table of `predict`
+const CLEAR = 0.2; // shown as nearer to 0, an axis has neither of its two words; as in a table of `predict`
 const AXES = {
   arousal: ["subdued", "even", "agitated"],
   valence: ["unpleasant", "neither pleasant nor unpleasant", "pleasant"],
@@ -62,7 +62,7 @@ const isSilent = ({ warnings = [] }) => warnings.some((text) => /^(silent|no spe
 function inWords(prediction) {
   if (prediction.arousal === undefined || isSilent(prediction)) return "";
   return Object.entries(AXES).map(([axis, [low, middle, high]]) => {
-    const value = prediction[axis];
+    const value = Number(prediction[axis].toFixed(1));
     return Math.abs(value) < CLEAR ? middle : value < 0 ? low : high;
   }).join(", ");
 }
@@ -95,8 +95,9 @@ const ranked = (probabilities) => Object.entries(probabilities).sort((a, b) => b
 function sentence(prediction, model) {
   const [[, best], [second, next]] = ranked(prediction.probabilities);
   if (prediction.uncertain) {
-    const low = model && best < model.uncertain.threshold;
-    const rule = low ? ` Labels below ${percent(model.uncertain.threshold)} are called uncertain.` : "";
+    const { threshold, coverage } = model?.uncertain ?? { coverage: 1 };
+    const low = best < threshold ? ` Labels below ${percent(threshold)} are called uncertain.` : "";
+    const rule = coverage ? low : ` ${sentenceCase(model.worth)}.`;
     return [
       make("strong", "", `${inWords(prediction) ? "P" : "Uncertain: p"}erhaps ${prediction.emotion}, ${percent(best)}.`),
       ` This is the best guess, ${second} (${percent(next)}) the next; do not rely on it.${rule}`,

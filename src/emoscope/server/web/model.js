@@ -10,8 +10,8 @@ export function modelCard(model) {
     Name: [model.title || model.name, model.bytes && `${(model.bytes / 1e6).toFixed(1)} MB`].filter(Boolean).join(", "),
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
-    Uncertain: `Labels below ${percent(threshold)} confidence, without speech, or far from the training data. `
-      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.`,
+    Uncertain: coverage ? `Labels below ${percent(threshold)} confidence, without speech, or far from the training data. `
+      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.` : `${model.worth}.`,
     Optimistic: model.optimistic,
     Licence: model.licence,
   };
