@@ -35,8 +35,7 @@ from emoscope.evaluation.comparison import describe_corpus
 from emoscope.evaluation.result import Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, Training
-from emoscope.training import export
-from emoscope.training.description import provenance
+from emoscope.training import export, provenance
 from research import recipe, source_classifier, strangers
 from research.recipe import EmbeddedClips
 

@@ -26,9 +26,8 @@ from emoscope.modelfile import log_softmax
 from emoscope.modelfile.card import Card
 from emoscope.models import offsets
 from emoscope.models.onnx_graph import linear_form
-from emoscope.training import calibration
+from emoscope.training import calibration, common_rate
 from emoscope.training.calibration import UnseenPredictions, cross_val_predict
-from emoscope.training.description import common_rate
 
 pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
 

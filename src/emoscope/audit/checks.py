@@ -165,6 +165,7 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
     train, test = (split.clips[split.clips["side"] == side] for side in ("train", "test"))
     unknown = split.clips.loc[split.clips["speaker"] == "", "clip"]
     doubt = doubt_of(split.clips)
+    spoken = set(sentences(train)) & set(sentences(test))
     return {
         "shared-speakers": _shared_speakers(train, test),
         "unknown-speakers": [{"clip": clip} for clip in unknown],
@@ -173,11 +174,7 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
         "shared-recordings": [{"file": file} for file in _shared_recordings(train, test)],
-        "same-sentence": [
-            {"sentence": words}
-            for words in sorted(set(sentences(train)) & set(sentences(test)))
-            if words
-        ],
+        "same-sentence": [{"sentence": words} for words in sorted(spoken - {""})],
         "missing-emotion": _missing_emotions(train, test),
         "class-imbalance": _imbalance(split.clips),
     }

@@ -136,9 +136,8 @@ def _result(folder: Path) -> list[Split]:
     """The folds of a saved result, under the protocol that it is about."""
     result = Result.load(folder)
     tested_clips = result.rows(result.leaderboard()[0].model)
-    clips = tested_clips.reindex(
-        columns=["clip", "speaker", "emotion", "text", "intensity"]
-    ).assign(path="")
+    columns = ["clip", "speaker", "emotion", "text", "intensity"]
+    clips = tested_clips.reindex(columns=columns).assign(path="")
     recorded = _fold_records(folder, result)
     runs = [run.to_json() for run in result.runs]
     whole = {**result.config, "runs": runs, "protocol": result.protocol}

@@ -90,9 +90,8 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     if searched:
         found = folder.read(root, reading.labels)
     elif found is None and str(source) in corpora.names():
-        fetch = (
-            f", or fetch it: emoscope get {source}" if corpora.get(str(source)).downloads else ""
-        )
+        is_there = bool(corpora.get(str(source)).downloads)
+        fetch = f", or fetch it: emoscope get {source}" * is_there
         hint = f"is the name of a corpus; give the folder that holds it{fetch}"
         raise CorpusError(f"'{source}' {hint}")
     if found is None:

@@ -131,9 +131,8 @@ def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) ->
     notes = [*corpus.notes, *(f"{name} is not used: it has {lacks}" for name in unused)]
     if not any(speakers):
         return dataclasses.replace(corpus, notes=notes)
-    unknown = (
-        f", which names none for {n} of {len(speakers)} clips" if (n := speakers.count("")) else ""
-    )
+    n = speakers.count("")
+    unknown = f", which names none for {n} of {len(speakers)} clips" * bool(n)
     return dataclasses.replace(
         corpus,
         table=corpus.table.assign(speaker=speakers),

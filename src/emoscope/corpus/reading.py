@@ -111,11 +111,9 @@ def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[
     """
     own = table.get("audio_channel", pd.Series("", table.index)).fillna("") != ""
     if channel.strip().lower() != EACH:
-        number = parse_channel(channel)
-        named = channel_name(number)
-        return table.assign(
-            audio_channel=table["audio_channel"].where(own, named) if own.any() else named
-        ), []
+        named = channel_name(parse_channel(channel))
+        column = table["audio_channel"].where(own, named) if own.any() else named
+        return table.assign(audio_channel=column), []
     rows, table = [table[own]] if own.any() else [], table[~own]
     unread: list[AudioError] = []
     for path, clips in table.groupby("path", sort=False):

@@ -83,11 +83,8 @@ def _check(clips: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]) -> 
     except CorpusError:
         return VoiceCheck(left_out="no recording can be read")
     table = embeddings.corpus.table
-    vectors, speakers = (
-        np.asarray(embeddings.features["vector"].X),
-        table["speaker"].to_numpy(dtype=str),
-    )
-    check = voices.verify(vectors, speakers, styles(table))
+    vectors = np.asarray(embeddings.features["vector"].X)
+    check = voices.verify(vectors, table["speaker"].to_numpy(dtype=str), styles(table))
     n_named = len(set(names) - {""})
     return check if check.left_out else dataclasses.replace(check, n_few=n_named - check.n_names)
 

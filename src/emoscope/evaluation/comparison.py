@@ -202,15 +202,12 @@ def _tasks(
     """Every model under every protocol, also of ablations and script gaps; `told` gets why not."""
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    folds = {
-        name: protocols.folds(corpus.table, name, seed=options["seed"])
-        for name in named
-        if name is not None
-    }
+    table, seed = corpus.table, options["seed"]
+    folds = {name: protocols.folds(table, name, seed=seed) for name in named if name is not None}
     scripts: dict[str, list[protocols.Fold]] = {}
     try:
         if script_gap:
-            scripts = protocols.script_gap_folds(corpus.table, seed=options["seed"])
+            scripts = protocols.script_gap_folds(table, seed=seed)
     except ProtocolError as error:
         told["no_script_gap"] = str(error)
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]

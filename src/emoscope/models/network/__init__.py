@@ -219,10 +219,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         check_is_fitted(self, "module_")
         clips, n_features = self._check(X, reset=False)
         if n_features != self.n_features_in_:
-            raise ModelError(
-                f"X has {n_features} columns or bins, but {type(self).__name__} was fitted with "
-                f"{self.n_features_in_}"
-            )
+            found, name = f"X has {n_features} columns or bins", type(self).__name__
+            raise ModelError(f"{found}, but {name} was fitted with {self.n_features_in_}")
         logits = _deep().logits(self.module_, self._scaled(self._grids(clips)))
         return np.asarray(softmax(logits[:, : len(self.classes_)], axis=1))
 
