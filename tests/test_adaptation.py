@@ -8,7 +8,7 @@ import pytest
 
 from emoscope.errors import ProtocolError, UnknownNameError
 from emoscope.features.table import Features
-from emoscope.models.adaptation import adapt
+from emoscope.models.base import adapt
 
 TABLE = pd.DataFrame(
     {

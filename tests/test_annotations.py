@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from emoscope import corpus
-from emoscope.corpus.annotations import Segment, read
+from emoscope.corpus.rows import Segment
+from emoscope.corpus.rows import segments as read
 from emoscope.errors import CorpusError
 from emoscope.prediction import formats
 from emoscope.prediction.prediction import NON_SPEECH, SILENCE, Prediction

@@ -18,8 +18,7 @@ from ..corpus import Corpus, ratings, speakers
 from ..errors import FeatureError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
-from ..models.adaptation import adapt
-from ..models.base import weight_parameter
+from ..models.base import adapt, weight_parameter
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps

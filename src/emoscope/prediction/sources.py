@@ -18,7 +18,7 @@ from ..files import printable
 from .prediction import GivenSegment, Prediction
 
 if TYPE_CHECKING:
-    from ..corpus.annotations import Segment
+    from ..corpus.rows import Segment
     from .predictor import Predictor
 
 Source: TypeAlias = (
@@ -84,14 +84,14 @@ def choose_one(excerpt: Excerpt, channel: str) -> Excerpt:
 
 def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
     """The parts that an annotation file gives of each recording, and in a sentence what else."""
-    from ..corpus.annotations import read
+    from ..corpus.rows import segments
 
     given: dict[str, list[Segment]] = {path: [] for path in paths}
     by_place = {os.path.realpath(path): path for path in paths}
     by_name = {_name(path): path for path in paths}
     others: list[str] = []
     nameless = source.lower().endswith(_NAMELESS)
-    for part in read(source):
+    for part in segments(source):
         path = by_place.get(os.path.realpath(part.file)) if part.file else None
         if not part.file or (len(paths) == 1 and nameless):
             path = paths[0]
