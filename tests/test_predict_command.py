@@ -19,6 +19,7 @@ import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
 from emoscope.prediction import Prediction, formats
+from emoscope.prediction import predictor as predicting
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
 from test_predict import at_level
@@ -267,14 +268,19 @@ def test_what_is_labelled_together_is_said(
 
 
 def test_folders_are_told_apart_whatever_the_order_of_their_files(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = str(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
     (other := tmp_path / "other").mkdir()
+    monkeypatch.setattr(predicting, "MAX_REFERENCES", 2)
     files = sorted(map(str, folder.glob("*.wav")))
     others = [shutil.copy(file, other) for file in files]
     found = []
-    for given in (files + others, [f for pair in zip(files, others, strict=True) for f in pair]):
+    mixed = [f for pair in zip(others[1:] + others[:1], files, strict=True) for f in pair]
+    for given in (files + others, mixed):
         assert command_line.run("predict", *given, "--format", "json", "--model", path) == 0
         out, err = capsys.readouterr()
         assert f"together: {len(given)} recordings" in err

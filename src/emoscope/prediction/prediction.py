@@ -186,4 +186,6 @@ def out_of_domain_warning(distance: float) -> list[str]:
     if distance <= 1.0:
         return []
     far = f"{distance:.1f} times as far from the training data as the limit"
+    if distance < 1.05:
+        far = "slightly farther from the training data than the limit"
     return [f"unfamiliar: {far}; the label may not mean much here"]

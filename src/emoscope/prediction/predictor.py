@@ -288,13 +288,15 @@ class Predictor:
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """As :meth:`predict_many`, each group of recordings together; some may just be learned from.
 
-        At most :data:`MAX_REFERENCES` of a group, evenly spread, tell what it has in common.
+        At most :data:`MAX_REFERENCES` of a group, evenly spread over names, tell what it has in common.
         """
         groups = []
         for group in sources:
             asked = [place for place, source in enumerate(group) if not skip(source)]
             count = min(MAX_REFERENCES, len(group)) if asked and len(group) > 1 else 0
-            told = np.linspace(0, len(group) - 1, count).astype(int).tolist()
+            names = [s if isinstance(s, str) else getattr(s, "path", "") for s in group]
+            by_name = sorted(range(len(group)), key=names.__getitem__)  # in whatever order given
+            told = [by_name[n] for n in np.linspace(0, len(group) - 1, count).astype(int)]
             groups.append((group, asked, told))
         order = (
             group[place]

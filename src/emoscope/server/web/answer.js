@@ -1,7 +1,7 @@
 // Panel: the emotion, or what an uncertain one sounds like; how sure it is, arousal and valence, what speaks
 // against it, and the probabilities.
 
-import { clock, coloured, isSpeech, make, percent } from "./parts.js";
+import { clock, coloured, isSpeech, make, percent, sentenceCase } from "./parts.js";
 
 const CLEAR = 0.2; // shown as nearer to 0, an axis has neither of its two words; as in a table of `predict`
 const AXES = {
@@ -82,8 +82,6 @@ function axes(part, heading) {
   });
   return [make("h3", "", heading), make("dl", "bars axes", ...rows), make("p", "note", "Derived from acted emotions.")];
 }
-
-const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function signed(value) {
   const digits = Math.abs(value).toFixed(1);

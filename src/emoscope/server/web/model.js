@@ -1,6 +1,6 @@
 // What a model says about itself.
 
-import { make, percent } from "./parts.js";
+import { make, percent, sentenceCase } from "./parts.js";
 
 export function modelCard(model) {
   const card = make("div", "card");
@@ -11,7 +11,7 @@ export function modelCard(model) {
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
     Uncertain: coverage ? `Labels below ${percent(threshold)} confidence, without speech, or far from the training data. `
-      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.` : `${model.worth}.`,
+      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.` : `${sentenceCase(model.worth)}.`,
     Optimistic: model.optimistic,
     Licence: model.licence,
   };

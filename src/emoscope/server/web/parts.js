@@ -27,6 +27,7 @@ export function coloured(element, emotion) {
   return element;
 }
 
+export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const percent = (value) => `${Math.round(100 * value)} %`;
 
 /** Seconds as 1:02:03.4 */
