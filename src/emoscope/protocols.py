@@ -65,16 +65,13 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     """
     base, adaptation = split_name(protocol)
     if adaptation and shares_speakers(base):
-        raise ProtocolError(
-            f"'{protocol}': adaptation is measured on unseen speakers; "
-            "use a protocol that does not start with 'random-'"
-        )
+        advice = "use a protocol that does not start with 'random-'"
+        raise ProtocolError(f"'{protocol}': adaptation is measured on unseen speakers; {advice}")
     emotions = sorted(table["emotion"].unique())
     if len(emotions) < 2:
+        needed = "needs clips of at least two emotions"
         found = ", ".join(emotions) or "none"
-        raise ProtocolError(
-            f"protocol '{protocol}' needs clips of at least two emotions; found: {found}"
-        )
+        raise ProtocolError(f"protocol '{protocol}' {needed}; found: {found}")
     _need_both_sides(table, base)
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
@@ -136,10 +133,8 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
             if not len(clips):
                 raise ProtocolError(f"{where}: no {side} clip")
         if len(learned := np.unique(emotions[fold.train])) < 2:
-            raise ProtocolError(
-                f"{where}: all training clips are {learned[0]}; "
-                "a model needs at least two emotions to learn"
-            )
+            found = f"all training clips are {learned[0]}"
+            raise ProtocolError(f"{where}: {found}; a model needs at least two emotions to learn")
         if np.intersect1d(fold.train, fold.test).size:
             raise ProtocolError(f"{where}: a clip is on both sides")
         shared = np.intersect1d(speakers[fold.train], speakers[fold.test])

@@ -36,9 +36,8 @@ def read(file: Path) -> CorpusInfo:
         meant = {value: meaning for words, meaning in pairs for value in _each(words)}
         facts[field] = facts.get(field, {}) | meant
     columns = told.pop("tell", {})
-    naming = Naming(
-        told.pop("form"), facts, lambda f: filled(columns, f), told.pop("any_case", False)
-    )
+    form, any_case = told.pop("form"), told.pop("any_case", False)
+    naming = Naming(form, facts, lambda f: filled(columns, f), any_case)
     if table := told.pop("beside", None):
         told["annotate"] = functools.partial(_told_beside, table)
     downloads = tuple(Download(**item) for item in told.pop("downloads", ()))

@@ -155,9 +155,8 @@ def read(
         told = {"split": split} if split else {}
         rows += [{**told, **row} for row in _rows(raw_rows, path, needed)]
     if len(rejected) == len(files):
-        raise CorpusError(
-            f"{folder}: none of {len(files)} annotation files can be used: {rejected[0]}"
-        )
+        found = f"none of {len(files)} annotation files can be used"
+        raise CorpusError(f"{folder}: {found}: {rejected[0]}")
     said = [f"{name}: {note}{f' ({n} files)' if n > 1 else ''}" for note, n in notes.items()]
     return Listing(name, rows, rejected=rejected, notes=said)
 
@@ -195,9 +194,8 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:
         raw = {**raw, known["file"]: file["path"]}
     elif isinstance(file, dict | bytes):
-        raise CorpusError(
-            f"{path}: holds the audio itself, but not as {{bytes, path}}; save it as files"
-        )
+        found = "holds the audio itself, but not as {bytes, path}"
+        raise CorpusError(f"{path}: {found}; save it as files")
     row = {"file": "", **{column: _text(raw[key]) for column, key in known.items()}}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})

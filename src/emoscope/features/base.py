@@ -53,11 +53,9 @@ class Feature(ABC):
     def check_rate(self, rate: int) -> None:
         """Raise a FeatureError when the feature cannot be computed at a rate in Hz."""
         if rate <= self.min_rate:
-            wanted = (
-                f"needs a sample rate above {self.min_rate:.0f} Hz, and this clip has {rate} Hz"
-            )
+            wanted = f"needs a sample rate above {self.min_rate:.0f} Hz"
             advice = "leave the feature out, or resample the recording"
-            raise FeatureError(f"'{self.name}' {wanted}; {advice}")
+            raise FeatureError(f"'{self.name}' {wanted}, and this clip has {rate} Hz; {advice}")
 
     @property
     def spec(self) -> Spec:

@@ -56,10 +56,8 @@ def held_out(
     y = np.asarray(y)
     labels, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
-        rare = labels[counts.argmin()]
-        raise ModelError(
-            f"'{rare}' has 1 training clip; early stopping needs at least 2 of each emotion"
-        )
+        found = f"'{labels[counts.argmin()]}' has 1 training clip"
+        raise ModelError(f"{found}; early stopping needs at least 2 of each emotion")
     speakers = np.unique(np.asarray(groups)) if groups is not None else np.array([])
     if len(speakers) < 2:
         n_validate = max(round(fraction * len(y)), len(labels))
@@ -151,10 +149,8 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     if adaptation == "speaker-adapted":
         unknown = int((table["speaker"] == "").sum())
         if unknown:
-            raise ProtocolError(
-                f"'+speaker-adapted' needs the speaker of every clip; {unknown} of {len(table)} "
-                "have none"
-            )
+            found = f"{unknown} of {len(table)} have none"
+            raise ProtocolError(f"'+speaker-adapted' needs the speaker of every clip; {found}")
         groups = table["unique_speaker"].to_numpy(dtype=str)
     else:
         groups = table["corpus"].to_numpy(dtype=str)

@@ -174,9 +174,8 @@ class StackedLDA(_Discriminant):
     def _slices(self) -> list[slice]:
         widths = [self.n_features_in_] if self.blocks is None else list(self.blocks)
         if sum(widths) != self.n_features_in_:
-            raise ModelError(
-                f"blocks of {widths} columns make {sum(widths)}; there are {self.n_features_in_}"
-            )
+            found = f"there are {self.n_features_in_}"
+            raise ModelError(f"blocks of {widths} columns make {sum(widths)}; {found}")
         ends = np.cumsum(widths)
         return [slice(int(end - width), int(end)) for width, end in zip(widths, ends, strict=True)]
 

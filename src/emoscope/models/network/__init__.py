@@ -81,10 +81,8 @@ def output_sizes(layers: tuple[Layer, ...], grid: Size) -> list[tuple[int, int, 
             rows = pooled(rows, layer.size[0], layer.padding)
             columns = pooled(columns, layer.size[1], layer.padding)
             if rows * columns == 0:
-                raise ModelError(
-                    "the input is too small for the network: pooling leaves nothing of "
-                    f"{grid[0]} x {grid[1]} values"
-                )
+                left = f"pooling leaves nothing of {grid[0]} x {grid[1]} values"
+                raise ModelError(f"the input is too small for the network: {left}")
         elif isinstance(layer, Dense):
             rows, columns, channels = 1, 1, layer.units
         sizes.append((rows, columns, channels))

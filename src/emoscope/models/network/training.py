@@ -197,10 +197,8 @@ class _Trainer:
         except Exception as error:
             raise ModelError(f"{path} is not a training checkpoint: {error}") from error
         if origin != fingerprint:
-            raise ModelError(
-                f"{path} belongs to a training with other clips or other parameters; "
-                "delete it or name another file"
-            )
+            other = "belongs to a training with other clips or other parameters"
+            raise ModelError(f"{path} {other}; delete it or name another file")
         self._set_weights(state["weights"])
         self.average, self.steps = state["average"], state["steps"]
         self.optimiser.load_state_dict(state["optimiser"])
