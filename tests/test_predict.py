@@ -460,6 +460,16 @@ def test_what_is_no_speech_tells_nothing_and_keeps_its_label(relative: Predictor
     assert isinstance(last, Prediction) and last.warnings[0].startswith("no speech:")
 
 
+def test_a_long_recording_among_short_ones_keeps_the_label_of_its_own_windows(
+    relative: Predictor,
+) -> None:
+    batch = [Signal(at_level(voice(1.0), level), RATE) for level in LOUD]
+    long = Signal(at_level(voice(20.0), LOUD[0]), RATE)
+    *found, last = relative.predict_many([*batch, long], together=True)
+    assert last == relative.predict(long)
+    assert found == list(relative.predict_many(batch, together=True))
+
+
 def test_a_sample_tells_of_many_and_errors_keep_their_place(
     relative: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

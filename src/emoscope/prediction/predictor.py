@@ -55,12 +55,13 @@ class Recognition(NamedTuple):
 
     prediction: Prediction
     logits: NDArray[np.float32]
+    in_windows: bool = False  # which were labelled together already
 
     @property
     def is_one(self) -> bool:
-        """Whether it is speech of one source, which two channels with different speech are not."""
+        """Whether it is an utterance of one source: not of two channels with different speech."""
         speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
-        return speech and not isinstance(self.prediction, TwoChannels)
+        return speech and not (self.in_windows or isinstance(self.prediction, TwoChannels))
 
     def but(self, **values: Any) -> Recognition:
         """The same with other values in its prediction."""
@@ -234,7 +235,8 @@ class Predictor:
         warnings = [*stream.quality.warnings(), *mixed_warning(segments)]
         warnings += out_of_domain_warning(distance)
         prediction = decide(self.card, name, probabilities, warnings, segments if timeline else ())
-        return Recognition(prediction, np.mean([one.logits for one in inferences], axis=0))
+        logits = np.mean([one.logits for one in inferences], axis=0)
+        return Recognition(prediction, logits, in_windows=True)
 
     def predict_many(
         self, sources: Iterable[Source], rate: int | None = None, *,
