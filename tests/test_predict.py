@@ -537,13 +537,6 @@ def test_the_windows_of_a_recording_are_labelled_together(relative: Predictor) -
     )
     whole = relative.predict(Signal(sound, RATE), timeline=True)
     assert [part.emotion for part in whole.segments if part.is_speech] == [*RELATIVE * 2]
-    # Among other recordings it is one, with the mean of its windows.
-    others = [Signal(sound, RATE), *(Signal(at_level(voice(1.0), n), RATE) for n in LOUD)]
-    means = np.array([logits.mean(axis=0), *(tiny_model.logits(o.samples) for o in others[1:])])
-    first, *_ = relative.predict_many(others, together=True)
-    assert isinstance(first, Prediction)
-    wanted = offsets.learn(relative.card, means).probabilities(means)
-    np.testing.assert_allclose(list(first.probabilities.values()), wanted[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("preprocess", [None, TrimAndNormalise(), TrimAndNormalise(shortest=3.0)])
