@@ -283,20 +283,20 @@ class Fits:
             numbers = {name: float(kept[name]) for name in ("residual", "threshold")}
             return OutOfDomainDetector(**parts, **numbers)
 
-    def unheard(self, speakers: Collection[str], *, seed: int = 0) -> Predicted:
+    def unseen_speakers(self, speakers: Collection[str], *, seed: int = 0) -> Predicted:
         """Clips of training speakers, each predicted by a head of other speakers."""
         rows = self.clips.rows(speakers)
         emotions = np.unique(self.clips.labels[rows])
         logits = np.full((len(rows), len(emotions)), np.nan)
-        for others in self.unheard_sets(speakers, seed=seed):
+        for others in self.training_folds(speakers, seed=seed):
             test = ~np.isin(self.clips.speakers[rows], list(others))
             found = self.predict(others, rows[test])
             assert np.array_equal(found.emotions, emotions)
             logits[test] = found.logits
         return Predicted(rows, logits, emotions)
 
-    def unheard_sets(self, speakers: Collection[str], *, seed: int = 0) -> list[set[str]]:
-        """The training speakers of each fold of :meth:`unheard`."""
+    def training_folds(self, speakers: Collection[str], *, seed: int = 0) -> list[set[str]]:
+        """The training speakers of each fold of :meth:`unseen_speakers`."""
         clips, rows = self.clips, self.clips.rows(speakers)
         rng = np.random.default_rng(seed)
         folds: list[set[str]] = [set() for _ in range(FOLDS)]
@@ -316,13 +316,13 @@ class Doubt:
     uncertain: Uncertain
 
 
-def doubt(clips: EmbeddedClips, unheard: Predicted, strange: Sequence[Predicted]) -> Doubt:
+def doubt(clips: EmbeddedClips, unseen: Predicted, strange: Sequence[Predicted]) -> Doubt:
     """Calibrate on corpora left out; learn from speakers left out what a source adds."""
     scale = temperature(clips, strange)
-    labels = np.searchsorted(unheard.emotions, clips.labels[unheard.rows])
-    told = (labels, clips.speakers[unheard.rows], clips.corpora[unheard.rows])
-    learned = offsets.fit(unheard.logits, *told, temperature=scale)
-    low = one_emotion_spread(clips, unheard.emotions, learned, strange)
+    labels = np.searchsorted(unseen.emotions, clips.labels[unseen.rows])
+    told = (labels, clips.speakers[unseen.rows], clips.corpora[unseen.rows])
+    learned = offsets.fit(unseen.logits, *told, temperature=scale)
+    low = one_emotion_spread(clips, unseen.emotions, learned, strange)
     learned = dataclasses.replace(learned, low=low, high=APART * low)
     return Doubt(scale, learned, threshold(clips, strange, scale))
 

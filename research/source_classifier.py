@@ -16,6 +16,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from emoscope.models import offsets
 from emoscope.models.onnx_graph import LinearForm
 
 Array = NDArray[np.float32]
@@ -25,9 +26,8 @@ Names = NDArray[np.str_]
 
 PENALTY = 0.05
 """Of the squared weights, for columns of unit variance and the mean loss of a clip."""
-DRAWS = 1
-"""Random offsets for each clip and each of its copies."""
 STEPS = 60
+"""Of L-BFGS, after which the loss hardly falls."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,8 +63,6 @@ class Additive:
     sources : ndarray of int, shape (n_clips,)
         The source of each clip.
     corpus_of : ndarray of int, shape (n_sources,)
-    covariance : ndarray, shape (width, width)
-        Of the noise.
     """
 
     emotions: Indices
@@ -72,29 +70,16 @@ class Additive:
     offsets: Double
     sources: Indices
     corpus_of: Indices
-    covariance: Double
 
     @classmethod
     def fit(cls, clips: Clips) -> Additive:
         """Fit to clips, every speaker of a corpus and every corpus counting alike."""
-        _, sources = np.unique(clips.speakers, return_inverse=True)
-        _, corpora = np.unique(clips.corpora, return_inverse=True)
-        weights = 1.0 / np.bincount(sources)[sources]
-        weights /= np.bincount(corpora, weights=weights)[corpora] * len(np.unique(corpora))
+        sources = np.unique(clips.speakers, return_inverse=True)[1]
         emotions, labels = np.unique(clips.labels, return_inverse=True)
-        rows, n_sources = np.arange(len(labels)), sources.max() + 1
-        design = np.zeros((len(rows), len(emotions) + n_sources))
-        design[rows, labels] = design[rows, len(emotions) + sources] = 1.0
-        weighted = design * weights[:, np.newaxis]
-        normal = design.T @ weighted + 1e-6 * np.eye(design.shape[1])
-        fitted = np.linalg.solve(normal, weighted.T @ clips.values)
-        noise = clips.values - design @ fitted
-        corpus_of = np.empty(n_sources, int)
-        corpus_of[sources] = corpora
-        means, offsets = fitted[: len(emotions)], fitted[len(emotions) :]
-        centre = np.mean([offsets[corpus_of == c].mean(axis=0) for c in np.unique(corpora)], axis=0)
-        covariance = (noise * weights[:, np.newaxis]).T @ noise
-        return cls(emotions, means + centre, offsets - centre, sources, corpus_of, covariance)
+        means, found, *_ = offsets.additive(clips.values, labels, clips.speakers, clips.corpora)
+        corpus_of = np.empty(len(found), int)
+        corpus_of[sources] = np.unique(clips.corpora, return_inverse=True)[1]
+        return cls(emotions, means, found, sources, corpus_of)
 
     @property
     def spread(self) -> Double:
@@ -132,13 +117,9 @@ def train(
     mean = model.means.mean(axis=0)
     known = (clips.values - model.offsets[model.sources] - mean).astype(np.float32)
     rng, spread = np.random.default_rng(seed), model.spread.astype(np.float32)
-    drawn = [
-        known + rng.standard_normal((len(known), len(spread)), np.float32) @ spread
-        for _ in range(DRAWS)
-    ]
-    targets = np.tile(np.searchsorted(model.emotions, clips.labels), DRAWS)
-    groups = np.tile(clips.corpora, DRAWS)
-    weights, bias = logistic_regression(np.concatenate(drawn), targets, groups, penalty)
+    drawn = known + rng.standard_normal((len(known), len(spread)), np.float32) @ spread
+    targets = np.searchsorted(model.emotions, clips.labels)
+    weights, bias = logistic_regression(drawn, targets, clips.corpora, penalty)
     form = LinearForm(
         np.asarray(mean * scale, np.float32), np.asarray(scale, np.float32), weights, bias
     )

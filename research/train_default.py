@@ -165,8 +165,8 @@ class Recipe:
 
     def doubt(self, *, but: str = "") -> recipe.Doubt:
         """What a card says of confidence, without a look at one corpus."""
-        unheard = self.fits.unheard(self.speakers)
-        return recipe.doubt(self.clips, unheard, list(self.strange(but=but).values()))
+        unseen = self.fits.unseen_speakers(self.speakers)
+        return recipe.doubt(self.clips, unseen, list(self.strange(but=but).values()))
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def fit_all(made: Recipe, n_processes: int) -> None:
     if len(made.corpora) > 1:
         recipes += [made.without(name) for name in made.corpora]
     for part in recipes:
-        asked += [set(part.speakers), *part.fits.unheard_sets(part.speakers)]
+        asked += [set(part.speakers), *part.fits.training_folds(part.speakers)]
         asked += [
             set(part.without(name).speakers) for name in part.corpora if len(part.corpora) > 1
         ]

@@ -85,16 +85,16 @@ def test_what_is_kept_is_what_was_fitted(fits: Fits) -> None:
 
 def test_every_clip_is_predicted_by_a_head_of_other_speakers(fits: Fits) -> None:
     speakers = set(fits.clips.speakers)
-    sets = fits.unheard_sets(speakers)
+    sets = fits.training_folds(speakers)
     left = [speakers - part for part in sets]
     assert set().union(*left) == speakers and sum(map(len, left)) == len(speakers)
-    found = fits.unheard(speakers)
+    found = fits.unseen_speakers(speakers)
     assert np.isfinite(found.logits).all() and len(found.rows) == len(fits.clips.labels)
 
 
 def test_the_threshold_holds_the_risk_with_every_corpus_counting_alike(fits: Fits) -> None:
     strange = [fits.without([name], set(fits.clips.speakers)) for name in KNOWN]
-    doubt = recipe.doubt(fits.clips, fits.unheard(set(fits.clips.speakers)), strange)
+    doubt = recipe.doubt(fits.clips, fits.unseen_speakers(set(fits.clips.speakers)), strange)
     passed, wrong = [], []
     for found in strange:
         p = np.exp(found.logits / doubt.temperature)
@@ -136,7 +136,7 @@ def test_batches_hold_clips_of_the_same_keys_and_about_the_size_asked_for() -> N
 def test_figures_of_a_corpus_left_out_are_those_of_its_rows(fits: Fits) -> None:
     speakers = set(fits.clips.speakers)
     found = fits.without(["two"], speakers)
-    doubt = recipe.doubt(fits.clips, fits.unheard(speakers), [found])
+    doubt = recipe.doubt(fits.clips, fits.unseen_speakers(speakers), [found])
     doubt = dataclasses.replace(
         doubt,
         offsets=None if doubt.offsets.means.shape[0] != len(found.emotions) else doubt.offsets,

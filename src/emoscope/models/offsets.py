@@ -103,25 +103,37 @@ def fit(
 ) -> SourceOffsets:  # fmt: skip
     """Learn means and covariance from logits of clips whose speakers, or corpora, were left out.
 
-    A clip is the mean of its emotion, of which `labels` are the positions, and the offset of its
-    speaker, by least squares in which corpora count alike, and within one its speakers. No speaker
-    is in two corpora; the temperature is the card's.
+    `labels` are positions among the emotions; the temperature is the card's.
     """
-    X, n_emotions = centred(logits), logits.shape[1]
+    X = centred(logits)
+    means, _, rest, weights = additive(X, labels, speakers, corpora)
+    covariance = (rest * weights[:, np.newaxis]).T @ rest + RIDGE * np.eye(X.shape[1])
+    found, within = (a.astype(np.float32) for a in (means, covariance))
+    return chosen(means=found, covariance=within, temperature=temperature)
+
+
+def additive(
+    values: Double, labels: NDArray[np.intp], speakers: NDArray[Any], corpora: NDArray[Any]
+) -> tuple[Double, Double, Double, Double]:
+    """Take each clip as the mean of its emotion, an offset of its speaker and a rest.
+
+    Corpora count alike, and within one its speakers, of whom none is in two. Gives the means, where
+    offsets are zero on average, the offsets in the order of the speakers' names, and each clip's rest
+    and weight.
+    """
     speaker = np.unique(speakers, return_inverse=True)[1]
     corpus = np.unique(corpora, return_inverse=True)[1]
     weights = 1.0 / np.bincount(speaker)[speaker]
     weights /= np.bincount(corpus, weights)[corpus] * (corpus.max() + 1)
+    n_emotions = labels.max() + 1
     design = np.hstack([np.eye(n_emotions)[labels], np.eye(speaker.max() + 1)[speaker]])
     weighted = design * weights[:, np.newaxis]
     # The ridge settles what emotions and offsets share: a constant of both, put back below.
     gram = design.T @ weighted + RIDGE * np.eye(design.shape[1])
-    fitted = np.linalg.solve(gram, weighted.T @ X)
-    rest = X - design @ fitted
-    offset = weights @ fitted[n_emotions:][speaker]
-    covariance = (rest * weights[:, np.newaxis]).T @ rest + RIDGE * np.eye(n_emotions)
-    means, within = (a.astype(np.float32) for a in (fitted[:n_emotions] + offset, covariance))
-    return chosen(means=means, covariance=within, temperature=temperature)
+    fitted = np.asarray(np.linalg.solve(gram, weighted.T @ values), np.float64)
+    means, offsets = fitted[:n_emotions], fitted[n_emotions:]
+    average = weights @ offsets[speaker]
+    return means + average, offsets - average, values - design @ fitted, weights
 
 
 def together(
