@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import EmoscopeError
 
@@ -17,6 +18,14 @@ from .errors import EmoscopeError
 DATA = os.path.join(os.path.dirname(__file__), "data")
 FOLDER_VARIABLE = "EMOSCOPE_STORE"
 _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that is alive
+
+
+def shipped_table(name: str) -> dict[str, Any]:
+    """What a TOML file of :data:`DATA` says."""
+    import tomllib
+
+    with open(os.path.join(DATA, name), "rb") as file:
+        return tomllib.load(file)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from ..corpus.speakers import doubt_of
 from ..dataset import extraction, voices
 from ..dataset.store import Store
 from ..features import get
+from ..files import shipped_table
 from ..labels import EMOTIONS
 from ..protocols import adaptation_of, sentences
 from ..unseen import HeldOut, speakers_of
@@ -35,93 +36,9 @@ SAW_TEST = ("all", "test", "everything", "whole corpus", "train+test")
 #: Steps before the test whose clips a result may record.
 STEPS = ("scaling", "selection", "feature_selection", "early_stopping")
 
-_SAME_SOUND = {
-    "identical-audio": "are identical",
-    "near-identical-audio": "are the same sound, stored anew",
-    "excerpt": "hold the same passage",
-}
+_SAME_SOUND = ("identical-audio", "near-identical-audio", "excerpt")
 _RELATIONS = {"identical": "identical-audio", "same": "near-identical-audio"}  # else an excerpt
-
-#: What a kind of finding weighs, and its sentence: for any number, or for one and for several.
-KINDS: Mapping[str, tuple[Severity, str] | tuple[Severity, str, str]] = {
-    "shared-speakers": ("leak", "{N} speaker{s} {are} in training and test."),
-    "voice-on-both-sides": (
-        "caution",
-        "By its sound, one voice may be in training and test under two names.",
-        "By their sound, {n} voices may be in training and test under two names each.",
-    ),
-    "one-voice-two-names": (
-        "caution",
-        "By their sound, two names on one side may be one voice.",
-        "By their sound, {n} pairs of names on one side may be one voice each.",
-    ),
-    "two-voices-one-name": (
-        "caution",
-        "By their sound, the clips of one name may be of two voices.",
-        "By their sound, the clips of {n} names may be of two voices each.",
-    ),
-    "unknown-speakers": (
-        "caution",
-        "The speaker of one clip is unknown.",
-        "The speakers of {n} clips are unknown: voices on both sides may go unseen.",
-    ),
-    "doubtful-speakers": ("caution", "{first[reason]}: voices on both sides may go unnoticed."),
-    "guessed-speakers": (
-        "caution",
-        "Who speaks is guessed from {first[from]}: voices on both sides may go unnoticed.",
-    ),
-    "same-clip": ("leak", "{N} clip{s} {are} in training and test."),
-    **{
-        kind: (
-            "leak",
-            f"One training recording and one test recording {what}.",
-            f"{{n}} pairs of a training and a test recording {what}.",
-        )
-        for kind, what in _SAME_SOUND.items()
-    },
-    **{
-        f"{kind}-on-one-side": (
-            "note",
-            f"Two recordings on one side {what}.",
-            f"{{n}} pairs of recordings on one side {what}.",
-        )
-        for kind, what in _SAME_SOUND.items()
-    },
-    "overlapping-segments": (
-        "leak",
-        "One test segment overlaps a training segment of its recording.",
-        "{n} test segments overlap training segments of their recordings.",
-    ),
-    "shared-recordings": (
-        "caution",
-        "Parts of one recording are in training and test, and who speaks there is unknown.",
-        "Parts of {n} recordings are in training and test, and who speaks there is unknown.",
-    ),
-    "same-sentence": (
-        "caution",
-        "{N} sentence{s} {are} spoken in training and test: {share:.0%} of the test clips say what "
-        "training clips say.",
-    ),
-    "missing-emotion": (
-        "caution",
-        "One emotion is on one side only: it cannot be learned, or is never tested.",
-        "{n} emotions are on one side only: they cannot be learned, or are never tested.",
-    ),
-    "class-imbalance": (
-        "note",
-        "{first[emotion]} has {times:.1f} times the clips of {last[emotion]}: "
-        "read UAR, not accuracy.",
-    ),
-    "test-clips-seen": (
-        "leak",
-        "{N} step{s} before the test, such as scaling or selection, saw test clips.",
-    ),
-    "adapted": (
-        "caution",
-        "Features were standardised on unlabelled clips of the test {group}: the score holds where "
-        "such clips are at hand.",
-    ),
-}
+KINDS: Mapping[str, Mapping[str, str]] = shipped_table("audit_findings.toml")
 
 
 @dataclass(frozen=True)
@@ -150,14 +67,15 @@ def assess(
     kind: str, evidence: Sequence[Evidence], n: int, spoken: SharedSentences | None
 ) -> tuple[Severity, str]:
     """What was found, given the evidence of one split and the number of pieces in all."""
-    severity, *texts = KINDS[kind]
+    found = KINDS[kind]
+    text = found.get("text") or found["one" if n == 1 else "several"]
     first, last = evidence[0], evidence[-1]
     times = first["clips"] / last["clips"] if kind == "class-imbalance" else 0.0
     group = adaptation_of(str(first.get("protocol"))).removesuffix("-adapted")
     share = spoken.share if spoken else 0.0
     words = {"N": "One", "s": "", "are": "is"} if n == 1 else {"N": n, "s": "s", "are": "are"}
     words |= {"n": n, "first": first, "last": last, "times": times, "group": group, "share": share}
-    return severity, texts[0 if n == 1 else -1].format(**words)
+    return cast(Severity, found["severity"]), text.format(**words)
 
 
 def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:

@@ -118,7 +118,7 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
     else:
         if (fold := next((name for name in FOLD_NAMES if name in clips), None)) is None:
             missing = "no column that says what trains and what tests"
-            valid = ", ".join(ALIASES["split"] + FOLD_NAMES)
+            valid = ", ".join([*ALIASES["split"], *FOLD_NAMES])
             raise CorpusError(f"{file}: {missing}; it may be called {valid}")
         if not (folds := sorted(set(clips[fold]) - {""})):
             raise CorpusError(f"{file}: the column '{fold}' is empty")

@@ -10,7 +10,6 @@ option that would take it.
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import itertools
 import re
 from collections import Counter
@@ -18,15 +17,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from statistics import median
 
-import tomllib
-
 from ..corpora.base import SPLITS
-from ..files import printable
+from ..files import printable, shipped_table
 from ..labels import canonical
 from .reading import Reading
 
-_FILE = importlib.resources.files("emoscope") / "data" / "name_words.toml"
-_WORDS = tomllib.loads(_FILE.read_text("utf-8"))
+_WORDS = shipped_table("name_words.toml")
 SEXES = frozenset(_WORDS["sexes"].split())
 _GIVEN = frozenset(_WORDS["given"].split())
 _PEOPLE = re.compile(rf"({'|'.join(_WORDS['people'].split())})[\W_]*\w{{1,12}}")

@@ -29,49 +29,24 @@ from typing import TypeAlias
 from ..audio.excerpt import channel_name, parse_channel
 from ..corpora.base import COLUMNS, SPLITS
 from ..errors import AudioError, CorpusError, UnknownNameError
-from ..files import printable
+from ..files import printable, shipped_table
 from ..labels import canonical
 from . import audformat, places, tables, tiers, times
 from .tables import RawRow
 
 Row: TypeAlias = dict[str, str]
 
+_NAMES = shipped_table("columns.toml")
 #: Column of a row → the names it may have in a source; the first found counts.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "clip": ("clip", "key"),
-    "file": (
-        "file", "path", "wav", "audio", "file_name", "filename", "filepath", "file_path",
-        "audio_path", "audio_filepath", "audio_file", "wav_path", "wav_file", "file_id", "fileid",
-        "recording", "name",
-    ),
-    "label": (
-        "emotion_name", "emotion", "emo", "label", "emotion_label", "emotions", "emo_label", "emoclass",
-        "class",
-    ),
-    "speaker": ("speaker", "spk", "speaker_id", "speakerid", "spk_id", "spkid", "actor", "subject"),
-    "corpus": ("corpus", "dataset"),
-    "gender": ("gender", "sex"),
-    "text": ("text", "transcription", "transcript", "sentence"),
-    "split": ("split", "partition", "subset"),
-    "rater": ("rater", "rater_id", "annotator", "annotator_id", "worker", "worker_id", "coder"),
-}  # fmt: skip
+ALIASES: Mapping[str, list[str]] = {c: names.split() for c, names in _NAMES["columns"].items()}
 
 SUFFIXES = (*tables.SUFFIXES, *tiers.SUFFIXES)
-
-#: Words for the gender of a speaker; others are dropped.
-GENDERS: Mapping[str, str] = {
-    **dict.fromkeys(("f", "female", "w", "woman"), "female"),
-    **dict.fromkeys(("m", "male", "man"), "male"),
-}
-
-#: What stands in a column of speakers where none is known.
-UNKNOWN = frozenset(("nan", "none", "null", "unknown", "unk", "n/a", "<na>", "?"))
 
 #: Column → what a word in it means.
 _MEANING: Mapping[str, Callable[[str], str]] = {
     "split": lambda word: SPLITS.get(word.lower(), word),
-    "speaker": lambda word: "" if word.lower() in UNKNOWN else word,
-    "gender": lambda word: GENDERS.get(word.lower(), ""),
+    "speaker": lambda word: "" if word.lower() in _NAMES["unknown_speakers"] else word,
+    "gender": lambda word: _NAMES["genders"].get(word.lower(), ""),
 }
 
 _SHARD = f"*-{'[0-9]' * 5}-of-{'[0-9]' * 5}*"  # how Hugging Face numbers the files of a data set

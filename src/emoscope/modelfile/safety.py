@@ -16,28 +16,14 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from ..errors import ModelError
+from ..files import shipped_table
 
-STANDARD_OPERATORS = """
-    Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant
-    ConstantOfShape Conv ConvInteger Cos CumSum DequantizeLinear Div DynamicQuantizeLinear Elu Equal
-    Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
-    GlobalMaxPool Greater GreaterOrEqual HardSigmoid HardSwish Identity InstanceNormalization
-    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul MatMulInteger
-    Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow QLinearConv QLinearMatMul
-    QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Size Slice
-    Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Trilu Unsqueeze
-    Where
-"""
-LEARNING_OPERATORS = """
-    ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer
-    SVMClassifier Scaler TreeEnsembleClassifier
-"""
-ALLOWED = {  # by their domain
-    "": frozenset(STANDARD_OPERATORS.split()),
-    "ai.onnx": frozenset(STANDARD_OPERATORS.split()),
-    "ai.onnx.ml": frozenset(LEARNING_OPERATORS.split()),
+#: The operators that are run, by their domain.
+ALLOWED = {
+    domain: frozenset(names.split())
+    for domain, names in shipped_table("onnx_operators.toml").items()
 }
+ALLOWED["ai.onnx"] = ALLOWED[""]  # another name of the standard ones
 # Their result can be far larger than their inputs.
 EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Tile"})
 MAX_DIMENSION = 1 << 24  # of a stored integer, absolute, in a graph with such operators
