@@ -133,7 +133,7 @@ def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
         (["compare", "--emotions", "hungry"], "surprised"),
         (["compare", "--protocol", "holdout"], "speaker-6fold"),
         (["compare", "no/such/folder"], "no/such/folder"),
-        (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv or .arff"),
+        (["extract", "x", "--out", "x.xlsx"], ".parquet, .csv or .arff"),
         (["get", "ravdes"], "Did you mean 'ravdess'"),
         (["audit", "nothing.csv"], "nothing.csv"),
         (["predict", "x.wav", "--model", "nothing.emoscope"], "nothing.emoscope"),
@@ -186,7 +186,7 @@ def test_every_help_has_examples_that_name_the_command(emoscope, words):
 
 def test_help_tells_the_exit_statuses(emoscope):
     _, out, _ = emoscope("--help")
-    assert "Exit status: 0 everything done" in " ".join(out.split())
+    assert "Exit status: 0 success" in " ".join(out.split())
 
 
 def test_quiet_says_results_alone_and_verbose_says_more(emoscope, tmp_path):
@@ -350,7 +350,7 @@ def test_what_is_read_is_never_written_over(emoscope, tmp_path):
         ("train", "lda", table, "--out", tmp_path / "mine.emoscope"),
     ):
         status, _, err = emoscope(*words)
-        says = "give another name" if words[0] == "train" else "write to another file"
+        says = "choose another name" if words[0] == "train" else "write to another file"
         assert status == 2 and says in err, words
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

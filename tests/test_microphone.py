@@ -163,7 +163,7 @@ def test_lost_sound_is_said_at_the_end(
     monkeypatch.setattr("emoscope.prediction.microphone.Microphone", Overloaded)
     status, out, err = emoscope("listen", "--model", predictor.model.path)
     assert status == 0 and "angry" in out
-    wanted = {0: "", 1: "sound was lost once, because", 3: "sound was lost 3 times, because"}
+    wanted = {0: "", 1: "audio was lost once, because", 3: "audio was lost 3 times, because"}
     assert err[: len(wanted[lost])] == wanted[lost] and bool(err) is bool(lost)
 
 
@@ -187,7 +187,7 @@ def test_the_live_view_shows_label_level_and_latency(
 
     terminal.show_live(until_interrupted(), session.latencies, screen)
     text = screen.file.getvalue()
-    for expected in ("listening …", "sad", "angry", "speaking", "ms from sound to label"):
+    for expected in ("listening …", "sad", "angry", "speaking", "latency "):
         assert expected in text
 
 

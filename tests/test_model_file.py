@@ -118,17 +118,17 @@ def test_what_a_certain_label_is_worth_follows_from_what_was_left_out() -> None:
     assert "held_out" not in old["uncertain"]
     found = Card.from_json(json.dumps(old))
     assert found.worth.startswith(
-        "of 100 such answers, 90 were right in its own corpora, on clips whose voices may be"
+        "about 90 in 100 such labels were correct within its own corpora, on clips whose voices may"
     )
-    assert found.worth.endswith("on other recordings this was not measured")
+    assert found.worth.endswith("; other recordings were not tested")
     rule = Uncertain(threshold=0.5, coverage=0.3, risk=0.296, held_out="corpora")
     found = Card.from_json(card(uncertain=rule).to_json())
     assert (found.uncertain.held_out, found.held_out) == ("corpora", "speakers")
-    assert found.worth == "of 100 such answers on strangers, about 70 are right"
+    assert found.worth == "about 70 in 100 such labels were correct on corpora left out of training"
     rule = Uncertain(threshold=1.0, coverage=0.0, risk=0.0, held_out="corpora")
     found = card(uncertain=rule, emotions=("happy", "sad"))
     assert (
-        found.worth.startswith("every label of this model is uncertain")
+        found.worth.startswith("every label of this model is marked uncertain")
         and "100" not in found.worth
     )
     assert decide(found, "", np.array([1.0, 0.0]), []).uncertain

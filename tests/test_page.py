@@ -303,7 +303,7 @@ def test_how_sure_a_label_is_in_words(page, folder: Path) -> None:  # type: igno
     upload(page, folder / "apple.aiff")
     playwright.expect(certainty).to_have_text(
         re.compile(
-            "% sure. .*Of 100 such answers, 90 were right in its own corpora, on unseen speakers; on other"
+            "% sure. .*About 90 in 100 such labels were correct within its own corpora, on unseen speakers"
         )
     )
     upload(page, folder / "hiss.wav")  # uncertain because nobody speaks, not by its confidence

@@ -51,8 +51,8 @@ def predict(model: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no
 
 def test_a_folder_as_a_table(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
     status, out, err = predict(folder)
-    worth = "of 100 such answers, 90 were right in its own corpora, on unseen speakers"
-    assert status == 0 and err.startswith(f"labels without 'uncertain': {worth}; on other")
+    worth = "about 90 in 100 such labels were correct within its own corpora, on unseen speakers"
+    assert status == 0 and err.startswith(f"labels not marked uncertain: {worth}; other")
     assert err.count("\n") == 1
     lines = out.splitlines()
     for number, emotion in enumerate(("sad", "neutral", "angry")):
@@ -124,7 +124,7 @@ def test_an_output_is_not_continued_by_another_model(  # type: ignore[no-untyped
     assert predict(*given)[0] == 0
     whole = path.read_bytes()
     status, _, err = predict(*given)
-    assert status == 0 and f"{path}: holds {2 if words == ('--timeline',) else 3} of 3" in err
+    assert status == 0 and f"{path}: resuming; {2 if words == ('--timeline',) else 3} of 3" in err
     assert path.read_bytes() == whole
     other = tiny_model.write(tmp_path, temperature=3.0)
     assert command_line.run("predict", *given, "--model", other) == 2
@@ -186,7 +186,7 @@ def test_the_picture_of_a_timeline(predict, folder: Path, tmp_path: Path) -> Non
     assert predict(folder / "2.wav", "--picture", path)[0] == 0
     assert path.read_bytes().startswith(b"\x89PNG")
     status, _, err = predict(folder / "2.wav", "--picture", tmp_path / "a.nonsense")
-    assert status == 2 and "cannot be written" in err
+    assert status == 2 and "cannot write the picture" in err
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
@@ -219,9 +219,9 @@ def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_p
         (["--format", "xml"], "table, json, csv, textgrid, eaf, srt, vtt"),
         (["--format", "srt"], "srt holds one recording; 3 were given"),
         (["--picture", "a.png"], "draws one recording"),
-        (["--out", "a.txt"], "a table is for the eye; name a .csv or .json file"),
+        (["--out", "a.txt"], "a table is for the terminal; name a .csv or .json file"),
         (["--same-source"], "does not know what clips of one source have in common"),
-        (["--same-source", "--timeline"], "does not go with a timeline"),
+        (["--same-source", "--timeline"], "cannot be combined with a timeline"),
         (["--format", "json", "--out", "/dev/full"], "cannot be written: No space left"),
         (["--format", "csv", "--out", "/proc/x/y"], "cannot be written"),
     ],
@@ -250,7 +250,7 @@ def test_what_is_labelled_together_is_said(
     given = [str(folder), "--format", "json", "--model", path]
     assert command_line.run("predict", *given) == 0
     out, err = capsys.readouterr()
-    assert "together: 3 recordings are labelled relative to the others of their folder" in err
+    assert "together: 3 recordings were labelled relative to the others in their folder" in err
     assert "--each-alone" in err and err.count("\n") == 1
     assert all("together: " in json.loads(line)["warnings"][-1] for line in out.splitlines())
     assert command_line.run("predict", str(folder), "--model", path) == 0
@@ -264,7 +264,7 @@ def test_what_is_labelled_together_is_said(
         out, err = capsys.readouterr()
         assert err == "" and "together" not in out
     assert command_line.run("predict", *given, "--same-source", "--each-alone") == 2
-    assert "--same-source does not go with --each-alone" in capsys.readouterr().err
+    assert "--same-source cannot be combined with --each-alone" in capsys.readouterr().err
 
 
 def test_folders_are_told_apart_whatever_the_order_of_their_files(

@@ -42,7 +42,7 @@ def test_a_comparison_stays_when_others_come_to_its_place(emoscope, clips, tmp_p
     ):
         status, _, err = emoscope(*words, "--out", tmp_path / "out")
         said = " ".join(err.split())
-        assert status == 2 and "was made by: emoscope compare " in said and "--replace" in said
+        assert status == 2 and "exists, made by: emoscope compare " in said and "--replace" in said
         assert "UTC" in said
     quick = ["--quick", "--rows", "max_depth 2", "--jobs", 1]
     assert emoscope("reproduce", *quick, "--out", tmp_path / "out")[0] == 0
@@ -63,7 +63,7 @@ def test_a_file_of_somebody_elses_is_not_replaced(emoscope, clips, tmp_path):
     (tmp_path / "predictions.csv").write_text("mine\n")
     words = ["compare", clips, "--features", "mfcc", "--models", "dummy", "--out", tmp_path]
     status, _, err = emoscope(*words)
-    assert status == 2 and "predictions.csv: exists" in " ".join(err.split())
+    assert status == 2 and "predictions.csv: already exists" in " ".join(err.split())
     assert (tmp_path / "predictions.csv").read_text() == "mine\n"
 
 
@@ -78,7 +78,7 @@ def test_wrong_usage_leaves_no_folder(emoscope, clips, tmp_path, monkeypatch, fa
 def test_a_folder_for_results_is_not_called_like_one_of_them(emoscope, clips, tmp_path):
     out = tmp_path / "mine" / "results.json"
     status, _, err = emoscope("compare", clips, "--features", "mfcc", "--out", out)
-    assert status == 2 and "is called like one; give a folder" in " ".join(err.split())
+    assert status == 2 and "looks like a file; give a folder" in " ".join(err.split())
     assert not out.parent.exists()
 
 
@@ -88,7 +88,7 @@ def test_a_model_is_replaced_by_the_same_command_alone(emoscope, clips, tmp_path
     assert emoscope(*words)[0] == 0
     before = contents(tmp_path)
     status, _, err = emoscope(*words, "--seed", 1)
-    assert status == 2 and "was made by: emoscope train lda " in " ".join(err.split())
+    assert status == 2 and "exists, made by: emoscope train lda " in " ".join(err.split())
     shutil.copy(DEFAULT_MODEL, tmp_path / "other.emoscope")
     assert emoscope(*words[:-1], tmp_path / "other.emoscope")[0] == 2
     (tmp_path / "other.emoscope").unlink()

@@ -107,7 +107,7 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
     chosen = tmp_path / "tuned.json"
     words = ["lda", "--features", "contrast", "--emotions", "calm,angry"]
     status, out, _ = emoscope("tune", *words, "--trials", 4, "--jobs", 1, "--out", tmp_path)
-    assert status == 0 and "lda-tuned" in out and "on all speakers" in out
+    assert status == 0 and "lda-tuned" in out and "all speakers:" in out
     document = json.loads(chosen.read_text("utf-8"))
     assert len(document["trials"]) == 4
     assert {"results.json", "predictions.csv", "report.html", "run.toml"} <= {

@@ -184,7 +184,7 @@ def test_several_recordings_get_their_own_parts(run, folder: Path) -> None:  # t
     assert status == 2 and "does not say of which recording" in err
     for options in (["--timeline"], ["--format", "srt"], ["--same-source"]):
         status, _, err = run("talk.wav", "--segments", "other.srt", *options)
-        assert status == 2 and "does not go with" in err
+        assert status == 2 and "cannot be combined with" in err
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])

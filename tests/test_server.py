@@ -291,7 +291,9 @@ def test_models_health_and_page(server: Running) -> None:
     assert model["emotions"] == list(tiny_model.EMOTIONS)
     assert model["uncertain"]["threshold"] == 0.6
     assert model["held_out"] == "speakers"
-    assert model["worth"].startswith("of 100 such answers, 90 were right in its own corpora")
+    assert model["worth"].startswith(
+        "about 90 in 100 such labels were correct within its own corpora"
+    )
     assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
     health = server.ask("GET", "/api/health").json
     assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000

@@ -7,8 +7,8 @@ from emoscope.cli import application
 INTRODUCTION = """# Commands
 
 Every command has `--help`, `--quiet` and `--verbose`; commands that make a result take `--config`, a
-file of options such as the `run.toml` that lies beside each result. Exit status: 0 everything done;
-1 some recordings were left out, each named, or a leak was found; 2 wrong usage.
+file of options such as the `run.toml` next to each result. Exit status: 0 success; 1 some recordings
+were left out (each is named), or a leak was found; 2 usage error.
 """
 
 

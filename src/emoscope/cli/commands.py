@@ -57,56 +57,56 @@ class Switch(NamedTuple):
 BundledOr = Annotated[
     list[str] | None,
     Argument(
-        "Corpus folders or manifests (file,emotion,speaker). Nothing: the bundled RAVDESS features."
+        "Corpus folders or manifests (CSV: file,emotion,speaker). Default: bundled RAVDESS features."
     ),
 ]
 OneBundledOr = Annotated[
-    str | None, Argument("Corpus folder or manifest. Nothing: the bundled RAVDESS features.")
+    str | None, Argument("Corpus folder or manifest. Default: the bundled RAVDESS features.")
 ]
-Places = Annotated[list[str], Argument("Corpus folders or manifests; several are one corpus.")]
-Emotions = Annotated[str | None, Option("Keep only these, comma-separated.", "NAMES")]
+Places = Annotated[list[str], Argument("Corpus folders or manifests, read as one corpus.")]
+Emotions = Annotated[str | None, Option("Use only these emotions, comma-separated.", "NAMES")]
 FeatureNames = Annotated[
-    str | None, Option("Comma-separated, e.g. mfcc,chroma,mel.", "NAMES", package="features")
+    str | None, Option("Features, e.g. mfcc,chroma,mel.", "NAMES", package="features")
 ]
 ModelNames = Annotated[
-    str | None, Option("Comma-separated; by default every model.", "NAMES", package="models")
+    str | None, Option("Models, e.g. svm,forest. Default: all.", "NAMES", package="models")
 ]
-ModelName = Annotated[str, Argument("A model's name.")]
-ModelFile = Annotated[str, Argument("A .emoscope file; default and free are shipped ones.")]
+ModelName = Annotated[str, Argument("Name of the model, e.g. svm.")]
+ModelFile = Annotated[str, Argument("A .emoscope file, or a shipped model: default or free.")]
 ModelOption = Annotated[
-    str | None, Option("A .emoscope file; default (as without it) and free are shipped.", "FILE")
+    str | None, Option("A .emoscope file, or a shipped model: default or free.", "FILE")
 ]
-Protocol = Annotated[str, Option("How clips are divided into training and test.")]
+Protocol = Annotated[str, Option("How clips are split into training and test sets.")]
 Raters = Annotated[
     str,
-    Option("Of several ratings of a clip learn the majority, or soft: the share of each.", "HOW"),
+    Option("Several ratings of a clip: learn the majority, or soft (the share of each).", "HOW"),
 ]
-Out = Annotated[Path, Option("Folder for what the command writes.", "DIR")]
+Out = Annotated[Path, Option("Output folder.", "DIR")]
 Replace = Annotated[
-    bool, Switch("Replace what is there, also of another command or other options.")
+    bool, Switch("Overwrite existing results, even those of other options or commands.")
 ]
-Seed = Annotated[int, Option("Decides everything random.")]
-Jobs = Annotated[int | None, Option("Processes; by default all cores.", min=1)]
-Cluster = Annotated[str | None, Option("Address of a Dask scheduler to run on.", "URL")]
-Quiet = Annotated[bool, Switch("Results and errors alone.", "-q")]
-Verbose = Annotated[bool, Switch("Also how long each step took, and origins of errors.", "-v")]
+Seed = Annotated[int, Option("Random seed.")]
+Jobs = Annotated[int | None, Option("Parallel processes. Default: one per core.", min=1)]
+Cluster = Annotated[str | None, Option("Run on the Dask cluster at this address.", "URL")]
+Quiet = Annotated[bool, Switch("Print only results and errors.", "-q")]
+Verbose = Annotated[bool, Switch("Also print timings, and tracebacks of errors.", "-v")]
 
-Channel = Annotated[str | None, Option("left, right, 1, 2, each or mix (all together).", "CHANNEL")]
+Channel = Annotated[str | None, Option("left, right, 1, 2, each or mix (all channels).", "CHANNEL")]
 
 #: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
 READING: dict[str, object] = {
     "emotions": Emotions,
     "speaker": Annotated[
         str | None,
-        Option("What tells the speaker: a regular expression on the path, or folder:N.", "REGEX"),
+        Option("Read speakers from the path: a regular expression, or folder:N.", "REGEX"),
     ],
-    "one_speaker": Annotated[bool, Switch("All clips are of one speaker.")],
+    "one_speaker": Annotated[bool, Switch("All clips are from one speaker.")],
     "label": Annotated[
         list[str] | None,
-        Option("What a word of the source means, e.g. exc=happy; repeatable.", "WORD=EMOTION"),
+        Option("Map a corpus label to an emotion, e.g. exc=happy. Repeatable.", "WORD=EMOTION"),
     ],
     "labels": Annotated[
-        Path | None, Option('The same from a .toml file: exc = "happy", one a line.')
+        Path | None, Option('A .toml file of such labels, one per line: exc = "happy".')
     ],
     "channel": Channel,
 }
@@ -141,9 +141,11 @@ class Source:
         from . import terminal
 
         if not self.places and any(self.reading.values()):
-            told = "--speaker, --one-speaker, --label, --labels and --channel tell how a corpus is read"
+            told = (
+                "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus"
+            )
             raise EmoscopeError(
-                f"{told}; name one. Nothing is left to tell of the bundled features"
+                f"{told}. Name a corpus, or leave them out to use the bundled features"
             )
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
@@ -300,13 +302,12 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
     for pair in pairs or ():
         word, equals, emotion = pair.rpartition("=")
         if not (word and equals):
-            raise EmoscopeError(f"--label '{pair}': give WORD=EMOTION, for example exc=happy")
+            raise EmoscopeError(f"--label '{pair}': expected WORD=EMOTION, for example exc=happy")
         words[word] = emotion
     for word, emotion in words.items():
         if (meant := canonical(emotion)) is None:
-            unknown = f"'{emotion}' is not an emotion that emoscope knows"
-            known = f"it knows {', '.join(EMOTIONS)}"
-            raise EmoscopeError(f"--label '{word}={emotion}': {unknown}; {known}")
+            unknown = f"unknown emotion '{emotion}'. Valid: {', '.join(EMOTIONS)}"
+            raise EmoscopeError(f"--label '{word}={emotion}': {unknown}")
         words[word] = meant
     return words
 

@@ -39,19 +39,19 @@ def compare(
     models: commands.ModelNames = None,
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
-    as_published: Annotated[bool, Switch("The published form of each model.")] = False,
-    quick: Annotated[bool, Switch("A tenth of the epochs.")] = False,
+    as_published: Annotated[bool, Switch("Use the published form of each model.")] = False,
+    quick: Annotated[bool, Switch("Train for a tenth of the epochs.")] = False,
     leak_gap: Annotated[
-        bool, Option("Also run on random folds, and on unseen sentences: what a leak would claim.")
+        bool, Option("Also measure the leak gap (random folds) and the script gap.")
     ] = True,
     raters: commands.Raters = "majority",
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    mlflow: Annotated[bool, Switch("Also write to MLflow (MLFLOW_TRACKING_URI).")] = False,
+    mlflow: Annotated[bool, Switch("Also log to MLflow (MLFLOW_TRACKING_URI).")] = False,
     out: commands.Out = Path("emoscope-compare"),
 ) -> None:
-    """Compare models on unseen speakers: train, test, leak gap, report."""
+    """Train and test models on unseen speakers, and write a report."""
     from .. import models as registry
     from .. import protocols
     from ..evaluation import comparison, tracking
@@ -104,15 +104,15 @@ def tune(
     *,
     features: commands.FeatureNames = None,
     protocol: commands.Protocol = "speaker-6fold",
-    trials: Annotated[int, Option("Most sets of parameters to try in each fold.", min=1)] = 20,
+    trials: Annotated[int, Option("Parameter settings to try per fold, at most.", min=1)] = 20,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: commands.Out = Path("emoscope-tune"),
 ) -> None:
-    """Choose a model's parameters inside training speakers, and say what that is worth.
+    """Tune a model's parameters by nested cross-validation over speakers.
 
-    The choice for other voices, made on all speakers, is written to tuned.json.
+    The parameters chosen on all speakers are written to tuned.json.
     """
     from .. import models, protocols
     from ..evaluation import search
@@ -131,13 +131,13 @@ def tune(
             jobs=jobs, cluster=cluster, checkpoint=Checkpoint(out / "finished"), on_run=board.on_run,
             on_unit=board.on_unit, command=commands.command_line(),
         )  # fmt: skip
-    with terminal.step("choosing on all speakers"):
+    with terminal.step("tuning on all speakers"):
         best_first = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
     tuned = {out / TUNED: search.to_json(model, best_first, names)}
     _save(result, out, source, data.corpus, tuned, features=names)
     terminal.say_comparison(board, result)
     terminal.say_tuning(result, best_first)
-    terminal.say(f"for training: {out / TUNED}")
+    terminal.say(f"tuned parameters: {out / TUNED}")
     commands.end(data.corpus.rejected)
 
 
@@ -151,18 +151,18 @@ def tune(
 def reproduce(
     source: commands.OneBundledOr = None,
     *,
-    quick: Annotated[bool, Switch("Few epochs and few seeds; the output says so.")] = False,
+    quick: Annotated[bool, Switch("Fewer epochs and seeds; the output says so.")] = False,
     rows: Annotated[
-        list[str] | None, Option("Only results whose name contains this; repeatable.", "TEXT")
+        list[str] | None, Option("Only results whose name contains TEXT. Repeatable.", "TEXT")
     ] = None,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
     out: commands.Out = Path("emoscope-reproduce"),
 ) -> None:
-    """Reproduce every published result as published, and measure it on unseen speakers.
+    """Reproduce published accuracies, and measure the same models on unseen speakers.
 
-    The full run takes hours; stop it whenever you like, the same command goes on where it was.
+    The full run takes hours. You can stop it at any time; the same command resumes it.
     """
     from .. import reproduction
 
@@ -189,22 +189,20 @@ def audit(
     source: Annotated[
         str,
         Argument(
-            "Manifest with a split column, audformat, Hugging Face or EmoBox-style folder, "
-            "saved result, or, with a second file, the list of training files."
+            "Manifest with a split column; audformat, Hugging Face or EmoBox-style folder; saved "
+            "result; or the list of training files, followed by TEST."
         ),
     ],
-    test: Annotated[str | None, Argument("The list of test files.")] = None,
+    test: Annotated[str | None, Argument("List of test files.")] = None,
     *,
-    audio: Annotated[
-        str | None, Option("Folder in which to look for the recordings.", "DIR")
-    ] = None,
-    inflation: Annotated[bool, Option("Also measure what a leaking split claims.")] = True,
+    audio: Annotated[str | None, Option("Folder that holds the recordings.", "DIR")] = None,
+    inflation: Annotated[bool, Option("Also measure how much a leak inflates scores.")] = True,
     seed: commands.Seed = 0,
     jobs: commands.Jobs = None,
     cluster: commands.Cluster = None,
-    out: Annotated[Path | None, Option("A .json file for the findings.")] = None,
+    out: Annotated[Path | None, Option("Save the findings as this .json file.")] = None,
 ) -> None:
-    """Look for leaks in a split; exit status 1 when there is one."""
+    """Check a split for leaks. Exit status 1 if there is one."""
     from .. import audit as audits
 
     if out is not None:
@@ -239,7 +237,7 @@ def train(
     *,
     features: commands.FeatureNames = None,
     parameters: Annotated[
-        Path | None, Option("What emoscope tune has chosen: its tuned.json.")
+        Path | None, Option("Parameters chosen by emoscope tune: its tuned.json.")
     ] = None,
     raters: commands.Raters = "majority",
     seed: commands.Seed = 0,
@@ -247,9 +245,9 @@ def train(
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("The .emoscope file to write.")],
 ) -> None:
-    """Fit one model on a whole corpus and save it, calibrated on speakers held out in turn.
+    """Train a model on a whole corpus, calibrate it on held-out speakers, and save it.
 
-    The options are saved beside it, with the ending .toml.
+    The options are saved next to it in a .toml file.
     """
     from .. import modelfile, models, training, unseen
     from ..evaluation import search
@@ -274,7 +272,7 @@ def train(
         low, high = measured.uar_low, measured.uar_high
         span = "" if low is None else f" ({low:.3f}–{high:.3f})"
         terminal.say(f"on {unseen.WORDS[card.held_out]}: UAR {measured.uar:.3f}{span}")
-    terminal.say(f"labels without 'uncertain': {card.worth}")
+    terminal.say(f"labels not marked uncertain: {card.worth}")
     if card.optimistic:
         terminal.say(f"warning: {unseen.OPTIMISTIC}")
     commands.end(data.corpus.rejected)
@@ -290,11 +288,11 @@ def evaluate(
     model: commands.ModelFile,
     source: commands.Source,
     *,
-    adapt: Annotated[str | None, Option("speaker or corpus: label its clips together.")] = None,
+    adapt: Annotated[str | None, Option("Adapt to each speaker or to the corpus.")] = None,
     jobs: commands.Jobs = None,
     out: commands.Out = Path("emoscope-evaluate"),
 ) -> None:
-    """Score a saved model on any labelled source."""
+    """Test a saved model on a labelled corpus."""
     from .. import modelfile
     from ..evaluation import saved_model
 
@@ -333,12 +331,12 @@ def _save(
 def export(
     model: commands.ModelFile,
     *,
-    onnx: Annotated[Path | None, Option("Write its graph, with its signature as metadata.")] = None,
+    onnx: Annotated[Path | None, Option("Write the ONNX graph, described in its metadata.")] = None,
     hub: Annotated[
         Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
     ] = None,
 ) -> None:
-    """Write a model for use elsewhere; nothing is sent anywhere."""
+    """Write a model as ONNX or as a Hugging Face repository. Nothing is uploaded."""
     from .. import modelfile
     from ..training import publishing
 
@@ -347,7 +345,7 @@ def export(
     loaded = modelfile.load(model)
     refuse_overwrite(onnx or "", model)
     if hub is not None and hub.is_file():
-        raise EmoscopeError(f"--hub {hub}: is a file; name a folder")
+        raise EmoscopeError(f"--hub {hub}: is a file; give a folder")
     keeping.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
     if onnx is not None:
         terminal.say(str(publishing.to_onnx(loaded, onnx)))

@@ -15,7 +15,7 @@ from .commands import DATA, RECOGNISING, STORE, Argument, Option, Switch, comman
 
 @command(DATA, "emoscope corpora")
 def corpora() -> None:
-    """List the corpora that can be loaded by name, and what each is."""
+    """List the corpora that emoscope can read, their licences and where to get them."""
     from rich.table import Table
 
     from ..corpora import registry
@@ -31,15 +31,15 @@ def corpora() -> None:
 
 @command(DATA, "emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb")
 def get(
-    name: Annotated[str, Argument("A corpus from: emoscope corpora.")],
+    name: Annotated[str, Argument("Name of a corpus; emoscope corpora lists them.")],
     *,
-    to: Annotated[Path | None, Option("Folder; by default the corpus's name.", "DIR")] = None,
-    part: Annotated[list[str] | None, Option("Only this part, e.g. speech; repeatable.")] = None,
+    to: Annotated[Path | None, Option("Target folder. Default: the corpus's name.", "DIR")] = None,
+    part: Annotated[list[str] | None, Option("Only this part, e.g. speech. Repeatable.")] = None,
     mirror: Annotated[
-        str | None, Option("Address of a folder with copies of the files.", "URL")
+        str | None, Option("Download from a mirror: a folder of the same files.", "URL")
     ] = None,
 ) -> None:
-    """Download a corpus: resumes, checks and unpacks."""
+    """Download a corpus, verify its checksums and unpack it. Resumes broken downloads."""
     from ..corpora import download
     from ..corpora import get as info_of
 
@@ -47,7 +47,7 @@ def get(
     terminal.note(f"{info.title}. Licence: {info.licence}")
     with terminal.transfers() as report:
         to = download.download(info, to or Path(name), parts=part, mirror=mirror, progress=report)
-    terminal.say(f"{to}: ready for: emoscope compare {to}")
+    terminal.say(f"saved in {to}; next: emoscope compare {to}")
 
 
 @command(
@@ -64,21 +64,21 @@ def extract(
     cluster: commands.Cluster = None,
     out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
 ) -> None:
-    """Write the features of a corpus as a table, with what the corpus says of each clip.
+    """Write the features of a corpus as a table, with the metadata of each clip.
 
-    The options are saved beside it, with the ending .toml.
+    The options are saved next to it in a .toml file.
     """
     from .. import dataset
 
     if out.suffix not in (".parquet", ".csv", ".arff"):
-        raise EmoscopeError(f"--out {out}: the file must end in .parquet or .csv or .arff")
+        raise EmoscopeError(f"--out {out}: the file name must end in .parquet, .csv or .arff")
     refuse_overwrite(out, *source.places)
     beside = keeping.beside(out, Path(f"{out}.toml"))
     names = commands.features_for("vector", features)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
-        named = f"column '{old}' of the corpus has the name of a feature's"
-        terminal.note(f"{named}; it is '{new}' in the file")
+        named = f"the corpus column '{old}' has the name of a feature column"
+        terminal.note(f"{named}; the file calls it '{new}'")
     write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {len(data.corpus.table)} clips")
     commands.end(data.corpus.rejected)
@@ -95,13 +95,13 @@ def convert(
     *,
     format: Annotated[
         str | None,
-        Option("audformat, huggingface, csv, parquet or jsonl; by default told by the ending."),
+        Option("audformat, huggingface, csv, parquet or jsonl. Default: from the ending."),
     ] = None,
-    out: Annotated[Path, Option("A file, or a folder.", "PATH")],
+    out: Annotated[Path, Option("File or folder to write.", "PATH")],
 ) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
-    Recordings outside such a folder are linked or copied into it.
+    Recordings that lie outside such a folder are linked or copied into it.
     """
     from ..corpus import writing
 
@@ -114,7 +114,7 @@ def convert(
 
 @command(STORE, "emoscope store info")
 def info() -> None:
-    """Say where the store is, how large, and what it holds."""
+    """Show where the feature store is, its size and its contents."""
     from ..dataset.store import Store
 
     store = Store()
@@ -126,22 +126,22 @@ def info() -> None:
 
 
 @command(STORE, "emoscope store verify", "emoscope store verify --remove")
-def verify(remove: Annotated[bool, Switch("Remove what is damaged.")] = False) -> None:
-    """Read everything and compare it with its checksums; exit status 1 when something is damaged."""
+def verify(remove: Annotated[bool, Switch("Remove damaged values.")] = False) -> None:
+    """Check every stored value against its checksum. Exit status 1 if any is damaged."""
     from ..dataset.store import Store
 
     for path, reason in (damaged := Store().verify(remove=remove)):
         terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
-    terminal.out.print(f"{len(damaged)} damaged" if damaged else "everything is whole")
+    terminal.out.print(f"{len(damaged)} damaged" if damaged else "no damage found")
     if damaged:
         sys.exit(1)
 
 
 @command(STORE, "emoscope store clear", "emoscope store clear --features mfcc,chroma")
 def clear(
-    features: Annotated[str | None, Option("Only these, comma-separated.", "NAMES")] = None,
+    features: Annotated[str | None, Option("Only these features.", "NAMES")] = None,
 ) -> None:
-    """Remove extracted features; they are computed again when needed."""
+    """Delete stored features. They are computed again when needed."""
     from ..dataset.store import Store
     from ..features import names as registered
 
@@ -165,13 +165,13 @@ def show(
     panels: Annotated[
         str | None,
         Option(
-            "What to draw, comma-separated, from top to bottom.", "NAMES", package="report.plots"
+            "Panels to draw from top to bottom, comma-separated.", "NAMES", package="report.plots"
         ),
     ] = None,
-    out: Annotated[Path | None, Option("A .png, .svg or .pdf; without it, a window.")] = None,
-    dark: Annotated[bool, Switch("In the dark theme.")] = False,
+    out: Annotated[Path | None, Option("A .png, .svg or .pdf. Default: open a window.")] = None,
+    dark: Annotated[bool, Switch("Use the dark theme.")] = False,
 ) -> None:
-    """Draw recordings: waveform, spectrograms, log-mel, pitch and energy."""
+    """Draw the waveform, spectrograms, log-mel, pitch and energy of recordings."""
     from .. import audio
     from ..report import plots
 
@@ -202,4 +202,4 @@ def save_figure(figure: Any, path: Path) -> None:
         write_atomically(path, content.getvalue())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise EmoscopeError(f"{path}: the picture cannot be written: {reason}") from error
+        raise EmoscopeError(f"{path}: cannot write the picture: {reason}") from error

@@ -54,15 +54,15 @@ def keep(*files: str | Path, record: str | Path | None = None, sign: str = "") -
     if (sign or mark()) in text:
         return
     made = re.search(f"^# {MADE}(.*)", text, re.MULTILINE)
-    what = f"was made by: {made[1]}" if made else "exists and would be replaced"
-    raise EmoscopeError(f"{there}: {what}; give another name to keep it, or --replace")
+    what = f"exists, made by: {made[1]}" if made else "already exists"
+    raise EmoscopeError(f"{there}: {what}; choose another name, or overwrite it with --replace")
 
 
 def claim(out: Path, *names: str, record: str) -> None:
     """Take a folder for results of those names until this command ends; left empty, it goes again."""
     endings = {Path(name).suffix for name in (record, *names)}
     if not out.is_dir() and (os.path.lexists(out) or out.suffix in endings):
-        found = f"is a file, or is called like one; give a folder, for {' and '.join(names)}"
+        found = f"looks like a file; give a folder, to hold {', '.join(names)}"
         raise EmoscopeError(f"--out {out}: {found}")
     keep(*(out / name for name in (record, *names)), record=out / record)
     for new in reversed([folder for folder in (out, *out.parents) if not folder.exists()]):
@@ -80,7 +80,7 @@ def claim(out: Path, *names: str, record: str) -> None:
 def beside(out: Path, record: Path) -> Path:
     """The file for the options of a run that writes one file, which it may replace."""
     if record.exists() and not config.is_one(record):
-        raise EmoscopeError(f"--out {out}: the options would replace {record}; give another name")
+        raise EmoscopeError(f"--out {out}: {record} would be overwritten; choose another name")
     keep(out, record=record)
     return record
 

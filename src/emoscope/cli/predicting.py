@@ -26,16 +26,16 @@ from . import commands, keeping
 from .commands import RECOGNISING, Argument, Option, Switch, command
 
 ONE_CHANNEL = (
-    "its two channels hold different speech, and a picture, textgrid, eaf, srt or vtt holds one: "
+    "its two channels hold different speech, but a picture, textgrid, eaf, srt or vtt holds one: "
     "choose --channel left, right or mix"
 )
 CONTINUED = (
-    "A file; json and csv are continued when run again, by the same model; recordings are known "
-    "by their names."
+    "Output file. If it is json or csv, a second run with the same model resumes it; recordings "
+    "are matched by name."
 )
 RELATIVE = (
-    "are labelled relative to the others of their folder, taken to be of one voice or room; "
-    "--same-source takes all as such, --each-alone none"
+    "were labelled relative to the others in their folder, assuming one speaker or room; "
+    "--same-source assumes that of all recordings, --each-alone of none"
 )
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
@@ -51,31 +51,31 @@ LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 1
     "emoscope predict call.wav --channel left",
 )
 def predict(
-    files: Annotated[list[str], Argument("Recordings, folders or patterns.")],
+    files: Annotated[list[str], Argument("Recordings, folders or glob patterns.")],
     *,
     model: commands.ModelOption = None,
-    timeline: Annotated[bool, Switch("Divide each recording into labelled segments.")] = False,
+    timeline: Annotated[bool, Switch("Split each recording into labelled segments.")] = False,
     segments: Annotated[
-        str | None, Option("Classify the parts that an annotation file or a table gives.", "FILE")
+        str | None, Option("Classify the parts listed in an annotation file or a table.", "FILE")
     ] = None,
     channel: commands.Channel = None,
     format: Annotated[
         str | None,
         Option(
-            "table, json, csv; of one timeline textgrid, eaf, srt, vtt; by default as --out ends."
+            "table, json or csv; for one timeline textgrid, eaf, srt or vtt. Default: as --out ends."
         ),
     ] = None,
     out: Annotated[str | None, Option(CONTINUED, "PATH")] = None,
     picture: Annotated[
         str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
     ] = None,
-    same_source: Annotated[bool, Switch("All are of one voice or room, not each folder.")] = False,
-    each_alone: Annotated[bool, Switch("Label each as if there were no other.")] = False,
+    same_source: Annotated[bool, Switch("All share one speaker or room, not each folder.")] = False,
+    each_alone: Annotated[bool, Switch("Label each recording on its own.")] = False,
     jobs: Annotated[
-        int | None, Option("Recordings at a time; by default all cores.", min=1)
+        int | None, Option("Recordings at a time. Default: one per core.", min=1)
     ] = None,
 ) -> None:
-    """Recognise the emotion of recordings: label, confidence, probabilities, timeline."""
+    """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
     format = format or formats.format_of(out)
     sources: Sequence[str | Excerpt] = paths
@@ -92,7 +92,7 @@ def predict(
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
     timed = timeline or format in TIMELINES or bool(picture)
     asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
-    asked |= {"--segments": bool(segments), "a timeline (nor textgrid, eaf …)": timed}
+    asked |= {"--segments": bool(segments), "a timeline (also textgrid, eaf …)": timed}
     _check_asked(asked, predictor)  # before --replace removes anything
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
@@ -135,7 +135,7 @@ def _check_targets(read: Sequence[str], out: str | None, picture: str | None, fo
 def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
     """Refuse options that exclude each other, and what the model does not know."""
     if len(both := [name for name, is_asked in asked.items() if is_asked]) > 1:
-        raise EmoscopeError(f"{both[0]} does not go with {both[1]}")
+        raise EmoscopeError(f"{both[0]} cannot be combined with {both[1]}")
     if asked["--same-source"]:
         require_offsets(predictor)
 
@@ -149,7 +149,7 @@ def _write(
     begun = time.perf_counter()
     n_together, n_held = 0, sum(map(writer.holds, sources))
     if n_held:
-        _note(f"{writer.path}: holds {n_held} of {len(sources)} recordings already")
+        _note(f"{writer.path}: resuming; {n_held} of {len(sources)} recordings are done")
     output: contextlib.AbstractContextManager[object] = writer.output or contextlib.nullcontext()
     with output, _progress(len(sources), n_held) as tick:
         if writer.header:
@@ -170,7 +170,7 @@ def _write(
             if picture:
                 _draw(outcome, picture)
     if writer.n_certain:
-        _note(f"labels without 'uncertain': {writer.worth}")
+        _note(f"labels not marked uncertain: {writer.worth}")
     if n_together and unasked:
         _note(f"together: {n_together} recordings {RELATIVE}")
     if commands.running.verbose:
@@ -223,7 +223,7 @@ class Writer:
         if format in TIMELINES and n_recordings > 1:
             raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
         if format == "table" and path is not None:
-            raise EmoscopeError(f"{path}: a table is for the eye; name a .csv or .json file")
+            raise EmoscopeError(f"{path}: a table is for the terminal; name a .csv or .json file")
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
         self.n_certain, self.worth = 0, worth  # labels of a table, and what the card says of them
@@ -268,10 +268,10 @@ def _draw(prediction: Prediction, path: str) -> None:
 def listen(
     *,
     model: commands.ModelOption = None,
-    device: Annotated[str | None, Option("Part of the microphone's name.")] = None,
-    save: Annotated[Path | None, Option("Keep what is heard, as .wav or .flac.")] = None,
+    device: Annotated[str | None, Option("Microphone to use: part of its name.")] = None,
+    save: Annotated[Path | None, Option("Save the recording as .wav or .flac.")] = None,
 ) -> None:
-    """Recognise emotion live, through the microphone, until Ctrl+C is pressed."""
+    """Recognise emotion live from the microphone, until Ctrl+C."""
     from ..prediction import microphone
     from . import terminal
 
@@ -284,8 +284,8 @@ def listen(
     print(formats.table_text(session.finish(), timeline=True), end="")
     if source.lost:
         often = "once" if source.lost == 1 else f"{source.lost} times"
-        why = f"sound was lost {often}, because this machine was too slow"
-        said = "labels near such a gap may be wrong, and times after it are too early"
+        why = f"audio was lost {often}, because this machine was too slow"
+        said = "labels near a gap may be wrong, and times after it are too early"
         terminal.err.print(f"{why}; {said}", soft_wrap=True)
     if session.unsaved is not None:
         raise EmoscopeError(session.unsaved)
@@ -295,15 +295,13 @@ def listen(
 def serve(
     *,
     model: Annotated[
-        list[str] | None, Option("A .emoscope file; repeatable, the first is default.", "FILE")
+        list[str] | None, Option("A .emoscope file. Repeatable; the first is the default.", "FILE")
     ] = None,
     host: Annotated[str, Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
     port: Annotated[int, Option("Port to listen on.", min=1, max=65535)] = 8765,
-    name: Annotated[
-        list[str] | None, Option("A host name it may be addressed by; repeatable.")
-    ] = None,
+    name: Annotated[list[str] | None, Option("Another host name to answer to. Repeatable.")] = None,
 ) -> None:
-    """Serve the browser page and the HTTP API, on this machine unless told otherwise."""
+    """Start the web page and the HTTP API, by default for this machine only."""
     from .. import server
     from . import terminal
 
@@ -315,9 +313,9 @@ def serve(
     models = {stem: _said(Predictor(path)) for stem, path in paths.items()}
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = server.create_app(models or None, hosts=(host, *(name or ())))
-    waiting = "waiting up to 10 s for what is in work; Ctrl+C ends it at once"
+    waiting = "waiting up to 10 s for running requests; press Ctrl+C again to stop at once"
     server.run(
         app, host=host, port=port,
-        ready=lambda: terminal.note(f"emoscope is at {address} (stop with Ctrl+C)"),
+        ready=lambda: terminal.note(f"emoscope is running at {address} (Ctrl+C to stop)"),
         ending=lambda: terminal.note(waiting),
     )  # fmt: skip

@@ -124,7 +124,7 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
         err.print(text, markup=False, soft_wrap=True)
     reasons = Counter(printable(bad.reason) for bad in rejected)
     if len(rejected) > MANY and len(reasons) <= MANY:
-        err.print("[bold]in all:[/]")
+        err.print("[bold]by reason:[/]")
         for reason, count in reasons.most_common():
             err.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
 
@@ -139,7 +139,7 @@ def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iter
         raise
     except KeyboardInterrupt:
         if resumable:
-            err.print("stopped; the same command goes on from here")
+            err.print("stopped; run the same command again to resume")
         raise
 
 
@@ -152,7 +152,7 @@ def say_comparison(board: Leaderboard, result: Result) -> None:
     if said := summary.script_gap(result, result.leaderboard()):
         say(said.text)
     if reason := result.config.get("no_script_gap"):
-        note(f"no script gap was measured: {reason}")
+        note(f"script gap not measured: {reason}")
 
 
 def say_findings(verdict: str, findings: Sequence[Any]) -> None:
@@ -205,10 +205,10 @@ def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     for fold, chosen in enumerate(tuned, start=1):
         say(f"  fold {fold}: {_parameters(chosen or {})}")
     best = trials[0]
-    out.print(f"[bold]on all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
+    out.print(f"[bold]all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
     say(
-        f"  UAR {best.uar:.3f} there, over parts of them ±{best.uar_std:.3f}: the highest of "
-        f"{len(trials)} tried, so likely too high; what to expect is in the table"
+        f"  UAR {best.uar:.3f} (±{best.uar_std:.3f} between folds), the highest of {len(trials)} "
+        "settings tried and so optimistic; the table shows what to expect on unseen speakers"
     )
 
 
@@ -261,7 +261,7 @@ class Leaderboard:
 
         tested = unseen.WORDS[self.speakers.held_out(self.protocol)].capitalize()
         if shares_speakers(self.protocol):
-            tested = "Random folds, the same voices in training and test"
+            tested = "Random folds, the same speakers in training and test"
         title = f"{tested}, protocol {self.protocol}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         table.add_column("model", no_wrap=True)
@@ -275,7 +275,7 @@ class Leaderboard:
         done = [runs[self.protocol] for runs in self.runs.values() if self.protocol in runs]
         captions = [no_interval(run.n_speakers) for run in done[:1] if run.uar_low is None]
         if self.leak_protocol:
-            captions += [f"leaky: {self.leak_protocol}, the same voices in training and test"]
+            captions += [f"leaky: {self.leak_protocol}, the same speakers in training and test"]
         table.caption, table.caption_justify = "\n".join(filter(None, captions)) or None, "left"
 
         uar = {run.model: run.uar for run in done}
@@ -352,5 +352,5 @@ def _view(
     for name in past[-60:]:
         minute.append("▁" if name == SILENCE else "█", colours.get(name, "dim"))
     typical = f"{1000 * median(latencies):.0f} ms" if latencies else "…"
-    foot = Text(f"\n  {typical} from sound to label · Ctrl+C ends", style="dim")
+    foot = Text(f"\n  latency {typical} · Ctrl+C to stop", style="dim")
     return Group(head, label, bars, Text(), minute, foot)

@@ -15,21 +15,22 @@ from .. import config
 from .._version import __version__
 from .commands import DATA, SHARED, STORE, Argument, Command, Switch, declared
 
-METAVARS = {Path: "FILE", int: "N", str: "NAME"}
+METAVARS = {Path: "FILE", int: "N", str: "NAME", bool: ""}
 
 
 def build() -> typer.Typer:
     """The application with the commands that are declared by now."""
     app = typer.Typer(
-        help="Speech emotion recognition that is honest by default.",
-        epilog="Exit status: 0 everything done; 1 some recordings were left out, each named, or a "
-        "leak was found; 2 wrong usage.",
+        help="Speech emotion recognition that is honest by default. To begin: emoscope predict FILE, "
+        "emoscope serve (a page in the browser) or emoscope compare.",
+        epilog="Exit status: 0 success; 1 some recordings were left out (each is named), or a leak "
+        "was found; 2 usage error.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_version)
-    store = typer.Typer(help="Look after the extracted features on disk.", no_args_is_help=True)
+    store = typer.Typer(help="Inspect, check or clear the stored features.", no_args_is_help=True)
     app.add_typer(store, name="store", rich_help_panel=DATA)
     for command in declared.values():
         of = store if command.panel == STORE else app
@@ -68,7 +69,7 @@ def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
     if isinstance(declaration, Argument):
         info = typer.Argument(help=help, show_default=False, metavar=parameter.name.upper())
     elif isinstance(declaration, Switch):
-        info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help)
+        info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help, metavar="")
     else:
         _, metavar, least, most, package = declaration
         metavar = metavar or _metavar(kind)
@@ -113,7 +114,7 @@ _Config = Annotated[
         metavar="FILE",
         is_eager=True,
         callback=_take_config,
-        help="Options from a .toml file, such as the run.toml of a result; what is given here "
-        "wins.",
+        help="Read options from a .toml file, such as a result's run.toml; options given here "
+        "take precedence.",
     ),
 ]

@@ -28,8 +28,8 @@ MAX_NAME = 100
 MAX_EMOTIONS = 100
 NOT_IN_NAMES = frozenset("/\\:")  # would make a file name of a model's name lead elsewhere
 NOTHING_CERTAIN = (
-    "every label of this model is uncertain, because no confidence was found above which enough of them "
-    "are right in corpora left out of training"
+    "every label of this model is marked uncertain: at no confidence were enough of its labels correct "
+    "on corpora left out of training"
 )
 KINDS = ("samples", "features", "frames")
 
@@ -230,14 +230,16 @@ class Card:
 
     @property
     def worth(self) -> str:
-        """What labels are worth that are not uncertain, and no more than was measured."""
+        """How often labels that are not uncertain were correct, and on what that was measured."""
         if not self.uncertain.coverage:
             return NOTHING_CERTAIN
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
         if on == "corpora":
-            return f"of 100 such answers on strangers, about {right} are right"
-        own = f"{right} were right in its own corpora, on {WORDS[on]}"
-        return f"of 100 such answers, {own}; on other recordings this was not measured"
+            return f"about {right} in 100 such labels were correct on {WORDS[on]}"
+        own = (
+            f"about {right} in 100 such labels were correct within its own corpora, on {WORDS[on]}"
+        )
+        return f"{own}; other recordings were not tested"
 
     def to_json(self) -> str:
         """The card as JSON text."""
