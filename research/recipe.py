@@ -1,15 +1,15 @@
-"""How the shipped models are made: what they take, how they are fitted, what they say of doubt.
+"""How the shipped models are made: their input, their training and their calibration.
 
-The first blocks of Whisper's base encoder, frozen and stored in 8 bits, averaged over time; on them a
-linear classifier that strange voices, rooms and corpora move as little as possible
-(:mod:`research.source_classifier`). Training clips are taken as recorded and through random rooms,
-microphones, lines and voices (:mod:`research.augment`), always after
-:class:`~emoscope.audio.level.TrimAndNormalise`, and always through the very graph that is shipped:
-rounding its weights is part of what the classifier learns from.
+The first blocks of Whisper's base encoder, frozen and stored in 8 bits, are averaged over time. On these
+embeddings a linear classifier is trained to be robust to unseen voices, rooms and corpora
+(:mod:`research.source_classifier`). Each training clip is used as recorded and in copies augmented with
+random rooms, microphones, lines and voices (:mod:`research.augment`). All of them pass through
+:class:`~emoscope.audio.level.TrimAndNormalise` and through the graph that is shipped, so the classifier
+is trained on the rounding of the encoder's weights as well.
 
-What a file says of its confidence comes from corpora left out whole, because its users' voices, rooms
-and languages are in no training corpus: every corpus in turn is predicted by a classifier of the
-others. What recordings of one source have in common comes from speakers left out.
+Confidence is calibrated cross-corpus, because the voices, rooms and languages of users are in no training
+corpus: each corpus in turn is predicted by a classifier trained on the others. What recordings of one
+source have in common is learned from held-out speakers.
 """
 
 from __future__ import annotations
@@ -211,8 +211,8 @@ class Predicted:
     far: NDArray[np.bool_] | None = None
 
     @property
-    def near(self) -> NDArray[np.bool_]:
-        """The clips that are not known to be far."""
+    def familiar(self) -> NDArray[np.bool_]:
+        """The clips that are not known to lie far from the training clips."""
         return np.ones(len(self.rows), bool) if self.far is None else ~self.far
 
 
@@ -250,7 +250,7 @@ class Fits:
         head = self.head(speakers)
         return Predicted(rows, head.form.logits(self.clips.copies[0][rows]), head.emotions)
 
-    def strange(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
+    def predict_unseen(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
         """As :meth:`predict`, with whether clips are far from the training clips."""
         head, domain = self.head(speakers), self.domain(speakers)
         values = (self.clips.copies[0][rows] - head.form.mean) / head.form.scale
@@ -262,7 +262,7 @@ class Fits:
         clips = self.clips
         here = np.isin(clips.speakers, list(among))
         out = np.isin(clips.corpora, list(corpora))
-        return self.strange(set(clips.speakers[here & ~out]), np.flatnonzero(here & out))
+        return self.predict_unseen(set(clips.speakers[here & ~out]), np.flatnonzero(here & out))
 
     def domain(self, speakers: Collection[str]) -> OutOfDomainDetector:
         """Where training clips lie, changed copies included: other rooms are no surprise."""
@@ -308,34 +308,36 @@ class Fits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Doubt:
-    """What a card says of confidence: alone, together, and when not to rely on a label."""
+class Calibration:
+    """What a card needs for confidence: temperature, offsets of sources, threshold of uncertain labels."""
 
     temperature: float
     offsets: SourceOffsets
     uncertain: Uncertain
 
 
-def doubt(clips: EmbeddedClips, unseen: Predicted, strange: Sequence[Predicted]) -> Doubt:
-    """Calibrate on corpora left out; learn from speakers left out what a source adds."""
-    scale = temperature(clips, strange)
+def calibrate(
+    clips: EmbeddedClips, unseen: Predicted, left_out: Sequence[Predicted]
+) -> Calibration:
+    """Calibrate on held-out corpora; learn source offsets from held-out speakers."""
+    scale = temperature(clips, left_out)
     labels = np.searchsorted(unseen.emotions, clips.labels[unseen.rows])
     told = (labels, clips.speakers[unseen.rows], clips.corpora[unseen.rows])
     learned = offsets.fit(unseen.logits, *told, temperature=scale)
-    low = one_emotion_spread(clips, unseen.emotions, learned, strange)
+    low = one_emotion_spread(clips, unseen.emotions, learned, left_out)
     learned = dataclasses.replace(learned, low=low, high=APART * low)
-    return Doubt(scale, learned, threshold(clips, strange, scale))
+    return Calibration(scale, learned, threshold(clips, left_out, scale))
 
 
 def one_emotion_spread(
     clips: EmbeddedClips,
     emotions: NDArray[np.intp],
     learned: SourceOffsets,
-    strange: Sequence[Predicted],
+    left_out: Sequence[Predicted],
 ) -> float:
-    """Spread that most batches of one emotion stay below, the median over corpora left out."""
+    """Spread that most batches of one emotion stay below; median over held-out corpora."""
     found = []
-    for one in strange:
+    for one in left_out:
         known = np.searchsorted(emotions, one.emotions)  # a head of fewer corpora knows fewer
         covariance = learned.covariance.astype(np.float64)[known][:, known]
         X, labels = offsets.centred(one.logits), clips.labels[one.rows]
@@ -350,29 +352,28 @@ def one_emotion_spread(
     return float(np.median(found))
 
 
-def temperature(clips: EmbeddedClips, strange: Sequence[Predicted]) -> float:
-    """The median of those that calibrate each corpus left out: one hopeless corpus does not rule."""
+def temperature(clips: EmbeddedClips, left_out: Sequence[Predicted]) -> float:
+    """The median of the temperatures that calibrate each held-out corpus; robust to one hopeless corpus."""
     fitted = []
-    for found in strange:
+    for found in left_out:
         known = np.isin(clips.labels[found.rows], found.emotions)
         labels = np.searchsorted(found.emotions, clips.labels[found.rows[known]])
         fitted.append(calibration.temperature(found.logits[known], labels))
     return float(np.median(fitted))
 
 
-def threshold(clips: EmbeddedClips, strange: Sequence[Predicted], temperature: float) -> Uncertain:
-    """The least confidence above which at most :data:`RISK` of strangers' labels are wrong.
+def threshold(clips: EmbeddedClips, left_out: Sequence[Predicted], temperature: float) -> Uncertain:
+    """The lowest confidence above which at most :data:`RISK` of the labels are wrong, cross-corpus.
 
-    Corpora count alike: of each the share that is let pass, and the wrong ones among it. What is
-    unfamiliar is never let pass.
+    Every corpus has the same weight, for coverage and for risk. Unfamiliar clips are always uncertain.
     """
     confidence, wrong, weight = [], [], []
-    for found in strange:
+    for found in left_out:
         sure = softmax(found.logits / temperature).max(axis=1)
-        confidence.append(np.where(found.near, sure, -1.0))
+        confidence.append(np.where(found.familiar, sure, -1.0))
         answers = found.emotions[found.logits.argmax(axis=1)]
         wrong.append(~right(answers, clips.labels[found.rows]))
-        weight.append(np.full(len(found.rows), 1.0 / len(found.rows) / len(strange)))
+        weight.append(np.full(len(found.rows), 1.0 / len(found.rows) / len(left_out)))
     order = np.argsort(-np.concatenate(confidence), kind="stable")
     sure, mistaken, weights = (np.concatenate(x)[order] for x in (confidence, wrong, weight))
     coverage = np.cumsum(weights)

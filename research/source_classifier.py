@@ -1,12 +1,12 @@
-"""A linear classifier that strange voices, rooms and corpora move as little as possible.
+"""A linear classifier that is robust to unseen voices, rooms and corpora.
 
-A clip is taken as the sum of its emotion, the offset of its source (voice, room, corpus) and noise.
-The offsets of the training speakers are estimated and taken away; in their place each clip gets
-random ones, drawn as training speakers and corpora differ among each other. Multinomial logistic
-regression on such clips learns what is left when the source is not known. A corpus that lacks an
-emotion says nothing of it: the softmax of its clips leaves that emotion out.
+A clip is modelled as the sum of its emotion, the offset of its source (voice, room, corpus) and noise.
+The offsets of the training speakers are estimated and subtracted; each clip then gets random offsets,
+drawn from the variance between training speakers and between corpora. Multinomial logistic regression on
+these clips learns what remains when the source is unknown. For a corpus that lacks an emotion, the
+softmax leaves that emotion out.
 
-Weights: every corpus counts alike, in it every emotion; for the offsets, every speaker.
+Weights: corpora have equal weight, and so have the emotions within a corpus; for the offsets, speakers.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from emoscope.evaluation.result import Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, Training
 from emoscope.training import export, provenance
-from research import recipe, source_classifier, strangers
+from research import cross_corpus, recipe, source_classifier
 from research.recipe import EmbeddedClips
 
 CORPORA = ("ravdess", "emodb", "nemo", "emospeech")
@@ -130,7 +130,7 @@ def embeddings(graph: bytes, part: Corpus, copy: int, options: argparse.Namespac
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
-    """The recipe on some training speakers; what a corpus left out is predicted by."""
+    """The recipe on some training speakers."""
 
     fits: recipe.Fits
     speakers: tuple[str, ...]
@@ -151,22 +151,26 @@ class Recipe:
         others = set(clips.speakers[clips.corpora != corpus])
         return Recipe(self.fits, tuple(s for s in self.speakers if s in others))
 
-    def strange(self, *, but: str = "") -> dict[str, recipe.Predicted]:
-        """Corpora other than `but`, each predicted by a head that has not heard it.
+    def left_out(self, *, excluding: str = "") -> dict[str, recipe.Predicted]:
+        """Corpora other than `excluding`, each predicted by a head that was not trained on it.
 
         Training corpora left out in turn; of one training corpus alone, all others.
         """
         own = self.corpora
         if len(own) > 1:
-            return {name: self.fits.without([name], self.speakers) for name in own if name != but}
+            return {
+                name: self.fits.without([name], self.speakers) for name in own if name != excluding
+            }
         rows = {name: np.flatnonzero(self.clips.corpora == name) for name in CORPORA}
-        others = [name for name in CORPORA if name not in (*own, but)]
-        return {name: self.fits.strange(self.speakers, rows[name]) for name in others}
+        others = [name for name in CORPORA if name not in (*own, excluding)]
+        return {name: self.fits.predict_unseen(self.speakers, rows[name]) for name in others}
 
-    def doubt(self, *, but: str = "") -> recipe.Doubt:
-        """What a card says of confidence, without a look at one corpus."""
+    def calibration(self, *, excluding: str = "") -> recipe.Calibration:
+        """Calibration for a card, without using one corpus."""
         unseen = self.fits.unseen_speakers(self.speakers)
-        return recipe.doubt(self.clips, unseen, list(self.strange(but=but).values()))
+        return recipe.calibrate(
+            self.clips, unseen, list(self.left_out(excluding=excluding).values())
+        )
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -174,18 +178,18 @@ class Recipe:
 
 def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
     """Fit to all training speakers and write the file."""
-    head, doubt = made.fits.head(made.speakers), made.doubt()
+    head, calibration = made.fits.head(made.speakers), made.calibration()
     parts = [corpora.load(options.data / name) for name in options.corpora]
-    strangers = sorted(made.strange())
+    left_out = sorted(made.left_out())
     card = Card(
         name=options.name,
         emotions=tuple(EMOTIONS[n] for n in head.emotions),
         input=recipe.INPUT,
         embedding_width=len(head.form.mean),
-        temperature=doubt.temperature,
-        uncertain=doubt.uncertain,
+        temperature=calibration.temperature,
+        uncertain=calibration.uncertain,
         domain=made.fits.domain(made.speakers),
-        offsets=doubt.offsets,
+        offsets=calibration.offsets,
         training=Training(
             corpora=tuple(corpus for part in parts for corpus in provenance(part)),
             recipe={
@@ -194,7 +198,7 @@ def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
                 "weights": WEIGHTS,
                 "copies": recipe.COPIES,
                 "penalty": source_classifier.PENALTY,
-                "confidence measured on": f"{', '.join(strangers)}, each left out of training",
+                "confidence measured on": f"{', '.join(left_out)}, each left out of training",
             },
         ),
         results=tuple(measured(options.results or [])),
@@ -229,15 +233,15 @@ def measure(made: Recipe, options: argparse.Namespace) -> None:
             alone = f"{name}-{protocol}" if len(own) == 1 else folder
             inside(made, alone, name, protocol, options)
     found = {}
-    for name in own if len(own) > 1 else made.strange():
+    for name in own if len(own) > 1 else made.left_out():
         trained = made.without(name)
-        predicted = made.strange()[name]
-        doubt = trained.doubt(but=name)
-        found[name] = strangers.figures(made.clips, predicted, doubt)
+        predicted = made.left_out()[name]
+        calibration = trained.calibration(excluding=name)
+        found[name] = cross_corpus.figures(made.clips, predicted, calibration)
         print(name, json.dumps(found[name]), flush=True)
         folder = options.out / f"{prefix}cross-corpus-to-{name}"
-        rows = strangers.rows(
-            made.clips, predicted, doubt, model=options.name, features=features_of(options)
+        rows = cross_corpus.rows(
+            made.clips, predicted, calibration, model=options.name, features=features_of(options)
         )
         save(made, name, rows, folder, options)
     path = options.out / f"{prefix}strangers.json"
@@ -279,8 +283,8 @@ def inside(
 ) -> None:
     """One corpus by one protocol; other training corpora are training data in every fold."""
     clips, rows = made.clips, []
-    strange = list(made.strange(but=name).values())
-    temperature = recipe.temperature(clips, strange)
+    left_out = list(made.left_out(excluding=name).values())
+    temperature = recipe.temperature(clips, left_out)
     allowed = np.unique(clips.labels[clips.corpora == name])
     for corpus, asked, fold, test in folds_of(made):
         if (corpus, asked) == (name, protocol):
@@ -293,7 +297,7 @@ def inside(
                 "protocol": protocol,
                 "fold": fold,
             }
-            rows.append(strangers.as_rows(clips, test, probabilities, allowed, told))
+            rows.append(cross_corpus.as_rows(clips, test, probabilities, allowed, told))
     save(made, name, pd.concat(rows, ignore_index=True), options.out / folder, options)
 
 

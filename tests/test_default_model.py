@@ -12,7 +12,7 @@ import pytest
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from research import recipe, strangers
+from research import cross_corpus, recipe
 from research.recipe import EmbeddedClips, Fits
 
 pytest.importorskip("torch")
@@ -93,19 +93,21 @@ def test_every_clip_is_predicted_by_a_head_of_other_speakers(fits: Fits) -> None
 
 
 def test_the_threshold_holds_the_risk_with_every_corpus_counting_alike(fits: Fits) -> None:
-    strange = [fits.without([name], set(fits.clips.speakers)) for name in KNOWN]
-    doubt = recipe.doubt(fits.clips, fits.unseen_speakers(set(fits.clips.speakers)), strange)
+    left_out = [fits.without([name], set(fits.clips.speakers)) for name in KNOWN]
+    calibration = recipe.calibrate(
+        fits.clips, fits.unseen_speakers(set(fits.clips.speakers)), left_out
+    )
     passed, wrong = [], []
-    for found in strange:
-        p = np.exp(found.logits / doubt.temperature)
+    for found in left_out:
+        p = np.exp(found.logits / calibration.temperature)
         confidence = p.max(axis=1) / p.sum(axis=1)
-        sure = (confidence >= doubt.uncertain.threshold - 1e-7) & found.near
+        sure = (confidence >= calibration.uncertain.threshold - 1e-7) & found.familiar
         good = found.emotions[p.argmax(axis=1)] == fits.clips.labels[found.rows]
         passed.append(sure.mean())
         wrong.append((sure & ~good).mean())
-    assert doubt.uncertain.risk <= recipe.RISK
-    assert doubt.uncertain.risk == pytest.approx(np.sum(wrong) / np.sum(passed), abs=0.01)
-    assert doubt.uncertain.coverage == pytest.approx(np.mean(passed), abs=0.01)
+    assert calibration.uncertain.risk <= recipe.RISK
+    assert calibration.uncertain.risk == pytest.approx(np.sum(wrong) / np.sum(passed), abs=0.01)
+    assert calibration.uncertain.coverage == pytest.approx(np.mean(passed), abs=0.01)
 
 
 def test_calm_is_no_mistake_for_neutral() -> None:
@@ -126,27 +128,29 @@ def test_copies_differ_and_the_recording_is_only_levelled() -> None:
 
 def test_batches_hold_clips_of_the_same_keys_and_about_the_size_asked_for() -> None:
     speakers = np.repeat(["a", "b"], [10, 7])
-    groups = strangers.batches([speakers], 4)
+    groups = cross_corpus.batches([speakers], 4)
     for group in np.unique(groups):
         inside = speakers[groups == group]
         assert len(set(inside)) == 1 and 3 <= len(inside) <= 5
-    assert len(set(strangers.batches([speakers], 1000))) == 2
+    assert len(set(cross_corpus.batches([speakers], 1000))) == 2
 
 
 def test_figures_of_a_corpus_left_out_are_those_of_its_rows(fits: Fits) -> None:
     speakers = set(fits.clips.speakers)
     found = fits.without(["two"], speakers)
-    doubt = recipe.doubt(fits.clips, fits.unseen_speakers(speakers), [found])
-    doubt = dataclasses.replace(
-        doubt,
-        offsets=None if doubt.offsets.means.shape[0] != len(found.emotions) else doubt.offsets,
+    calibration = recipe.calibrate(fits.clips, fits.unseen_speakers(speakers), [found])
+    calibration = dataclasses.replace(
+        calibration,
+        offsets=None
+        if calibration.offsets.means.shape[0] != len(found.emotions)
+        else calibration.offsets,
     )
     far = np.zeros(len(found.rows), bool)
     far[::2] = True
     found = dataclasses.replace(found, far=far)
-    figures = strangers.figures(fits.clips, found, doubt)
+    figures = cross_corpus.figures(fits.clips, found, calibration)
     told = {"model": "m", "features": "f"}
-    rows = strangers.rows(fits.clips, found, doubt, **told)
+    rows = cross_corpus.rows(fits.clips, found, calibration, **told)
     alone = rows[rows["protocol"] == "cross-corpus"]
     recall = (alone["emotion"] == alone["predicted"]).groupby(alone["emotion"]).mean()
     assert figures["alone"]["uar"] == pytest.approx(recall.mean())

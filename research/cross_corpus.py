@@ -1,4 +1,4 @@
-"""What the recipe is worth on a corpus that is in no training: alone, together, in doubt."""
+"""Cross-corpus figures of the recipe: clips alone and together, coverage and risk of labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emoscope.labels import EMOTIONS, POSITIONS
 from emoscope.modelfile.card import Card
 from emoscope.models import offsets
 
-from .recipe import INPUT, Doubt, EmbeddedClips, Predicted, right
+from .recipe import INPUT, Calibration, EmbeddedClips, Predicted, right
 
 Double = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -26,16 +26,16 @@ PLEASANT = ("happy", "calm", "neutral")
 UNPLEASANT = ("angry", "sad", "fearful", "disgust")
 
 
-def card_of(found: Predicted, doubt: Doubt) -> Card:
-    """The card that a file of this head would have, as far as its answers depend on it."""
+def card_of(found: Predicted, calibration: Calibration) -> Card:
+    """The model card of this head, as far as its predictions depend on it."""
     return Card(
         name="left-out",
         emotions=tuple(EMOTIONS[n] for n in found.emotions),
         input=INPUT,
         embedding_width=1,
-        temperature=doubt.temperature,
-        uncertain=doubt.uncertain,
-        offsets=doubt.offsets,
+        temperature=calibration.temperature,
+        uncertain=calibration.uncertain,
+        offsets=calibration.offsets,
     )
 
 
@@ -60,8 +60,8 @@ def batches(keys: Sequence[NDArray[np.str_]], size: int, *, seed: int = 0) -> In
     return result
 
 
-def figures(clips: EmbeddedClips, found: Predicted, doubt: Doubt) -> dict[str, object]:
-    """Every figure of a corpus left out.
+def figures(clips: EmbeddedClips, found: Predicted, calibration: Calibration) -> dict[str, object]:
+    """Every figure of a held-out corpus.
 
     Returns
     -------
@@ -69,11 +69,11 @@ def figures(clips: EmbeddedClips, found: Predicted, doubt: Doubt) -> dict[str, o
         ``alone`` and ``together`` (by number of clips of a speaker): UAR among shared emotions, with
         the interval over speakers; ``one_emotion``: the same clips in batches of one emotion, and the
         change of the recall of the emotion that loses most; ``doubt``, alone and with 16 clips, when
-        all emotions may be answered: coverage and risk (what is unfamiliar is not let pass),
+        all emotions may be answered: coverage and risk (unfamiliar clips count as uncertain),
         accuracy of what is unfamiliar and of what is not, calibration error, and areas under the
         curve of confidence in right answers, of arousal and of valence.
     """
-    card, (known, emotions) = card_of(found, doubt), shared(clips, found)
+    card, (known, emotions) = card_of(found, calibration), shared(clips, found)
     labels, speakers = clips.labels[known.rows], clips.speakers[known.rows]
     allowed = np.searchsorted(known.emotions, emotions).tolist()
     names = labels.astype(str)
@@ -100,12 +100,12 @@ def figures(clips: EmbeddedClips, found: Predicted, doubt: Doubt) -> dict[str, o
             for e in emotions
         ]
         result["one_emotion"][size] = {**scored(predicted), "worst_change": float(min(change))}
-    return result | _doubt(card, clips, found)
+    return result | _selective(card, clips, found)
 
 
-def _doubt(card: Card, clips: EmbeddedClips, found: Predicted) -> dict[str, object]:
+def _selective(card: Card, clips: EmbeddedClips, found: Predicted) -> dict[str, object]:
     """Coverage, risk and calibration when all emotions may be answered; arousal and valence."""
-    labels, near, result = clips.labels[found.rows], found.near, {}
+    labels, familiar, result = clips.labels[found.rows], found.familiar, {}
     for name, groups in (
         ("alone", np.arange(len(labels))),
         ("together", batches([clips.speakers[found.rows]], 16)),
@@ -113,7 +113,7 @@ def _doubt(card: Card, clips: EmbeddedClips, found: Predicted) -> dict[str, obje
         probabilities = offsets.together(card, found.logits, groups)
         confidence = probabilities.max(axis=1)
         good = right(found.emotions[probabilities.argmax(axis=1)], labels)
-        sure = (confidence >= card.uncertain.threshold) & near
+        sure = (confidence >= card.uncertain.threshold) & familiar
         bins = np.minimum((confidence * 15).astype(int), 14)
         errors = [
             np.mean(bins == b) * abs(good[bins == b].mean() - confidence[bins == b].mean())
@@ -125,9 +125,9 @@ def _doubt(card: Card, clips: EmbeddedClips, found: Predicted) -> dict[str, obje
             "accuracy": float(good.mean()),
             "coverage": float(sure.mean()),
             "risk": float(1.0 - good[sure].mean()) if sure.any() else None,
-            "unfamiliar": float(1.0 - near.mean()),
-            "accuracy_unfamiliar": None if near.all() else float(good[~near].mean()),
-            "accuracy_familiar": float(good[near].mean()) if near.any() else None,
+            "unfamiliar": float(1.0 - familiar.mean()),
+            "accuracy_unfamiliar": None if familiar.all() else float(good[~familiar].mean()),
+            "accuracy_familiar": float(good[familiar].mean()) if familiar.any() else None,
             "calibration_error": float(sum(errors)),
             "tells_right_from_wrong": float(roc_auc_score(good, confidence)),
             "arousal": _area(arousal, labels, AGITATED, QUIET),
@@ -143,10 +143,10 @@ def _area(values: Double, labels: Indices, high: Sequence[str], low: Sequence[st
 
 
 def rows(
-    clips: EmbeddedClips, found: Predicted, doubt: Doubt, *, model: str, features: str
+    clips: EmbeddedClips, found: Predicted, calibration: Calibration, *, model: str, features: str
 ) -> pd.DataFrame:
     """Rows of a result: each clip alone, and all clips of a speaker together."""
-    card, (known, emotions) = card_of(found, doubt), shared(clips, found)
+    card, (known, emotions) = card_of(found, calibration), shared(clips, found)
     allowed = np.searchsorted(known.emotions, emotions).tolist()
     parts = []
     for protocol, groups in (
