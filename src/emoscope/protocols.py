@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import ProtocolError, UnknownNameError
 from .files import printable
@@ -218,15 +218,15 @@ def _six_folds(table: pd.DataFrame, column: str, protocol: str, seed: int) -> li
     if (most := int(table["emotion"].value_counts().max())) < N_FOLDS:
         needed = f"an emotion with at least {N_FOLDS} clips; the most have {most}"
         raise ProtocolError(f"protocol '{protocol}' needs {needed}. 'loso' needs no such number")
-    return _grouped(table, _text(table, column), N_FOLDS, seed)
+    return grouped(table["emotion"], _text(table, column), N_FOLDS, seed)
 
 
-def _grouped(table: pd.DataFrame, groups: NDArray[np.str_], n_folds: int, seed: int) -> list[Fold]:
+def grouped(emotions: ArrayLike, groups: ArrayLike, n_folds: int, seed: int) -> list[Fold]:
     """Folds that keep each group whole, balanced over emotions."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(table)), table["emotion"], groups)
+    parts = splitter.split(emotions, emotions, groups)
     return [Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)]
 
 
@@ -248,7 +248,7 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
     most = int(table["emotion"].value_counts().max())
     few = table["unique_speaker"].nunique() < 6 or most < 6
     voices = _loso(table, seed) if few else _speaker_6fold(table, seed)
-    texts = _grouped(table, spoken, min(MAX_TEXT_GROUPS, n_sentences, most), seed)
+    texts = grouped(table["emotion"], spoken, min(MAX_TEXT_GROUPS, n_sentences, most), seed)
     divisions = []
     for voice, text in itertools.product(voices, texts):
         test = np.intersect1d(voice.test, text.test)

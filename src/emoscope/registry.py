@@ -44,11 +44,12 @@ class Registry(Generic[Member]):
 
     @functools.cached_property
     def own(self) -> dict[str, Member]:
-        """The members that emoscope brings, in alphabetical order of their modules."""
+        """The members that emoscope brings, in alphabetical order."""
         path = importlib.import_module(self.package).__path__
-        names = sorted(f"{self.package}.{module.name}" for module in pkgutil.iter_modules(path))
-        families = (getattr(importlib.import_module(name), "MEMBERS", {}) for name in names)
-        return {name: member for family in families for name, member in family.items()}
+        modules = (f"{self.package}.{module.name}" for module in pkgutil.iter_modules(path))
+        families = (getattr(importlib.import_module(name), "MEMBERS", {}) for name in modules)
+        members = {name: member for family in families for name, member in family.items()}
+        return dict(sorted(members.items()))
 
     def names(self) -> list[str]:
         """The public names: emoscope's own, those of other packages, those of this session."""

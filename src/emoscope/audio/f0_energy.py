@@ -10,7 +10,7 @@ from . import Signal, resample
 
 Vector = NDArray[np.float64]
 
-HOP_SECONDS = 0.01
+HOP_SECONDS, WINDOW_SECONDS = 0.01, 0.03
 MIN_F0, MAX_F0 = 55.0, 900.0  # in Hz: from a low male voice to a scream
 RATE = 16_000  # of the search for F0: the period of the highest is still 17.8 samples long
 THRESHOLD = 0.25  # difference to the next period, as a share of the mean, of a periodic frame
@@ -24,9 +24,9 @@ def times(signal: Signal) -> Vector:
     return np.arange(count, dtype=np.float64) * HOP_SECONDS
 
 
-def energy(signal: Signal, *, window_seconds: float = 0.03) -> Vector:
+def energy(signal: Signal) -> Vector:
     """Mean square of each frame in dB, at least :data:`FLOOR_DB`; a full-scale sine has -3.01."""
-    half = max(1, round(window_seconds * signal.rate / 2))
+    half = max(1, round(WINDOW_SECONDS * signal.rate / 2))
     power = np.concatenate([[0.0], np.cumsum(signal.samples.astype(np.float64) ** 2)])
     centre = np.round(times(signal) * signal.rate).astype(np.intp)
     low, high = np.clip(centre - half, 0, None), np.clip(centre + half, None, len(power) - 1)

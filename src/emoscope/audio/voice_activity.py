@@ -140,17 +140,16 @@ class SpeechTracker:
     segments; ``speech_end`` is one past the last frame in it that held speech.
     """
 
-    def __init__(self, *, pad: int = PAD) -> None:
+    def __init__(self) -> None:
         self.start: int | None = None
         self.n_frames = self.speech_end = self._first = self._last_stop = 0
-        self._pad = pad
 
     def feed(self, probability: float) -> tuple[int, int] | None:
         """Take in one frame; returns a segment ``(first, stop)`` when this frame ended one."""
         frame, self.n_frames = self.n_frames, self.n_frames + 1
         if self.start is None:
             if probability >= THRESHOLD:
-                self.start, self.speech_end = max(self._last_stop, frame - self._pad), frame + 1
+                self.start, self.speech_end = max(self._last_stop, frame - PAD), frame + 1
                 self._first = frame
         elif probability >= NEG_THRESHOLD:
             self.speech_end = frame + 1
@@ -162,7 +161,7 @@ class SpeechTracker:
         """End the segment that is going on, as when the recording ends."""
         if self.start is None:
             return None
-        segment = (self.start, min(self.n_frames, self.speech_end + self._pad))
+        segment = (self.start, min(self.n_frames, self.speech_end + PAD))
         self.start = None
         if self.speech_end - self._first < MIN_SPEECH:
             return None

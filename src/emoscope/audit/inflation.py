@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from .. import features, models
 from ..corpus import Corpus
@@ -21,7 +20,7 @@ from ..errors import CorpusError
 from ..evaluation import engine, metrics
 from ..features.table import Features
 from ..labels import EMOTIONS
-from ..protocols import Fold
+from ..protocols import Fold, grouped
 from .sources import Split
 
 MODEL = "svm"
@@ -75,10 +74,8 @@ def estimate(
     """Score a model on the clips that `test` marks, and on speaker-disjoint folds of all clips."""
     most = min(len(np.unique(speakers)), 10)  # one speaker cannot be divided: the splitter raises
     n_folds = int(np.clip(round(len(test) / max(test.sum(), 1)), 2, most))
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(test)), emotions, groups=speakers)
-    folds = [Fold("given", np.flatnonzero(~test), np.flatnonzero(test))]
-    folds += [Fold(str(number), *part) for number, part in enumerate(parts, 1)]
+    given = Fold("given", np.flatnonzero(~test), np.flatnonzero(test))
+    folds = [given, *grouped(emotions, speakers, n_folds, seed)]
     if any(len(np.unique(emotions[fold.train])) < 2 for fold in folds):
         raise ValueError("where some speakers are left out, all training clips have one emotion")
     estimator = models.get(MODEL).build(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
@@ -14,14 +13,7 @@ from .base import CorpusInfo, Download, Naming, Row
 __all__ = ["CorpusInfo", "Download", "Match", "Naming", "get", "names", "register", "registry"]
 
 
-class _Corpora(Registry[CorpusInfo]):
-    @functools.cached_property
-    def own(self) -> dict[str, CorpusInfo]:
-        """The corpora that emoscope brings by name, whether a module or a TOML file describes them."""
-        return dict(sorted(super().own.items()))
-
-
-registry = _Corpora(
+registry: Registry[CorpusInfo] = Registry(
     "corpus", __name__, fits=lambda member: isinstance(member, CorpusInfo), wanted="a CorpusInfo"
 )
 names, get, register = registry.names, registry.get, registry.register

@@ -46,15 +46,14 @@ def evaluate(
     *,
     emotions: Sequence[str] = (),
     adapt: str | None = None,
-    shared_only: bool = True,
     jobs: int | None = None,
     command: str | None = None,
 ) -> Result:
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
-    With `emotions` only the clips of these are scored; without `shared_only` the model answers
-    freely. With `adapt`, the clips of each ``"speaker"`` or of the ``"corpus"`` are taken as one
-    source (:mod:`emoscope.models.offsets`), and the protocol's name ends in that.
+    With `emotions` only the clips of these are scored. With `adapt`, the clips of each
+    ``"speaker"`` or of the ``"corpus"`` are taken as one source (:mod:`emoscope.models.offsets`),
+    and the protocol's name ends in that.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):
@@ -70,7 +69,7 @@ def evaluate(
         found = f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}"
         raise CorpusError(f"{found}: at least two must be shared")
     inferences = infer(model, corpus.select(emotions=shared), jobs=jobs)
-    result = score(card, inferences, adapt=adapt, answers=shared if shared_only else None)
+    result = score(card, inferences, shared, adapt)
     result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
     result.config["file"] = model.path
     result.config |= {"command": command} if command is not None else {}
@@ -87,14 +86,10 @@ class Inferences:
 
 
 def score(
-    card: Card,
-    inferences: Inferences,
-    *,
-    adapt: str | None = None,
-    answers: Sequence[str] | None = None,
+    card: Card, inferences: Inferences, answers: Sequence[str], adapt: str | None = None
 ) -> Result:
     """Turn logits and embeddings into a result; `answers` are what the model may answer with."""
-    allowed = list(answers or in_order(card.emotions))
+    allowed = list(answers)
     table, logits = inferences.corpus.table, inferences.logits
     columns = [card.emotions.index(emotion) for emotion in allowed]
     by_speaker = table["unique_speaker"].to_numpy(dtype=str)

@@ -94,12 +94,6 @@ def softmax(logits: NDArray[np.floating[Any]]) -> Array:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithms of the probabilities, row by row."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
 def save(path: str | os.PathLike[str], graph: bytes, card: Card) -> Path:
     """Write a model file of serialised ONNX, whole or not at all; a ModelError as :func:`load`."""
     content = pack(graph, card.to_json())

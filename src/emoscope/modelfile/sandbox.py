@@ -230,9 +230,6 @@ def _stop_all(idle: queue.SimpleQueue[_Child]) -> None:
         idle.get().stop()
 
 
-# --- messages -------------------------------------------------------------------------------------
-
-
 def write_message(stream: IO[bytes], content: bytes) -> None:
     """Write one message; the reader gets it at once."""
     stream.write(_LENGTH.pack(len(content)))
@@ -267,9 +264,6 @@ def _unpack(content: bytes) -> list[Array]:
         arrays.append(values.reshape(shape).astype(np.float32))
         at += values.nbytes
     return arrays
-
-
-# --- the child ------------------------------------------------------------------------------------
 
 
 def serve() -> None:

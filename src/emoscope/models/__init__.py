@@ -14,9 +14,4 @@ __all__ = ["ModelInfo", "get", "names", "register", "registry"]
 registry: Registry[ModelInfo] = Registry(
     "model", __name__, fits=lambda found: isinstance(found, ModelInfo), wanted="a ModelInfo"
 )
-get, register = registry.get, registry.register
-
-
-def names() -> list[str]:
-    """Public names of all models, in alphabetical order."""
-    return sorted(registry.names())
+names, get, register = registry.names, registry.get, registry.register

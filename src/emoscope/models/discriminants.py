@@ -57,6 +57,10 @@ class _Discriminant(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         best = self._scores(X).argmax(axis=1)  # first: it checks that the model is fitted
         return np.asarray(self.classes_[best])
 
+    def predict_proba(self, X: ArrayLike) -> Matrix:
+        """Probability of each emotion, shape (n_clips, n_classes)."""
+        return np.asarray(softmax(self._scores(X), axis=1))
+
     def predict_log_proba(self, X: ArrayLike) -> Matrix:
         """Logarithms of the probabilities, finite for every clip, shape (n_clips, n_classes)."""
         return np.asarray(log_softmax(self._scores(X), axis=1))
@@ -86,10 +90,6 @@ class ShrinkageLDA(_Discriminant):
         check_is_fitted(self, "coef_")
         values = validate_data(self, X, dtype=np.float64, reset=False)
         return np.asarray(values @ self.coef_.T + self.intercept_)
-
-    def predict_proba(self, X: ArrayLike) -> Matrix:
-        """Probability of each emotion, shape (n_clips, n_classes)."""
-        return np.asarray(softmax(self._scores(X), axis=1))
 
     def to_onnx(self) -> Any:
         """One matrix product."""
@@ -225,10 +225,6 @@ class StackedLDA(_Discriminant):
         return linear(
             np.concatenate(weights), np.asarray(bias), mean=mean, scale=scale, limit=LIMIT
         )
-
-    def predict_proba(self, X: ArrayLike) -> Matrix:
-        """Probability of each emotion, shape (n_clips, n_classes)."""
-        return np.asarray(np.exp(self.predict_log_proba(X)))
 
 
 class _Part:

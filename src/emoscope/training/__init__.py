@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.base import clone
 
 from .. import audio, modelfile, models
@@ -23,7 +24,6 @@ from ..evaluation import engine, metrics
 from ..evaluation import statistics as speaker_statistics
 from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
-from ..modelfile import log_softmax
 from ..modelfile.card import Card, Measurement, Training, TrainingCorpus
 from ..models.base import learn_scaling, weight_parameter
 from ..models.onnx_graph import linear_form
@@ -172,7 +172,7 @@ def expected(
         low, high = interval.low, interval.high
     before, after = (
         metrics.expected_calibration_error(true, np.exp(logits), emotions=unseen.emotions)
-        for logits in (log_softmax(unseen.logits), calibrated)
+        for logits in (log_softmax(unseen.logits, axis=1), calibrated)
     )
     return Measurement.of(
         corpus=corpus.name,

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..errors import CorpusError
 from ..evaluation import metrics
 from ..evaluation.engine import fit, rows_of
-from ..modelfile import log_softmax
 from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
 from ..models import offsets
 from ..models.onnx_graph import SMALLEST_PROBABILITY
@@ -89,7 +89,7 @@ def cross_val_predict(
 
 def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:
     """Mean negative log-probability of the right emotion, in nats."""
-    chosen = log_softmax(logits / temperature)[np.arange(len(labels)), labels]
+    chosen = log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels]
     return float(-chosen.mean())
 
 
@@ -107,10 +107,11 @@ def temperature(logits: Logits, labels: Indices) -> float:
 
 def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> Logits:
     """Calibrated log-probabilities in which no fold's labels served for its own temperature."""
-    result = log_softmax(logits)
+    result: Logits = log_softmax(logits, axis=1)
     for test in tests:
         others = np.setdiff1d(np.concatenate(tests), test)
-        result[test] = log_softmax(logits[test] / temperature(logits[others], labels[others]))
+        scale = temperature(logits[others], labels[others])
+        result[test] = log_softmax(logits[test] / scale, axis=1)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
+import io
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ...files import write_atomically
 from ..base import best_epoch
 from . import NetworkClassifier, OnEpoch
 from .module import ConvNet
@@ -174,7 +175,7 @@ class _Trainer:
             weight.copy_(value)
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write a checkpoint beside its final place, then move it there in one step."""
+        """Write a checkpoint, whole or not at all."""
         state = {
             "fingerprint": fingerprint,
             "weights": [weight.detach() for weight in self.weights],
@@ -184,10 +185,9 @@ class _Trainer:
             "random": torch.get_rng_state(),
             "history": self.history,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        torch.save(state, part)
-        os.replace(part, path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomically(path, content.getvalue())
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Continue from a checkpoint; a ModelError when it is none, or one of another training."""
