@@ -80,7 +80,7 @@ def test_json_has_exactly_the_promised_keys(predictor: Predictor) -> None:
     found = json.loads(predictor.predict(voice(2.0), RATE, timeline=True).to_json())
     assert list(found) == [
         "file", "emotion", "confidence", "probabilities", "arousal", "valence", "uncertain",
-        "warnings", "segments",
+        "warnings", "segments", "about",
     ]  # fmt: skip
     for segment in found["segments"]:
         position = ["arousal", "valence"] if segment["probabilities"] else []
@@ -147,8 +147,11 @@ def test_arousal_and_valence_are_expected_under_the_probabilities(tmp_path: Path
     assert found.arousal is None and found.valence is None
     assert "arousal" not in found.to_dict()
     layout = formats.Layout(own.emotions)
-    assert formats.csv_header(layout).endswith("p_proud,uncertain,warnings\n")
-    assert len(formats.text_of(found, "csv", layout).split(",")) == 8
+    assert formats.csv_header(layout).endswith(
+        "p_proud,uncertain,warnings,licence,commercial_use,meaning\n"
+    )
+    (row,) = csv.reader([formats.text_of(found, "csv", layout)])
+    assert len(row) == 11 and row[8:] == ["CC0-1.0", "yes", own.card.about.meaning]
     assert "arousal" not in formats.table_text(found)
 
 

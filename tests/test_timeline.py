@@ -19,6 +19,7 @@ from emoscope import audio
 from emoscope.audio.level import frame_levels
 from emoscope.audio.voice_activity import Frames, SpeechTracker
 from emoscope.errors import UnknownNameError
+from emoscope.modelfile.about import About
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
 from recordings import RATE, silence, voice
@@ -225,6 +226,9 @@ def test_a_lasting_change_is_kept() -> None:
     assert found[0].end == pytest.approx(6.0, abs=1.0)
 
 
+TOLD = About().text
+
+
 @pytest.fixture
 def prediction() -> Prediction:
     probabilities = {"sad": 0.75, "angry": 0.25}
@@ -239,7 +243,8 @@ def prediction() -> Prediction:
 def test_textgrid(prediction: Prediction) -> None:
     text = formats.textgrid(prediction)
     assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n')
-    assert re.findall(r'name = "(\w+)"', text) == ["emotion", "confidence"]
+    assert re.findall(r'name = "(\w+)"', text) == ["emotion", "confidence", "about"]
+    assert text.endswith(f'points [1]:\n            number = 0\n            mark = "{TOLD}"\n')
     assert re.findall(r'text = "([^"]*)"', text) == [
         "silence", "sad", "non-speech", "", "0.750", ""
     ]  # fmt: skip
@@ -249,11 +254,12 @@ def test_textgrid(prediction: Prediction) -> None:
 
 def test_subtitles(prediction: Prediction) -> None:
     assert formats.srt(prediction) == (
-        "1\n00:00:01,250 --> 01:01:01,500\nsad 75%\n\n"
-        "2\n01:01:01,500 --> 01:01:02,000\nnon-speech\n"
+        f"1\n00:00:00,000 --> 00:00:00,000\n{TOLD}\n\n"
+        "2\n00:00:01,250 --> 01:01:01,500\nsad 75%\n\n"
+        "3\n01:01:01,500 --> 01:01:02,000\nnon-speech\n"
     )
     assert formats.vtt(prediction) == (
-        "WEBVTT\n\n00:00:01.250 --> 01:01:01.500\nsad 75%\n\n"
+        f"WEBVTT\n\nNOTE {TOLD}\n\n00:00:01.250 --> 01:01:01.500\nsad 75%\n\n"
         "01:01:01.500 --> 01:01:02.000\nnon-speech\n"
     )
 
@@ -262,6 +268,7 @@ def test_elan(prediction: Prediction) -> None:
     root = ElementTree.fromstring(formats.eaf(prediction))
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None and media.get("MEDIA_URL") == 'a"b & <c>.wav'
+    assert root.findtext("HEADER/PROPERTY") == TOLD
     slots = {s.get("TIME_SLOT_ID"): s.get("TIME_VALUE") for s in root.iter("TIME_SLOT")}
     notes = [
         (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")], a[0].text)

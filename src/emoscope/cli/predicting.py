@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated
 from ..audio import Excerpt, opening
 from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import printable, refuse_overwrite, write_atomically
+from ..modelfile.card import Card
 from ..prediction import Prediction, Predictor, formats
 from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
@@ -96,7 +98,7 @@ def predict(
     _check_asked(asked, predictor)  # before --replace removes anything
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
-    writer = Writer(format, out, layout, len(sources), given, predictor.card.worth)
+    writer = Writer(format, out, layout, len(sources), given, predictor.card)
     outcomes = predict_files(
         predictor, sources, timeline=timed, given=given, jobs=jobs, output=writer.output,
         together=same_source or (False if each_alone else None),
@@ -165,12 +167,15 @@ def _write(
                 errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
                 continue
             if writer.output is None:  # which has it already
+                writer.n_shown += writer.format == "table"
                 writer.n_certain += writer.format == "table" and not outcome.uncertain
                 writer.give(formats.text_of(outcome, writer.format, writer.layout))
             if picture:
                 _draw(outcome, picture)
     if writer.n_certain:
-        _note(f"labels not marked uncertain: {writer.worth}")
+        _note(f"labels not marked uncertain: {writer.card.worth}")
+    if writer.n_shown:
+        _note(f"{writer.card.about.meaning}\n{writer.card.about.source}")
     if n_together and unasked:
         _note(f"together: {n_together} recordings {RELATIVE}")
     if commands.running.verbose:
@@ -216,17 +221,17 @@ class Writer:
 
     def __init__(
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: reading.Given | None, worth: str,
+        given: reading.Given | None, card: Card,
     ) -> None:  # fmt: skip
-        if format not in (valid := ("table", "json", "csv", *TIMELINES)):
-            raise UnknownNameError("format", format, valid)
+        if format not in formats.FORMATS:
+            raise UnknownNameError("format", format, formats.FORMATS)
         if format in TIMELINES and n_recordings > 1:
             raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
         if format == "table" and path is not None:
             raise EmoscopeError(f"{path}: a table is for the terminal; name a .csv or .json file")
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
-        self.n_certain, self.worth = 0, worth  # labels of a table, and what the card says of them
+        self.n_certain, self.n_shown, self.card = 0, 0, card  # what is counted is a table's
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
                 os.unlink(path)  # else it would be continued
@@ -261,6 +266,7 @@ def _draw(prediction: Prediction, path: str) -> None:
         ax = figure.subplots()
         plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
         ax.set_xlim(0, prediction.segments[-1].end)
+        figure.supxlabel(textwrap.fill(prediction.about.text, 190), fontsize=7)
         save_figure(figure, Path(path))
 
 
@@ -279,7 +285,9 @@ def listen(
     with microphone.Microphone(device) as source:
         if save and commands.running.options["replace"]:
             save.unlink(missing_ok=True)  # else it would be refused
-        session = microphone.Session(_said(Predictor(model)), source.rate, save=save)
+        predictor = _said(Predictor(model))
+        terminal.note(predictor.card.about.text)
+        session = microphone.Session(predictor, source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
     print(formats.table_text(session.finish(), timeline=True), end="")
     if source.lost:

@@ -148,6 +148,8 @@ def _cues(text: str) -> Iterator[RawRow]:
     """The cues of subtitles, without their mark-up; WebVTT may name who speaks."""
     cues = list(_CUE.finditer(text))
     for cue in cues:
+        if cue[1] == cue[2]:  # no part of a recording: what emoscope says of its own labels
+            continue
         voice = _VOICE.search(cue[3])
         label = " ".join(re.sub(r"<[^>]*>|\{\\[^}]*\}", "", cue[3]).split())
         yield _row("", cue[1], cue[2], label, "", voice[1].strip() if voice else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import json
 import math
 from typing import Annotated, Any, TypeAlias
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
 from ..unseen import WORDS, HeldOut
+from .about import About
 
 FORMAT = 1
 MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
@@ -227,6 +229,11 @@ class Card:
     def speakers(self) -> dict[str, set[str]]:
         """The training speakers of every training corpus."""
         return {corpus.name: set(corpus.speakers) for corpus in self.training.corpora}
+
+    @functools.cached_property
+    def about(self) -> About:
+        """What its outputs say of what a label means, and of the licence."""
+        return About.of(self.name, self.licence, self.emotions)
 
     @property
     def worth(self) -> str:

@@ -2,7 +2,9 @@
 
 ``table`` (lines for people), ``json`` (an object a line) and ``csv`` (a row per file, or per segment
 of a timeline) hold any number of recordings; ``textgrid`` (tiers ``emotion`` and ``confidence``),
-``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline.
+``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline. All but ``table`` hold what a label means
+and the model's licence: an object, the last columns, a point tier ``about``, a property, a cue of no
+length at the start, a note.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from .prediction import (
     Segment,
 )
 
+ABOUT = ("licence", "commercial_use", "meaning")  # the last columns of csv
 CLEAR = 0.2  # arousal and valence that are, as shown, nearer to 0 are called neither low nor high
 _WORDS = {
     "arousal": ("subdued", "even", "agitated"),
@@ -46,14 +49,14 @@ class Layout:
 
     @property
     def axes(self) -> list[str]:
-        """The last columns, where all emotions have a position."""
+        """Columns near the end, where all emotions have a position."""
         return list(labels.position(dict.fromkeys(self.emotions, 0.0)))
 
 
 def format_of(path: str | os.PathLike[str] | None) -> str:
     """The format that the ending of a file's name means; ``table`` where it means none."""
     ending = Path(path or "").suffix.lower().lstrip(".").replace("jsonl", "json")
-    return ending if ending in ("json", "csv", *TIMELINES) else "table"
+    return ending if ending in FORMATS else "table"
 
 
 def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
@@ -112,13 +115,15 @@ def csv_header(layout: Layout) -> str:
     place += ["start", "end"] if layout.timeline else []
     label = [*(["label"] if layout.given else []), "emotion", "confidence"]
     label += [f"p_{name}" for name in layout.emotions]
-    last = ["model"] if layout.model else []
-    return _csv([[*place, *label, "uncertain", "warnings", *last, *layout.axes]])
+    last = [*(["model"] if layout.model else []), *layout.axes, *ABOUT]
+    return _csv([[*place, *label, "uncertain", "warnings", *last]])
 
 
-def csv_text(predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool) -> str:
+def csv_text(
+    predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool, model: str = ""
+) -> str:
     """A whole CSV table: one row for each recording or, with a timeline, for each segment."""
-    layout = Layout(emotions, timeline=timeline)
+    layout = Layout(emotions, model, timeline=timeline)
     rows = [row for one in predictions for row in _rows(one, layout)]
     return csv_header(layout) + _csv(rows)
 
@@ -128,6 +133,7 @@ def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
     whole = prediction.to_dict()
     place = [printable(prediction.file), *([prediction.channel] if layout.channel else [])]
     last = [layout.model] if layout.model else []
+    about = [whole["about"][name] for name in ABOUT]
     for part in whole["segments"] if layout.timeline else [whole]:
         times = [part["start"], part["end"]] if layout.timeline else []
         told = [printable(part["label"])] if "label" in part else []
@@ -137,7 +143,7 @@ def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
         said = [w for w in whole["warnings"] if of is part and w.startswith(TWO_CHANNELS)]
         doubts = [str(of["uncertain"]).lower(), "; ".join([*said, *of["warnings"]])]
         position = [part.get(axis, "") for axis in layout.axes]
-        yield [*place, *times, *label, *doubts, *last, *position]
+        yield [*place, *times, *label, *doubts, *last, *position, *about]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:
@@ -155,7 +161,7 @@ def textgrid(prediction: Prediction) -> str:
         "confidence": [f"{s.confidence:.3f}" if s.is_speech else "" for s in segments],
     }
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0"]
-    lines += [f"xmax = {end:.6f}", "tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    lines += [f"xmax = {end:.6f}", "tiers? <exists>", f"size = {len(tiers) + 1}", "item []:"]
     for number, (name, texts) in enumerate(tiers.items(), 1):
         lines += [f"    item [{number}]:", '        class = "IntervalTier"']
         lines += [f'        name = "{name}"', "        xmin = 0", f"        xmax = {end:.6f}"]
@@ -164,6 +170,12 @@ def textgrid(prediction: Prediction) -> str:
             quoted = text.replace('"', '""')
             lines += [f"        intervals [{index}]:", f"            xmin = {segment.start:.6f}"]
             lines += [f"            xmax = {segment.end:.6f}", f'            text = "{quoted}"']
+    quoted = prediction.about.text.replace('"', '""')
+    lines.append(
+        f'    item [{len(tiers) + 1}]:\n        class = "TextTier"\n        name = "about"\n'
+        f"        xmin = 0\n        xmax = {end:.6f}\n        points: size = 1\n        points [1]:\n"
+        f'            number = 0\n            mark = "{quoted}"'
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -189,7 +201,8 @@ def eaf(prediction: Prediction) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="1970-01-01T00:00:00Z" FORMAT="3.0" '
         'VERSION="3.0">\n<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">\n'
-        f'<MEDIA_DESCRIPTOR MEDIA_URL={name} MIME_TYPE="audio/*"/>\n</HEADER>\n'
+        f'<MEDIA_DESCRIPTOR MEDIA_URL={name} MIME_TYPE="audio/*"/>\n'
+        f'<PROPERTY NAME="emoscope:about">{escape(prediction.about.text)}</PROPERTY>\n</HEADER>\n'
         f"<TIME_ORDER>\n{slots}</TIME_ORDER>\n"
         f'<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="emotion">\n{annotations}</TIER>\n'
         '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" '
@@ -198,17 +211,19 @@ def eaf(prediction: Prediction) -> str:
 
 
 def srt(prediction: Prediction) -> str:
-    """SubRip subtitles of everything but silence."""
-    cues = enumerate(_cues(prediction, ","), 1)
+    """SubRip subtitles of everything but silence; the format has no comments, but cues of no length."""
+    about = f"00:00:00,000 --> 00:00:00,000\n{prediction.about.text}\n"
+    cues = enumerate([about, *_cues(prediction, ",")], 1)
     return "\n".join(f"{number}\n{cue}" for number, cue in cues)
 
 
 def vtt(prediction: Prediction) -> str:
     """WebVTT subtitles of everything but silence (W3C, "WebVTT", 2019)."""
-    return "\n".join(["WEBVTT\n", *_cues(prediction, ".")])
+    return "\n".join(["WEBVTT\n", f"NOTE {prediction.about.text}\n", *_cues(prediction, ".")])
 
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
+FORMATS = ("table", "json", "csv", *TIMELINES)
 
 
 def timeline_text(prediction: Prediction, name: str) -> str:

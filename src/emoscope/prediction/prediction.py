@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels
+from ..modelfile.about import About
 from ..modelfile.card import Card
 
 SILENCE, NON_SPEECH = "silence", "non-speech"
@@ -96,6 +97,7 @@ class Prediction(Positioned):
     warnings: tuple[str, ...] = ()  # what makes it hard to classify, as "keyword: explanation"
     segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
     channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
+    about: About = About()  # what its labels mean, and the licence of the model
 
     @property
     def each(self) -> tuple[Prediction, ...]:
@@ -112,6 +114,7 @@ class Prediction(Positioned):
             "uncertain": self.uncertain,
             "warnings": list(self.warnings),
             "segments": [segment.to_dict() for segment in self.segments],
+            "about": dataclasses.asdict(self.about),
         }
 
     def to_json(self, **more: str) -> str:
@@ -164,7 +167,8 @@ def decide(
     in_doubt = any(warning.startswith(_IN_DOUBT) for warning in warnings)
     too_low = confidence < card.uncertain.threshold or not card.uncertain.coverage
     uncertain = too_low or in_doubt
-    return Prediction(file, emotion, confidence, by_emotion, uncertain, tuple(warnings), segments)
+    label, told = (emotion, confidence, by_emotion, uncertain), tuple(warnings)
+    return Prediction(file, *label, told, segments, about=card.about)
 
 
 def mixed_warning(segments: Iterable[Segment]) -> list[str]:

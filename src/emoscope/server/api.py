@@ -6,7 +6,7 @@ The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
@@ -191,7 +191,7 @@ def _check_size(prediction: Prediction) -> None:
     if any(not 0 <= part.start <= part.end <= MAX_SECONDS for part in prediction.segments):
         raise HTTPException(422, "body.segments: times in seconds, no end before its start")
     shared = len(prediction.file) + sum(map(len, prediction.warnings))
-    shared += 20 * len(prediction.probabilities) + 100
+    shared += 20 * len(prediction.probabilities) + 100 + sum(map(len, astuple(prediction.about)))
     if shared * len(prediction.segments) > MAX_EXPORT_CHARACTERS:
         raise HTTPException(422, "body: too many segments for so many emotions and so long texts")
 
@@ -199,8 +199,8 @@ def _check_size(prediction: Prediction) -> None:
 def _written(prediction: Prediction, _: Job, *, format: str) -> str:
     if format != "csv":
         return formats.timeline_text(prediction, format)
-    emotions = list(prediction.probabilities)
-    return formats.csv_text([prediction], emotions, timeline=bool(prediction.segments))
+    emotions, model = list(prediction.probabilities), prediction.about.model
+    return formats.csv_text([prediction], emotions, timeline=bool(prediction.segments), model=model)
 
 
 @router.get("/api/models", responses=WRONG_HOST)

@@ -155,6 +155,7 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
         "title": values["name"],
         **{key: values[key] for key in (*shown, "uncertain", "held_out")},
         "worth": predictor.card.worth,
+        "about": dataclasses.asdict(predictor.card.about),
         "measured_on": WORDS[predictor.card.held_out],
         "optimistic": OPTIMISTIC if predictor.card.optimistic else "",
         "bytes": os.path.getsize(path) if os.path.isfile(path) else None,

@@ -27,6 +27,12 @@ LICENCES = {
     "CC BY 4.0": "cc-by-4.0",
     "CC0 1.0": "cc0-1.0",
 }
+EXCLUDED = (
+    "the emotions of staff, job applicants, pupils or students: in the EU the AI Act prohibits it "
+    "(Article 5(1)(f), since 2 February 2025)",
+    "decisions about a person, lies, intentions, illness or danger: a label is no evidence of any",
+    "people who were not told that the system is used (AI Act, Article 50(3), since 2 August 2026)",
+)
 INPUTS = {
     "samples": "float32 (1, n_samples): mono speech in [-1, 1] at {rate} Hz, prepared as "
     "`preprocess` says",
@@ -53,6 +59,7 @@ def metadata(card: Card) -> dict[str, str]:
         "held_out": card.held_out,
         "optimistic": json.dumps(card.optimistic),
         "licence": card.licence,
+        "meaning": card.about.meaning,
         "notices": "\n\n".join(card.notices),
     }
 
@@ -89,7 +96,11 @@ def hub_files(model: ModelFile, folder: str | os.PathLike[str]) -> list[Path]:
 def model_card(card: Card, file_name: str) -> str:
     """The card of a model as Markdown with the hub's metadata in front."""
     lines = [f"# {card.name}", ""]
-    lines += [f"Recognises emotion in speech: {', '.join(card.emotions)}.", "", "## Use", ""]
+    lines += [f"Recognises emotion in speech: {', '.join(card.emotions)}.", "", "## Purpose", ""]
+    lines += [f"To compare how recordings sound, where a person checks. {card.about.meaning}"]
+    lines += ["", "Not for:", "", *(f"- {use};" for use in EXCLUDED)]
+    lines += ["", "`emoscope notice` prints the rules by use, and a notice for participants."]
+    lines += ["", "## Use", ""]
     lines += ["```sh", "pip install emoscope", f"emoscope predict speech.wav --model {file_name}"]
     lines += ["```", "", "`model.onnx` runs without emoscope; its metadata hold its signature:", ""]
     lines += [f"- {line}" for line in _signature(card).split("\n")]
@@ -100,10 +111,12 @@ def model_card(card: Card, file_name: str) -> str:
             f"- {corpus.name}{count}{_speakers(corpus, card.held_out)}. "
             f"Licence: {corpus.licence or 'not stated'}. {corpus.citation}".strip()
         )
+    lines += ["", "Whether the speakers consented, and to what, their corpora's publications tell."]
     lines += ["", f"## Measured on {WORDS[card.held_out]}", ""]
     lines += _results(card) if card.results else ["Nothing was measured."]
-    lines += ["", "## Limits", "", _limits(card)]
-    lines += ["", "## Licence", "", card.licence or "Not stated."]
+    lines += ["", "Figures by sex, age, language or accent were not measured."]
+    lines += ["", "## When a label is uncertain", "", _limits(card)]
+    lines += ["", "## Licence", "", card.about.source]
     lines += [part for notice in card.notices for part in ("", notice)]
     front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n" + "\n".join(lines) + "\n"
@@ -136,16 +149,14 @@ def _results(card: Card) -> list[str]:
 
 
 def _limits(card: Card) -> str:
-    below = (
-        f"Below a confidence of {card.uncertain.threshold:.2f}, and far from the training data, a"
-    )
-    rule = f"{below} label should not be relied on; otherwise {card.worth}."
+    far = "" if card.domain is None else "; far from the training data"
+    below = f"below a confidence of {card.uncertain.threshold:.2f}; without speech{far}"
+    rule = f"A label is uncertain, and should not be relied on, {below}. Otherwise {card.worth}."
     if not card.uncertain.coverage:
         rule = f"No label should be relied on: {card.worth}."
     return (
-        "Acted speech of few speakers taught it; other languages, microphones and spontaneous speech "
-        "will score lower. It classifies how speech sounds, not what anybody feels, and is no ground for "
-        f"decisions about people. {rule}"
+        f"{rule} Acted speech of few speakers taught it; other languages, microphones and spontaneous "
+        "speech will score lower."
         + (f" {OPTIMISTIC[0].upper()}{OPTIMISTIC[1:]}." if card.optimistic else "")
     )
 
