@@ -108,9 +108,9 @@ def filled(columns: Mapping[str, Any], fields: Row) -> Row:
     return {c: v.format_map(fields) if isinstance(v, str) else v for c, v in columns.items()}
 
 
-def numbers(first: int, last: int, digits: int = 2) -> tuple[str, ...]:
+def numbers(first: int, last: int) -> tuple[str, ...]:
     """The numbers from `first` to `last` as names write them."""
-    return tuple(f"{number:0{digits}}" for number in range(first, last + 1))
+    return tuple(f"{number:02}" for number in range(first, last + 1))
 
 
 def words(text: str) -> dict[str, str]:

@@ -1,14 +1,16 @@
-"""The corpora that a TOML file beside this one describes, since the names of their clips tell all.
+"""The corpora that a TOML file beside this one describes.
 
 The name of the file is that of the corpus, its keys are those of :class:`CorpusInfo` and of its
 :class:`Naming`. ``facts`` has of each field the values that exist, separated by blanks (``F01..31`` are
 31), or a table of such → what they mean: a text, or columns. ``tell`` has columns of every clip. In
 columns ``{speaker}`` is that field of the name. ``beside`` is a ``file`` of the corpus that tells more
-of each ``clip`` or ``speaker``: column → its name there.
+of each ``clip`` or ``speaker``: column → its name there. Where that is not enough, ``tell`` and
+``annotate`` name functions of a module: ``esd.tell``.
 """
 
 import csv
 import functools
+import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -36,12 +38,19 @@ def read(file: Path) -> CorpusInfo:
         meant = {value: meaning for words, meaning in pairs for value in _each(words)}
         facts[field] = facts.get(field, {}) | meant
     columns = told.pop("tell", {})
-    form, any_case = told.pop("form"), told.pop("any_case", False)
-    naming = Naming(form, facts, lambda f: filled(columns, f), any_case)
+    tell = _function(columns) if isinstance(columns, str) else lambda f: filled(columns, f)
+    naming = Naming(told.pop("form"), facts, tell, told.pop("any_case", False))
     if table := told.pop("beside", None):
         told["annotate"] = functools.partial(_told_beside, table)
+    elif "annotate" in told:
+        told["annotate"] = _function(told["annotate"])
     downloads = tuple(Download(**item) for item in told.pop("downloads", ()))
     return CorpusInfo(file.stem, parse=naming, downloads=downloads, **told)
+
+
+def _function(name: str) -> Any:
+    module, _, function = name.partition(".")
+    return getattr(importlib.import_module(f".{module}", __package__), function)
 
 
 def _told_beside(
