@@ -5,10 +5,16 @@ BIN := $(VENV)/bin
 PROSE := src research tests benchmarks scripts examples docs README.md CONTRIBUTING.md CHANGELOG.md
 export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: help compare test lint docs dist clean
+.PHONY: help demo serve compare test lint docs dist clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.ready-demo  ## Set up what prediction needs, then label the example recordings
+	$(BIN)/emoscope predict --each-alone examples/*.flac $(ARGS)
+
+serve: $(VENV)/.ready-serve  ## Set up, then serve the browser page and the HTTP API on this machine
+	$(BIN)/emoscope serve $(ARGS)
 
 compare: $(VENV)/.ready  ## Set up, then compare every model on the bundled RAVDESS features
 	$(BIN)/emoscope compare $(ARGS)
@@ -32,13 +38,22 @@ clean:  ## Remove the environment and everything built
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# Each larger set-up includes the smaller ones.
+$(VENV)/.ready-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-serve: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve]'
+	@touch $(VENV)/.ready-demo $@
+
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep]'
-	@touch $@
+	@touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,serve,listen,video,cluster,mlflow,docs,test]'
-	@touch $(VENV)/.ready $@
+	@touch $(VENV)/.ready $(VENV)/.ready-demo $(VENV)/.ready-serve $@
 
 $(VENV)/.ready-dist: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dist]'

@@ -1,4 +1,5 @@
-"""Recomputes every claimed accuracy from the committed predictions, and writes docs/accuracy.md.
+"""Recomputes every claimed accuracy from the committed predictions, and writes them into docs/accuracy.md
+and README.md.
 
     python benchmarks/accuracy.py
 
@@ -15,10 +16,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from emoscope import modelfile
 from emoscope.evaluation import metrics
 
 ROOT = Path(__file__).parents[1]
-RESULTS, PAGE = ROOT / "results" / "accuracy", ROOT / "docs" / "accuracy.md"
+RESULTS = ROOT / "results" / "accuracy"
+SHIPPED = ROOT / "src" / "emoscope" / "data"
+PAGES = (ROOT / "docs" / "accuracy.md", ROOT / "README.md")
 
 #: The ladder: folder, model in it, what the step is.
 LADDER = (
@@ -40,8 +44,8 @@ OTHERS = (
     ("emodb-encoders", "EMO-DB, both encoders"),
     ("emodb-shipped", "EMO-DB, shipped recipe, trained with the other three corpora"),
 )
-#: What 'measure' wrote for the models, and the names of the corpora.
-STRANGERS = (("default", "strangers.json"), ("free", "emodb-alone-strangers.json"))
+#: What 'measure' wrote for the models: how its names begin; and the names of the corpora.
+STRANGERS = (("default", ""), ("free", "emodb-alone-"))
 CORPORA = {"ravdess": "RAVDESS", "emodb": "EMO-DB", "nemo": "nEMO", "emospeech": "EmoSpeech"}
 
 
@@ -93,12 +97,67 @@ def others() -> str:
 def strangers() -> str:
     """Corpora that a model has never heard: right how often, alone and together; and its doubt."""
     parts = []
-    for model, file in STRANGERS:
-        if not (RESULTS / file).is_file():
-            continue
-        found = json.loads((RESULTS / file).read_text("utf-8"))
+    for model, begin in STRANGERS:
+        found = _measured(begin)
         parts += [f"### `{model}`", *_recognised(found), "", *_doubted(found), ""]
+        parts += [*_each_emotion(model, begin), ""]
     return "\n".join(parts).rstrip()
+
+
+def models() -> str:
+    """The short table of the README: each model on each corpus it has never heard."""
+    lines = [f"| model | emotions | {' | '.join(CORPORA.values())} |", "|---|--:|" + "--:|" * 4]
+    for model, begin in STRANGERS:
+        found = _measured(begin)
+        cells = [
+            f"{found[c]['alone']['uar']:.3f}" if c in found else "in training" for c in CORPORA
+        ]
+        lines.append(f"| `{model}` | {len(_names(model))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _measured(begin: str) -> dict:
+    return json.loads((RESULTS / f"{begin}strangers.json").read_text("utf-8"))
+
+
+def _names(model: str) -> list[str]:
+    """The emotions that a shipped model can answer."""
+    return modelfile.load(SHIPPED / f"{model}.emoscope").card.emotions
+
+
+def _each_emotion(model: str, begin: str) -> list[str]:
+    """Recall and precision of every emotion in every corpus, and what the model cannot answer."""
+    tables = {}
+    for path in sorted(RESULTS.glob(f"{begin}cross-corpus-to-*/predictions.csv")):
+        rows = pd.read_csv(path, usecols=["emotion", "predicted", "protocol"])
+        rows = rows[rows["protocol"] == "cross-corpus"]
+        hit = rows["emotion"] == rows["predicted"]
+        tables[CORPORA[path.parent.name.rsplit("-", 1)[1]]] = pd.DataFrame(
+            {
+                "recall": hit.groupby(rows["emotion"]).mean(),
+                "precision": hit.groupby(rows["predicted"]).mean(),
+                "clips": rows["emotion"].value_counts(),
+            }
+        )
+    lines = [f"| emotion | {' | '.join(tables)} |", "|---|" + "--:|" * len(tables)]
+    for emotion in _names(model):
+        cells = [_cell(t.loc[emotion]) if emotion in t.index else "–" for t in tables.values()]
+        lines += [f"| {emotion} | {' | '.join(cells)} |"] if set(cells) - {"–"} else []
+    told = "Recall, precision (clips) of each emotion, each clip alone, among the emotions that the model"
+    lines.insert(0, f"{told}\nand the corpus share.\n")
+    missing = [name for name in _names("default") if name not in _names(model)]
+    if missing:
+        lines.append(
+            f"\n`{model}` cannot answer {' or '.join(missing)}: it gives such a clip another name. It"
+            "\nmarks every label *uncertain*, because no confidence was found above which enough labels"
+            "\nwere right in corpora left out of training."
+        )
+    return lines
+
+
+def _cell(row: pd.Series) -> str:
+    precision = "never answered" if pd.isna(row["precision"]) else f"{row['precision']:.0%}"
+    return f"{row['recall']:.0%}, {precision} ({row['clips']:.0f})"
 
 
 def _recognised(found: dict) -> list[str]:
@@ -135,8 +194,8 @@ def shipped() -> str:
     """Size, speed and calibration, from the files that measured them."""
     cost = json.loads((ROOT / "results/benchmarks/prediction.json").read_text("utf-8"))
     lines = ["| | |", "|---|--:|"]
-    for name in ("default", "free"):
-        model = ROOT / "src" / "emoscope" / "data" / f"{name}.emoscope"
+    for name, _ in STRANGERS:
+        model = SHIPPED / f"{name}.emoscope"
         lines.append(f"| size of `{name}` | {model.stat().st_size / 1e6:.1f} MB |")
     lines += [
         f"| one core, per second of audio | {1000 / cost['throughput']['times_real_time']:.1f} ms |",
@@ -158,20 +217,23 @@ def commands() -> str:
 
 
 def main() -> None:
-    text = PAGE.read_text("utf-8")
     blocks = {
+        "models": models,
         "strangers": strangers,
         "ladder": ladder,
         "others": others,
         "shipped": shipped,
         "commands": commands,
     }
+    texts = {page: page.read_text("utf-8") for page in PAGES}
     for name, block in ((name, make()) for name, make in blocks.items()):
         begin, end = f"<!-- {name}: benchmarks/accuracy.py -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = pattern.sub(lambda _, b=block, s=begin, e=end: f"{s}\n\n{b}\n\n{e}", text)
+        for page, text in texts.items():
+            texts[page] = pattern.sub(lambda _, b=block, s=begin, e=end: f"{s}\n\n{b}\n\n{e}", text)
         print(f"{block}\n")
-    PAGE.write_text(text, encoding="utf-8")
+    for page, text in texts.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

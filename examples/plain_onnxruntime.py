@@ -1,6 +1,11 @@
 """A .emoscope file without emoscope: numpy, soundfile, soxr and onnxruntime are enough.
 
 python plain_onnxruntime.py MODEL.emoscope SPEECH.wav
+
+It labels one utterance by a model whose graph takes samples, as those of both shipped models do. It
+refuses what it cannot run: a model whose graph takes features, which emoscope computes, and a recording
+longer than the graph takes. It does not find speech, draw timelines, label recordings together, or say
+when a label is uncertain.
 """
 
 import json
@@ -31,11 +36,23 @@ def speech_level(x, rate, below_loud, above_floor, margin, level, shortest, name
 model, path = sys.argv[1:]
 with zipfile.ZipFile(model) as file:
     card = json.loads(file.read("card.json"))
-    session = onnxruntime.InferenceSession(file.read("model.onnx"))
+    graph = file.read("model.onnx")
+if card["input"]["kind"] != "samples":
+    names = ", ".join(feature["name"] for feature in card["input"]["features"])
+    sys.exit(
+        f"{model}: this model takes features ({names}), which emoscope computes. "
+        f"Only a model that takes samples runs here; use: emoscope predict --model {model} {path}"
+    )
+session = onnxruntime.InferenceSession(graph)
 x, rate = soundfile.read(path, dtype="float32", always_2d=True)
 x = soxr.resample(x.mean(axis=1), rate, card["input"]["rate"], quality="HQ")
 if card["input"]["preprocess"]:
     x = speech_level(x, card["input"]["rate"], **card["input"]["preprocess"])
+if len(x) > card["input"]["longest"] * card["input"]["rate"]:
+    sys.exit(
+        f"{path}: {len(x) / card['input']['rate']:.0f} s of sound; this model takes up to "
+        f"{card['input']['longest']:.0f} s at once: emoscope predict divides longer ones"
+    )
 logits, embedding = session.run(None, {"samples": x[None].astype(np.float32)})
 p = np.exp(logits[0] / card["temperature"])
 for emotion, probability in sorted(
