@@ -296,7 +296,8 @@ def main() -> None:
                 text = page.read_text("utf-8")
                 made = list(perform(text, desk, setting_up=page == README))
             for block, new in reversed(made):
-                text = text[: block.start] + new + text[block.end :]
+                if not alike(block.text, new):
+                    text = text[: block.start] + new + text[block.end :]
             page.write_text(text, "utf-8")
             print(f"{page.relative_to(ROOT)}: {len(made)} outputs")
 
