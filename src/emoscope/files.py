@@ -20,12 +20,11 @@ FOLDER_VARIABLE = "EMOSCOPE_STORE"
 _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that is alive
 
 
-def shipped_table(name: str) -> dict[str, Any]:
-    """What a TOML file of :data:`DATA` says."""
-    import tomllib
+def shipped_table(*path: str) -> dict[str, Any]:
+    """What a TOML file of the package says, by default one of :data:`DATA`."""
+    import tomlkit
 
-    with open(os.path.join(DATA, name), "rb") as file:
-        return tomllib.load(file)
+    return tomlkit.parse(Path(DATA, *path).read_text(encoding="utf-8")).unwrap()
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import tomllib
-
+from ..files import shipped_table
 from .base import CorpusInfo, Download, Naming, Row, filled, lines_beside
 
 #: Column of a table beside a corpus → what a word in it means; nothing where it is no such.
@@ -30,7 +29,7 @@ _RANGE = re.compile(r"(\D*)(\d+)\.\.(\d+)(\D*)")
 
 def read(file: Path) -> CorpusInfo:
     """The corpus that a file describes."""
-    told = tomllib.loads(file.read_text("utf-8"))
+    told = shipped_table(str(file))
     labels = [*told["label_map"], *told.get("no_emotion", ())]
     facts: dict[str, dict[str, Any]] = {"label": dict.fromkeys(labels, {})}
     for field, values in told.pop("facts").items():
