@@ -200,10 +200,9 @@ locked = contextlib.ExitStack()  # folders, until the command ends
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command: the function, its examples, its heading, whether it takes ``--config``."""
+    """A command: the function, its heading, whether it takes ``--config``."""
 
     function: Callable[..., None]
-    examples: Sequence[str]
     panel: str
     configurable: bool
 
@@ -239,13 +238,13 @@ class Command:
 
 
 def command(
-    panel: str, *examples: str, configurable: bool = False
+    panel: str, *, configurable: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a command: its heading or group, and command lines to show in its help."""
+    """Declare a command: its heading or group; ``data/command_examples.toml`` has its examples."""
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         name = f"store {function.__name__}" if panel == STORE else function.__name__
-        declared[name] = Command(function, examples, panel, configurable)
+        declared[name] = Command(function, panel, configurable)
         return function
 
     return declare

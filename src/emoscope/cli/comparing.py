@@ -25,14 +25,7 @@ TUNED = "tuned.json"  # what ``emoscope train --parameters`` takes
 RESULT = ("results.json", "predictions.csv", "report.html")
 
 
-@command(
-    COMPARING,
-    "emoscope compare",
-    "emoscope compare path/to/ravdess --models svm,forest --features mfcc,chroma,mel",
-    "emoscope compare manifest.csv --protocol loso --out my-result",
-    "emoscope compare --config my-result/run.toml --out again",
-    configurable=True,
-)
+@command(COMPARING, configurable=True)
 def compare(
     source: commands.Source = commands.BUNDLED,
     *,
@@ -91,13 +84,7 @@ def compare(
     commands.end(data.corpus.rejected)
 
 
-@command(
-    COMPARING,
-    "emoscope tune svm-rbf",
-    "emoscope tune lda path/to/emodb --protocol loso --trials 8 --out tuned",
-    "emoscope train lda path/to/emodb --parameters tuned/tuned.json --out mine.emoscope",
-    configurable=True,
-)
+@command(COMPARING, configurable=True)
 def tune(
     model: commands.ModelName,
     source: commands.Source = commands.BUNDLED,
@@ -141,13 +128,7 @@ def tune(
     commands.end(data.corpus.rejected)
 
 
-@command(
-    COMPARING,
-    "emoscope reproduce --quick",
-    "emoscope reproduce path/to/ravdess --out reproduction",
-    'emoscope reproduce --rows "random forest" --rows "decision tree"',
-    configurable=True,
-)
+@command(COMPARING, configurable=True)
 def reproduce(
     source: commands.OneBundledOr = None,
     *,
@@ -179,12 +160,7 @@ def reproduce(
     commands.end(outcome.rejected)
 
 
-@command(
-    COMPARING,
-    "emoscope audit manifest.csv",
-    "emoscope audit train.txt test.txt --audio recordings",
-    "emoscope audit emoscope-compare --out findings.json",
-)
+@command(COMPARING)
 def audit(
     source: Annotated[
         str,
@@ -224,13 +200,7 @@ def audit(
         sys.exit(1)
 
 
-@command(
-    COMPARING,
-    "emoscope train svm path/to/ravdess --out mine.emoscope",
-    "emoscope train cnn2d-a path/to/emodb --seed 1 --out mine.emoscope",
-    "emoscope train --config mine.toml --out again.emoscope",
-    configurable=True,
-)
+@command(COMPARING, configurable=True)
 def train(
     model: commands.ModelName,
     source: commands.Source = commands.BUNDLED,
@@ -278,12 +248,7 @@ def train(
     commands.end(data.corpus.rejected)
 
 
-@command(
-    COMPARING,
-    "emoscope evaluate mine.emoscope path/to/emodb",
-    "emoscope evaluate mine.emoscope manifest.csv --adapt speaker --out evaluation",
-    configurable=True,
-)
+@command(COMPARING, configurable=True)
 def evaluate(
     model: commands.ModelFile,
     source: commands.Source,
@@ -323,11 +288,7 @@ def _save(
     result.save(out, {**options, out / "report.html": html, **(more or {})})
 
 
-@command(
-    RECOGNISING,
-    "emoscope export mine.emoscope --onnx mine.onnx",
-    "emoscope export mine.emoscope --hub repository",
-)
+@command(RECOGNISING)
 def export(
     model: commands.ModelFile,
     *,

@@ -13,7 +13,7 @@ from . import commands, keeping, terminal
 from .commands import DATA, RECOGNISING, STORE, Argument, Option, Switch, command
 
 
-@command(DATA, "emoscope corpora")
+@command(DATA)
 def corpora() -> None:
     """List the corpora that emoscope can read, their licences and where to get them."""
     from rich.table import Table
@@ -29,7 +29,7 @@ def corpora() -> None:
             terminal.say(f"{name}: {info.obtain or info.homepage}")
 
 
-@command(DATA, "emoscope get ravdess --part speech", "emoscope get emodb --to corpora/emodb")
+@command(DATA)
 def get(
     name: Annotated[str, Argument("Name of a corpus; emoscope corpora lists them.")],
     *,
@@ -50,12 +50,7 @@ def get(
     terminal.say(f"saved in {to}; next: emoscope compare {to}")
 
 
-@command(
-    DATA,
-    "emoscope extract path/to/ravdess --out features.parquet",
-    "emoscope extract manifest.csv --features mfcc,chroma,mel --out features.arff",
-    configurable=True,
-)
+@command(DATA, configurable=True)
 def extract(
     source: commands.Source,
     *,
@@ -84,12 +79,7 @@ def extract(
     commands.end(data.corpus.rejected)
 
 
-@command(
-    DATA,
-    "emoscope convert path/to/ravdess --out ravdess.csv",
-    "emoscope convert my-recordings --out database --format audformat",
-    "emoscope convert manifest.csv --out folder --format huggingface",
-)
+@command(DATA)
 def convert(
     source: commands.Source,
     *,
@@ -112,7 +102,7 @@ def convert(
     commands.end(written.rejected)
 
 
-@command(STORE, "emoscope store info")
+@command(STORE)
 def info() -> None:
     """Show where the feature store is, its size and its contents."""
     from ..dataset.store import Store
@@ -125,7 +115,7 @@ def info() -> None:
         terminal.out.print(f"  {feature.name:<10} {feature.clips} clips, {size:.1f} MB")
 
 
-@command(STORE, "emoscope store verify", "emoscope store verify --remove")
+@command(STORE)
 def verify(remove: Annotated[bool, Switch("Remove damaged values.")] = False) -> None:
     """Check every stored value against its checksum. Exit status 1 if any is damaged."""
     from ..dataset.store import Store
@@ -137,7 +127,7 @@ def verify(remove: Annotated[bool, Switch("Remove damaged values.")] = False) ->
         sys.exit(1)
 
 
-@command(STORE, "emoscope store clear", "emoscope store clear --features mfcc,chroma")
+@command(STORE)
 def clear(
     features: Annotated[str | None, Option("Only these features.", "NAMES")] = None,
 ) -> None:
@@ -154,11 +144,7 @@ def clear(
     terminal.out.print(f"{freed / 1e6:.1f} MB removed")
 
 
-@command(
-    RECOGNISING,
-    "emoscope show happy.wav sad.wav --out clips.png",
-    "emoscope show interview.mp4 --panels waveform,pitch --dark",
-)
+@command(RECOGNISING)
 def show(
     files: Annotated[list[str], Argument("Recordings, drawn side by side.")],
     *,

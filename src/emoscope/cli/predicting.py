@@ -42,16 +42,7 @@ RELATIVE = (
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
-@command(
-    RECOGNISING,
-    "emoscope predict speech.wav",
-    "emoscope predict folder --format csv --out all.csv",
-    "emoscope predict interview.mp4 --timeline",
-    "emoscope predict interview.mp4 --format textgrid --out interview.TextGrid",
-    "emoscope predict interview.mp4 --picture interview.png",
-    "emoscope predict interview.wav --segments interview.TextGrid --format csv",
-    "emoscope predict call.wav --channel left",
-)
+@command(RECOGNISING)
 def predict(
     files: Annotated[list[str], Argument("Recordings, folders or glob patterns.")],
     *,
@@ -270,7 +261,7 @@ def _draw(prediction: Prediction, path: str) -> None:
         save_figure(figure, Path(path))
 
 
-@command(RECOGNISING, "emoscope listen", "emoscope listen --device USB --save heard.flac")
+@command(RECOGNISING)
 def listen(
     *,
     model: commands.ModelOption = None,
@@ -299,7 +290,7 @@ def listen(
         raise EmoscopeError(session.unsaved)
 
 
-@command(RECOGNISING, "emoscope serve", "emoscope serve --model mine.emoscope --port 9000")
+@command(RECOGNISING)
 def serve(
     *,
     model: Annotated[

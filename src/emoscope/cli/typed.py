@@ -13,6 +13,7 @@ import typer
 
 from .. import config
 from .._version import __version__
+from ..files import shipped_table
 from .commands import DATA, SHARED, STORE, Argument, Command, Switch, declared
 
 METAVARS = {Path: "FILE", int: "N", str: "NAME", bool: ""}
@@ -32,9 +33,10 @@ def build() -> typer.Typer:
     app.callback(invoke_without_command=True)(_version)
     store = typer.Typer(help="Inspect, check or clear the stored features.", no_args_is_help=True)
     app.add_typer(store, name="store", rich_help_panel=DATA)
-    for command in declared.values():
+    examples = shipped_table("command_examples.toml")
+    for name, command in declared.items():
         of = store if command.panel == STORE else app
-        epilog = "\n\n".join(["Examples:", *command.examples])
+        epilog = "\n\n".join(["Examples:", *examples[name]])
         of.command(epilog=epilog, rich_help_panel=command.panel)(_run(command))
     return app
 
