@@ -97,7 +97,7 @@ def test_models_that_cannot_be_told_apart_are_not(monkeypatch):
             continue
         assert not found, (seed, found)
         first = result.leaderboard()[0].model
-        assert f"{first} has UAR" in text and "not told apart from 3 others: " in text
+        assert f"{first} has UAR" in text and "no significant difference from 3 others: " in text
     assert said_otherwise <= 2
 
 
@@ -106,7 +106,9 @@ def test_a_difference_that_is_real_is_told(monkeypatch):
     for seed in range(3):
         result = make(accuracies, seed=seed, leaky=0.2)
         text = told(result, monkeypatch)
-        assert "mlp is best: UAR" in text and "tells it from each other model" in text
+        assert (
+            "mlp is best: UAR" in text and "it differs significantly from each other model" in text
+        )
         assert "the network is better" in text
         assert "it matters whether the voice was in training" in text
         assert "models that share none differ" in text
@@ -114,7 +116,7 @@ def test_a_difference_that_is_real_is_told(monkeypatch):
 
 def test_chance_is_not_surpassed_by_luck():
     said = [summary.verdict(make(dict.fromkeys(NAMES, 0.25), seed=seed)) for seed in range(10)]
-    assert sum("not told apart from chance, 0.250" in text for text in said) >= 9
+    assert sum("no significant difference from chance, 0.250" in text for text in said) >= 9
 
 
 def test_few_speakers_give_no_interval_but_a_reason(monkeypatch):
@@ -123,7 +125,7 @@ def test_few_speakers_give_no_interval_but_a_reason(monkeypatch):
     text = told(result, monkeypatch)
     assert "interval not given: 3 speakers; at least 5 speakers are needed" in text.lower()
     assert "95 % interval over speakers" not in text
-    assert "with so few speakers no test could tell" in text
+    assert "with so few speakers, no difference could be" in text
     assert 'class="interval"' in page.render(result) and "<i style=" not in page.render(result)
 
 

@@ -117,13 +117,16 @@ def test_the_leaderboard_has_scores_letters_and_what_random_folds_claim(result):
     html = page_module.render(result)
     best, second, last = result.leaderboard()
     assert [best.model, second.model, last.model] == ["svm", "tree", "dummy"]
-    row = text_of(re.search(r"<tr><td>svm</td>.*?</tr>", html, re.DOTALL)[0]).split()
+    row = text_of(
+        re.search(r'<tr><th scope="row" data-value="svm">.*?</tr>', html, re.DOTALL)[0]
+    ).split()
     random_uar = metrics.uar(
         *(result.rows("svm", "random-75/25")[c] for c in ("emotion", "predicted"))
     )
-    assert row[:3] == ["svm", f"{best.uar:.3f}", "a"]
+    assert " ".join(row[:6]) == f"svm linear support vector machine {best.uar:.3f}"
+    assert row[6:8] == [f"{best.uar_low:.3f}–{best.uar_high:.3f}", "a"]
     assert f"{random_uar:.3f}" in row and f"{random_uar - best.uar:+.3f}" in row
-    assert html.index("<tr><td>svm</td>") < html.index("<tr><td>tree</td>")
+    assert html.index('data-value="svm"') < html.index('data-value="tree"')
 
 
 def test_slices_and_confusions_are_those_of_the_best_model(result):
@@ -141,7 +144,7 @@ def test_ablation_names_what_is_absent(result):
     table = page_module._ablation(result)
     assert table.index.tolist() == ["all", "a", "b"] and table.columns.tolist() == ["svm"]
     assert table["svm"].tolist() == [run.uar for run in result.ablations()]
-    assert "What each feature brings" in page_module.render(result)
+    assert "What each feature adds" in page_module.render(result)
 
 
 def test_the_hardest_clips_are_those_that_most_models_get_wrong(result):
@@ -162,7 +165,12 @@ def test_every_figure_has_its_caption(result):
     points = np.random.default_rng(0).normal(size=(240, 2)).tolist()
     result.map = Projection(clips, points, points, 0.5)
     html = page_module.render(result)
-    for caption in ("for each speaker", "Calibration of svm", "UAR against cost", "t-SNE"):
+    for caption in (
+        "for each speaker",
+        "Calibration of svm",
+        "UAR against prediction time",
+        "t-SNE",
+    ):
         assert caption in html
     assert html.count("<svg") == 4
 
@@ -175,7 +183,7 @@ def test_groups_by_voice_are_not_called_speakers(result):
     assert "UAR of svm for each group by voice" in html and "for each speaker" not in html
     assert "interval over groups by voice" in html and "over speakers" not in html
     (by_voice,) = [s.text for s in summary.sentences(heard) if "ranges from" in s.text]
-    assert by_voice.startswith("By group by voice") and "speaker" not in by_voice
+    assert by_voice.startswith("Across groups by voice") and "speaker" not in by_voice
 
 
 def test_the_sentences_follow_from_the_numbers(result):

@@ -170,9 +170,11 @@ def test_where_sentences_do_not_matter_no_gap_is_claimed(spoken):
     assert run.script_gap_low < 0 < run.script_gap_high
     said = summary.script_gap(result, [run])
     assert not said.warn
-    assert said.text.endswith("Known words are not shown to change the score.")
+    assert said.text.endswith("Knowing the sentences is not shown to change the score.")
     below = dataclasses.replace(run, script_gap=-0.2, script_gap_low=-0.3, script_gap_high=-0.1)
-    assert summary.script_gap(result, [below]).text.endswith("Known words lowered the score.")
+    assert summary.script_gap(result, [below]).text.endswith(
+        "Knowing the sentences lowers the score."
+    )
 
 
 def test_a_comparison_under_speaker_text_runs_the_control_alone(spoken):

@@ -62,7 +62,7 @@ def _of_results() -> list[str]:
     board = result.leaderboard()
     rows = result.rows(board[0].model)
     found = statistics.groups({r.model: r.uar for r in board}, result.comparisons())
-    lines = {line.name: line.value for line in summary.reference_lines(result)}
+    lines = {"chance": summary.chance(result)}
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     curve = metrics.reliability(
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions

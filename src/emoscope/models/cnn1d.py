@@ -84,9 +84,10 @@ def published(seed: int, *, architecture: str) -> ColumnNetwork:
 
 def _info(architecture: str) -> ModelInfo:
     layers, original = ARCHITECTURES[architecture], partial(published, architecture=architecture)
+    rate = next(layer.rate for layer in layers if isinstance(layer, Dropout))
     return ModelInfo(
         f"cnn1d-{architecture}",
-        f"CNN-1D {architecture.upper()}",
+        f"1-D CNN on the feature vector, {layers.count(CONV)} convolutions, dropout {rate}",
         "vector",
         lambda seed: ColumnNetwork(layers, seed=seed),
         original,

@@ -161,9 +161,10 @@ PUBLISHED = [
 
 
 def _info(architecture: str) -> ModelInfo:
-    title, layers = f"CNN-2D {architecture.upper()}", ARCHITECTURES[architecture]
+    original, layers = f"CNN-2D {architecture.upper()}", ARCHITECTURES[architecture]
+    n_layers = sum(isinstance(layer, Conv) for layer in layers)
     forms = {
-        f"{title}, {name} {rate}": partial(
+        f"{original}, {name} {rate}": partial(
             published, architecture=letter, optimiser=optimiser, learning_rate=float(rate)
         )
         for letter, name, optimiser, rate in PUBLISHED
@@ -171,7 +172,7 @@ def _info(architecture: str) -> ModelInfo:
     }
     return ModelInfo(
         f"cnn2d-{architecture}",
-        title,
+        f"2-D CNN on the log-mel spectrogram, {n_layers} convolutions",
         "frames",
         lambda seed: FrameNetwork(
             layers, learning_rate=5e-4, batch_size=32, epochs=30, patience=10, seed=seed

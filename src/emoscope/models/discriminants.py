@@ -275,10 +275,12 @@ def _weights(unseen: Matrix, labels: Labels) -> NDArray[np.float64]:
 MEMBERS = {
     "lda": ModelInfo(
         "lda",
-        "Linear discriminant analysis",
+        "linear discriminant analysis",
         "vector",
         lambda seed: Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())]),
         search={"lda__shrinkage": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9]},
     ),
-    "stack": ModelInfo("stack", "Stacked discriminants", "vector", lambda seed: StackedLDA()),
+    "stack": ModelInfo(
+        "stack", "one discriminant per feature, combined", "vector", lambda seed: StackedLDA()
+    ),
 }

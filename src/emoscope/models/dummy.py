@@ -23,6 +23,9 @@ class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has n
 
 MEMBERS = {
     "dummy": ModelInfo(
-        "dummy", "Most frequent emotion", "vector", seeded(MostFrequent, strategy="prior")
+        "dummy",
+        "always the most frequent emotion",
+        "vector",
+        seeded(MostFrequent, strategy="prior"),
     )
 }

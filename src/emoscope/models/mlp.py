@@ -150,7 +150,7 @@ PUBLISHED: dict[str, Build] = {
 MEMBERS = {
     "mlp": ModelInfo(
         "mlp",
-        "Multi-layer perceptron",
+        "multi-layer perceptron, one hidden layer",
         "vector",
         lambda seed: SpeakerStoppedMLP(logarithmic=True, seed=seed),
         published,

@@ -52,7 +52,7 @@ rbf_as_published = seeded(VotingSVC, kernel="rbf")
 MEMBERS = {
     "svm": ModelInfo(
         "svm",
-        "SVM, linear",
+        "linear support vector machine",
         "vector",
         partial(build, kernel="linear", C=0.1),
         linear_as_published,
@@ -61,7 +61,7 @@ MEMBERS = {
     ),
     "svm-rbf": ModelInfo(
         "svm-rbf",
-        "SVM, RBF",
+        "support vector machine, RBF kernel",
         "vector",
         partial(build, kernel="rbf", C=10.0),
         rbf_as_published,

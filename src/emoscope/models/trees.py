@@ -24,7 +24,7 @@ PUBLISHED_FORESTS = {
 MEMBERS = {
     "forest": ModelInfo(
         "forest",
-        "Random forest",
+        "random forest",
         "vector",
         seeded(
             RandomForestClassifier,
@@ -38,7 +38,7 @@ MEMBERS = {
     ),
     "tree": ModelInfo(
         "tree",
-        "Decision tree",
+        "decision tree",
         "vector",
         seeded(DecisionTreeClassifier, min_samples_leaf=10, class_weight="balanced"),
         PUBLISHED_TREES["decision tree, max_depth 9, random_state 0"],

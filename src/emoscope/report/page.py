@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from .. import audio, unseen
+from .. import audio, models, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError
@@ -43,6 +43,7 @@ PROTOCOL_WORDS = {
 
 N_HARDEST = 20  # clips shown
 PLAY_RATE, PLAY_PEAK = 16_000, 0.9  # of the playable clips: small, clear and equally loud
+WIDTH = 4.6  # inches of a plot: its text stays readable on a phone
 SLICES = ("gender", "intensity", "statement", "channel")
 
 
@@ -84,6 +85,9 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         percent=lambda share: f"{100 * share:.2f}%",
         seconds=_seconds,
         interval_words=_interval_words,
+        titles=_titles(result),
+        ticks=(0.0, 0.25, 0.5, 0.75, 1.0),
+        human_source=summary.HUMAN_SOURCE,
         no_interval=statistics.no_interval(result.leaderboard()[0].n_speakers),
         can_differ=summary.can_differ(result),
         answers=summary.answers(result.leaderboard()[0]),
@@ -93,15 +97,15 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
 
 def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardClip]:
     """Clips that over half of the models get wrong, ordered by how often, then by how far."""
-    models = [run.model for run in result.leaderboard() if run.model != "dummy"]
-    if len(models) < 2:
+    names = [run.model for run in result.leaderboard() if run.model != "dummy"]
+    if len(names) < 2:
         return []
-    rows = pd.concat([result.rows(model) for model in models])
+    rows = pd.concat([result.rows(model) for model in names])
     probabilities = rows[[f"p_{emotion}" for emotion in result.emotions]].to_numpy()
     given = probabilities[np.arange(len(rows)), rows["emotion"].map(result.emotions.index)]
     rows = rows.assign(wrong=rows["emotion"] != rows["predicted"], given=given)
     by_clip = rows.groupby("clip").agg({"emotion": "first", "wrong": "sum", "given": "mean"})
-    by_clip = by_clip[by_clip["wrong"] > len(models) / 2]
+    by_clip = by_clip[by_clip["wrong"] > len(names) / 2]
     ordered = by_clip.sort_values(["wrong", "given"], ascending=[False, True], kind="stable")
     mistakes = rows[rows["wrong"]].groupby("clip")["predicted"]
     return [
@@ -110,7 +114,7 @@ def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardCl
             emotion=row["emotion"],
             predicted=mistakes.get_group(clip).mode().iloc[0],
             n_wrong=int(row["wrong"]),
-            n_models=len(models),
+            n_models=len(names),
             audio=_playable(clips.get(str(clip))),
         )
         for clip, row in ordered.head(N_HARDEST).iterrows()
@@ -156,6 +160,8 @@ def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
 def _slices(result: Result) -> dict[str, pd.DataFrame]:
     """Scores of the first model in parts of the corpus."""
     rows = result.rows(result.leaderboard()[0].model)
+    if {"statement", "text"} <= set(rows):
+        rows = rows.assign(statement=rows["statement"] + ": " + rows["text"])
     several = [name for name in SLICES if name in rows and rows[name].nunique() > 1]
     return {name: metrics.by_group(rows, name) for name in several}
 
@@ -176,6 +182,12 @@ def _ablation(result: Result) -> pd.DataFrame | None:
         return label if len(names) == 1 else f"all but {absent[0]}"
 
     return pd.DataFrame(list(rows.values()), index=[words(features) for features in rows])
+
+
+def _titles(result: Result) -> dict[str, str]:
+    """What the names of models stand for, of those that emoscope or a plugin brings."""
+    known = set(models.names())
+    return {run.model: models.get(run.model).title for run in result.runs if run.model in known}
 
 
 def _groups(result: Result) -> dict[str, str]:
@@ -201,28 +213,29 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     figures: list[tuple[str, str]] = []
 
     def add(height: float, plot: Callable[..., object], *shown: object, caption: str) -> None:
-        svg = plots.to_svg(lambda ax: plot(*shown, ax=ax), size=(5.5, height))
+        svg = plots.to_svg(lambda ax: plot(*shown, ax=ax), size=(WIDTH, height))
         figures.append((svg, caption))
 
     if rows["speaker"].nunique() > 1:
         parts = metrics.by_group(rows, "speaker")
         whose, _ = unseen.units_of(result.corpus)
-        caption = f"UAR of {best} for each {whose} (and how many clips of each)."
+        caption = f"UAR of {best} for each {whose}, with the number of clips in brackets."
         add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
-    caption = f"Calibration of {best}: how often it is right at each confidence. "
-    caption += "On the diagonal, confidence can be believed."
+    caption = f"Calibration of {best}: the share of correct labels at each confidence. "
+    caption += "On the diagonal, both agree."
     add(4.2, plots.reliability, curve, caption=caption)
     if len(board) > 1:
-        caption = "UAR against cost: the line joins models that no other passes in both."
+        caption = "UAR against prediction time. For the models on the line, no other model is both "
+        caption += "as fast and as accurate."
         add(4.2, plots.cost, board, caption=caption)
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
         points = np.asarray(result.map.tsne)[known]
-        caption = "Every clip by its features (t-SNE): near clips sound alike to a model. "
-        caption += "Labels stand near the middle of their emotion."
+        caption = "Map of all clips (t-SNE): clips with similar features lie close together. "
+        caption += "Each name stands at the middle of its emotion."
         add(4.6, plots.embedding_map, points, emotions[known].tolist(), caption=caption)
     return figures
 
@@ -230,7 +243,8 @@ def _figures(result: Result) -> list[tuple[str, str]]:
 #: What each section of the page shows, by the name that its block in the template reads.
 SECTIONS: dict[str, Callable[[Result], Any]] = {
     "sentences": summary.sentences,
-    "lines": summary.reference_lines,
+    "chance": summary.chance,
+    "human": summary.human_listeners,
     "groups": _groups,
     "script_gaps": _script_gaps,
     "slices": _slices,

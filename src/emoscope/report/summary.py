@@ -32,23 +32,16 @@ class Sentence:
     warn: bool = False  # when it speaks of a trap rather than of a success
 
 
-@dataclass(frozen=True)
-class ReferenceLine:
-    """A score to hold a model against, in [0, 1], and where it comes from."""
-
-    name: str
-    value: float
-    source: str | None = None
+def chance(result: Result) -> float:
+    """The UAR of guessing."""
+    return 1 / len(tested_emotions(result))
 
 
-def reference_lines(result: Result) -> list[ReferenceLine]:
-    """Scores to hold a model against: chance, and human listeners where they were measured."""
-    n_emotions = len(tested_emotions(result))
-    lines = [ReferenceLine("chance", 1 / n_emotions)]
+def human_listeners(result: Result) -> float | None:
+    """The accuracy, which is no UAR, of human listeners where it was measured."""
     channels = set(result.predictions.get("channel", ["speech"]))
-    if result.corpus.get("name") == "ravdess" and n_emotions == 8 and channels == {"speech"}:
-        lines.append(ReferenceLine("human listeners", HUMAN_RAVDESS, HUMAN_SOURCE))
-    return lines
+    measured = result.corpus.get("name") == "ravdess" and channels == {"speech"}
+    return HUMAN_RAVDESS if measured and len(tested_emotions(result)) == 8 else None
 
 
 def tested_emotions(result: Result) -> list[str]:
@@ -75,8 +68,8 @@ def hardest_words(hardest: Sequence[HardClip]) -> str:
     commonest = max(sorted(set(emotions)), key=emotions.count)
     every = sum(clip.n_wrong == clip.n_models for clip in hardest)
     return (
-        f"{len(hardest)} of the clips that more than half of the models get wrong; every model fails "
-        f"on {every} of them, and {emotions.count(commonest)} are {commonest}."
+        f"{len(hardest)} clips on which more than half of the models are wrong; every model fails on "
+        f"{every} of them. Their most frequent emotion is {commonest}: {emotions.count(commonest)}."
     )
 
 
@@ -87,15 +80,15 @@ def verdict(result: Result) -> str:
 
 
 def _first(result: Result, board: Sequence[Run]) -> Sentence:
-    first, chance = board[0], 1 / len(tested_emotions(result))
+    first, guessing = board[0], chance(result)
     span = ""
     if first.uar_low is not None:
         span = f" (95 % interval {first.uar_low:.3f} to {first.uar_high:.3f})"
-    against = f"chance is {chance:.3f}"
+    against = f"chance is {guessing:.3f}"
     if interval := _interval(result, board, metrics.uar):
-        is_above = interval.low > chance
-        times = f"{first.uar / chance:.1f} times chance"
-        against = times if is_above else f"not told apart from chance, {chance:.3f}"
+        is_above = interval.low > guessing
+        times = f"{first.uar / guessing:.1f} times chance"
+        against = times if is_above else f"no significant difference from chance, {guessing:.3f}"
     where = f", on {result.tested_on}" if result.tested_on else ""
     said = f"UAR {first.uar:.3f}{span}, {against}{where}"
     if len(board) == 1:
@@ -104,11 +97,12 @@ def _first(result: Result, board: Sequence[Run]) -> Sentence:
     _, units = units_of(result.corpus)
     if not alike:
         return Sentence(
-            f"{first.model} is best: {said}; a test over {units} tells it from each other model."
+            f"{first.model} is best: {said}; it differs significantly from each other model (paired "
+            f"permutation test over {units})."
         )
     others = alike[0] if len(alike) == 1 else f"{len(alike)} others: {', '.join(alike)}"
-    never = "" if can_differ(result) else f"; with so few {units} no test could tell"
-    return Sentence(f"{first.model} has {said}; not told apart from {others}{never}.")
+    never = "" if can_differ(result) else f"; with so few {units}, no difference could be"
+    return Sentence(f"{first.model} has {said}; no significant difference from {others}{never}.")
 
 
 def can_differ(result: Result) -> bool:
@@ -142,7 +136,7 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     mean = float(np.mean([gap for gap, _ in gaps]))
     if mean <= 0:
-        return Sentence(f"Random folds claim no more here: the mean leak gap is {mean:+.3f}.")
+        return Sentence(f"Random folds give no higher UAR here: the mean leak gap is {mean:+.3f}.")
     _, largest = max(gaps, key=lambda pair: pair[0])
     random = next(run.protocol for run in result.runs if shares_speakers(run.protocol))
     both = pd.concat(
@@ -151,14 +145,14 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     )
     columns = (both[name] for name in ("emotion", "predicted_r", "predicted", "speaker"))
     is_real = both["speaker"].nunique() > 1 and statistics.paired_test(*columns) < statistics.ALPHA
-    found = "the difference is not told apart from chance"
+    found = "the difference is not significant"
     if is_real:
         units = units_of(result.corpus)[1]
-        found = f"it matters whether the voice was in training (a test over {units})"
+        found = f"it matters whether the voice was in training (paired test over {units})"
     return Sentence(
         f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
         f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. "
-        f"Where both tested a clip, {found}.",
+        f"On the clips tested both ways, {found}.",
         warn=True,
     )
 
@@ -168,27 +162,27 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
     if (run := next((run for run in board if run.script_gap is not None), None)) is None:
         return None
     low, high = run.script_gap_low or 0.0, run.script_gap_high or 0.0
-    effect = "raised" if low > 0 else "lowered" if high < 0 else "are not shown to change"
+    effect = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
     return Sentence(
         f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval {low:+.3f} to "
-        f"{high:+.3f}): what it loses when training and test share no sentence, with as many "
-        f"training clips. Known words {effect} the score.",
+        f"{high:+.3f}): its loss when no test sentence was in training, with as many training clips. "
+        f"Knowing the sentences {effect} the score.",
         warn=low > 0,
     )
 
 
 def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
     first, interval = board[0], _interval(result, board, metrics.accuracy)
-    _, *human = (line.value for line in reference_lines(result))
-    if not human or shares_speakers(first.protocol) or interval is None:
+    human = human_listeners(result)
+    if human is None or shares_speakers(first.protocol) or interval is None:
         return None
-    gap = first.accuracy - human[0]
+    gap = first.accuracy - human
     compared = f"{abs(gap) * 100:.0f} points {'above' if gap >= 0 else 'below'} them"
-    if interval.low <= human[0] <= interval.high:
-        compared = "not told apart from them"
+    if interval.low <= human <= interval.high:
+        compared = "no significant difference"
     return Sentence(
-        f"Human listeners recognise {human[0]:.0%} of these recordings; {first.model} "
-        f"recognises {first.accuracy:.0%}, {compared}.",
+        f"Human listeners recognised {human:.0%} of these recordings (accuracy, not UAR); "
+        f"{first.model} recognises {first.accuracy:.0%}, {compared}.",
         warn=gap < 0,
     )
 
@@ -215,8 +209,8 @@ def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
     if shares[true, predicted] == 0:
         return None
     return Sentence(
-        f"Its commonest confusion: {shares[true, predicted]:.0%} of {result.emotions[true]} clips "
-        f"are predicted as {result.emotions[predicted]}."
+        f"Its most frequent confusion: it labels {shares[true, predicted]:.0%} of the "
+        f"{result.emotions[true]} clips {result.emotions[predicted]}."
     )
 
 
@@ -224,10 +218,10 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     uar = metrics.by_group(result.rows(board[0].model), "speaker")["uar"]
     if len(uar) < 2 or uar.min() == uar.max():
         return None
-    whose, _ = units_of(result.corpus)
+    whose, units = units_of(result.corpus)
     of = "speaker " if whose == "speaker" else ""  # a group's name says what it is
     return Sentence(
-        f"By {whose}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({of}{uar.idxmin()}) to "
+        f"Across {units}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({of}{uar.idxmin()}) to "
         f"{uar.max():.2f} ({of}{uar.idxmax()}).",
         warn=bool(uar.max() - uar.min() > 0.3),
     )
@@ -240,13 +234,13 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     ratio = network.fit_seconds / max(classical.fit_seconds, 1e-9)
     times = f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
-    told = "not told apart"
+    told = "no significant difference"
     if not _alike(result, network.model, [classical.model]):
         told = f"the {'network' if network.uar > classical.uar else 'classical model'} is better"
     return Sentence(
-        f"Of the networks {network.model} scores highest, of the classical models "
-        f"{classical.model}: {network.uar:.3f} against {classical.uar:.3f}, {told}, at {times} the "
-        "training time."
+        f"The network with the highest UAR is {network.model} ({network.uar:.3f}), the classical "
+        f"model {classical.model} ({classical.uar:.3f}): {told}. The network took {times} as long to "
+        "train."
     )
 
 
