@@ -39,7 +39,7 @@ RUNS = [
 HISTORY = [{"epoch": e, "train_accuracy": 1 - 0.8**e, "valid_uar": 0.4} for e in range(1, 9)]
 #: What each function is given; a new one needs a line here.
 SHOWN = {
-    "confusion": metrics.confusion(TRUE, PREDICTED),
+    "confusion": metrics.confusion(TRUE, PREDICTED, emotions=EMOTIONS[:8]),
     "cost": RUNS,
     "dumbbell": pd.DataFrame({"claimed": [0.8, np.nan], "true": [0.4, 0.5]}, index=["svm", "mlp"]),
     "embedding_map": (RNG.normal(size=(200, 2)), TRUE),
@@ -120,7 +120,9 @@ def test_log_spectrogram_shows_octaves_alike(ax):
 
 
 def test_confusion_gives_the_shares_of_each_true_emotion(ax):
-    counts = metrics.confusion(["sad"] * 4 + ["happy"], ["sad"] * 3 + ["happy"] * 2)
+    counts = metrics.confusion(
+        ["sad"] * 4 + ["happy"], ["sad"] * 3 + ["happy"] * 2, emotions=["happy", "sad"]
+    )
     plots.confusion(counts, ax=ax)
     assert [text.get_text() for text in ax.texts] == ["100", "0", "25", "75"]
 

@@ -37,15 +37,22 @@ _GRAPH = "silero_vad_16k_sequence.onnx"
 @functools.cache
 def session(graph: str, *, optimise: bool) -> onnxruntime.InferenceSession:
     """A graph that the package ships, to run in one thread."""
+    return open_graph(os.path.join(DATA, graph), threads=1, optimise=optimise)
+
+
+def open_graph(
+    source: str | bytes, *, threads: int, optimise: bool
+) -> onnxruntime.InferenceSession:
+    """A graph of ONNX from its file or its bytes, ready to run."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    path = os.path.join(DATA, graph)
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 class Frames(NamedTuple):

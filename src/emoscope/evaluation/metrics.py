@@ -44,10 +44,8 @@ def macro_f1(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0.0))
 
 
-def confusion(
-    y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """How many clips of each emotion (rows) were given which name (columns); by default of all."""
+def confusion(y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str]) -> pd.DataFrame:
+    """How many clips of each emotion (rows) were given which name (columns)."""
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     counts = sklearn.metrics.confusion_matrix(true, predicted, labels=names)
@@ -56,9 +54,7 @@ def confusion(
     )
 
 
-def per_emotion(
-    y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str] | None = None
-) -> pd.DataFrame:
+def per_emotion(y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str]) -> pd.DataFrame:
     """``precision, recall, f1, support`` (clips) of each emotion; a share of nothing is zero."""
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
@@ -76,11 +72,9 @@ def reliability(
 
     One row per bin of equal width over [0, 1] that holds a clip: ``low`` and ``high`` (open below),
     ``confidence`` (mean of the largest probability), ``accuracy`` (share right) and ``clips``
-    (count). ValueError when `bins` is below one, or the arrays do not fit together. (C. Guo, G.
-    Pleiss, Y. Sun, K. Weinberger. On calibration of modern neural networks. ICML 2017.)
+    (count). ValueError when the arrays do not fit together. (C. Guo, G. Pleiss, Y. Sun, K.
+    Weinberger. On calibration of modern neural networks. ICML 2017.)
     """
-    if bins < 1:
-        raise ValueError(f"bins is {bins}; at least one is needed")
     true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
     p = np.asarray(probabilities, dtype=np.float64)
     if p.shape != (len(true), len(names)):
@@ -114,14 +108,14 @@ def reliability(
 
 
 def expected_calibration_error(
-    y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str], bins: int = 15
+    y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str]
 ) -> float:
     """How far confidence is from accuracy, on average over :func:`reliability`'s clips: the ECE.
 
     M. P. Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using
     Bayesian binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.
     """
-    curve = reliability(y_true, probabilities, emotions=emotions, bins=bins)
+    curve = reliability(y_true, probabilities, emotions=emotions)
     gap = (curve["accuracy"] - curve["confidence"]).abs()
     return float(np.average(gap, weights=curve["clips"]))
 
@@ -157,14 +151,9 @@ def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
     return labels.astype(str)
 
 
-def _names(
-    true: NDArray[Any], predicted: NDArray[Any], emotions: Sequence[str] | None
-) -> list[str]:
+def _names(true: NDArray[Any], predicted: NDArray[Any], emotions: Sequence[str]) -> list[str]:
     """The emotions to tabulate; refuses to drop a clip silently."""
-    occurring = [str(name) for name in np.union1d(true, predicted)]
-    if emotions is None:
-        return occurring
-    if left_out := [name for name in occurring if name not in emotions]:
+    if left_out := [str(name) for name in np.union1d(true, predicted) if name not in emotions]:
         found = f"emotions lacks {', '.join(left_out)}, which occur in the clips"
         raise ValueError(f"{found}; given: {', '.join(emotions)}")
     return list(emotions)

@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.voice_activity import open_graph
 from ..errors import ModelError
 
 if TYPE_CHECKING:
@@ -65,18 +66,8 @@ class LocalGraph:
     """A graph in this process; a ModelError says why it cannot be used."""
 
     def __init__(self, content: bytes, promise: Promise, *, threads: int, optimise: bool) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4
-        if not optimise:
-            level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            options.graph_optimization_level = level
-        providers = ["CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers)
+            self._session = open_graph(content, threads=threads, optimise=optimise)
         # onnxruntime's exceptions share no base class of their own.
         except Exception as error:
             raise ModelError(f"onnxruntime refuses the graph: {first_line(error)}") from error

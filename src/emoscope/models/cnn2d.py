@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_array
 
 from ..errors import ModelError
 from .info import ModelInfo
@@ -57,21 +58,11 @@ class _ClipNetwork(NetworkClassifier):
     """A network over log-mel spectrograms, whose numbers of frames differ."""
 
     def _check(self, X: Any, *, reset: bool) -> tuple[list[NDArray[np.float32]], int]:
-        clips = [np.asarray(clip, dtype=np.float32) for clip in X]
-        if not clips:
-            raise ModelError("there is no clip")
-        for position, clip in enumerate(clips):
-            if clip.ndim != 2 or clip.size == 0:
-                raise ModelError(
-                    f"clip {position} has shape {clip.shape}; a 2-D network takes (n_frames, n_bins)"
-                )
-            if clip.shape[1] != clips[0].shape[1]:
-                raise ModelError(
-                    f"clip {position} has {clip.shape[1]} bins, clip 0 has {clips[0].shape[1]}"
-                )
-            if not np.isfinite(clip).all():
-                raise ModelError(f"clip {position} contains NaN or infinite values")
-        return clips, clips[0].shape[1]
+        clips = [check_array(clip, dtype=np.float32) for clip in X]
+        widths = sorted({clip.shape[1] for clip in clips})
+        if len(widths) != 1:
+            raise ModelError(f"clips need the same number of bins; found {widths or 'no clip'}")
+        return clips, widths[0]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
