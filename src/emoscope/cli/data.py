@@ -180,6 +180,31 @@ def show(
     commands.end(refused)
 
 
+@command(RECOGNISING)
+def notice(
+    *,
+    use: Annotated[
+        str | None, Option("Only the class of this use, e.g. staff, customers, research.")
+    ] = None,
+    model: commands.ModelOption = None,
+    out: Annotated[Path | None, Option("A .md or .html file. Default: the terminal.")] = None,
+) -> None:
+    """Print a notice for participants, and which uses the EU's AI Act prohibits."""
+    from ..prediction import Predictor
+    from ..report import notice as notices
+
+    if out is not None and out.suffix.lower() not in (".md", ".html"):
+        raise EmoscopeError(f"{out}: name a .md or .html file")
+    html = out is not None and out.suffix.lower() == ".html"
+    text = notices.render(Predictor(model).card, use, html=html)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    keeping.keep(out)
+    write_atomically(out, text)
+    terminal.say(str(out))
+
+
 def save_figure(figure: Any, path: Path) -> None:
     """Write a figure in the format that the ending of the path means."""
     content, about = io.BytesIO(), {"Keywords": keeping.mark()}
