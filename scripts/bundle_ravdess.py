@@ -2,8 +2,8 @@
 
     python scripts/bundle_ravdess.py path/to/ravdess
 
-Writes ``src/emoscope/data/ravdess.parquet``; a test with the recordings holds it against what the
-extractor gives.
+Writes ``ravdess.parquet`` (speech) and ``ravdess_song.parquet`` into ``src/emoscope/data``, whichever
+the folder holds; tests with the recordings hold both against what the extractor gives.
 """
 
 import json
@@ -20,28 +20,35 @@ from emoscope.dataset import bundled
 from emoscope.dataset.store import Store
 from emoscope.features import DEFAULT
 from emoscope.features.logmel import to_bytes
-
-TARGET = Path(__file__).parents[1] / "src" / "emoscope" / "data" / bundled.FILE
+from emoscope.files import DATA
 
 
 def main(source: str) -> None:
-    if corpus.load(source).name != "ravdess":
+    whole = corpus.load(source)
+    if whole.name != "ravdess":
         sys.exit(f"{source} is not RAVDESS")
-    with progress("extracting features") as tick:
-        data = dataset.load(source, [*DEFAULT, bundled.FRAMES], store=Store(), progress=tick)
-    save(data, TARGET)
-    print(f"{TARGET}: {len(data.corpus.table)} clips, {TARGET.stat().st_size / 1e6:.1f} MB")
+    for channel in sorted(set(whole.table["channel"])):
+        names = [*DEFAULT, bundled.FRAMES] if channel == "speech" else list(DEFAULT)
+        target = Path(DATA, bundled.FILES[channel])
+        with progress(f"extracting features of {channel}") as tick:
+            clips = whole.select(channel=channel)
+            data = dataset.load(clips, names, store=Store(), progress=tick)
+        save(data, target, Path(source))
+        print(f"{target}: {len(data.corpus.table)} clips, {target.stat().st_size / 1e6:.1f} MB")
 
 
-def save(data: dataset.Dataset, path: Path) -> None:
-    """Write what ``emoscope.dataset.bundled.load`` reads."""
-    vector, frames = data.features["vector"], data.features["frames"]
+def save(data: dataset.Dataset, path: Path, root: Path) -> None:
+    """Write what ``emoscope.dataset.bundled.load`` reads; paths are those below `root`."""
+    vector, frames = data.features["vector"], data.features.get("frames")
     about = data.corpus.table[bundled.ABOUT_CLIP].reset_index(drop=True)
+    about["path"] = [str(Path(clip).relative_to(root)) for clip in about["path"]]
     values = pd.DataFrame(vector.X, columns=list(vector.columns))
     table = pa.Table.from_pandas(pd.concat([about, values], axis=1), preserve_index=False)
-    steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]
-    table = table.append_column(bundled.FRAMES, pa.array(steps, type=pa.binary()))
-    specs = {"vector": vector.specs, "frames": frames.specs}
+    specs = {"vector": vector.specs}
+    if frames is not None:
+        steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]
+        table = table.append_column(bundled.FRAMES, pa.array(steps, type=pa.binary()))
+        specs["frames"] = frames.specs
     table = table.replace_schema_metadata({b"emoscope": json.dumps(specs).encode()})
     pa.parquet.write_table(table, path, compression="zstd", compression_level=19)
 

@@ -25,6 +25,12 @@ def ravdess():
 
 
 @pytest.fixture(scope="session")
+def ravdess_song():
+    """Folder of the real RAVDESS song recordings."""
+    return _place("EMOSCOPE_DATA", BESIDE / "data", "ravdess_song")
+
+
+@pytest.fixture(scope="session")
 def emodb():
     """Folder of the real EMO-DB recordings."""
     return _place("EMOSCOPE_DATA", BESIDE / "data", "emodb")

@@ -288,6 +288,32 @@ def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int 
     return controls
 
 
+def channel_folds(
+    divisions: Sequence[Fold], table: pd.DataFrame, protocol: str
+) -> dict[str, list[Fold]]:
+    """The folds of a protocol that train and test on speech alone, and on song alone.
+
+    Nothing where a corpus has not both, or under random folds.
+    """
+    channels = _text(table, "channel") if "channel" in table else np.full(len(table), "")
+    if set(channels) != {"speech", "song"} or shares_speakers(protocol):
+        return {}
+    return {
+        alone(protocol, channel): [
+            Fold(fold.name, train, test)
+            for fold in divisions
+            if len(test := fold.test[channels[fold.test] == channel])
+            and len(train := fold.train[channels[fold.train] == channel])
+        ]
+        for channel in ("speech", "song")
+    }
+
+
+def alone(protocol: str, channel: str) -> str:
+    """What results call :func:`channel_folds` of a protocol; not a protocol to choose."""
+    return f"{protocol}, {channel} alone"
+
+
 def _random_split(test_share: float, table: pd.DataFrame, seed: int) -> list[Fold]:
     """Shuffle the clips whoever speaks: one fold, not stratified."""
     from sklearn.model_selection import train_test_split

@@ -91,6 +91,10 @@ Cluster = Annotated[str | None, Option("Run on the Dask cluster at this address.
 Quiet = Annotated[bool, Switch("Print only results and errors.", "-q")]
 Verbose = Annotated[bool, Switch("Also print timings, and tracebacks of errors.", "-v")]
 
+Part = Annotated[
+    str | None,
+    Option("Part of RAVDESS: speech, song or both. Default for bundled features: speech.", "PART"),
+]
 Channel = Annotated[str | None, Option("left, right, 1, 2, each or mix (all channels).", "CHANNEL")]
 
 #: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
@@ -109,6 +113,7 @@ READING: dict[str, object] = {
         Path | None, Option('A .toml file of such labels, one per line: exc = "happy".')
     ],
     "channel": Channel,
+    "part": Part,
 }
 
 
@@ -140,7 +145,8 @@ class Source:
         from ..dataset.store import Store
         from . import terminal
 
-        if not self.places and any(self.reading.values()):
+        part = self.reading.get("part")
+        if not self.places and any(v for option, v in self.reading.items() if option != "part"):
             told = (
                 "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus"
             )
@@ -150,8 +156,9 @@ class Source:
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
             data = dataset.load(
-                corpus, features, emotions=None if corpus else list(self.emotions), store=Store(),
-                jobs=jobs, cluster=cluster, progress=tick,
+                corpus, features, emotions=None if corpus else list(self.emotions),
+                part=None if corpus else part, store=Store(), jobs=jobs, cluster=cluster,
+                progress=tick,
             )  # fmt: skip
         for note in data.corpus.notes[len(corpus.notes) if corpus else 0 :]:
             terminal.note(note)
@@ -163,6 +170,11 @@ class Source:
             )
         terminal.note(checked.voices)
         return dataclasses.replace(data, corpus=checked)
+
+    @property
+    def has_song(self) -> bool:
+        """Whether it is the bundled features with those of song, which have no spectrograms."""
+        return not self.places and self.reading.get("part") in ("song", "both")
 
     def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
         """The recording of each clip, for a report's players; the bundled features have none."""

@@ -54,7 +54,8 @@ def compare(
         tracking.mlflow()  # before the work, not after it
     chosen = commands.split(models) or list(registry.names())
     feature_names = commands.features_for("vector", features)
-    if "frames" in {registry.get(name).input for name in chosen}:
+    needed = {registry.get(name).input for name in chosen}
+    if "frames" in needed and (models or not source.has_song):
         feature_names += ["logmel"] * ("logmel" not in feature_names)
     protocols.split_name(protocol)
     keeping.claim(out, *RESULT, record=config.FILE)
@@ -132,6 +133,7 @@ def tune(
 def reproduce(
     source: commands.OneBundledOr = None,
     *,
+    part: commands.Part = None,
     quick: Annotated[bool, Switch("Fewer epochs and seeds; the output says so.")] = False,
     rows: Annotated[
         list[str] | None, Option("Only results whose name contains TEXT. Repeatable.", "TEXT")
@@ -151,8 +153,8 @@ def reproduce(
     keeping.claim(out, *names, record="reproduction.toml")
     with terminal.accounted([]), terminal.progress("training and testing") as tick:
         outcome = reproduction.reproduce(
-            source, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster, seed=seed,
-            progress=tick,
+            source, part=part, out=out, quick=quick, rows=rows, jobs=jobs, cluster=cluster,
+            seed=seed, progress=tick,
         )  # fmt: skip
     outcome.save(out, keeping.options_of(out / "reproduction.toml"))
     terminal.say_reproduction(outcome)

@@ -151,6 +151,8 @@ def say_comparison(board: Leaderboard, result: Result) -> None:
     say(summary.verdict(result))
     if said := summary.script_gap(result, result.leaderboard()):
         say(said.text)
+    for gain in summary.channel_gains(result, result.leaderboard()):
+        say(gain.text)
     if reason := result.config.get("no_script_gap"):
         note(f"script gap not measured: {reason}")
 
@@ -191,6 +193,8 @@ def say_reproduction(outcome: Reproduction) -> None:
         table.add_row(row.model, *(f"{accuracy:.1f}" for accuracy in cells))
     out.print(table)
     about = outcome.about
+    for text in about["notes"]:
+        note(text)
     quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
     out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
     for verdict in outcome.verdicts:

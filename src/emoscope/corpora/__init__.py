@@ -10,7 +10,11 @@ from pathlib import PurePath
 from ..registry import Registry
 from .base import CorpusInfo, Download, Naming, Row
 
-__all__ = ["CorpusInfo", "Download", "Match", "Naming", "get", "names", "register", "registry"]
+__all__ = [
+    "PARTS", "CorpusInfo", "Download", "Match", "Naming", "get", "names", "register", "registry",
+]  # fmt: skip
+
+PARTS = ("speech", "song", "both")  # of a corpus that has a column ``channel``
 
 
 registry: Registry[CorpusInfo] = Registry(

@@ -47,6 +47,7 @@ def load(
     speaker: str | None = None,
     one_speaker: bool = False,
     channel: str | None = None,
+    part: str | None = None,
 ) -> Corpus:
     """Load a corpus, or several as one; files without a label are in its ``rejected``.
 
@@ -59,6 +60,8 @@ def load(
         Words of the manifest or names of the folders → emotions, for words emoscope does not know.
     speaker, one_speaker, channel
         Who speaks and which channel counts, as :class:`Reading` has them.
+    part : str, optional
+        "speech", "song" or "both", of a corpus that has these parts; by default all that is there.
 
     Raises
     ------
@@ -68,19 +71,36 @@ def load(
         When no label of a manifest means an emotion; the message lists the emotions.
     """
     reading = Reading(labels or {}, speaker, one_speaker, channel)
-    parts = [_load(source, reading) for source in sources]
-    names = [part.name for part in parts]
-    for n, part in enumerate(parts):
-        if names.count(part.name) > 1 and part.name not in corpora.names():  # two called "wav"
+    several = _only(part, [_load(source, reading) for source in sources])
+    names = [corpus.name for corpus in several]
+    for n, corpus in enumerate(several):
+        if names.count(corpus.name) > 1 and corpus.name not in corpora.names():  # two called "wav"
             path = printable(os.fspath(sources[n]))
-            parts[n] = dataclasses.replace(part, name=path, table=part.table.assign(corpus=path))
-    loaded = parts[0] if len(parts) == 1 else combine(parts)
+            renamed = corpus.table.assign(corpus=path)
+            several[n] = dataclasses.replace(corpus, name=path, table=renamed)
+    loaded = several[0] if len(several) == 1 else combine(several)
     found = set(map(folded, loaded.table["label"])) if reading.labels else set()
     unused = [f"'{word}'" for word in reading.labels if folded(word) not in found]
     if not unused:
         return loaded
     note = f"{loaded.name}: no clip has the label {', '.join(unused)} that an option explains"
     return dataclasses.replace(loaded, notes=[*loaded.notes, note])
+
+
+def _only(part: str | None, loaded: list[Corpus]) -> list[Corpus]:
+    """The corpora with one part alone of those that have parts."""
+    if part is None:
+        return loaded
+    if part not in corpora.PARTS:
+        raise UnknownNameError("part", part, corpora.PARTS)
+    in_parts = ["channel" in corpus.table for corpus in loaded]
+    if not any(in_parts):
+        names = ", ".join(corpus.name for corpus in loaded)
+        raise CorpusError(f"--part {part}: {names} does not come in parts; RAVDESS does")
+    if part == "both":
+        return loaded
+    pairs = zip(loaded, in_parts, strict=True)
+    return [corpus.select(channel=part) if divided else corpus for corpus, divided in pairs]
 
 
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:

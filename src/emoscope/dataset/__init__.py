@@ -28,6 +28,7 @@ def load(
     names: Sequence[str] | str,
     *,
     emotions: Sequence[str] | None = None,
+    part: str | None = None,
     store: Store | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
@@ -43,13 +44,15 @@ def load(
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
     emotions
         Keep only clips of these.
+    part
+        Of RAVDESS "speech", "song" or "both"; by default the bundled speech, or all that is there.
     store, jobs, cluster, progress
         As for :func:`emoscope.dataset.extraction.extract`, which also says what is raised.
     """
     chosen = features.get_all(names)
     if source is None:
-        return _bundled([feature.name for feature in chosen], emotions)
-    corpus = source if isinstance(source, Corpus) else corpora.load(source)
+        return _bundled([feature.name for feature in chosen], emotions, part or "speech")
+    corpus = source if isinstance(source, Corpus) else corpora.load(source, part=part)
     if emotions:
         corpus = corpus.select(emotions=emotions)
     return extraction.extract(
@@ -57,22 +60,24 @@ def load(
     )
 
 
-def _bundled(names: Sequence[str], emotions: Sequence[str] | None) -> Dataset:
-    corpus, vector, frames = bundled.load()
+def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) -> Dataset:
+    corpus, vector, frames = bundled.load(part)
     if emotions:
         chosen = corpus.select(emotions=emotions)
         rows = corpus.table.index.get_indexer(chosen.table.index)
-        corpus, vector, frames = chosen, vector.rows(rows), frames.rows(rows)
-    available = vector.names + frames.names
+        corpus, vector = chosen, vector.rows(rows)
+        frames = frames.rows(rows) if frames else None
+    available = vector.names + (frames.names if frames else [])
     if absent := [name for name in names if name not in available]:
+        of_song = "" if frames else " of song"
         raise FeatureError(
-            f"the bundled RAVDESS features have no {', '.join(absent)}; they have "
+            f"the bundled RAVDESS features{of_song} have no {', '.join(absent)}; they have "
             f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
         )
     tables = {}
     if vectors := [name for name in dict.fromkeys(names) if name != bundled.FRAMES]:
         tables["vector"] = vector.select(vectors)
-    if bundled.FRAMES in names:
+    if frames and bundled.FRAMES in names:
         tables["frames"] = frames
     return Dataset(corpus, tables)
 

@@ -76,7 +76,8 @@ def compare(
         Models that are also run on each feature alone and on all but each, under `protocol`.
     script_gap
         Models that are also run under ``speaker+text`` and its control; ``config["no_script_gap"]``
-        says why not where the corpus does not allow it.
+        says why not where the corpus does not allow it. They also learn from speech alone, and from
+        song alone, where the corpus has both.
     as_published, quick, raters, seed
         The published form of each model; a tenth of the epochs for networks; "soft" to train models
         that take weights on the shares of a clip's ratings; what decides chance.
@@ -159,6 +160,9 @@ def incompatible_models(
     for name, info in ((name, models.get(name)) for name in names):
         if 0 < width < (fewest := info.fewest_columns):
             reasons[name] = f"it needs at least {fewest} columns of features, and there are {width}"
+        elif info.input not in features:
+            wanted = "spectrograms (logmel)" if info.input == "frames" else "values (mfcc, …)"
+            reasons[name] = f"it needs {wanted}, and there are none"
         elif raters == "soft" and weight_parameter(info.build(0)) is None:
             reasons[name] = "it takes no weights of clips, so no shares of ratings"
     return reasons
@@ -209,6 +213,8 @@ def _tasks(
             scripts = protocols.script_gap_folds(table, seed=seed)
     except ProtocolError as error:
         told["no_script_gap"] = str(error)
+    main = next(iter(folds))
+    scripts |= protocols.channel_folds(folds[main], table, main) if script_gap else {}
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]
     for model in (*ablation, *script_gap):
         if model not in estimators:

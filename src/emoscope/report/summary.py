@@ -12,7 +12,7 @@ import pandas as pd
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..labels import in_order
-from ..protocols import shares_speakers
+from ..protocols import alone, shares_speakers
 from ..unseen import units_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def sentences(result: Result) -> list[Sentence]:
     notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
     said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
     makers = (_first, _leak, script_gap, _human, _emotions, _confusion, _speakers, _networks)
-    return said + list(filter(None, (maker(result, board) for maker in makers)))
+    said += filter(None, (maker(result, board) for maker in makers))
+    return said + channel_gains(result, board)
 
 
 def hardest_words(hardest: Sequence[HardClip]) -> str:
@@ -169,6 +170,34 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
         f"Knowing the sentences {effect} the score.",
         warn=low > 0,
     )
+
+
+def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
+    """What song in training adds to the recognition of speech, and speech to that of song."""
+    said = []
+    for channel, other in (("speech", "song"), ("song", "speech")):
+        protocol = alone(result.protocol, channel)
+        measured = {run.model for run in result.runs if run.protocol == protocol}
+        for run in [run for run in board if run.model in measured][:1]:
+            rows = result.rows(run.model, protocol)
+            both = rows.merge(result.rows(run.model), on="clip", suffixes=("", "_both"))
+            columns = (both[name] for name in ("emotion", "predicted_both", "predicted", "speaker"))
+            gain = statistics.difference_interval(*columns)
+            effect = (
+                "helps"
+                if gain.low > 0
+                else "harms"
+                if gain.high < 0
+                else "does not measurably change"
+            )
+            said.append(
+                Sentence(
+                    f"Adding {other} to the training clips {effect} the recognition of {channel}: "
+                    f"the UAR of {run.model} on {channel} changes by {gain.estimate:+.3f} "
+                    f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})."
+                )
+            )
+    return said
 
 
 def _human(result: Result, board: Sequence[Run]) -> Sentence | None:

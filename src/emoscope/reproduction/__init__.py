@@ -18,6 +18,7 @@ import pandas as pd
 
 from .. import dataset, models, protocols
 from ..dataset import Dataset
+from ..dataset.bundled import NO_SPECTROGRAMS
 from ..dataset.store import Store
 from ..errors import AudioError, CorpusError
 from ..evaluation import engine, metrics, statistics
@@ -90,6 +91,7 @@ class Reproduction:
 def reproduce(
     source: str | None = None,
     *,
+    part: str | None = None,
     out: str | os.PathLike[str] = "emoscope-reproduce",
     quick: bool = False,
     rows: Sequence[str] | None = None,
@@ -100,18 +102,23 @@ def reproduce(
 ) -> Reproduction:
     """Train every published model as published, and again for unseen speakers.
 
-    The source is RAVDESS. Finished units stand in `out`: run again, it goes on where it was. With
-    `rows` only the published results whose names contain one of these texts. The `seed` decides
-    initial weights; the split's is the published one.
+    The source is RAVDESS, of which `part` names "speech", "song" or "both". Finished units stand in
+    `out`: run again, it goes on where it was. With `rows` only the published results whose names
+    contain one of these texts. The `seed` decides initial weights; the split's is the published one.
     """
     facts = published()
+    has_spectrograms = source is not None or part in (None, "speech")
     data = dataset.load(
-        source, [*facts["features"], "logmel"], emotions=facts["emotions"],
-        store=Store(), jobs=jobs, cluster=cluster,
+        source, [*facts["features"], *["logmel"] * has_spectrograms], emotions=facts["emotions"],
+        part=part, store=Store(), jobs=jobs, cluster=cluster,
     )  # fmt: skip
+    data = without_two_channels(data, facts["split"]["two_channels"])
     if absent := set(facts["emotions"]) - set(data.corpus.table["emotion"]):
         raise CorpusError(f"the published results need clips that are {', '.join(sorted(absent))}")
-    chosen = published_results(facts, rows)
+    asked = published_results(facts, rows)
+    chosen = [result for result in asked if result.input in data.features]
+    if not chosen:
+        raise CorpusError(f"{NO_SPECTROGRAMS}; name the folder with the recordings")
     trainings = plan(chosen, data, facts["split"]["seed"], quick=quick, seed=seed)
     finished = engine.run(
         [training.unit for training in trainings], checkpoint=Checkpoint(Path(out) / "finished"),
@@ -123,25 +130,47 @@ def reproduce(
     lines = [line for line, _ in made]
     predictions = pd.concat([table for _, table in made], ignore_index=True)
     verdicts = claims.assess(facts["claims"], lines, predictions)
-    table = data.corpus.table
-    has_song = "channel" in table and (table["channel"] == "song").any()
+    missing = f"{NO_SPECTROGRAMS}: {len(asked) - len(chosen)} results are left out"
     about = {
+        **_about(data, facts),
+        "notes": [missing] if len(chosen) < len(asked) else [],
+        "epochs": QUICK_EPOCHS if quick else facts["epochs"],
+        "quick": quick,
+        "seed": seed,
+        "seconds": round(sum(row.seconds for row in lines), 1),
+    }
+    return Reproduction(lines, verdicts, predictions, about, data.corpus.rejected)
+
+
+def _about(data: Dataset, facts: Mapping[str, Any]) -> dict[str, Any]:
+    table = data.corpus.table
+    channels = sorted(set(table.get("channel", ["speech"])), reverse=True)
+    return {
         "corpus": data.corpus.name,
-        "part": "speech and song" if has_song else "speech alone",
+        "part": " and ".join(channels) if len(channels) > 1 else f"{channels[0]} alone",
         "n_clips": len(table),
         "n_speakers": int(table["speaker"].nunique()),
         "published_clips": facts["split"]["clips"],
         "split_seed": facts["split"]["seed"],
-        "epochs": QUICK_EPOCHS if quick else facts["epochs"],
         "published_epochs": facts["epochs"],
-        "quick": quick,
-        "seed": seed,
-        "seconds": round(sum(row.seconds for row in lines), 1),
         "rejected": [{"file": bad.path, "reason": bad.reason} for bad in data.corpus.rejected],
         "licence": data.corpus.licence,
         "citation": data.corpus.citation,
     }
-    return Reproduction(lines, verdicts, predictions, about, data.corpus.rejected)
+
+
+def without_two_channels(data: Dataset, clips: Sequence[str]) -> Dataset:
+    """Speech and song without two stereo recordings, which leaves as many clips as were published.
+
+    The published code reads them as two rows of samples, on which its features fail.
+    """
+    table = data.corpus.table
+    if "channel" not in table or table["channel"].nunique() < 2:
+        return data
+    keep = np.flatnonzero(~table["clip"].isin(clips))
+    corpus = dataclasses.replace(data.corpus, table=table.iloc[keep])
+    features = {name: values.rows(keep) for name, values in data.features.items()}
+    return dataclasses.replace(data, corpus=corpus, features=features)
 
 
 def published() -> dict[str, Any]:
