@@ -138,7 +138,7 @@ def truncated() -> Iterator[Case]:
     }
     for where, size in places.items():
         yield Case(f"WAV cut off {where}", f"cut-{size}.wav", whole[:size], FOREIGN)
-    yield Case("WAV cut off before its samples", "header.wav", whole[:64], "without samples|trunc")
+    yield Case("WAV cut off before its samples", "header.wav", whole[:64], "no samples|trunc")
     for form in ("FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "RF64", "CAF"):
         content = encoded(form=form)
         file = f"cut.{form.lower()}"
@@ -148,7 +148,7 @@ def truncated() -> Iterator[Case]:
 def headers() -> Iterator[Case]:
     """Headers that lie."""
     yield Case("no byte", "empty.wav", b"", "empty file")
-    yield Case("no samples", "no-samples.wav", wav(b""), "without samples")
+    yield Case("no samples", "no-samples.wav", wav(b""), "no samples")
     hours = wav(b"\1\0" * 500, stated=20 * 3600 * 2 * RATE)
     yield Case("20 hours in a header, 1 kB", "20-hours.wav", hours, "truncated")
     yield Case("20 hours in a FLAC header", "20-hours.flac", lasting(20 * 3600 * RATE), "truncated")
@@ -250,7 +250,7 @@ def _socket(path: str) -> None:
 def places() -> Iterator[Case]:
     """What is no file, or may not be read."""
     yield Case("a FIFO", "fifo.wav", None, "not a regular file", os.mkfifo)
-    yield Case("a directory", "directory.wav", None, "directory|without recordings", os.mkdir)
+    yield Case("a directory", "directory.wav", None, "folder", os.mkdir)
     yield Case("a link to itself", "loop.wav", None, "symbolic links", lambda p: os.symlink(p, p))
     yield Case(
         "a link to nothing", "nothing.wav", None, "no such file", lambda p: os.symlink("x", p)

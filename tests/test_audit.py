@@ -98,9 +98,9 @@ def test_shared_speaker_is_a_leak(clean):
     outcome = audited(folder, table)
     assert "shared-speakers" in kinds(outcome, "leak")
     finding = outcome.findings[0]
-    assert finding.text == "8 speakers are in training and test."
+    assert finding.text == "8 speakers are in both training and test."
     assert finding.evidence[0] == {"speaker": "s0", "train_clips": 2, "test_clips": 1}
-    assert outcome.verdict.startswith("It leaks: 8 speakers are in training and test.")
+    assert outcome.verdict.startswith("Leak found: 8 speakers are in both training and test.")
 
 
 def test_clip_on_both_sides_is_a_leak(clean):
@@ -181,7 +181,7 @@ def test_imbalance_and_missing_emotions(clean):
     assert "class-imbalance" in kinds(outcome, "note")
     assert "missing-emotion" in kinds(outcome, "caution")
     texts = " ".join(f.text for f in outcome.findings)
-    assert "sad has 5.0 times the clips of bored" in texts
+    assert "sad has 5.0 times as many clips as bored" in texts
 
 
 def test_unknown_speakers_and_absent_recordings_are_said(tmp_path):
@@ -315,9 +315,9 @@ def test_folds_column_tests_each_fold_once(clean):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("file,emotion\na.wav,sad\n", "no column that says what trains"),
-        ("file,split\na.wav,train\n", "needs clips that train and clips that test; found: train"),
-        ("file,split\na.wav,left\n", "split 'left' is none of train"),
+        ("file,emotion\na.wav,sad\n", "no column that assigns clips"),
+        ("file,split\na.wav,train\n", "needs both training and test clips; found only: train"),
+        ("file,split\na.wav,left\n", "unknown split 'left'. Valid: train"),
         ("emotion,split\nsad,train\n", "no column of files"),
     ],
 )
@@ -325,9 +325,9 @@ def test_sources_that_say_too_little_are_refused(tmp_path, content, message):
     (tmp_path / "m.csv").write_text(content)
     with pytest.raises(CorpusError, match=message):
         audit(tmp_path / "m.csv")
-    with pytest.raises(CorpusError, match="holds neither"):
+    with pytest.raises(CorpusError, match="has no results.json"):
         audit(tmp_path)
-    with pytest.raises(CorpusError, match="is a model file; an audit reads a manifest"):
+    with pytest.raises(CorpusError, match="is a model file; give a manifest"):
         audit(DEFAULT_MODEL)
     with pytest.raises(CorpusError, match="no such file"):
         audit(tmp_path / "absent.csv")
@@ -465,7 +465,7 @@ FOLDS = {"seed": 0, "folds": {"speaker-6fold": [{"fold": "1", "train_speakers": 
         ("results.json", {"runs": [RUN, {**RUN, "uar": None}]}, "run 2 has no UAR"),
         ("results.json", {"runs": [{**RUN, "uar": "x"}]}, "run 1 has no UAR"),
         ("results.json", {"runs": [{**RUN, "model": "b"}]}, "no row of b, mfcc, speaker-6fold"),
-        ("results.json", {"config": FOLDS}, "what it records of its folds"),
+        ("results.json", {"config": FOLDS}, "its folds record no speakers"),
         ("results.json", "[" * 100_000, "holds no saved result"),
         ("predictions.csv", lambda text: text.split("\n")[0] + "\n", "no row of svm"),
         ("predictions.csv", lambda text: text.replace("00\n", "00,\n"), "holds no saved result"),
@@ -486,7 +486,7 @@ def test_damaged_results_are_refused(tmp_path, file, damage, says):
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     for name in ("x_train_1.jsonl", "x_test_1.jsonl", "list.txt", "m.csv"):
         os.mkfifo(tmp_path / name)
-    with pytest.raises(CorpusError, match="holds neither"):
+    with pytest.raises(CorpusError, match="has no results.json"):
         audit(tmp_path)
     for name in ("list.txt", "m.csv"):
         with pytest.raises(CorpusError, match="not a regular file"):
@@ -511,7 +511,7 @@ def test_text_that_no_encoding_has_is_escaped(emoscope, tmp_path):
     source, out = tmp_path / "m.jsonl", tmp_path / "audit.json"
     source.write_text("\n".join(map(json.dumps, rows)))
     status, said, _ = emoscope("audit", source, "--out", out)
-    assert status == 1 and "It leaks" in said
+    assert status == 1 and "Leak found" in said
     found = {f["kind"]: f["evidence"] for f in json.loads(out.read_text())["findings"]}
     assert found["shared-speakers"][0]["speaker"] == "\\udfff"
 
@@ -519,5 +519,5 @@ def test_text_that_no_encoding_has_is_escaped(emoscope, tmp_path):
 def test_a_result_without_its_training_clips_is_refused():
     """A cross-corpus run records no folds: nothing can be said of what it was trained on."""
     folder = Path(__file__).parents[1] / "results" / "accuracy" / "cross-corpus-to-emodb"
-    with pytest.raises(CorpusError, match="does not record what its models were trained on"):
+    with pytest.raises(CorpusError, match="does not record the training clips"):
         audit(folder)

@@ -280,7 +280,7 @@ def test_what_was_left_out_is_told_before_an_error_and_counted(emoscope, tmp_pat
         tmp_path / "o",
     )
     assert status == 2
-    assert "12 x label 'Hunger' is not an emotion" in err and "15.wav: label 'Hunger'" in err
+    assert "12 x label 'Hunger' is not a known emotion" in err and "15.wav: label 'Hunger'" in err
     assert err.index("12 x") < err.index("needs clips of at least two emotions; found: sad")
 
 

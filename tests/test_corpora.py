@@ -134,7 +134,7 @@ def test_a_second_copy_is_used_once_and_named(name, tmp_path):
     example_tree(tmp_path, name, example)
     loaded = corpus.load(tree(tmp_path, [f"again/{example}"]))
     assert loaded.table["path"].tolist() == [str(tmp_path / example)]
-    assert "another copy" in loaded.rejected[0].reason
+    assert "duplicate of the clip" in loaded.rejected[0].reason
 
 
 @pytest.mark.parametrize("name", NAMES)

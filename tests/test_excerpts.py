@@ -63,12 +63,12 @@ def test_refusals_name_file_and_span(tmp_path):
         (-0.5, 1.0): "0 or more",
         (float("nan"), 1.0): "0 or more",
         (0.5, float("inf")): "0 or more",
-        (2.0, 3.0): "starts behind the end of its file: the file is 2.00 s long",
-        (1.0, 2.06): "ends behind the end of its file: the file is 2.00 s long$",
+        (2.0, 3.0): "starts after the end of the file: the file is 2.00 s long",
+        (1.0, 2.06): "ends after the end of the file: the file is 2.00 s long$",
         (
             500.0,
             1500.0,
-        ): "the file is 2.00 s long; if its times are in milliseconds, call the columns",
+        ): "the file is 2.00 s long; if the times are in milliseconds, name the columns",
         (1.0, 1.05): "too short: 50 ms",
         (1.97, 2.04): "too short: 30 ms",
     }
@@ -133,7 +133,7 @@ def test_channels_by_name():
 def test_a_channel_that_is_not_there_is_told(tmp_path):
     path = str(tmp_path / "mono.wav")
     soundfile.write(path, noise(1.0), RATE, subtype="PCM_16")
-    with pytest.raises(AudioError, match="has no channel right: there is one channel"):
+    with pytest.raises(AudioError, match="has no channel right; it has one channel"):
         audio.load(Excerpt(path, channel=1))
     assert audio.each_channel(path) == [Excerpt(path, channel=0)]
 

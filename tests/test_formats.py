@@ -84,7 +84,7 @@ def test_truncated_files_are_refused(recording: Path, decoder: str, tmp_path: Pa
     content = converted(recording, ".m4a", movflags="faststart").read_bytes()
     short = tmp_path / "short.m4a"
     short.write_bytes(content[: 2 * len(content) // 3])
-    with pytest.raises(AudioError, match="ffmpeg says"):
+    with pytest.raises(AudioError, match="ffmpeg reports"):
         audio.load(short)
 
 
@@ -113,7 +113,7 @@ def test_without_a_decoder_the_message_names_one(
     path = converted(recording, ".m4a")
     monkeypatch.setattr(ffmpeg.shutil, "which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(AudioError, match="ffmpeg or the package 'av'"):
+    with pytest.raises(AudioError, match="ffmpeg or the Python package 'av'"):
         audio.load(path)
 
 
@@ -194,7 +194,7 @@ def test_find_takes_brackets_in_a_name_as_they_are(tmp_path: Path) -> None:
 
 
 def test_find_says_what_stands_for_nothing(tmp_path: Path) -> None:
-    for name, why in ((str(tmp_path), "folder without"), (str(tmp_path / "*.wav"), "matches no")):
+    for name, why in ((str(tmp_path), "no recordings in"), (str(tmp_path / "*.wav"), "matches no")):
         with pytest.raises(AudioError, match=why):
             opening.find([name])
 
@@ -227,7 +227,7 @@ def test_a_file_that_crashes_its_decoder_costs_itself_alone(
     monkeypatch.setattr(ffmpeg, "__file__", str(crash))
     path = tmp_path / "film.mp4"
     path.write_bytes(b"no sound in here")
-    with pytest.raises(AudioError, match="its decoder crashed"):
+    with pytest.raises(AudioError, match="the decoder crashed"):
         audio.load(path)
     assert audio.load(recording).duration == 2.0
 
@@ -242,7 +242,7 @@ def test_a_file_that_keeps_its_decoder_busy_for_ever_is_given_up(
     monkeypatch.setattr(ffmpeg, "PATIENCE", 0.3)
     path = tmp_path / "film.mp4"
     path.write_bytes(b"no sound in here")
-    with pytest.raises(AudioError, match=r"found nothing within 0\.3 s"):
+    with pytest.raises(AudioError, match=r"returned no audio within 0\.3 s"):
         audio.load(path)
 
 

@@ -91,7 +91,9 @@ def test_interchange_refuses(own, tmp_path):
     with pytest.raises(UnknownNameError, match="audformat"):
         writing.write(own, tmp_path / "x", format="audformatt")
     own.table["path"] = str(tmp_path / "gone.wav")
-    with pytest.raises(CorpusError, match="no recording could be put there: .*gone.wav: no such"):
+    with pytest.raises(
+        CorpusError, match="no recording could be written there; first: .*gone.wav: no such"
+    ):
         writing.write(own, tmp_path / "x", format="huggingface")
 
 
@@ -359,7 +361,7 @@ def test_two_corpora_do_not_become_one(own, tmp_path, format):
     clips = [f"other {clip}" for clip in own.table["clip"]]
     named = corpus.Corpus("another", own.table.assign(corpus="another"), licence="secret")
     for other in (named, corpus.Corpus(own.name, own.table.assign(clip=clips))):
-        with pytest.raises(CorpusError, match="holds another corpus .*choose a new folder"):
+        with pytest.raises(CorpusError, match="contains another corpus .*choose a new folder"):
             writing.write(other, folder, format=format)
     assert states(folder) == before
     writing.write(own, folder, format=format)  # the same again

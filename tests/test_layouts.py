@@ -188,7 +188,7 @@ def test_a_performance_of_ravdess_counts_once(tmp_path, ending):
     film = [f"{name}{ending}" for name in ravdess(modality="01", actors=(1, 2, 3))]
     loaded = corpus.load(tree(tmp_path, [*audio, *film]))
     assert counts(loaded.table["modality"]) == {"audio": 12, "audio-video": 6}
-    assert "12 recordings are of performances" in " ".join(loaded.notes) and not loaded.rejected
+    assert "12 films also exist as audio" in " ".join(loaded.notes) and not loaded.rejected
 
 
 def four_corpora():

@@ -154,6 +154,4 @@ def test_the_audit_of_a_tuned_result_finds_no_leak(emoscope, world):
     status, out, _ = emoscope("audit", world / "made" / "tune")
     assert status == 0 and "No leak found" in out
     status, _, err = emoscope("audit", world / "made" / "evaluate")
-    assert status == 2 and "does not record what its models were trained on" in " ".join(
-        err.split()
-    )
+    assert status == 2 and "does not record the training clips" in " ".join(err.split())

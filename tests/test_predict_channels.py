@@ -82,7 +82,7 @@ def test_arrays_have_channels_too(predictor: Predictor, folder: Path) -> None:
     from_file = predictor.predict(folder / "call.wav").each
     assert list(map(label, predictor.predict(samples, rate).each)) == list(map(label, from_file))
     assert label(predictor.predict(samples, rate, channel="2")) == label(from_file[1])
-    with pytest.raises(AudioError, match="has no channel 3: there are 2 channels"):
+    with pytest.raises(AudioError, match="has no channel 3; it has 2 channels"):
         predictor.predict(samples, rate, channel="3")
     with pytest.raises(AudioError, match="mono already"):
         predictor.predict(audio.blocks(folder / "mono.wav"), channel="left")
@@ -159,7 +159,7 @@ def test_a_line_for_each_channel(run) -> None:  # type: ignore[no-untyped-def]
     ]
     status, out, err = run("call.wav", "mono.wav", "--channel", "right")
     assert status == 1 and out.startswith("call.wav (right)  sad")
-    assert "mono.wav (right): has no channel right: there is one channel" in err
+    assert "mono.wav (right): has no channel right; it has one channel" in err
     status, out, err = run("call.wav", "--format", "srt")
     assert (status, out) == (1, "") and "choose --channel left, right or mix" in err
     status, out, _ = run("call.wav", "--format", "srt", "--channel", "left")
@@ -184,7 +184,7 @@ def test_an_output_goes_on_wherever_it_was_cut_off(  # type: ignore[no-untyped-d
         assert run("call.wav", "--channel=mix", "--out", str(out))[::2] == (0, "")
         assert len(out.read_bytes().splitlines()) == len(lines) + 1
     _, _, err = run(*words)
-    assert f"holds {5 if 'each' in str(options) else 3} of" in err or "--timeline" in options
+    assert f"resuming; {5 if 'each' in str(options) else 3} of" in err or "--timeline" in options
 
 
 def test_the_http_api_takes_a_channel(predictor: Predictor, folder: Path) -> None:

@@ -43,12 +43,12 @@ def test_the_majority_counts_and_a_tie_is_named(tmp_path):
     assert table["rater"].to_dict() == {"a.wav": "anna, ben, cleo", "c.wav": "anna"}
     assert table.loc["a.wav", "label"] == "angry"
     assert left_out(loaded) == [
-        ("b.wav", "its raters are tied (happy 1, sad 1): no emotion has a majority")
+        ("b.wav", "its ratings are tied (happy 1, sad 1): no emotion has a majority")
     ]
     (agreement,) = loaded.agreements
     assert (agreement.n_clips, agreement.n_ratings, agreement.n_tied) == (2, 5, 1)
     assert loaded.notes == [
-        "2 clips of m have several ratings, 5 in all, and take the emotion of the majority; 1 have "
+        "2 clips of m have several ratings (5 in all); each gets the majority emotion; 1 have "
         "no majority and are left out; Krippendorff's alpha is 0.000"
     ]
 
@@ -61,7 +61,7 @@ def test_unnamed_raters_vote_where_labels_differ_and_repeat_where_they_do_not(tm
     assert loaded.table["ratings"].tolist() == ["sad 2, angry 1", "happy 2"]
     assert not loaded.rejected
     again = load(tmp_path, *rows[3:], columns=columns)
-    assert left_out(again) == [("b.wav", "listed more than once; its first row is used")]
+    assert left_out(again) == [("b.wav", "listed more than once; the first row is used")]
     assert not again.agreements
     assert "ratings" not in again.table
 
@@ -74,7 +74,7 @@ def test_what_one_rater_says_twice_counts_once(tmp_path, alias):
         columns=f"file,emotion,speaker,{alias}",
     )  # fmt: skip
     assert loaded.table["ratings"].tolist() == ["sad 2"]
-    again = ("a.wav", "listed more than once by anna; its first row is used")
+    again = ("a.wav", "listed more than once by anna; the first row is used")
     assert left_out(loaded) == [again, again]
 
 
@@ -86,7 +86,7 @@ def test_ratings_of_another_part_or_split_are_of_another_clip(tmp_path):
 
 
 def test_when_every_clip_is_tied_the_first_is_named(tmp_path):
-    with pytest.raises(CorpusError, match="its raters are tied .sad 1, happy 1."):
+    with pytest.raises(CorpusError, match="its ratings are tied .sad 1, happy 1."):
         load(tmp_path, "a.wav,sad,s1,anna", "a.wav,happy,s1,ben")
 
 

@@ -161,7 +161,7 @@ def test_what_cannot_be_classified_is_named_and_the_rest_delivered(run, folder: 
     assert status == 1
     assert len(out.splitlines()) == 4
     assert len(err.splitlines()) == 4
-    for reason in ("too short: 50 ms", "behind the end", "part 7: ", "end"):
+    for reason in ("too short: 50 ms", "after the end", "part 7: ", "end"):
         assert reason in err
 
 

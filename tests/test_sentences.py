@@ -38,8 +38,8 @@ def test_audit_counts_shared_sentences_and_the_test_clips_that_say_them(tmp_path
     outcome = split(train, test, tmp_path)
     (finding,) = (f for f in outcome.findings if f.kind == "same-sentence")
     assert finding.text == (
-        "One sentence is spoken in training and test: 60% of the test clips say what training clips "
-        "say."
+        "One sentence is spoken in both training and test: 60% of the test clips repeat a training "
+        "sentence."
     )
     assert finding.evidence == [{"sentence": "the day is long"}]
     told = outcome.as_dict()["sentences"]

@@ -108,7 +108,7 @@ def test_what_names_tell(tmp_path, name):
         assert "guessed" in note and all(speaker in note for speaker in list(right)[:4])
         assert loaded.speakers_from.pattern in note and "--speaker 'REGEX'" in note
     else:
-        assert "who speaks is not known" in loaded.notes[0]
+        assert "speakers are unknown" in loaded.notes[0]
         assert any("--one-speaker" in note for note in loaded.notes)
 
 
@@ -160,11 +160,11 @@ def table(folder, rows, header="file,emotion,speaker"):
     [
         ([f"{n:03d}" for n in range(12)], "12 of 12 clips have a speaker of their own"),
         (["a", "a", *map(str, range(10))], "10 of 12 clips have a speaker of their own"),
-        (["F", "M"] * 6, "a sex and not a voice"),
-        (["Anna 03", "anna_3", "ben"] * 4, "'Anna 03' and 'anna_3' are rather one voice than two"),
+        (["F", "M"] * 6, "sexes, not people"),
+        (["Anna 03", "anna_3", "ben"] * 4, "'Anna 03' and 'anna_3' are probably the same person"),
         (["1_12", "11_2", "112"] * 4, ""),
-        (["happy", "sad"] * 6, "emotions and not voices"),
-        (["the kids are talking now", "dogs sit by the door"] * 6, "a sentence and not a voice"),
+        (["happy", "sad"] * 6, "emotions, not people"),
+        (["the kids are talking now", "dogs sit by the door"] * 6, "sentences, not people"),
         (["anna", "ben"] * 6, ""),
         (["03"] * 12, ""),
     ],
@@ -180,7 +180,7 @@ def test_a_column_that_cannot_be_of_speakers_is_said(tmp_path, speakers, said):
 def test_one_sentence_each_is_no_speaker(tmp_path):
     rows = [(f"{n}.wav", E[n % 3], "ab"[n % 2], ["kids", "dogs"][n % 2]) for n in range(12)]
     loaded = corpus.load(table(tmp_path, rows, "file,emotion,speaker,text"))
-    assert "each is a sentence" in loaded.speakers_from.doubt
+    assert "sentences, not people" in loaded.speakers_from.doubt
 
 
 def test_nothing_is_taken_from_the_names_in_a_table(tmp_path):
@@ -281,7 +281,7 @@ def test_no_output_calls_guessed_speakers_unseen(emoscope, tmp_path):
     record = json.loads((tmp_path / "out/compare/results.json").read_text())["corpus"]["speakers"]
     assert record["kind"] == "guess" and record["clips"]["anna"] == 12
     assert record["examples"]["anna"].endswith("anna_0") and record["n"] == 6
-    assert "who speaks is guessed from the first part of the file names" in said
+    assert "peakers are guessed from the first part of the file names" in said
 
 
 def test_no_output_calls_files_unseen_speakers(emoscope, tmp_path):

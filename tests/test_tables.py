@@ -57,7 +57,7 @@ def test_times(text, seconds):
 def test_no_times():
     assert all(math.isnan(times.seconds(text)) for text in ("", "NaT", "nan", "None"))
     for text in ("soon", "1.2.3", "1,234.5", "inf", "1:2:3:4", "2024-01-01 10:00"):
-        with pytest.raises(ValueError, match="is no time; write seconds"):
+        with pytest.raises(ValueError, match="is not a time; write seconds"):
             times.seconds(text)
     assert times.seconds("1500", 0.001) == 1.5 and times.seconds("1500 ms", 0.001) == 1.5
 
@@ -85,12 +85,12 @@ def test_columns_of_times(tmp_path, header, row):
 
 def test_parts_that_are_not_told_apart_are_no_silent_whole(tmp_path):
     rows = "a.wav,0,8000,sad\na.wav,8000,16000,angry\n"
-    with pytest.raises(CorpusError, match="'start_sample' counts samples or frames; give seconds"):
+    with pytest.raises(CorpusError, match="'start_sample' counts samples or frames; give start"):
         corpus.load(table(tmp_path, f"file,start_sample,end_sample,emotion\n{rows}"))
-    with pytest.raises(CorpusError, match="tied .*; if its rows are parts or channels of it, name"):
+    with pytest.raises(CorpusError, match="tied .*; if its rows are parts or channels, add"):
         corpus.load(table(tmp_path, f"file,T1,T2,emotion\n{rows}"))
     loaded = corpus.load(table(tmp_path, f"file,start,T2,emotion\n{rows}"))
-    assert "1 parts have no end and run over those behind them" in loaded.notes[0]
+    assert "1 parts have no end: they run to the end" in loaded.notes[0]
 
 
 def test_a_speaker_that_is_not_known_is_no_speaker(tmp_path):
@@ -134,8 +134,8 @@ def test_bad_times_are_a_reason_for_each_row(tmp_path):
     loaded = corpus.load(table(tmp_path, text + "a.wav,2,2,sad\na.wav,0,1,sad\n"))
     assert spans(loaded) == [[0, 1]]
     reasons = [str(error).partition("row ")[2] for error in loaded.rejected]
-    assert reasons[0].startswith("2: 'soon' is no time; write seconds")
-    assert reasons[1].startswith("3: from 3.0 s to 2.0 s: a part has to end after it starts")
+    assert reasons[0].startswith("2: 'soon' is not a time; write seconds")
+    assert reasons[1].startswith("3: from 3.0 s to 2.0 s: a part must end after it starts")
     assert reasons[2].startswith("4: from -1.0 s") and reasons[3].startswith(
         "5: from 2.0 s to 2.0 s"
     )
@@ -173,7 +173,7 @@ def test_parts_survive_a_conversion(tmp_path, target):
     writing.write(own, made, format="audformat" if target == "db" else None)
     same = ["clip", "emotion", "speaker", "start", "end"]
     pd.testing.assert_frame_equal(corpus.load(made).table[same], own.table[same])
-    with pytest.raises(CorpusError, match="2 of 2 clips are parts.*write audformat, csv"):
+    with pytest.raises(CorpusError, match="2 of 2 clips are parts.*use --format audformat, csv"):
         writing.write(own, tmp_path / "hf", format="huggingface")
 
 
@@ -255,7 +255,7 @@ def test_json(tmp_path, content):
     "text,message",
     [
         ("{", "not a readable json"), ("3", "neither a list of JSON objects"), ("[1]", "object 1 is not"),
-        ('{"a": {"wav": 1}, "a": {"wav": 2}}', "'a' and 'a' have one name"), ("[" * 100_000, "too deeply"),
+        ('{"a": {"wav": 1}, "a": {"wav": 2}}', "'a' and 'a' have the same"), ("[" * 100_000, "too deeply"),
     ],
 )  # fmt: skip
 def test_broken_json(tmp_path, text, message):
@@ -398,7 +398,8 @@ def test_codepages_are_refused_with_the_line_and_what_to_do(tmp_path):
 def test_a_table_of_dimensions_says_what_is_expected(tmp_path):
     text = "file,arousal,valence,dominance\na.wav,3.5,2.1,4.0\n"
     with pytest.raises(
-        CorpusError, match="no column of emotions.*Found: file, arousal.*dimensions are no emotions"
+        CorpusError,
+        match="no column of emotions.*Found: file, arousal.*dimensions are not emotions",
     ):
         corpus.load(table(tmp_path, text))
 

@@ -83,7 +83,7 @@ def explain(unknown: Mapping[str, int]) -> str:
     words = [f"'{word[:40]}' ({count})" for word, count in ranked[:_MOST_WORDS]]
     more = f" and {len(ranked) - len(words)} more words" if len(ranked) > len(words) else ""
     return (
-        f"no emotions that emoscope knows: {', '.join(words)}{more}. Say what such a word means, "
+        f"unknown emotions: {', '.join(words)}{more}. Map such a label with "
         f"--label {shlex.quote(f'{ranked[0][0]}=EMOTION')}, or several in a file: "
         f"--labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words for them in other "
         "languages"

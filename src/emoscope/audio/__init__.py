@@ -39,8 +39,8 @@ Recording: TypeAlias = str | bytes | os.PathLike[str] | Excerpt
 
 #: Notes of a signal, on how it was read.
 UNFINISHED = (
-    "unfinished: the header does not state a length, as when a recorder is stopped; the file is read "
-    "to its end, and whether sound is missing cannot be told"
+    "unfinished: the header does not state the length, as when a recorder is interrupted; the file was "
+    "read to its end, but audio may be missing"
 )
 DIFFERENT_SPEECH = "mixed: its two channels hold different speech"
 
@@ -165,7 +165,7 @@ def each_channel(path: str) -> list[Excerpt]:
     """One excerpt for every channel of a recording, the left one first."""
     for block, _ in _decode(path, []):
         return [Excerpt(path, channel=channel) for channel in range(block.shape[1])]
-    raise AudioError(path, "empty: a header without samples")
+    raise AudioError(path, "empty: it has a header but no samples")
 
 
 def channel_report(recording: Recording) -> ChannelReport:
@@ -203,12 +203,12 @@ def from_array(
     _check_rate(rate, label)
     values = np.asarray(samples)
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > _MAX_CHANNELS):
-        fitting = "(n_samples,) or (n_samples, n_channels) fits"
+        fitting = "expected (n_samples,) or (n_samples, n_channels)"
         raise AudioError(label, f"an array of shape {values.shape}; {fitting}")
     if values.dtype in (np.int16, np.int32):
         values = values / np.float32(-int(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
-        raise AudioError(label, f"samples of type {values.dtype}; floats, int16 or int32 fit")
+        raise AudioError(label, f"samples of type {values.dtype}; expected float, int16 or int32")
     checks = Checks(Excerpt(label, channel=channel))
     mono = checks.take(values if values.ndim == 2 else values[:, None]) if len(values) else values
     checks.end(int(rate))
@@ -273,7 +273,7 @@ def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
             yield block, source.samplerate
         if count < source.frames != _UNKNOWN_LENGTH:
             promised, held = (n / source.samplerate for n in (source.frames, count))
-            reason = f"its header promises {promised:.2f} s, the file holds {held:.2f} s"
+            reason = f"the header states {promised:.2f} s, the file holds {held:.2f} s"
             raise AudioError(name, f"truncated: {reason}")
         return
     yield from _ffmpeg(name)
@@ -310,7 +310,7 @@ def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
                 raise _UnknownFormat from None
             if "does not exist" in detail:  # an MP3 stream without a whole frame
                 detail = "no complete frame of audio"
-            raise AudioError(name, f"damaged or truncated, the decoder says: {detail}") from None
+            raise AudioError(name, f"damaged or truncated; the decoder reports: {detail}") from None
 
 
 def _ffmpeg(name: str) -> Iterator[tuple[Samples, int]]:
@@ -327,10 +327,10 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
         if excess > _HEADER_BYTES and not is_open(int(stated)):
-            reason = f"its header promises {stated} bytes, the file holds {actual}"
+            reason = f"the header states {stated} bytes, the file holds {actual}"
             raise AudioError(name, f"truncated: {reason}")
     if _UNFINISHED_OGG.search(source.extra_info):
-        raise AudioError(name, "truncated: the stream does not end with a whole last page")
+        raise AudioError(name, "truncated: the last page of the stream is incomplete")
 
 
 def _check_rate(rate: int, name: str) -> None:

@@ -66,17 +66,17 @@ class Excerpt:
         if self.end is not None and self.end <= self.start:
             raise AudioError(self, "ends before it starts" if self.end < self.start else "is empty")
         if self.channel is not None and self.channel < 0:
-            raise AudioError(self, "channels are counted from 0")
+            raise AudioError(self, "channel numbers start at 0")
 
     def check_within(self, seconds: float) -> None:
         """Refuse, as an AudioError, what does not lie within a file of that length."""
         length = f"the file is {seconds:.2f} s long"
         if self.end is not None and self.start + 100 <= self.end <= 1000 * (seconds + SLACK):
-            length += "; if its times are in milliseconds, call the columns start_ms and end_ms"
+            length += "; if the times are in milliseconds, name the columns start_ms and end_ms"
         if self.is_part and self.start >= seconds:
-            raise AudioError(self, f"starts behind the end of its file: {length}")
+            raise AudioError(self, f"starts after the end of the file: {length}")
         if self.end is not None and self.end > seconds + SLACK:
-            raise AudioError(self, f"ends behind the end of its file: {length}")
+            raise AudioError(self, f"ends after the end of the file: {length}")
 
 
 def by_file(excerpts: Sequence[Excerpt]) -> dict[str, list[int]]:
@@ -145,23 +145,23 @@ class Checks:
             # The same mean over the same memory layout as librosa.to_mono, hence the same bits.
             return np.asarray(block.mean(axis=1)) if self._channels > 1 else block[:, 0]
         if self._channel >= self._channels:
-            there = "is one channel" if self._channels == 1 else f"are {self._channels} channels"
+            there = "one channel" if self._channels == 1 else f"{self._channels} channels"
             asked = channel_name(self._channel)
-            raise AudioError(self.label, f"has no channel {asked}: there {there}")
+            raise AudioError(self.label, f"has no channel {asked}; it has {there}")
         return np.ascontiguousarray(block[:, self._channel])
 
     def end(self, rate: int) -> None:
         """Refuse what holds too little, or nothing that changes."""
         if not self._count:
-            raise AudioError(self.label, "empty: a header without samples")
+            raise AudioError(self.label, "empty: it has a header but no samples")
         if self._count < _MIN_SECONDS * rate:
             length = f"{1000 * self._count / rate:.0f} ms"
-            raise AudioError(self.label, f"too short: {length}, at least 100 ms are needed")
+            raise AudioError(self.label, f"too short: {length}; at least 100 ms are needed")
         if self._mixed < _CANCELLED * self._each:
             raise AudioError(
                 self.label,
-                "its two channels are nearly inverted copies of each other: in the mix they cancel, "
-                "and what remains is a faint residue; choose one of them with --channel left",
+                "its two channels are nearly inverted copies of each other and cancel out when mixed; "
+                "choose one of them, for example with --channel left",
             )
         if self._high - self._low <= _SILENCE:
             raise AudioError(self.label, "silent: all samples have the same value")

@@ -56,8 +56,8 @@ def decode(path: str) -> Blocks:
         command = [sys.executable, "-I", __file__, url]
     else:
         raise DecodingError(
-            "not audio that libsndfile can read; video files and further formats are read when the "
-            "program ffmpeg or the package 'av' is installed"
+            "not audio that libsndfile can read; for video and more audio formats, install the program "
+            "ffmpeg or the Python package 'av'"
         )
     yield from _run(command, url)
 
@@ -71,7 +71,7 @@ def _run(command: Sequence[str], url: str) -> Blocks:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
         )
         assert process.stdout is not None
-        kind = "not audio that libsndfile or ffmpeg can read, or damaged"
+        kind = "not audio, damaged, or in an unknown format"
         try:
             for block in _in_time(_au_blocks(process.stdout), process):
                 kind = "damaged or truncated"
@@ -83,13 +83,13 @@ def _run(command: Sequence[str], url: str) -> Blocks:
         messages.seek(0)
         said = messages.read(100_000).decode(errors="replace")
     if process.returncode < 0:
-        raise DecodingError("damaged: its decoder crashed")
+        raise DecodingError("damaged: the decoder crashed on it")
     # A Matroska file that breaks off is no error to FFmpeg, only a remark.
     if process.returncode or "ended prematurely" in said:
         reason = said.replace(url, "the file").strip().splitlines()[-1:] or ["nothing"]
         if reason[0] == _NO_SOUND or "matches no streams" in said:
             raise DecodingError(_NO_SOUND)
-        raise DecodingError(f"{kind}; ffmpeg says: {reason[0]}")
+        raise DecodingError(f"{kind}; ffmpeg reports: {reason[0]}")
 
 
 def _in_time(blocks: Blocks, process: subprocess.Popen[bytes]) -> Blocks:
@@ -111,7 +111,7 @@ def _in_time(blocks: Blocks, process: subprocess.Popen[bytes]) -> Blocks:
         finally:
             timer.cancel()
         if is_late.is_set():
-            raise DecodingError(f"damaged: its decoder found nothing within {PATIENCE:g} s")
+            raise DecodingError(f"damaged: the decoder returned no audio within {PATIENCE:g} s")
         if block is None:
             return
         yield block

@@ -53,7 +53,7 @@ def find(names: Iterable[str]) -> list[str]:
         elif glob.has_magic(name) and not os.path.lexists(name):
             matches = sorted(p for p in glob.glob(name, recursive=True) if not os.path.isdir(p))
         if not matches:
-            kind = "a folder without recordings" if os.path.isdir(name) else "matches no file"
+            kind = "no recordings in this folder" if os.path.isdir(name) else "matches no file"
             raise AudioError(name, kind)
         recordings.update(dict.fromkeys(matches))
     return list(recordings)
@@ -116,7 +116,7 @@ def _open_file(path: str, name: str) -> Reader:
     except OSError as error:
         raise AudioError(name, os_reason(error)) from None
     except ValueError:
-        raise AudioError(name, "no such file: no file can have this name") from None
+        raise AudioError(name, "no such file: this is not a valid file name") from None
     info = os.fstat(raw.fileno())
     if stat.S_ISREG(info.st_mode) and info.st_size:
         return raw
@@ -153,8 +153,8 @@ def refusal(url: str, protocols: Sequence[str] = PROTOCOLS) -> str:
     """Why a URL is not opened; empty when it may be."""
     protocol = url.partition("://")[0]
     if protocol.lower() not in protocols:
-        return f"'{protocol}://' is not read; a URL may begin with {', '.join(protocols)}"
-    return "a URL within another is not read" if "::" in url else ""
+        return f"'{protocol}://' is not supported; a URL may begin with {', '.join(protocols)}"
+    return "a URL inside another URL is not supported" if "::" in url else ""
 
 
 def remote(url: str) -> tuple[Any, str]:
@@ -181,7 +181,7 @@ def os_reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, IsADirectoryError):
-        return "a directory, not a recording"
+        return "a folder, not a recording"
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return f"cannot be read: {error.strerror or error}"

@@ -73,12 +73,12 @@ class Quality:
         warnings, snr = [], self.snr
         speech = float(np.count_nonzero(self.frames.speech >= _SPEECH) * FRAME_SECONDS)
         if speech == 0.0:
-            warnings.append("no speech: no voice was found; the label describes some other sound")
+            warnings.append("no speech: no voice was found; the label describes another sound")
         elif speech < MIN_SPEECH_SECONDS:
-            least = f"labels are guesses below {MIN_SPEECH_SECONDS:g} s"
+            least = f"a label from less than {MIN_SPEECH_SECONDS:g} s is a guess"
             warnings.append(f"too short: {speech:.2f} s of speech; {least}")
         if self._peak > 10 ** (QUIET / 20) and self.clipped > CLIPPED:
-            what = f"{self.clipped:.2%} of the samples are cut off at full scale"
+            what = f"{self.clipped:.2%} of the samples are at full scale"
             warnings.append(f"clipped: {what}; record at a lower level")
         if snr < NOISY:
             least = f"labels are unreliable below {NOISY:g} dB"

@@ -70,13 +70,13 @@ class Audit:
             for weight in SEVERITIES
         }
         if self.leaks:
-            leaks, both = f"It leaks: {of_weight['leak']}", self.inflation
+            leaks, both = f"Leak found: {of_weight['leak']}", self.inflation
             if both is not None:
                 leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
                 leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
             return leaks
-        cautions = f" With caution: {of_weight['caution']}" if of_weight["caution"] else ""
-        unchecked = "" if self.n_recordings else " No recording was at hand to compare."
+        cautions = f" But caution: {of_weight['caution']}" if of_weight["caution"] else ""
+        unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
         return f"No leak found.{cautions}{unchecked}"
 
     def as_dict(self) -> dict[str, object]:

@@ -77,7 +77,7 @@ def estimate(
     given = Fold("given", np.flatnonzero(~test), np.flatnonzero(test))
     folds = [given, *grouped(emotions, speakers, n_folds, seed)]
     if any(len(np.unique(emotions[fold.train])) < 2 for fold in folds):
-        raise ValueError("where some speakers are left out, all training clips have one emotion")
+        raise ValueError("without the held-out speakers, all training clips have one emotion")
     estimator = models.get(MODEL).build(seed)
     units = [engine.Unit(estimator, data, emotions, fold) for fold in folds]
     predicted = {n: o.predicted for n, o in engine.run(units, jobs=jobs, cluster=cluster)}

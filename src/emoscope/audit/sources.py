@@ -66,9 +66,9 @@ def read(
     elif not (splits := _pairs(path)):
         files = rows.find(path) if path.is_dir() else [path]
         if files is None:
-            found = "holds neither results.json nor a pair of …train….jsonl and …test….jsonl"
-            advice = "of a folder of recordings emoscope convert makes one"
-            raise CorpusError(f"{path}: {found} nor another manifest; {advice}")
+            found = "has no results.json, no pair of …train….jsonl and …test….jsonl files"
+            advice = "emoscope convert writes one for a folder of recordings"
+            raise CorpusError(f"{path}: {found} and no manifest; {advice}")
         splits = _by_column(path, _listed(files))
     by_stem: dict[str, list[Path]] = {}
     for recording in list_audio(audio)[0] if audio is not None else []:
@@ -79,12 +79,12 @@ def read(
 def _listed(files: Sequence[Path]) -> pd.DataFrame:
     if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
         is_model = files[0].suffix.lower() == SUFFIX
-        found = "is a model file" if is_model else "is no list of recordings, nor a manifest"
-        reads = "an audit reads a manifest that says what trains and what tests, a saved result"
+        found = "is a model file" if is_model else "is neither a manifest nor a list of recordings"
+        reads = "give a manifest with a split column, a saved result"
         raise CorpusError(f"{files[0]}: {found}; {reads}, or the lists of training and test files")
     listing = rows.read(files, labelled=False)
     if not listing.rows:
-        raise CorpusError(f"{files[0]}: no clip")
+        raise CorpusError(f"{files[0]}: lists no clips")
     table = pd.DataFrame(listing.rows, dtype=object).fillna("")
     places = zip(table["path"], table["file"], strict=True)
     table["path"] = _texts(path if os.path.isfile(path) else file for path, file in places)
@@ -112,14 +112,14 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
         side = clips["split"].map(SPLITS)
         if unknown := sorted(set(clips.loc[side.isna(), "split"]) - {""}):
             valid = ", ".join(dict.fromkeys(SPLITS))
-            raise CorpusError(f"{file}: split '{unknown[0]}' is none of {valid}")
+            raise CorpusError(f"{file}: unknown split '{unknown[0]}'. Valid: {valid}")
         clips = clips.assign(side=side.replace("dev", "train"))[side.notna()]
         splits = [Split("", clips)]
     else:
         if (fold := next((name for name in FOLD_NAMES if name in clips), None)) is None:
-            missing = "no column that says what trains and what tests"
+            missing = "no column that assigns clips to training and test"
             valid = ", ".join([*ALIASES["split"], *FOLD_NAMES])
-            raise CorpusError(f"{file}: {missing}; it may be called {valid}")
+            raise CorpusError(f"{file}: {missing}; name it one of {valid}")
         if not (folds := sorted(set(clips[fold]) - {""})):
             raise CorpusError(f"{file}: the column '{fold}' is empty")
         sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
@@ -128,7 +128,7 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
         present = sorted(set(split.clips["side"]))
         if present != ["test", "train"]:
             found = ", ".join(present) or "nothing"
-            raise CorpusError(f"{file}: needs clips that train and clips that test; found: {found}")
+            raise CorpusError(f"{file}: needs both training and test clips; found only: {found}")
     return splits
 
 
@@ -159,9 +159,9 @@ def _result(folder: Path) -> list[Split]:
             table = pd.concat([table, extra], ignore_index=True)
         if "train" not in set(table["side"]):
             raise CorpusError(
-                f"{folder}: does not record what its models were trained on (protocol "
-                f"'{result.protocol}'), so no leak can be told; give the lists of training and test "
-                "clips instead: emoscope audit TRAIN TEST"
+                f"{folder}: does not record the training clips of its models (protocol "
+                f"'{result.protocol}'), so it cannot be checked for leaks; give the lists of training "
+                "and test clips instead: emoscope audit TRAIN TEST"
             )
         splits.append(Split(str(fold), table, whole))
     return splits
@@ -178,7 +178,7 @@ def _fold_records(folder: Path, result: Result) -> dict[str, dict[str, set[str]]
             for record in (result.config.get("folds") or {}).get(result.protocol, [])
         }
     except (AttributeError, KeyError, TypeError) as error:
-        fault = "not a saved result: what it records of its folds names no speakers"
+        fault = "not a saved result: its folds record no speakers"
         raise CorpusError(f"{folder}: {fault}") from error
 
 

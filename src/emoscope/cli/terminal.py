@@ -212,7 +212,7 @@ def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
     out.print(f"[bold]all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
     say(
         f"  UAR {best.uar:.3f} (±{best.uar_std:.3f} between folds), the highest of {len(trials)} "
-        "settings tried and so optimistic; the table shows what to expect on unseen speakers"
+        "settings tried and therefore optimistic; the table shows what to expect"
     )
 
 

@@ -83,7 +83,7 @@ def load(
     unused = [f"'{word}'" for word in reading.labels if folded(word) not in found]
     if not unused:
         return loaded
-    note = f"{loaded.name}: no clip has the label {', '.join(unused)} that an option explains"
+    note = f"{loaded.name}: no clip has the label {', '.join(unused)}, which an option maps"
     return dataclasses.replace(loaded, notes=[*loaded.notes, note])
 
 
@@ -111,13 +111,13 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
         found = folder.read(root, reading.labels)
     elif found is None and str(source) in corpora.names():
         is_there = bool(corpora.get(str(source)).downloads)
-        fetch = f", or fetch it: emoscope get {source}" * is_there
-        hint = f"is the name of a corpus; give the folder that holds it{fetch}"
+        fetch = f", or download it: emoscope get {source}" * is_there
+        hint = f"is the name of a corpus, and no such folder is here; give its folder{fetch}"
         raise CorpusError(f"'{source}' {hint}")
     if found is None:
         if not root.exists():
             raise CorpusError(f"{source}: no such folder or manifest")
-        kind = f"'{root.suffix}' is not read; unpack an archive, save a table as CSV in UTF-8"
+        kind = f"cannot read '{root.suffix}' files; unpack archives, save tables as CSV in UTF-8"
         raise CorpusError(f"{source}: {kind}. {folder.LAYOUTS}")
     in_names = isinstance(found, Corpus)
     corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
@@ -126,7 +126,7 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     if reading.channel is not None:
         table, unread = with_channel(corpus.table, reading.channel)
         own = corpus.table.get("audio_channel", table["clip"].iloc[:0]).fillna("") != ""
-        note = [f"{own.sum()} clips have a channel in {source}, which counts and not --channel"]
+        note = [f"{own.sum()} clips have a channel in {source}, which overrides --channel"]
         corpus = dataclasses.replace(
             corpus,
             table=table,
@@ -146,8 +146,8 @@ def _with_the_rest(corpus: Corpus, root: Path) -> Corpus:
     rest = [path for path in list_audio(root)[0] if os.path.abspath(path) not in named]
     if not rest:
         return corpus
-    told = f"{len(rest)} recordings are left out, such as {printable(str(rest[0]))}"
-    note = f"{told}: nothing in {root} tells their emotions"
+    told = f"{len(rest)} recordings are left out, for example {printable(str(rest[0]))}"
+    note = f"{told}: nothing in {root} gives their emotions"
     return dataclasses.replace(corpus, notes=[*corpus.notes, note])
 
 
@@ -158,8 +158,8 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     unnamed = sum(not row.get("corpus") for row in listing.rows)
     if 0 < unnamed < len(listing.rows):
         raise CorpusError(
-            f"{files[0]}: {unnamed} of {len(listing.rows)} rows name no corpus; with some rows "
-            "named and others not, one speaker would count as two"
+            f"{files[0]}: {unnamed} of {len(listing.rows)} rows name no corpus; name it in all "
+            "rows, or one speaker may be counted as two"
         )
     known = corpora.registry.members()
     usable, foreign, rejected, notes = _sorted_out(listing, words, str(files[0]))
@@ -225,15 +225,15 @@ def _sorted_out(
         raise CorpusError(f"{source}: {explain(unknown)}")
     said = [explain(unknown)] if unknown else []
     if listing.rows and {"confidence", "uncertain"} <= set(listing.rows[0]):
-        said.append("its emotions are what a model predicted, not what people heard")
+        said.append("its emotions were predicted by a model, not annotated by people")
     if without_speech:
         said.append(f"{without_speech} parts without speech are left out")
     notes = [*listing.notes, *(f"{listing.name}: {note}" for note in said)]
     open_ended = [row["path"] for row, _ in usable if row.get("start") and not row.get("end")]
     if over := len(open_ended) - len(set(open_ended)):
         notes.append(
-            f"warning: {listing.name}: {over} parts have no end and run over those behind them to "
-            "the end of their file; a column called end tells it"
+            f"warning: {listing.name}: {over} parts have no end: they run to the end of the "
+            "file and overlap later parts; give their ends in a column called end"
         )
     return usable, foreign, rejected, notes
 
@@ -246,11 +246,11 @@ def _reason(row: rows.Row, emotion: str | None) -> str:
         if reason := refusal(row["path"], STORES):
             return reason
     elif _NO_NAME.search(row["path"]):
-        return "no file can have this name"
+        return "this is not a valid file name"
     if not row["label"]:
         return "unlabelled: the manifest gives no emotion"
     if emotion is None:
-        return f"label '{printable(row['label'])}' is not an emotion emoscope knows"
+        return f"label '{printable(row['label'])}' is not a known emotion"
     try:
         parse_channel(row.get("audio_channel", ""))
     except UnknownNameError as error:

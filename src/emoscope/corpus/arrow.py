@@ -90,8 +90,8 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     tables.check_rows(path, count)
     if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
         raise CorpusError(
-            f"{path}: {count} rows in {path.stat().st_size} bytes; a list of different recordings "
-            "does not pack so tightly"
+            f"{path}: {count} rows in only {path.stat().st_size} bytes; no list of different "
+            "recordings is that small"
         )
     file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
     return schema, file.iter_batches(_CLIPS if inside else _BATCH)

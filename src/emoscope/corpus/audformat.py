@@ -54,7 +54,7 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
         contradictions += _merge(rows, str(split), files, repeated, f"table '{name}'")
     if not found:
         raise CorpusError(
-            f"{folder / HEADER}: no table of files or of their parts has a column 'emotion'; "
+            f"{folder / HEADER}: no table of files or segments has a column 'emotion'; "
             f"tables: {', '.join(map(str, descriptions)) or 'none'}"
         )
     speakers = _speakers(folder, header)
@@ -65,7 +65,7 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
     meant = [row for row in merged if "emotion" in row or not labelled]
     used = [row for row in meant if "start" in row or row["file"] not in in_parts]
     if labelled and (unused := len(meant) - len(used)):
-        reason = f"labels {unused} files whose parts have labels; the parts are used"
+        reason = f"labels {unused} files whose segments are labelled too; the segments are used"
         contradictions.append(AudioError("table of whole files", reason))
     used = [{**speakers.get(str(row.get("speaker")), {}), **row} for row in used]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
@@ -102,7 +102,7 @@ def _merge(
                 by_column.setdefault(column, []).append(f"{said}, which is used")
         before.update({column: own[column] for column in own if column not in before})
     return [
-        AudioError(name, f"{printable(texts[0])}; rows that contradict: {len(texts)}")
+        AudioError(name, f"{printable(texts[0])}; contradictory rows: {len(texts)}")
         for texts in by_column.values()
     ]
 
@@ -139,7 +139,7 @@ def _header(folder: Path) -> dict[object, object]:
 
 def _table(folder: Path, name: str, *index: str) -> list[RawRow]:
     if Path(name).name != name:
-        raise CorpusError(f"{folder / HEADER}: a table cannot be called '{name}'")
+        raise CorpusError(f"{folder / HEADER}: invalid table name '{name}'")
     files = [folder / f"db.{name}.{ending}" for ending in ("csv", "parquet", "pkl")]
     path = next(filter(Path.is_file, files), None)
     if path is None:
@@ -180,7 +180,7 @@ def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow
 def _text(folder: Path, header: Mapping[object, object], key: str) -> str:
     value = header.get(key)
     if isinstance(value, dict | list | set):
-        raise CorpusError(f"{folder / HEADER}: '{key}' is no text")
+        raise CorpusError(f"{folder / HEADER}: '{key}' is not text")
     return "" if value is None else str(value)
 
 

@@ -51,14 +51,14 @@ class Corpus:
             needed = f"it needs the columns {', '.join(COLUMNS)}"
             raise CorpusError(f"{name}: the table lacks {', '.join(missing)}; {needed}")
         if table.empty:
-            raise CorpusError(f"{name}: no clip")
+            raise CorpusError(f"{name}: contains no clips")
         if empty := [column for column in COLUMNS if table[column].isna().any()]:
             raise CorpusError(f"{name}: missing values in {', '.join(empty)}")
         for emotion in pd.unique(table["emotion"]):
             if emotion not in EMOTIONS:
                 raise UnknownNameError("emotion", str(emotion), EMOTIONS)
         for clip in table["clip"][table["clip"].duplicated()]:
-            raise CorpusError(f"{name}: clip '{clip}' occurs twice; give one source of it")
+            raise CorpusError(f"{name}: clip '{clip}' occurs twice; give only one of its sources")
         speakers = table["speaker"].astype(str)
         if self.speakers_from.kind == "none" and (speakers != "").all():
             origin = SpeakerOrigin("column", "the column of speakers")
@@ -118,7 +118,7 @@ class Corpus:
                 if emotion not in EMOTIONS:
                     raise UnknownNameError("emotion", emotion, EMOTIONS)
                 if emotion not in self.emotions:
-                    lack = f"has no clip of '{emotion}'; it has {', '.join(self.emotions)}"
+                    lack = f"has no clips of '{emotion}'; it has {', '.join(self.emotions)}"
                     raise CorpusError(f"corpus '{self.name}' {lack}")
             keep &= self.table["emotion"].isin(chosen)
         for column, value in columns.items():
@@ -127,7 +127,7 @@ class Corpus:
             values = [value] if isinstance(value, str | int) else list(value)
             keep &= self.table[column].isin(values)
         if not keep.any():
-            raise CorpusError(f"corpus '{self.name}': no clip is left by this selection")
+            raise CorpusError(f"corpus '{self.name}': this selection leaves no clips")
         return dataclasses.replace(self, table=self.table[keep])
 
 
@@ -164,8 +164,8 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     for name in names:
         if named.count(name) > 1 and name not in corpora.names():
             raise CorpusError(
-                f"two of the sources are called '{name}', and their speakers could be the same or "
-                "not; rename one of them, or list both in one manifest with a column 'corpus'"
+                f"two of the sources are called '{name}', so it is unclear whether they share "
+                "speakers; rename one, or list both in one manifest with a column 'corpus'"
             )
     table = pd.concat(tables, ignore_index=True)
     if len(names) > 1:

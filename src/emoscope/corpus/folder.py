@@ -22,15 +22,15 @@ from .clips import Corpus, combine
 from .reading import SpeakerOrigin
 
 LAYOUTS = (
-    "emoscope understands: a folder of one or several of the corpora it knows (emoscope corpora "
-    "lists them); one folder per emotion (happy/…, sad/…); a manifest .csv, .tsv, .parquet, .jsonl "
-    "or .json with the columns file, emotion and speaker, of parts start and end, also beside the "
-    "recordings; .TextGrid, .eaf, .srt or .vtt files beside recordings; a folder with metadata.csv "
+    "emoscope can read: (1) a folder with one or more known corpora (emoscope corpora lists them); "
+    "(2) one folder per emotion (happy/…, sad/…); (3) a manifest (.csv, .tsv, .parquet, .jsonl or "
+    ".json) with the columns file, emotion and speaker, and start and end for parts of recordings; "
+    "(4) recordings with .TextGrid, .eaf, .srt or .vtt files; (5) a folder with metadata.csv "
     "(Hugging Face) or db.yaml (audformat)"
 )
 _OTHERS = (
-    "They are other recordings, and what their names mean is not known: sort them into folders named "
-    "after emotions (happy/…, sad/…; --speaker then tells who speaks), or list them in a manifest "
+    "These are other recordings, whose names emoscope cannot interpret: sort them into folders named "
+    "after emotions (happy/…, sad/…; and name speakers with --speaker), or list them in a manifest "
     "with the columns file, emotion and speaker"
 )
 _AGREEMENT = 0.95  # of the emotions that names and folders tell, for names to be a corpus's
@@ -43,7 +43,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         return annotations
     if not paths:
         why = f" ({unreadable[0]})" if unreadable else ""
-        raise CorpusError(f"{root}: no audio file in this folder{why}. {LAYOUTS}")
+        raise CorpusError(f"{root}: no audio files in this folder{why}. {LAYOUTS}")
     recordings = [path for path in paths if not is_film(path)] or paths
     by_folder = by_emotion(root, recordings, labels)
     told = dict(zip(by_folder["path"], by_folder["emotion"], strict=True))
@@ -55,14 +55,14 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
             clips = match.info.annotated(root, match.rows, labels)
             known.append(dataclasses.replace(match, rows=clips))
         else:
-            notes.append(f"names as in {match.info.name} contradict the folders, which count")
+            notes.append(f"file names of {match.info.name} contradict the folders, which are used")
     labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
     if labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
         if own := sorted(set(told) & {str(error.path) for error in corpus.rejected}):
             notes.append(
                 f"{len(own)} recordings lie in folders named after emotions beside {corpus.name}, such "
-                f"as {printable(own[0])}; to use them, give each folder as a source of its own"
+                f"as {printable(own[0])}; to use them, give each folder as a separate SOURCE"
             )
     elif tables := _one(root, rows.beside(root), by_folder.empty) or (
         rows.annotated(root) if by_folder.empty else []
@@ -71,7 +71,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     elif by_folder.empty:
         raise CorpusError(f"{root}: {_why(known, notes, root, recordings)}")
     else:
-        rule = "unlabelled: it lies in no folder named after an emotion"
+        rule = "unlabelled: its folder is not named after an emotion"
         rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
         corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
         corpus = _with_speakers(corpus, rows.beside(root, "speaker"))
@@ -127,17 +127,17 @@ def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) ->
     speakers = [told.get(os.path.realpath(path), "") for path in corpus.table["path"]]
     used = ", ".join(printable(path.name) for path, part in tables.items() if part)
     unused = [printable(path.name) for path, part in tables.items() if not part]
-    lacks = "no columns with these files and their emotions or speakers"
+    lacks = "no columns that match these files to emotions or speakers"
     notes = [*corpus.notes, *(f"{name} is not used: it has {lacks}" for name in unused)]
     if not any(speakers):
         return dataclasses.replace(corpus, notes=notes)
     n = speakers.count("")
-    unknown = f", which names none for {n} of {len(speakers)} clips" * bool(n)
+    unknown = f", which names no speaker for {n} of {len(speakers)} clips" * bool(n)
     return dataclasses.replace(
         corpus,
         table=corpus.table.assign(speaker=speakers),
         speakers_from=SpeakerOrigin("column", f"the column of speakers in {used}"),
-        notes=[*notes, f"emotions are those of the folders, speakers those of {used}{unknown}"],
+        notes=[*notes, f"emotions are taken from the folders, speakers from {used}{unknown}"],
     )
 
 
@@ -166,7 +166,7 @@ def _differs(match: Match) -> str:
     name, files = match.info.name, len(match.foreign) + len(match.rows)
     return (
         f"{files} files are named as in {name} ({match.info.file_names}), but {len(match.foreign)} of "
-        f"them have what {name} has not: {match.difference() or 'combinations that it lacks'}"
+        f"them do not occur in {name}: {match.difference() or 'unknown combinations'}"
     )
 
 
@@ -185,7 +185,7 @@ def _why(
     words = _folders(root, recordings, ())
     found = f"; folders are named after {explain(words)}" if len(words) > 1 else ""
     count = len(recordings)
-    return f"{count} audio files, and none has a label that can be read{found}. {LAYOUTS}"
+    return f"{count} audio files, but no label can be read for any of them{found}. {LAYOUTS}"
 
 
 def _corpora(
@@ -208,18 +208,18 @@ def _corpora(
         names, doubles = set(table["clip"]), labelled.keys() - set(map(PurePath, table["path"]))
         for path in doubles:
             if (clip := labelled[path]["clip"]) in names:
-                reasons[path] = f"another copy of the clip {clip}, which is used once"
+                reasons[path] = f"duplicate of the clip {clip}, which is used once"
         if others := len(doubles - reasons.keys()):
             notes.append(
-                f"{info.name}: {others} recordings are of performances that are there as audio too; "
-                "each is used once"
+                f"{info.name}: {others} films also exist as audio recordings; each "
+                "performance is used once"
             )
     for match in [*known, *alike]:
         for path in match.foreign if match in known else {**match.rows, **match.foreign}:
-            why = match.difference([path]) or f"others like it are not of {match.info.name}"
+            why = match.difference([path]) or f"similar files are not from {match.info.name}"
             reasons.setdefault(path, f"named as in {match.info.name}, but {why}")
     infos = [match.info for match in known]
-    rules = [f"in {i.name} a file is named by {i.file_names}, such as {i.example}" for i in infos]
+    rules = [f"{i.name} names files by {i.file_names}, e.g. {i.example}" for i in infos]
     claimed = reasons.keys() | {path for match in known for path in match.rows}
     rest = [path for path in paths if path not in claimed]
     reasons |= {path: f"unlabelled: {'; '.join(rules)}" for path in rest if not is_film(path)}
@@ -236,12 +236,12 @@ def _corpora(
 def _unlabelled(info: CorpusInfo, label: str) -> str:
     """Why a clip of a known corpus has no emotion."""
     label, meaning = printable(label), info.no_emotion[label]
-    hint = f"is not an emotion emoscope knows; map it with --label {label}=EMOTION"
+    hint = f"is not a known emotion; map it with --label {label}=EMOTION"
     return f"label {label} ({meaning}) {hint}" if label else f"unlabelled: {meaning}"
 
 
 def _left_alone(films: Iterable[Path]) -> list[str]:
     """A note on films that no rule makes clips."""
     names = sorted(path.name for path in films)
-    left = [f"{len(names)} films are left alone, such as {name}" for name in names[:1]]
-    return [f"{note}: no rule makes clips of them" for note in left]
+    left = [f"{len(names)} films are ignored, e.g. {name}" for name in names[:1]]
+    return [f"{note}: no rule turns them into clips" for note in left]

@@ -35,9 +35,9 @@ _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
 PLAUSIBLE = {
     **dict.fromkeys(("people", "sex and number", "session and sex", "word", "number"), ""),
-    "code": "a code, as sentences have",
-    "count": "a running number, as takes have",
-    "turn": "a turn of one side of a session",
+    "code": "a code, such as those of sentences",
+    "count": "a running number, such as those of takes",
+    "turn": "a speaker turn within a session",
 }
 _FIRST = ("first", "second", "third", "fourth", "fifth", "sixth")
 _ORDINALS = (*_FIRST, *(f"{n}th" for n in range(7, 100)))
@@ -145,7 +145,7 @@ def _looks(values: Sequence[str], before: str = "") -> str:
     if all(name.isdecimal() for name in names):
         return _looks_of_numbers(sorted(names, key=int))
     if all(len(name) == 1 for name in names):
-        return "a letter, as takes have"
+        return "a letter, such as those of takes"
     if sum(len(re.findall(r"[^\W\d_]+", name)) > 2 for name in names) > len(names) / 2:
         return "a sentence"
     return "word" if all(re.sub(r"[\W_]", "", name).isalpha() for name in names) else "code"

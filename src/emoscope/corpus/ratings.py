@@ -37,8 +37,8 @@ class Agreement:
         tied = f"; {self.n_tied} have no majority and are left out" if self.n_tied else ""
         alpha = "" if self.alpha is None else f"; Krippendorff's alpha is {self.alpha:.3f}"
         return (
-            f"{self.n_clips} clips of {self.source} have several ratings, {self.n_ratings} in all, and "
-            f"take the emotion of the majority{tied}{alpha}"
+            f"{self.n_clips} clips of {self.source} have several ratings ({self.n_ratings} in all); "
+            f"each gets the majority emotion{tied}{alpha}"
         )
 
 
@@ -77,7 +77,7 @@ def settle(
             rater = row.get("rater", "")
             if (rater or not differ) and rater in votes:
                 who = f" by {printable(rater)}" if rater else ""
-                reason = f"listed more than once{who}; its first row is used"
+                reason = f"listed more than once{who}; the first row is used"
                 rejected.append(AudioError(printable(row["path"]), reason))
             else:
                 votes[rater or (f"row {n}" if differ else "")] = row, emotion
@@ -91,9 +91,9 @@ def settle(
             row = {**row, "ratings": said, **({"rater": raters} if raters else {})}
         if others and others[0][1] == most:
             n_tied += 1
-            reason = f"its raters are tied ({said}): no emotion has a majority"
+            reason = f"its ratings are tied ({said}): no emotion has a majority"
             if not raters:
-                reason += "; if its rows are parts or channels of it, name start and end, or audio_channel"
+                reason += "; if its rows are parts or channels, add columns start and end, or audio_channel"
             rejected.append(AudioError(printable(row["path"]), reason))
         elif (words := without.get(key, Counter())) and words.most_common(1)[0][1] >= most:
             said = ", ".join(f"{printable(word)} {n}" for word, n in words.most_common())
@@ -115,13 +115,13 @@ def shares(table: pd.DataFrame, raters: str = "soft") -> pd.DataFrame | None:
     None where the majority of `raters` counts; CorpusError where no clip has several ratings.
     """
     if raters not in RATERS:
-        raise UnknownNameError("way with raters", raters, RATERS)
+        raise UnknownNameError("value of --raters", raters, RATERS)
     if raters == "majority":
         return None
     said = table["ratings"] if "ratings" in table else pd.Series("", table.index)
     found = [dict(re.findall(r"(\w+) (\d+)", str(text))) for text in said]
     if not any(found):
-        raise CorpusError("--raters soft: no clip has several ratings; give a row for each rating")
+        raise CorpusError("--raters soft: no clip has several ratings; give each rating a row")
     emotions = sorted(set(table["emotion"]))
     votes = [poll or {emotion: 1} for poll, emotion in zip(found, table["emotion"], strict=True)]
     counts = np.array([[float(poll.get(e, 0)) for e in emotions] for poll in votes])

@@ -69,7 +69,7 @@ class Reading:
         if self.speaker is None:
             return
         if self.one_speaker:
-            raise CorpusError("--speaker and --one-speaker exclude each other; give one of them")
+            raise CorpusError("--speaker and --one-speaker cannot be combined")
         if not _FOLDER.fullmatch(self.speaker):
             try:
                 re.compile(self.speaker)
@@ -83,7 +83,7 @@ class Reading:
     def origin(self) -> SpeakerOrigin | None:
         """Where speakers come from when this tells them; None when the source has to."""
         if self.one_speaker:
-            return SpeakerOrigin("one", "said to be one speaker")
+            return SpeakerOrigin("one", "declared as one speaker")
         return SpeakerOrigin("option", self.speaker) if self.speaker is not None else None
 
     def speaker_of(self, path: PurePath) -> str | None:
@@ -127,5 +127,5 @@ def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[
             clip = clips["clip"] + (f"#{name}" if name else "")
             rows.append(clips.assign(audio_channel=name, clip=clip))
     if not rows:
-        raise CorpusError(f"not one of {len(unread)} recordings can be read: {unread[0]}")
+        raise CorpusError(f"none of {len(unread)} recordings can be read; the first: {unread[0]}")
     return pd.concat(rows, ignore_index=True), unread

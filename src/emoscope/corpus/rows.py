@@ -159,9 +159,9 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     for column in needed:
         of_one_file = column == "file" and "label" not in needed and timed
         if column not in known and not of_one_file:
-            scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are no emotions"
+            scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are not emotions"
             found = ", ".join(map(printable, raw)) or "nothing"
-            names = f"it may be called {', '.join(ALIASES[column])}"
+            names = f"name it one of {', '.join(ALIASES[column])}"
             raise CorpusError(
                 f"{path}: no column of {_NEEDED[column]}; {names}. Found: {found}{scales}"
             )
@@ -169,7 +169,7 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:
         raw = {**raw, known["file"]: file["path"]}
     elif isinstance(file, dict | bytes):
-        found = "holds the audio itself, but not as {bytes, path}"
+        found = "contains audio, but not as {bytes, path}"
         raise CorpusError(f"{path}: {found}; save it as files")
     row = {"file": "", **{column: _text(raw[key]) for column, key in known.items()}}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
@@ -288,15 +288,15 @@ def segments(path: str | os.PathLike[str]) -> list[Segment]:
     files = find(path)
     if files is None:
         raise CorpusError(
-            f"{path}: no such file, or none that tells parts of recordings; those end in "
+            f"{path}: not found, or not a list of parts of recordings; such files end in "
             f"{', '.join(SUFFIXES)}"
         )
     listed = read(files, labelled=False).rows
     if not listed:
-        raise CorpusError(f"{path}: holds no parts; intervals without text and points are none")
+        raise CorpusError(f"{path}: contains no parts; points and empty intervals do not count")
     if not any(row.get("start") or row.get("end") for row in listed):
         raise CorpusError(
-            f"{path}: tells no times; its columns of times may be called start and end (seconds), "
+            f"{path}: has no times; name their columns start and end (in seconds), "
             f"or start and duration. Found: {', '.join(k for k in listed[0] if k != 'path')}"
         )
     return list(map(_segment, listed))

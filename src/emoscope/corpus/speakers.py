@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OWN = 0.8  # share of clips with a speaker of their own from which on the speakers are rather files
 _FEWEST = 4  # clips from which on that share means anything
 SHOWN = 30  # speakers that a result records with their clips
-OPTIONS = "--speaker 'REGEX' (what in the path tells it), --speaker folder:N or --one-speaker"
+OPTIONS = "--speaker 'REGEX' (matched in the path), --speaker folder:N or --one-speaker"
 
 
 def record(corpus: Corpus) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corp
     if not doubt:
         return corpus
     note = (
-        f"warning: {doubt}. Nothing here shows that voices are unseen, and no result will say so. "
-        f"What tells the speakers can be given: {OPTIONS}"
+        f"warning: {doubt}. Test voices may occur in training, so no result will call them unseen. "
+        f"To name the speakers, give {OPTIONS}"
     )
     origin = dataclasses.replace(corpus.speakers_from, doubt=doubt)
     return dataclasses.replace(corpus, speakers_from=origin, notes=[*corpus.notes, note])
@@ -70,19 +70,19 @@ def doubt_of(table: pd.DataFrame) -> str:
     own = int((counts == 1).sum())
     shown = ", ".join(printable(str(name)) for name in sorted(counts.index)[:4])
     if own >= _OWN * len(speakers):
-        return f"{own} of {len(speakers)} clips have a speaker of their own, as file names have"
+        return f"{own} of {len(speakers)} clips have a speaker of their own, as if these were file names"
     if names <= guessing.SEXES:
-        return f"the speakers are {shown}: a sex and not a voice"
+        return f"the speakers are {shown}: sexes, not people"
     if alike := _alike(table.get("unique_speaker", speakers)[speakers != ""]):
-        return f"the speakers {alike} are rather one voice than two"
+        return f"the speakers {alike} are probably the same person"
     if all(canonical(name) for name in names):
-        return f"the speakers are {shown}: emotions and not voices"
+        return f"the speakers are {shown}: emotions, not people"
     spoken = pd.Series(sentences(table), table.index)
     words = set(spoken) - {""}
     pairs = pd.DataFrame({"speaker": speakers, "words": spoken}).drop_duplicates()
     one_each = len(pairs) == len(counts) == len(words) > 1
     if one_each or all(len(name.split()) > 3 for name in names):
-        return f"the speakers are {shown} …: each is a sentence and not a voice"
+        return f"the speakers are {shown} …: sentences, not people"
     return ""
 
 
@@ -108,7 +108,7 @@ def _as_told(corpus: Corpus, root: Path, reading: Reading, origin: SpeakerOrigin
             f"--speaker '{reading.speaker}' matches none of {len(known)} clips of {corpus.name}; "
             f"the first is {printable(below[0])}"
         )
-    reason = f"--speaker '{reading.speaker}' does not match its name"
+    reason = f"--speaker '{reading.speaker}' does not match its path"
     rejected = [*corpus.rejected, *(AudioError(p, reason) for p in corpus.table["path"][~known])]
     table = corpus.table[known].assign(speaker=speakers[known].map(printable))
     return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
@@ -123,7 +123,7 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
     if taken is not None:
         table = corpus.table.assign(speaker=list(map(printable, taken.values)))
         guessed = f"speakers are guessed from {taken.words}"
-        notes = [*corpus.notes, f"{guessed}. If these are not the people who speak, give {OPTIONS}"]
+        notes = [*corpus.notes, f"{guessed}. If these are not the speakers, give {OPTIONS}"]
         origin = SpeakerOrigin("guess", taken.where)
         return dataclasses.replace(corpus, table=table, speakers_from=origin, notes=notes)
     offers = [
@@ -131,8 +131,8 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         + (f"; it looks like {mind}" if (mind := guessing.PLAUSIBLE[candidate.looks]) else "")
         for candidate in found[: guessing.SHOWN]
     ]
-    notes = [f"who speaks is not known, and no name tells it. Give {OPTIONS}"]
+    notes = [f"speakers are unknown, and no name reveals them. Give {OPTIONS}"]
     if offers:
-        start = "who speaks is not known: the names do not tell it for certain; it could be:"
+        start = "speakers are unknown, because file names do not clearly identify them. Candidates:"
         notes = [start, *offers, f"  or {OPTIONS}"]
     return dataclasses.replace(corpus, notes=[*corpus.notes, *notes])

@@ -108,7 +108,7 @@ def check_names(names: Iterable[str], where: str) -> None:
         word = printable(name.strip().lower())
         if word and word in seen:
             two = f"the columns '{printable(seen[word])}' and '{printable(name)}'"
-            raise CorpusError(f"{where}: {two} have one name; leave one of them out")
+            raise CorpusError(f"{where}: {two} have the same name; remove one of them")
         seen[word] = name
 
 
@@ -125,8 +125,8 @@ def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
             raise ValueError(
-                f"row {number} has {len(values)} fields and the header {len(names)}; a value that holds "
-                f"the delimiter '{delimiter}' has to stand in quotes"
+                f"row {number} has {len(values)} fields and the header {len(names)}; put values "
+                f"that contain the delimiter '{delimiter}' in quotes"
             )
         yield dict(itertools.zip_longest(names, values[: len(names)], fillvalue=""))
 
@@ -168,7 +168,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
                 for n, v in whole.items()
             ]
     if not isinstance(whole, list):
-        raise CorpusError(f"{path}: neither a list of JSON objects nor objects by their names")
+        raise CorpusError(f"{path}: neither a list of JSON objects nor named JSON objects")
     for number, row in enumerate(whole, start=1):
         yield _object(row, path, f"object {number}")
 

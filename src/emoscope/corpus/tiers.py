@@ -44,7 +44,7 @@ def read(path: Path) -> list[RawRow]:
     try:
         rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_ROWS + 1))
     except (KeyError, ValueError, RecursionError, ElementTree.ParseError) as error:
-        missing = f"it refers to {error}, which is not there" if isinstance(error, KeyError) else ""
+        missing = f"it refers to {error}, which is missing" if isinstance(error, KeyError) else ""
         told = missing or error
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {told}") from None
     check_rows(path, len(rows))
@@ -86,17 +86,17 @@ def _textgrid(text: str) -> Iterator[RawRow]:
     def take(kind: Callable[[str], Any] = str) -> Any:
         word = next(tokens, None)
         if word is None:
-            raise ValueError("it breaks off")
+            raise ValueError("it is truncated")
         return kind(word)
 
     if [next(tokens, ""), next(tokens, "")] != ["ooTextFile", "TextGrid"]:
-        raise ValueError("it is no TextGrid that was saved as text (in Praat: Save as text file)")
+        raise ValueError("it is not a TextGrid saved as text (in Praat: Save as text file)")
     take(float), take(float)
     for _ in range(take(int) if take() == "exists" else 0):
         kind, tier = take(), take()
         take(float), take(float)
         if kind not in ("IntervalTier", "TextTier"):
-            raise ValueError(f"'{printable(kind)}' is no kind of tier")
+            raise ValueError(f"'{printable(kind)}' is not a kind of tier")
         for _ in range(take(int)):
             start, end = take(float), take(float) if kind == "IntervalTier" else None
             label = take()
@@ -107,7 +107,7 @@ def _textgrid(text: str) -> Iterator[RawRow]:
 def _eaf(text: str) -> Iterator[RawRow]:
     """The annotations of all tiers; one that refers to another has its times."""
     if re.search(r"<!(DOCTYPE|ENTITY)", text):  # entities can unfold into more than memory holds
-        raise ValueError("it declares entities, which ELAN does not write")
+        raise ValueError("it declares XML entities, which ELAN never writes")
     root = ElementTree.fromstring(text)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise ValueError(f"it begins with <{printable(root.tag)}>, not <ANNOTATION_DOCUMENT>")
@@ -154,7 +154,7 @@ def _cues(text: str) -> Iterator[RawRow]:
         label = " ".join(re.sub(r"<[^>]*>|\{\\[^}]*\}", "", cue[3]).split())
         yield _row("", cue[1], cue[2], label, "", voice[1].strip() if voice else "")
     if arrows := text.count("-->") - len(cues):
-        raise ValueError(f"{arrows} of its lines with --> cannot be read as times")
+        raise ValueError(f"{arrows} of its lines with --> are not valid times")
 
 
 _READERS: Mapping[str, Callable[[str], Iterator[RawRow]]] = {
@@ -219,16 +219,16 @@ def emotions(
     named = [tier for tier in by_tier if _TIER_OF_EMOTIONS.search(tier) and known[tier]]
     if nameless := sum(not row["file"] for row in rows):
         raise CorpusError(
-            f"{where}: {nameless} of its parts name no recording, and none of its own name lies "
-            f"beside it or in a folder beside its own (such as {Path(where).stem}.wav)"
+            f"{where}: {nameless} of its parts name no recording, and no recording of the same "
+            f"name was found beside it or in a sibling folder (such as {Path(where).stem}.wav)"
         )
     chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
     if not chosen:
         words = Counter(str(row["label"]) for row in rows).most_common(5)
         examples = ", ".join(f"'{printable(word[:40])}'" for word, _ in words) or "none"
         raise CorpusError(
-            f"{where}: no tier of emotions; its texts are {examples}. To have its parts classified: "
-            f"emoscope predict RECORDING --segments {where}; if these words mean emotions, say so: "
+            f"{where}: no tier contains emotions; its texts are {examples}. To classify its parts: "
+            f"emoscope predict RECORDING --segments {where}. If these words are emotions, map them: "
             "--label WORD=EMOTION"
         )
     spans = Counter((row["file"], row["start"], row["end"]) for t in chosen for row in by_tier[t])

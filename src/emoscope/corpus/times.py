@@ -48,7 +48,7 @@ def seconds(text: str, unit: float = 1.0) -> float:
         return 86400 * int(days) + (-time if sign == "-" else time)
     elif days_alone := _DAYS.fullmatch(word):
         return 86400.0 * int(days_alone[1])
-    raise ValueError(f"'{text}' is no time; write seconds (1.5) or 00:01:02,500")
+    raise ValueError(f"'{text}' is not a time; write seconds (1.5) or 00:01:02,500")
 
 
 def columns(keys: Mapping[str, str]) -> Columns:
@@ -70,10 +70,10 @@ def columns(keys: Mapping[str, str]) -> Columns:
         if not found and {first, last} <= set(keys):
             found = {"start": (keys[first], 1.0), "end": (keys[last], 1.0)}
     if not found and (counted := [n for n in keys if _COUNTED.fullmatch(n.replace(" ", "_"))]):
-        raise ValueError(f"'{counted[0]}' counts samples or frames; give seconds, as start and end")
+        raise ValueError(f"'{counted[0]}' counts samples or frames; give start and end in seconds")
     if "start" not in found and "offset" in found.get("end", ("",))[0].lower():
         if "duration" not in found:
-            raise ValueError("'offset' may be where a clip starts or ends; call it start or end")
+            raise ValueError("'offset' may be where a clip starts or ends; rename it start or end")
         found["start"] = found.pop("end")
     if "start" not in found or "end" in found:
         found.pop("duration", None)
@@ -87,7 +87,7 @@ def problem(start: str, end: str) -> str:
     except ValueError as error:
         return str(error)
     if first < 0 or last < 0:
-        return f"from {start or 0} s to {end or 'the end'}: a part cannot begin before its file"
+        return f"from {start or 0} s to {end or 'the end'}: a part cannot start before its file"
     if last <= first or last == 0:
-        return f"from {start or 0} s to {end} s: a part has to end after it starts"
+        return f"from {start or 0} s to {end} s: a part must end after it starts"
     return ""

@@ -50,8 +50,8 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     parts = _parts(corpus.table)
     if chosen == "huggingface" and parts.any():
         raise CorpusError(
-            f"{parts.sum()} of {len(parts)} clips are parts or channels of files, and an audio folder of "
-            "Hugging Face holds whole files; write audformat, csv, parquet or jsonl"
+            f"{parts.sum()} of {len(parts)} clips are parts or channels of files, but a Hugging Face "
+            "audio folder holds whole files; use --format audformat, csv, parquet or jsonl"
         )
     if _WRITERS[chosen] is not _manifest:
         _make_free(corpus, path)
@@ -80,7 +80,7 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
         same = False
     if not same:
         name = old_files[0].name
-        raise CorpusError(f"{folder}: holds another corpus ({name}); choose a new folder")
+        raise CorpusError(f"{folder}: contains another corpus ({name}); choose a new folder")
     try:
         for path in old_files:
             path.unlink()
@@ -175,7 +175,7 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     table = corpus.table.assign(path=[placed[path] for path in listed]).dropna(subset="path")
     rejected = list(refused.values())
     if table.empty:
-        raise CorpusError(f"{folder}: no recording could be put there: {rejected[0]}")
+        raise CorpusError(f"{folder}: no recording could be written there; first: {rejected[0]}")
     return dataclasses.replace(corpus, table=table, rejected=corpus.rejected + rejected)
 
 
