@@ -20,10 +20,10 @@ from . import Conv, Dense, Dropout, Layer, Pool, Size, output_sizes, pooled
 
 
 def fast_precision() -> torch.dtype:
-    """bfloat16 where the processor multiplies matrices of it in hardware, else float32."""
-    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    capable = known is not None and known()
-    return torch.bfloat16 if capable else torch.float32
+    """bfloat16 where the processor has instructions for it (AMX, AVX-512), else float32."""
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    known = [getattr(torch.cpu, test, None) for test in tests]
+    return torch.bfloat16 if any(test and test() for test in known) else torch.float32
 
 
 class ConvNet(nn.Module):
