@@ -100,7 +100,7 @@ def test_cards_of_the_hub(name: str) -> None:
 def test_what_the_shipped_models_cannot_name() -> None:
     free, default = (Predictor(name).card.about for name in ("free", "default"))
     assert (free.commercial_use, default.commercial_use) == ("yes", "no")
-    assert "any other emotion, such as calm, surprised, gets one of these names" in free.meaning
+    assert "any other emotion (calm, surprised or another) gets one of these names" in free.meaning
     assert "any other emotion gets one of these names" in default.meaning
     assert all(name in default.meaning for name in EMOTIONS)
 

@@ -31,7 +31,7 @@ class About:
         """What holds for a model of that name and licence, which knows those emotions."""
         *first, last = map(printable, emotions)
         others = [name for name in EMOTIONS if name not in emotions]
-        such = f", such as {', '.join(others)}," if others else ""
+        such = f" ({', '.join(others)} or another)" if others else ""
         known = f"It can name {', '.join(first)} and {last}"
         meaning = f"{NOT_FELT} {known}; any other emotion{such} gets one of these names."
         return cls(model, licence or cls.licence, commercial_use(licence), meaning)
