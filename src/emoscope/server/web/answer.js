@@ -18,6 +18,7 @@ export function answerPanel(page) {
   const list = make("dl", { id: "bars", class: "bars" });
   const whole = make("button", { id: "whole", class: "link", type: "button", click: () => page.choose(null) },
     "Show the whole recording");
+  const about = make("p", { id: "about", class: "note" });
   let prediction = null;
 
   function showWhole() {
@@ -38,9 +39,11 @@ export function answerPanel(page) {
   }
 
   return {
-    element: make("div", "answer", make("div", "", verdict, certainty, position, warnings), make("div", "", title, list, whole)),
+    element: make("div", "answer", make("div", "", verdict, certainty, position, warnings), make("div", "", title, list, whole), about),
     show(entry) {
       prediction = entry.prediction;
+      const { model, licence, commercial_use: commercial, meaning } = prediction.about;
+      about.textContent = `${meaning} Model: ${model}. Licence: ${licence}. Commercial use: ${commercial}.`;
       showWhole();
     },
     choose(segment) {

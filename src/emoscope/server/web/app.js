@@ -102,7 +102,21 @@ function listFiles() {
   }));
 }
 
+let informed = false; // in this visit; nothing is stored
+
+/** Show the notice once before the microphone opens. Tells whether to go on. */
+function inform() {
+  const notice = element("notice");
+  if (informed) return true;
+  notice.returnValue = "";
+  notice.showModal();
+  return new Promise((done) => {
+    notice.onclose = () => notice.open || done(informed = notice.returnValue === "agree");
+  });
+}
+
 async function record() {
+  if (!(await inform())) return;
   const button = element("record"), canvas = element("level"), levels = [];
   forgetProblems();
   button.disabled = true; // a second click would open the microphone twice

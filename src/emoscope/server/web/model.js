@@ -14,6 +14,7 @@ export function modelCard(model) {
       + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.` : `${sentenceCase(model.worth)}.`,
     Optimistic: model.optimistic,
     Licence: model.licence,
+    "Commercial use": sentenceCase(model.about.commercial_use),
   };
   const list = make("dl");
   for (const [name, text] of Object.entries(facts)) {
