@@ -7,7 +7,9 @@ on and nothing else. A message says what was found, what is allowed, and what to
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class EmoscopeError(Exception):
@@ -69,6 +71,14 @@ class MissingExtraError(EmoscopeError, ImportError):
             f"{self.what} needs the package '{self.package}', which is not installed; "
             f"install it with: pip install 'emoscope[{self.extra}]'"
         )
+
+
+def installed(module: str, what: str, extra: str, *, package: str = "") -> Any:
+    """A module, imported; a MissingExtraError says that `what` was asked for needs its package."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(what, package or module, extra) from error
 
 
 class UnknownNameError(EmoscopeError, ValueError):

@@ -6,11 +6,10 @@ hands a dead worker's tasks to the others by itself; what keeps killing them is 
 
 from __future__ import annotations
 
-import importlib
 import time
 from typing import Any
 
-from ..errors import EmoscopeError, MissingExtraError
+from ..errors import EmoscopeError, installed
 from . import Chunk, Function, Reply, one_thread_for_good, perform
 
 CHUNKS_PER_THREAD = 2  # one at work, one on its way
@@ -22,10 +21,7 @@ class ClusterWorkers:
     """The workers of a running Dask cluster, applying one function."""
 
     def __init__(self, function: Function, address: str) -> None:
-        try:
-            distributed: Any = importlib.import_module("distributed")
-        except ImportError as error:
-            raise MissingExtraError("a cluster", "distributed", "cluster") from error
+        distributed = installed("distributed", "a cluster", "cluster")
         self._killed: type[Exception] = distributed.KilledWorker
         self._function, self._address = function, address
         try:

@@ -188,19 +188,13 @@ class Store:
         excess = database.execute(query).fetchone()[0] - self.limit
         if excess <= 0:
             return
-        excess += int((1 - EVICT_TO) * self.limit)
-        removed: list[tuple[int]] = []
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            for row, length in database.execute(
-                "SELECT stored.rowid, LENGTH(data) FROM stored JOIN features"
-                " ON feature = features.id ORDER BY used, stored.rowid"
-            ):
-                removed.append((row,))
-                excess -= length + ROW_BYTES
-                if excess <= 0:
-                    break
-            database.executemany("DELETE FROM stored WHERE rowid = ?", removed)
+        ranked = (
+            f"SELECT stored.rowid AS row, LENGTH(data) + {ROW_BYTES} AS size, used"
+            " FROM stored JOIN features ON feature = features.id"
+        )
+        summed = f"SELECT row, SUM(size) OVER (ORDER BY used, row) - size AS before FROM ({ranked})"
+        query = f"DELETE FROM stored WHERE rowid IN (SELECT row FROM ({summed}) WHERE before < ?)"
+        database.execute(query, (excess + int((1 - EVICT_TO) * self.limit),))
         database.executescript("PRAGMA incremental_vacuum")
 
     def features(self) -> list[FeatureInfo]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
-from types import ModuleType
+from typing import Any
 
-from ..errors import EmoscopeError, MissingExtraError
+from ..errors import EmoscopeError, installed
 from .result import Result
 
 MAX_CHARACTERS = 500  # of a parameter, which every MLflow server takes
 
 
-def mlflow() -> ModuleType:
+def mlflow() -> Any:
     """The package, told where to write by its own variables, e.g. ``MLFLOW_TRACKING_URI``."""
     # MLflow reports its use to its maker unless told not to before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        return importlib.import_module("mlflow")
-    except ImportError as error:
-        raise MissingExtraError("writing to MLflow", "mlflow-skinny", "mlflow") from error
+    return installed("mlflow", "writing to MLflow", "mlflow", package="mlflow-skinny")
 
 
 def to_mlflow(

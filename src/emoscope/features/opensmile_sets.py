@@ -13,18 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FeatureError, MissingExtraError
+from ..errors import FeatureError, installed
 from .base import Feature
 from .spectrum import Matrix, Spectrum
 
 
 @functools.lru_cache(maxsize=2)
 def _smile(name: str, feature_set: str) -> Any:
-    try:
-        import opensmile
-    except ImportError as error:
-        what = f"the feature '{name}' (openSMILE: its licence does not allow commercial use)"
-        raise MissingExtraError(what, "opensmile", "opensmile") from error
+    what = f"the feature '{name}' (openSMILE: its licence does not allow commercial use)"
+    opensmile = installed("opensmile", what, "opensmile")
     return opensmile.Smile(
         feature_set=getattr(opensmile.FeatureSet, feature_set),
         feature_level=opensmile.FeatureLevel.Functionals,

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import FeatureError, MissingExtraError
+from ..errors import FeatureError, installed
 from ..files import printable
 from . import filters
 from .filters import Matrix
@@ -38,11 +38,9 @@ Config: TypeAlias = dict[str, Any]
 
 
 def _transformers() -> Any:
-    try:
-        importlib.import_module("torch")
-        return importlib.import_module("transformers")
-    except ImportError as error:
-        raise MissingExtraError("a pretrained encoder", error.name or "torch", "deep") from error
+    for package in ("torch", "transformers"):
+        module = installed(package, "a pretrained encoder", "deep")
+    return module
 
 
 @functools.lru_cache(maxsize=32)

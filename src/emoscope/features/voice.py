@@ -11,6 +11,7 @@ class Voice(Feature):
     """The embedding of a clip's voice, of unit length."""
 
     name = "voice"
+    version = 2  # 1 took its mel bands in double precision
     columns = tuple(f"voice_{number:03d}" for number in range(1, encoder.SIZE + 1))
 
     def extract(self, spectrum: Spectrum) -> Matrix:

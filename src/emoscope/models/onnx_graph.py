@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import importlib
 import logging
 import os
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtraError, ModelError
+from ..errors import ModelError, installed
 from .base import LogLevels
 
 Array = NDArray[np.float32]
@@ -80,10 +79,7 @@ def linear_form(fitted: Any) -> LinearForm | None:
 
 def need(package: str) -> Any:
     """A package of the extra ``deep``, imported."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingExtraError("saving a model", package, "deep") from error
+    return installed(package, "saving a model", "deep")
 
 
 def to_onnx(fitted: Any) -> Any:

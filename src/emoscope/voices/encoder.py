@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Signal, resample, voice_activity
-from ..features import filters
+from ..features.spectrum import Spectrum
 
 RATE = voice_activity.RATE  # 16 kHz, which both networks expect
 SIZE = 256  # values of an embedding
@@ -51,16 +51,7 @@ def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Power in mel bands as librosa's ``melspectrogram``, [shape=(n_frames, 40)]."""
-    n_frames = 1 + len(samples) // HOP
-    mel = np.empty((n_frames, N_MELS), dtype=np.float32)
-    bank, window = filters.mel_filters(RATE, N_FFT, N_MELS), filters.hann(N_FFT)
-    for first in range(0, n_frames, 10 * PART):
-        last = min(first + 10 * PART, n_frames)
-        frames = filters.frames(samples, first, last, n_fft=N_FFT, hop=HOP)
-        spectra = np.fft.rfft(frames * window, axis=1)
-        mel[first:last] = (spectra.real**2 + spectra.imag**2) @ bank
-    return mel
+    return Spectrum(Signal(samples, RATE), n_fft=N_FFT, hop=HOP).mel_power(N_MELS)
 
 
 def _parts(mel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from ...errors import MissingExtraError, ModelError
+from ...errors import ModelError, installed
 from ..base import best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
 
 Size: TypeAlias = tuple[int, int]
@@ -90,12 +90,9 @@ def output_sizes(layers: tuple[Layer, ...], grid: Size) -> list[tuple[int, int, 
 
 
 def _deep() -> ModuleType:
-    try:
-        from . import training
-    except ImportError as error:
-        if (error.name or "torch").split(".")[0] != "torch":
-            raise
-        raise MissingExtraError("a convolutional network", "torch", "deep") from error
+    installed("torch", "a convolutional network", "deep")
+    from . import training
+
     return training
 
 
