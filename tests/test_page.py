@@ -213,6 +213,7 @@ def test_a_notice_stands_before_the_microphone_once(browser, server: Running) ->
     page.locator("#record").click()
     playwright.expect(page.locator("#stop")).to_be_focused()
     assert page.evaluate("opened") == 2 and notice.is_hidden()
+    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[3-9]"))
     page.locator("#stop").click()
     page.locator("#results").wait_for()
     for said in ("not what anybody feels", "CC0-1.0", "Commercial use: yes"):
