@@ -74,9 +74,19 @@ def test_every_block_is_run_or_shown_on_purpose(page):
     for block in record.blocks(page.read_text("utf-8")):
         where = f"{page.name}:{block.line}"
         assert block.language in RUN or block.language in SHOWN, f"{where}: {block.language}"
-        assert block.language != "console" or "…" not in block.text, f"{where}: not what is printed"
         if block.language == "sh":
             check_sh(block.text)
+
+
+def test_the_readme_is_short_and_has_its_two_commands():
+    lines = record.README.read_text("utf-8").splitlines()
+    assert len(lines) <= 110
+    assert {"make compare", "make test"} <= {line.split("  #")[0].strip() for line in lines}
+    examples = list((ROOT / "examples").glob("*.flac"))
+    assert sum(path.stat().st_size for path in examples) <= 200_000
+    told = (ROOT / "examples" / "README.md").read_text("utf-8")
+    assert examples and all(path.name in told for path in examples) and "CC0 1.0" in told
+    assert all(path.stat().st_size < 150_000 for path in (DOCS / "images").glob("*.png"))
 
 
 def runs(page):

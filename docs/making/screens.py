@@ -92,14 +92,15 @@ def timeline() -> None:
 
 def report() -> None:
     """The head of a comparison's report."""
+    from emoscope.report import page
+
     data = emoscope.load_dataset(None, ["mfcc", "mel"])
     result = emoscope.compare(data.corpus, data.features, models=list(MODELS), jobs=1)
-    with tempfile.TemporaryDirectory() as folder, browser() as page:
-        result.save(folder)
-        page.set_viewport_size({"width": WIDTH, "height": 1250})
-        page.goto(Path(folder, "report.html").as_uri())
-        page.wait_for_timeout(500)
-        save("report", page.screenshot())
+    with browser() as view:
+        view.set_viewport_size({"width": WIDTH, "height": 1250})
+        view.set_content(page.render(result), wait_until="load")
+        view.wait_for_timeout(500)
+        save("report", view.screenshot())
 
 
 def save(name: str, png: bytes) -> None:
