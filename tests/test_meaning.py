@@ -35,7 +35,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def says_all(text: str, about: About) -> None:
     plain = " ".join(text.replace("&amp;", "&").split())
-    for told in (NOT_FELT, "It can name neutral, sad and angry;", "calm, happy", about.licence):
+    for told in (
+        NOT_FELT,
+        "The model can name neutral, sad and angry;",
+        "calm, happy",
+        about.licence,
+    ):
         assert told in plain, told
     assert about.model in plain and about.commercial_use in plain
 

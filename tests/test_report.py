@@ -3,6 +3,7 @@ asked for, nothing fails, clips play."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -193,3 +194,10 @@ def test_the_sentences_follow_from_the_numbers(result):
     assert f"{best.uar * 3:.1f} times chance" in said[0].text
     (leak,) = [sentence for sentence in said if "Random folds would" in sentence.text]
     assert leak.warn and f"{best.leak_gap:.3f} more UAR" in leak.text
+
+
+def test_what_a_label_means_and_the_licence_stand_below(result):
+    corpus = {**result.corpus, "licence": "CC BY-NC-SA 4.0"}
+    told = text_of(page_module.render(dataclasses.replace(result, corpus=corpus)))
+    assert "not what anybody feels. The model can name" in told
+    assert "Corpus licence: CC BY-NC-SA 4.0. Commercial use: no." in told

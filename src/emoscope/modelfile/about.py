@@ -32,7 +32,7 @@ class About:
         *first, last = map(printable, emotions)
         others = [name for name in EMOTIONS if name not in emotions]
         such = f" ({', '.join(others)} or another)" if others else ""
-        known = f"It can name {', '.join(first)} and {last}"
+        known = f"The model can name {', '.join(first)} and {last}"
         meaning = f"{NOT_FELT} {known}; any other emotion{such} gets one of these names."
         return cls(model, licence or cls.licence, commercial_use(licence), meaning)
 

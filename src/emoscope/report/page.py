@@ -23,6 +23,7 @@ from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable
+from ..modelfile.about import About
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import plots, summary
 
@@ -71,6 +72,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         css=asset("base.css") + plots.emotion_css(),
         version=__version__,
         corpus={**result.corpus, "rejected": rejected},
+        about=About.of("", result.corpus.get("licence") or "", result.emotions),
         config=result.config,
         protocol=result.protocol,
         protocol_words=_protocol_words(result),
