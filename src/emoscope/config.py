@@ -4,8 +4,6 @@ The version, and one table per command with a key per option, named as in Python
 ``as_published = true``. Options without a value are left out, because TOML has no null.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Corpora map their own codes to these names in their own files; manifests and fol
 are read through :data:`SYNONYMS`.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import re

@@ -6,8 +6,6 @@ add members through entry points of the groups ``emoscope.corpora``, ``emoscope.
 ``emoscope.models`` and ``emoscope.plots`` (public name = object), imported when they are used.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.metadata

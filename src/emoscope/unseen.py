@@ -1,7 +1,5 @@
 """What scores were measured on, and confidence calibrated on, in words that claim what is known."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 

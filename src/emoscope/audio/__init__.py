@@ -6,8 +6,6 @@ no header is believed: memory grows with decoded samples alone. Truncation canno
 without a length header and in NIST SPHERE.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

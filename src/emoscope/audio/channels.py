@@ -7,8 +7,6 @@ relative to its own loud speech, has speech :data:`LOUDER` dB above the other ch
 into the second's channel, up to some 10 dB below the second.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Fundamental frequency (F0) in Hz, NaN where there is none, and energy in dBFS, every 10 ms."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray

@@ -6,8 +6,6 @@ robust audio fingerprinting system", ISMIR 2002). Recordings are aligned by the 
 compared bit by bit where both sound. Not recognised: one played faster or slower, or less than 0.8 s.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import math

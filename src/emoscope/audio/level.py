@@ -5,8 +5,6 @@ one corpus learns both by heart. Features and model cards that use :class:`TrimA
 parameters. Levels are in dBFS, 0 being a mean square of 1.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What makes a recording hard to classify: too short, silent, without speech, clipped, noisy."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What an audit looks for in one split: each check gives the evidence it finds, by kind."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

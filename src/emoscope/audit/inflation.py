@@ -4,8 +4,6 @@ The model is the linear SVM on 180 features; the honest side, speaker-disjoint f
 clips whose test part has about the size of the given one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

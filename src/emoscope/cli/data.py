@@ -1,7 +1,5 @@
 """The commands that list, fetch and convert corpora, write features, look after the store, and draw."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

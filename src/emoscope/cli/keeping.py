@@ -1,7 +1,5 @@
 """Keeps what a run has left: the same run, told by its mark, may go on; any other needs ``--replace``."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import hashlib

@@ -1,7 +1,5 @@
 """typer's application, made of the declared commands."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect

@@ -4,8 +4,6 @@ Every worker must have emoscope installed and see the recordings under the same 
 hands a dead worker's tasks to the others by itself; what keeps killing them is ``KilledWorker``.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

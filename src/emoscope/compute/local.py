@@ -5,8 +5,6 @@ had (``docs/decisions.md`` compares other packages). Processes come from a fork 
 spawned; a plain fork of a process with BLAS or torch threads can hang.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

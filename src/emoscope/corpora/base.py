@@ -1,7 +1,5 @@
 """What a corpus is to emoscope: its facts, its label map and the rule of its file names."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

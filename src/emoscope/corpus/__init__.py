@@ -13,8 +13,6 @@ A path may hold bytes that are not UTF-8 (as Python's surrogate escapes); every 
 printed and written.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

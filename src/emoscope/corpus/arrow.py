@@ -4,8 +4,6 @@ Of a column ``{bytes, path}`` the bytes become files of the cache, named after t
 of labels become the names that the schema of Hugging Face's ``datasets`` gives them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -3,8 +3,6 @@
 Format: https://audeering.github.io/audformat/data-format.html
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias

@@ -1,7 +1,5 @@
 """Reads a folder of recordings: known corpora, a table beside its recordings, or folders of emotions."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections import Counter

@@ -7,8 +7,6 @@ and a word, or a number on a folder above those of the emotions. All others are 
 option that would take it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import re

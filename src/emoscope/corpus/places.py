@@ -1,7 +1,5 @@
 """Finds the recordings that a table names: with other slashes, Unicode forms and case, and below it."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

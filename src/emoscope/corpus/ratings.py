@@ -4,8 +4,6 @@ Rows of one recording, span and split are ratings of one clip where they differ 
 different raters; otherwise the clip is listed more than once.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How a source is to be read, as its user says, and where the speakers of a corpus come from."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

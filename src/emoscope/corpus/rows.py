@@ -11,8 +11,6 @@ and the end of the file and as written where they are no times, and ``audio_chan
 columns are kept under their names in lower case.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fnmatch

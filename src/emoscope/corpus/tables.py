@@ -1,7 +1,5 @@
 """Reads the rows of a CSV, Parquet, JSON or JSON Lines file as they stand, within limits."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

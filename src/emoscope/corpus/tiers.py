@@ -8,8 +8,6 @@ https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf, https://ww
 https://labelstud.io/guide/export
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import itertools

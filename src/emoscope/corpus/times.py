@@ -1,7 +1,5 @@
 """Times as people write them, and the columns of a table that say from when to when a clip is."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """From what a user names to what models read: a corpus and its features."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ is written twice within the resolution of its clock looks the same both times. A
 as after a clock was set back, proves nothing either.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

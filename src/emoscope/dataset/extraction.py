@@ -4,8 +4,6 @@ Clips that cannot be used are left out and named with the reason. A feature that
 not have is left out for all of them, or another stands for it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """The values of the clips of a run, as they arrive, and what must be said of the recordings."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -6,8 +6,6 @@ runs on one machine share a store; being killed costs the values that were not y
 else. Where it cannot be read or written, the run warns once and computes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

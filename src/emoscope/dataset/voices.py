@@ -3,8 +3,6 @@
 Groups are made by Ward's method (JASA 58, 1963); ``benchmarks/voices.py`` says how often it errs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 

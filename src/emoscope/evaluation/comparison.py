@@ -4,8 +4,6 @@ The same seed gives the same rows however many processes took part. Everything t
 scaling, early stopping, the network itself — sees the training clips of its fold only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

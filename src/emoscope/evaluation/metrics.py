@@ -6,8 +6,6 @@ are fractions in [0, 1]. The main one is the unweighted average recall (UAR), be
 twice as many clips of one emotion would otherwise reward guessing that one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

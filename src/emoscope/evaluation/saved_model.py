@@ -4,8 +4,6 @@ Clips of emotions that the model does not know are left out. Probabilities and s
 shared emotions; beside them stands the UAR of a model that answers freely, as ``predict`` does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -9,8 +9,6 @@ speakers like these. Each metric is a mean of ratios whose numerators and denomi
 speakers, so a resample is one product of matrices, and the standard error has a closed form.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

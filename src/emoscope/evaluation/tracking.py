@@ -1,7 +1,5 @@
 """Results in MLflow: one run per comparison with the files, and below it one per model."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -4,8 +4,6 @@ Each frame is scaled so that its strongest class is 1. Values are those of libro
 ``feature.chroma_stft(S=abs(librosa.stft(y)), sr=sr)``: of magnitudes, not of powers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from . import filters

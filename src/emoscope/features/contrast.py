@@ -4,8 +4,6 @@ D.-N. Jiang et al., "Music type classification by spectral contrast feature", IC
 those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, librosa 0.11.
 """
 
-from __future__ import annotations
-
 import itertools
 from typing import ClassVar
 

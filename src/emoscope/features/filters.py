@@ -3,8 +3,6 @@
 Frequencies in Hz; banks are shaped ``(n_bins, n_outputs)``, spectra ``(n_frames, n_bins)``.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -12,8 +12,6 @@ Of speech alone, at one level, in 80 mel bands every 10 ms (:func:`.pretrained.l
 After Schuller et al., "The INTERSPEECH 2013 computational paralinguistics challenge", 2013.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

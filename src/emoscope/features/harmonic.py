@@ -12,8 +12,6 @@ again, each half merging in the one sorted block that only its windows contain. 
 "Sorting networks and their applications", AFIPS Spring Joint Computer Conference 32, 1968.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

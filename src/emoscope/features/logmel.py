@@ -3,8 +3,6 @@
 In decibels below the clip's loudest value, at least -80 and rounded to half a decibel: a byte each.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mean power, not decibels, in 128 mel bands, as of librosa 0.11's ``feature.melspectrogram``."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from .base import FrameMean

@@ -4,8 +4,6 @@ S. Davis and P. Mermelstein, "Comparison of parametric representations for monos
 recognition", IEEE Trans. ASSP 28(4), 1980. Values are those of librosa 0.11's ``feature.mfcc``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from . import filters

@@ -5,8 +5,6 @@ Interspeech 2016; both at the clip's native rate. openSMILE is free for private,
 use only; **commercial use needs audEERING's permission**, and emoscope does not install it unasked.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from typing import Any

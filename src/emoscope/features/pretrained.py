@@ -6,8 +6,6 @@ states of block ``k`` (from 1) are what it hands to block ``k + 1``, before any 
 ``k = 0`` is what enters the first. More than 30 s is run in pieces whose frames are joined.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib

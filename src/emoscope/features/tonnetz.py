@@ -10,8 +10,6 @@ octave, so one octave's filters serve all: C. Schoerkhuber and A. Klapuri, "Cons
 toolbox for music processing", Sound and Music Computing Conference, 2010.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import NamedTuple

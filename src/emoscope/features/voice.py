@@ -1,7 +1,5 @@
 """Who speaks, as 256 values of a speaker encoder (:mod:`emoscope.voices`): not of emotions."""
 
-from __future__ import annotations
-
 from ..voices import encoder
 from .base import Feature
 from .spectrum import Matrix, Spectrum

@@ -15,8 +15,6 @@ value by value, and the graph of a file that is not installed with the package i
 (:mod:`emoscope.modelfile.safety`) and run (:mod:`emoscope.modelfile.sandbox`) in limits.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import os

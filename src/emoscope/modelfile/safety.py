@@ -6,8 +6,6 @@ control flow, with every weight inside the file and finite, and serialises what 
 What is not understood is left out, so what was checked is what runs, in a :mod:`.sandbox`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

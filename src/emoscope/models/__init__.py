@@ -4,8 +4,6 @@
 model of the user's own for the life of the process.
 """
 
-from __future__ import annotations
-
 from ..registry import Registry
 from .info import ModelInfo
 

@@ -3,8 +3,6 @@
 Filters slide along neighbouring columns, so their order matters: MFCC, chroma, mel bands.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

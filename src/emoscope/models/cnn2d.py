@@ -4,8 +4,6 @@ As published the picture is grey, 150 x 150, however long the clip. The default 
 it is: the middle of the log-mel spectrogram, cut or padded to a fixed length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any

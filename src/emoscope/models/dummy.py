@@ -1,7 +1,5 @@
 """The floor: always the most frequent emotion of the training clips, whatever the recording."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

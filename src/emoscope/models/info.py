@@ -6,8 +6,6 @@ speaker of each clip as ``groups`` in ``fit``. One that scikit-learn's converter
 method ``to_onnx()`` (:mod:`.onnx_graph`).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias

@@ -9,8 +9,6 @@ Dempster, Laird & Rubin, "Maximum likelihood from incomplete data via the EM alg
 Soc. B 39(1), 1977.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Sequence

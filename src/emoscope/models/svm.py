@@ -4,8 +4,6 @@ libsvm's own probabilities (Platt scaling on folds drawn at random) would mix sp
 training; :class:`VotingSVC` gives the softmax of the votes instead.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -3,8 +3,6 @@
 The forest uses one thread on purpose: the trees' probabilities are then added in one order.
 """
 
-from __future__ import annotations
-
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 

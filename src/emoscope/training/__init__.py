@@ -4,8 +4,6 @@ What the card says of confidence comes from inner folds of the training speakers
 the order of ``classes_`` (alphabetical), in logits and on the card.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Guo et al., "On calibration of modern neural networks", ICML 2017; El-Yaniv & Wi
 foundations of noise-free selective classification", JMLR 11, 2010 (coverage and risk).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 A linear classifier on Whisper's embeddings takes samples, every other one the features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

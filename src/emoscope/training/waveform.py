@@ -4,8 +4,6 @@ It computes what the ``encoder`` feature does, from 16 kHz mono, in a form that 
 batch is one clip, ``(1, n_samples)``; frames come 20 ms apart; blocks are counted from 1.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ verification", ICASSP 2018), given what Resemblyzer gives it: 16 kHz, at least -
 bands of power every 10 ms. Only silence is found by Silero's detector.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -6,8 +6,6 @@ the differences that the corpus itself shows. Distances are squared. ``benchmark
 the limits, on other corpora than those that it tests.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Tensors are channels-last, ``(n_clips, rows, columns, channels)``, which halves 
 network; dropout by gaps takes a third of the time of a 1-D one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache

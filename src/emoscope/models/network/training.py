@@ -1,7 +1,5 @@
 """Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop, its checkpoints."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io
