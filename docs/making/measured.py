@@ -99,7 +99,7 @@ def _shipped() -> str:
     result = Result.load(RESULTS / "accuracy" / "ravdess-shipped")
     rows = result.rows(result.leaderboard()[0].model)
     emotions = [e for e in result.emotions if (rows["emotion"] == e).any()]
-    counts = metrics.confusion(rows["emotion"], rows["predicted"]).loc[emotions]
+    counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=emotions).loc[emotions]
     curve = metrics.reliability(
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions
     )
