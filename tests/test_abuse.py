@@ -186,7 +186,7 @@ def test_what_cannot_begin_soon_is_told_to_come_back(tmp_path: Path, long: bytes
             started = time.monotonic()
             refused = running.upload("/api/predict", ("good.wav", GOOD))
             assert time.monotonic() - started < 5
-            assert refused.status == 503 and "not begun within 0.3 s" in refused.json["error"]
+            assert refused.status == 503 and "not started within 0.3 s" in refused.json["error"]
             assert refused.headers["retry-after"] == "1"
             assert running.ask("GET", "/").status == 200  # the page answers all the time
         wait_until(lambda: in_flight(running.app) == 0)
@@ -208,7 +208,7 @@ def test_what_is_in_work_has_some_time_when_the_server_ends(
         wait_until(lambda: seconds_decoded(running) > 0)
     with client:
         said = client.recv(10_000)
-    assert said.startswith(b"HTTP/1.1 503 ") and b"the server is being stopped" in said
+    assert said.startswith(b"HTTP/1.1 503 ") and b"the server is shutting down" in said
 
 
 def test_uploads_together_have_a_bound(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_uploads_together_have_a_bound(tmp_path: Path) -> None:
                 stack.enter_context(held).sendall(half + multipart(("a", b"x" * 230_000))[:-30])
             wait_until(lambda: load.bytes > 450_000)
             refused = running.upload("/api/predict", ("good.wav", GOOD * 3))
-            assert refused.status == 503 and "0.5 MB are in work" in refused.json["error"]
+            assert refused.status == 503 and "0.5 MB are already" in refused.json["error"]
             assert refused.headers["retry-after"] == "1"
         wait_until(lambda: load.bytes == 0)
         answer = running.upload("/api/predict", ("good.wav", GOOD))
@@ -241,7 +241,7 @@ def test_a_full_disk_is_said(
     else:
         monkeypatch.setattr("emoscope.audio.blocks", full)
     answer = server.upload(path, ("good.wav", GOOD))
-    assert answer.status == 503 and "no room" in answer.json["error"]
+    assert answer.status == 503 and "out of disk space" in answer.json["error"]
     assert answer.headers["retry-after"] == "10"
 
 

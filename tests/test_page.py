@@ -366,11 +366,11 @@ def test_how_sure_a_label_is_in_words(page, folder: Path) -> None:  # type: igno
     )
     assert page.locator("#verdict").text_content() == "sad"  # arousal of no voice would be invented
     assert page.locator("#position dt").count() == 0
-    assert "are called uncertain" not in certainty.text_content()
+    assert "are marked uncertain" not in certainty.text_content()
     halves = at_level(voice(2.0), -30)  # half way between two emotions
     soundfile.write(folder / "between.wav", halves, RATE)
     upload(page, folder / "between.wav")
-    playwright.expect(certainty).to_have_text(re.compile("Labels below 60 % are called uncertain"))
+    playwright.expect(certainty).to_have_text(re.compile("Labels below 60 % are marked uncertain"))
 
 
 @pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -387,7 +387,9 @@ def test_an_uncertain_label_stands_behind_arousal_and_valence(  # type: ignore[n
         words = re.sub(r" \(.*?\)", "", sounds(found["probabilities"]))
         playwright.expect(page.locator("#verdict")).to_have_text(f"Uncertain; sounds {words}")
         place = page.locator("#position")
-        playwright.expect(place).to_contain_text("Derived from acted emotions.")
+        playwright.expect(place).to_contain_text(
+            "Derived from the probabilities of acted emotions."
+        )
         numbers = [text.replace("−", "-") for text in place.locator(".number").all_text_contents()]
         wanted = [found["arousal"], found["valence"]]
         assert [float(text) for text in numbers] == pytest.approx(wanted, abs=0.051)
@@ -420,7 +422,7 @@ def test_a_card_that_cannot_be_shown_costs_nothing_else(page, folder: Path) -> N
 
     page.route("**/api/models", odd)
     page.reload()
-    playwright.expect(page.locator(".problem")).to_have_text(re.compile("the model odd"))
+    playwright.expect(page.locator(".problem")).to_have_text(re.compile("model card of odd"))
     playwright.expect(page.locator(".card")).to_have_count(1)
     upload(page, folder / "two voices.wav")
 

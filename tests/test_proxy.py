@@ -90,7 +90,7 @@ def test_page_and_predictions_pass(proxy: Running) -> None:
 def test_other_hosts_and_sites_are_refused_behind_it(proxy: Running) -> None:
     assert proxy.ask("GET", "/", host="evil.example").status == 421
     answer = proxy.upload("/api/predict", ("good.wav", GOOD), origin="https://evil.example")
-    assert answer.status == 403 and "other web sites" in answer.json["error"]
+    assert answer.status == 403 and "other websites" in answer.json["error"]
 
 
 @pytest.mark.parametrize(

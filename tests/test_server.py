@@ -140,7 +140,7 @@ def test_recordings_of_one_source_are_labelled_together(tmp_path: Path) -> None:
     assert [found["emotion"] for found in answer["predictions"]] == ["sad", "neutral", "angry"]
     assert [found["emotion"] for found in alone] == ["neutral", "angry", "angry"]
     assert [error["file"] for error in answer["errors"]] == ["bad.wav"]
-    assert refused.status == 422 and "does not go with timeline" in refused.json["error"]
+    assert refused.status == 422 and "cannot be combined with timeline" in refused.json["error"]
 
 
 def test_a_recording_that_lacks_what_a_feature_needs_is_named(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_the_address_it_is_bound_to_is_answered() -> None:
 )
 def test_other_web_sites_are_refused(server: Running, headers: dict[str, str]) -> None:
     answer = server.upload("/api/predict", ("a.wav", SPEECH), **headers)
-    assert answer.status == 403 and "other web sites" in answer.json["error"]
+    assert answer.status == 403 and "other websites" in answer.json["error"]
 
 
 def test_the_own_page_is_not_refused(server: Running) -> None:
@@ -600,4 +600,4 @@ def test_an_address_that_is_taken_is_said_in_one_line(emoscope: Any) -> None:
         port = other.getsockname()[1]
         status, out, err = emoscope("serve", "--port", port)
     assert (status, out) == (2, "")
-    assert err.startswith(f"error: cannot listen at 127.0.0.1, port {port}: Address already in use")
+    assert err.startswith(f"error: cannot listen on 127.0.0.1, port {port}: Address already in use")

@@ -123,8 +123,8 @@ def run(
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        found = f"cannot listen at {host}, port {port}: {reason}"
-        raise EmoscopeError(f"{found}; another --port or --host may do") from None
+        found = f"cannot listen on {host}, port {port}: {reason}"
+        raise EmoscopeError(f"{found}; try another --port or --host") from None
     if ready:
         ready()
     server.run(sockets=[listening])
@@ -138,7 +138,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     if any(item["loc"] == ("body", "files") for item in error.errors()):
-        faults.append("recordings are sent as multipart/form-data, in the field 'files'")
+        faults.append("send recordings as multipart/form-data, in the field 'files'")
     return failure(422, "; ".join(faults))
 
 
@@ -153,9 +153,9 @@ async def _exhausted(_: Request, error: Exception) -> JSONResponse:
     """The disk is full, or files or memory have run out; other errors of the system are faults."""
     if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
         raise error
-    return failure(503, "this server has no room for it at the moment", {"retry-after": "10"})
+    return failure(503, "this server is out of disk space or memory", {"retry-after": "10"})
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
     # Outside of the guard, which adds the headers to every other answer.
-    return failure(500, "this server has a fault, which is in its log", HEADERS)
+    return failure(500, "internal server error; see the log of the server", HEADERS)

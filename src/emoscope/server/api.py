@@ -58,7 +58,7 @@ class Predictions(BaseModel):
 
     model: str
     predictions: list[FoundPrediction] = Field(
-        description="In the order of the files; two of a file whose channels hold different speech."
+        description="In the order of the files; two where channels hold different speech."
     )
     errors: list[Unusable] = Field(description="Recordings that could not be used, and why.")
 
@@ -79,13 +79,13 @@ class Failure(BaseModel):
 
 
 _REASONS = {
-    400: "The body cannot be read, or has too many files.",
-    403: "Sent by another web site.",
+    400: "The body cannot be parsed, or contains too many files.",
+    403: "The request comes from another website.",
     408: "The upload is too slow.",
-    413: "Too large.",
-    421: "Addressed to another host.",
-    422: "Not as described here, or no file could be used.",
-    503: "Too much is in work; try again after Retry-After seconds, if it is given.",
+    413: "The body is too large.",
+    421: "The request names another host.",
+    422: "The request is not valid, or none of its files can be used.",
+    503: "The server is busy; try again after Retry-After seconds, if given.",
 }
 Responses: TypeAlias = "dict[int | str, dict[str, Any]]"
 FAILURES: Responses = {
@@ -111,20 +111,20 @@ Work: TypeAlias = Annotated[Service, Depends(_service)]
 async def predict(
     request: Request,
     service: Work,
-    files: Annotated[list[UploadFile], File(min_length=1, description="Recordings of any format.")],
-    timeline: Annotated[bool, Query(description="Also divide them into segments.")] = False,
+    files: Annotated[list[UploadFile], File(min_length=1, description="Recordings in any format.")],
+    timeline: Annotated[bool, Query(description="Also split them into segments.")] = False,
     together: Annotated[
-        bool, Query(description="The recordings are of one voice or room; not with a timeline.")
+        bool, Query(description="The recordings share one speaker or room; not with timeline.")
     ] = False,
     model: Annotated[str | None, Query(description="A name from /api/models.")] = None,
     channel: Annotated[
         str | None,
-        Query(description="left, right, 1, 2, each or mix; without it each of two that differ."),
+        Query(description="left, right, 1, 2, each or mix; by default each of two different ones."),
     ] = None,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
     if together and timeline:
-        raise HTTPException(422, "query: together does not go with timeline")
+        raise HTTPException(422, "query: together cannot be combined with timeline")
     name, predictor = service.model(model)
     function = functools.partial(
         service.predict, predictor=predictor, timeline=timeline, channel=channel
@@ -168,18 +168,18 @@ async def export(
     service: Work,
     format: Annotated[Literal["csv", "textgrid", "eaf", "srt", "vtt"], Query()],
 ) -> PlainTextResponse:
-    """Write a prediction as another program wants it."""
+    """Convert a prediction into the format of another program."""
     # Not through FastAPI: it would list every fault, of which there may be hundred thousands, and
     # take text that cannot be written again.
     try:
         prediction = SENT_PREDICTION.validate_python(from_json(await request.body()))
     except ValidationError as error:
         if error.error_count() > MAX_LISTED_FAULTS:
-            raise HTTPException(422, f"body: {error.error_count()} faults") from None
+            raise HTTPException(422, f"body: {error.error_count()} errors") from None
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(faults) from None
     except ValueError as error:
-        raise HTTPException(422, f"body: no JSON: {error}") from None
+        raise HTTPException(422, f"body: not valid JSON: {error}") from None
     _check_size(prediction)
     write = functools.partial(_written, format=format)
     (text,) = await service.run_each(request, write, [prediction])
@@ -193,7 +193,7 @@ def _check_size(prediction: Prediction) -> None:
     shared = len(prediction.file) + sum(map(len, prediction.warnings))
     shared += 20 * len(prediction.probabilities) + 100 + sum(map(len, astuple(prediction.about)))
     if shared * len(prediction.segments) > MAX_EXPORT_CHARACTERS:
-        raise HTTPException(422, "body: too many segments for so many emotions and so long texts")
+        raise HTTPException(422, "body: too large: too many segments, emotions or texts")
 
 
 def _written(prediction: Prediction, _: Job, *, format: str) -> str:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-STOPPED, SLOW = "the server is being stopped", "the upload is too slow"
+STOPPED, SLOW = "the server is shutting down", "the upload is too slow"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 HEADERS = {
@@ -102,7 +102,7 @@ class Job:
         """Count bytes that the request keeps on disk or in memory until it ends."""
         limit = self._load.limits.bytes_at_once
         if self._load.bytes + count > limit:
-            raise busy(f"{limit / 1e6:g} MB are in work already")
+            raise busy(f"{limit / 1e6:g} MB are already being processed")
         self.bytes += count
 
     def check(self) -> None:
@@ -111,7 +111,7 @@ class Job:
             raise HTTPException(503, self.end_reason)
         if time.monotonic() > self._deadline:
             seconds = self._load.limits.request_seconds
-            raise HTTPException(503, f"not finished within {seconds:g} s; send less at once")
+            raise HTTPException(503, f"not finished within {seconds:g} s; send less per request")
 
 
 class Load:
@@ -131,7 +131,7 @@ class Load:
     def admit(self) -> Iterator[Job]:
         """Let one request in, or refuse it because too many are in work."""
         if len(self.jobs) >= self.limits.at_once:
-            raise busy(f"{self.limits.at_once} requests are waiting already")
+            raise busy(f"{self.limits.at_once} requests are already waiting")
         job = Job(self)
         self.jobs.add(job)
         try:
@@ -224,7 +224,7 @@ class Guard:
         origin = headers.get("origin")
         foreign = origin is not None and not _is_same_site(origin, host)
         if scope["method"] != "GET" and (foreign or headers.get("sec-fetch-site") == "cross-site"):
-            raise HTTPException(403, "requests from other web sites are not answered")
+            raise HTTPException(403, "requests from other websites are refused")
 
 
 def failure(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

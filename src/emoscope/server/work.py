@@ -88,7 +88,7 @@ class Service:
                 await started.wait()
             await asyncio.gather(*lanes)
         except TimeoutError:
-            raise busy(f"not begun within {self.limits.start_seconds:g} s") from None
+            raise busy(f"not started within {self.limits.start_seconds:g} s") from None
         finally:
             job.end_reason = job.end_reason or "the request has ended"
             for task in (watch, *lanes):

@@ -17,7 +17,7 @@ export function answerPanel(page) {
   const title = make("h3", { id: "bars-title" });
   const list = make("dl", { id: "bars", class: "bars" });
   const whole = make("button", { id: "whole", class: "link", type: "button", click: () => page.choose(null) },
-    "Show the whole recording");
+    "Back to the whole recording");
   const about = make("p", { id: "about", class: "note" });
   let prediction = null;
 
@@ -83,7 +83,7 @@ function axes(part, heading) {
       make("dd", "number", signed(value)),
     ];
   });
-  return [make("h3", "", heading), make("dl", "bars axes", ...rows), make("p", "note", "Derived from acted emotions.")];
+  return [make("h3", "", heading), make("dl", "bars axes", ...rows), make("p", "note", "Derived from the probabilities of acted emotions.")];
 }
 
 function signed(value) {
@@ -97,11 +97,11 @@ function sentence(prediction, model) {
   const [[, best], [second, next]] = ranked(prediction.probabilities);
   if (prediction.uncertain) {
     const { threshold, coverage } = model?.uncertain ?? { coverage: 1 };
-    const low = best < threshold ? ` Labels below ${percent(threshold)} are called uncertain.` : "";
+    const low = best < threshold ? ` Labels below ${percent(threshold)} are marked uncertain.` : "";
     const rule = coverage ? low : ` ${sentenceCase(model.worth)}.`;
     return [
       make("strong", "", `${inWords(prediction) ? "P" : "Uncertain: p"}erhaps ${prediction.emotion}, ${percent(best)}.`),
-      ` This is the best guess, ${second} (${percent(next)}) the next; do not rely on it.${rule}`,
+      ` This is the best guess, followed by ${second} (${percent(next)}); do not rely on it.${rule}`,
     ];
   }
   const parts = [make("strong", "", `${percent(best)} sure.`)];

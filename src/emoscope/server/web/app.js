@@ -56,7 +56,7 @@ async function predict(files, recorded = false) {
   forgetProblems();
   let first = null;
   for (const [number, file] of files.entries()) {
-    say(`Listening to ${file.name}${files.length > 1 ? ` (${number + 1} of ${files.length})` : ""} …`, true);
+    say(`Analysing ${file.name}${files.length > 1 ? ` (${number + 1} of ${files.length})` : ""} …`, true);
     try {
       const response = await upload("/api/predict?timeline=true", file);
       // Two of a recording whose channels hold different speech.
@@ -77,7 +77,7 @@ async function show(entry) {
   current = entry;
   element("results").hidden = false;
   element("drop").classList.add("small");
-  element("drop-title").textContent = "Another recording?";
+  element("drop-title").textContent = "Add another recording";
   element("name").textContent = title(entry);
   const { segments } = entry.prediction;
   element("length").textContent = `${clock(segments.at(-1)?.end ?? 0, 1)} long`;
@@ -142,7 +142,7 @@ async function record() {
   element("choose").hidden = true;
   element("recording").hidden = false;
   element("stop").focus();
-  say(`Recording. Nothing leaves this page before you stop, or ${clock(recorder.longest)} is reached.`);
+  say(`Recording. Nothing leaves this page until you stop, or until ${clock(recorder.longest)} is reached.`);
 }
 
 async function finish(keep) {
@@ -181,8 +181,8 @@ function acceptDrops() {
 async function begin() {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   element("privacy").textContent = local
-    ? "Recordings stay on this computer. They are analysed here and not kept; this page sends nothing to anyone else."
-    : `Recordings go to ${location.hostname} and nowhere else. They are analysed there and not kept.`;
+    ? "Recordings stay on this computer. They are analysed here and are not stored; nothing is sent anywhere else."
+    : `Recordings are sent to ${location.hostname} and nowhere else. They are analysed there and are not stored.`;
   element("files").addEventListener("change", ({ target }) => {
     const files = [...target.files];
     target.value = "";
@@ -203,7 +203,7 @@ async function begin() {
     try {
       element("cards").append(modelCard(model));
     } catch {
-      problem(`What the model ${model.name} says about itself cannot be shown; it can be used all the same.`);
+      problem(`The model card of ${model.name} cannot be shown. The model works anyway.`);
     }
   }
 }

@@ -29,7 +29,7 @@ export function exportPanel(page) {
   });
   return {
     element: make("div", "exports", make("h3", "", "Export"),
-      make("p", "note", "The labels and times of this recording, for other programs."),
+      make("p", "note", "Download the labels and times of this recording for use in other programs."),
       make("div", "buttons", ...buttons)),
     show(entry) {
       current = entry;

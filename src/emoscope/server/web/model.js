@@ -11,8 +11,8 @@ export function modelCard(model) {
     Emotions: model.emotions.join(", "),
     "Trained on": corpora.map((c) => `${c.name} (${c.speakers.length} speakers, ${c.licence})`).join("; "),
     Uncertain: coverage ? `Labels below ${percent(threshold)} confidence, without speech, or far from the training data. `
-      + `The others were ${percent(coverage)} of the clips that were measured: ${model.worth}.` : `${sentenceCase(model.worth)}.`,
-    Optimistic: model.optimistic,
+      + `Of the clips tested, ${percent(coverage)} were not marked uncertain: ${model.worth}.` : `${sentenceCase(model.worth)}.`,
+    "Optimistic figures": model.optimistic,
     Licence: model.licence,
     "Commercial use": sentenceCase(model.about.commercial_use),
   };

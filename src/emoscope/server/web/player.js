@@ -41,7 +41,7 @@ class Player {
       input: () => this.jump(Number(this.seek.value)),
     });
     this.note = make("p", { id: "silent-view", class: "note" },
-      "This recording cannot be played or drawn here; its labels and times are right.");
+      "This browser cannot play or draw this recording. Its labels and times are valid.");
     this.element = make("div", "player",
       make("div", "tools", this.play, this.time, make("span", "spring"), this.zoomOut, this.zoomIn),
       make("div", "view", this.canvas, this.head), this.seek, this.note);

@@ -59,10 +59,10 @@ export class Recorder {
 /** The reason why a microphone could not be used, in words. */
 export function microphoneProblem(error) {
   const reasons = {
-    NotAllowedError: "The microphone was not allowed. Allow it in the browser's address bar, then press Record again.",
-    NotFoundError: "No microphone was found. Connect one, or drop a recording instead.",
-    NotReadableError: "The microphone is in use by another program.",
-    SecurityError: "Browsers allow the microphone only on this computer's own address (localhost) or over HTTPS.",
+    NotAllowedError: "The browser blocked the microphone. Allow it in the address bar, then press Record again.",
+    NotFoundError: "No microphone was found. Connect one, or choose a recording instead.",
+    NotReadableError: "Another program is using the microphone. Close it, then press Record again.",
+    SecurityError: "Browsers allow microphones only at localhost or over HTTPS. Open this page there, or choose a recording.",
   };
   return reasons[error.name] ?? `The microphone cannot be used: ${error.message}`;
 }
