@@ -201,7 +201,7 @@ def test_models_without_weights_are_named(rated):
         compare(rated, ["lda"], "soft")
     with pytest.raises(FeatureError, match="own: takes no weights of clips"):
         compare(rated, {"own": KNeighborsClassifier()}, "soft")
-    left = comparison.incompatible_models(["svm", "lda"], {}, "soft")
+    left = comparison.incompatible_models(["svm", "lda"], rated[1], "soft")
     assert list(left) == ["lda"]
 
 
