@@ -94,8 +94,8 @@ def others() -> str:
     return "\n".join(lines)
 
 
-def strangers() -> str:
-    """Corpora that a model has never heard: right how often, alone and together; and its doubt."""
+def cross_corpus() -> str:
+    """Figures on held-out corpora: UAR of clips alone and together, coverage, risk and calibration."""
     parts = []
     for model, begin in STRANGERS:
         found = _measured(begin)
@@ -105,7 +105,7 @@ def strangers() -> str:
 
 
 def models() -> str:
-    """The short table of the README: each model on each corpus it has never heard."""
+    """The short table of the README: each model on each held-out corpus."""
     lines = [f"| model | emotions | {' | '.join(CORPORA.values())} |", "|---|--:|" + "--:|" * 4]
     for model, begin in STRANGERS:
         found = _measured(begin)
@@ -148,21 +148,24 @@ def _each_emotion(model: str, begin: str) -> list[str]:
     missing = [name for name in _names("default") if name not in _names(model)]
     if missing:
         lines.append(
-            f"\n`{model}` cannot answer {' or '.join(missing)}: it gives such a clip another name. It"
-            "\nmarks every label *uncertain*, because no confidence was found above which enough labels"
-            "\nwere right in corpora left out of training."
+            f"\n`{model}` has no label for {' or '.join(missing)} and gives such clips another label. It"
+            "\nmarks every label *uncertain*, because at no confidence were enough of its labels correct"
+            "\non held-out corpora."
         )
     return lines
 
 
 def _cell(row: pd.Series) -> str:
-    precision = "never answered" if pd.isna(row["precision"]) else f"{row['precision']:.0%}"
+    precision = "never predicted" if pd.isna(row["precision"]) else f"{row['precision']:.0%}"
     return f"{row['recall']:.0%}, {precision} ({row['clips']:.0f})"
 
 
 def _recognised(found: dict) -> list[str]:
-    head = "| never heard | emotions | alone | 4 clips | 16 clips | 64 clips | a speaker's all | "
-    lines = [head + "one emotion, 16 |", "|---|--:|--:|--:|--:|--:|--:|--:|"]
+    head = "| held-out corpus | emotions | single clips | 4 clips | 16 clips | 64 clips | "
+    lines = [
+        head + "all clips of a speaker | 16 of one emotion |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
     columns = [
         [one["alone"], *one["together"].values(), one["one_emotion"]["16"]]
         for one in found.values()
@@ -175,7 +178,7 @@ def _recognised(found: dict) -> list[str]:
 
 
 def _doubted(found: dict) -> list[str]:
-    head = "| never heard | let pass | of these wrong | the same with 16 clips | "
+    head = "| held-out corpus | coverage | risk | both with 16 clips | "
     lines = [head + "calibration error | arousal | valence |", "|---|--:|--:|--:|--:|--:|--:|"]
 
     def percent(value: float | None) -> str:
@@ -204,7 +207,7 @@ def shipped() -> str:
     for folder, name in (("ravdess-shipped", "RAVDESS"), ("emodb-shipped", "EMO-DB")):
         (run,) = runs(folder)
         error = f"{run['calibration_error']:.3f}"
-        lines.append(f"| expected calibration error on {name}, new speakers | {error} |")
+        lines.append(f"| expected calibration error on {name}, unseen speakers | {error} |")
     return "\n".join(lines)
 
 
@@ -219,7 +222,7 @@ def commands() -> str:
 def main() -> None:
     blocks = {
         "models": models,
-        "strangers": strangers,
+        "cross-corpus": cross_corpus,
         "ladder": ladder,
         "others": others,
         "shipped": shipped,
