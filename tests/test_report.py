@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from chromium import DESKTOP, PHONE, launched
-from emoscope import dataset
+from emoscope import corpora, dataset
+from emoscope._version import __version__
 from emoscope.evaluation import comparison, metrics
 from emoscope.evaluation.result import Projection, Result, summarise
+from emoscope.labels import EMOTIONS as COMMON
 from emoscope.report import page as page_module
-from emoscope.report import summary
+from emoscope.report import paper, summary
 
 LARGEST = 10_000_000  # bytes
 
@@ -74,6 +78,7 @@ def test_nothing_is_asked_for_and_clips_play(page, tmp_path, viewport, scheme):
 
 
 EMOTIONS = ["angry", "happy", "sad"]
+EIGHT = COMMON[:8]
 
 
 def predictions(model, right, *, features="a+b", protocol="loso", seed=0):
@@ -173,7 +178,7 @@ def test_every_figure_has_its_caption(result):
         "t-SNE",
     ):
         assert caption in html
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 6
 
 
 def test_groups_by_voice_are_not_called_speakers(result):
@@ -201,3 +206,150 @@ def test_what_a_label_means_and_the_licence_stand_below(result):
     told = text_of(page_module.render(dataclasses.replace(result, corpus=corpus)))
     assert "not what anybody feels. The model can name" in told
     assert "Corpus licence: CC BY-NC-SA 4.0. Commercial use: no." in told
+
+
+SENTENCE = (
+    "On toy_1 (240 clips of 8 speakers, 3 emotions), under the protocol loso (each speaker is tested by "
+    "models trained on the others), svm is best: UAR 0.804 (95 % interval {low:.3f} to {high:.3f}), 2.4 "
+    "times chance, on unseen speakers; it differs significantly from each other model (paired "
+    "permutation test over speakers). All scores were computed with emoscope {version}."
+)
+
+CAPTION = (
+    r"Speech emotion recognition on toy\_1 (240 clips of 8 speakers, 3 emotions). Protocol "
+    r"\texttt{loso}: each speaker is tested by models trained on the others. UAR: unweighted average "
+    r"recall; chance is 0.333. Intervals are over speakers. Leak gap: UAR on \texttt{random-75/25}, "
+    r"where speakers are in training and test, minus UAR here."
+)
+TABLE = (
+    r"""% needs \usepackage{booktabs}
+\begin{table}
+  \centering
+  \caption{CAPTION}
+  \label{tab:emoscope}
+  \begin{tabular}{lccccc}
+    \toprule
+    Model & UAR & 95\,\% interval & Accuracy & Macro F1 & Leak gap \\
+    \midrule
+"""
+).replace("CAPTION", CAPTION)
+
+
+def test_what_a_paper_copies_has_the_scores_of_the_result(result):
+    corpus = {**result.corpus, "name": "toy_1", "citation": corpora.get("emodb").citation}
+    shown = page_module._paper(Result(result.predictions, result.runs, corpus, result.config))
+    svm, *others = result.leaderboard()
+    assert shown["sentence"] == SENTENCE.format(
+        low=svm.uar_low, high=svm.uar_high, version=__version__
+    )
+    rows = [
+        f"    svm & {svm.uar:.3f} & {svm.uar_low:.3f}--{svm.uar_high:.3f} & {svm.accuracy:.3f} & "
+        f"{svm.macro_f1:.3f} & ${svm.leak_gap:+.3f}$ \\\\\n"
+    ]
+    rows += [
+        f"    {run.model} & {run.uar:.3f} & {run.uar_low:.3f}--{run.uar_high:.3f} & {run.accuracy:.3f} & "
+        f"{run.macro_f1:.3f} & -- \\\\\n"
+        for run in others
+    ]
+    end = "    \\bottomrule\n  \\end{tabular}\n\\end{table}"
+    assert shown["table"] == TABLE + "".join(rows) + end
+    assert "  title = {{A database of German emotional speech}},\n" in shown["bib"]
+    assert "  author = {Burkhardt, F. and Paeschke, A. and Rolfes, M. and " in shown["bib"]
+    assert "@misc{burkhardt2005," in shown["bib"]
+    assert "  doi = {10.21437/Interspeech.2005-446}\n}" in shown["bib"]
+
+
+def test_the_entry_of_emoscope_is_that_of_its_citation_file(result):
+    bib = page_module._paper(result)["bib"]
+    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text("utf-8")
+    fields = dict(re.findall(r'^([a-z-]+): "?([^"\n]+)"?$', citation, re.MULTILINE))
+    assert f"title = {{{fields['title']}}}" in bib and f"version = {{{fields['version']}}}" in bib
+    assert f"note = {{{fields['license']} licence}}" in bib
+    assert re.search(r"- name: (.+)", citation)[1] in bib
+
+
+def test_every_known_corpus_has_a_whole_entry():
+    for info in corpora.registry.own.values():
+        (entry,) = paper.entries({"citation": info.citation})
+        assert {"key", "author", "title", "howpublished", "year"} <= entry.keys(), info.name
+        assert ("doi" in entry) == ("doi.org" in info.citation)
+    (entry,) = paper.entries({"citation": "Somebody & others, 50 % done"})
+    assert entry == {"key": "corpus1", "note": r"Somebody \& others, 50 \% done"}
+
+
+def test_latex_reads_no_character_as_a_command():
+    assert paper.tex(r"a_b\c{d}~^") == (
+        r"a\_b\textbackslash{}c\{d\}\textasciitilde{}\textasciicircum{}"
+    )
+
+
+def test_a_gap_below_zero_raises_no_alarm_and_human_accuracy_is_no_uar(result):
+    runs = [dataclasses.replace(run, leak_gap=run.leak_gap and -0.02) for run in result.runs]
+    html = page_module.render(Result(result.predictions, runs, result.corpus, result.config))
+    assert "<td>-0.020</td>" in html and 'class="gap"' not in html
+    rows = result.predictions.assign(emotion=np.tile(EIGHT, 180), predicted=np.tile(EIGHT, 180))
+    for name in EIGHT:
+        rows[f"p_{name}"] = np.where(rows["predicted"] == name, 0.3, 0.1)
+    spoken = Result(rows, result.runs, {**result.corpus, "name": "ravdess"}, result.config)
+    html = page_module.render(spoken)
+    assert "human listeners" in html and "left:67" not in html and "left:12.50%" in html
+
+
+@pytest.fixture
+def opened(page):
+    with launched() as browser:
+        context = browser.new_context(viewport=DESKTOP, offline=True, accept_downloads=True)
+        opened = context.new_page()
+        opened.goto(page.as_uri())
+        yield opened
+
+
+def test_the_leaderboard_is_sorted_and_filtered_by_keyboard(opened):
+    names = lambda: opened.locator("#board tbody tr:visible th").evaluate_all(  # noqa: E731
+        "cells => cells.map(cell => cell.dataset.value)"
+    )
+    assert names()[0] == "svm" and names()[-1] == "dummy"
+    opened.get_by_role("button", name="UAR", exact=True).focus()
+    opened.keyboard.press("Enter")
+    assert names()[0] == "svm"  # numbers begin with the highest
+    opened.keyboard.press("Enter")
+    assert names()[0] == "dummy"
+    assert opened.locator("#board th[aria-sort=ascending]").inner_text() == "UAR"
+    opened.get_by_label("Filter").first.fill("decision")
+    assert names() == ["tree"]
+
+
+def test_without_scripts_the_leaderboard_is_a_table(page):
+    with launched() as browser:
+        opened = browser.new_context(java_script_enabled=False).new_page()
+        opened.goto(page.as_uri())
+        assert opened.locator("#board tbody tr").count() == 3
+        assert opened.locator("button").count() == 0
+
+
+def test_plots_are_saved_as_svg_with_colours_of_their_own(opened, tmp_path):
+    with opened.expect_download() as saved:
+        opened.get_by_role("link", name="Save as SVG: Leaderboard").click()
+    saved.value.save_as(tmp_path / "plot.svg")
+    text = (tmp_path / "plot.svg").read_text("utf-8")
+    assert ET.fromstring(text).tag.endswith("svg") and "var(" not in text
+    assert saved.value.suggested_filename == "Leaderboard.svg"
+
+
+def test_a_script_that_is_not_the_reports_does_not_run(opened):
+    opened.evaluate("document.body.append(Object.assign(document.createElement('script'), "
+                    "{textContent: 'window.foreign = 1'}))")  # fmt: skip
+    assert opened.evaluate("window.foreign") is None
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_has_no_accessibility_faults(page, viewport, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with launched() as browser:
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, bypass_csp=True)
+        opened = context.new_page()
+        opened.goto(page.as_uri())
+        opened.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        found = axe.run(opened)
+        assert found.violations_count == 0, found.generate_report()

@@ -6,6 +6,7 @@ A section is a function in :data:`SECTIONS` and a block of ``report.html.j2`` of
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.resources
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from ..evaluation.result import Result, Run
 from ..files import printable
 from ..modelfile.about import About
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
-from . import plots, summary
+from . import paper, plots, summary
 
 PROTOCOL_WORDS = {
     "evaluate": "a saved model, scored on a corpus that was not divided",
@@ -63,13 +64,14 @@ class HardClip:
 def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> str:
     """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
-    random = shares_speakers(result.protocol)
-    others = [run.protocol for run in result.runs if run.protocol != result.protocol]
+    random, script = shares_speakers(result.protocol), asset("report.js")
     rejected = [
         {**bad, "file": printable(bad["file"])} for bad in result.corpus.get("rejected", [])
     ]
     return template("report.html.j2").render(
         css=asset("base.css") + plots.emotion_css(),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
         corpus={**result.corpus, "rejected": rejected},
         about=About.of("", result.corpus.get("licence") or "", result.emotions),
@@ -79,7 +81,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         tested_on=result.tested_on,
         units=unseen.units_of(result.corpus)[1],
         random=random,
-        leak_protocol=next((name for name in others if shares_speakers(name)), None),
+        leak_protocol=_leak_protocol(result),
         emotions=result.emotions,
         board=result.leaderboard(),
         hardest=hardest,
@@ -186,6 +188,41 @@ def _ablation(result: Result) -> pd.DataFrame | None:
     return pd.DataFrame(list(rows.values()), index=[words(features) for features in rows])
 
 
+def _leak_protocol(result: Result) -> str | None:
+    """The protocol of random folds that a result was compared with."""
+    others = [run.protocol for run in result.runs if run.protocol != result.protocol]
+    return next((name for name in others if shares_speakers(name)), None)
+
+
+def _paper(result: Result) -> dict[str, Any]:
+    """What a paper takes over: a sentence, a LaTeX table, BibTeX entries, and plots as SVG."""
+    board, words = result.leaderboard(), _protocol_words(result)
+    rows = result.rows(board[0].model)
+    counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
+    lines, letters = {"chance": summary.chance(result)}, _groups(result)
+
+    def leaderboard(ax: Any) -> object:
+        return plots.leaderboard(board, letters=letters, lines=lines, ax=ax)
+
+    size = (WIDTH, 1.2 + 0.35 * len(board))
+    table = template("table.tex.j2").render(
+        corpus=result.corpus, board=board, protocol=result.protocol, protocol_words=words,
+        chance=summary.chance(result), emotions=summary.tested_emotions(result),
+        units=unseen.units_of(result.corpus)[1], leak_protocol=_leak_protocol(result),
+    )  # fmt: skip
+    entries = paper.entries(result.corpus)
+    return {
+        "sentence": paper.sentence(result, words),
+        "table": table,
+        "bib": template("cite.bib.j2").render(version=__version__, entries=entries),
+        "figures": [
+            (plots.to_svg(leaderboard, size=size), "Leaderboard"),
+            (plots.to_svg(lambda ax: plots.confusion(counts, ax=ax), size=(WIDTH, 4.4)),
+             f"Confusion matrix of {board[0].model}, in percent"),
+        ],
+    }  # fmt: skip
+
+
 def _titles(result: Result) -> dict[str, str]:
     """What the names of models stand for, of those that emoscope or a plugin brings."""
     known = set(models.names())
@@ -253,6 +290,7 @@ SECTIONS: dict[str, Callable[[Result], Any]] = {
     "ablation": _ablation,
     "figures": _figures,
     "details": _details,
+    "paper": _paper,
 }
 
 
@@ -290,9 +328,13 @@ def asset(name: str) -> str:
 
 
 def template(name: str) -> jinja2.Template:
-    """A template of a page; what it does not know raises."""
+    """A template of a page, or of LaTeX with ``<< … >>``; what it does not know raises."""
     loader, undefined = jinja2.PackageLoader("emoscope.report"), jinja2.StrictUndefined
+    is_page = name.endswith(".html.j2")
+    start, end = ("{{", "}}") if is_page else ("<<", ">>")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, undefined=undefined
-    )
+        loader=loader, autoescape=is_page, trim_blocks=True, undefined=undefined,
+        variable_start_string=start, variable_end_string=end,
+    )  # fmt: skip
+    environment.filters["tex"] = paper.tex
     return environment.get_template(name)
