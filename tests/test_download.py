@@ -344,7 +344,7 @@ def test_parts(server, tmp_path):
 def test_what_cannot_be_downloaded_says_how_to_get_it(name, tmp_path):
     found = corpora.get(name)
     if not found.downloads:
-        with pytest.raises(CorpusError, match="cannot be downloaded by a program; "):
+        with pytest.raises(CorpusError, match="requires a manual download: "):
             download.download(found, tmp_path)
 
 

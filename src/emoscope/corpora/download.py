@@ -63,7 +63,9 @@ def download(
     received is kept for the next attempt, unless it is wrong.
     """
     if not info.downloads:
-        raise CorpusError(f"{info.title} cannot be downloaded by a program; {info.obtain}")
+        raise CorpusError(
+            f"{info.title} requires a manual download: {info.obtain or info.homepage}"
+        )
     names = [item.part for item in info.downloads]
     for part in parts or ():
         if part not in names:

@@ -180,8 +180,8 @@ def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]
             namesakes = "have names of speakers who, if they are the same people, "
             yield (
                 f"{len(known)} speakers of '{name}' {'' if name in card.speakers else namesakes}"
-                f"were in this model's training ({shown}): the score says how well it remembers, not "
-                "how well it recognises anybody else"
+                f"were in this model's training ({shown}): the score measures memory, not "
+                "recognition of new speakers"
             )
     if unknown := [emotion for emotion in corpus.emotions if emotion not in card.emotions]:
         n_clips = int(corpus.table["emotion"].isin(unknown).sum())

@@ -126,7 +126,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
         content = Path(path).read_bytes() if usable else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        shipped = f"the models that ship are called {' and '.join(SHIPPED)}"
+        shipped = f"shipped models: {', '.join(SHIPPED)}"
         raise ModelError(f"{name}: cannot be read: {reason}; {shipped}") from error
     if not usable:
         raise ModelError(f"{name}: not a model file of at most {limit} bytes")

@@ -21,7 +21,7 @@ from .sources import Given, Source, predict_segments
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
 OTHER_COLUMNS = (
-    "with other columns than this output would have: of a model of other emotions, with a timeline, "
+    "with other columns than this run would write: from a model with other emotions, with a timeline, "
     "segments or channels where this has none, or begun by an older emoscope"
 )
 
