@@ -52,7 +52,7 @@ def test_nothing_is_asked_for_and_clips_play(page, tmp_path, viewport, scheme):
         opened.on("pageerror", lambda error: faults.append(str(error)))
         opened.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
         opened.goto(page.as_uri())
-        clips = opened.locator("audio")
+        clips = opened.locator("audio[controls]")
         assert 0 < clips.count() <= 20
         heard = clips.first.evaluate(
             """async clip => {
@@ -317,6 +317,32 @@ def test_the_leaderboard_is_sorted_and_filtered_by_keyboard(opened):
     assert opened.locator("#board th[aria-sort=ascending]").inner_text() == "UAR"
     opened.get_by_label("Filter").first.fill("decision")
     assert names() == ["tree"]
+
+
+def test_a_cell_of_the_confusion_matrix_plays_its_clips(opened):
+    cell = opened.locator("td[data-clips] button").first
+    title = cell.get_attribute("title")
+    cell.focus()
+    opened.keyboard.press("Enter")
+    says = opened.locator(".playing").first.inner_text()
+    (clip,) = re.findall(r"Playing 1 of \d+: (\S+)", says)
+    code = {"calm": "02", "happy": "03", "angry": "05"}[title.split()[3]]
+    assert clip.split("-")[2] == code  # the third number of a RAVDESS name is its emotion
+    opened.wait_for_timeout(500)
+    played = "[...document.querySelectorAll('audio')].some(clip => clip.currentTime > 0)"
+    assert opened.evaluate(played)
+
+
+def test_clip_names_are_spelled_out(page):
+    html = page.read_text("utf-8")
+    for clip, about in re.findall(r"<code>([\d-]+)</code><small>(.*?)</small>", html):
+        _, _, _, intensity, statement, _, actor = clip.split("-")
+        said = {"01": "Kids", "02": "Dogs"}[statement] + " are "
+        gender = "male" if int(actor) % 2 else "female"
+        strength = {"01": "normal", "02": "strong"}[intensity]
+        assert about.startswith(f"{strength} intensity, “{said}")
+        assert about.endswith(f"speaker {actor}, {gender}")
+    assert "intensity, “" in html
 
 
 def test_without_scripts_the_leaderboard_is_a_table(page):

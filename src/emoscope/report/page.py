@@ -44,6 +44,7 @@ PROTOCOL_WORDS = {
 }
 
 N_HARDEST = 20  # clips shown
+N_HEARD, MAX_SOUND = 2, 5_000_000  # clips of each confusion, and characters of all in the page
 PLAY_RATE, PLAY_PEAK = 16_000, 0.9  # of the playable clips: small, clear and equally loud
 WIDTH = 4.6  # inches of a plot: its text stays readable on a phone
 SLICES = ("gender", "intensity", "statement", "channel")
@@ -59,11 +60,13 @@ class HardClip:
     n_wrong: int
     n_models: int
     audio: str | None
+    about: str = ""  # how, what and by whom it was spoken
 
 
 def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> str:
     """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
+    players, heard = _confused(result, clips or {}, hardest)
     random, script = shares_speakers(result.protocol), asset("report.js")
     rejected = [
         {**bad, "file": printable(bad["file"])} for bad in result.corpus.get("rejected", [])
@@ -85,6 +88,8 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         emotions=result.emotions,
         board=result.leaderboard(),
         hardest=hardest,
+        players=players,
+        heard=heard,
         hardest_words=summary.hardest_words(hardest),
         percent=lambda share: f"{100 * share:.2f}%",
         seconds=_seconds,
@@ -112,6 +117,7 @@ def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardCl
     by_clip = by_clip[by_clip["wrong"] > len(names) / 2]
     ordered = by_clip.sort_values(["wrong", "given"], ascending=[False, True], kind="stable")
     mistakes = rows[rows["wrong"]].groupby("clip")["predicted"]
+    first = rows.drop_duplicates("clip").set_index("clip")
     return [
         HardClip(
             clip=printable(str(clip)),
@@ -120,9 +126,35 @@ def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardCl
             n_wrong=int(row["wrong"]),
             n_models=len(names),
             audio=_playable(clips.get(str(clip))),
+            about=_about(first.loc[clip]),
         )
         for clip, row in ordered.head(N_HARDEST).iterrows()
     ]
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    """What a row tells of its clip, for readers who do not know the corpus's file names."""
+    forms = {"intensity": "{} intensity", "text": "“{}”", "speaker": "speaker {}", "gender": "{}"}
+    told = [(form, row.get(name)) for name, form in forms.items()]
+    return printable(", ".join(form.format(v) for form, v in told if isinstance(v, str) and v))
+
+
+def _confused(
+    result: Result, clips: Mapping[str, Recording], hardest: Sequence[HardClip]
+) -> tuple[list[tuple[str, str]], dict[tuple[str, str, str], str]]:
+    """Further clips with their audio, and the players' numbers by model, emotion and label."""
+    numbers = {clip.clip: n for n, clip in enumerate(c for c in hardest if c.audio)}
+    board, players = result.leaderboard(), list[tuple[str, str]]()
+    rows = result.rows(board[0].model)
+    wrong = rows[rows["emotion"] != rows["predicted"]]
+    for clip in wrong.groupby(["emotion", "predicted"]).head(N_HEARD)["clip"] if clips else ():
+        full = sum(len(sound) for _, sound in players) > MAX_SOUND
+        if clip not in numbers and not full and (sound := _playable(clips.get(clip))):
+            numbers[clip] = len(numbers)
+            players.append((printable(clip), sound))
+    rows = pd.concat([result.rows(run.model) for run in board])
+    cells = rows[rows["clip"].isin(numbers)].groupby(["model", "emotion", "predicted"])["clip"]
+    return players, {key: " ".join(str(numbers[c]) for c in found) for key, found in cells}
 
 
 def _playable(recording: Recording | None) -> str | None:
