@@ -362,10 +362,9 @@ def asset(name: str) -> str:
 def template(name: str) -> jinja2.Template:
     """A template of a page, or of LaTeX with ``<< … >>``; what it does not know raises."""
     loader, undefined = jinja2.PackageLoader("emoscope.report"), jinja2.StrictUndefined
-    is_page = name.endswith(".html.j2")
-    start, end = ("{{", "}}") if is_page else ("<<", ">>")
+    start, end = ("<<", ">>") if name.endswith((".tex.j2", ".bib.j2")) else ("{{", "}}")
     environment = jinja2.Environment(
-        loader=loader, autoescape=is_page, trim_blocks=True, undefined=undefined,
+        loader=loader, autoescape=name.endswith(".html.j2"), trim_blocks=True, undefined=undefined,
         variable_start_string=start, variable_end_string=end,
     )  # fmt: skip
     environment.filters["tex"] = paper.tex
