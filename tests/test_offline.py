@@ -97,6 +97,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "audit": ["audit", str(here / "r")],
         "convert": ["convert", clips, "--out", str(here / "clips.csv")],
         "corpora": ["corpora"],
+        "notice": ["notice", "--use", "research"],
         "store": ["store", "info"],
     }  # fmt: skip
 

@@ -56,10 +56,12 @@ def test_version_is_one():
 
 
 def test_a_missing_extra_that_is_named_exists():
-    extras = set()
+    extras, asks = set(), ("installed", "MissingExtraError")
     for path, tree in TREES.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "MissingExtraError":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in asks:
+                if path.name == "errors.py":
+                    continue  # hands on what it was told
                 assert isinstance(node.args[2], ast.Constant), path
                 extras.add(node.args[2].value)
     assert {"deep", "serve", "listen", "mlflow"} <= extras <= set(PROJECT["optional-dependencies"])

@@ -17,7 +17,7 @@ import soundfile
 import tiny_model
 from emoscope import audio
 from emoscope.audio.level import frame_levels
-from emoscope.audio.voice_activity import Frames, SpeechTracker
+from emoscope.audio.voice_activity import PAD, Frames, SpeechTracker
 from emoscope.errors import UnknownNameError
 from emoscope.modelfile.about import About
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
@@ -174,14 +174,14 @@ def test_real_clips_joined_with_silence_are_found(predictor: Predictor, ravdess:
 
 def test_hysteresis_bridges_pauses_and_drops_clicks() -> None:
     def segments(probabilities: list[float]) -> list[tuple[int, int]]:
-        tracker = SpeechTracker(pad=2)
+        tracker = SpeechTracker()
         ended = [*map(tracker.feed, probabilities), tracker.finish()]
         return [segment for segment in ended if segment]
 
     quiet, loud, between = [0.0], [0.9], [0.4]
     probabilities = quiet * 20 + loud * 10 + quiet * 5 + between * 3 + quiet * 30 + loud * 2
     probabilities += quiet * 20 + loud * 20
-    assert segments(probabilities) == [(18, 40), (88, 110)]
+    assert segments(probabilities) == [(20 - PAD, 38 + PAD), (90 - PAD, 110)]
     assert segments([0.4] * 100) == []
     assert segments([]) == []
 

@@ -70,8 +70,9 @@ class Desk:
         self.module = types.ModuleType("page")
         self.running: list[subprocess.Popen[bytes]] = []
         tools = path or _tools(store.parent / "tools")
+        own = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
         self.environment = {
-            **os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100",
+            **own, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100",
             "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", "EMOSCOPE_STORE": str(store),
             "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "LC_ALL": "C.UTF-8",
         }  # fmt: skip
