@@ -196,7 +196,7 @@ def notice(
     html = out is not None and out.suffix.lower() == ".html"
     text = notices.render(Predictor(model).card, use, html=html)
     if out is None:
-        sys.stdout.write(text)
+        terminal.out.print(text, end="", markup=False, soft_wrap=not terminal.out.is_terminal)
         return
     keeping.keep(out)
     write_atomically(out, text)
