@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._version import __version__
+from ..modelfile.about import NOT_FELT
 
 if TYPE_CHECKING:
     from . import Reproduction
@@ -36,6 +37,7 @@ def render(reproduction: Reproduction) -> str:
     return page.template("reproduction.html.j2").render(
         css=page.asset("base.css"),
         version=__version__,
+        meaning=NOT_FELT,
         about=reproduction.about,
         families={
             words: [row for row in rows if row.family == family]
