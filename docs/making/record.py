@@ -62,6 +62,9 @@ def blocks(page: str) -> list[Block]:
     ]
 
 
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS")  # what running inside make would add
+
+
 class Desk:
     """A folder in which commands and Python are run as a reader would run them."""
 
@@ -70,7 +73,7 @@ class Desk:
         self.module = types.ModuleType("page")
         self.running: list[subprocess.Popen[bytes]] = []
         tools = path or _tools(store.parent / "tools")
-        own = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+        own = {k: v for k, v in os.environ.items() if k not in OF_MAKE}
         self.environment = {
             **own, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100",
             "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", "EMOSCOPE_STORE": str(store),
