@@ -194,7 +194,8 @@ def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
                 Sentence(
                     f"Adding {other} to the training clips {effect} the recognition of {channel}: "
                     f"the UAR of {run.model} on {channel} changes by {gain.estimate:+.3f} "
-                    f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})."
+                    f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f}).",
+                    warn=gain.high < 0,
                 )
             )
     return said
