@@ -137,6 +137,7 @@ def test_saved_files(small, tmp_path):
     assert len(predictions) == 2 * (168 + 672)
     page = (tmp_path / "reproduction.html").read_text()
     assert "A quick run" in page
+    assert "2 of the 20 results" in page
     assert "not what anybody feels" in page and "CC BY-NC-SA 4.0" in page
     assert "decision tree, max_depth 2" in page
     assert "prefers-color-scheme: dark" in page

@@ -84,7 +84,7 @@ def test_the_card(trained: Path) -> None:
     assert card.training.recipe["seed"] == 3
     assert card.licence == "CC0 1.0"
     (result,) = card.results
-    assert result.protocol == "unheard-training-speakers"
+    assert result.protocol == "unseen-training-speakers"
     assert 1 / 3 < result.uar_low <= result.uar <= result.uar_high <= 1
     assert card.uncertain.coverage >= 0.77
     figures = card.training.recipe["together"]
@@ -183,10 +183,10 @@ def test_whisper_embeddings_and_a_linear_head_become_one_graph(
     assert model.card.input.kind == "samples"
     assert model.card.name == "small"
     fitted = estimator.fit(found.X, corpus.table["emotion"])
-    judged = saved_model.infer(model, corpus, jobs=1)
+    inferred = saved_model.infer(model, corpus, jobs=1)
     expected = fitted.predict_proba(found.X)
     np.testing.assert_allclose(
-        modelfile.softmax(judged.logits.astype(np.float32)), expected, atol=5e-3
+        modelfile.softmax(inferred.logits.astype(np.float32)), expected, atol=5e-3
     )
 
 
@@ -343,15 +343,15 @@ def test_uncertain_is_what_a_prediction_calls_uncertain(trained: Path, corpus: C
     """Whichever of the model's emotions a corpus has."""
     model = modelfile.load(trained)
     some = corpus.select(emotions=sorted(set(corpus.table["emotion"]))[:2])
-    judged = saved_model.infer(model, some)
-    sure = log_softmax(judged.logits / model.card.temperature, axis=1).max(axis=1)
-    threshold = float(np.exp(np.median(sure)))  # so that about half are uncertain
+    inferred = saved_model.infer(model, some)
+    log_confidence = log_softmax(inferred.logits / model.card.temperature, axis=1).max(axis=1)
+    threshold = float(np.exp(np.median(log_confidence)))  # so that about half are uncertain
     card = dataclasses.replace(
         model.card, uncertain=dataclasses.replace(model.card.uncertain, threshold=threshold)
     )
     for answers in (model.card.emotions, some.emotions):
-        run = saved_model.score(card, judged, answers).runs[0]
-        assert run.uncertain == pytest.approx((np.exp(sure) < threshold).mean())
+        run = saved_model.score(card, inferred, answers).runs[0]
+        assert run.uncertain == pytest.approx((np.exp(log_confidence) < threshold).mean())
 
 
 def test_the_card_knows_the_rate_of_the_training_clips(

@@ -151,6 +151,7 @@ def _about(data: Dataset, facts: Mapping[str, Any]) -> dict[str, Any]:
         "n_clips": len(table),
         "n_speakers": int(table["speaker"].nunique()),
         "published_clips": facts["split"]["clips"],
+        "n_published": len(facts["rows"]),
         "split_seed": facts["split"]["seed"],
         "published_epochs": facts["epochs"],
         "rejected": [{"file": bad.path, "reason": bad.reason} for bad in data.corpus.rejected],

@@ -38,6 +38,8 @@ def render(reproduction: Reproduction) -> str:
         css=page.asset("base.css"),
         version=__version__,
         meaning=NOT_FELT,
+        n_results=len(rows),
+        n_published=reproduction.about["n_published"],
         about=reproduction.about,
         families={
             words: [row for row in rows if row.family == family]

@@ -33,8 +33,8 @@ __all__ = ["train"]
 
 #: What is held out → protocol of the figures that training itself measures.
 PROTOCOLS: dict[HeldOut, str] = {
-    "speakers": "unheard-training-speakers",
-    "guessed-speakers": "unheard-training-speakers-as-guessed",
+    "speakers": "unseen-training-speakers",
+    "guessed-speakers": "unseen-training-speakers-as-guessed",
     "clips": "random-training-clips",
 }
 
