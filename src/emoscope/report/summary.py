@@ -178,26 +178,19 @@ def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
     for channel, other in (("speech", "song"), ("song", "speech")):
         protocol = alone(result.protocol, channel)
         measured = {run.model for run in result.runs if run.protocol == protocol}
-        for run in [run for run in board if run.model in measured][:1]:
-            rows = result.rows(run.model, protocol)
-            both = rows.merge(result.rows(run.model), on="clip", suffixes=("", "_both"))
-            columns = (both[name] for name in ("emotion", "predicted_both", "predicted", "speaker"))
-            gain = statistics.difference_interval(*columns)
-            effect = (
-                "helps"
-                if gain.low > 0
-                else "harms"
-                if gain.high < 0
-                else "does not measurably change"
-            )
-            said.append(
-                Sentence(
-                    f"Adding {other} to the training clips {effect} the recognition of {channel}: "
-                    f"the UAR of {run.model} on {channel} changes by {gain.estimate:+.3f} "
-                    f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f}).",
-                    warn=gain.high < 0,
-                )
-            )
+        if (run := next((run for run in board if run.model in measured), None)) is None:
+            continue
+        rows = result.rows(run.model, protocol)
+        both = rows.merge(result.rows(run.model), on="clip", suffixes=("", "_both"))
+        columns = (both[name] for name in ("emotion", "predicted_both", "predicted", "speaker"))
+        gain = statistics.difference_interval(*columns)
+        effect = "helps" if gain.low > 0 else "harms" if gain.high < 0 else "is not shown to change"
+        text = (
+            f"Adding {other} to the training clips {effect} the recognition of {channel}: the UAR "
+            f"of {run.model} on {channel} changes by {gain.estimate:+.3f} (95 % interval "
+            f"{gain.low:+.3f} to {gain.high:+.3f})."
+        )
+        said.append(Sentence(text, warn=gain.high < 0))
     return said
 
 
