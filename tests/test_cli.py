@@ -139,7 +139,8 @@ def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
         (["predict", "x.wav", "--model", "nothing.emoscope"], "nothing.emoscope"),
     ],
 )
-def test_wrong_usage_says_what_is_right(emoscope, words, says):
+def test_wrong_usage_says_what_is_right(emoscope, words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where nobody has run compare before
     status, _, err = emoscope(*words)
     assert status == 2
     assert says in err.replace("\n", "")
