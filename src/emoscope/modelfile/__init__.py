@@ -21,7 +21,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,20 @@ MAX_RATIO = 200  # of unpacked to packed size: more is a bomb; deflate cannot ex
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+class Graph(Protocol):
+    """What computes: a graph here or in a sandbox, or a model of another tool."""
+
+    def run(self, array: Array, /) -> tuple[Array, Array]:
+        """Logits and embedding of what the card's input says; a ModelError says why there are none."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFile:
     """A loaded model."""
 
     path: str
     card: Card
-    graph: LocalGraph | SandboxedGraph  # may be run from several threads at once
+    graph: Graph  # may be run from several threads at once
     checksum: str  # of the members' content, in hexadecimal
 
     @property
