@@ -1,9 +1,10 @@
-"""What all commands share: their options, and how they are declared.
+"""What all commands share: how they are declared, and how their sources are read.
 
-Options are declared in the signatures of the commands, of which :mod:`emoscope.cli.typed` makes
-typer's application. Reading a command line through it takes half as long as a label, so a plain
-``emoscope predict`` is read by :func:`run_quickly`, from the same declarations. A parameter of type
-:class:`Source` stands for all that says what is read; what writes has ``--replace``.
+A command is a function. Its parameters before ``*`` are arguments, the others options: a bool is a
+switch, or a yes and no where it is true by default. ``data/commands.toml`` says what they mean, of
+which :mod:`emoscope.cli.typed` makes typer's application. Reading a command line through it takes
+half as long as a label, so a plain ``emoscope predict`` is read by :func:`run_quickly`. A parameter
+of type :class:`Source` stands for all that says what is read; what writes has ``--replace``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import AudioError, EmoscopeError
 
@@ -31,90 +32,18 @@ COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpo
 STORE = "Commands"
 
 
-class Argument(NamedTuple):
-    """A word of the command line that has no name."""
-
-    help: str
-
-
-class Option(NamedTuple):
-    """A named value, or a yes and no; `package` is the registry that completes its names."""
-
-    help: str
-    metavar: str | None = None  # by default that of its type
-    min: int | None = None
-    max: int | None = None
-    package: str = ""
-
-
-class Switch(NamedTuple):
-    """An option that is given or not."""
-
-    help: str
-    letter: str = ""
-
-
-BundledOr = Annotated[
-    list[str] | None,
-    Argument(
-        "Corpus folders or manifests (CSV: file,emotion,speaker). Default: bundled RAVDESS features."
-    ),
-]
-OneBundledOr = Annotated[
-    str | None, Argument("Corpus folder or manifest. Default: the bundled RAVDESS features.")
-]
-Places = Annotated[list[str], Argument("Corpus folders or manifests, read as one corpus.")]
-Emotions = Annotated[str | None, Option("Use only these emotions, comma-separated.", "NAMES")]
-FeatureNames = Annotated[
-    str | None, Option("Features, e.g. mfcc,chroma,mel.", "NAMES", package="features")
-]
-ModelNames = Annotated[
-    str | None, Option("Models, e.g. svm,forest. Default: all.", "NAMES", package="models")
-]
-ModelName = Annotated[str, Argument("Name of the model, e.g. svm.")]
-ModelFile = Annotated[str, Argument("A .emoscope file, or a shipped model: default or free.")]
-ModelOption = Annotated[
-    str | None, Option("A .emoscope file, or a shipped model: default or free.", "FILE")
-]
-Protocol = Annotated[str, Option("How clips are split into training and test sets.")]
-Raters = Annotated[
-    str,
-    Option("Several ratings of a clip: learn the majority, or soft (the share of each).", "HOW"),
-]
-Out = Annotated[Path, Option("Output folder.", "DIR")]
-Replace = Annotated[
-    bool, Switch("Overwrite existing results, even those of other options or commands.")
-]
-Seed = Annotated[int, Option("Random seed.")]
-Jobs = Annotated[int | None, Option("Parallel processes. Default: one per core.", min=1)]
-Cluster = Annotated[str | None, Option("Run on the Dask cluster at this address.", "URL")]
-Quiet = Annotated[bool, Switch("Print only results and errors.", "-q")]
-Verbose = Annotated[bool, Switch("Also print timings, and tracebacks of errors.", "-v")]
-
-Part = Annotated[
-    str | None,
-    Option("Part of RAVDESS: speech, song or both. Default for bundled features: speech.", "PART"),
-]
-Channel = Annotated[str | None, Option("left, right, 1, 2, each or mix (all channels).", "CHANNEL")]
-
 #: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
 READING: dict[str, object] = {
-    "emotions": Emotions,
-    "speaker": Annotated[
-        str | None,
-        Option("Read speakers from the path: a regular expression, or folder:N.", "REGEX"),
-    ],
-    "one_speaker": Annotated[bool, Switch("All clips are from one speaker.")],
-    "label": Annotated[
-        list[str] | None,
-        Option("Map a corpus label to an emotion, e.g. exc=happy. Repeatable.", "WORD=EMOTION"),
-    ],
-    "labels": Annotated[
-        Path | None, Option('A .toml file of such labels, one per line: exc = "happy".')
-    ],
-    "channel": Channel,
-    "part": Part,
+    "emotions": str | None,
+    "speaker": str | None,
+    "one_speaker": bool,
+    "label": list[str] | None,
+    "labels": Path | None,
+    "channel": str | None,
+    "part": str | None,
 }
+SHARED: dict[str, object] = {"quiet": bool, "verbose": bool}  # options of every command
+LETTERS = {"quiet": "-q", "verbose": "-v"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +121,6 @@ class Source:
 
 
 BUNDLED = Source()
-SHARED: dict[str, object] = {"quiet": Quiet, "verbose": Verbose}  # options of every command
 
 
 @dataclasses.dataclass
@@ -223,16 +151,16 @@ class Command:
         """Its arguments and options, with those that it shares with others."""
         parameters = list(inspect.signature(self.function, eval_str=True).parameters.values())
         writes = any(parameter.name in ("out", "save", "onnx") for parameter in parameters)
-        shared: dict[str, object] = {"replace": Replace} if writes else {}
+        shared: dict[str, object] = {"replace": bool} if writes else {}
         for number, parameter in enumerate(parameters):
             if parameter.annotation is Source:
                 shared |= READING
-                named = parameter.default is parameter.empty
-                default, place = (parameter.default, Places) if named else (None, BundledOr)
-                parameters[number] = parameter.replace(default=default, annotation=place)
+                several = list[str] if parameter.default is parameter.empty else list[str] | None
+                default = None if parameter.default is BUNDLED else parameter.default
+                parameters[number] = parameter.replace(default=default, annotation=several)
         kind = inspect.Parameter.KEYWORD_ONLY
         for name, annotation in (shared | SHARED).items():
-            default = False if isinstance(get_args(annotation)[1], Switch) else None
+            default = False if annotation is bool else None
             parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
         return parameters
 
@@ -252,7 +180,7 @@ class Command:
 def command(
     panel: str, *, configurable: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a command: its heading or group; ``data/command_examples.toml`` has its examples."""
+    """Declare a command: its heading or group."""
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         name = f"store {function.__name__}" if panel == STORE else function.__name__
@@ -266,31 +194,27 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
     """Run a command with one list of arguments; False where typer has to help, or say what is wrong."""
     chosen = declared[name]
     options = {parameter.name: parameter.default for parameter in chosen.parameters}
-    meanings: dict[str, tuple[str, Any, int | None]] = {}  # a value or how to read it, the least
+    meanings: dict[str, tuple[str, Any]] = {}  # a value, or how to read it
     letters, long = "", []
     for parameter in chosen.parameters:
-        annotation, declaration = get_args(parameter.annotation)
-        kind = next((k for k in get_args(annotation) if k is not type(None)), annotation)
         key, name = parameter.name, parameter.name.replace("_", "-")
-        dashed = f"--{name}"
-        if isinstance(declaration, Argument):
+        if parameter.kind is not parameter.KEYWORD_ONLY:
             arguments = key
-        elif kind is not bool:
-            meanings[dashed] = key, kind, declaration.min
-            long.append(f"{name}=")
-        elif isinstance(declaration, Switch):
-            meanings[dashed] = meanings[declaration.letter] = key, True, None
+        elif parameter.annotation is bool:
+            letter = LETTERS.get(key, "")
+            meanings[f"--{name}"] = meanings[letter] = key, True
             long.append(name)
-            letters += declaration.letter[1:]
+            letters += letter[1:]
         else:
-            meanings[dashed], meanings[f"--no-{name}"] = (key, True, None), (key, False, None)
-            long += [name, f"no-{name}"]
+            first, *_ = get_args(parameter.annotation)  # of a value that may be None
+            meanings[f"--{name}"] = key, first
+            long.append(f"{name}=")
     try:
         pairs, options[arguments] = getopt.gnu_getopt(list(words), letters, long)
         for word, text in pairs:
-            key, meaning, least = meanings[word]
+            key, meaning = meanings[word]
             options[key] = meaning(text) if callable(meaning) else meaning
-            if least is not None and options[key] < least:
+            if isinstance(options[key], int) and options[key] < 1:  # whether it may be, typer knows
                 return False
     except (getopt.GetoptError, ValueError):
         return False

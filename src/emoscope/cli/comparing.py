@@ -7,13 +7,13 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
 from ..files import refuse_overwrite, write_together
 from . import commands, keeping, terminal
-from .commands import COMPARING, RECOGNISING, Argument, Option, Switch, command
+from .commands import COMPARING, RECOGNISING, command
 
 if TYPE_CHECKING:
     from ..corpus import Corpus
@@ -29,20 +29,18 @@ RESULT = ("results.json", "predictions.csv", "report.html")
 def compare(
     source: commands.Source = commands.BUNDLED,
     *,
-    models: commands.ModelNames = None,
-    features: commands.FeatureNames = None,
-    protocol: commands.Protocol = "speaker-6fold",
-    as_published: Annotated[bool, Switch("Use the published form of each model.")] = False,
-    quick: Annotated[bool, Switch("Train for a tenth of the epochs.")] = False,
-    leak_gap: Annotated[
-        bool, Option("Also measure the leak gap (random folds) and the script gap.")
-    ] = True,
-    raters: commands.Raters = "majority",
-    seed: commands.Seed = 0,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    mlflow: Annotated[bool, Switch("Also log to MLflow (MLFLOW_TRACKING_URI).")] = False,
-    out: commands.Out = Path("emoscope-compare"),
+    models: str | None = None,
+    features: str | None = None,
+    protocol: str = "speaker-6fold",
+    as_published: bool = False,
+    quick: bool = False,
+    leak_gap: bool = True,
+    raters: str = "majority",
+    seed: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    mlflow: bool = False,
+    out: Path = Path("emoscope-compare"),
 ) -> None:
     """Train and test models on unseen speakers, and write a report."""
     from .. import models as registry
@@ -87,16 +85,16 @@ def compare(
 
 @command(COMPARING, configurable=True)
 def tune(
-    model: commands.ModelName,
+    model: str,
     source: commands.Source = commands.BUNDLED,
     *,
-    features: commands.FeatureNames = None,
-    protocol: commands.Protocol = "speaker-6fold",
-    trials: Annotated[int, Option("Parameter settings to try per fold, at most.", min=1)] = 20,
-    seed: commands.Seed = 0,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    out: commands.Out = Path("emoscope-tune"),
+    features: str | None = None,
+    protocol: str = "speaker-6fold",
+    trials: int = 20,
+    seed: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: Path = Path("emoscope-tune"),
 ) -> None:
     """Tune a model's parameters by nested cross-validation over speakers.
 
@@ -131,17 +129,15 @@ def tune(
 
 @command(COMPARING, configurable=True)
 def reproduce(
-    source: commands.OneBundledOr = None,
+    source: str | None = None,
     *,
-    part: commands.Part = None,
-    quick: Annotated[bool, Switch("Fewer epochs and seeds; the output says so.")] = False,
-    rows: Annotated[
-        list[str] | None, Option("Only results whose name contains TEXT. Repeatable.", "TEXT")
-    ] = None,
-    seed: commands.Seed = 0,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    out: commands.Out = Path("emoscope-reproduce"),
+    part: str | None = None,
+    quick: bool = False,
+    rows: list[str] | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: Path = Path("emoscope-reproduce"),
 ) -> None:
     """Reproduce published accuracies, and measure the same models on unseen speakers.
 
@@ -164,21 +160,15 @@ def reproduce(
 
 @command(COMPARING)
 def audit(
-    source: Annotated[
-        str,
-        Argument(
-            "Manifest with a split column; audformat, Hugging Face or EmoBox-style folder; saved "
-            "result; or the list of training files, followed by TEST."
-        ),
-    ],
-    test: Annotated[str | None, Argument("List of test files.")] = None,
+    source: str,
+    test: str | None = None,
     *,
-    audio: Annotated[str | None, Option("Folder that holds the recordings.", "DIR")] = None,
-    inflation: Annotated[bool, Option("Also measure how much a leak inflates scores.")] = True,
-    seed: commands.Seed = 0,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    out: Annotated[Path | None, Option("Save the findings as this .json file.")] = None,
+    audio: str | None = None,
+    inflation: bool = True,
+    seed: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: Path | None = None,
 ) -> None:
     """Check a split for leaks. Exit status 1 if there is one."""
     from .. import audit as audits
@@ -204,18 +194,16 @@ def audit(
 
 @command(COMPARING, configurable=True)
 def train(
-    model: commands.ModelName,
+    model: str,
     source: commands.Source = commands.BUNDLED,
     *,
-    features: commands.FeatureNames = None,
-    parameters: Annotated[
-        Path | None, Option("Parameters chosen by emoscope tune: its tuned.json.")
-    ] = None,
-    raters: commands.Raters = "majority",
-    seed: commands.Seed = 0,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    out: Annotated[Path, Option("The .emoscope file to write.")],
+    features: str | None = None,
+    parameters: Path | None = None,
+    raters: str = "majority",
+    seed: int = 0,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: Path,
 ) -> None:
     """Train a model on a whole corpus, calibrate it on held-out speakers, and save it.
 
@@ -252,12 +240,12 @@ def train(
 
 @command(COMPARING, configurable=True)
 def evaluate(
-    model: commands.ModelFile,
+    model: str,
     source: commands.Source,
     *,
-    adapt: Annotated[str | None, Option("Adapt to each speaker or to the corpus.")] = None,
-    jobs: commands.Jobs = None,
-    out: commands.Out = Path("emoscope-evaluate"),
+    adapt: str | None = None,
+    jobs: int | None = None,
+    out: Path = Path("emoscope-evaluate"),
 ) -> None:
     """Test a saved model on a labelled corpus."""
     from .. import modelfile
@@ -280,8 +268,7 @@ def evaluate(
 
 def _save(
     result: Result, out: Path, source: commands.Source, corpus: Corpus,
-    more: Mapping[Path, str] | None = None, **resolved: Any,
-) -> None:  # fmt: skip
+    more: Mapping[Path, str] | None = None, **resolved: Any) -> None:  # fmt: skip
     """Write a result with its report and its options, of which some were `resolved`."""
     from ..report import page
 
@@ -291,14 +278,7 @@ def _save(
 
 
 @command(RECOGNISING)
-def export(
-    model: commands.ModelFile,
-    *,
-    onnx: Annotated[Path | None, Option("Write the ONNX graph, described in its metadata.")] = None,
-    hub: Annotated[
-        Path | None, Option("Write a Hugging Face repository with a model card.", "DIR")
-    ] = None,
-) -> None:
+def export(model: str, *, onnx: Path | None = None, hub: Path | None = None) -> None:
     """Write a model as ONNX or as a Hugging Face repository. Nothing is uploaded."""
     from .. import modelfile
     from ..training import publishing

@@ -3,12 +3,12 @@
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from ..errors import AudioError, EmoscopeError, UnknownNameError
 from ..files import refuse_overwrite, write_atomically, write_together
 from . import commands, keeping, terminal
-from .commands import DATA, RECOGNISING, STORE, Argument, Option, Switch, command
+from .commands import DATA, RECOGNISING, STORE, command
 
 
 @command(DATA)
@@ -29,13 +29,7 @@ def corpora() -> None:
 
 @command(DATA)
 def get(
-    name: Annotated[str, Argument("Name of a corpus; emoscope corpora lists them.")],
-    *,
-    to: Annotated[Path | None, Option("Target folder. Default: the corpus's name.", "DIR")] = None,
-    part: Annotated[list[str] | None, Option("Only this part, e.g. speech. Repeatable.")] = None,
-    mirror: Annotated[
-        str | None, Option("Download from a mirror: a folder of the same files.", "URL")
-    ] = None,
+    name: str, *, to: Path | None = None, part: list[str] | None = None, mirror: str | None = None
 ) -> None:
     """Download a corpus, verify its checksums and unpack it. Resumes broken downloads."""
     from ..corpora import download
@@ -52,10 +46,10 @@ def get(
 def extract(
     source: commands.Source,
     *,
-    features: commands.FeatureNames = None,
-    jobs: commands.Jobs = None,
-    cluster: commands.Cluster = None,
-    out: Annotated[Path, Option("A .parquet, .csv or .arff file.")],
+    features: str | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    out: Path,
 ) -> None:
     """Write the features of a corpus as a table, with the metadata of each clip.
 
@@ -78,15 +72,7 @@ def extract(
 
 
 @command(DATA)
-def convert(
-    source: commands.Source,
-    *,
-    format: Annotated[
-        str | None,
-        Option("audformat, huggingface, csv, parquet or jsonl. Default: from the ending."),
-    ] = None,
-    out: Annotated[Path, Option("File or folder to write.", "PATH")],
-) -> None:
+def convert(source: commands.Source, *, format: str | None = None, out: Path) -> None:
     """Write a corpus as a manifest, an audformat database or a Hugging Face audio folder.
 
     Recordings that lie outside such a folder are linked or copied into it.
@@ -114,7 +100,7 @@ def info() -> None:
 
 
 @command(STORE)
-def verify(remove: Annotated[bool, Switch("Remove damaged values.")] = False) -> None:
+def verify(*, remove: bool = False) -> None:
     """Check every stored value against its checksum. Exit status 1 if any is damaged."""
     from ..dataset.store import Store
 
@@ -126,9 +112,7 @@ def verify(remove: Annotated[bool, Switch("Remove damaged values.")] = False) ->
 
 
 @command(STORE)
-def clear(
-    features: Annotated[str | None, Option("Only these features.", "NAMES")] = None,
-) -> None:
+def clear(*, features: str | None = None) -> None:
     """Delete stored features. They are computed again when needed."""
     from ..dataset.store import Store
     from ..features import names as registered
@@ -144,16 +128,7 @@ def clear(
 
 @command(RECOGNISING)
 def show(
-    files: Annotated[list[str], Argument("Recordings, drawn side by side.")],
-    *,
-    panels: Annotated[
-        str | None,
-        Option(
-            "Panels to draw from top to bottom, comma-separated.", "NAMES", package="report.plots"
-        ),
-    ] = None,
-    out: Annotated[Path | None, Option("A .png, .svg or .pdf. Default: open a window.")] = None,
-    dark: Annotated[bool, Switch("Use the dark theme.")] = False,
+    files: list[str], *, panels: str | None = None, out: Path | None = None, dark: bool = False
 ) -> None:
     """Draw the waveform, spectrograms, log-mel, pitch and energy of recordings."""
     from .. import audio
@@ -179,14 +154,7 @@ def show(
 
 
 @command(RECOGNISING)
-def notice(
-    *,
-    use: Annotated[
-        str | None, Option("Only the class of this use, e.g. staff, customers, research.")
-    ] = None,
-    model: commands.ModelOption = None,
-    out: Annotated[Path | None, Option("A .md or .html file. Default: the terminal.")] = None,
-) -> None:
+def notice(*, use: str | None = None, model: str | None = None, out: Path | None = None) -> None:
     """Print a notice for participants, and which uses the EU's AI Act prohibits."""
     from ..prediction import Predictor
     from ..report import notice as notices

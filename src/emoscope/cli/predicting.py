@@ -12,7 +12,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 from ..audio import Excerpt, opening
 from ..errors import AudioError, EmoscopeError, UnknownNameError
@@ -25,15 +24,11 @@ from ..prediction.output import Output, predict_files, require_offsets
 from ..prediction.prediction import TOGETHER
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
-from .commands import RECOGNISING, Argument, Option, Switch, command
+from .commands import RECOGNISING, command
 
 ONE_CHANNEL = (
     "its two channels hold different speech, but a picture, textgrid, eaf, srt or vtt holds one: "
     "choose --channel left, right or mix"
-)
-CONTINUED = (
-    "Output file. If it is json or csv, a second run with the same model resumes it; recordings "
-    "are matched by name."
 )
 RELATIVE = (
     "were labelled relative to the others in their folder, assuming one speaker or room; "
@@ -44,29 +39,18 @@ LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 1
 
 @command(RECOGNISING)
 def predict(
-    files: Annotated[list[str], Argument("Recordings, folders or glob patterns.")],
+    files: list[str],
     *,
-    model: commands.ModelOption = None,
-    timeline: Annotated[bool, Switch("Split each recording into labelled segments.")] = False,
-    segments: Annotated[
-        str | None, Option("Classify the parts listed in an annotation file or a table.", "FILE")
-    ] = None,
-    channel: commands.Channel = None,
-    format: Annotated[
-        str | None,
-        Option(
-            "table, json or csv; for one timeline textgrid, eaf, srt or vtt. Default: as --out ends."
-        ),
-    ] = None,
-    out: Annotated[str | None, Option(CONTINUED, "PATH")] = None,
-    picture: Annotated[
-        str | None, Option("Draw the timeline of one recording (.png, .svg, .pdf).", "PATH")
-    ] = None,
-    same_source: Annotated[bool, Switch("All share one speaker or room, not each folder.")] = False,
-    each_alone: Annotated[bool, Switch("Label each recording on its own.")] = False,
-    jobs: Annotated[
-        int | None, Option("Recordings at a time. Default: one per core.", min=1)
-    ] = None,
+    model: str | None = None,
+    timeline: bool = False,
+    segments: str | None = None,
+    channel: str | None = None,
+    format: str | None = None,
+    out: str | None = None,
+    picture: str | None = None,
+    same_source: bool = False,
+    each_alone: bool = False,
+    jobs: int | None = None,
 ) -> None:
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
@@ -263,10 +247,7 @@ def _draw(prediction: Prediction, path: str) -> None:
 
 @command(RECOGNISING)
 def listen(
-    *,
-    model: commands.ModelOption = None,
-    device: Annotated[str | None, Option("Microphone to use: part of its name.")] = None,
-    save: Annotated[Path | None, Option("Save the recording as .wav or .flac.")] = None,
+    *, model: str | None = None, device: str | None = None, save: Path | None = None
 ) -> None:
     """Recognise emotion live from the microphone, until Ctrl+C."""
     from ..prediction import microphone
@@ -293,12 +274,10 @@ def listen(
 @command(RECOGNISING)
 def serve(
     *,
-    model: Annotated[
-        list[str] | None, Option("A .emoscope file. Repeatable; the first is the default.", "FILE")
-    ] = None,
-    host: Annotated[str, Option("Address to bind to.", "ADDRESS")] = "127.0.0.1",
-    port: Annotated[int, Option("Port to listen on.", min=1, max=65535)] = 8765,
-    name: Annotated[list[str] | None, Option("Another host name to answer to. Repeatable.")] = None,
+    model: list[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    name: list[str] | None = None,
 ) -> None:
     """Start the web page and the HTTP API, by default for this machine only."""
     from .. import server

@@ -1,9 +1,9 @@
-"""typer's application, made of the declared commands."""
+"""typer's application, made of the declared commands and of what ``commands.toml`` says of them."""
 
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,9 +12,14 @@ import typer
 from .. import config
 from .._version import __version__
 from ..files import shipped_table
-from .commands import DATA, SHARED, STORE, Argument, Command, Switch, declared
+from .commands import DATA, LETTERS, SHARED, STORE, Command, declared
 
 METAVARS = {Path: "FILE", int: "N", str: "NAME", bool: ""}
+COMPLETED = {
+    "features": "features",
+    "models": "models",
+    "panels": "report.plots",
+}  # from registries
 
 
 def build() -> typer.Typer:
@@ -31,11 +36,12 @@ def build() -> typer.Typer:
     app.callback(invoke_without_command=True)(_version)
     store = typer.Typer(help="Inspect, check or clear the stored features.", no_args_is_help=True)
     app.add_typer(store, name="store", rich_help_panel=DATA)
-    examples = shipped_table("command_examples.toml")
+    texts = shipped_table("commands.toml")
     for name, command in declared.items():
         of = store if command.panel == STORE else app
-        epilog = "\n\n".join(["Examples:", *examples[name]])
-        of.command(epilog=epilog, rich_help_panel=command.panel)(_run(command))
+        epilog = "\n\n".join(["Examples:", *texts[name]["examples"]])
+        run = _run(command, texts["shared"] | texts[name])
+        of.command(epilog=epilog, rich_help_panel=command.panel)(run)
     return app
 
 
@@ -47,7 +53,7 @@ def _version(
         raise typer.Exit
 
 
-def _run(command: Command) -> Callable[..., None]:
+def _run(command: Command, texts: Mapping[str, Any]) -> Callable[..., None]:
     """What typer calls: a function whose signature says in typer's words what is declared."""
 
     @functools.wraps(command.function)
@@ -55,7 +61,7 @@ def _run(command: Command) -> Callable[..., None]:
         options.pop("config", None)
         command.run(**options)
 
-    parameters = [_for_typer(parameter) for parameter in command.parameters]
+    parameters = [_for_typer(p, texts[p.name]) for p in command.parameters]
     if command.configurable:
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter("config", kind, default=None, annotation=_Config))
@@ -63,18 +69,17 @@ def _run(command: Command) -> Callable[..., None]:
     return run
 
 
-def _for_typer(parameter: inspect.Parameter) -> inspect.Parameter:
-    kind, declaration = get_args(parameter.annotation)
-    help, dashed = declaration.help, f"--{parameter.name.replace('_', '-')}"
-    if isinstance(declaration, Argument):
-        info = typer.Argument(help=help, show_default=False, metavar=parameter.name.upper())
-    elif isinstance(declaration, Switch):
-        info = typer.Option(*filter(None, (dashed, declaration.letter)), help=help, metavar="")
+def _for_typer(parameter: inspect.Parameter, text: str | Mapping[str, Any]) -> inspect.Parameter:
+    name, kind, default = parameter.name, parameter.annotation, parameter.default
+    told = {"help": text} if isinstance(text, str) else dict(text)
+    if parameter.kind is not parameter.KEYWORD_ONLY:
+        info = typer.Argument(show_default=False, metavar=name.upper(), **told)
+    elif kind is bool and not default:
+        words = filter(None, (f"--{name.replace('_', '-')}", LETTERS.get(name)))
+        info = typer.Option(*words, metavar="", **told)
     else:
-        _, metavar, least, most, package = declaration
-        metavar = metavar or _metavar(kind)
-        names = _names_of(package) if package else None
-        info = typer.Option(metavar=metavar, help=help, min=least, max=most, autocompletion=names)
+        names = _names_of(COMPLETED[name]) if name in COMPLETED else None
+        info = typer.Option(**{"metavar": _metavar(kind), "autocompletion": names, **told})
     return parameter.replace(annotation=Annotated[kind, info])
 
 
