@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
 from emoscope.audio.opening import ENDINGS, SOUND_ENDINGS
-from emoscope.corpora import base, described, ravdess
+from emoscope.corpora import base, described
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
 from recordings import tree
 
 NAMES = corpora.names()
 VOICES_UNTOLD = {"mesd"}  # whose names tell women, men and children apart, and no more
-CREMAD, EMODB, EMOVO, SAVEE, TESS = map(corpora.get, ("cremad", "emodb", "emovo", "savee", "tess"))
+CREMAD, EMODB, EMOVO, RAVDESS, SAVEE, TESS = map(
+    corpora.get, ("cremad", "emodb", "emovo", "ravdess", "savee", "tess")
+)
 OPTIONAL = {
     "gender", "age", "text", "intensity", "statement", "repetition", "channel", "modality", "split",
 }  # fmt: skip
@@ -229,15 +231,15 @@ def ravdess_names(channel):
     "channel,clips,per_emotion", [("01", 1440, 192), ("02", 1012, 184)], ids=["speech", "song"]
 )
 def test_ravdess_counts(channel, clips, per_emotion):
-    found = rows(ravdess.RAVDESS, ravdess_names(channel))
+    found = rows(RAVDESS, ravdess_names(channel))
     assert len(found) == clips
     expected = {
         emotion: per_emotion // 2 if emotion == "neutral" else per_emotion
-        for code, emotion in ravdess.LABEL_MAP.items()
+        for code, emotion in RAVDESS.label_map.items()
         if channel == "01" or code <= "06"
     }
     assert counts(row["emotion"] for row in found) == dict(sorted(expected.items()))
-    assert {row["channel"] for row in found} == {ravdess.CHANNELS[channel]}
+    assert {row["channel"] for row in found} == {RAVDESS.parse.facts["channel"][channel]}
     assert counts(row["statement"] for row in found) == {"01": clips / 2, "02": clips / 2}
     assert counts(row["repetition"] for row in found) == {1: clips / 2, 2: clips / 2}
     assert all((row["gender"] == "male") == (int(row["speaker"]) % 2 == 1) for row in found)
@@ -245,7 +247,7 @@ def test_ravdess_counts(channel, clips, per_emotion):
 
 
 def test_ravdess_fields():
-    row = ravdess.RAVDESS.row(PurePath("x/03-02-06-02-01-02-12.flac"))
+    row = RAVDESS.row(PurePath("x/03-02-06-02-01-02-12.flac"))
     assert row == {
         "clip": "03-02-06-02-01-02-12",
         "path": "x/03-02-06-02-01-02-12.flac",
@@ -261,7 +263,7 @@ def test_ravdess_fields():
         "channel": "song",
         "modality": "audio",
     }
-    assert ravdess.RAVDESS.row(PurePath("01-01-01-01-02-01-24.wav"))["modality"] == "audio-video"
+    assert RAVDESS.row(PurePath("01-01-01-01-02-01-24.wav"))["modality"] == "audio-video"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_ravdess_fields():
     ],
 )
 def test_ravdess_declines(stem):
-    assert ravdess.RAVDESS.row(PurePath(f"{stem}.wav")) is None
+    assert RAVDESS.row(PurePath(f"{stem}.wav")) is None
 
 
 @given(fields=st.tuples(*[st.integers(0, 12)] * 6, st.integers(0, 30)))
@@ -297,12 +299,12 @@ def test_ravdess_rule(fields):
         and repetition in (1, 2)
         and 1 <= actor <= 24
     )
-    row = ravdess.RAVDESS.row(PurePath("-".join(f"{f:02}" for f in fields) + ".wav"))
+    row = RAVDESS.row(PurePath("-".join(f"{f:02}" for f in fields) + ".wav"))
     assert (row is not None) == valid
 
 
 def test_ravdess_downloads_are_those_of_zenodo():
-    speech, song = ravdess.RAVDESS.downloads
+    speech, song = RAVDESS.downloads
     assert (speech.size, song.size) == (208_468_073, 225_505_317)
     assert speech.file_name == "Audio_Speech_Actors_01-24.zip" and song.part == "song"
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..audio.opening import SOUND_ENDINGS, below
 from ..errors import AudioError
-from ..labels import canonical
 
 Row: TypeAlias = dict[str, Any]
 
@@ -87,9 +86,10 @@ class Naming:
         row, further = Row(), Row()
         for name, value in fields.items():
             facts = self.facts.get(name)
-            meant = facts[value] if isinstance(facts, Mapping) and name != "label" else value
-            if isinstance(facts, Mapping) and isinstance(facts[value], Mapping):
-                further |= filled(facts[value], fields)
+            meant = facts[value] if isinstance(facts, Mapping) else value
+            if isinstance(meant, Mapping):
+                further |= filled(meant, fields)
+            if isinstance(meant, Mapping) or name == "label":
                 meant = value
             if name == "statement":
                 row |= {"text": meant, "statement": value}
@@ -104,17 +104,6 @@ class Naming:
 def filled(columns: Mapping[str, Any], fields: Row) -> Row:
     """Columns with the values of fields, which their texts have as ``{speaker}``."""
     return {c: v.format_map(fields) if isinstance(v, str) else v for c, v in columns.items()}
-
-
-def numbers(first: int, last: int) -> tuple[str, ...]:
-    """The numbers from `first` to `last` as names write them."""
-    return tuple(f"{number:02}" for number in range(first, last + 1))
-
-
-def words(text: str) -> dict[str, str]:
-    """A label map of words that emoscope knows for emotions, or of codes with such words."""
-    pairs = (pair.rpartition("=") for pair in text.split())
-    return {code or word: canonical(word) or word for code, _, word in pairs}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,18 +127,16 @@ class CorpusInfo:
     annotate: Callable[[Path, Mapping[PurePath, Row]], Mapping[PurePath, Row]] | None = None
     #: Label that is no emotion → what it means; the empty label is one that `annotate` has to tell.
     no_emotion: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: Row of a clip → the performance that it records, where there are several recordings of one.
-    performance: Callable[[Row], str] = lambda row: row["clip"]
+    performance: str = "{clip}"  # columns that are equal in several recordings of one performance
 
     def row(self, path: PurePath) -> Row | None:
         """What the name of a clip tells, or None for others; the emotion is empty where it is none."""
         parsed = self.parse(path)
-        if parsed is None:
+        emotion = None if parsed is None else self.label_map.get(parsed["label"], "")
+        if parsed is None or not (emotion or parsed["label"] in self.no_emotion):
             return None
-        label = parsed["label"]
-        clip = {"clip": path.stem, "path": str(path), "emotion": self.label_map.get(label, "")}
-        known = clip["emotion"] or label in self.no_emotion
-        return {**clip, "corpus": self.name, **parsed} if known else None
+        clip = {"clip": path.stem, "path": str(path), "emotion": emotion, "corpus": self.name}
+        return clip | parsed
 
     def rows(self, paths: Iterable[PurePath]) -> dict[PurePath, Row]:
         """The row of each path that is a clip of this corpus; see :meth:`row`."""
@@ -168,7 +155,8 @@ class CorpusInfo:
         """The table of the clips below `root`, sorted; of each performance the audio nearest to it."""
         clips: dict[tuple[str, str], Row] = {}
         for path in sorted(rows, key=lambda path: _rank(path, rows[path])):
-            clips.setdefault((self.performance(rows[path]), rows[path]["label"]), rows[path])
+            performance = self.performance.format_map(rows[path])
+            clips.setdefault((performance, rows[path]["label"]), rows[path])
         chosen = [dict(row) for row in clips.values()]
         count = Counter(row["clip"] for row in chosen)
         for row in chosen:

@@ -5,7 +5,7 @@ The name of the file is that of the corpus, its keys are those of :class:`Corpus
 31), or a table of such → what they mean: a text, or columns. ``tell`` has columns of every clip. In
 columns ``{speaker}`` is that field of the name. ``beside`` is a ``file`` of the corpus that tells more
 of each ``clip`` or ``speaker``: column → its name there. Where that is not enough, ``tell`` and
-``annotate`` name functions of a module: ``esd.tell``.
+``annotate`` name functions of a module: ``details.esd``.
 """
 
 import csv

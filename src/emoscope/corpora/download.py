@@ -168,10 +168,14 @@ def _receive(
             return False
         if status not in (200, 206, 416):
             raise CorpusError(f"{url}: the server answers {status} {response.reason}")
-        done, total = _extent(response)
-        if done != (0 if status == 200 else have):  # another part than was asked for, or none
-            partial.unlink(missing_ok=True)
-            return False
+        done, length = 0, response.headers.get("Content-Length", "")
+        if status != 200:
+            part = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if part is None or int(part[1]) != have:  # another part than was asked for, or none
+                partial.unlink(missing_ok=True)
+                return False
+            done, length = have, part[2]
+        total = int(length) if length.isdigit() else None
         if item.size is not None and total not in (None, item.size):
             raise CorpusError(
                 f"{url}: the server offers {total} bytes, but {item.file_name} has {item.size}; "
@@ -199,17 +203,6 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _extent(response: requests.Response) -> tuple[int, int | None]:
-    """Position of the first byte of a response in the file (-1: none), and the file's length."""
-    if response.status_code == 200:
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdigit() else None
-    match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if match is None:
-        return -1, None
-    return int(match[1]), None if match[2] == "*" else int(match[2])
-
-
 def _fault(item: Download, file: Path) -> str:
     """What differs from the size and checksum that the corpus file states; empty when nothing."""
     size = _size(file)
@@ -221,9 +214,8 @@ def _fault(item: Download, file: Path) -> str:
     with open(file, "rb") as content:
         while block := content.read(2**20):
             md5.update(block)
-    if md5.hexdigest() == item.md5:
-        return ""
-    return f"checksum {md5.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
+    fault = f"checksum {md5.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
+    return fault if md5.hexdigest() != item.md5 else ""
 
 
 def unpack(archive: Path, target: Path, progress: Progress | None = None) -> list[Path]:
@@ -234,7 +226,12 @@ def unpack(archive: Path, target: Path, progress: Progress | None = None) -> lis
             total, done = sum(member.file_size for member in files.values()), 0
             _need_space(target, total)
             for path, member in files.items():
-                _extract(opened, member, target / path)
+                member.filename = str(path)
+                try:  # zipfile reads no more than the member declares, and checks its CRC at the end
+                    opened.extract(member, target)
+                except BaseException:
+                    (target / path).unlink(missing_ok=True)
+                    raise
                 done += member.file_size
                 if progress is not None:
                     progress(f"unpacking {archive.name}", done, total)
@@ -269,15 +266,3 @@ def _need_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CorpusError(f"{folder}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
-
-
-def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.part")
-    try:
-        # zipfile reads no more than the member declares, and checks its CRC at the end.
-        with opened.open(member) as source, open(temporary, "wb") as sink:
-            shutil.copyfileobj(source, sink)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
