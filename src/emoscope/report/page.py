@@ -6,6 +6,7 @@ A section is a function in :data:`SECTIONS` and a block of ``report.html.j2`` of
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import importlib.resources
 import io
@@ -23,25 +24,10 @@ from ..audio import Recording
 from ..errors import AudioError
 from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
-from ..files import printable
+from ..files import printable, shipped_table
 from ..modelfile.about import About
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import paper, plots, summary
-
-PROTOCOL_WORDS = {
-    "evaluate": "a saved model, scored on a corpus that was not divided",
-    "speaker-6fold": "six folds, no speaker in training and test at once",
-    "luna-5fold": "the five speaker-disjoint folds of Luna-Jiménez et al. 2022",
-    "audeering-1.1": "audEERING's speaker-disjoint split, tested on actors 21 to 24",
-    "voice-6fold": "six folds of groups of clips that sound like one voice",
-    "loso": "each speaker is tested by models trained on the others",
-    "speaker+text": "groups of speakers crossed with groups of sentences; no speaker and no "
-    "sentence in training and test at once",
-    "cross-corpus": "each corpus is tested by models trained on the others",
-    "own-split": "the manifest's own split",
-    "random-75/25": "random folds: voices are in training and test, so scores may be too high",
-    "random-80/20": "random folds: voices are in training and test, so scores may be too high",
-}
 
 N_HARDEST = 20  # clips shown
 N_HEARD, MAX_SOUND = 2, 5_000_000  # clips of each confusion, and characters of all in the page
@@ -67,39 +53,24 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
     """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
     players, heard = _confused(result, clips or {}, hardest)
-    random, script = shares_speakers(result.protocol), asset("report.js")
-    rejected = [
-        {**bad, "file": printable(bad["file"])} for bad in result.corpus.get("rejected", [])
-    ]
+    script = asset("report.js")
     return template("report.html.j2").render(
         css=asset("base.css") + plots.emotion_css(),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
-        corpus={**result.corpus, "rejected": rejected},
+        result=result,
         about=About.of("", result.corpus.get("licence") or "", result.emotions),
-        config=result.config,
-        protocol=result.protocol,
         protocol_words=_protocol_words(result),
-        tested_on=result.tested_on,
         units=unseen.units_of(result.corpus)[1],
-        random=random,
+        random=shares_speakers(result.protocol),
         leak_protocol=_leak_protocol(result),
-        emotions=result.emotions,
-        board=result.leaderboard(),
         hardest=hardest,
         players=players,
         heard=heard,
-        hardest_words=summary.hardest_words(hardest),
-        percent=lambda share: f"{100 * share:.2f}%",
-        seconds=_seconds,
-        interval_words=_interval_words,
         titles=_titles(result),
-        ticks=(0.0, 0.25, 0.5, 0.75, 1.0),
-        human_source=summary.HUMAN_SOURCE,
         no_interval=statistics.no_interval(result.leaderboard()[0].n_speakers),
-        can_differ=summary.can_differ(result),
-        answers=summary.answers(result.leaderboard()[0]),
+        summary=summary,
         **{name: section(result) for name, section in SECTIONS.items()},
     )
 
@@ -178,19 +149,14 @@ def _details(result: Result) -> Iterator[dict[str, object]]:
     for run in result.leaderboard():
         rows = result.rows(run.model)
         labels = (rows["emotion"], rows["predicted"])
+        curves = [history for history in run.history or [] if history]
         yield {
             "run": run,
             "n_folds": rows["fold"].nunique(),
             "confusion": metrics.confusion(*labels, emotions=result.emotions),
             "per_emotion": metrics.per_emotion(*labels, emotions=result.emotions),
-            "curve": _curve([history for history in run.history or [] if history]),
+            "curve": _svg((9, 3), plots.learning_curves, curves) if curves else None,
         }
-
-
-def _curve(histories: Sequence[Sequence[Mapping[str, float]]]) -> str | None:
-    if not histories:
-        return None
-    return plots.to_svg(lambda ax: plots.learning_curves(histories, ax=ax), size=(9, 3))
 
 
 def _slices(result: Result) -> dict[str, pd.DataFrame]:
@@ -232,11 +198,7 @@ def _paper(result: Result) -> dict[str, Any]:
     rows = result.rows(board[0].model)
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
     lines, letters = {"chance": summary.chance(result)}, _groups(result)
-
-    def leaderboard(ax: Any) -> object:
-        return plots.leaderboard(board, letters=letters, lines=lines, ax=ax)
-
-    size = (WIDTH, 1.2 + 0.35 * len(board))
+    leaderboard = functools.partial(plots.leaderboard, letters=letters, lines=lines)
     table = template("table.tex.j2").render(
         corpus=result.corpus, board=board, protocol=result.protocol, protocol_words=words,
         chance=summary.chance(result), emotions=summary.tested_emotions(result),
@@ -248,8 +210,8 @@ def _paper(result: Result) -> dict[str, Any]:
         "table": table,
         "bib": template("cite.bib.j2").render(version=__version__, entries=entries),
         "figures": [
-            (plots.to_svg(leaderboard, size=size), "Leaderboard"),
-            (plots.to_svg(lambda ax: plots.confusion(counts, ax=ax), size=(WIDTH, 4.4)),
+            (_svg((WIDTH, 1.2 + 0.35 * len(board)), leaderboard, board), "Leaderboard"),
+            (_svg((WIDTH, 4.4), plots.confusion, counts),
              f"Confusion matrix of {board[0].model}, in percent"),
         ],
     }  # fmt: skip
@@ -284,8 +246,7 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     figures: list[tuple[str, str]] = []
 
     def add(height: float, plot: Callable[..., object], *shown: object, caption: str) -> None:
-        svg = plots.to_svg(lambda ax: plot(*shown, ax=ax), size=(WIDTH, height))
-        figures.append((svg, caption))
+        figures.append((_svg((WIDTH, height), plot, *shown), caption))
 
     if rows["speaker"].nunique() > 1:
         parts = metrics.by_group(rows, "speaker")
@@ -311,6 +272,10 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     return figures
 
 
+def _svg(size: tuple[float, float], plot: Callable[..., object], *shown: object) -> str:
+    return plots.to_svg(lambda ax: plot(*shown, ax=ax), size=size)
+
+
 #: What each section of the page shows, by the name that its block in the template reads.
 SECTIONS: dict[str, Callable[[Result], Any]] = {
     "sentences": summary.sentences,
@@ -329,7 +294,7 @@ SECTIONS: dict[str, Callable[[Result], Any]] = {
 def _protocol_words(result: Result) -> str:
     adaptation = adaptation_of(result.protocol)
     base = base_of(result.protocol)
-    words = PROTOCOL_WORDS.get(base, base)
+    words = str(shipped_table("protocols.toml").get(base, base))
     n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
     if base == "speaker-6fold" and n_folds not in (0, 6):
         words += f"; of the published six, the {n_folds} whose actors are here"
@@ -342,13 +307,8 @@ def _protocol_words(result: Result) -> str:
     return words
 
 
-def _interval_words(run: Run) -> str:
-    if run.uar_low is None:
-        return f"UAR {run.uar:.3f}"
-    return f"UAR {run.uar:.3f}, 95 % interval {run.uar_low:.3f} to {run.uar_high:.3f}"
-
-
-def _seconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as a reader wants it: in seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
@@ -367,5 +327,5 @@ def template(name: str) -> jinja2.Template:
         loader=loader, autoescape=name.endswith(".html.j2"), trim_blocks=True, undefined=undefined,
         variable_start_string=start, variable_end_string=end,
     )  # fmt: skip
-    environment.filters["tex"] = paper.tex
+    environment.filters |= {"tex": paper.tex, "printable": printable, "duration": duration}
     return environment.get_template(name)

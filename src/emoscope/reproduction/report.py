@@ -13,13 +13,6 @@ from ..modelfile.about import NOT_FELT
 if TYPE_CHECKING:
     from . import Reproduction
 
-FAMILY_WORDS = {
-    "classical": "classical models",
-    "MLP": "multi-layer perceptrons",
-    "CNN-1D": "1-D convolutional networks",
-    "CNN-2D": "2-D convolutional networks on spectrograms",
-}
-
 
 def render(reproduction: Reproduction) -> str:
     """The page as HTML."""
@@ -38,21 +31,13 @@ def render(reproduction: Reproduction) -> str:
         css=page.asset("base.css"),
         version=__version__,
         meaning=NOT_FELT,
-        n_results=len(rows),
-        n_published=reproduction.about["n_published"],
         about=reproduction.about,
-        families={
-            words: [row for row in rows if row.family == family]
-            for family, words in FAMILY_WORDS.items()
-            if any(row.family == family for row in rows)
-        },
+        rows=rows,
         verdicts=reproduction.verdicts,
         sentences=sentences(reproduction),
         figure=plots.to_svg(
             lambda ax: plots.dumbbell(scores, ax=ax), size=(9, 1.0 + 0.3 * len(rows))
         ),
-        percent=lambda value: "–" if value is None else f"{value:.1f}",
-        hours=_hours,
     )
 
 
@@ -89,9 +74,3 @@ def sentences(reproduction: Reproduction) -> list[str]:
 def short(name: str) -> str:
     """The name of a published result without its layers."""
     return name.split(":")[0].replace(", features not scaled", "").replace(", random_state 0", "")
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

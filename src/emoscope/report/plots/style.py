@@ -1,7 +1,4 @@
-"""How figures look and where they are drawn: colours, fonts, lines, axes and labels.
-
-Any two of the emotions' colours stay apart for readers who see colours otherwise; a test checks.
-"""
+"""How figures look and where they are drawn: colours, fonts, lines, axes and labels."""
 
 from __future__ import annotations
 
@@ -15,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import msgspec
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from ...errors import EmoscopeError, UnknownNameError
+from ...files import shipped_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,43 +35,14 @@ class Theme:
     line: str
     accent: str
     warn: str
-    heat: tuple[str, ...]  # from the background to the loudest point, evenly in lightness
-    signed: tuple[str, str, str]  # from below zero over the background to above zero
+    heat: tuple[str, ...]
+    signed: tuple[str, str, str]
 
 
-LIGHT = Theme(
-    background="#fbfbf9",
-    foreground="#1b1f24",
-    soft="#59636e",
-    line="#e2e4e0",
-    accent="#0b6e8f",
-    warn="#b4530a",
-    heat=("#fbfbf9", "#fcdcb5", "#f4966c", "#c8406e", "#6b1d81", "#150e37"),
-    signed=("#2166ac", "#fbfbf9", "#b2182b"),
-)
-DARK = Theme(
-    background="#14171a",
-    foreground="#e8eaec",
-    soft="#9aa4ae",
-    line="#30363c",
-    accent="#5cc0de",
-    warn="#f0a35e",
-    heat=("#14171a", "#3b1c5e", "#8a2377", "#d9466b", "#fb9a6a", "#fdf3c8"),
-    signed=("#67a9cf", "#14171a", "#ef8a62"),
-)
-
+_TABLE = shipped_table("colours.toml")
+LIGHT, DARK = (msgspec.convert(_TABLE[name], Theme) for name in ("light", "dark"))
 #: Colour of each emotion on light and on dark background.
-EMOTION_COLOURS = {
-    "neutral": ("#8b9199", "#b3bac2"),
-    "calm": ("#11787c", "#52fff4"),
-    "happy": ("#aeb21a", "#fef61a"),
-    "sad": ("#404ea4", "#3071f6"),
-    "angry": ("#93001c", "#fb3611"),
-    "fearful": ("#4b046d", "#8f41ad"),
-    "disgust": ("#2d9e49", "#61d72a"),
-    "surprised": ("#ca52d1", "#d985fc"),
-    "bored": ("#816505", "#a47877"),
-}
+EMOTION_COLOURS = msgspec.convert(_TABLE["emotions"], dict[str, tuple[str, str]])
 
 STYLE = Path(__file__).with_name("emoscope.mplstyle")  # all parameters but colours
 LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
