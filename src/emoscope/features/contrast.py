@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from . import filters
+from . import filters, kernel
 from .base import Feature, FrameMean
 from .spectrum import Matrix, Spectrum, decibels
 
@@ -57,6 +57,12 @@ class Contrast(FrameMean):
         valleys, peaks = np.empty(shape, np.float32), np.empty(shape, np.float32)
         all_bands = bands(spectrum.rate, spectrum.n_fft, self.n_bands)
         for frames, magnitude in spectrum.magnitudes():
+            if kernel.is_used(spectrum.n_fft):
+                edges = [(bins.start, bins.stop, count) for bins, count in all_bands]
+                rows = np.array(edges, dtype=np.int32).T.copy()
+                size = (*magnitude.shape, self.n_bands)
+                kernel.call("extremes", magnitude, *size, *rows, valleys[frames], peaks[frames])
+                continue
             for band, (bins, count) in enumerate(all_bands):
                 ranked = np.sort(magnitude[:, bins], axis=1)
                 ranked[:, :count].mean(axis=1, out=valleys[frames, band])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
+Ints = NDArray[np.int32]
 
 MEL_GROUP = 16  # bands multiplied at a time: neighbouring bands share bins, distant ones none
 
@@ -77,6 +78,15 @@ def mel_groups(rate: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, 
         bins = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
         groups.append((bins, bands, np.ascontiguousarray(filters[bins, bands])))
     return tuple(groups)
+
+
+@functools.lru_cache(maxsize=32)
+def mel_rows(rate: int, n_fft: int, n_mels: int) -> tuple[Ints, Ints, Matrix]:
+    """First bin of each mel filter, the one behind its last, weights [shape=(n_mels, n_bins)]."""
+    rows = np.ascontiguousarray(mel_filters(rate, n_fft, n_mels).T)
+    first = np.argmax(rows > 0, axis=1).astype(np.int32)
+    last = (rows.shape[1] - np.argmax(rows[:, ::-1] > 0, axis=1)).astype(np.int32)
+    return first, last, rows
 
 
 @functools.lru_cache(maxsize=256)

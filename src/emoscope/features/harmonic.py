@@ -19,7 +19,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from ..audio import Signal
-from . import filters
+from . import filters, kernel
 from .spectrum import Matrix, Spectrum
 
 SIZE = 31  # frames, and bins, that a median spans
@@ -35,13 +35,21 @@ def harmonic_part(spectrum: Spectrum) -> Signal:
     window = filters.hann(n_fft)
     # Row r holds the samples r * hop … (r + 1) * hop - 1, counted from n_fft / 2 before the clip.
     summed = np.zeros((n_frames + overlap - 1, hop), dtype=np.float32)
-    for start, spectra in _masked_blocks(spectrum):
-        pieces = scipy.fft.irfft(spectra, n=n_fft, axis=1, overwrite_x=True) * window
-        _overlap_add(pieces.reshape(len(spectra), overlap, hop), summed[start:])
-    weight, shares = np.zeros_like(summed), (window**2).reshape(overlap, hop)
-    _overlap_add(np.broadcast_to(shares, (n_frames, overlap, hop)), weight)
+    for start, first, spectra, magnitude in _sections(spectrum):
+        if kernel.is_used(n_fft):
+            frames = (len(spectra), start - first, min(start - first + SECTION, n_frames - first))
+            kernel.call("harmonic", spectra, magnitude, *frames, n_fft, hop, window, summed[start:])
+            continue
+        for at, harmonic in _masked_blocks(spectra, magnitude, start - first, n_frames - first):
+            pieces = scipy.fft.irfft(harmonic, n=n_fft, axis=1, overwrite_x=True) * window
+            _overlap_add(pieces.reshape(len(harmonic), overlap, hop), summed[first + at :])
+    few = min(n_frames, overlap)  # from so many frames on, all further rows have the same weight
+    weight, shares = np.zeros((few + overlap - 1, hop), np.float32), window.reshape(overlap, hop)
+    _overlap_add(np.broadcast_to(shares**2, (few, overlap, hop)), weight)
     with np.errstate(invalid="ignore"):  # the first weight, of a sample before the clip, is zero
-        summed /= weight
+        summed[:few] /= weight[:few]
+        summed[few:n_frames] /= weight[few - 1]
+        summed[n_frames:] /= weight[few:]
     samples = summed.reshape(-1)[n_fft // 2 : n_fft // 2 + len(spectrum.signal.samples)]
     return Signal(samples, spectrum.rate, spectrum.signal.path)
 
@@ -54,25 +62,34 @@ def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
         summed[k : k + n_frames] += pieces[:, k]
 
 
-def _masked_blocks(spectrum: Spectrum) -> Iterator[tuple[int, NDArray[np.complex64]]]:
-    """Harmonic spectra, a block of frames at a time: (first frame, spectra)."""
+def _sections(
+    spectrum: Spectrum,
+) -> Iterator[tuple[int, int, NDArray[np.complex64], Matrix]]:
+    """Sections with what their medians reach: (first frame, first given, spectra, magnitudes)."""
     reach = SIZE // 2
     for start in range(0, spectrum.n_frames, SECTION):
-        stop = min(start + SECTION, spectrum.n_frames)
-        first, last = max(0, start - reach), min(spectrum.n_frames, stop + reach)
+        first, last = max(0, start - reach), min(spectrum.n_frames, start + SECTION + reach)
         spectra = spectrum.stft(first, last)
         magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
-        over_time = running_median(magnitude, size=SIZE)
-        over_frequency = running_median(magnitude.T, size=SIZE).T
-        for at in range(start, stop, BLOCK):
-            frames = slice(at - first, min(at + BLOCK, stop) - first)
-            mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
-            phased, whole = spectra[frames], magnitude[frames]
-            harmonic, turned = mask * whole, np.empty_like(phased)
-            nonzero = whole if whole.all() else whole + (whole == 0)
-            np.multiply(phased.real / nonzero, harmonic, out=turned.real)
-            np.multiply(phased.imag / nonzero, harmonic, out=turned.imag)
-            yield at, turned
+        yield start, first, spectra, magnitude
+
+
+def _masked_blocks(
+    spectra: NDArray[np.complex64], magnitude: Matrix, start: int, n_frames: int
+) -> Iterator[tuple[int, NDArray[np.complex64]]]:
+    """Harmonic spectra of a section from a frame on: (first frame of a block, spectra)."""
+    over_time = running_median(magnitude, size=SIZE)
+    over_frequency = running_median(magnitude.T, size=SIZE).T
+    stop = min(start + SECTION, n_frames)
+    for at in range(start, stop, BLOCK):
+        frames = slice(at, min(at + BLOCK, stop))
+        mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
+        phased, whole = spectra[frames], magnitude[frames]
+        harmonic, turned = mask * whole, np.empty_like(phased)
+        nonzero = whole if whole.all() else whole + (whole == 0)
+        np.multiply(phased.real / nonzero, harmonic, out=turned.real)
+        np.multiply(phased.imag / nonzero, harmonic, out=turned.imag)
+        yield at, turned
 
 
 def _mask(over_time: Matrix, over_frequency: Matrix) -> Matrix:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import filters
+from . import filters, kernel
 from .filters import Matrix as Matrix
 
 if TYPE_CHECKING:
@@ -47,20 +47,15 @@ class Spectrum:
 
     def stft(self, start: int, stop: int) -> NDArray[np.complex64]:
         """Complex spectra of the frames start … stop - 1, [shape=(stop - start, n_bins)]."""
-        if self.is_kept:
-            return self._kept[0][start:stop]
-        spectra = np.empty((stop - start, self.n_bins), dtype=np.complex64)
-        for frames, block in self._transform(start, stop):
-            spectra[frames.start - start : frames.stop - start] = block
-        return spectra
+        return self._kept[0][start:stop] if self.is_kept else self._transform(start, stop)[0]
 
     def magnitudes(self) -> Iterator[tuple[slice, Matrix]]:
         """Magnitudes of all frames, as many at a time as are at hand: (which frames, values)."""
-        if self.is_kept:
-            yield slice(0, self.n_frames), self.magnitude
-        else:
-            for frames, block in self._transform(0, self.n_frames):
-                yield frames, np.abs(block.astype(np.complex64))
+        step = self.n_frames if self.is_kept else BLOCK
+        for start in range(0, self.n_frames, step):
+            stop = min(start + step, self.n_frames)
+            both = self._kept if self.is_kept else self._transform(start, stop)
+            yield slice(start, stop), both[1]
 
     @property
     def magnitude(self) -> Matrix:
@@ -69,23 +64,26 @@ class Spectrum:
 
     @functools.cached_property
     def _kept(self) -> tuple[NDArray[np.complex64], Matrix]:
-        spectra = np.empty((self.n_frames, self.n_bins), dtype=np.complex64)
-        magnitude = np.empty((self.n_frames, self.n_bins), dtype=np.float32)
-        for frames, block in self._transform(0, self.n_frames):
-            spectra[frames] = block
-            np.abs(spectra[frames], out=magnitude[frames])
-        return spectra, magnitude
+        return self._transform(0, self.n_frames)
 
-    def _transform(self, start: int, stop: int) -> Iterator[tuple[slice, NDArray[np.complex128]]]:
-        """Spectra of some frames in double precision, a block at a time."""
-        window = filters.hann(self.n_fft)
+    def _transform(self, start: int, stop: int) -> tuple[NDArray[np.complex64], Matrix]:
+        """Spectra of some frames, in double precision before they are rounded, and magnitudes."""
+        spectra = np.empty((stop - start, self.n_bins), dtype=np.complex64)
+        magnitude = np.empty(spectra.shape, dtype=np.float32)
+        samples = np.ascontiguousarray(self.signal.samples, dtype=np.float32)
+        window, size = filters.hann(self.n_fft), {"n_fft": self.n_fft, "hop": self.hop}
+        if kernel.is_used(self.n_fft):
+            sound = (samples, len(samples), self.hop, window, self.n_fft)
+            kernel.call("spectra", *sound, start, stop - start, spectra, magnitude)
+            return spectra, magnitude
         windowed = np.empty((BLOCK, self.n_fft))
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
-            samples, block = self.signal.samples, windowed[: last - first]
-            frames = filters.frames(samples, first, last, n_fft=self.n_fft, hop=self.hop)
-            np.multiply(frames, window, out=block)
-            yield slice(first, last), np.fft.rfft(block, axis=1)
+            block, done = windowed[: last - first], slice(first - start, last - start)
+            np.multiply(filters.frames(samples, first, last, **size), window, out=block)
+            spectra[done] = np.fft.rfft(block, axis=1)
+            np.abs(spectra[done], out=magnitude[done])
+        return spectra, magnitude
 
     def mel_power(self, n_mels: int = 128) -> Matrix:
         """Power in ``n_mels`` mel bands from 0 Hz to rate / 2, [shape=(n_frames, n_mels)]."""
@@ -93,6 +91,10 @@ class Spectrum:
             mel = np.empty((self.n_frames, n_mels), dtype=np.float32)
             groups = filters.mel_groups(self.rate, self.n_fft, n_mels)
             for frames, magnitude in self.magnitudes():
+                if kernel.is_used(self.n_fft):
+                    bank = filters.mel_rows(self.rate, self.n_fft, n_mels)
+                    kernel.call("bands", magnitude, *magnitude.shape, n_mels, *bank, mel[frames])
+                    continue
                 power = magnitude * magnitude
                 for bins, bands, weights in groups:
                     np.matmul(power[:, bins], weights, out=mel[frames, bands])
@@ -128,6 +130,11 @@ def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
     hz_per_bin = rate / (2 * (n_bins - 1))
     first = max(1, int(np.ceil(MIN_PEAK_HZ / hz_per_bin)))
     last = min(n_bins - 1, int(np.ceil(min(MAX_PEAK_HZ, rate / 2) / hz_per_bin)))
+    if kernel.is_used(2 * (n_bins - 1)):
+        found = np.empty((2, magnitude.shape[0] * ((last - first) // 2 + 1)), dtype=np.float32)
+        size = (*magnitude.shape, first, last)
+        count = kernel.call("peaks", magnitude, *size, PEAK_THRESHOLD, float(rate), *found)
+        return found[0, :count], found[1, :count]
     floor = np.float32(PEAK_THRESHOLD) * magnitude.max(axis=1, keepdims=True)
     middle = magnitude[:, first:last]
     is_peak = middle > floor

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..audio import Signal
-from . import filters
+from . import filters, kernel
 from .base import FrameMean
 from .harmonic import harmonic_part
 from .spectrum import Spectrum
@@ -100,6 +100,12 @@ def constant_q_chroma(signal: Signal, tuning: float) -> NDArray[np.float32]:
             samples, hop = _reduce(samples, 2), hop // 2
         # A filter of each octave further down spans twice the time.
         scale = bank.scale * np.float32(2 ** (-octave / 2))
+        if kernel.is_used(bank.n_fft):
+            sound, bins = (samples, len(samples), hop, bank.n_fft), weights.indices
+            used = (weights.indptr.astype(np.int32), (bins + bank.bins.start).astype(np.int32))
+            rows = (n_frames, BINS_PER_OCTAVE, *used, weights.data, scale)
+            kernel.call("responses", *sound, *rows, total)
+            continue
         for start in range(0, n_frames, BLOCK):
             stop = min(start + BLOCK, n_frames)
             frames = filters.frames(samples, start, stop, n_fft=bank.n_fft, hop=hop)

@@ -1,0 +1,54 @@
+"""The optional compiled kernel: what the functions beside it compute with NumPy, several times faster.
+
+Its source is ``src/kernel``. It is in the wheels for Linux and macOS, and built on installation from
+source where there is a C++ compiler. Where it is missing, and with ``EMOSCOPE_KERNEL=0`` in the
+environment, NumPy does the work.
+"""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The kernel, loaded at its first use, or None."""
+    if os.environ.get("EMOSCOPE_KERNEL") == "0":
+        return None
+    try:
+        found = ctypes.CDLL(str(Path(__file__).parents[1] / "data" / "kernel.so"))
+    except OSError:
+        return None
+    found.peaks.restype = found.lanes.restype = ctypes.c_long
+    return found
+
+
+def is_used(n_fft: int = 2048) -> bool:
+    """Whether the kernel is there, and transforms frames of this length: 64 samples, 128, 256 …"""
+    return n_fft >= 64 and n_fft & (n_fft - 1) == 0 and library() is not None
+
+
+def status() -> str:
+    """One line on which vectors the features are computed with."""
+    found = library()
+    return f"compiled, {64 * found.lanes()}-bit vectors" if found else "NumPy (no compiled kernel)"
+
+
+def call(name: str, *arguments: NDArray[np.generic] | float | None) -> int:
+    """Call a function of the kernel; arrays go as pointers, and are to be dense."""
+    passed: list[object] = []
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            if not argument.flags.c_contiguous:
+                raise ValueError(f"{name}: an array of shape {argument.shape} is not dense")
+            passed.append(ctypes.c_void_p(argument.__array_interface__["data"][0]))
+        elif argument is None:
+            passed.append(None)
+        else:
+            kind = ctypes.c_long if isinstance(argument, int) else ctypes.c_double
+            passed.append(kind(argument))  # type: ignore[arg-type]
+    return int(getattr(library(), name)(*passed))
