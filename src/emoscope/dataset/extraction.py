@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -32,9 +32,9 @@ from .store import Store
 Progress = Callable[[int, int], None]
 
 MAX_NAMED = 5  # unusable clips, when not one could be used
-MANY_PARTS = 64  # of a file, from which on it is cut here and its parts go to several workers
-HANDED_PARTS = 16  # at a time, at most
-HANDED_SAMPLES = 2**22  # after which no further part is added: 16 MiB
+MANY_PARTS = (
+    64  # of a file, that one worker gets at least; in all it gets the file about four times
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,54 +129,24 @@ class _Clip:
 
 
 class _Unit(NamedTuple):
-    """Clips of one file, which a worker decodes once; or gets as signals, where it was cut here."""
+    """Clips of one file, which a worker decodes once."""
 
     path: str
     clips: list[_Clip]
     content: Content | None  # as far as known
-    signals: list[Signal | AudioError] | None = None
-
-    def cut(self) -> Iterable[tuple[int, Signal | AudioError]]:
-        """Each clip's number and sound."""
-        if self.signals is not None:
-            return enumerate(self.signals)
-        return audio.cut(self.path, [clip.excerpt for clip in self.clips], listen=True)
 
 
-class _Units:
-    """The work, file by file; a file of many parts is decoded here, as its parts are asked for."""
-
-    def __init__(
-        self, clips: Sequence[_Clip], contents: Mapping[str, Content | None], *, identify: bool
-    ) -> None:
-        files = by_file([clip.excerpt for clip in clips])
-        self._files = {path: [clips[n] for n in numbers] for path, numbers in files.items()}
-        self._contents, self._identify = contents, identify
-        self.handed: list[list[_Clip]] = []  # of each unit so far
-
-    def __len__(self) -> int:
-        """About how many there are."""
-        numbers = map(len, self._files.values())
-        return sum(1 if n < MANY_PARTS else -(-n // HANDED_PARTS) for n in numbers)
-
-    def __iter__(self) -> Iterator[_Unit]:
-        for path, clips in self._files.items():
-            unit = _Unit(path, clips, self._contents.get(path))
-            for piece in [unit] if len(clips) < MANY_PARTS else self._cut(unit):
-                self.handed.append(piece.clips)
-                yield piece
-
-    def _cut(self, unit: _Unit) -> Iterator[_Unit]:
-        held = unit.content or (content.read(unit.path) if self._identify else None)
-        clips, signals, n_samples = list[_Clip](), list[Signal | AudioError](), 0
-        for done, (number, signal) in enumerate(unit.cut(), 1):
-            clips.append(unit.clips[number])
-            signals.append(signal)
-            n_samples += 0 if isinstance(signal, AudioError) else len(signal.samples)
-            is_full = len(clips) == HANDED_PARTS or n_samples > HANDED_SAMPLES
-            if is_full or done == len(unit.clips):
-                yield _Unit(unit.path, clips, held, signals)
-                clips, signals, n_samples = [], [], 0
+def _units(
+    clips: Sequence[_Clip], contents: Mapping[str, Content | None], jobs: int | None
+) -> list[_Unit]:
+    """The work, file by file; many parts of one are divided, and each time decoded up to the last."""
+    units: list[_Unit] = []
+    for path, numbers in by_file([clip.excerpt for clip in clips]).items():
+        own = sorted((clips[n] for n in numbers), key=lambda clip: clip.excerpt.start)
+        size = max(MANY_PARTS, -(-len(own) // (4 * (jobs or os.cpu_count() or 1))))
+        pieces = (own[first : first + size] for first in range(0, len(own), size))
+        units += [_Unit(path, piece, contents.get(path)) for piece in pieces]
+    return units
 
 
 def _fill(
@@ -191,7 +161,7 @@ def _fill(
     contents = _read_stored(rows, excerpts, store, jobs)
     lacking = [np.flatnonzero(~done).tolist() for done in rows.done]
     clips = [_Clip(excerpts[i], i, numbers) for i, numbers in enumerate(lacking) if numbers]
-    units = _Units(clips, contents, identify=store is not None)
+    units = _units(clips, contents, jobs)
     refused: dict[int, AudioError] = {}
     done, report = len(excerpts) - len(clips), progress or (lambda done, total: None)
     report(done, len(excerpts))
@@ -202,7 +172,7 @@ def _fill(
             stack.callback(store.flush)  # also when the run is stopped
         stack.enter_context(contextlib.closing(outcomes))
         for number, outcome in outcomes:
-            clips = units.handed[number]
+            clips = units[number].clips
             if isinstance(outcome, EmoscopeError):
                 outcome = None, [outcome] * len(clips)
             read, found = outcome
@@ -254,7 +224,8 @@ def _of_unit(
     """Decode a file once and compute what its clips lack, with the content to store it by, if any."""
     found = unit.content or (content.read(unit.path) if identify else None)
     outcomes: dict[int, list[Values | None] | EmoscopeError] = {}
-    for number, signal in unit.cut():
+    parts = [clip.excerpt for clip in unit.clips]
+    for number, signal in audio.cut(unit.path, parts, listen=True):
         lacking = [features[n] for n in unit.clips[number].lacking]
         try:
             if isinstance(signal, AudioError):
