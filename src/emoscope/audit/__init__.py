@@ -70,11 +70,11 @@ class Audit:
             for weight in SEVERITIES
         }
         if self.leaks:
-            leaks, both = f"Leak found: {of_weight['leak']}", self.inflation
+            scored, both = "", self.inflation
             if both is not None:
-                leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
-                leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
-            return leaks
+                scored = f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
+                scored += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
+            return f"Leak found: {of_weight['leak']}{scored}"
         cautions = f" But caution: {of_weight['caution']}" if of_weight["caution"] else ""
         unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
         return f"No leak found.{cautions}{unchecked}"

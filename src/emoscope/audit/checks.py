@@ -17,11 +17,10 @@ from ..dataset import extraction, voices
 from ..dataset.store import Store
 from ..features import get
 from ..files import shipped_table
-from ..labels import EMOTIONS
 from ..protocols import adaptation_of, sentences
 from ..unseen import HeldOut, speakers_of
 from ..voices import VoiceCheck
-from .sources import Split
+from .sources import Split, audible
 
 Severity = Literal["leak", "caution", "note"]
 Evidence: TypeAlias = dict[str, Any]
@@ -117,12 +116,10 @@ def check_speakers(
 ) -> Mapping[str, VoiceCheck]:
     """Check the speakers of each corpus; nothing where no clip of a known emotion is at hand."""
     clips = pd.concat([split.clips for split in splits]).drop_duplicates(["listed", "start", "end"])
-    known = clips[(clips["path"] != "") & clips["emotion"].isin(EMOTIONS)].reset_index(drop=True)
-    table = known.assign(clip=known.index.astype(str), label=known["emotion"])
     work = functools.partial(
         extraction.extract, features=[get("voice")], store=Store(), jobs=jobs, cluster=cluster
     )
-    return voices.check_speakers(table, lambda part: work(Corpus("audited", part)))
+    return voices.check_speakers(audible(clips), lambda part: work(Corpus("audited", part)))
 
 
 def of_voices(
@@ -162,20 +159,18 @@ def _same_clips(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
     """Clips that both sides list, by name or by file; two segments of one file are two clips."""
     both: set[str] = set()
     for column in ("identity", "listed"):
-        sides = []
-        for side in (train, test):
-            named = side[side[column] != ""]
-            span = (named[end].fillna(-1.0) for end in ("start", "end"))
-            keys = zip(named[column], *span, strict=True)
-            sides.append(dict(zip(keys, named["clip"], strict=True)))
-        both |= {sides[1][key] for key in set(sides[0]) & set(sides[1])}
+        key = [column, "start", "end"]
+        sides = [
+            side[side[column] != ""].drop_duplicates(key, keep="last") for side in (train, test)
+        ]
+        both |= set(sides[1].merge(sides[0][key], on=key)["clip"])
     return sorted(both)
 
 
 def _same_sound(train: pd.DataFrame, test: pd.DataFrame, pairs: Pairs) -> dict[str, list[Evidence]]:
     """Recordings that hold the same sound, across the sides and on one of them."""
-    evidence: dict[str, list[Evidence]] = {kind: [] for kind in _SAME_SOUND}
-    evidence |= {f"{kind}-on-one-side": [] for kind in _SAME_SOUND}
+    wheres = ("", "-on-one-side")
+    evidence: dict[str, list[Evidence]] = {f"{k}{w}": [] for w in wheres for k in _SAME_SOUND}
     sides = [
         dict(zip(map(str, excerpts(side)), side["emotion"], strict=True)) for side in (train, test)
     ]
@@ -185,12 +180,10 @@ def _same_sound(train: pd.DataFrame, test: pd.DataFrame, pairs: Pairs) -> dict[s
             if one in sides[0] and other in sides[1]:
                 about = _about(match, sides[0][one], sides[1][other])
                 evidence[kind].append({"train": one, "test": other, **about})
-    for side in sides:
-        for first, second, match in pairs:
+        for side in sides:
             if first in side and second in side:
-                kind = f"{_RELATIONS.get(match.relation, 'excerpt')}-on-one-side"
                 about = _about(match, side[first], side[second])
-                evidence[kind].append({"clips": [first, second], **about})
+                evidence[f"{kind}-on-one-side"].append({"clips": [first, second], **about})
     return evidence
 
 

@@ -7,7 +7,6 @@ clips whose test part has about the size of the given one.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from .. import features, models
@@ -17,9 +16,8 @@ from ..dataset.store import Store
 from ..errors import CorpusError
 from ..evaluation import engine, metrics
 from ..features.table import Features
-from ..labels import EMOTIONS
 from ..protocols import Fold, grouped
-from .sources import Split
+from .sources import Split, audible
 
 MODEL = "svm"
 FEATURES = ("mfcc", "chroma", "mel")
@@ -40,12 +38,8 @@ def of_split(
     split: Split, *, seed: int = 0, jobs: int | None = None, cluster: str | None = None
 ) -> Inflation | None:
     """Score a model both ways on the recordings of a split; None when too little is known."""
-    clips = split.clips
-    known = (clips["path"] != "") & (clips["speaker"] != "") & clips["emotion"].isin(EMOTIONS)
-    usable = clips[known].reset_index(drop=True)
-    names = [str(number) for number in range(len(usable))]
-    table = usable.assign(clip=names, corpus="audited", label=usable["emotion"])
-    sides = table.groupby("side")["emotion"].nunique() if len(table) else pd.Series(dtype=int)
+    table = audible(split.clips[split.clips["speaker"] != ""]).assign(corpus="audited")
+    sides = table.groupby("side")["emotion"].nunique()
     if len(sides) < 2 or sides.min() < 2 or table["speaker"].nunique() < 2:
         return None
     try:

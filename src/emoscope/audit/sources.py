@@ -20,7 +20,7 @@ from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
-from ..labels import canonical
+from ..labels import EMOTIONS, canonical
 from ..modelfile import SUFFIX
 from ..protocols import sentences
 
@@ -47,6 +47,12 @@ class Split:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+def audible(clips: pd.DataFrame) -> pd.DataFrame:
+    """The clips of a known emotion that are at hand, as a corpus has them."""
+    known = clips[(clips["path"] != "") & clips["emotion"].isin(EMOTIONS)].reset_index(drop=True)
+    return known.assign(clip=known.index.astype(str).astype(object), label=known["emotion"])
+
+
 def read(
     source: str | os.PathLike[str],
     test: str | os.PathLike[str] | None = None,
@@ -66,9 +72,10 @@ def read(
     elif not (splits := _pairs(path)):
         files = rows.find(path) if path.is_dir() else [path]
         if files is None:
-            found = "has no results.json, no pair of …train….jsonl and …test….jsonl files"
-            advice = "emoscope convert writes one for a folder of recordings"
-            raise CorpusError(f"{path}: {found} and no manifest; {advice}")
+            raise CorpusError(
+                f"{path}: has no results.json, no pair of …train….jsonl and …test….jsonl files and no "
+                "manifest; emoscope convert writes one for a folder of recordings"
+            )
         splits = _by_column(path, _listed(files))
     by_stem: dict[str, list[Path]] = {}
     for recording in list_audio(audio)[0] if audio is not None else []:
@@ -80,8 +87,10 @@ def _listed(files: Sequence[Path]) -> pd.DataFrame:
     if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
         is_model = files[0].suffix.lower() == SUFFIX
         found = "is a model file" if is_model else "is neither a manifest nor a list of recordings"
-        reads = "give a manifest with a split column, a saved result"
-        raise CorpusError(f"{files[0]}: {found}; {reads}, or the lists of training and test files")
+        raise CorpusError(
+            f"{files[0]}: {found}; give a manifest with a split column, a saved result, or the lists "
+            "of training and test files"
+        )
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: lists no clips")
@@ -169,13 +178,12 @@ def _result(folder: Path) -> list[Split]:
 
 def _fold_records(folder: Path, result: Result) -> dict[str, dict[str, set[str]]]:
     """By fold, the speakers and sentences that trained, as far as a result records them."""
-    parts = ("train_speakers", "train_sentences")
+    parts = {"train_speakers", "train_sentences"}
+    records = (result.config.get("folds") or {}).get(result.protocol, [])
     try:
         return {
-            str(record["fold"]): {
-                part: set(map(str, record[part])) for part in parts if part in record
-            }
-            for record in (result.config.get("folds") or {}).get(result.protocol, [])
+            str(record["fold"]): {part: set(map(str, record[part])) for part in parts & set(record)}
+            for record in records
         }
     except (AttributeError, KeyError, TypeError) as error:
         fault = "not a saved result: its folds record no speakers"
@@ -196,30 +204,27 @@ def _recording(path: str, name: str, by_stem: Mapping[str, list[Path]]) -> str:
 def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.DataFrame:
     """Fill in what file names of known corpora tell, and where the recordings are."""
     table = clips.reindex(columns=list(COLUMNS)).reset_index(drop=True)
-    for column in ("clip", "path", "speaker", "emotion", "text", "intensity", "corpus"):
-        table[column] = table[column].astype(object).where(table[column].notna(), "")
-    for column in ("start", "end"):
-        table[column] = pd.to_numeric(table[column], errors="coerce")
+    texts = ["clip", "path", "speaker", "emotion", "text", "intensity", "corpus"]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    table[["start", "end"]] = table[["start", "end"]].apply(pd.to_numeric, errors="coerce")
     names = [path or clip for path, clip in zip(table["path"], table["clip"], strict=True)]
     paths = [PurePath(name) for name in names]
     found, _ = corpora.matches(set(paths))
     rows_of = {path: row for match in found for path, row in match.rows.items()}
     if 2 * len(rows_of) > len(set(paths)):  # else the names are not those of a known corpus
-        for column in ("clip", "speaker", "emotion", "text", "intensity"):
-            told = (rows_of.get(path, {}).get(column, "") for path in paths)
-            table[column] = _texts(v or new for v, new in zip(table[column], told, strict=True))
+        told = pd.DataFrame([rows_of.get(path, {}) for path in paths]).fillna("")
+        for column in {"clip", "speaker", "emotion", "text", "intensity"} & set(told):
+            table[column] = table[column].where(table[column] != "", told[column])
     table["emotion"] = _texts(canonical(label) or label for label in table["emotion"])
     table["identity"] = table["clip"]
     table["clip"] = table["clip"].where(table["clip"] != "", table["path"])
     if table["corpus"].nunique() > 1 and (table["corpus"] != "").all():
         for column in ("speaker", "identity"):
-            known = table[column] != ""
-            table[column] = (table["corpus"] + "/" + table[column]).where(known, "")
-    places = zip(table["path"], names, strict=True)
-    table["path"] = _texts(_recording(path, name, by_stem) for path, name in places)
-    places = zip(table["path"], names, strict=True)
-    table["listed"] = _texts(os.path.realpath(path) if path else name for path, name in places)
-    return table[list(COLUMNS)]
+            full = table["corpus"] + "/" + table[column]
+            table[column] = full.where(table[column] != "", "")
+    found_at = [_recording(*place, by_stem) for place in zip(table["path"], names, strict=True)]
+    listed = (os.path.realpath(p) if p else name for p, name in zip(found_at, names, strict=True))
+    return table.assign(path=_texts(found_at), listed=_texts(listed))[list(COLUMNS)]
 
 
 def _texts(values: Iterable[str]) -> pd.Series[str]:
