@@ -5,18 +5,19 @@ The name of the file is that of the corpus, its keys are those of :class:`Corpus
 31), or a table of such → what they mean: a text, or columns. ``tell`` has columns of every clip. In
 columns ``{speaker}`` is that field of the name. ``beside`` is a ``file`` of the corpus that tells more
 of each ``clip`` or ``speaker``: column → its name there. Where that is not enough, ``tell`` and
-``annotate`` name functions of a module: ``details.esd``.
+``annotate`` name functions of this module.
 """
 
 import csv
 import functools
-import importlib
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from ..files import shipped_table
+from ..labels import canonical
 from .base import CorpusInfo, Download, Naming, Row, filled, lines_beside
 
 #: Column of a table beside a corpus → what a word in it means; nothing where it is no such.
@@ -25,6 +26,11 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "age": lambda word: int(word) if word.isdecimal() else 0,
 }
 _RANGE = re.compile(r"(\D*)(\d+)\.\.(\d+)(\D*)")
+_IEMOCAP = {  # column → the files that tell it, and the form of their lines
+    "label": ("dialog/EmoEvaluation/*.txt", re.compile(r"\[[^]]+\]\t(Ses\w+)\t(\w{3})\t")),
+    "text": ("dialog/transcriptions/*.txt", re.compile(r"(Ses\w+) \[[^]]+\]: *(.*)")),
+}
+_SPLIT = re.compile(r"(?<![a-z])(train|dev|test)(?![a-z])")
 
 
 def read(file: Path) -> CorpusInfo:
@@ -37,19 +43,14 @@ def read(file: Path) -> CorpusInfo:
         meant = {value: meaning for words, meaning in pairs for value in _each(words)}
         facts[field] = facts.get(field, {}) | meant
     columns = told.pop("tell", {})
-    tell = _function(columns) if isinstance(columns, str) else lambda f: filled(columns, f)
+    tell = globals()[columns] if isinstance(columns, str) else lambda f: filled(columns, f)
     naming = Naming(told.pop("form"), facts, tell, told.pop("any_case", False))
     if table := told.pop("beside", None):
         told["annotate"] = functools.partial(_told_beside, table)
     elif "annotate" in told:
-        told["annotate"] = _function(told["annotate"])
+        told["annotate"] = globals()[told["annotate"]]
     downloads = tuple(Download(**item) for item in told.pop("downloads", ()))
     return CorpusInfo(file.stem, parse=naming, downloads=downloads, **told)
-
-
-def _function(name: str) -> Any:
-    module, _, function = name.partition(".")
-    return getattr(importlib.import_module(f".{module}", __package__), function)
 
 
 def _told_beside(
@@ -76,6 +77,62 @@ def _each(words: str) -> Iterator[str]:
                 yield f"{before}{number:0{len(first)}}{behind}"
         else:
             yield word
+
+
+def ravdess(fields: Row) -> Row:
+    """Who speaks; a KeyError for what RAVDESS does not have."""
+    if (fields["label"], fields["intensity"]) == ("01", "02"):
+        raise KeyError("neutral has no strong intensity")
+    return {"gender": "female" if int(fields["speaker"]) % 2 == 0 else "male"}
+
+
+def esd(fields: Row) -> Row:
+    """A speaker's clips are numbered 1 to 1750, 350 of each emotion in one order of sentences."""
+    language = "zh" if fields["speaker"] <= "0010" else "en"
+    sentence = f"{language}-{(int(fields['number']) - 1) % 350 + 1:03}"
+    return {"clip": "{speaker}_{number}_{label}".format_map(fields), "text": sentence}
+
+
+def iemocap(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
+    """The label and the words of each turn: of its session's files, else the label of a folder."""
+    told: dict[str, Row] = {}
+    for column, (files, form) in _IEMOCAP.items():
+        for line in itertools.chain(*lines_beside(root, files).values()):
+            if found := form.match(line):
+                told.setdefault(found[1], {})[column] = found[2]
+    return {
+        path: {"label": _code(path.relative_to(root))} | told.get(path.stem, {}) for path in rows
+    }
+
+
+def _code(path: PurePath) -> str:
+    """IEMOCAP's code of the emotion after which the nearest folder is named."""
+    from . import get
+
+    info = get("iemocap")
+    codes = {emotion: code for code, emotion in info.label_map.items()}
+    folders = [parent.name for parent in path.parents if parent.name]
+    known = (f if f in info.no_emotion else codes.get(canonical(f) or "", "") for f in folders)
+    return next(filter(None, known), "")
+
+
+def meld(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
+    """What the tables of the three splits say of each film."""
+    told: dict[tuple[str, str], Row] = {}
+    for file, lines in lines_beside(root, "*_sent_emo.csv").items():
+        split = _split([file.name])
+        for row in csv.DictReader(lines, restval=""):
+            name = "dia{Dialogue_ID}_utt{Utterance_ID}".format_map(row)
+            about = {"label": row["Emotion"].lower(), "speaker": row["Speaker"], "split": split}
+            about |= {"clip": f"{split}_{name}", "text": row["Utterance"]}
+            told[split, name] = about
+    return {
+        path: told.get((_split(part.name for part in path.parents), path.stem), {}) for path in rows
+    }
+
+
+def _split(names: Iterable[str]) -> str:
+    return next((found[1] for name in names if (found := _SPLIT.search(name.lower()))), "")
 
 
 MEMBERS = {file.stem: read(file) for file in Path(__file__).parent.glob("*.toml")}
