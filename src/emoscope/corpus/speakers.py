@@ -1,20 +1,31 @@
-"""Who speaks in a corpus: as the user says, else as the source says, else as far as names tell."""
+"""Who speaks in a corpus: as the user says, else as the source says, else as far as names tell.
+
+A level of folders and a part of the file names are candidates when they have several values that
+occur with several emotions each. Sentences, takes, sessions and sexes do so too, so one is taken only
+when its values look like people (``anna``, ``spk03``, ``F1`` beside ``M1``) or when it is the only one
+and a word, or a number on a folder above those of the emotions. All others are shown, each with the
+option that would take it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..corpora.base import SPLITS
 from ..errors import AudioError, CorpusError
-from ..files import printable
+from ..files import printable, shipped_table
 from ..labels import canonical, folded
 from ..protocols import sentences
-from . import guessing
 from .reading import Reading, SpeakerOrigin
 
 if TYPE_CHECKING:
@@ -24,6 +35,28 @@ _OWN = 0.8  # share of clips with a speaker of their own from which on the speak
 _FEWEST = 4  # clips from which on that share means anything
 SHOWN = 30  # speakers that a result records with their clips
 OPTIONS = "--speaker 'REGEX' (matched in the path), --speaker folder:N or --one-speaker"
+_WORDS = shipped_table("name_words.toml")
+_SEXES = frozenset(_WORDS["sexes"].split())
+_GIVEN = frozenset(_WORDS["given"].split())
+_PEOPLE = re.compile(rf"({'|'.join(_WORDS['people'].split())})[\W_]*\w{{1,12}}")
+_SEX_AND_NUMBER = re.compile(r"(f|w|m|female|male|woman|man)[\W_]*\d+")
+_NO_PEOPLE: dict[str, re.Pattern[str]] = {
+    looks: re.compile(rf"({'|'.join(words.split())})[\W_]*[a-z]?\d*[a-z]?")
+    for looks, words in _WORDS["no_people"].items()
+}
+_RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+#: What a candidate looks like that could be the speaker → what to mind when it is offered.
+PLAUSIBLE = {
+    **dict.fromkeys(("people", "sex and number", "session and sex", "word", "number"), ""),
+    "code": "a code, such as those of sentences",
+    "count": "a running number, such as those of takes",
+    "turn": "a speaker turn within a session",
+}
+_FIRST = ("first", "second", "third", "fourth", "fifth", "sixth")
+_ORDINALS = (*_FIRST, *(f"{n}th" for n in range(7, 100)))
+_FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
+_MANY = 20  # values that occur with all emotions alike are rather sentences than people
+_OFFERED = 5  # candidates
 
 
 def record(corpus: Corpus) -> dict[str, Any]:
@@ -71,7 +104,7 @@ def doubt_of(table: pd.DataFrame) -> str:
     shown = ", ".join(printable(str(name)) for name in sorted(counts.index)[:4])
     if own >= _OWN * len(speakers):
         return f"{own} of {len(speakers)} clips have a speaker of their own, as if these were file names"
-    if names <= guessing.SEXES:
+    if names <= _SEXES:
         return f"the speakers are {shown}: sexes, not people"
     if alike := _alike(table.get("unique_speaker", speakers)[speakers != ""]):
         return f"the speakers {alike} are probably the same person"
@@ -118,8 +151,8 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
     """The speakers that names tell for certain; else what they offer, as notes."""
     paths = [PurePath(os.path.relpath(path, root)) for path in corpus.table["path"]]
     emotions, labels = (corpus.table[name].astype(str).tolist() for name in ("emotion", "label"))
-    found = guessing.candidates(paths, emotions, labels)
-    taken = guessing.surest(found, emotions) if guess else None
+    found = candidates(paths, emotions, labels)
+    taken = surest(found, emotions) if guess else None
     if taken is not None:
         table = corpus.table.assign(speaker=list(map(printable, taken.values)))
         guessed = f"speakers are guessed from {taken.words}"
@@ -128,11 +161,199 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         return dataclasses.replace(corpus, table=table, speakers_from=origin, notes=notes)
     offers = [
         f"  --speaker '{candidate.option}' for {candidate.words}"
-        + (f"; it looks like {mind}" if (mind := guessing.PLAUSIBLE[candidate.looks]) else "")
-        for candidate in found[: guessing.SHOWN]
+        + (f"; it looks like {mind}" if (mind := PLAUSIBLE[candidate.looks]) else "")
+        for candidate in found[:_OFFERED]
     ]
     notes = [f"speakers are unknown, and no name reveals them. Give {OPTIONS}"]
     if offers:
         start = "speakers are unknown, because file names do not clearly identify them. Candidates:"
         notes = [start, *offers, f"  or {OPTIONS}"]
     return dataclasses.replace(corpus, notes=[*corpus.notes, *notes])
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A level of folders or a part of the file names that could be the speaker."""
+
+    where: str  # in words
+    option: str  # what ``--speaker`` takes for it
+    values: tuple[str, ...]  # of each clip
+    looks: str  # one of :data:`PLAUSIBLE`, the likeliest first, or what it is instead
+    leads: bool = False  # whether it is a folder, or the first part of the file names
+    above: bool = False  # whether it is a folder above those of the emotions
+
+    @property
+    def words(self) -> str:
+        """Where it stands, and its values: ``…: anna (12 clips), ben (11) and 3 more``."""
+        counts = sorted(Counter(self.values).items())
+        named = [f"{printable(name)} ({n})" for name, n in counts[:4]]
+        named[0] = named[0].replace(")", f" clip{'s' if counts[0][1] > 1 else ''})")
+        more = f" and {len(counts) - 4} more" if len(counts) > 4 else ""
+        return f"{self.where}: {', '.join(named)}{more}"
+
+
+def candidates(
+    paths: Sequence[PurePath], emotions: Sequence[str], labels: Sequence[str]
+) -> list[Candidate]:
+    """What could be the speaker in paths below a source, likeliest first; `labels` are as written."""
+    seen: dict[tuple[int, ...], Candidate] = {}
+    fields = [*_fields(paths)]
+    for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
+        numbers: dict[str, int] = {}
+        division = tuple(numbers.setdefault(value, len(numbers)) for value in found.values)
+        if division not in seen and _varies(found.values, emotions):
+            seen[division] = found
+    if any(found.looks == "a session" for found in seen.values()):
+        sexed = {key: found for key, found in seen.items() if found.looks == "sex and number"}
+        seen |= {key: dataclasses.replace(found, looks="turn") for key, found in sexed.items()}
+    usable = [
+        found
+        for found in seen.values()
+        if found.looks in PLAUSIBLE
+        and found.option.isprintable()
+        and "'" not in found.option
+        and tuple(map(Reading(speaker=found.option).speaker_of, paths)) == found.values
+    ]
+    return sorted(usable, key=lambda found: list(PLAUSIBLE).index(found.looks))
+
+
+def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | None:
+    """The candidate that is the speaker as far as names tell; None when that is not plain."""
+    people = [c for c in found if c.looks == "people" or (c.looks == "sex and number" and c.leads)]
+    if people:
+        return people[0] if len(people) == 1 else None
+    likely = [candidate for candidate in found if candidate.looks in ("word", "number", "code")]
+    if len(likely) != 1:
+        return None
+    [only] = likely
+    n_values, n_emotions = len(set(only.values)), len(set(emotions))
+    if only.looks == "word" and n_values < _FEW:
+        return None
+    counts = [other for other in found if other.looks == "count"]
+    for other in counts:  # numbers that all words meet may be speakers, and the words sentences
+        n_met = len(set(zip(only.values, other.values, emotions, strict=True)))
+        if n_met == n_values * len(set(other.values)) * n_emotions > n_values**2 * n_emotions:
+            return None
+    if only.above and (only.looks != "code" or all(v[0] in "pP" for v in only.values)):
+        return only
+    n_met = len(set(zip(only.values, emotions, strict=True)))
+    are_sentences = n_values > _MANY and n_met == n_values * n_emotions
+    return only if only.looks == "word" and not are_sentences else None
+
+
+def _varies(values: Sequence[str], emotions: Sequence[str]) -> bool:
+    """Whether there are several values, almost each with several clips and several emotions."""
+    spoken: dict[str, set[str]] = {}
+    for value, emotion in zip(values, emotions, strict=True):
+        spoken.setdefault(value, set()).add(emotion)
+    several = sum(len(of_value) > 1 for of_value in spoken.values()) >= 0.8 * len(spoken)
+    return len(spoken) > 1 and several and median(Counter(values).values()) >= 2
+
+
+def _looks(values: Sequence[str], before: str = "") -> str:
+    """What values look like; `before` is the constant word in front of them, if any."""
+    names = {value.casefold() for value in values}
+    whole = {f"{before} {name}".strip() for name in names}
+    if all(map(_PEOPLE.fullmatch, whole)):
+        return "people"
+    for looks, pattern in _NO_PEOPLE.items():
+        if all(map(pattern.fullmatch, whole)):
+            return looks
+    if names <= _SEXES:
+        return "the sex"
+    if names <= set(SPLITS):
+        return "a part of the data"
+    if len(names & _GIVEN) >= len(names) / 2:
+        return "people"
+    if all(matches := [_SEX_AND_NUMBER.fullmatch(name) for name in names]):
+        return "sex and number" if len({m[1][0] == "m" for m in matches if m}) == 2 else "code"
+    if all(name.isdecimal() for name in names):
+        return _looks_of_numbers(sorted(names, key=int))
+    if all(len(name) == 1 for name in names):
+        return "a letter, such as those of takes"
+    if sum(len(re.findall(r"[^\W\d_]+", name)) > 2 for name in names) > len(names) / 2:
+        return "a sentence"
+    return "word" if all(re.sub(r"[\W_]", "", name).isalpha() for name in names) else "code"
+
+
+def _looks_of_numbers(names: Sequence[str]) -> str:
+    if all(len(n) in (6, 8) or (len(n) == 4 and n[:2] in ("19", "20")) for n in names):
+        return "a date"
+    numbers = [int(name) for name in names]
+    running = numbers[0] <= 1 and numbers[-1] < 2 * len(numbers) + 1
+    return "count" if running and len(names[0]) < 4 else "number"
+
+
+def _folders(paths: Sequence[PurePath], labels: Sequence[str]) -> Iterator[Candidate]:
+    above = min(
+        max((n for n, part in enumerate(path.parts[:-1]) if printable(part) == label), default=0)
+        for path, label in zip(paths, labels, strict=True)
+    )
+    for level in range(min(len(_ORDINALS), *(len(path.parts) - 1 for path in paths))):
+        values = tuple(path.parts[level] for path in paths)
+        if any(canonical(value) or value.lower() in SPLITS for value in values):
+            continue
+        where, option = f"the {_ORDINALS[level]} folder", f"folder:{level + 1}"
+        yield Candidate(where, option, values, _looks(values), True, level < above)
+
+
+def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
+    """The parts of the file names between separators, and runs of letters or digits within them."""
+    columns = _columns(paths)
+    if not columns:  # of different kinds: only the first and the last part may be the same
+        for which, option in (("first", r"([^\W_]+)[ _-][^/]*$"), ("last", r"[ _-]([^\W_]+)$")):
+            told = [Reading(speaker=option).speaker_of(path) for path in paths]
+            values = tuple(value for value in told if value)
+            if len(values) == len(paths):
+                where = f"the {which} part of the file names"
+                yield Candidate(where, option, values, _looks(values), which == "first")
+        return
+    ends = [-1, *(n for n, runs in enumerate(columns) if not runs[0].isalnum()), len(columns)]
+    parts = [range(end + 1, following) for end, following in itertools.pairwise(ends)]
+    for place, part in enumerate(filter(None, parts[: len(_ORDINALS)])):
+        which = "last" if part.stop == len(columns) else _ORDINALS[place]
+        where = f"the {which} part of the file names"
+        for runs in [part, *(range(n, n + 1) for n in part if len(part) > 1)]:
+            values = tuple(map("".join, zip(*(columns[n] for n in runs), strict=True)))
+            at = runs.start - (2 if runs is part else 1)  # a part has its separator in front
+            before = columns[at] if at >= 0 else ("",)
+            fixed = before[0].casefold() if len(set(before)) == 1 and before[0].isalpha() else ""
+            if runs is not part:
+                where = f"'{printable(values[0])}' in {printable(paths[0].stem)}"
+            option = _expression(columns, [runs])
+            yield Candidate(where, option, values, _looks(values, fixed), place == 0)
+
+
+def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
+    """The runs of the file names, one tuple for each place; nothing where the kinds differ."""
+    split = [_RUN.findall(path.stem) for path in paths]
+    shapes = {tuple((run.isalpha(), run.isdecimal()) for run in runs) for runs in split}
+    return list(zip(*split, strict=True)) if len(shapes) == 1 else []
+
+
+def _expression(columns: Sequence[tuple[str, ...]], wanted: Sequence[range]) -> str:
+    """The regular expression whose groups are the wanted runs, up to the end of the name."""
+    tokens = []
+    for runs in columns:
+        letters = "[A-Za-z]+" if all(run.isascii() for run in runs) else r"[^\W\d_]+"
+        token = r"\d+" if runs[0].isdecimal() else letters if runs[0].isalpha() else r"[\W_]+"
+        tokens.append(re.escape(runs[0]) if len(set(runs)) == 1 else token)
+    for part in wanted:
+        tokens[part.start] = f"({tokens[part.start]}"
+        tokens[part.stop - 1] += ")"
+    start = min(part.start for part in wanted)
+    return "".join(tokens[max(start - 1, 0) :]) + "$"
+
+
+def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterator[Candidate]:
+    """A number with the sex: who is one of the two of a session, or counted within the sex."""
+    columns = _columns(paths)
+    looks = {candidate.values: candidate.looks for candidate in fields}
+    kinds = [looks.get(runs, "") for runs in columns]
+    for n, m in itertools.permutations(range(len(kinds)), 2):
+        if kinds[m] == "the sex" and kinds[n] in ("a session", "count", "number"):
+            pairs = zip(columns[min(n, m)], columns[max(n, m)], strict=True)
+            what = "session" if kinds[n] == "a session" else "number"
+            where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
+            option = _expression(columns, [range(n, n + 1), range(m, m + 1)])
+            yield Candidate(where, option, tuple(map("-".join, pairs)), "session and sex")
