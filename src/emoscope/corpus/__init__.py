@@ -32,7 +32,7 @@ from ..files import printable
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
 from . import folder, ratings, rows, speakers, times
 from .clips import Corpus, combine
-from .reading import Reading, SpeakerOrigin, with_channel
+from .reading import Reading, SpeakerOrigin
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "Reading", "SpeakerOrigin", "combine", "load"]
 
@@ -65,8 +65,6 @@ def load(
     ------
     CorpusError
         When there is no such source, no clip in it, or nothing that tells a label.
-    UnknownNameError
-        When no label of a manifest means an emotion; the message lists the emotions.
     """
     reading = Reading(labels or {}, speaker, one_speaker, channel)
     several = _only(part, [_load(source, reading) for source in sources])
@@ -104,33 +102,23 @@ def _only(part: str | None, loaded: list[Corpus]) -> list[Corpus]:
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     root = Path(source)
     found: Corpus | list[Path] | None = rows.find(source)
-    searched = found is None and root.is_dir()
-    if searched:
+    if searched := found is None and root.is_dir():
         found = folder.read(root, reading.labels)
-    elif found is None and str(source) in corpora.names():
+    if found is None and str(source) in corpora.names():
         is_there = bool(corpora.get(str(source)).downloads)
         fetch = f", or download it: emoscope get {source}" * is_there
         hint = f"is the name of a corpus, and no such folder is here; give its folder{fetch}"
         raise CorpusError(f"'{source}' {hint}")
     if found is None:
-        if not root.exists():
-            raise CorpusError(f"{source}: no such folder or manifest")
-        kind = f"cannot read '{root.suffix}' files; unpack archives, save tables as CSV in UTF-8"
-        raise CorpusError(f"{source}: {kind}. {folder.LAYOUTS}")
+        kind = f"cannot read '{root.suffix}' files; unpack archives, save tables as CSV in UTF-8. "
+        why = kind + folder.LAYOUTS if root.exists() else "no such folder or manifest"
+        raise CorpusError(f"{source}: {why}")
     in_names = isinstance(found, Corpus)
     corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
     if searched and not in_names:
         corpus = _with_the_rest(corpus, root)
     if reading.channel is not None:
-        table, unread = with_channel(corpus.table, reading.channel)
-        own = corpus.table.get("audio_channel", table["clip"].iloc[:0]).fillna("") != ""
-        note = [f"{own.sum()} clips have a channel in {source}, which overrides --channel"]
-        corpus = dataclasses.replace(
-            corpus,
-            table=table,
-            rejected=[*corpus.rejected, *unread],
-            notes=[*corpus.notes, *(note if own.any() else [])],
-        )
+        corpus = corpus.of_channel(reading.channel, source)
     if corpus.citation and in_names and reading.origin is None:
         return corpus  # a published corpus, whose rule tells who speaks or that names do not
     root = root if root.is_dir() else root.parent
@@ -184,16 +172,11 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
     if any(row.get("speaker") for row in listing.rows):
         origin = SpeakerOrigin("column", "the column of speakers")
-    return Corpus(
-        name,
-        table,
-        listing.licence or (info.licence if info else ""),
-        info.citation if info else "",
-        [*listing.contradictions, *listing.rejected, *rejected],
-        origin,
-        [*notes, *map(str, agreements)],
-        agreements,
-    )
+    licence, citation = (info.licence, info.citation) if info else ("", "")
+    rejected = [*listing.contradictions, *listing.rejected, *rejected]
+    notes = [*notes, *map(str, agreements)]
+    licence = listing.licence or licence
+    return Corpus(name, table, licence, citation, rejected, origin, notes, agreements)
 
 
 def _sorted_out(

@@ -10,26 +10,22 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from .. import corpora
-from ..audio import Excerpt
-from ..audio.excerpt import parse_channel
+from ..audio import Excerpt, each_channel
+from ..audio.excerpt import channel_name, parse_channel
 from ..corpora.base import COLUMNS
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..labels import EMOTIONS, canonical, in_order
 from ..protocols import VOICES
 from .ratings import Agreement
-from .reading import Kind, SpeakerOrigin
+from .reading import EACH, Kind, SpeakerOrigin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
     """Clips with their emotions and speakers.
 
-    Raises
-    ------
-    CorpusError
-        When the table lacks a column, names a clip twice, or holds no clip.
-    UnknownNameError
-        When an emotion is not one of :data:`EMOTIONS`.
+    A CorpusError when the table lacks a column, names a clip twice, or holds no clip; an
+    UnknownNameError when an emotion is not one of :data:`EMOTIONS`.
     """
 
     name: str
@@ -102,14 +98,8 @@ class Corpus:
         emotions : iterable of str, optional
             Emotions to keep; other words for them are understood.
         **columns
-            Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``.
-
-        Raises
-        ------
-        UnknownNameError
-            When an emotion or a column does not exist.
-        CorpusError
-            When no clip is left.
+            Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``. What does not
+            exist is an UnknownNameError, and a CorpusError that no clip is left.
         """
         keep = pd.Series(True, index=self.table.index)
         if emotions is not None:
@@ -130,6 +120,37 @@ class Corpus:
             raise CorpusError(f"corpus '{self.name}': this selection leaves no clips")
         return dataclasses.replace(self, table=self.table[keep])
 
+    def of_channel(self, channel: str, source: object) -> Corpus:
+        """The clips of that channel, or with "each" a clip for each of several.
+
+        A clip to which the `source` gives a channel keeps it: its label is of that one.
+        """
+        told = self.table.get("audio_channel", pd.Series("", self.table.index))
+        own, table = self.table[told != ""], self.table[told == ""]
+        note = f"{len(own)} clips have a channel in {source}, which overrides --channel"
+        notes = [*self.notes, note] if len(own) else self.notes
+        if channel.strip().lower() != EACH:
+            named = told.mask(told == "", channel_name(parse_channel(channel)))
+            return dataclasses.replace(
+                self, table=self.table.assign(audio_channel=named), notes=notes
+            )
+        rows, unread = [own] if len(own) else [], list[AudioError]()
+        for path, clips in table.groupby("path", sort=False):
+            try:
+                numbers = [part.channel for part in each_channel(str(path))]
+            except AudioError as error:
+                unread.append(error)
+                continue
+            for name in map(channel_name, numbers if len(numbers) > 1 else [None]):
+                clip = clips["clip"] + (f"#{name}" if name else "")
+                rows.append(clips.assign(audio_channel=name, clip=clip))
+        if not rows:
+            raise CorpusError(
+                f"none of {len(unread)} recordings can be read; the first: {unread[0]}"
+            )
+        table, rejected = pd.concat(rows, ignore_index=True), [*self.rejected, *unread]
+        return dataclasses.replace(self, table=table, rejected=rejected, notes=notes)
+
 
 def excerpts(table: pd.DataFrame) -> list[Excerpt]:
     """What is read for each row of a table with the columns of a corpus."""
@@ -146,12 +167,8 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     """Put several corpora into one, e.g. to train on some and test on another.
 
     Clips and speakers are prefixed with the name of their corpus, so that they stay distinct. Parts
-    of one corpus that emoscope knows, such as RAVDESS's speech and song, stay one corpus.
-
-    Raises
-    ------
-    CorpusError
-        When there is nothing to combine, or two corpora have the same name or the same clip.
+    of one corpus that emoscope knows, such as RAVDESS's speech and song, stay one corpus. A CorpusError
+    when there is nothing to combine, or two corpora have the same name or the same clip.
     """
     if not parts:
         raise CorpusError("no corpus to combine")
@@ -169,9 +186,9 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
             )
     table = pd.concat(tables, ignore_index=True)
     if len(names) > 1:
-        table["clip"] = table["corpus"] + "/" + table["clip"]
-        speakers = table["corpus"] + "/" + table["speaker"]
-        table["speaker"] = speakers.where(table["speaker"] != "", "")
+        for column in ("clip", "speaker"):
+            full = table["corpus"] + "/" + table[column]
+            table[column] = full.where(table[column] != "", "")
     origins = [part.speakers_from for part in parts]
     patterns = dict.fromkeys(origin.pattern for origin in origins if origin.pattern)
     doubts = dict.fromkeys(origin.doubt for origin in origins if origin.doubt)

@@ -83,25 +83,21 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
 
 def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> pd.DataFrame:
     """The table of those `paths` that lie, at any depth, in a folder named after an emotion."""
-    found: list[Row] = []
+    found, name = list[Row](), printable(root.resolve().name)
     for path in paths:
         relative = path.relative_to(root)
         above = relative.parts[:-1]
         named = [folder for folder in above if canonical(folder, labels)]
         if not named:
             continue
+        row: Row = {
+            "clip": printable(str(relative.with_suffix(""))),
+            "path": str(path),
+            "speaker": "",
+        }
+        row |= {"emotion": canonical(named[-1], labels), "label": printable(named[-1])}
         splits = [SPLITS[folder.lower()] for folder in above if folder.lower() in SPLITS]
-        found.append(
-            {
-                "clip": printable(str(relative.with_suffix(""))),
-                "path": str(path),
-                "emotion": canonical(named[-1], labels),
-                "label": printable(named[-1]),
-                "speaker": "",
-                "corpus": printable(root.resolve().name),
-                **({"split": splits[0]} if splits else {}),
-            }
-        )
+        found.append(row | {"corpus": name} | ({"split": splits[0]} if splits else {}))
     count = Counter(row["clip"] for row in found)
     for row in found:
         if count[row["clip"]] > 1:  # clips that differ in their ending alone
@@ -111,12 +107,9 @@ def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> 
 
 def _agrees(match: Match, told: Mapping[str, str]) -> bool:
     """Whether names mean the emotions after which folders are named, as far as there are such."""
-    pairs = [
-        (row["emotion"], told[str(path)])
-        for path, row in match.rows.items()
-        if row["emotion"] and str(path) in told
-    ]
-    return len([pair for pair in pairs if pair[0] == pair[1]]) >= _AGREEMENT * len(pairs)
+    pairs = ((row["emotion"], told.get(str(path))) for path, row in match.rows.items())
+    same = [bool(named == folder) for named, folder in pairs if named and folder]
+    return sum(same) >= _AGREEMENT * len(same)
 
 
 def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) -> Corpus:
@@ -144,12 +137,12 @@ def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) ->
     tables = [path for path, part in beside.items() if part]
     if len(tables) < 2 or all(rows.split_in(path.stem) for path in tables):
         return tables
-    if needed:
-        names = ", ".join(printable(path.name) for path in tables)
-        raise CorpusError(
-            f"{root}: {len(tables)} tables list its recordings; give one of them: {names}"
-        )
-    return []
+    if not needed:
+        return []
+    names = ", ".join(printable(path.name) for path in tables)
+    raise CorpusError(
+        f"{root}: {len(tables)} tables list its recordings; give one of them: {names}"
+    )
 
 
 def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) -> Counter[str]:
@@ -213,7 +206,7 @@ def _corpora(
                 "performance is used once"
             )
     for match in [*known, *alike]:
-        for path in match.foreign if match in known else {**match.rows, **match.foreign}:
+        for path in match.foreign if match in known else match.rows | match.foreign:
             why = match.difference([path]) or f"similar files are not from {match.info.name}"
             reasons.setdefault(path, f"named as in {match.info.name}, but {why}")
     infos = [match.info for match in known]
@@ -241,5 +234,7 @@ def _unlabelled(info: CorpusInfo, label: str) -> str:
 def _left_alone(films: Iterable[Path]) -> list[str]:
     """A note on films that no rule makes clips."""
     names = sorted(path.name for path in films)
-    left = [f"{len(names)} films are ignored, e.g. {name}" for name in names[:1]]
-    return [f"{note}: no rule turns them into clips" for note in left]
+    told = (
+        f"{len(names)} films are ignored, e.g. {''.join(names[:1])}: no rule turns them into clips"
+    )
+    return [told] if names else []

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Literal
 
-import pandas as pd
-
-from ..audio import each_channel
-from ..audio.excerpt import channel_name, parse_channel
-from ..errors import AudioError, CorpusError, UnknownNameError
+from ..audio.excerpt import parse_channel
+from ..errors import CorpusError, UnknownNameError
 from ..labels import EMOTIONS
 from ..unseen import HeldOut, held_out
 
@@ -41,12 +38,8 @@ class SpeakerOrigin:
 class Reading:
     """What a user says of a source that it does not say itself.
 
-    Raises
-    ------
-    CorpusError
-        When the expression for speakers cannot be used, or two ways to tell them are given.
-    UnknownNameError
-        When a label is to mean what is no emotion, or a channel has no such name.
+    A CorpusError when the expression for speakers cannot be used, or two ways to tell them are given;
+    an UnknownNameError when a label is to mean what is no emotion, or a channel has no such name.
     """
 
     #: Words of the source, as written → emotions.
@@ -100,30 +93,3 @@ class Reading:
         if named := match.groupdict().get("speaker"):
             return named
         return "-".join(filter(None, match.groups())) if match.re.groups else match[0] or None
-
-
-def with_channel(table: pd.DataFrame, channel: str) -> tuple[pd.DataFrame, list[AudioError]]:
-    """A table of clips of that channel, or with a clip for each of several; what cannot be read.
-
-    A clip that has a channel of its own keeps it: its label is of that one.
-    """
-    own = table.get("audio_channel", pd.Series("", table.index)).fillna("") != ""
-    if channel.strip().lower() != EACH:
-        named = channel_name(parse_channel(channel))
-        column = table["audio_channel"].where(own, named) if own.any() else named
-        return table.assign(audio_channel=column), []
-    rows, table = [table[own]] if own.any() else [], table[~own]
-    unread: list[AudioError] = []
-    for path, clips in table.groupby("path", sort=False):
-        try:
-            channels = [part.channel for part in each_channel(str(path))]
-        except AudioError as error:
-            unread.append(error)
-            continue
-        names = [channel_name(number or 0) for number in channels] if len(channels) > 1 else [""]
-        for name in names:
-            clip = clips["clip"] + (f"#{name}" if name else "")
-            rows.append(clips.assign(audio_channel=name, clip=clip))
-    if not rows:
-        raise CorpusError(f"none of {len(unread)} recordings can be read; the first: {unread[0]}")
-    return pd.concat(rows, ignore_index=True), unread
