@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -67,11 +66,9 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     if adaptation and shares_speakers(base):
         advice = "use a protocol that does not start with 'random-'"
         raise ProtocolError(f"'{protocol}': adaptation is measured on unseen speakers; {advice}")
-    emotions = sorted(table["emotion"].unique())
-    if len(emotions) < 2:
-        needed = "needs clips of at least two emotions"
-        found = ", ".join(emotions) or "none"
-        raise ProtocolError(f"protocol '{protocol}' {needed}; found: {found}")
+    if len(emotions := sorted(table["emotion"].unique())) < 2:
+        needed = f"needs clips of at least two emotions; found: {', '.join(emotions) or 'none'}"
+        raise ProtocolError(f"protocol '{protocol}' {needed}")
     _need_both_sides(table, base)
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
@@ -107,9 +104,8 @@ def base_of(protocol: str) -> str:
 
 def sentences(table: pd.DataFrame) -> NDArray[np.str_]:
     """The words of each clip, for comparison: without case and punctuation; empty when unknown."""
-    if "text" not in table:
-        return np.full(len(table), "")
-    return np.array([_words(text) for text in table["text"].fillna("").astype(str)], dtype=str)
+    told = table["text"].fillna("").astype(str) if "text" in table else [""] * len(table)
+    return np.array([_words(text) for text in told], dtype=str)
 
 
 @functools.cache
@@ -151,10 +147,8 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
             if spoken is not None:
                 n_sentences = len(np.unique(spoken[emotions == unlearned[0]]))
                 few = f"several speakers must speak it in several sentences; it has {n_sentences}"
-            raise ProtocolError(
-                f"{where}: tests {unlearned[0]} and has no training clip of it; "
-                f"{few}{_without(unlearned, table)}"
-            )
+            lack = f"{where}: tests {unlearned[0]} and has no training clip of it"
+            raise ProtocolError(f"{lack}; {few}{_without(unlearned, table)}")
 
 
 def _need_both_sides(table: pd.DataFrame, protocol: str) -> None:
@@ -186,15 +180,13 @@ def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: 
             "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
             "use 'speaker-6fold' or 'loso'"
         )
-    actors = []
-    for speaker in map(str, table["speaker"]):
-        digits = re.search(r"\d+$", speaker)  # whatever a manifest puts before them (``Actor_01``)
-        actors.append(int(digits[0]) if digits else 0)
-        if not 1 <= actors[-1] <= 24:
-            raise ProtocolError(
-                "the published folds of RAVDESS need its actors, 1 to 24, as speakers; "
-                f"found: '{printable(speaker)}'. Another protocol, such as 'loso', takes any"
-            )
+    speakers = table["speaker"].astype(str)  # whatever a manifest puts before them (``Actor_01``)
+    actors = speakers.str.extract(r"(\d+)$", expand=False).astype(float)
+    if len(others := speakers[~actors.between(1, 24)]):
+        raise ProtocolError(
+            "the published folds of RAVDESS need its actors, 1 to 24, as speakers; found: "
+            f"'{printable(others.iloc[0])}'. Another protocol, such as 'loso', takes any"
+        )
     masks = [np.isin(actors, group) for group in test_actors]
     return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
@@ -249,12 +241,11 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
     few = table["unique_speaker"].nunique() < 6 or most < 6
     voices = _loso(table, seed) if few else _speaker_6fold(table, seed)
     texts = grouped(table["emotion"], spoken, min(MAX_TEXT_GROUPS, n_sentences, most), seed)
-    divisions = []
-    for voice, text in itertools.product(voices, texts):
-        test = np.intersect1d(voice.test, text.test)
-        train = np.intersect1d(voice.train, text.train)
-        divisions += [Fold(f"{voice.name}/{text.name}", train, test)] if len(test) else []
-    return divisions
+    return [
+        Fold(f"{voice.name}/{text.name}", np.intersect1d(voice.train, text.train), test)
+        for voice, text in itertools.product(voices, texts)
+        if len(test := np.intersect1d(voice.test, text.test))
+    ]
 
 
 def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fold]]:
@@ -332,8 +323,8 @@ def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
     for corpus in names:
         held_out = corpora == corpus
         shared = np.isin(emotions, np.intersect1d(emotions[held_out], emotions[~held_out]))
-        train, test = np.flatnonzero(~held_out & shared), np.flatnonzero(held_out & shared)
-        divisions.append(Fold(corpus, train, test))
+        sides = np.flatnonzero(~held_out & shared), np.flatnonzero(held_out & shared)
+        divisions.append(Fold(corpus, *sides))
     return divisions
 
 

@@ -125,17 +125,14 @@ def group(
     if n_clips < 2:
         return np.zeros(n_clips, dtype=np.intp)
     clips = embeddings.astype(np.float64)
-    for style in np.unique(styles) if styles is not None else ():
-        clips[styles == style] -= clips[styles == style].mean(axis=0)
     if styles is not None:
+        for style in np.unique(styles):
+            clips[styles == style] -= clips[styles == style].mean(axis=0)
         clips /= np.maximum(np.linalg.norm(clips, axis=1, keepdims=True), 1e-9)
-    seen = np.arange(n_clips)
-    if n_clips > MAX_CLIPS:
-        seen = np.sort(np.random.default_rng(0).permutation(n_clips)[:MAX_CLIPS])
+    seen = np.sort(np.random.default_rng(0).permutation(n_clips)[:MAX_CLIPS])
     tree = linkage(clips[seen], "ward")
-    heights = tree[:, 2]
     if n is None:
-        n_high = 1 + int((heights > HEIGHT * heights[-1]).sum())
+        n_high = 1 + int((tree[:, 2] > HEIGHT * tree[-1, 2]).sum())
         n = max(least, min(n_high, n_clips // CLIPS_A_GROUP))
     labels = fcluster(tree, min(n, len(seen)), "maxclust")
     if n_clips > MAX_CLIPS:

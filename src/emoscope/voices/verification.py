@@ -31,6 +31,12 @@ _PERCENTILE = 70  # of distances: one between two voices where there are two, an
 _PRIOR_CLIPS = 3.0  # a style of so many clips is as much believed as that it changes nothing
 
 
+_SAID = {
+    "one-voice-two-names": "by their sound, these may be one voice under two names",
+    "two-voices-one-name": "by their sound, clips under one name may be of two voices",
+}
+
+
 @dataclass(frozen=True)
 class VoiceFinding:
     """Names whose voices are not what the names say, and the value that the limit is for."""
@@ -53,12 +59,8 @@ class VoiceCheck:
     @property
     def suspicions(self) -> list[str]:
         """What speaks against the names, a sentence for each kind, without its full stop."""
-        said = {
-            "one-voice-two-names": "by their sound, these may be one voice under two names",
-            "two-voices-one-name": "by their sound, clips under one name may be of two voices",
-        }
-        names = {k: [" and ".join(f.names) for f in self.findings if f.kind == k] for k in said}
-        return [f"{text}: {', '.join(names[kind])}" for kind, text in said.items() if names[kind]]
+        names = {k: [" and ".join(f.names) for f in self.findings if f.kind == k] for k in _SAID}
+        return [f"{text}: {', '.join(names[kind])}" for kind, text in _SAID.items() if names[kind]]
 
     @property
     def text(self) -> str:
@@ -151,8 +153,5 @@ def surpluses(clips: Matrix, names: Texts, styles: Texts) -> dict[str, float]:
     if len(inside) < MIN_NAMES or not apart.any():
         return {}
     other = float(np.percentile(distances[apart], _PERCENTILE))
-    found = {}
-    for name in judged:
-        usual = float(np.median([spread for key, spread in inside.items() if key != name]))
-        found[name] = (inside[name] - usual) / max(other - usual, 1e-9)
-    return found
+    usual = {name: float(np.median([s for n, s in inside.items() if n != name])) for name in judged}
+    return {n: (inside[n] - usual[n]) / max(other - usual[n], 1e-9) for n in judged}
