@@ -246,19 +246,6 @@ def test_info_and_clear(store):
     assert_holds(store, [0, 1, 2])
 
 
-def test_a_store_of_an_earlier_version_is_left_alone_until_it_is_cleared(store):
-    older = store.folder / "features-1" / "mfcc-v1-0a" / "0.parquet"
-    older.parent.mkdir(parents=True)
-    older.write_bytes(bytes(1000))
-    (store.folder / "files-1.sqlite").write_bytes(bytes(100))
-    fill(store, range(3))
-    assert_holds(store, [0, 1, 2])
-    assert older.exists() and store.verify() == []
-    assert store.clear() >= 1100 and [path.name for path in store.folder.iterdir()] == [
-        store_module.FILE
-    ]
-
-
 def test_limit_and_folder_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("EMOSCOPE_STORE_LIMIT", "1.5")

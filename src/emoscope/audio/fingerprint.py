@@ -87,7 +87,7 @@ def matches(prints: Sequence[Fingerprint]) -> list[Match]:
         for alike in by_digest.values()
         for pair in itertools.combinations(alike, 2)
     }
-    for first, second, shift in _candidates(prints):
+    for first, second, shift in _candidates(prints) if len(prints) > 1 else ():
         if (first, second) not in pairs:
             pairs[first, second] = _compared(prints, first, second, shift)
     return [match for _, match in sorted(pairs.items()) if match is not None]
@@ -122,43 +122,22 @@ def bits(
 
 def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     """Pairs of recordings with the alignment that most shared words vote for."""
+    import pandas as pd
+
     at = [np.flatnonzero(mark.sounding) for mark in prints]
-    owner = np.repeat(np.arange(len(prints)), [len(frames) for frames in at])
-    if not len(owner):
-        return []
-    frame = np.concatenate(at)
-    words = np.concatenate([p.words[frames] for p, frames in zip(prints, at, strict=True)])
-    votes = [_votes(words & np.uint32(mask), owner, frame) for mask in MASKS]
-    pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    chosen = counts >= MIN_VOTES
-    pairs, counts = pairs[chosen], counts[chosen]
-    best: dict[tuple[int, int], tuple[int, int]] = {}
-    for (first, second, shift), count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        if count > best.get((first, second), (0, 0))[0]:
-            best[first, second] = (count, shift)
-    return [(*pair, shift) for pair, (_, shift) in best.items()]
-
-
-def _votes(
-    keys: NDArray[np.uint32], owner: NDArray[np.intp], frame: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Rows (first, second, shift), one per pair of frames of two recordings with equal keys."""
-    order = np.argsort(keys, kind="stable")
-    keys, owner, frame = keys[order], owner[order], frame[order]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    sizes = np.diff(np.r_[starts, len(keys)])
-    rare = np.repeat(sizes <= MAX_ALIKE, sizes)
-    keys, owner, frame = keys[rare], owner[rare], frame[rare]
+    said = [mark.words[frames] for mark, frames in zip(prints, at, strict=True)]
+    whose = np.repeat(np.arange(len(prints)), list(map(len, at)))
+    told = pd.DataFrame({"key": np.concatenate(said), "of": whose, "frame": np.concatenate(at)})
     votes = []
-    for distance in range(1, MAX_ALIKE):
-        n = max(len(keys) - distance, 0)
-        same = (keys[:n] == keys[distance:]) & (owner[:n] != owner[distance:])
-        left = np.flatnonzero(same)
-        right = left + distance
-        swap = owner[left] > owner[right]
-        left, right = np.where(swap, right, left), np.where(swap, left, right)
-        votes.append(np.stack([owner[left], owner[right], frame[left] - frame[right]], axis=1))
-    return np.concatenate(votes)
+    for mask in MASKS:
+        keyed = told.assign(key=told["key"] & np.uint32(mask))
+        keyed = keyed[keyed.groupby("key")["of"].transform("size").between(2, MAX_ALIKE)]
+        pairs = keyed.merge(keyed, on="key")
+        pairs = pairs[pairs["of_x"] < pairs["of_y"]]
+        votes.append(pairs.assign(shift=pairs["frame_x"] - pairs["frame_y"]))
+    counts = pd.concat(votes).groupby(["of_x", "of_y", "shift"]).size()
+    best = counts[counts >= MIN_VOTES].groupby(level=[0, 1]).idxmax()
+    return list(best)
 
 
 def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int) -> Match | None:

@@ -9,7 +9,6 @@ else. Where it cannot be read or written, the run warns once and computes.
 import contextlib
 import json
 import os
-import shutil
 import sqlite3
 import time
 import warnings
@@ -31,7 +30,7 @@ Values = NDArray[np.float32]
 
 LIMIT_VARIABLE = "EMOSCOPE_STORE_LIMIT"
 FILE = "features-2.sqlite"
-OLDER = ("features-1", "files-1.sqlite", "lock")  # of earlier versions
+FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
 DEFAULT_LIMIT = 20 * 10**9  # bytes: the 193 values of 20 million clips, 200,000 spectrograms
 EVICT_TO = 0.9  # of the limit, so that it is not done again at once
 FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
@@ -231,7 +230,7 @@ class Store:
         chosen = "FROM features"
         if names is not None:
             chosen += f" WHERE name IN ({','.join('?' * len(names))})"
-        before, removable = self.bytes_on_disk(), list(OLDER) if names is None else []
+        before = self.bytes_on_disk()
         try:
             with self._maintaining() as database:
                 with database:
@@ -245,18 +244,16 @@ class Store:
         except DamagedError:
             if names is not None:
                 raise
-            removable += [FILE, f"{FILE}-wal", f"{FILE}-shm"]
-        try:
-            for path in map(self.folder.joinpath, removable):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        except OSError as error:
-            raise EmoscopeError(f"{self.folder}: cannot be removed: {error}") from error
+            try:
+                for path in map(self.folder.joinpath, FILES):
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise EmoscopeError(f"{self.folder}: cannot be removed: {error}") from error
         return before - self.bytes_on_disk()
 
     def bytes_on_disk(self) -> int:
-        """The size of the store, with what an earlier version has left."""
-        roots = [self.folder / name for name in (FILE, f"{FILE}-wal", *OLDER)]
-        paths = roots + [path for root in roots for path in root.rglob("*")]
+        """The size of the store."""
+        paths = (self.folder / name for name in (FILE, f"{FILE}-wal"))
         return sum(path.stat().st_size for path in paths if path.is_file())
 
     def _identity(self, feature: Feature) -> bytes:
