@@ -62,8 +62,7 @@ def _index(folder: Path) -> dict[str, list[Parts]]:
     below = ((place, name) for place, _, names in os.walk(folder) for name in names)
     for place, name in itertools.islice(below, MAX_FILES):
         key = _composed(name)
-        stem, _, ending = key.rpartition(".")
-        for known in (key, stem) if ending in ENDINGS else (key,):
+        for known in {key, _stem(key)}:
             found.setdefault(known, []).append((*Path(place).relative_to(folder).parts, name))
     return found
 
@@ -72,12 +71,10 @@ def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
     """The one file that a name means, in this case and form if it can be; of several the nearest."""
     wanted = tuple(part for part in re.split(r"[/\\]+", name) if part not in ("", "."))
     elsewhere = re.match(r"[A-Za-z]:|[/\\]", name) is not None
-    fits: list[Parts] = []
-    for form in (str, str.casefold):
-        if not fits and wanted:
-            key = _composed(wanted[-1])
-            candidates = index.get(key) or index.get(_stem(key)) or []
-            fits = [parts for parts in candidates if _ends(parts, wanted, form, elsewhere)]
+    key = _composed(wanted[-1] if wanted else "")
+    known = index.get(key) or index.get(_stem(key)) or []
+    exact = [parts for parts in known if _ends(parts, wanted, str, elsewhere)]
+    fits = exact or [parts for parts in known if _ends(parts, wanted, str.casefold, elsewhere)]
     if len(fits) > 1:
         fits = [parts for parts in fits if len(parts) == len(wanted)]
     return fits[0] if len(fits) == 1 else None

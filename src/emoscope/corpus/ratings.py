@@ -5,7 +5,7 @@ different raters; otherwise the clip is listed more than once.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,12 +57,12 @@ def settle(
     says that the source may have them, of rows without a rater the first counts. Also returns what is
     left out, and how far raters agree where clips have several.
     """
-    groups: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
+    groups = defaultdict[tuple[str, ...], list[tuple[Row, str]]](list)
     for row, emotion in listed:
-        groups.setdefault(_key(row), []).append((row, emotion))
-    without: dict[tuple[str, ...], Counter[str]] = {}
+        groups[_key(row)].append((row, emotion))
+    without = defaultdict[tuple[str, ...], Counter[str]](Counter)
     for row in foreign:
-        without.setdefault(_key(row), Counter())[row["label"]] += 1
+        without[_key(row)][row["label"]] += 1
     differ = rated and any(
         len({emotion for _, emotion in group}) > 1 or key in without
         for key, group in groups.items()
@@ -93,7 +93,7 @@ def settle(
             if not raters:
                 reason += "; if its rows are parts or channels, add columns start and end, or audio_channel"
             rejected.append(AudioError(printable(row["path"]), reason))
-        elif (words := without.get(key, Counter())) and words.most_common(1)[0][1] >= most:
+        elif (words := without[key]) and max(words.values()) >= most:
             said = ", ".join(f"{printable(word)} {n}" for word, n in words.most_common())
             reason = f"no emotion has a majority of its ratings ({winner} {most}, but {said})"
             rejected.append(AudioError(printable(row["path"]), reason))

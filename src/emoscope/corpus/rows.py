@@ -1,14 +1,12 @@
 """The one reader of foreign rows: whatever lists recordings, with one name for each column.
 
-A source is a table with one clip per row (:mod:`.tables`); such files that belong together, as EmoBox
-(``…_train_….jsonl``, ``…_test_….jsonl``) and Hugging Face (``metadata.csv`` in each split's folder, or
-``datasets``) have them; an audformat database; annotation files (:mod:`.tiers`); or a list of files.
+A source is a table with one clip per row (:mod:`.tables`), several that belong together, as EmoBox and
+Hugging Face have them, an audformat database, annotation files (:mod:`.tiers`) or a list of files.
 
-All values of the rows are text. ``file`` is the recording as the source writes it, ``path`` where
-that is (:mod:`.places`). The other columns of :data:`ALIASES` are there when the source has them,
-``label`` as written; so are ``start`` and ``end`` in seconds (:mod:`.times`), empty for the beginning
-and the end of the file and as written where they are no times, and ``audio_channel``. Further
-columns are kept under their names in lower case.
+All values are text. ``file`` is the recording as written, ``path`` where that is (:mod:`.places`). The
+other columns of :data:`ALIASES` are there when the source has them, ``label`` as written; so are
+``start`` and ``end`` in seconds (:mod:`.times`), empty for the beginning and the end of the file and as
+written where they are no times, and ``audio_channel``. Further columns keep their names in lower case.
 """
 
 import contextlib
@@ -154,22 +152,18 @@ def _raw_rows(path: Path, labels: Mapping[str, str] | None) -> tuple[list[RawRow
 def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Row:
     """A row with one name for each column and every value as text."""
     known, further, timed = _columns(tuple(raw), path)
-    for column in needed:
-        of_one_file = column == "file" and "label" not in needed and timed
-        if column not in known and not of_one_file:
-            scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are not emotions"
-            found = ", ".join(map(printable, raw)) or "nothing"
-            names = f"name it one of {', '.join(ALIASES[column])}"
-            raise CorpusError(
-                f"{path}: no column of {_NEEDED[column]}; {names}. Found: {found}{scales}"
-            )
+    named = {*known, "file"} if timed and "label" not in needed else set(known)  # or of one file
+    for column in (name for name in needed if name not in named):
+        scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are not emotions"
+        found = f"{', '.join(map(printable, raw)) or 'nothing'}{scales}"
+        names = f"name it one of {', '.join(ALIASES[column])}"
+        raise CorpusError(f"{path}: no column of {_NEEDED[column]}; {names}. Found: {found}")
     file = raw.get(known.get("file", ""))
     if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:
         raw = {**raw, known["file"]: file["path"]}
     elif isinstance(file, dict | bytes):
-        found = "contains audio, but not as {bytes, path}"
-        raise CorpusError(f"{path}: {found}; save it as files")
-    row = {"file": "", **{column: _text(raw[key]) for column, key in known.items()}}
+        raise CorpusError(f"{path}: contains audio, but not as {{bytes, path}}; save it as files")
+    row = {"file": ""} | {column: _text(raw[key]) for column, key in known.items()}
     row |= {column: printable(_text(raw[key])) for column, key in further.items()}
     row |= _span({column: (_text(raw[key]), unit) for column, (key, unit) in timed.items()})
     texts = ("clip", "speaker", "corpus", "gender", "text", "split")
@@ -251,9 +245,9 @@ def _text(value: object) -> str:
 
 def label_map(path: Path) -> dict[str, str]:
     """The words → emotions of EmoBox's ``label_map.json`` beside or above a JSON Lines file."""
-    files = (folder / "label_map.json" for folder in (path.parent, path.parent.parent))
-    file = next(filter(Path.is_file, files), None)
-    if path.suffix.lower() != ".jsonl" or file is None:
+    files = [folder / "label_map.json" for folder in (path.parent, path.parent.parent)]
+    file = next(filter(Path.is_file, files if path.suffix.lower() == ".jsonl" else ()), None)
+    if file is None:
         return {}
     try:
         words = json.loads(file.read_text(encoding="utf-8"))
@@ -283,12 +277,9 @@ def segments(path: str | os.PathLike[str]) -> list[Segment]:
     They are in the order of the file and of all its tiers. One without readable times has NaN, and
     ``problem`` says why; a file that cannot be read or tells no times at all is a CorpusError.
     """
-    files = find(path)
-    if files is None:
-        raise CorpusError(
-            f"{path}: not found, or not a list of parts of recordings; such files end in "
-            f"{', '.join(SUFFIXES)}"
-        )
+    if (files := find(path)) is None:
+        hint = f"not a list of parts of recordings; such files end in {', '.join(SUFFIXES)}"
+        raise CorpusError(f"{path}: not found, or {hint}")
     listed = read(files, labelled=False).rows
     if not listed:
         raise CorpusError(f"{path}: contains no parts; points and empty intervals do not count")
@@ -297,13 +288,12 @@ def segments(path: str | os.PathLike[str]) -> list[Segment]:
             f"{path}: has no times; name their columns start and end (in seconds), "
             f"or start and duration. Found: {', '.join(k for k in listed[0] if k != 'path')}"
         )
-    return list(map(_segment, listed))
-
-
-def _segment(row: Row) -> Segment:
-    start, end = row.get("start", ""), row.get("end", "")
-    problem = times.problem(start, end)
-    first, last = (math.nan, math.nan) if problem else (times.seconds(start), times.seconds(end))
-    names = ("label", "tier", "speaker", "audio_channel")
-    label, tier, speaker, channel = (row.get(name, "") for name in names)
-    return Segment(row["path"], first, last, label, tier, speaker, channel, problem)
+    found = list[Segment]()
+    for row in listed:
+        span = row.get("start", ""), row.get("end", "")
+        problem = times.problem(*span)
+        start, end = (math.nan if problem else times.seconds(time) for time in span)
+        names = ("label", "tier", "speaker", "audio_channel")
+        label, tier, speaker, channel = (row.get(name, "") for name in names)
+        found.append(Segment(row["path"], start, end, label, tier, speaker, channel, problem))
+    return found

@@ -65,9 +65,8 @@ def _rank(name: str) -> tuple[bool, str]:
 
 
 def _row(file: str, start: object, end: object, label: str, tier: str, speaker: str = "") -> RawRow:
-    return {
-        "file": file, "start": start, "end": end, "label": label, "tier": tier, "speaker": speaker,
-    }  # fmt: skip
+    names = ("file", "start", "end", "label", "tier", "speaker")
+    return dict(zip(names, (file, start, end, label, tier, speaker), strict=True))
 
 
 # Praat reads free-standing numbers, quoted texts and flags; whatever else a line holds is a remark.
@@ -118,10 +117,8 @@ def _eaf(text: str) -> Iterator[RawRow]:
         part.attrib["ANNOTATION_ID"]: [time_of[part.attrib[f"TIME_SLOT_REF{n}"]] for n in (1, 2)]
         for part in root.iter("ALIGNABLE_ANNOTATION")
     }
-    parents = {
-        part.attrib["ANNOTATION_ID"]: part.attrib["ANNOTATION_REF"]
-        for part in root.iter("REF_ANNOTATION")
-    }
+    referring = (part.attrib for part in root.iter("REF_ANNOTATION"))
+    parents = {told["ANNOTATION_ID"]: told["ANNOTATION_REF"] for told in referring}
     described = root.iter("MEDIA_DESCRIPTOR")
     media = [m.get("RELATIVE_MEDIA_URL", "") or m.get("MEDIA_URL", "") for m in described]
     files = [unquote(re.sub(r"^file:/+(?=[A-Za-z]:)|^file://", "", medium)) for medium in media]
@@ -156,11 +153,8 @@ def _cues(text: str) -> Iterator[RawRow]:
 
 
 _READERS: Mapping[str, Callable[[str], Iterator[RawRow]]] = {
-    ".textgrid": _textgrid,
-    ".eaf": _eaf,
-    ".srt": _cues,
-    ".vtt": _cues,
-}
+    ".textgrid": _textgrid, ".eaf": _eaf, ".srt": _cues, ".vtt": _cues,
+}  # fmt: skip
 SUFFIXES = tuple(_READERS)
 
 
@@ -185,10 +179,8 @@ def _of_studio(row: RawRow) -> list[RawRow]:
         if isinstance(value, str) and value.startswith("[{"):
             with contextlib.suppress(ValueError, RecursionError):
                 value = json.loads(value)
-        if isinstance(value, list):
-            regions += [
-                (tier, v) for v in value if isinstance(v, dict) and {"start", "end"} <= set(v)
-            ]
+        parts = value if isinstance(value, list) else ()
+        regions += [(tier, v) for v in parts if isinstance(v, dict) and {"start", "end"} <= set(v)]
     file = str(next(names, ""))
     return [_row(file, v.get("start"), v.get("end"), _words(v), str(tier)) for tier, v in regions]
 
@@ -211,7 +203,7 @@ def emotions(
     for row in rows:
         by_tier.setdefault(str(row["tier"]), []).append(row)
     known = {
-        tier: sum(canonical(str(part["label"]), labels) is not None for part in parts) / len(parts)
+        tier: np.mean([canonical(str(part["label"]), labels) is not None for part in parts])
         for tier, parts in by_tier.items()
     }
     named = [tier for tier in by_tier if _TIER_OF_EMOTIONS.search(tier) and known[tier]]
@@ -236,6 +228,6 @@ def emotions(
         for tier in chosen
         for row in by_tier[tier]
     ]
-    others = [f"'{printable(tier)}'" for tier in by_tier if tier not in chosen]
     used = ", ".join(f"'{printable(tier)}'" for tier in chosen)
-    return found, f"labels from tier {used}; not used: {', '.join(others)}" if others else ""
+    others = ", ".join(f"'{printable(tier)}'" for tier in by_tier if tier not in chosen)
+    return found, f"labels from tier {used}; not used: {others}" if others else ""
