@@ -23,7 +23,7 @@ LAYERS = (
     {"dataset", "prediction"},
     {"evaluation"},
     {"audit", "report"},
-    {"training", "reproduction"},
+    {"training", "reproduction", "checking"},
     {"server"},
     {"cli", "__main__"},
     {"__init__"},

@@ -53,7 +53,7 @@ def main() -> None:
 
 def application() -> typer.Typer:
     """The application with all commands, in the order in which ``emoscope --help`` lists them."""
-    from . import comparing, predicting, data  # noqa: F401, I001
+    from . import comparing, checking, predicting, data  # noqa: F401, I001
     from .typed import build
 
     return build()

@@ -5,13 +5,12 @@ shared emotions; beside them stands the UAR of a model that answers freely, as `
 """
 
 import dataclasses
-import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +35,7 @@ from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
 PROTOCOL = "evaluate"
+T = TypeVar("T")
 
 
 def evaluate(
@@ -120,28 +120,14 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
     """Run a model on every clip of a corpus; CorpusError when not one can be used."""
     predictor, trained_on = Predictor(model), Counter[str]()
 
-    def of_clip(signal: Signal | AudioError) -> tuple[NDArray[Any], ...] | AudioError:
-        try:
-            if isinstance(signal, AudioError):
-                return signal
-            parts = [predictor.infer(part) for part in _parts(signal, model.card)]
-        except AudioError as error:
-            return error
+    def of_clip(_: int, signal: Signal) -> tuple[NDArray[Any], ...]:
+        parts = [predictor.infer(part) for part in _parts(signal, model.card)]
         logits = np.mean([part.logits for part in parts], axis=0)
         embedding = np.mean([part.embedding for part in parts], axis=0)
         trained_on.update(training_warning(model.card, signal))
         return logits, embedding, Facts().extract(Spectrum(signal))
 
-    def of_file(numbers: list[int]) -> list[tuple[int, tuple[NDArray[Any], ...] | AudioError]]:
-        parts = [excerpts[n] for n in numbers]
-        signals = audio.cut(parts[0].path, parts, listen=True)
-        return [(numbers[k], of_clip(signal)) for k, signal in signals]
-
-    excerpts = corpus.excerpts
-    # Threads serve: onnxruntime and the decoders work outside Python's lock.
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        files = pool.map(of_file, by_file(excerpts).values())
-        outcomes = [outcome for _, outcome in sorted(itertools.chain(*files), key=lambda o: o[0])]
+    outcomes = each_clip(corpus, of_clip, jobs=jobs)
     rejected = [outcome for outcome in outcomes if isinstance(outcome, AudioError)]
     used = [(n, o) for n, o in enumerate(outcomes) if not isinstance(o, AudioError)]
     if not used:
@@ -160,12 +146,55 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
     return Inferences(usable, logits.astype(np.float64), embeddings)
 
 
+def each_clip(
+    corpus: Corpus, of_clip: Callable[[int, Signal], T], *, jobs: int | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> list[T | AudioError]:  # fmt: skip
+    """What a function gives of the number and the sound of each clip, in their order."""
+
+    def guarded(number: int, signal: Signal | AudioError) -> T | AudioError:
+        try:
+            return signal if isinstance(signal, AudioError) else of_clip(number, signal)
+        except AudioError as error:
+            return error
+
+    def of_file(numbers: list[int]) -> list[tuple[int, T | AudioError]]:
+        parts = [excerpts[n] for n in numbers]
+        signals = audio.cut(parts[0].path, parts, listen=True)
+        return [(numbers[k], guarded(numbers[k], signal)) for k, signal in signals]
+
+    excerpts, outcomes = corpus.excerpts, dict[int, T | AudioError]()
+    # Threads serve: onnxruntime and the decoders work outside Python's lock.
+    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    try:
+        for found in pool.map(of_file, by_file(excerpts).values()):
+            outcomes.update(found)
+            for _ in found:
+                tick()
+    finally:  # where it is interrupted, what has not begun does not begin
+        pool.shutdown(cancel_futures=True)
+    return [outcomes[number] for number in range(len(excerpts))]
+
+
 def _parts(signal: Signal, card: Card) -> list[Signal]:
     """The recording, cut into equal parts where it is longer than the graph can take."""
     if card.input.kind != "samples":
         return [signal]
     n_parts = max(1, math.ceil(signal.duration / card.input.longest))
     return [Signal(p, signal.rate, signal.path) for p in np.array_split(signal.samples, n_parts)]
+
+
+def in_training(card: Card, table: pd.DataFrame) -> pd.Series:
+    """Which clips are of a corpus and a speaker that the card names."""
+    pairs = zip(table["corpus"], _names(table), strict=True)
+    known = [speaker in card.speakers.get(corpus, ()) for corpus, speaker in pairs]
+    return pd.Series(known, table.index, bool)
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """What each speaker is called in the corpus, also where several are one."""
+    pairs = zip(table["corpus"], table["speaker"], strict=True)
+    return [str(speaker).removeprefix(f"{corpus}/") for corpus, speaker in pairs]
 
 
 def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]:
@@ -175,7 +204,7 @@ def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]
     # Clips of the shipped corpora are known by their sound, others by what their speakers are called.
     others = set[str]().union(*(s for c, s in card.speakers.items() if c not in SHIPPED))
     for name, table in corpus.table.groupby("corpus", sort=True):
-        if known := sorted(card.speakers.get(str(name), others) & set(table["speaker"]) - {""}):
+        if known := sorted(card.speakers.get(str(name), others) & {*_names(table)} - {""}):
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
             namesakes = "have names of speakers who, if they are the same people, "
             yield (

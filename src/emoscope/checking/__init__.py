@@ -1,0 +1,223 @@
+"""``emoscope check``: any model judged by tests, each with a threshold and where that comes from.
+
+Groups of tests: *behaviour* (needs no corpus), *correctness* and *fairness* (clips as they are) and
+*robustness* (a part of the clips under every condition of :mod:`emoscope.checking.sounds`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..corpus import Corpus, load
+from ..errors import CorpusError, EmoscopeError
+from ..modelfile import ModelFile
+from ..modelfile.about import About
+from ..prediction import Predictor
+from . import answers, behaviour, sounds, tests
+from .answers import Answers, Tick
+from .tests import Broken, Outcome
+
+__all__ = ["Broken", "Checked", "Outcome", "check", "corpora_in"]
+
+VARIABLE = "EMOSCOPE_DATA"  # names the folder of corpora that are used where none is given
+GROUPS = ("correctness", "fairness", "robustness", "behaviour")
+#: Clips of a corpus as they are, clips of all corpora under every condition, and of those for copies.
+FULL, QUICK = (360, 160, 24), (48, 24, 6)
+
+Progress = Callable[[int, int], None]
+Found = Callable[[Sequence[Outcome]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What the tests of one model found."""
+
+    model: str
+    about: About
+    seconds: float
+    sources: tuple[str, ...]  # the corpora
+    outcomes: tuple[Outcome, ...]
+    quick: bool = False
+    notes: tuple[str, ...] = ()  # what must be known of what was not tested
+    rejected: tuple[str, ...] = ()  # clips that were left out, each with the reason
+    answers: pd.DataFrame = dataclasses.field(
+        default_factory=pd.DataFrame, repr=False, compare=False
+    )
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """The tests that failed."""
+        return [one for one in self.outcomes if one.failed]
+
+    @property
+    def memory(self) -> int:
+        """How many tests passed on clips that the model was trained on."""
+        return sum(one.passed and one.memory for one in self.outcomes)
+
+    def counts(self, group: str = "") -> tuple[int, int, int]:
+        """How many tests passed, failed and were skipped, of one group or all."""
+        chosen = [one for one in self.outcomes if group in ("", one.group)]
+        skipped, failed = (
+            sum(map(bool, (getattr(o, k) for o in chosen))) for k in ("skipped", "failed")
+        )
+        return len(chosen) - failed - skipped, failed, skipped
+
+    def to_json(self) -> str:
+        """``check.json``: everything but the answers."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
+        values["about"] = dataclasses.asdict(self.about)
+        values["outcomes"] = [_plain(one) for one in self.outcomes]
+        return json.dumps(values, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Checked:
+        """The reverse of :meth:`to_json`."""
+        values = json.loads(text)
+        made = []
+        for one in values.pop("outcomes"):
+            one.pop("passed")
+            clips = tuple(Broken(**clip) for clip in one.pop("clips"))
+            numbers = {key: math.nan for key in ("value", "threshold") if one[key] is None}
+            made.append(Outcome(**{**one, **numbers, "clips": clips}))
+        for key in ("sources", "notes", "rejected"):
+            values[key] = tuple(values[key])
+        return cls(**{**values, "about": About(**values["about"]), "outcomes": tuple(made)})
+
+
+def _plain(one: Outcome) -> dict[str, object]:
+    values = {**dataclasses.asdict(one), "passed": None if one.skipped else one.passed}
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+
+
+def corpora_in(folder: str | None) -> list[str]:
+    """The folders of a folder that hold a corpus; none without such a folder."""
+    found = []
+    for place in sorted(Path(folder).iterdir()) if folder and os.path.isdir(folder) else ():
+        try:
+            if place.is_dir() and load(place):
+                found.append(str(place))
+        except EmoscopeError:
+            continue
+    return found
+
+
+def check(
+    model: ModelFile, corpus: Corpus | None = None, *, quick: bool = False, seed: int = 0,
+    jobs: int | None = None,
+    progress: Progress = lambda done, total: None, found: Found = lambda outcomes: None,
+) -> Checked:  # fmt: skip
+    """Test a model; without a corpus its behaviour alone.
+
+    Parameters
+    ----------
+    model : ModelFile
+    corpus : Corpus, optional
+        Clips with labels, of one corpus or several.
+    quick : bool
+        Fewer clips and conditions: an impression, in less than a minute.
+    seed : int
+        Chooses the clips and draws the noise; the same seed gives the same outcomes.
+    progress, found : callable, optional
+        Take units of work done and in all, and outcomes as they come.
+
+    Raises
+    ------
+    CorpusError
+        When fewer than two emotions of the corpus are known to the model, or no clip can be read.
+    """
+    begun, predictor, made = time.monotonic(), Predictor(model), list[Outcome]()
+    n_clips, n_changed, n_copied = QUICK if quick else FULL
+    conditions = [one for one in sounds.conditions() if one.quick or not quick]
+    chosen, notes = _choose(model, corpus, n_clips, seed) if corpus else (None, [WITHOUT])
+    n_kept = min(n_changed, len(chosen)) if chosen else 0
+    total = (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(behaviour.COPIES) + 16
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        progress(done := done + 1, max(total, done))
+
+    def give(outcomes: Iterable[Outcome]) -> None:
+        made.extend(few := list(outcomes))
+        found(few)
+
+    give(behaviour.without_speech(predictor, tick))
+    signals = [signal for _, signal in sounds.not_speech() if signal.samples.any()]
+    tables, rejected = list[pd.DataFrame](), list[str]()
+    if chosen:
+        kept = _evenly(chosen.table, n_changed, seed)
+        clean = answers.clean(predictor, chosen, kept, jobs=jobs, tick=tick)
+        rejected = [str(error) for error in (*chosen.rejected, *clean.rejected)]
+        if not len(clean.table):
+            raise CorpusError(f"no clip of '{chosen.name}' can be used; first: {rejected[0]}")
+        give(tests.correctness(clean.table, model.card))
+        tables.append(clean.table)
+        signals = [clip.signal for clip in clean.kept.values()]
+    signals = signals[:: max(1, len(signals) // n_copied)][:n_copied]
+    give(behaviour.consistency(predictor, signals, jobs=jobs, tick=tick))
+    for condition in conditions if chosen and clean.kept else ():
+        give(_under(predictor, clean, condition, tables, seed=seed, jobs=jobs, tick=tick))
+    seconds, names = (
+        time.monotonic() - begun,
+        tuple(pd.unique(chosen.table["corpus"])) if chosen else (),
+    )
+    ordered = sorted(made, key=lambda one: GROUPS.index(one.group))
+    return Checked(
+        model.card.name, model.card.about, round(seconds, 1), names, tuple(ordered), quick,
+        tuple(notes), tuple(rejected), answers.together(tables),
+    )  # fmt: skip
+
+
+WITHOUT = "no corpus was given: only the behaviour was tested"
+
+
+def _choose(model: ModelFile, corpus: Corpus, at_most: int, seed: int) -> tuple[Corpus, list[str]]:
+    """The clips that are tested, and what must be said of the others."""
+    table = corpus.table.reset_index(drop=True)
+    known = table["emotion"].isin(model.card.emotions)
+    notes = list(corpus.notes)
+    if table["emotion"][known].nunique() < 2:
+        found = f"the model knows {', '.join(model.card.emotions)}; '{corpus.name}' has"
+        few = "at least two must be shared"
+        raise CorpusError(f"{found} {', '.join(corpus.emotions)}: {few}")
+    if not known.all():
+        names = ", ".join(sorted(set(table["emotion"][~known])))
+        notes.append(f"{(~known).sum()} clips left out: the model does not know {names}")
+    chosen = answers.sample(table[known], at_most, seed)
+    if len(chosen) < known.sum():
+        fewer = (
+            f"{len(chosen)} of {known.sum()} clips were tested, evenly over speakers and emotions"
+        )
+        notes.append(fewer)
+    return dataclasses.replace(corpus, table=chosen.reset_index(drop=True)), notes
+
+
+def _evenly(table: pd.DataFrame, at_most: int, seed: int) -> pd.Index:
+    """About as many clips of every corpus."""
+    return answers.sample(table, max(1, at_most // table["corpus"].nunique()), seed + 1).index
+
+
+def _under(
+    predictor: Predictor, clean: Answers, condition: sounds.Condition, tables: list[pd.DataFrame], *,
+    seed: int, jobs: int | None, tick: Tick,
+) -> list[Outcome]:  # fmt: skip
+    """The outcomes of one condition, whose answers are added to the tables."""
+    before = clean.table.loc[list(clean.kept)]
+    try:
+        after = answers.changed(predictor, clean, condition, seed=seed, jobs=jobs, tick=tick)
+    except sounds.Unusable as error:
+        for _ in clean.kept:
+            tick()
+        nan = tests.robustness(before, before, condition)
+        return [dataclasses.replace(one, value=math.nan, skipped=str(error)) for one in nan]
+    tables.append(after)
+    copied = tests.memory(before, after) if condition.kind == "copy" else ()
+    return [*tests.robustness(before, after, condition), *copied]

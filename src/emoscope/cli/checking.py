@@ -1,0 +1,115 @@
+"""The command that tests a model."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from .. import config
+from ..errors import CorpusError, UnknownNameError
+from ..files import printable, write_together
+from . import commands, keeping, terminal
+from .commands import BUNDLED, COMPARING, command
+
+if TYPE_CHECKING:
+    from ..checking import Checked, Outcome
+    from ..corpus import Corpus
+
+FORMATS = ("table", "json", "junit")
+FILES = ("check.json", "answers.csv")
+
+
+@command(COMPARING, configurable=True)
+def check(
+    model: str,
+    source: commands.Source = BUNDLED,
+    *,
+    against: list[str] | None = None,
+    quick: bool = False,
+    format: str = "table",
+    seed: int = 0,
+    jobs: int | None = None,
+    out: Path = Path("emoscope-check"),
+) -> None:
+    """Test a model: correctness, fairness, robustness and behaviour, each test with its threshold."""
+    from .. import checking, modelfile
+
+    if format not in FORMATS:
+        raise UnknownNameError("format", format, FORMATS)
+    names = [model, *(against or ())]
+    keeping.claim(out, *FILES, record=config.FILE)
+    models = [modelfile.load(name) for name in names]
+    corpus, found = _corpus(source), list[checking.Checked]()
+    files = keeping.options_of(out / config.FILE)
+    for one in models:
+        with terminal.progress(f"checking {printable(one.card.name)}") as tick:
+            checked = checking.check(
+                one, corpus, quick=quick, seed=seed, jobs=jobs, progress=tick, found=_said
+            )
+        found.append(checked)
+        folder = out if len(models) == 1 else out / f"{len(found)}-{printable(checked.model)}"
+        files[folder / "check.json"] = checked.to_json()
+        files[folder / "answers.csv"] = checked.answers.to_csv(index=False, lineterminator="\n")
+    write_together(files)
+    for note in dict.fromkeys(note for one in found for note in one.notes):
+        terminal.note(f"note: {note}")
+    if format == "table":
+        terminal.say_checked(found)
+        terminal.say(f"results: {out}")
+    else:
+        sys.stdout.write({"json": _json, "junit": _junit}[format](found))
+    rejected = dict.fromkeys(reason for one in found for reason in one.rejected)
+    for reason in rejected:
+        terminal.err.print(f"left out: {printable(reason)}", markup=False, soft_wrap=True)
+    if rejected or any(one.failed for one in found):
+        sys.exit(1)
+
+
+def _corpus(source: commands.Source) -> "Corpus | None":
+    """What is named; without a name the corpora below the folder that a variable names, or none."""
+    from .. import checking
+
+    places = source.places or tuple(checking.corpora_in(os.environ.get(checking.VARIABLE)))
+    if places:
+        return dataclasses.replace(source, places=places).corpus()
+    if source.emotions or any(source.reading.values()):
+        raise CorpusError("options that say how to read a corpus need one; name it")
+    return None
+
+
+def _said(outcomes: "Sequence[Outcome]") -> None:
+    """What failed, as soon as it is known."""
+    for one in outcomes:
+        if one.failed:
+            terminal.note(f"failed: {one.name}: {one.title}: {one.measured}")
+
+
+def _json(found: "Sequence[Checked]") -> str:
+    each = [one.to_json() for one in found]
+    return (each[0] if len(each) == 1 else f"[{','.join(each)}]") + "\n"
+
+
+def _junit(found: "Sequence[Checked]") -> str:
+    """One test case for each test, which every continuous integration shows by itself."""
+    root = ElementTree.Element("testsuites")
+    for one in found:
+        suite = ElementTree.SubElement(root, "testsuite", name=printable(one.model))
+        _, failed, skipped = one.counts()
+        counts = {"tests": len(one.outcomes), "failures": failed, "skipped": skipped}
+        suite.attrib.update({key: str(count) for key, count in counts.items()})
+        suite.set("time", str(one.seconds))
+        for outcome in one.outcomes:
+            names = {"classname": outcome.group, "name": printable(outcome.name)}
+            case = ElementTree.SubElement(suite, "testcase", names)
+            if outcome.skipped:
+                ElementTree.SubElement(case, "skipped", message=printable(outcome.skipped))
+            elif outcome.failed:
+                said = printable(f"{outcome.title}: {outcome.measured}")
+                failure = ElementTree.SubElement(case, "failure", message=said)
+                clips = (f"{c.path}: expected {c.expected}, found {c.found}" for c in outcome.clips)
+                failure.text = "\n".join([outcome.why, outcome.basis, *map(printable, clips)])
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
