@@ -14,13 +14,13 @@ from pathlib import Path
 
 from emoscope import corpus
 from emoscope.audit import audit
-from emoscope.protocols import EMOBOX_RAVDESS
+from emoscope.files import shipped_table
 
 
 def main(recordings):
     table = corpus.load(recordings).table
     with tempfile.TemporaryDirectory() as root:
-        for number, actors in enumerate(EMOBOX_RAVDESS, 1):
+        for number, actors in enumerate(shipped_table("published_folds.toml")["speaker-6fold"], 1):
             tested = table["speaker"].astype(int).isin(actors)
             for side, rows in (("train", table[~tested]), ("test", table[tested])):
                 file = Path(root) / f"fold_{number}" / f"ravdess_{side}_fold_{number}.jsonl"

@@ -18,8 +18,8 @@ from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
+from emoscope.files import shipped_table
 from emoscope.prediction import DEFAULT_MODEL
-from emoscope.protocols import EMOBOX_RAVDESS
 
 RATE = 16_000
 EMOTIONS = ["01", "02", "03", "04", "05", "06", "07", "08"]
@@ -216,7 +216,7 @@ def ravdess_names(actor):
 def emobox(tmp_path_factory):
     """EmoBox's six folds of RAVDESS, as its JSON Lines have them."""
     root = tmp_path_factory.mktemp("emobox")
-    for number, test in enumerate(EMOBOX_RAVDESS, 1):
+    for number, test in enumerate(shipped_table("published_folds.toml")["speaker-6fold"], 1):
         for side in ("train", "test"):
             actors = [a for a in range(1, 25) if (a in test) == (side == "test")]
             lines = [

@@ -2,10 +2,7 @@
 
 In every protocol but those named ``random-…``, which measure what a leak would have claimed, no
 speaker stands on both sides of a fold: :func:`check` refuses such folds.
-
-Sources of the published folds, all of RAVDESS speech: ``speaker-6fold`` from EmoBox (Ma et al.,
-Interspeech 2024), ``luna-5fold`` from Luna-Jiménez et al. (Applied Sciences 12(1), 2022),
-``audeering-1.1`` from audEERING's ravdess 1.1.0 (train and development actors train).
+The published folds, all of RAVDESS speech, are in ``data/published_folds.toml`` with their sources.
 """
 
 from __future__ import annotations
@@ -21,19 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ProtocolError, UnknownNameError
-from .files import printable
+from .files import printable, shipped_table
 from .labels import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
-
-EMOBOX_RAVDESS = (
-    (1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22),
-)  # fmt: skip
-LUNA_RAVDESS = (
-    (2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22),
-)  # fmt: skip
-AUDEERING_RAVDESS = ((21, 22, 23, 24),)
 
 ADAPTATIONS = ("speaker-adapted", "corpus-adapted")
 SPEAKER_TEXT = "speaker+text"
@@ -174,7 +163,7 @@ def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
     return f"; {option}" if len(left) > 1 else ""
 
 
-def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: int) -> list[Fold]:
+def _published(name: str, table: pd.DataFrame, seed: int) -> list[Fold]:
     if set(table["corpus"]) != {"ravdess"}:
         raise ProtocolError(
             "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
@@ -187,14 +176,14 @@ def _published(test_actors: Sequence[Sequence[int]], table: pd.DataFrame, seed: 
             "the published folds of RAVDESS need its actors, 1 to 24, as speakers; found: "
             f"'{printable(others.iloc[0])}'. Another protocol, such as 'loso', takes any"
         )
-    masks = [np.isin(actors, group) for group in test_actors]
+    masks = [np.isin(actors, group) for group in shipped_table("published_folds.toml")[name]]
     return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
 
 def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     """EmoBox's folds for RAVDESS; elsewhere six speaker-disjoint folds, balanced over emotions."""
     if set(table["corpus"]) == {"ravdess"}:
-        return _published(EMOBOX_RAVDESS, table, seed)
+        return _published("speaker-6fold", table, seed)
     _need_speakers(table, N_FOLDS, "speaker-6fold")
     return _six_folds(table, "unique_speaker", "speaker-6fold", seed)
 
@@ -371,8 +360,8 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
 #: Every protocol by name, as a function of the corpus table and the seed.
 PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "speaker-6fold": _speaker_6fold,
-    "luna-5fold": functools.partial(_published, LUNA_RAVDESS),
-    "audeering-1.1": functools.partial(_published, AUDEERING_RAVDESS),
+    "luna-5fold": functools.partial(_published, "luna-5fold"),
+    "audeering-1.1": functools.partial(_published, "audeering-1.1"),
     "loso": _loso,
     VOICE_FOLDS: _voice_6fold,
     SPEAKER_TEXT: _speaker_text,

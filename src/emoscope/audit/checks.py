@@ -81,6 +81,8 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
     unknown = split.clips.loc[split.clips["speaker"] == "", "clip"]
     doubt = doubt_of(split.clips)
     spoken = set(sentences(train)) & set(sentences(test))
+    parts = (side[side["end"].notna() & (side["speaker"] == "")] for side in (train, test))
+    unknown_in = [set(part["listed"]) - {""} for part in parts]
     return {
         "shared-speakers": _shared_speakers(train, test),
         "unknown-speakers": [{"clip": clip} for clip in unknown],
@@ -88,7 +90,7 @@ def of_split(split: Split, pairs: Pairs) -> dict[str, list[Evidence]]:
         "same-clip": [{"clip": clip} for clip in _same_clips(train, test)],
         **_same_sound(train, test, pairs),
         "overlapping-segments": list(_overlapping_segments(train, test)),
-        "shared-recordings": [{"file": file} for file in _shared_recordings(train, test)],
+        "shared-recordings": [{"file": file} for file in sorted(unknown_in[0] & unknown_in[1])],
         "same-sentence": [{"sentence": words} for words in sorted(spoken - {""})],
         "missing-emotion": _missing_emotions(train, test),
         "class-imbalance": _imbalance(split.clips),
@@ -127,19 +129,15 @@ def of_voices(
 ) -> dict[str, list[Evidence]]:
     """The evidence in checks of voices, by kind; of pairs of names, on which sides they stand."""
     found: dict[str, list[Evidence]] = {}
+    sides_of = [split.clips.groupby("speaker")["side"].agg(set) for split in splits]
     for finding in (finding for check in checks.values() for finding in check.findings):
-        kind = str(finding.kind)
-        if len(finding.names) == 2 and any(_divides(split, *finding.names) for split in splits):
-            kind = "voice-on-both-sides"
+        pairs = [[sides.get(name, set()) for name in finding.names] for sides in sides_of]
+        # Both names are heard in a split, and not both on one and the same side alone.
+        divided = any(len(pair) == 2 and all(pair) and len(set.union(*pair)) > 1 for pair in pairs)
         piece = {"speakers": list(finding.names), "score": round(finding.score, 3)}
+        kind = "voice-on-both-sides" if divided else str(finding.kind)
         found.setdefault(kind, []).append(piece)
     return found
-
-
-def _divides(split: Split, one: str, other: str) -> bool:
-    clips = split.clips
-    sides = [set(clips.loc[clips["speaker"] == name, "side"]) for name in (one, other)]
-    return any(a != b for a in sides[0] for b in sides[1])
 
 
 def held_out(split: Split) -> HeldOut:
@@ -200,13 +198,6 @@ def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[E
     for _, row in both[first_end > last_start].iterrows():
         spans = {side: [row[f"start_{side}"], row[f"end_{side}"]] for side in ("train", "test")}
         yield {"file": row["listed"], **spans}
-
-
-def _shared_recordings(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
-    """Recordings with parts of unknown speakers on both sides."""
-    parts = (side[side["end"].notna() & (side["speaker"] == "")] for side in (train, test))
-    one, other = (set(side["listed"]) for side in parts)
-    return sorted((one & other) - {""})
 
 
 def _missing_emotions(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import corpora
 from ..audio.opening import ENDINGS
-from ..corpora import CorpusInfo, Match
+from ..corpora import Match
 from ..corpora.base import SPLITS, Row, as_table, is_film, list_audio
 from ..errors import AudioError, CorpusError
 from ..files import printable
@@ -46,7 +46,12 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     by_folder = by_emotion(root, recordings, labels)
     told = dict(zip(by_folder["path"], by_folder["emotion"], strict=True))
     found, alike = corpora.matches(paths)
-    notes = [_differs(match) for match in alike]
+    notes = [
+        f"{len(match.foreign) + len(match.rows)} files are named as in {match.info.name} "
+        f"({match.info.file_names}), but {len(match.foreign)} of them do not occur in "
+        f"{match.info.name}: {match.difference() or 'unknown combinations'}"
+        for match in alike
+    ]
     known: list[Match] = []
     for match in found:
         if _agrees(match, told):
@@ -153,14 +158,6 @@ def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) 
     return Counter(printable(part) for names in parts for part in names if part not in known)
 
 
-def _differs(match: Match) -> str:
-    name, files = match.info.name, len(match.foreign) + len(match.rows)
-    return (
-        f"{files} files are named as in {name} ({match.info.file_names}), but {len(match.foreign)} of "
-        f"them do not occur in {name}: {match.difference() or 'unknown combinations'}"
-    )
-
-
 def _why(
     known: Sequence[Match], notes: Sequence[str], root: Path, recordings: Sequence[Path]
 ) -> str:
@@ -189,7 +186,11 @@ def _corpora(
         info = match.info
         labelled = {path: row for path, row in match.rows.items() if row["emotion"]}
         for path in match.rows.keys() - labelled.keys():
-            reasons[path] = _unlabelled(info, match.rows[path]["label"])
+            label = match.rows[path]["label"]
+            reasons[path] = f"unlabelled: {info.no_emotion[label]}"
+            if label:
+                hint = f"is not a known emotion; map it with --label {printable(label)}=EMOTION"
+                reasons[path] = f"label {printable(label)} ({info.no_emotion[label]}) {hint}"
         if not labelled:
             continue
         table = info.table(root, labelled)
@@ -222,13 +223,6 @@ def _corpora(
         rejected=[AudioError(path, reasons[path]) for path in paths if path in reasons],
         notes=[*notes, *_left_alone(path for path in rest if is_film(path))],
     )
-
-
-def _unlabelled(info: CorpusInfo, label: str) -> str:
-    """Why a clip of a known corpus has no emotion."""
-    label, meaning = printable(label), info.no_emotion[label]
-    hint = f"is not a known emotion; map it with --label {label}=EMOTION"
-    return f"label {label} ({meaning}) {hint}" if label else f"unlabelled: {meaning}"
 
 
 def _left_alone(films: Iterable[Path]) -> list[str]:

@@ -185,14 +185,10 @@ def _described(corpus: Corpus, folder: Path) -> pd.DataFrame:
     first = ["emotion", "speaker", "clip", "corpus"]
     further = [c for c in corpus.table if c not in (*COLUMNS, "unique_speaker")]
     table = corpus.table[[*first, *further]].reset_index(drop=True)
-    table.insert(0, "file", [encodable(_beside(path, root)) for path in corpus.table["path"]])
+    real = [path if URL.match(path) else os.path.realpath(path) for path in corpus.table["path"]]
+    below = [Path(p).relative_to(root).as_posix() if _lies_in(root, p) else p for p in real]
+    table.insert(0, "file", list(map(encodable, below)))
     return table
-
-
-def _beside(path: str, folder: Path) -> str:
-    """A path relative to a folder that it lies in, with slashes; else as an absolute path."""
-    real = path if URL.match(path) else os.path.realpath(path)
-    return Path(real).relative_to(folder).as_posix() if _lies_in(folder, path) else real
 
 
 def _lies_in(folder: Path, path: str) -> bool:

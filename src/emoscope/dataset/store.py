@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import EmoscopeError, FeatureError
 from ..features.base import Feature
-from ..files import cache_folder
+from ..files import DATA, cache_folder
 from . import content
 from .content import Content
 
@@ -41,16 +41,7 @@ ROW_BYTES = 60  # about what a row takes beside its values: the key twice, and n
 KEYS_PER_QUERY = 500
 VALUE = np.dtype("<f4")
 
-SCHEMA = """
-PRAGMA auto_vacuum = INCREMENTAL;
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS features (
-  id INTEGER PRIMARY KEY, identity BLOB UNIQUE, name TEXT, used REAL);
-CREATE TABLE IF NOT EXISTS stored (
-  feature INTEGER, recording BLOB, data BLOB, checksum INTEGER, UNIQUE (feature, recording));
-CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp BLOB, recording BLOB) WITHOUT ROWID;
-COMMIT;
-"""
+SCHEMA = Path(DATA, "store.sql").read_text(encoding="utf-8")
 
 
 class DamagedError(EmoscopeError):
