@@ -23,13 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from emoscope import audio, corpus, dataset
+from emoscope import voices as verification
 from emoscope.audit import checks
 from emoscope.audit.sources import Split
 from emoscope.cli.terminal import progress
 from emoscope.dataset import voices as corpus_voices
 from emoscope.dataset.store import Store
 from emoscope.labels import canonical
-from emoscope.voices import embed, to_embed, verification, verify
+from emoscope.voices import embed, to_embed, verify
 
 OUT = Path(__file__).parents[1] / "results" / "voices"
 CORPORA = ("ravdess", "emodb", "nemo")

@@ -8,9 +8,7 @@ are refused. The sound arrives through a pipe as a Sun AU stream of big-endian 3
 
 from __future__ import annotations
 
-import array
 import importlib.util
-import itertools
 import os
 import shutil
 import struct
@@ -35,7 +33,6 @@ CONTAINERS = (
 
 PATIENCE = 120.0  # seconds that FFmpeg may take for the next block of sound
 _AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the samples, size, encoding, rate, channels
-_AU_FLOATS, _AU_UNKNOWN_SIZE = 6, 0xFFFFFFFF
 _BLOCK_BYTES = 2**20
 _NO_SOUND = "holds no sound"
 
@@ -136,24 +133,17 @@ def _au_blocks(stream: IO[bytes]) -> Blocks:
 def _write_au(url: str) -> None:
     import av
 
-    out = sys.stdout.buffer
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-    with av.open(url, options=options, metadata_errors="replace") as container:
-        if not container.streams.audio:
+    with av.open(url, options=options, metadata_errors="replace") as source:
+        if not source.streams.audio:
             raise ValueError(_NO_SOUND)
-        packed = av.AudioResampler(format="flt")
-        is_begun = False
-        for decoded in itertools.chain(container.decode(audio=0), [None]):
-            for frame in packed.resample(decoded):
-                channels = frame.layout.nb_channels
-                if not is_begun:
-                    about = (_AU_UNKNOWN_SIZE, _AU_FLOATS, frame.sample_rate, channels)
-                    out.write(_AU_HEADER.pack(b".snd", _AU_HEADER.size, *about))
-                    is_begun = True
-                samples = array.array("f", bytes(frame.planes[0])[: 4 * channels * frame.samples])
-                if sys.byteorder == "little":
-                    samples.byteswap()
-                out.write(samples)
+        with av.open(sys.stdout.buffer, "w", format="au") as sink:
+            stream = None
+            for frame in source.decode(audio=0):
+                layout, frame.pts = frame.layout.name, None
+                stream = stream or sink.add_stream("pcm_f32be", frame.sample_rate, layout=layout)
+                sink.mux(stream.encode(frame))
+            sink.mux(stream.encode(None) if stream else [])
 
 
 def _main() -> int:
