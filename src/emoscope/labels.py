@@ -1,8 +1,4 @@
-"""The common emotion names, and which other words mean the same.
-
-Corpora map their own codes to these names in their own files; manifests and folders of a user's own
-are read through :data:`SYNONYMS`.
-"""
+"""The common emotion names, and which other words mean the same."""
 
 import functools
 import os

@@ -1,8 +1,8 @@
 """Which clips train and which clips test: speaker-disjoint, published and random folds.
 
 In every protocol but those named ``random-…``, which measure what a leak would have claimed, no
-speaker stands on both sides of a fold: :func:`check` refuses such folds.
-The published folds, all of RAVDESS speech, are in ``data/published_folds.toml`` with their sources.
+speaker stands on both sides of a fold: :func:`check` refuses such folds. The published
+folds, all of RAVDESS speech, are in ``data/published_folds.toml`` with their sources.
 """
 
 from __future__ import annotations
@@ -185,17 +185,13 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
     if set(table["corpus"]) == {"ravdess"}:
         return _published("speaker-6fold", table, seed)
     _need_speakers(table, N_FOLDS, "speaker-6fold")
-    return _six_folds(table, "unique_speaker", "speaker-6fold", seed)
+    return _six_folds("unique_speaker", "speaker-6fold", table, seed)
 
 
-def _voice_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
-    if VOICES not in table:
+def _six_folds(column: str, protocol: str, table: pd.DataFrame, seed: int) -> list[Fold]:
+    if column not in table:
         needed = "recordings in which emoscope.dataset.voices.check_or_group has grouped the clips"
-        raise ProtocolError(f"protocol '{VOICE_FOLDS}' needs {needed}; bundled features have none")
-    return _six_folds(table, VOICES, VOICE_FOLDS, seed)
-
-
-def _six_folds(table: pd.DataFrame, column: str, protocol: str, seed: int) -> list[Fold]:
+        raise ProtocolError(f"protocol '{protocol}' needs {needed}; bundled features have none")
     if (most := int(table["emotion"].value_counts().max())) < N_FOLDS:
         needed = f"an emotion with at least {N_FOLDS} clips; the most have {most}"
         raise ProtocolError(f"protocol '{protocol}' needs {needed}. 'loso' needs no such number")
@@ -271,10 +267,7 @@ def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int 
 def channel_folds(
     divisions: Sequence[Fold], table: pd.DataFrame, protocol: str
 ) -> dict[str, list[Fold]]:
-    """The folds of a protocol that train and test on speech alone, and on song alone.
-
-    Nothing where a corpus has not both, or under random folds.
-    """
+    """The folds of a protocol on speech alone and song alone; none of random ones, or without both."""
     channels = _text(table, "channel") if "channel" in table else np.full(len(table), "")
     if set(channels) != {"speech", "song"} or shares_speakers(protocol):
         return {}
@@ -363,7 +356,7 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int], list[Fold]]] = {
     "luna-5fold": functools.partial(_published, "luna-5fold"),
     "audeering-1.1": functools.partial(_published, "audeering-1.1"),
     "loso": _loso,
-    VOICE_FOLDS: _voice_6fold,
+    VOICE_FOLDS: functools.partial(_six_folds, VOICES, VOICE_FOLDS),
     SPEAKER_TEXT: _speaker_text,
     "random-75/25": functools.partial(_random_split, 0.25),
     "random-80/20": functools.partial(_random_split, 0.20),

@@ -76,10 +76,7 @@ def _some(values: Collection[str]) -> str:
 
 
 def matches(paths: Collection[PurePath]) -> tuple[list[Match], list[Match]]:
-    """The corpora among some paths, largest first, and those whose names only look alike.
-
-    Each path belongs to at most one; a few names that follow a rule by accident are no corpus.
-    """
+    """The corpora among some paths, largest first, and those whose names only look alike."""
     found = []
     for info in registry.members().values():
         naming = info.parse if isinstance(info.parse, Naming) else None

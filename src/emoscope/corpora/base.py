@@ -182,10 +182,7 @@ def _rank(path: PurePath, row: Row) -> tuple[bool, bool, int, str]:
 
 
 def as_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table that has at least :data:`COLUMNS`, in that order.
-
-    Text stays Python text: a path may hold bytes that are not UTF-8, which Arrow text cannot.
-    """
+    """Rows as a table, :data:`COLUMNS` first; of Python's text, for Arrow's cannot hold every path."""
     table = pd.DataFrame(list(rows), dtype=object)
     table = table.reindex(columns=[*COLUMNS, *(c for c in table if c not in COLUMNS)])
     for name in table:

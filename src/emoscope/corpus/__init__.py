@@ -243,7 +243,11 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
     """The row of a corpus table; what the file names of a known corpus tell fills what is missing."""
     told = (info.row(PurePath(row["file"])) or {}) if info else {}
     further = {k: v for k, v in row.items() if k != "file" and (v != "" or k not in told)}
-    name = _named(told.get("clip") or printable(row["file"]), row)
+    name, start, end = told.get("clip") or printable(row["file"]), row.get("start"), row.get("end")
+    if start or end:  # of a part of a file: ``s03#0.00-1.61``
+        stem, ending = os.path.splitext(name)
+        last = f"{float(end):.2f}" if end else "end"
+        name = f"{stem if ending[1:].lower() in ENDINGS else name}#{float(start or 0):.2f}-{last}"
     return {
         "speaker": "",
         **told,
@@ -253,13 +257,3 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
         "corpus": info.name if info else row.get("corpus") or corpus,
         "clip": name if told.get("clip") else row.get("clip") or name,
     }
-
-
-def _named(name: str, row: rows.Row) -> str:
-    """The name of a clip: of a part of a file with its times, such as ``s03#0.00-1.61``."""
-    start, end = row.get("start"), row.get("end")
-    if not (start or end):
-        return name
-    stem, ending = os.path.splitext(name)
-    last = f"{float(end):.2f}" if end else "end"
-    return f"{stem if ending[1:].lower() in ENDINGS else name}#{float(start or 0):.2f}-{last}"

@@ -25,12 +25,11 @@ Key: TypeAlias = tuple[str, ...]  # a file, and from when to when of a part
 def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow], list[AudioError]]:
     """Name, licence and a row per file, or part of one, with an emotion in the database of a folder.
 
-    Rows that need not be `labelled` may be without, where no table has emotions.
-
-    A row has the columns of all its tables, of a part those of its file too, what is known of the
-    speaker, and ``split`` where tables have one. What one table lists twice, or what is in two splits,
-    has a row for each. Last come the tables that contradict the tables before them, which are
-    believed; labels of whole files are not used where their parts have labels.
+    Rows that need not be `labelled` may be without, where no table has emotions. A row has the columns
+    of all its tables, of a part those of its file too, what is known of the speaker, and ``split`` where
+    tables have one. What one table lists twice, or what is in two splits, has a row for each. Last come
+    the tables that contradict the tables before them, which are believed; labels of whole files are not
+    used where their parts have labels.
     """
     header = _header(folder)
     descriptions = _mapping(header, "tables")

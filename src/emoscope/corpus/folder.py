@@ -54,7 +54,9 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     ]
     known: list[Match] = []
     for match in found:
-        if _agrees(match, told):
+        pairs = ((row["emotion"], told.get(str(path))) for path, row in match.rows.items())
+        same = [named == folder for named, folder in pairs if named and folder]
+        if sum(same) >= _AGREEMENT * len(same):
             clips = match.info.annotated(root, match.rows, labels)
             known.append(dataclasses.replace(match, rows=clips))
         else:
@@ -108,13 +110,6 @@ def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> 
         if count[row["clip"]] > 1:  # clips that differ in their ending alone
             row["clip"] += printable(Path(row["path"]).suffix)
     return as_table(sorted(found, key=lambda row: str(row["clip"])))
-
-
-def _agrees(match: Match, told: Mapping[str, str]) -> bool:
-    """Whether names mean the emotions after which folders are named, as far as there are such."""
-    pairs = ((row["emotion"], told.get(str(path))) for path, row in match.rows.items())
-    same = [bool(named == folder) for named, folder in pairs if named and folder]
-    return sum(same) >= _AGREEMENT * len(same)
 
 
 def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) -> Corpus:

@@ -55,10 +55,7 @@ def read(path: Path) -> list[RawRow]:
 
 
 def read_text(path: Path, limit: int | None = None) -> str:
-    """The text of a regular file of at most so many bytes, by default :data:`MAX_BYTES`.
-
-    It is in UTF-8, or in UTF-16 with a byte order mark; lines end in one character.
-    """
+    """The text of a regular file, in UTF-8 or in UTF-16 with a mark; lines end in one character."""
     try:
         check_size(path, MAX_BYTES if limit is None else limit)
         data = path.read_bytes()

@@ -119,10 +119,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def arff(table: pd.DataFrame, *, relation: str) -> str:
-    """A table as ARFF, the format of Weka, by its manual's chapter, and of openSMILE's output.
-
-    Classifiers there expect the emotion as the last attribute, and nominal.
-    """
+    """A table as ARFF; Weka's classifiers expect the emotion as the last attribute, and nominal."""
     numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table}
     del numeric["emotion"]
     kinds = {name: "numeric" if is_so else "string" for name, is_so in numeric.items()}

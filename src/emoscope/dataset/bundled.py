@@ -33,10 +33,7 @@ RATE = 48_000  # Hz, of the recordings that the features are of
 
 
 def load(part: str = "speech") -> tuple[Corpus, Features, Features | None]:
-    """The corpus, whose paths name no file; 193 values per clip; log-mel spectrograms in dB.
-
-    The part is "speech", "song" or "both"; only speech alone has spectrograms.
-    """
+    """The corpus, whose paths name no file; 193 values a clip; of speech alone spectrograms in dB."""
     if part not in PARTS:
         raise UnknownNameError("part", part, PARTS)
     tables = [_read(file) for channel, file in FILES.items() if part in (channel, "both")]

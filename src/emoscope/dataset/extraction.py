@@ -261,9 +261,8 @@ def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | 
 
 def _rate_of(excerpt: Excerpt) -> float:
     """The rate in Hz that most clips will have, judged by one; infinity where that costs much."""
-    if opening.local_path(excerpt.path) is not None:
-        with contextlib.suppress(AudioError):
-            return audio.rate_of(excerpt.path)
+    with contextlib.suppress(AudioError):
+        return math.inf if opening.local_path(excerpt.path) is None else audio.rate_of(excerpt.path)
     return math.inf
 
 

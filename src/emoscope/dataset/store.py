@@ -57,10 +57,7 @@ class FeatureInfo(NamedTuple):
 
 
 class Store:
-    """Features on disk; no folder is made, and no file, before the first value is stored.
-
-    Above ``limit`` bytes, what was not used for longest is removed.
-    """
+    """Features on disk; above ``limit`` bytes, what was not used for longest is removed."""
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None

@@ -138,10 +138,7 @@ def separations(clips: Matrix, names: Texts) -> dict[tuple[str, str], float]:
 
 
 def surpluses(clips: Matrix, names: Texts, styles: Texts) -> dict[str, float]:
-    """How much further apart a name's clips of one style are than usual: 0 usual, 1 as two names'.
-
-    Only of names with clips enough for two voices.
-    """
+    """How much further apart a name's clips of one style are than usual: 0 usual, 1 as two names'."""
     squares = np.square(clips).sum(axis=1)
     distances = squares[:, None] + squares - 2 * clips @ clips.T
     comparable = styles[:, None] == styles
