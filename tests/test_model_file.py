@@ -382,7 +382,7 @@ def test_a_graph_that_breaks_its_promise_when_run() -> None:
     loaded = modelfile.unpack(packed(model=overflow), "m.emoscope")
     with pytest.raises(ModelError, match="not finite"):
         loaded.run(np.ones((1, WIDTH), np.float32))
-    with pytest.raises(ModelError, match="graph failed"):
+    with pytest.raises(ModelError, match="model failed"):
         loaded.run(np.ones((1, WIDTH + 1), np.float32))
 
 
@@ -724,7 +724,7 @@ def test_texts_that_grow_end_the_child_at_most(monkeypatch: pytest.MonkeyPatch) 
     ]
     constants = {"shape": np.array([1 << 23, 2, 1]), "last": np.array([1])}
     why = outcome(gives("count", nodes, constants, domains={"ai.onnx.ml": 1}))
-    assert "graph failed" in why
+    assert "model failed" in why
 
 
 def test_a_graph_that_wants_all_memory_is_stopped() -> None:
@@ -761,7 +761,7 @@ def test_loading_and_running_have_an_end(monkeypatch: pytest.MonkeyPatch) -> Non
     loaded = modelfile.unpack(content, "heavy.emoscope", optimise=False)
     monkeypatch.setattr(sandbox, "MAX_SECONDS", 1.0)
     started = time.monotonic()
-    with pytest.raises(ModelError, match="the graph failed: it was not done after 1 s"):
+    with pytest.raises(ModelError, match="the model failed: it was not done after 1 s"):
         loaded.run(np.ones((1, WIDTH), np.float32))
     with pytest.raises(ModelError, match="not a usable model file: it was not done after 1 s"):
         modelfile.unpack(content, "heavy.emoscope")
@@ -808,7 +808,7 @@ def test_a_child_that_dies_costs_one_call() -> None:
     expected = loaded.run(x)
     assert idle_child(loaded) == child  # one child serves every call
     os.kill(child, 9)
-    with pytest.raises(ModelError, match=r"^m.emoscope: the graph failed: .*SIGKILL"):
+    with pytest.raises(ModelError, match=r"^m.emoscope: the model failed: .*SIGKILL"):
         loaded.run(x)
     for ours, theirs in zip(loaded.run(x), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

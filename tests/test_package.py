@@ -19,7 +19,7 @@ LAYERS = (
     {"_version", "errors", "files", "registry", "labels", "config"},
     {"audio", "compute", "protocols", "unseen"},
     {"features", "corpora", "voices"},
-    {"corpus", "models", "modelfile"},
+    {"corpus", "models", "modelfile", "adapters"},
     {"dataset", "prediction"},
     {"evaluation"},
     {"audit", "report"},

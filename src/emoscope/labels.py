@@ -74,13 +74,13 @@ def canonical(label: str, labels: Mapping[str, str] | None = None) -> str | None
 def explain(unknown: Mapping[str, int]) -> str:
     """Words that mean no emotion, with how often each is found, and the option that helps."""
     ranked = sorted(unknown.items(), key=lambda item: -item[1])
-    words = [f"'{word[:40]}' ({count})" for word, count in ranked[:_MOST_WORDS]]
+    words = [f"'{word[:40]}'" + f" ({n})" * bool(n) for word, n in ranked[:_MOST_WORDS]]
     more = f" and {len(ranked) - len(words)} more words" if len(ranked) > len(words) else ""
     return (
         f"unknown emotions: {', '.join(words)}{more}. Map such a label with "
-        f"--label {shlex.quote(f'{ranked[0][0]}=EMOTION')}, or several in a file: "
-        f"--labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words for them in other "
-        "languages"
+        f"--label {shlex.quote(f'{ranked[0][0]}=EMOTION')} (with nothing after '=' to leave it out), or "
+        f"several in a file: --labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words "
+        "for them in other languages"
     )
 
 

@@ -18,7 +18,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from ..errors import AudioError, EmoscopeError
 
@@ -213,6 +213,8 @@ def run_quickly(name: str, words: Sequence[str]) -> bool:
         pairs, options[arguments] = getopt.gnu_getopt(list(words), letters, long)
         for word, text in pairs:
             key, meaning = meanings[word]
+            if get_origin(meaning):  # of a list typer makes one
+                return False
             options[key] = meaning(text) if callable(meaning) else meaning
             if isinstance(options[key], int) and options[key] < 1:  # whether it may be, typer knows
                 return False
@@ -240,7 +242,7 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
             raise EmoscopeError(f"--label '{pair}': expected WORD=EMOTION, for example exc=happy")
         words[word] = emotion
     for word, emotion in words.items():
-        if (meant := canonical(emotion)) is None:
+        if (meant := canonical(emotion) if emotion else "") is None:
             unknown = f"unknown emotion '{emotion}'. Valid: {', '.join(EMOTIONS)}"
             raise EmoscopeError(f"--label '{word}={emotion}': {unknown}")
         words[word] = meant

@@ -253,9 +253,12 @@ def evaluate(
 
     keeping.claim(out, *RESULT, record=config.FILE)
     corpus = dataclasses.replace(source, emotions=()).corpus()
+    loaded = modelfile.load(model, labels=source.reading["labels"])
+    for said in loaded.said:
+        terminal.note(f"note: {model}: {said}")
     with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
-            modelfile.load(model), corpus, emotions=source.emotions, adapt=adapt, jobs=jobs,
+            loaded, corpus, emotions=source.emotions, adapt=adapt, jobs=jobs,
             command=commands.command_line(),
         )  # fmt: skip
     _save(result, out, source, corpus)

@@ -42,6 +42,8 @@ def predict(
     files: list[str],
     *,
     model: str | None = None,
+    label: list[str] | None = None,
+    labels: Path | None = None,
     timeline: bool = False,
     segments: str | None = None,
     channel: str | None = None,
@@ -65,7 +67,7 @@ def predict(
     _note(said)
     size = sum(map(os.path.getsize, filter(os.path.isfile, paths)))
     # For little, preparing the model would take longer than what it saves.
-    predictor = _said(Predictor(model, optimise=size >= LITTLE))
+    predictor = _loaded(model, label, labels, optimise=size >= LITTLE)
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
     timed = timeline or format in TIMELINES or bool(picture)
     asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
@@ -158,8 +160,14 @@ def _write(
     return errors
 
 
-def _said(predictor: Predictor) -> Predictor:
-    """A predictor of which it is said when its confidence is optimistic, or never enough."""
+def _loaded(
+    model: str | None, label: list[str] | None, labels: Path | None, *, optimise: bool = True
+) -> Predictor:
+    """A predictor, with what has to be said of it: that its confidence is optimistic, or worth nothing."""
+    words = commands.label_map(label, labels) if label or labels else None
+    predictor = Predictor(model, optimise=optimise, labels=words)
+    for said in predictor.model.said:
+        _note(f"note: {predictor.model.path}: {said}")
     if predictor.card.optimistic:
         _note(f"note: {OPTIMISTIC}")
     if not predictor.card.uncertain.coverage:
@@ -247,7 +255,12 @@ def _draw(prediction: Prediction, path: str) -> None:
 
 @command(RECOGNISING)
 def listen(
-    *, model: str | None = None, device: str | None = None, save: Path | None = None
+    *,
+    model: str | None = None,
+    label: list[str] | None = None,
+    labels: Path | None = None,
+    device: str | None = None,
+    save: Path | None = None,
 ) -> None:
     """Recognise emotion live from the microphone, until Ctrl+C."""
     from ..prediction import microphone
@@ -257,7 +270,7 @@ def listen(
     with microphone.Microphone(device) as source:
         if save and commands.running.options["replace"]:
             save.unlink(missing_ok=True)  # else it would be refused
-        predictor = _said(Predictor(model))
+        predictor = _loaded(model, label, labels)
         terminal.note(predictor.card.about.text)
         session = microphone.Session(predictor, source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
@@ -275,20 +288,23 @@ def listen(
 def serve(
     *,
     model: list[str] | None = None,
+    label: list[str] | None = None,
+    labels: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8765,
     name: list[str] | None = None,
 ) -> None:
     """Start the web page and the HTTP API, by default for this machine only."""
-    from .. import server
+    from .. import modelfile, server
     from . import terminal
 
-    paths: dict[str, str] = {}
-    for path in model or []:
-        if (other := paths.setdefault(Path(path).stem, path)) != path:
-            both = f"{other} and {path} would both be called '{Path(path).stem}'"
+    models: dict[str, Predictor] = {}
+    for path in dict.fromkeys(model or ()):
+        predictor = _loaded(path, label, labels)
+        own = predictor.card.name if modelfile.is_foreign(path) else Path(path).stem
+        if (other := models.setdefault(own, predictor)) is not predictor:
+            both = f"{other.model.path} and {path} would both be called '{own}'"
             raise EmoscopeError(f"{both}; rename one of them")
-    models = {stem: _said(Predictor(path)) for stem, path in paths.items()}
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = server.create_app(models or None, hosts=(host, *(name or ())))
     waiting = "waiting up to 10 s for running requests; press Ctrl+C again to stop at once"

@@ -53,7 +53,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         for emotion in self.labels.values():
-            if emotion not in EMOTIONS:
+            if emotion and emotion not in EMOTIONS:
                 raise UnknownNameError("emotion", emotion, EMOTIONS)
         if self.channel is not None and self.channel.strip().lower() != EACH:
             parse_channel(self.channel)

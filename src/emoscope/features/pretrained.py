@@ -6,13 +6,14 @@ states of block ``k`` (from 1) are what it hands to block ``k + 1``, before any 
 ``k = 0`` is what enters the first. More than 30 s is run in pieces whose frames are joined.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,14 +31,14 @@ MIN_SAMPLES = RATE // 10  # shorter pieces give the convolutions of some encoder
 MAX_SIZE = 1 << 16  # values per frame, or blocks: some ten times those of the largest encoder
 WIDTH = "d_model", "hidden_size"  # values per frame, as Whisper and the others call them
 DEPTH = "encoder_layers", "num_hidden_layers"  # blocks
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 Config: TypeAlias = dict[str, Any]
 
 
-def _transformers() -> Any:
+def _transformers(what: str = "a pretrained encoder") -> Any:
     for package in ("torch", "transformers"):
-        module = installed(package, "a pretrained encoder", "deep")
+        module = installed(package, what, "deep")
     return module
 
 
@@ -60,7 +61,7 @@ def configuration(model: str, *, local: bool = False) -> Config:
     except (OSError, ValueError) as error:
         if local:
             # Nothing that a file names is shown as a command unless it is harmless as one.
-            fetch = f"; if you trust it: hf download {model}" if _HUB_NAME.fullmatch(model) else ""
+            fetch = f"; if you trust it: hf download {model}" if HUB_NAME.fullmatch(model) else ""
             raise FeatureError(
                 f"encoder '{printable(model)}' is neither a folder nor in the local cache of the "
                 f"Hugging Face hub, and nothing that a model file names is fetched{fetch}"
@@ -107,7 +108,10 @@ def fingerprint(model: str, *, local: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...] = ("",)) -> None:
+def check_loaded(
+    what: str, info: Any, n_blocks: int = MAX_SIZE, prefixes: tuple[str, ...] = ("",),
+    whole: str = "of the encoder itself",
+) -> None:  # fmt: skip
     """Raise when a weight that the first blocks use did not come from the checkpoint."""
 
     def is_used(key: str) -> bool:
@@ -121,9 +125,9 @@ def _check_loaded(model: str, info: Any, n_blocks: int, prefixes: tuple[str, ...
     if missing or wrong or info.get("error_msgs"):
         shown = ", ".join((missing + wrong)[:5]) or str(info["error_msgs"][0])
         raise FeatureError(
-            f"encoder '{model}': {len(missing)} weights are not in the checkpoint and "
+            f"{what}: {len(missing)} weights are not in the checkpoint and "
             f"{len(wrong)} have another shape ({shown}); they would be random numbers. "
-            "Give a checkpoint of the encoder itself."
+            f"Give a checkpoint {whole}."
         )
 
 
@@ -213,16 +217,27 @@ class PretrainedEncoder:
 @functools.lru_cache(maxsize=2)
 def load(model: str, n_blocks: int, *, local: bool = False) -> PretrainedEncoder:
     """Load an encoder, once per process, cut after its first `n_blocks`, at least one."""
-    logging = _transformers().utils.logging
     load_kind = _load_whisper if is_whisper(model, local=local) else _load_other
     config = configuration(model, local=local)
+    with loading(f"encoder '{model}'"):
+        return load_kind(model, n_blocks, config, trust_remote_code=False, local_files_only=local)
+
+
+@contextlib.contextmanager
+def loading(what: str, kind: str = "a pretrained encoder") -> Iterator[Any]:
+    """transformers, which is quiet meanwhile; a FeatureError of `what` for all that goes wrong."""
+    auto = _transformers(kind)
+    logging = auto.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return load_kind(model, n_blocks, config, trust_remote_code=False, local_files_only=local)
+        yield auto
+    except FeatureError:
+        raise
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
-        raise FeatureError(f"encoder '{model}' cannot be loaded: {error}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise FeatureError(f"{what} cannot be loaded: {reason}") from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
@@ -236,7 +251,8 @@ def _load_whisper(model: str, n_blocks: int, config: Config, **options: bool) ->
     module, info = kind.from_pretrained(model, output_loading_info=True, **options)
     # The closing normalisation is never reached here.
     parts, prefix = ("conv", "embed_positions", "layers"), "" if is_encoder else "encoder."
-    _check_loaded(model, info, n_blocks, tuple(f"{prefix}{part}" for part in parts))
+    used = tuple(f"{prefix}{part}" for part in parts)
+    check_loaded(f"encoder '{model}'", info, n_blocks, used)
     encoder = module if is_encoder else module.encoder
     return PretrainedEncoder(encoder, encoder, n_blocks, whisper=True, normalise=False)
 
@@ -249,7 +265,7 @@ def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> P
         valid = "Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
         found = f"'{model}' is a {config.get('model_type')} model"
         raise FeatureError(f"{found}; an encoder of speech is needed: {valid}")
-    _check_loaded(model, info, n_blocks)
+    check_loaded(f"encoder '{model}'", info, n_blocks)
     extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
         wanted = f"{extractor.sampling_rate} Hz; only {RATE} Hz can be given"

@@ -20,6 +20,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +37,11 @@ Array = NDArray[np.float32]
 
 SUFFIX = ".emoscope"
 SHIPPED = ("default", "free")  # a file in the current folder that is called so is ./default
+FOREIGN = ("hf:", "python:", "http:", "https:")  # how names of other tools' models begin
+OTHERS = (
+    f"shipped models: {', '.join(SHIPPED)}; models of other tools: hf:ORG/NAME, hf:FOLDER, FILE.onnx, "
+    "python:MODULE:FUNCTION, http://HOST:PORT"
+)
 GRAPH, CARD = "model.onnx", "card.json"
 MAX_BYTES = {GRAPH: 1 << 29, CARD: 1 << 25}  # of a member, unpacked: 512 MiB and 32 MiB
 MAX_RATIO = 200  # of unpacked to packed size: more is a bomb; deflate cannot exceed 1032
@@ -57,6 +63,7 @@ class ModelFile:
     card: Card
     graph: Graph  # may be run from several threads at once
     checksum: str  # of the members' content, in hexadecimal
+    said: tuple[str, ...] = ()  # what the user of a model of another tool has to know
 
     @property
     def identity(self) -> str:
@@ -77,15 +84,15 @@ class ModelFile:
         try:
             logits, embedding = self.graph.run(np.ascontiguousarray(array, dtype=np.float32))
         except ModelError as error:
-            raise ModelError(f"{self.path}: the graph failed: {error}") from error
+            raise ModelError(f"{self.path}: the model failed: {error}") from error
         promised = ((len(array), len(self.card.emotions)), (len(array), self.card.embedding_width))
         if (logits.shape, embedding.shape) != promised:
-            given = f"the graph gave shapes {logits.shape} and {embedding.shape}"
+            given = f"the model gave shapes {logits.shape} and {embedding.shape}"
             raise ModelError(
                 f"{self.path}: {given}; its card promises {promised[0]} and {promised[1]}"
             )
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
-            raise ModelError(f"{self.path}: the graph gave values that are not finite")
+            raise ModelError(f"{self.path}: the model gave values that are not finite")
         return logits, embedding
 
     def probabilities(self, logits: Array) -> Array:
@@ -119,12 +126,26 @@ def pack(graph: bytes, card: str) -> bytes:
     return packed.getvalue()
 
 
-def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True) -> ModelFile:
-    """Load and check a model file; a ModelError when it is missing or cannot be run.
+def is_foreign(path: str | os.PathLike[str]) -> bool:
+    """Whether that names a model of another tool."""
+    name = os.fspath(path)
+    is_folder = os.path.isfile(os.path.join(name, "config.json"))
+    return is_folder or name.startswith(FOREIGN) or name.lower().endswith(".onnx")
+
+
+def load(
+    path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = True,
+    labels: Mapping[str, str] | None = None,
+) -> ModelFile:  # fmt: skip
+    """Load and check a model; a ModelError when it is missing or cannot be run.
 
     `threads` are cores that one run may use. To `optimise` the shipped graph takes 80 ms and saves
-    6 ms in every second of sound.
+    6 ms in every second of sound. `labels` are words of a model of another tool, and their emotions.
     """
+    if is_foreign(path):
+        from .. import adapters
+
+        return adapters.load(os.fspath(path), labels or {}, threads=threads)
     if isinstance(path, str) and path in SHIPPED:
         path = os.path.join(DATA, path + SUFFIX)
     name, limit = os.fspath(path), sum(MAX_BYTES.values())
@@ -133,10 +154,9 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, optimise: bool = Tru
         content = Path(path).read_bytes() if usable else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        shipped = f"shipped models: {', '.join(SHIPPED)}"
-        raise ModelError(f"{name}: cannot be read: {reason}; {shipped}") from error
+        raise ModelError(f"{name}: cannot be read: {reason}; {OTHERS}") from error
     if not usable:
-        raise ModelError(f"{name}: not a model file of at most {limit} bytes")
+        raise ModelError(f"{name}: not a model file of at most {limit} bytes; {OTHERS}")
     # The files that are installed with the package are trusted as its code is.
     trusted = os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
     return unpack(content, name, trusted=trusted, threads=threads, optimise=optimise)

@@ -33,6 +33,10 @@ NOTHING_CERTAIN = (
     "every label of this model is marked uncertain: at no confidence were enough of its labels correct "
     "on corpora left out of training"
 )
+UNTESTED = (
+    "every label of this model is marked uncertain: nobody tested at which confidence its labels are "
+    "correct"
+)
 KINDS = ("samples", "features", "frames")
 
 JsonObject: TypeAlias = dict[str, Any]  # whose keys are not laid down here
@@ -239,7 +243,7 @@ class Card:
     def worth(self) -> str:
         """How often labels that are not uncertain were correct, and on what that was measured."""
         if not self.uncertain.coverage:
-            return NOTHING_CERTAIN
+            return NOTHING_CERTAIN if self.results else UNTESTED
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
         if on == "corpora":
             return f"about {right} in 100 such labels were correct on {WORDS[on]}"

@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -81,17 +81,23 @@ class Predictor:
     Parameters
     ----------
     model : str, path-like or ModelFile, optional
-        A ``.emoscope`` file; by default the shipped model. A ModelError when it cannot be used.
+        A ``.emoscope`` file, or a model of another tool (:mod:`emoscope.adapters`); by default the
+        shipped model. A ModelError when it cannot be used.
     optimise : bool
         False loads faster and predicts more slowly, which suits one or two short recordings.
+    labels : mapping, optional
+        What labels of a model of another tool mean: emotions, or "" to leave a label out.
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] | ModelFile | None = None, *, optimise: bool = True
-    ) -> None:
+        self, model: str | os.PathLike[str] | ModelFile | None = None, *,
+        optimise: bool = True, labels: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         if not isinstance(model, ModelFile):
             path = default_model() if model is None else model
-            model = modelfile.load(path, optimise=optimise)
+            if labels and not modelfile.is_foreign(path):
+                raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
+            model = modelfile.load(path, optimise=optimise, labels=labels)
         self.model, self._features = model, _features(model.card)
 
     @property

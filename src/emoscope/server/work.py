@@ -153,6 +153,7 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
     return {
         "name": name,
         "title": values["name"],
+        "rate": predictor.card.input.rate,
         **{key: values[key] for key in (*shown, "uncertain", "held_out")},
         "worth": predictor.card.worth,
         "about": dataclasses.asdict(predictor.card.about),

@@ -1,0 +1,93 @@
+"""``python:package.module:function`` as a model: code of somebody's own, which runs as it is.
+
+It is called with samples (float32, mono, in [-1, 1]) and their rate, and gives a probability of each
+label: a mapping, or an array in the order of its attribute ``labels``. Without that attribute it is
+called once with noise to see them. An attribute ``rate`` says what it wants (else 16 kHz). A class is
+called without arguments first. Calls come one at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import operator
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+from . import SMALLEST, Array, Foreign
+
+RATE = 16_000
+CODE = "it is a Python function: the code of its author runs with all your rights, in no sandbox"
+
+
+def load(name: str, *, threads: int) -> Foreign:
+    """The function; a ModelError says why it cannot be used."""
+    where, _, attribute = name.removeprefix("python:").partition(":")
+    if not (where and attribute):
+        raise ModelError("expected python:package.module:function")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(where)
+        function = operator.attrgetter(attribute)(module)
+        function = function() if isinstance(function, type) else function
+        rate = int(getattr(function, "rate", RATE))
+    except Exception as error:
+        raise ModelError(f"cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise ModelError(f"is {type(function).__name__}, which cannot be called")
+    labels = getattr(function, "labels", None)
+    if labels is None:
+        found = _called(function, np.random.default_rng(0).normal(0, 0.01, rate), rate)
+        if not isinstance(found, Mapping):
+            shown = f"gave {_shown(found)} and has no attribute 'labels'"
+            raise ModelError(f"{shown}; give {{label: probability}}, or set labels on it")
+        labels = found
+    known, lock = tuple(map(str, labels)), threading.Lock()
+
+    def hear(samples: Array) -> tuple[Array, float]:
+        with lock:
+            return _logits(_called(function, samples, rate), known), 0.0
+
+    file = getattr(module, "__file__", None)
+    source = Path(file).read_bytes() if file else b""
+    return Foreign(
+        name=f"{where}.{attribute}", labels=known, rate=rate, hear=hear,
+        version=hashlib.sha256(source).hexdigest(), said=(CODE,),
+    )  # fmt: skip
+
+
+def _called(function: Any, samples: Any, rate: int) -> Any:
+    try:
+        return function(np.array(samples, np.float32), rate)
+    except Exception as error:
+        raise ModelError(f"it raised {type(error).__name__}: {error}") from error
+
+
+def _logits(found: Any, labels: tuple[str, ...]) -> Array:
+    """Logarithms of the probabilities that a function gave, which are looked at."""
+    values = found
+    if isinstance(found, Mapping) and set(found) <= set(labels):
+        values = [found.get(label, 0.0) for label in labels]
+    try:
+        values = np.asarray(values, np.float64)
+        is_usable = values.shape == (len(labels),) and values.min() >= 0
+        is_usable = is_usable and abs(values.sum() - 1) <= 0.01
+    except (TypeError, ValueError):
+        is_usable = False
+    if not is_usable:
+        wanted = f"a probability of each of {', '.join(labels)}, together 1"
+        raise ModelError(f"it gave {_shown(found)}; expected {wanted}")
+    return np.asarray(np.log(values + SMALLEST), np.float32)
+
+
+def _shown(value: Any) -> str:
+    shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else ""
+    return f"{type(value).__name__}{shape} {' '.join(repr(value).split())[:80]}"
