@@ -2,7 +2,7 @@
 
     python scripts/bundle_ravdess.py path/to/ravdess
 
-Writes ``ravdess.parquet`` (speech) and ``ravdess_song.parquet`` into ``src/emoscope/data``, whichever
+Writes ``ravdess.npz`` (speech) and ``ravdess_song.npz`` into ``src/emoscope/data``, whichever
 the folder holds; tests with the recordings hold both against what the extractor gives.
 """
 
@@ -10,9 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
+import numpy as np
 
 from emoscope import corpus, dataset
 from emoscope.cli.terminal import progress
@@ -42,15 +40,19 @@ def save(data: dataset.Dataset, path: Path, root: Path) -> None:
     vector, frames = data.features["vector"], data.features.get("frames")
     about = data.corpus.table[bundled.ABOUT_CLIP].reset_index(drop=True)
     about["path"] = [str(Path(clip).relative_to(root)) for clip in about["path"]]
-    values = pd.DataFrame(vector.X, columns=list(vector.columns))
-    table = pa.Table.from_pandas(pd.concat([about, values], axis=1), preserve_index=False)
-    specs = {"vector": vector.specs}
+    told = {
+        "specs": {"vector": vector.specs},
+        "columns": vector.columns,
+        "clips": about.to_dict(orient="list"),
+    }
+    arrays = {"X": np.asarray(vector.X, np.float32)}
     if frames is not None:
-        steps = [to_bytes(spectrogram).tobytes() for spectrogram in frames.frames or []]
-        table = table.append_column(bundled.FRAMES, pa.array(steps, type=pa.binary()))
-        specs["frames"] = frames.specs
-    table = table.replace_schema_metadata({b"emoscope": json.dumps(specs).encode()})
-    pa.parquet.write_table(table, path, compression="zstd", compression_level=19)
+        steps = [to_bytes(spectrogram) for spectrogram in frames.frames or []]
+        arrays |= {"frames": np.concatenate(steps)}
+        arrays |= {"lengths": np.array([len(clip) for clip in steps])}
+        told["specs"]["frames"] = frames.specs
+    text = json.dumps(told, ensure_ascii=False, default=int).encode()
+    np.savez_compressed(path, about=np.frombuffer(text, np.uint8), **arrays)
 
 
 if __name__ == "__main__":

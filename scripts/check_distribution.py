@@ -1,7 +1,7 @@
 """Build wheel and sdist, check them, install the wheel alone and use it: ``make dist``.
 
 For every Python given, a bare environment gets the wheel with the base dependencies and nothing else.
-There it must answer, predict, compare and draw, and name the extra that brings what is missing.
+There it must stay small, answer, predict and compare, and name the extra that brings what is missing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LARGEST_WHEEL = 40e6
+LARGEST_BARE = 450e6  # bytes of everything that a bare installation brings, without bytecode
+SIZES = """
+import importlib.metadata as metadata, pathlib
+total = 0
+for found in metadata.distributions():
+    files = [pathlib.Path(found.locate_file(file)) for file in found.files or []]
+    size = sum(f.stat().st_size for f in files if f.suffix != ".pyc" and f.is_file())
+    if found.name not in ("pip", "setuptools"):
+        total += size
+        print(f"  {size / 1e6:8.1f} MB  {found.name}") if size > 2e6 else None
+print(f"  {total / 1e6:8.1f} MB  in all")
+raise SystemExit(total > float(__import__("sys").argv[1]))
+"""
 SPEECH = """
 import numpy, soundfile
 rng = numpy.random.default_rng(0)
@@ -27,8 +40,10 @@ soundfile.write("voice.wav", 0.1 * voice * loud + 1e-3 * rng.standard_normal(320
 USES = (
     ("--version", 0, "emoscope "),
     ("predict voice.wav --format json", 0, '"probabilities"'),
-    ("show voice.wav --out voice.png", 0, "voice.png"),
-    ("compare --models svm,forest --no-leak-gap --out result", 0, "report: result"),
+    ("show voice.wav --out voice.png", 2, "pip install 'emoscope[plots]'"),
+    ("extract --features mfcc --out x.parquet .", 2, "pip install 'emoscope[parquet]'"),
+    ("train lda --out lda.emoscope", 2, "pip install 'emoscope[onnx]'"),
+    ("compare --quick --no-leak-gap --out result", 0, "pip install 'emoscope[deep]'"),
     ("compare --models cnn1d-a --out network", 2, "pip install 'emoscope[deep]'"),
     ("serve", 2, "pip install 'emoscope[serve]'"),
     ("listen", 2, "pip install 'emoscope[listen]'"),
@@ -74,6 +89,8 @@ def use(wheel: Path, python: str, extras: str) -> None:
             name,
             folder=bare,
         )
+        most = "inf" if extras else LARGEST_BARE
+        run(bare / "venv/bin/python", "-c", SIZES, most, folder=bare)
         run(bare / "venv/bin/python", "-c", SPEECH, folder=bare)
         environment = {**os.environ, "COLUMNS": "200", "EMOSCOPE_STORE": str(bare / "store")}
         for words, status, says in USES:

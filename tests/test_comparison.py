@@ -1,6 +1,7 @@
 """The comparison: honest folds, the same rows however it is run, nothing lost when it stops."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -291,6 +292,15 @@ def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_train
     }
     with pytest.raises(FeatureError, match="cnn1d-b: it needs at least 64 columns"):
         run(small, models=["svm", "cnn1d-b"], on_unit=lambda *done: pytest.fail("trained"))
+
+
+def test_without_torch_and_matplotlib_the_classical_models_are_compared(small, monkeypatch):
+    for package in ("torch", "matplotlib"):
+        monkeypatch.setitem(sys.modules, package, None)
+    left = comparison.incompatible_models(["svm", "cnn1d-a"], small[1])
+    assert left == {"cnn1d-a": "it needs torch: pip install 'emoscope[deep]'"}
+    html = page.render(run(small, models=["svm"], leak_protocol=None))
+    assert "pip install 'emoscope[plots]'" in html and "<figcaption>Leaderboard" in html
 
 
 def test_an_evaluation_does_not_claim_unseen_speakers(small):

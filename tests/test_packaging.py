@@ -39,7 +39,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(contents):
     here = {path.relative_to(ROOT / "src").as_posix() for path in SOURCES}
     assert here == {name for name in contents if name.endswith(".py")}
     assert "emoscope/py.typed" in contents
-    for name in ("default.emoscope", "ravdess.parquet", "published.json"):
+    for name in ("default.emoscope", "ravdess.npz", "published.json"):
         assert f"emoscope/data/{name}" in contents
     assert not [n for n in contents if re.search(r"\.(wav|flac|mp3|pyc|npy|pkl)$|__pycache__", n)]
 

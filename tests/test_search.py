@@ -113,7 +113,7 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
     assert {"results.json", "predictions.csv", "report.html", "run.toml"} <= {
         path.name for path in tmp_path.iterdir()
     }
-    pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
+    pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
     file = tmp_path / "mine.emoscope"
     status, _, _ = emoscope("train", *words, "--parameters", chosen, "--out", file)
     assert status == 0

@@ -29,7 +29,7 @@ from emoscope.models.onnx_graph import linear_form
 from emoscope.training import calibration, common_rate
 from emoscope.training.calibration import UnseenPredictions, cross_val_predict
 
-pytest.importorskip("skl2onnx", reason="the extra 'deep' is not installed")
+pytest.importorskip("skl2onnx", reason="the extra 'onnx' is not installed")
 
 RATE = 16_000
 EMOTIONS = ("angry", "happy", "sad")
@@ -166,7 +166,9 @@ def test_whisper_embeddings_and_a_linear_head_become_one_graph(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
-    transformers = pytest.importorskip("transformers", reason="the extra 'deep' is not installed")
+    transformers = pytest.importorskip(
+        "transformers", reason="the extra 'encoders' is not installed"
+    )
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     torch.manual_seed(0)

@@ -59,9 +59,10 @@ def compare(
     keeping.claim(out, *RESULT, record=config.FILE)
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster, protocol=protocol)
     if not commands.split(models):
-        for name, reason in comparison.incompatible_models(chosen, data.features, raters).items():
-            terminal.note(f"{name} is left out: {reason}")
-            chosen.remove(name)
+        left = comparison.incompatible_models(chosen, data.features, raters)
+        for reason in dict.fromkeys(left.values()):
+            terminal.note(f"left out: {', '.join(n for n in left if left[n] == reason)}: {reason}")
+        chosen = [name for name in chosen if name not in left]
     leaks = not leak_gap or data.corpus.speakers_from.held_out(protocol) == "clips"
     leaky = None if leaks or protocols.adaptation_of(protocol) else "random-75/25"
     board = terminal.Leaderboard(protocol, leaky, data.corpus.speakers_from)
@@ -278,6 +279,8 @@ def _save(
     html = page.render(result, clips=source.clips(corpus))
     options = keeping.options_of(out / config.FILE, **resolved)
     result.save(out, {**options, out / "report.html": html, **(more or {})})
+    if (install := "pip install 'emoscope[plots]'") in html:
+        terminal.note(f"the report has no plots; they need matplotlib: {install}")
 
 
 @command(RECOGNISING)

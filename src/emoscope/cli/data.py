@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import AudioError, EmoscopeError, UnknownNameError
+from ..errors import AudioError, EmoscopeError, UnknownNameError, installed
 from ..files import refuse_overwrite, write_atomically, write_together
 from . import commands, keeping, terminal
 from .commands import DATA, RECOGNISING, STORE, command
@@ -59,6 +59,8 @@ def extract(
 
     if out.suffix not in (".parquet", ".csv", ".arff"):
         raise EmoscopeError(f"--out {out}: the file name must end in .parquet, .csv or .arff")
+    if out.suffix == ".parquet":
+        installed("pyarrow", "a Parquet file", "parquet")  # before the work, not after it
     refuse_overwrite(out, *source.places)
     beside = keeping.beside(out, Path(f"{out}.toml"))
     names = commands.features_for("vector", features)

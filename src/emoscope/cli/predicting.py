@@ -239,12 +239,12 @@ class Writer:
 
 
 def _draw(prediction: Prediction, path: str) -> None:
-    from matplotlib.figure import Figure
-
     from ..report import plots
     from .data import save_figure
 
     with plots.style():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
         ax = figure.subplots()
         plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..audio.opening import ENDINGS
-from ..errors import CorpusError
+from ..errors import CorpusError, installed
 from ..files import printable
 
 RawRow: TypeAlias = dict[str, object]
@@ -33,6 +33,7 @@ def read(path: Path) -> list[RawRow]:
     rows: Iterable[RawRow]
     try:
         if suffix in COLUMNAR:
+            installed("pyarrow", str(path), "parquet")
             from . import arrow
 
             rows = arrow.rows(path)

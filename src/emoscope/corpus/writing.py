@@ -26,7 +26,7 @@ import yaml
 from .. import audio
 from ..audio.opening import URL
 from ..corpora.base import COLUMNS
-from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
+from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError, installed
 from ..files import encodable, printable, write_atomically
 from . import Corpus, load
 from .audformat import HEADER
@@ -143,6 +143,7 @@ def _manifest(corpus: Corpus, path: Path) -> None:
     """Paths are relative to the manifest where they lie below it, else absolute."""
     table = _described(corpus, path.parent)
     if path.suffix.lower() == ".parquet":
+        installed("pyarrow", "a Parquet file", "parquet")
         content = table.to_parquet(index=False)
     elif path.suffix.lower() == ".jsonl":
         content = table.to_json(orient="records", lines=True, force_ascii=False)

@@ -10,7 +10,7 @@ import pandas as pd
 from .. import corpus as corpora
 from .. import features
 from ..corpus import Corpus
-from ..errors import FeatureError
+from ..errors import FeatureError, installed
 from ..files import encodable, write_atomically
 from . import bundled, extraction
 from .extraction import Dataset, Progress
@@ -112,6 +112,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     elif target.suffix == ".arff":
         write_atomically(target, arff(table, relation=data.corpus.name))
     else:
+        installed("pyarrow", "a Parquet file", "parquet")
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         write_atomically(target, buffer.getvalue())

@@ -6,6 +6,7 @@ scaling, early stopping, the network itself — sees the training clips of its f
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
@@ -163,6 +164,8 @@ def incompatible_models(
             reasons[name] = f"it needs {wanted}, and there are none"
         elif raters == "soft" and weight_parameter(info.build(0)) is None:
             reasons[name] = "it takes no weights of clips, so no shares of ratings"
+        elif info.needs and find_spec(info.needs) is None:
+            reasons[name] = f"it needs {info.needs}: pip install 'emoscope[deep]'"
     return reasons
 
 

@@ -38,7 +38,7 @@ Config: TypeAlias = dict[str, Any]
 
 def _transformers(what: str = "a pretrained encoder") -> Any:
     for package in ("torch", "transformers"):
-        module = installed(package, what, "deep")
+        module = installed(package, what, "encoders")
     return module
 
 

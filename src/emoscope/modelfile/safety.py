@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from ..errors import ModelError
+from ..errors import MissingExtraError, ModelError
 from ..files import shipped_table
+
+try:
+    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+except ImportError as error:
+    raise MissingExtraError("a model that emoscope did not bring", "onnx", "onnx") from error
 
 #: The operators that are run, by their domain.
 ALLOWED = {

@@ -259,8 +259,6 @@ def _unpack(content: bytes) -> list[Array]:
 
 def serve() -> None:
     """The life of a child: check and load one graph, then run it until the input ends."""
-    from . import safety
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what native code prints is no reply
@@ -272,6 +270,8 @@ def serve() -> None:
             _limit(settings["memory"], settings["cpu_seconds"])
             try:
                 if graph is None:
+                    from . import safety
+
                     checked = safety.check(request)
                     promise = Promise(**settings["promise"])
                     options = {name: settings[name] for name in ("threads", "optimise")}

@@ -92,6 +92,7 @@ def _info(architecture: str) -> ModelInfo:
         {PUBLISHED_ROWS[architecture]: original},
         search={"learning_rate": [2e-4, 5e-4, 1e-3, 2e-3], "batch_size": [16, 32, 64]},
         fewest_columns=math.prod(layer.size[1] for layer in layers if isinstance(layer, Pool)),
+        needs="torch",
     )
 
 

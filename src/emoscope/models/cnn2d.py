@@ -169,6 +169,7 @@ def _info(architecture: str) -> ModelInfo:
         next(iter(forms.values())),
         forms,
         search={"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]},
+        needs="torch",
     )
 
 

@@ -31,6 +31,7 @@ class ModelInfo:
     # Parameters of the default form that are worth tuning, and values to try.
     search: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     fewest_columns: int = 1  # of a vector that it can take
+    needs: str = ""  # a package that only the extra ``deep`` brings
 
     def __post_init__(self) -> None:
         if self.as_published is None:

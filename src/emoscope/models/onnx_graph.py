@@ -78,8 +78,8 @@ def linear_form(fitted: Any) -> LinearForm | None:
 
 
 def need(package: str) -> Any:
-    """A package of the extra ``deep``, imported."""
-    return installed(package, "saving a model", "deep")
+    """A package of the extra ``onnx``, imported."""
+    return installed(package, "saving a model", "onnx")
 
 
 def to_onnx(fitted: Any) -> Any:

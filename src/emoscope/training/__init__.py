@@ -24,7 +24,7 @@ from ..evaluation.comparison import with_feature_blocks
 from ..features.table import Features
 from ..modelfile.card import Card, Measurement, Training, TrainingCorpus
 from ..models.base import learn_scaling, weight_parameter
-from ..models.onnx_graph import linear_form
+from ..models.onnx_graph import linear_form, need
 from ..unseen import HeldOut
 from . import calibration, export
 from .calibration import UnseenPredictions
@@ -59,6 +59,7 @@ def train(
     emotion among a clip's ratings is learned. FeatureError when the model does not take the
     features, or shares of ratings.
     """
+    need("onnx")  # before the work, not after it
     estimator, name = model, type(model).__name__
     if isinstance(model, str):
         info, name = models.get(model), model

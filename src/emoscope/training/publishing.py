@@ -53,10 +53,10 @@ def metadata(card: Card) -> dict[str, str]:
 
 def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
     """Write the graph of a model with its metadata as an ``.onnx`` file."""
-    import onnx
-
     from ..modelfile import safety
+    from ..models.onnx_graph import need
 
+    onnx = need("onnx")
     with zipfile.ZipFile(model.path) as archive:
         graph = onnx.load_from_string(safety.check(archive.read(GRAPH)))
     onnx.helper.set_model_props(graph, metadata(model.card))

@@ -161,9 +161,6 @@ def show(
     dark: bool = False,
 ) -> Figure:
     """Draw one or several clips side by side, each a column of panels over one time axis."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from . import registry
 
     listed = [paths] if isinstance(paths, (str, os.PathLike, Signal)) else list(paths)
@@ -171,6 +168,9 @@ def show(
     signals = [clip if isinstance(clip, Signal) else load(clip) for clip in listed]
     titles = titles or [printable(Path(signal.path).name) or "recording" for signal in signals]
     with style(dark):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         size = (1.6 + 5.4 * len(signals), 0.5 + 1.55 * len(panels))
         figure = Figure(figsize=size, layout="constrained", dpi=150)
         FigureCanvasAgg(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import html
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import msgspec
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from ...errors import EmoscopeError, UnknownNameError
+from ...errors import EmoscopeError, MissingExtraError, UnknownNameError, installed
 from ...files import shipped_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 
@@ -50,6 +50,11 @@ LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
 
 
+def matplotlib() -> Any:
+    """The package that draws, imported; a MissingExtraError where it is not installed."""
+    return installed("matplotlib", "a plot", "plots")
+
+
 def theme() -> Theme:
     """The theme that figures are drawn in at the moment."""
     return _theme.get()
@@ -64,6 +69,8 @@ def emotion_colour(name: str) -> str:
 
 def colour_map(colours: Sequence[str]) -> LinearSegmentedColormap:
     """A colour map that runs evenly through these colours."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     return LinearSegmentedColormap.from_list("emoscope", list(colours))
 
 
@@ -73,14 +80,21 @@ def style(dark: bool = False) -> Iterator[Theme]:
     chosen = DARK if dark else LIGHT
     token = _theme.set(chosen)
     try:
-        with mpl.rc_context(_parameters(chosen)):  # type: ignore[arg-type]
+        with matplotlib().rc_context(_parameters(chosen)):
             yield chosen
     finally:
         _theme.reset(token)
 
 
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
-    """Draw one figure as SVG for a page, whose colours it follows; `size` is in inches."""
+    """Draw one figure as SVG for a page, whose colours it follows; `size` is in inches.
+
+    Without matplotlib it is a paragraph that says how to install it.
+    """
+    try:
+        mpl = matplotlib()
+    except MissingExtraError as error:
+        return f'<p class="note">{html.escape(str(error), quote=False)}</p>'
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -113,9 +127,10 @@ def emotion_css() -> str:
 
 
 def _parameters(chosen: Theme) -> dict[str, Any]:
+    mpl = matplotlib()
     order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
     others = [EMOTION_COLOURS[name][int(chosen is DARK)] for name in order]
-    cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])  # type: ignore[attr-defined]
+    cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])
     shapes: Any = mpl.rc_params_from_file(STYLE, use_default_template=False)
     return {
         **shapes,
@@ -137,21 +152,21 @@ def own_axes(ax: Axes | None) -> Axes:
     """The caller's axes, or pyplot's current ones, as notebooks expect."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot
+    from matplotlib import pyplot
 
-    return matplotlib.pyplot.gca()
+    return pyplot.gca()
 
 
 def display(figure: Figure) -> None:
     """Show a figure in a window until it is closed; EmoscopeError where there is no screen."""
-    import matplotlib.pyplot
+    from matplotlib import pyplot
 
-    if mpl.get_backend().lower() in ("agg", "svg", "pdf", "ps", "template"):
+    if matplotlib().get_backend().lower() in ("agg", "svg", "pdf", "ps", "template"):
         raise EmoscopeError("no window can be opened here; give a file with --out clips.png")
-    canvas = matplotlib.pyplot.figure().canvas
+    canvas = pyplot.figure().canvas
     canvas.figure = figure
     figure.set_canvas(canvas)
-    matplotlib.pyplot.show()
+    pyplot.show()
 
 
 def label_points(
