@@ -44,13 +44,9 @@ def get(
 
 @command(DATA, configurable=True)
 def extract(
-    source: commands.Source,
-    *,
-    features: str | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    out: Path,
-) -> None:
+    source: commands.Source, *, features: str | None = None, jobs: int | None = None,
+    cluster: str | None = None, out: Path,
+) -> None:  # fmt: skip
     """Write the features of a corpus as a table, with the metadata of each clip.
 
     The options are saved next to it in a .toml file.

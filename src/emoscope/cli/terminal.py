@@ -1,7 +1,6 @@
-"""What the commands print: progress bars, tables that fill, lists of what was left out.
+"""What the commands print: results to standard output, all else to standard error.
 
-Results go to standard output; progress, warnings and errors to standard error. Colour and animation
-follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes and progress.
+Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes and progress.
 """
 
 from __future__ import annotations

@@ -100,7 +100,6 @@ def _names_of(package: str) -> Callable[[str], list[str]]:
 
 
 def _take_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make what a file says the defaults of this run."""
     if path is not None:
         parameters = {p.name: p for p in context.command.params if p.name}
         valid = [name for name in parameters if name not in (*SHARED, "config", "help")]

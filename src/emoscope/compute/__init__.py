@@ -72,13 +72,9 @@ class Reply:
 
 
 def run(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    name: Callable[[Item], str] | None = None,
-) -> Generator[tuple[int, Result | EmoscopeError], None, None]:
+    function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int | None = None,
+    cluster: str | None = None, name: Callable[[Item], str] | None = None,
+) -> Generator[tuple[int, Result | EmoscopeError], None, None]:  # fmt: skip
     """Apply a function to items and yield their positions and outcomes as they complete.
 
     It works in ``jobs`` local processes (1: in this one, None: one per available core), or where

@@ -39,26 +39,13 @@ class _Task:
 
 
 def compare(
-    corpus: Corpus,
-    features: Mapping[str, Features],
-    *,
-    models: Models = None,
-    protocol: str = "speaker-6fold",
-    leak_protocol: str | None = "random-75/25",
-    ablation: Sequence[str] = (),
-    script_gap: Sequence[str] = (),
-    as_published: bool = False,
-    quick: bool = False,
-    raters: str = "majority",
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    checkpoint: Checkpoint | None = None,
-    on_run: OnRun | None = None,
-    on_unit: OnUnit | None = None,
-    project_clips: bool = False,
-    command: str | None = None,
-) -> Result:
+    corpus: Corpus, features: Mapping[str, Features], *, models: Models = None,
+    protocol: str = "speaker-6fold", leak_protocol: str | None = "random-75/25",
+    ablation: Sequence[str] = (), script_gap: Sequence[str] = (), as_published: bool = False,
+    quick: bool = False, raters: str = "majority", seed: int = 0, jobs: int | None = None,
+    cluster: str | None = None, checkpoint: Checkpoint | None = None, on_run: OnRun | None = None,
+    on_unit: OnUnit | None = None, project_clips: bool = False, command: str | None = None,
+) -> Result:  # fmt: skip
     """Fit and test every model under a protocol, and again on random folds for the leak gap.
 
     UnknownNameError, ProtocolError or FeatureError where a name does not exist, or corpus and
@@ -100,14 +87,9 @@ def compare(
 
 
 def _result(
-    tasks: Sequence[_Task],
-    finished: Iterable[tuple[int, Outcome]],
-    corpus: Corpus,
-    seed: int,
-    as_published: bool,
-    on_run: OnRun | None,
-) -> Result:
-    """Put the outcomes together in the order of the tasks."""
+    tasks: Sequence[_Task], finished: Iterable[tuple[int, Outcome]], corpus: Corpus, seed: int,
+    as_published: bool, on_run: OnRun | None,
+) -> Result:  # fmt: skip
     main_features = {task.model: task.features for task in reversed(tasks)}
     tables: dict[_Task, pd.DataFrame] = {}
     runs: dict[_Task, Run] = {}
@@ -195,14 +177,10 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
 
 
 def _tasks(
-    corpus: Corpus,
-    estimators: Mapping[str, tuple[Any, Features]],
-    named: Sequence[str | None],
-    ablation: Sequence[str],
-    script_gap: Sequence[str],
-    options: Mapping[str, Any],
+    corpus: Corpus, estimators: Mapping[str, tuple[Any, Features]], named: Sequence[str | None],
+    ablation: Sequence[str], script_gap: Sequence[str], options: Mapping[str, Any],
     told: dict[str, str],
-) -> list[_Task]:
+) -> list[_Task]:  # fmt: skip
     """Every model under every protocol, also of ablations and script gaps; `told` gets why not."""
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)

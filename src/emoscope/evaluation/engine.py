@@ -82,14 +82,9 @@ class Work:
 
 
 def run(
-    units: Sequence[Unit],
-    *,
-    checkpoint: Checkpoint | None = None,
-    resumable_fits: bool = False,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    on_unit: OnUnit | None = None,
-) -> Iterator[tuple[int, Outcome]]:
+    units: Sequence[Unit], *, checkpoint: Checkpoint | None = None, resumable_fits: bool = False,
+    jobs: int | None = None, cluster: str | None = None, on_unit: OnUnit | None = None,
+) -> Iterator[tuple[int, Outcome]]:  # fmt: skip
     """Fit and test every unit; yields their positions and outcomes as they complete.
 
     A `checkpoint` gives the outcomes of units that were finished before and keeps the others; with
@@ -153,14 +148,9 @@ def fit_and_predict(work: Work) -> Outcome:
 
 
 def fit(
-    estimator: Any,
-    values: Any,
-    emotions: NDArray[Any],
-    speakers: NDArray[Any] | None = None,
-    shares: pd.DataFrame | None = None,
-    *,
-    state: Path | None = None,
-) -> Any:
+    estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any] | None = None,
+    shares: pd.DataFrame | None = None, *, state: Path | None = None,
+) -> Any:  # fmt: skip
     """A fitted copy of an estimator, told what it takes of the speakers and `shares` of ratings.
 
     It goes on from the saved `state` where there is one; one of an older version is thrown away.

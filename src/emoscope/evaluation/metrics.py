@@ -87,22 +87,13 @@ def reliability(
         found = f"sums to {p[row].sum():.4g} with smallest value {p[row].min():.4g}"
         allowed = "must be at least 0 and sum to 1 in each row"
         raise ValueError(f"probabilities {allowed}; row {row} {found}")
-    confidence = p.max(axis=1)
-    right = names[p.argmax(axis=1)] == true
+    confidence, right = p.max(axis=1), names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
     # Bins are open below and closed above, as in the paper.
     bin_of = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    clips = np.bincount(bin_of, minlength=bins)
-    held = clips > 0
-    return pd.DataFrame(
-        {
-            "low": edges[:-1][held],
-            "high": edges[1:][held],
-            "confidence": np.bincount(bin_of, confidence, bins)[held] / clips[held],
-            "accuracy": np.bincount(bin_of, right, bins)[held] / clips[held],
-            "clips": clips[held],
-        }
-    )
+    rows = {"low": edges[bin_of], "high": edges[bin_of + 1], "confidence": confidence}
+    held = pd.DataFrame({**rows, "accuracy": right.astype(float)}).groupby(["low", "high"])
+    return held.mean().assign(clips=held.size()).reset_index()
 
 
 def expected_calibration_error(
@@ -150,7 +141,6 @@ def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _names(true: NDArray[Any], predicted: NDArray[Any], emotions: Sequence[str]) -> list[str]:
-    """The emotions to tabulate; refuses to drop a clip silently."""
     if left_out := [str(name) for name in np.union1d(true, predicted) if name not in emotions]:
         found = f"emotions lacks {', '.join(left_out)}, which occur in the clips"
         raise ValueError(f"{found}; given: {', '.join(emotions)}")

@@ -83,14 +83,9 @@ def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
 
 
 def measure(
-    corpus: Corpus,
-    features: Mapping[str, Features],
-    model: str,
-    *,
-    trials: int,
-    seed: int,
+    corpus: Corpus, features: Mapping[str, Features], model: str, *, trials: int, seed: int,
     **options: Any,
-) -> Result:
+) -> Result:  # fmt: skip
     """Run a model as it is and, under ``NAME-tuned``, with parameters chosen inside each fold."""
     info = models.get(model)
     tuned_search = search(info, trials=trials, seed=seed)
@@ -144,17 +139,15 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
         raise ModelError(f"{name_of_file}: no parameters as emoscope tune writes them") from error
     if tuned != model:
         raise ModelError(f"{name_of_file}: parameters of '{tuned}', not of '{model}'")
-    search_space = models.get(model).search
-    if unknown := sorted(set(chosen) - set(search_space)):
-        found = f"'{model}' has no parameter {', '.join(unknown)} to tune"
-        raise ModelError(f"{name_of_file}: {found}; valid: {', '.join(search_space)}")
-    # JSON has no tuples; a choice that was one must be one again.
-    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+    space = models.get(model).search
     for name, value in chosen.items():
-        # True is not the number 1 that a search may try.
-        tried = [v for v in search_space[name] if isinstance(v, bool) == isinstance(value, bool)]
-        if value not in tried:
+        if name not in space:
+            found = f"'{model}' has no parameter {name} to tune"
+            raise ModelError(f"{name_of_file}: {found}; valid: {', '.join(space)}")
+        # JSON has no tuples, and True is not the number 1 that a search may try.
+        chosen[name] = value = tuple(value) if isinstance(value, list) else value
+        if value not in [v for v in space[name] if isinstance(v, bool) == isinstance(value, bool)]:
             found = f"{name} is {json.dumps(value)}, which no search tries"
-            valid = json.dumps(list(search_space[name]))[1:-1]
+            valid = json.dumps(list(space[name]))[1:-1]
             raise ModelError(f"{name_of_file}: {found}; it tries {valid}")
     return chosen

@@ -55,15 +55,9 @@ def no_interval(n_speakers: int) -> str:
 
 
 def speaker_interval(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    speakers: ArrayLike,
-    metric: Metric = metrics.uar,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
+    y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: Metric = metrics.uar, *,
+    level: float = 0.95, n_resamples: int = 2000, seed: int = 0,
+) -> Interval:  # fmt: skip
     """Interval of a score over speakers: ``uar`` or ``accuracy``.
 
     The studentised bootstrap of whole speakers on the logit scale (B. Efron, R. Tibshirani. An
@@ -92,15 +86,9 @@ def speaker_interval(
 
 
 def difference_interval(
-    y_true: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    speakers: ArrayLike,
-    metric: Metric = metrics.uar,
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
+    y_true: ArrayLike, first: ArrayLike, second: ArrayLike, speakers: ArrayLike,
+    metric: Metric = metrics.uar, *, n_resamples: int = 2000, seed: int = 0,
+) -> Interval:  # fmt: skip
     """As :func:`speaker_interval`, of the score of `first` minus that of `second`; no logit."""
     a, b = (_ratios(y_true, predicted, speakers, metric) for predicted in (first, second))
 
@@ -114,15 +102,9 @@ def difference_interval(
 
 
 def paired_test(
-    y_true: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    speakers: ArrayLike,
-    metric: Metric = metrics.uar,
-    *,
-    n_resamples: int = 99_999,
-    seed: int = 0,
-) -> float:
+    y_true: ArrayLike, first: ArrayLike, second: ArrayLike, speakers: ArrayLike,
+    metric: Metric = metrics.uar, *, n_resamples: int = 99_999, seed: int = 0,
+) -> float:  # fmt: skip
     """Two-sided p-value of two models being equally good, by swapping them speaker by speaker.
 
     Up to :data:`MAX_TO_ENUMERATE` speakers every one of the ``2 ** n_speakers`` exchanges is
@@ -136,14 +118,9 @@ def paired_test(
 
 
 def compare_models(
-    y_true: ArrayLike,
-    predictions: Mapping[str, ArrayLike],
-    speakers: ArrayLike,
-    metric: Metric = metrics.uar,
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
+    y_true: ArrayLike, predictions: Mapping[str, ArrayLike], speakers: ArrayLike,
+    metric: Metric = metrics.uar, *, n_resamples: int = 2000, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Every pair of models: difference, its interval, and the test with Holm's correction.
 
     One row per pair; ``low`` and ``high`` are its own 95 % interval, not corrected.

@@ -6,8 +6,8 @@ stay alive from call to call and end with their parent. One that dies or hangs c
 
 A message is its length (8 bytes) and as many bytes. The parent sends settings (JSON) and the graph,
 then the input of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED``
-and the reason. An array is its number of dimensions (1 byte), its shape (8 bytes each) and its
-values as little-endian float32. Nothing is unpickled on either side.
+and the reason. Arrays are MessagePack: shape, and values as little-endian float32. Nothing is
+unpickled on either side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import queue
 import signal
@@ -26,6 +25,7 @@ import threading
 import weakref
 from typing import IO, TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -129,7 +129,7 @@ class SandboxedGraph:
                 child = self._start()
             try:
                 logits, embedding = _unpack(child.ask(_pack(array)))
-            except (ValueError, struct.error, OverflowError) as error:
+            except (ValueError, OverflowError) as error:
                 if isinstance(error, ModelError):
                     raise
                 raise ModelError("it gave no arrays of numbers") from error
@@ -239,22 +239,12 @@ def read_message(stream: IO[bytes], limit: int) -> bytes:
 
 
 def _pack(*arrays: Array) -> bytes:
-    parts = []
-    for array in arrays:
-        parts.append(struct.pack(f"<B{array.ndim}Q", array.ndim, *array.shape))
-        parts.append(np.ascontiguousarray(array, "<f4").tobytes())
-    return b"".join(parts)
+    return msgspec.msgpack.encode([(a.shape, a.astype("<f4").tobytes()) for a in arrays])
 
 
 def _unpack(content: bytes) -> list[Array]:
-    arrays, at = [], 0
-    while at < len(content):
-        shape = struct.unpack_from(f"<{content[at]}Q", content, at + 1)
-        at += 1 + 8 * len(shape)
-        values = np.frombuffer(content, "<f4", math.prod(shape), at)
-        arrays.append(values.reshape(shape).astype(np.float32))
-        at += values.nbytes
-    return arrays
+    parts = msgspec.msgpack.decode(content, type=list[tuple[tuple[int, ...], bytes]])
+    return [np.frombuffer(b, "<f4").reshape(shape).astype(np.float32) for shape, b in parts]
 
 
 def serve() -> None:

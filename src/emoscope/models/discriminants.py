@@ -180,7 +180,6 @@ class StackedLDA(_Discriminant):
         return [slice(int(end - width), int(end)) for width, end in zip(widths, ends, strict=True)]
 
     def _inner(self, labels: Labels, groups: ArrayLike | None) -> Iterator[tuple[Labels, Labels]]:
-        """Clips to learn from and clips left out; whole speakers where there are enough."""
         speakers = None if groups is None else np.asarray(groups)
         if speakers is not None and len(np.unique(speakers)) >= 2:
             n_parts = min(self.n_inner, len(np.unique(speakers)))

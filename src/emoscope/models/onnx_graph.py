@@ -43,12 +43,6 @@ class LinearForm:
         standardised = (values - self.mean) / self.scale
         return np.asarray(standardised @ self.weights + self.bias, dtype=np.float64)
 
-    def relative_to(self, mean: Array, scale: Array) -> LinearForm:
-        """The same classifier of columns that are standardised with another mean and scale."""
-        weights = self.weights * (scale / self.scale)[:, np.newaxis]
-        bias = self.bias + ((mean - self.mean) / self.scale) @ self.weights
-        return LinearForm(mean, scale, weights, np.asarray(bias, np.float32))
-
 
 def linear_form(fitted: Any) -> LinearForm | None:
     """Of logistic regression and discriminant analysis, also after a ``StandardScaler``; else None."""
@@ -113,13 +107,9 @@ def graph_model(nodes: Sequence[Any], arrays: Mapping[str, Any], output: str, sh
 
 
 def linear(
-    weights: NDArray[Any],
-    bias: NDArray[Any],
-    *,
-    mean: NDArray[Any] | float = 0.0,
-    scale: NDArray[Any] | float = 1.0,
-    limit: float = np.inf,
-) -> Any:
+    weights: NDArray[Any], bias: NDArray[Any], *, mean: NDArray[Any] | float = 0.0,
+    scale: NDArray[Any] | float = 1.0, limit: float = np.inf,
+) -> Any:  # fmt: skip
     """``clip((features - mean) / scale, -limit, limit) @ weights + bias`` as a model."""
     make = need("onnx").helper.make_node
     values = {"mean": mean, "scale": scale, "weights": weights, "bias": bias}

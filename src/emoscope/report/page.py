@@ -145,7 +145,6 @@ def _playable(recording: Recording | None) -> str | None:
 
 
 def _details(result: Result) -> Iterator[dict[str, object]]:
-    """Confusion, scores of each emotion and learning curve of every model."""
     for run in result.leaderboard():
         rows = result.rows(run.model)
         labels = (rows["emotion"], rows["predicted"])
@@ -160,7 +159,6 @@ def _details(result: Result) -> Iterator[dict[str, object]]:
 
 
 def _slices(result: Result) -> dict[str, pd.DataFrame]:
-    """Scores of the first model in parts of the corpus."""
     rows = result.rows(result.leaderboard()[0].model)
     if {"statement", "text"} <= set(rows):
         rows = rows.assign(statement=rows["statement"] + ": " + rows["text"])
@@ -239,7 +237,6 @@ def _script_gaps(result: Result) -> list[tuple[Run, ...]]:
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:
-    """SVG elements and their captions."""
     board = result.leaderboard()
     best = board[0].model
     rows = result.rows(best)

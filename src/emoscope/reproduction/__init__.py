@@ -89,17 +89,11 @@ class Reproduction:
 
 
 def reproduce(
-    source: str | None = None,
-    *,
-    part: str | None = None,
-    out: str | os.PathLike[str] = "emoscope-reproduce",
-    quick: bool = False,
-    rows: Sequence[str] | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Reproduction:
+    source: str | None = None, *, part: str | None = None,
+    out: str | os.PathLike[str] = "emoscope-reproduce", quick: bool = False,
+    rows: Sequence[str] | None = None, jobs: int | None = None, cluster: str | None = None,
+    seed: int = 0, progress: Callable[[int, int], None] | None = None,
+) -> Reproduction:  # fmt: skip
     """Train every published model as published, and again for unseen speakers.
 
     The source is RAVDESS, of which `part` names "speech", "song" or "both". Finished units stand in
@@ -238,7 +232,6 @@ def _trainings(
 
 
 def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[Row, pd.DataFrame]:
-    """One line of the outcome, and its predictions."""
     random = [(t, o) for t, o in finished if shares_speakers(t.protocol)]
     honest = [(t, o) for t, o in finished if not shares_speakers(t.protocol)]
     columns = ["model", "family", "protocol", "clip", "speaker", "emotion", "predicted"]

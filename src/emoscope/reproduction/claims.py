@@ -132,13 +132,9 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
 
 
 def _beats(
-    first: str,
-    first_families: Sequence[str],
-    second: str,
-    second_family: str,
-    rows: Sequence[Row],
+    first: str, first_families: Sequence[str], second: str, second_family: str, rows: Sequence[Row],
     predictions: pd.DataFrame,
-) -> Verdict:
+) -> Verdict:  # fmt: skip
     """Assess "`first` beats `second` in most cases" over all pairs of one of each."""
     ours = [row for row in rows if row.family in first_families]
     theirs = [row for row in rows if row.family == second_family]

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from .._version import __version__
+from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
 from .limits import Job
 from .work import Service, Unusable
@@ -78,18 +79,10 @@ class Failure(BaseModel):
     error: str
 
 
-_REASONS = {
-    400: "The body cannot be parsed, or contains too many files.",
-    403: "The request comes from another website.",
-    408: "The upload is too slow.",
-    413: "The body is too large.",
-    421: "The request names another host.",
-    422: "The request is not valid, or none of its files can be used.",
-    503: "The server is busy; try again after Retry-After seconds, if given.",
-}
 Responses: TypeAlias = "dict[int | str, dict[str, Any]]"
 FAILURES: Responses = {
-    status: {"model": Failure, "description": reason} for status, reason in _REASONS.items()
+    int(status): {"model": Failure, "description": reason}
+    for status, reason in shipped_table("server.toml")["refusals"].items()
 }
 WRONG_HOST: Responses = {421: FAILURES[421]}
 TEXT: Responses = {200: {"content": {"text/plain": {}}}}

@@ -24,27 +24,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..files import shipped_table
+
 UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 STOPPED, SLOW = "the server is shutting down", "the upload is too slow"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
-HEADERS = {
-    # 'self' alone: scripts, styles, fonts and requests come from and go to this server only. The
-    # recording is played from memory, hence blob:.
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
-    "cache-control": "no-store",
-}
+HEADERS: dict[str, str] = shipped_table("server.toml")["headers"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,7 +203,6 @@ class Guard:
             await self.app(scope, bounded, send)
 
     def _check_origin(self, scope: Scope) -> None:
-        """Refuse other hosts, and what other web sites send."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if "*" not in self._hosts and _without_port(host) not in self._hosts:

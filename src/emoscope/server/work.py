@@ -165,7 +165,6 @@ def _card(name: str, predictor: Predictor) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _path(upload: UploadFile, job: Job) -> Iterator[str]:
-    """A path to an upload, which has no name on disk."""
     job.check()
     file = upload.file
     file.seek(0)

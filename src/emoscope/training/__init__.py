@@ -40,17 +40,10 @@ PROTOCOLS: dict[HeldOut, str] = {
 
 
 def train(
-    model: str | Any,
-    corpus: Corpus,
-    features: Features,
-    *,
-    names: Sequence[str],
-    out: str | os.PathLike[str],
-    seed: int = 0,
-    title: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    raters: str = "majority",
-) -> Card:
+    model: str | Any, corpus: Corpus, features: Features, *, names: Sequence[str],
+    out: str | os.PathLike[str], seed: int = 0, title: str | None = None,
+    parameters: Mapping[str, Any] | None = None, raters: str = "majority",
+) -> Card:  # fmt: skip
     """Fit a model on all clips and write it; returns the card beside the graph.
 
     The model is a name or a scikit-learn classifier that has an ONNX form, with `parameters` in

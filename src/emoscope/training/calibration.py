@@ -64,14 +64,9 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
 
 
 def cross_val_predict(
-    estimator: Any,
-    values: Any,
-    emotions: NDArray[Any],
-    speakers: NDArray[Any],
-    shares: pd.DataFrame | None = None,
-    *,
-    seed: int = 0,
-) -> UnseenPredictions:
+    estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any],
+    shares: pd.DataFrame | None = None, *, seed: int = 0,
+) -> UnseenPredictions:  # fmt: skip
     """Predict every training clip by a copy of an estimator that has not seen its speaker."""
     classes, labels = np.unique(emotions, return_inverse=True)
     folds = inner_folds(emotions, speakers, seed=seed)
@@ -85,22 +80,15 @@ def cross_val_predict(
     return UnseenPredictions(folds, labels, tuple(str(name) for name in classes), logits)
 
 
-def log_loss(logits: Logits, labels: Indices, temperature: float = 1.0) -> float:
-    """Mean negative log-probability of the right emotion, in nats."""
-    chosen = log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels]
-    return float(-chosen.mean())
-
-
 def temperature(logits: Logits, labels: Indices) -> float:
     """The temperature, 0.05 to 20, that makes labels of unseen speakers most probable."""
     from scipy.optimize import minimize_scalar
 
-    best = minimize_scalar(
-        lambda logarithm: log_loss(logits, labels, float(np.exp(logarithm))),
-        bounds=_BOUNDS,
-        method="bounded",
-    )
-    return float(np.exp(best.x))
+    def loss(logarithm: float) -> float:
+        found = log_softmax(logits / np.exp(logarithm), axis=1)
+        return float(-found[np.arange(len(labels)), labels].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x))
 
 
 def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> Logits:

@@ -117,12 +117,6 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
 
 def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     """A fitted classifier as a graph for a model file; the embedding is standardised."""
-    form = linear_form(estimator)
-    if form is not None:
-        identity = need("onnx").helper.make_node("Identity", ["features"], ["raw_embedding"])
-        shape = (len(mean), len(mean))
-        graph = onnx_graph.graph_model([identity], {}, "raw_embedding", shape)
-        return attach_head(graph.SerializeToString(), form.relative_to(mean, scale))
     model = onnx_graph.to_onnx(estimator)
     source = model.graph.input[0].name
     if source == "frames":
@@ -132,7 +126,6 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
 
 
 def _add_embedding(graph: Any, source: str, mean: Array, scale: Array) -> None:
-    """Add the output ``embedding``: the values of that name, standardised."""
     onnx = need("onnx")
     for name, values in (("embedding_mean", mean), ("embedding_scale", scale)):
         array = np.asarray(values, np.float32)

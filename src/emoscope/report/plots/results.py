@@ -22,18 +22,8 @@ if TYPE_CHECKING:
 
     from ...evaluation.result import Run
 
-__all__ = [
-    "confusion",
-    "cost",
-    "dumbbell",
-    "embedding_map",
-    "leaderboard",
-    "leak_gap",
-    "learning_curves",
-    "reliability",
-    "slices",
-    "timeline",
-]
+__all__ = ["confusion", "cost", "dumbbell", "embedding_map", "leaderboard", "leak_gap"]
+__all__ += ["learning_curves", "reliability", "slices", "timeline"]
 
 ENDS = ("D", "s", "o", "^")  # of a dumbbell, told apart by shape without colour
 MAX_SHADE = 0.75  # of a cell of a confusion matrix, so that its number stays readable
@@ -62,12 +52,9 @@ def confusion(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def leaderboard(
-    runs: Sequence[Run],
-    *,
-    letters: Mapping[str, str] | None = None,
-    lines: Mapping[str, float] | None = None,
-    ax: Axes | None = None,
-) -> Axes:
+    runs: Sequence[Run], *, letters: Mapping[str, str] | None = None,
+    lines: Mapping[str, float] | None = None, ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """Draw the UAR of each model with its interval, best on top, and `lines` to compare with."""
     ax = own_axes(ax)
     ordered = sorted(runs, key=lambda run: run.uar)

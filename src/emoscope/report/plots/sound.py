@@ -24,18 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "PANELS",
-    "chroma",
-    "energy",
-    "log_spectrogram",
-    "logmel",
-    "mfcc",
-    "pitch",
-    "show",
-    "spectrogram",
-    "waveform",
-]
+__all__ = ["PANELS", "chroma", "energy", "log_spectrogram", "logmel", "mfcc", "pitch", "show"]
+__all__ += ["spectrogram", "waveform"]
 
 RANGE_DB = 80.0  # what is shown of loudness below a clip's loudest point
 MIN_HZ = 62.5  # of the logarithmic spectrogram, below the lowest voice
@@ -140,26 +130,17 @@ def chroma(signal: Signal, *, ax: Axes | None = None) -> Axes:
 
 #: The figures of a clip by name, in the order in which :func:`show` stacks them.
 PANELS: Mapping[str, Callable[..., Axes]] = {
-    "waveform": waveform,
-    "spectrogram": spectrogram,
-    "log-spectrogram": log_spectrogram,
-    "logmel": logmel,
-    "mfcc": mfcc,
-    "chroma": chroma,
-    "pitch": pitch,
-    "energy": energy,
+    draw.__name__.replace("_", "-"): draw
+    for draw in (waveform, spectrogram, log_spectrogram, logmel, mfcc, chroma, pitch, energy)
 }
 MEMBERS = PANELS
 SHOWN = ("waveform", "spectrogram", "log-spectrogram", "logmel", "pitch", "energy")
 
 
 def show(
-    paths: str | os.PathLike[str] | Signal | Sequence[str | os.PathLike[str] | Signal],
-    *,
-    panels: Sequence[str] = SHOWN,
-    titles: Sequence[str] | None = None,
-    dark: bool = False,
-) -> Figure:
+    paths: str | os.PathLike[str] | Signal | Sequence[str | os.PathLike[str] | Signal], *,
+    panels: Sequence[str] = SHOWN, titles: Sequence[str] | None = None, dark: bool = False,
+) -> Figure:  # fmt: skip
     """Draw one or several clips side by side, each a column of panels over one time axis."""
     from . import registry
 
@@ -200,13 +181,9 @@ def _decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _image(
-    ax: Axes | None,
-    signal: Signal,
-    frames: NDArray[np.float32],
-    ylabel: str,
-    reach: tuple[float, float],
-    **options: Any,
-) -> Axes:
+    ax: Axes | None, signal: Signal, frames: NDArray[np.float32], ylabel: str,
+    reach: tuple[float, float], **options: Any,
+) -> Axes:  # fmt: skip
     """Draw ``(n_frames, n_bins)`` with time to the right and bins upwards, within `reach`."""
     ax = own_axes(ax)
     options = {"cmap": colour_map(theme().heat), **options}

@@ -132,19 +132,15 @@ def _parameters(chosen: Theme) -> dict[str, Any]:
     others = [EMOTION_COLOURS[name][int(chosen is DARK)] for name in order]
     cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])
     shapes: Any = mpl.rc_params_from_file(STYLE, use_default_template=False)
+    soft = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
+    lines = ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     return {
         **shapes,
+        **dict.fromkeys(soft, chosen.soft),
+        **dict.fromkeys(lines, chosen.line),
+        **dict.fromkeys(("figure.facecolor", "savefig.facecolor"), chosen.background),
         "text.color": chosen.foreground,
-        "axes.labelcolor": chosen.soft,
-        "axes.edgecolor": chosen.line,
         "axes.prop_cycle": cycle,
-        "xtick.color": chosen.line,
-        "ytick.color": chosen.line,
-        "xtick.labelcolor": chosen.soft,
-        "ytick.labelcolor": chosen.soft,
-        "grid.color": chosen.line,
-        "figure.facecolor": chosen.background,
-        "savefig.facecolor": chosen.background,
     }
 
 
@@ -196,25 +192,16 @@ def label_points(
 def spread_labels(
     ax: Axes, places: NDArray[np.float64], names: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Places near the given ones, up or down from them, at which no name covers another."""
+    """Places at the given ones or above, at which no name covers another."""
     at = _to_points(ax, places)
     half = np.array([0.35 * LABEL_SIZE * len(name) + 4 for name in names])
-    height = 2.0 * LABEL_SIZE
-    for _ in range(100):
-        crossing = [
-            (low, high)
-            for low in range(len(at))
-            for high in range(len(at))
-            if (at[low, 1], low) < (at[high, 1], high)
-            and abs(at[low, 0] - at[high, 0]) < half[low] + half[high]
-            and at[high, 1] - at[low, 1] < height - 0.01
-        ]
-        for low, high in crossing:
-            push = max(0.0, height - (at[high, 1] - at[low, 1])) / 2
-            at[low, 1] -= push
-            at[high, 1] += push
-        if not crossing:
-            break
+    done: list[int] = []
+    for own in np.argsort(at[:, 1]):
+        for low in sorted(done, key=lambda other: at[other, 1]):
+            is_beside = abs(at[low, 0] - at[own, 0]) >= half[low] + half[own]
+            if not is_beside and abs(at[own, 1] - at[low, 1]) < 2.0 * LABEL_SIZE:
+                at[own, 1] = at[low, 1] + 2.0 * LABEL_SIZE
+        done.append(own)
     return np.asarray(ax.transData.inverted().transform(at * ax.figure.dpi / 72))
 
 
