@@ -76,11 +76,9 @@ class Source:
 
         part = self.reading.get("part")
         if not self.places and any(v for option, v in self.reading.items() if option != "part"):
-            told = (
-                "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus"
-            )
             raise EmoscopeError(
-                f"{told}. Name a corpus, or leave them out to use the bundled features"
+                "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus. "
+                "Name a corpus, or leave them out to use the bundled features"
             )
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:

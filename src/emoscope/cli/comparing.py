@@ -27,21 +27,12 @@ RESULT = ("results.json", "predictions.csv", "report.html")
 
 @command(COMPARING, configurable=True)
 def compare(
-    source: commands.Source = commands.BUNDLED,
-    *,
-    models: str | None = None,
-    features: str | None = None,
-    protocol: str = "speaker-6fold",
-    as_published: bool = False,
-    quick: bool = False,
-    leak_gap: bool = True,
-    raters: str = "majority",
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    mlflow: bool = False,
+    source: commands.Source = commands.BUNDLED, *, models: str | None = None,
+    features: str | None = None, protocol: str = "speaker-6fold", as_published: bool = False,
+    quick: bool = False, leak_gap: bool = True, raters: str = "majority", seed: int = 0,
+    jobs: int | None = None, cluster: str | None = None, mlflow: bool = False,
     out: Path = Path("emoscope-compare"),
-) -> None:
+) -> None:  # fmt: skip
     """Train and test models on unseen speakers, and write a report."""
     from .. import models as registry
     from .. import protocols
@@ -86,17 +77,10 @@ def compare(
 
 @command(COMPARING, configurable=True)
 def tune(
-    model: str,
-    source: commands.Source = commands.BUNDLED,
-    *,
-    features: str | None = None,
-    protocol: str = "speaker-6fold",
-    trials: int = 20,
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    out: Path = Path("emoscope-tune"),
-) -> None:
+    model: str, source: commands.Source = commands.BUNDLED, *, features: str | None = None,
+    protocol: str = "speaker-6fold", trials: int = 20, seed: int = 0, jobs: int | None = None,
+    cluster: str | None = None, out: Path = Path("emoscope-tune"),
+) -> None:  # fmt: skip
     """Tune a model's parameters by nested cross-validation over speakers.
 
     The parameters chosen on all speakers are written to tuned.json.
@@ -130,16 +114,10 @@ def tune(
 
 @command(COMPARING, configurable=True)
 def reproduce(
-    source: str | None = None,
-    *,
-    part: str | None = None,
-    quick: bool = False,
-    rows: list[str] | None = None,
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    out: Path = Path("emoscope-reproduce"),
-) -> None:
+    source: str | None = None, *, part: str | None = None, quick: bool = False,
+    rows: list[str] | None = None, seed: int = 0, jobs: int | None = None,
+    cluster: str | None = None, out: Path = Path("emoscope-reproduce"),
+) -> None:  # fmt: skip
     """Reproduce published accuracies, and measure the same models on unseen speakers.
 
     The full run takes hours. You can stop it at any time; the same command resumes it.
@@ -161,16 +139,9 @@ def reproduce(
 
 @command(COMPARING)
 def audit(
-    source: str,
-    test: str | None = None,
-    *,
-    audio: str | None = None,
-    inflation: bool = True,
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    out: Path | None = None,
-) -> None:
+    source: str, test: str | None = None, *, audio: str | None = None, inflation: bool = True,
+    seed: int = 0, jobs: int | None = None, cluster: str | None = None, out: Path | None = None,
+) -> None:  # fmt: skip
     """Check a split for leaks. Exit status 1 if there is one."""
     from .. import audit as audits
 
@@ -195,17 +166,10 @@ def audit(
 
 @command(COMPARING, configurable=True)
 def train(
-    model: str,
-    source: commands.Source = commands.BUNDLED,
-    *,
-    features: str | None = None,
-    parameters: Path | None = None,
-    raters: str = "majority",
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    out: Path,
-) -> None:
+    model: str, source: commands.Source = commands.BUNDLED, *, features: str | None = None,
+    parameters: Path | None = None, raters: str = "majority", seed: int = 0,
+    jobs: int | None = None, cluster: str | None = None, out: Path,
+) -> None:  # fmt: skip
     """Train a model on a whole corpus, calibrate it on held-out speakers, and save it.
 
     The options are saved next to it in a .toml file.

@@ -15,28 +15,20 @@ from ..files import shipped_table
 from .commands import DATA, LETTERS, SHARED, STORE, Command, declared
 
 METAVARS = {Path: "FILE", int: "N", str: "NAME", bool: ""}
-COMPLETED = {
-    "features": "features",
-    "models": "models",
-    "panels": "report.plots",
-}  # from registries
+#: Registries whose names complete an option.
+COMPLETED = {"features": "features", "models": "models", "panels": "report.plots"}
 
 
 def build() -> typer.Typer:
     """The application with the commands that are declared by now."""
+    texts = shipped_table("commands.toml")
     app = typer.Typer(
-        help="Speech emotion recognition that is honest by default. To begin: emoscope predict FILE, "
-        "emoscope serve (a page in the browser) or emoscope compare.",
-        epilog="Exit status: 0 success; 1 some recordings were left out (each is named), or a leak "
-        "was found; 2 usage error.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
+        **texts["emoscope"], no_args_is_help=True, pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    )  # fmt: skip
     app.callback(invoke_without_command=True)(_version)
     store = typer.Typer(help="Inspect, check or clear the stored features.", no_args_is_help=True)
     app.add_typer(store, name="store", rich_help_panel=DATA)
-    texts = shipped_table("commands.toml")
     for name, command in declared.items():
         of = store if command.panel == STORE else app
         epilog = "\n\n".join(["Examples:", *texts[name]["examples"]])
@@ -63,8 +55,9 @@ def _run(command: Command, texts: Mapping[str, Any]) -> Callable[..., None]:
 
     parameters = [_for_typer(p, texts[p.name]) for p in command.parameters]
     if command.configurable:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(inspect.Parameter("config", kind, default=None, annotation=_Config))
+        info = typer.Option(is_eager=True, callback=_take_config, **texts["config"])
+        kind, annotation = inspect.Parameter.KEYWORD_ONLY, Annotated[Path | None, info]
+        parameters.append(inspect.Parameter("config", kind, default=None, annotation=annotation))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
 
@@ -110,15 +103,3 @@ def _take_config(context: typer.Context, path: Path | None) -> Path | None:
             elif isinstance(value, list) and not parameters[key].multiple:  # as it would be typed
                 context.default_map[key] = ",".join(map(str, value))
     return path
-
-
-_Config = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        is_eager=True,
-        callback=_take_config,
-        help="Read options from a .toml file, such as a result's run.toml; options given here "
-        "take precedence.",
-    ),
-]

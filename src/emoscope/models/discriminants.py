@@ -217,35 +217,28 @@ class StackedLDA(_Discriminant):
     def to_onnx(self) -> Any:
         """All blocks as one linear classifier of clipped columns."""
         check_is_fitted(self, "weights_")
-        blocks = [part.linear() for part in self.parts_]
-        mean, scale = (np.concatenate([block[n] for block in blocks]) for n in (0, 1))
-        weights = [w * block[2].T for w, block in zip(self.weights_, blocks, strict=True)]
-        bias = sum(w * block[3] for w, block in zip(self.weights_, blocks, strict=True))
-        return linear(
-            np.concatenate(weights), np.asarray(bias), mean=mean, scale=scale, limit=LIMIT
-        )
+        mean = np.concatenate([part.scaler.mean_ for part in self.parts_])
+        scale = np.concatenate([part.scaler.scale_ for part in self.parts_])
+        pairs = zip(self.weights_, (part.discriminants[0] for part in self.parts_), strict=True)
+        weights, biases = zip(*((w * coef.T, w * bias) for w, (coef, bias) in pairs), strict=True)
+        return linear(np.concatenate(weights), sum(biases), mean=mean, scale=scale, limit=LIMIT)
 
 
 class _Part:
     """The discriminants of one block, one for each shrinkage."""
 
     def __init__(self, X: NDArray[np.float32], labels: Labels, shrinkages: Sequence[float]) -> None:
-        self._scaler = StandardScaler().fit(X)
-        self._discriminants = discriminants(self._scaled(X), labels, shrinkages)
+        self.scaler = StandardScaler().fit(X)
+        self.discriminants = discriminants(self._scaled(X), labels, shrinkages)
 
     def _scaled(self, X: NDArray[np.float32]) -> Matrix:
-        scaled = self._scaler.transform(X).astype(np.float64)
+        scaled = self.scaler.transform(X).astype(np.float64)
         return np.asarray(np.clip(scaled, -LIMIT, LIMIT))
-
-    def linear(self) -> tuple[Matrix, Matrix, Matrix, Matrix]:
-        """Mean and scale of the columns, coefficients and intercepts of the first shrinkage."""
-        coefficients, intercepts = self._discriminants[0]
-        return self._scaler.mean_, self._scaler.scale_, coefficients, intercepts
 
     def log_probabilities(self, X: NDArray[np.float32]) -> Matrix:
         """Shape (n_shrinkages, n_clips, n_classes)."""
         scaled = self._scaled(X)
-        logits = [scaled @ coef.T + intercept for coef, intercept in self._discriminants]
+        logits = [scaled @ coef.T + intercept for coef, intercept in self.discriminants]
         return np.asarray(log_softmax(np.stack(logits), axis=2))
 
 

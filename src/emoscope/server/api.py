@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
@@ -216,4 +216,4 @@ async def health(service: Work) -> Any:
 @router.get("/metrics", response_class=Response, responses=TEXT | WRONG_HOST)
 async def metrics(service: Work) -> Response:
     """Counters for Prometheus."""
-    return Response(service.monitor.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(service.monitor.registry), media_type=CONTENT_TYPE_LATEST)

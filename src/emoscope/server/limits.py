@@ -54,7 +54,7 @@ class Monitor:
     """Counters for Prometheus: sums alone, no file name, no address, no label."""
 
     def __init__(self) -> None:
-        self._registry = registry = prometheus.CollectorRegistry()
+        self.registry = registry = prometheus.CollectorRegistry()
         counter = functools.partial(prometheus.Counter, registry=registry)
         self._requests = counter("emoscope_requests", "Requests answered.", ["path", "status"])
         self._seconds = prometheus.Histogram(
@@ -71,10 +71,6 @@ class Monitor:
         """Count one answered request by its route, not by the address as it was sent."""
         self._requests.labels(path, status).inc()
         self._seconds.labels(path).observe(seconds)
-
-    def text(self) -> bytes:
-        """All counters in Prometheus' text format."""
-        return prometheus.generate_latest(self._registry)
 
 
 class Job:

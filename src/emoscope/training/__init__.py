@@ -17,6 +17,7 @@ from sklearn.base import clone
 from .. import audio, modelfile, models
 from .._version import __version__
 from ..corpus import Corpus, ratings
+from ..dataset import bundled
 from ..errors import AudioError, FeatureError
 from ..evaluation import engine, metrics
 from ..evaluation import statistics as speaker_statistics
@@ -188,8 +189,6 @@ def common_rate(corpus: Corpus) -> int:
         try:
             rates.add(audio.rate_of(str(path)))
         except AudioError:  # the bundled features come without recordings
-            from ..dataset import bundled
-
             rates.add(bundled.RATE if corpus.name == "ravdess" else 0)
         if len(rates) > 1:
             return 0
