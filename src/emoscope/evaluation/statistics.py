@@ -1,12 +1,9 @@
 """How far a score can be trusted: intervals and tests whose sample is speakers, not clips.
 
-Two clips of one speaker are right or wrong together more often than two clips of strangers;
-treating them as independent gives intervals that are about half as wide as they should be.
-
-``y_true``, ``y_pred`` and ``speakers`` have one value per clip in the same order; scores are
-fractions in [0, 1]. The question is how the score of these trained models would vary over other
-speakers like these. Each metric is a mean of ratios whose numerators and denominators are sums over
-speakers, so a resample is one product of matrices, and the standard error has a closed form.
+Clips of one speaker are right or wrong together; taken as independent they give intervals about half
+as wide as they should be. ``y_true``, ``y_pred`` and ``speakers`` have one value per clip in the same
+order; scores are fractions in [0, 1]. Each metric is a mean of ratios of sums over speakers, so a
+resample is one product of matrices, and the standard error has a closed form.
 """
 
 import itertools

@@ -245,12 +245,10 @@ class Card:
         if not self.uncertain.coverage:
             return NOTHING_CERTAIN if self.results else UNTESTED
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
+        said = f"about {right} in 100 such labels were correct"
         if on == "corpora":
-            return f"about {right} in 100 such labels were correct on {WORDS[on]}"
-        own = (
-            f"about {right} in 100 such labels were correct within its own corpora, on {WORDS[on]}"
-        )
-        return f"{own}; other recordings were not tested"
+            return f"{said} on {WORDS[on]}"
+        return f"{said} within its own corpora, on {WORDS[on]}; other recordings were not tested"
 
     def to_json(self) -> str:
         """The card as JSON text."""

@@ -31,11 +31,9 @@ EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Tile"})
 MAX_DIMENSION = 1 << 24  # of a stored integer, absolute, in a graph with such operators
 MAX_NODES = 20_000
 NUMERIC_TYPES = frozenset(
-    {
-        TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BOOL,
-        TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32, TensorProto.INT64,
-    }
-)  # fmt: skip
+    TensorProto.DataType.Value(name)
+    for name in ("FLOAT", "FLOAT16", "DOUBLE", "BOOL", "UINT8", "INT8", "INT32", "INT64")
+)
 
 
 def check(content: bytes) -> bytes:

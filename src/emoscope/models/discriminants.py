@@ -1,13 +1,10 @@
 """Linear discriminants: one for all columns, and a stack of one for each feature.
 
-Speech embeddings have more columns than a corpus has clips, so the covariance within emotions is
-pulled towards a multiple of the identity. With fewer clips than columns all is computed in the
-space of the clips, in a hundredth of the time that scikit-learn's solver takes. Features side by
-side do badly: the widest drowns the others. The stack adds their log-probabilities with learned
-weights.
-
-Sources: Friedman, "Regularized discriminant analysis", JASA 84(405), 1989; Wolpert, "Stacked
-generalization", Neural Networks 5(2), 1992.
+The covariance within emotions is pulled towards a multiple of the identity. With fewer clips than
+columns all is computed in the space of the clips, in a hundredth of the time that scikit-learn's
+solver takes. The stack adds the features' log-probabilities with learned weights: side by side, the
+widest feature drowns the others. (Friedman, "Regularized discriminant analysis", JASA 84(405), 1989;
+Wolpert, "Stacked generalization", Neural Networks 5(2), 1992.)
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from ..protocols import shares_speakers
 
 CLASSICAL = "classical"
 NETWORKS = ("MLP", "CNN-1D", "CNN-2D")
+SCORES = tuple(map(attrgetter, ("published", "reproduced", "honest")))
 OVERFIT = 95.0  # training accuracy in percent that the claim about overfitting names
 
 
@@ -100,10 +101,7 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Verdict:
     networks = [row for row in rows if row.family == "CNN-1D"]
     if len(networks) < 2:
         return _verdict(None, None, ["Fewer than two 1-D CNNs were trained."])
-    published, reproduced, honest = (
-        np.ptp([score(row) for row in networks])
-        for score in map(attrgetter, ("published", "reproduced", "honest"))
-    )
+    published, reproduced, honest = (np.ptp([of(row) for row in networks]) for of in SCORES)
     # Two scores of n clips each differ by chance with this standard deviation at most.
     n_test, mean = networks[0].n_test, np.mean([row.reproduced for row in networks]) / 100
     chance = 100 * np.sqrt(2 * mean * (1 - mean) / n_test)
@@ -141,8 +139,7 @@ def _beats(
     if not ours or not theirs:
         return _verdict(None, None, [f"Not both {first} and {second} were trained."])
     published, reproduced, honest = (
-        float(np.mean([score(a) > score(b) for a in ours for b in theirs]))
-        for score in map(attrgetter, ("published", "reproduced", "honest"))
+        float(np.mean([of(a) > of(b) for a in ours for b in theirs])) for of in SCORES
     )
     evidence = [
         f"Of {len(ours) * len(theirs)} pairs of one of the {first} and one of the {second}, the "

@@ -19,14 +19,9 @@ def render(reproduction: Reproduction) -> str:
     from ..report import page, plots
 
     rows = reproduction.rows
-    scores = pd.DataFrame(
-        {
-            "published": [row.published / 100 for row in rows],
-            "reproduced": [row.reproduced / 100 for row in rows],
-            "unseen speakers": [row.honest / 100 for row in rows],
-        },
-        index=[short(row.model) for row in rows],
-    )
+    columns = {"published": "published", "reproduced": "reproduced", "honest": "unseen speakers"}
+    table = pd.DataFrame(map(vars, rows), index=[short(row.model) for row in rows])
+    scores = table[list(columns)].rename(columns=columns) / 100
     return page.template("reproduction.html.j2").render(
         css=page.asset("base.css"),
         version=__version__,

@@ -20,12 +20,6 @@ from ..unseen import OPTIMISTIC, WORDS
 
 #: As the hub has them but for case and spaces; the strictest first.
 LICENCES = ("CC BY-NC-SA 4.0", "CC BY-NC 4.0", "CC BY-SA 4.0", "CC BY 4.0", "CC0 1.0")
-INPUTS = {
-    "samples": "float32 (1, n_samples): mono speech in [-1, 1] at {rate} Hz, prepared as "
-    "`preprocess` says",
-    "features": "float32 (n_clips, {width}): the columns of `features` in their order",
-    "frames": "float32 (1, n_frames, {width}): one clip, rows of `features`",
-}
 
 
 def metadata(card: Card) -> dict[str, str]:
@@ -90,13 +84,7 @@ def model_card(card: Card, file_name: str) -> str:
 
 
 def _signature(card: Card) -> str:
-    given = INPUTS[card.input.kind].format(rate=card.input.rate, width=card.input.width)
-    return (
-        f"input `{card.input.kind}`: {given}\n"
-        f"output `logits`: float32 (n, {len(card.emotions)}); probabilities of the emotions are "
-        f"softmax(logits / {card.temperature:.6g})\n"
-        f"output `embedding`: float32 (n, {card.embedding_width}), standardised on the training data"
-    )
+    return page.template("signature.txt.j2").render(card=card)
 
 
 def _config(card: Card) -> dict[str, object]:
