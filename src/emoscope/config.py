@@ -26,11 +26,8 @@ def text(
     for note in (f"Run it again: emoscope {command} --config {name}", *notes):
         document.add(tomlkit.comment(note))
     document.add(_VERSION_KEY, tomlkit.item(__version__))
-    table = tomlkit.table()
-    for key, value in options.items():
-        if value is not None:
-            table.add(key, _plain(value))
-    document.add(command, table)
+    given = {key: _plain(value) for key, value in options.items() if value is not None}
+    document.add(command, tomlkit.item(given))
     return tomlkit.dumps(document)
 
 
@@ -44,22 +41,19 @@ def is_one(path: str | os.PathLike[str]) -> bool:
 
 def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> dict[str, Any]:
     """The options of one command, which has to know them all; a ConfigError where there are none."""
-    document = _read(path)
-    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
-    for key in document:
-        if key not in tables and key != _VERSION_KEY:
-            raise ConfigError(f"{path}: '{key}' is outside any table; put it below [{command}]")
+    document, allowed = _read(path), list(valid)
+    tables: dict[str, dict[str, Any]] = {k: v for k, v in document.items() if isinstance(v, dict)}
+    for key in sorted(document.keys() - tables.keys() - {_VERSION_KEY}):
+        raise ConfigError(f"{path}: '{key}' is outside any table; put it below [{command}]")
     if command not in tables:
         names = ", ".join(f"[{key}]" for key in tables) or "none"
         raise ConfigError(f"{path}: no table [{command}]; tables: {names}")
-    options: dict[str, Any] = tables[command]
-    allowed = list(valid)
-    for key, value in options.items():
+    for key, value in tables[command].items():
         if key not in allowed:
             raise UnknownNameError(f"option in {path}", key, allowed)
         if isinstance(value, dict):
             raise ConfigError(f"{path}: '{key}' is a table; it should be a value or a list")
-    return options
+    return tables[command]
 
 
 def words(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -80,9 +74,8 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (TOMLKitError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: not a readable TOML file, where text is in quotes: {error}"
-        ) from error
+        what = "not a readable TOML file, where text is in quotes"
+        raise ConfigError(f"{path}: {what}: {error}") from error
 
 
 def _plain(value: Any) -> Any:

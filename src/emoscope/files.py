@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +41,8 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
     try:
         for path, content in contents.items():
             data = content.encode("utf-8") if isinstance(content, str) else content
-            if _takes_a_stream(path):
-                path.write_bytes(data)
+            if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+                path.write_bytes(data)  # a pipe or device is there to be written to
                 continue
             target = Path(os.path.realpath(path))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,15 +63,6 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
             error.filename = os.fspath(path)  # the name that the user knows
             del error.filename2  # None would be named as a second file
         raise
-
-
-def _takes_a_stream(path: Path) -> bool:
-    """Whether a path is a pipe or device, which is there to be written to."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -124,10 +114,8 @@ def cache_folder() -> Path:
     import platformdirs
 
     try:
-        return Path(
-            os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_dir("emoscope", False)
-        )
+        own = os.environ.get(FOLDER_VARIABLE)
+        return Path(own or platformdirs.user_cache_dir("emoscope", False))
     except RuntimeError:
-        raise EmoscopeError(
-            f"this user has no home; set {FOLDER_VARIABLE} to a folder for extracted features"
-        ) from None
+        hint = f"set {FOLDER_VARIABLE} to a folder for extracted features"
+        raise EmoscopeError(f"this user has no home; {hint}") from None

@@ -25,15 +25,12 @@ STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
 # within archives, tables of references to other addresses, hosts of every kind.
 PROTOCOLS = (*STORES, "http", "https")
 
-SOUND_ENDINGS = frozenset([
-    "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
-    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mka", "wma", "amr", "ac3",
-])  # fmt: skip
+SOUND_ENDINGS = frozenset(
+    "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 m4a m4b aac mka wma amr ac3".split()
+)
 """Endings of the names of sound files, which are clips when a corpus is searched."""
 
-ENDINGS = SOUND_ENDINGS | {
-    "mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "asf", "3gp", "3g2", "mpg", "mpeg",
-}  # fmt: skip
+ENDINGS = SOUND_ENDINGS | set("mp4 m4v mov mkv webm avi wmv asf 3gp 3g2 mpg mpeg".split())
 """Endings of the names of sound and video files, which are recordings when a folder is searched."""
 
 _BLOCK = 2**20
@@ -141,10 +138,9 @@ def _open_url(url: str, limit: int) -> Reader:
         raise AudioError(url, os_reason(error)) from None
     except Exception as error:  # every protocol brings exceptions of its own
         raise AudioError(url, f"cannot be fetched: {error}") from None
-    if not content.tell():
-        raise AudioError(url, "empty file")
-    if content.tell() > limit:
-        raise AudioError(url, f"larger than the limit of {limit} bytes")
+    if not 0 < content.tell() <= limit:
+        too_large = f"larger than the limit of {limit} bytes"
+        raise AudioError(url, too_large if content.tell() else "empty file")
     content.seek(0)
     return Reader(content)
 

@@ -13,24 +13,14 @@ from ..audio.opening import ENDINGS
 from ..corpora import Match
 from ..corpora.base import SPLITS, Row, as_table, is_film, list_audio
 from ..errors import AudioError, CorpusError
-from ..files import printable
+from ..files import printable, shipped_table
 from ..labels import canonical, explain
 from . import rows
 from .clips import Corpus, combine
 from .reading import SpeakerOrigin
 
-LAYOUTS = (
-    "emoscope can read: (1) a folder with one or more known corpora (emoscope corpora lists them); "
-    "(2) one folder per emotion (happy/…, sad/…); (3) a manifest (.csv, .tsv, .parquet, .jsonl or "
-    ".json) with the columns file, emotion and speaker, and start and end for parts of recordings; "
-    "(4) recordings with .TextGrid, .eaf, .srt or .vtt files; (5) a folder with metadata.csv "
-    "(Hugging Face) or db.yaml (audformat)"
-)
-_OTHERS = (
-    "These are other recordings, whose names emoscope cannot interpret: sort them into folders named "
-    "after emotions (happy/…, sad/…; and name speakers with --speaker), or list them in a manifest "
-    "with the columns file, emotion and speaker"
-)
+_TEXTS = shipped_table("layouts.toml")
+LAYOUTS: str = _TEXTS["can_read"]
 _AGREEMENT = 0.95  # of the emotions that names and folders tell, for names to be a corpus's
 
 
@@ -164,7 +154,7 @@ def _why(
             return f"{without} clips of {info.name}, unlabelled: {info.no_emotion['']}"
         return f"clips of {info.name}, whose labels are {explain(unknown)}"
     if notes:
-        return f"{notes[0]}. {_OTHERS}"
+        return f"{notes[0]}. {_TEXTS['others']}"
     words = _folders(root, recordings, ())
     found = f"; folders are named after {explain(words)}" if len(words) > 1 else ""
     count = len(recordings)

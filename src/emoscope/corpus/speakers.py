@@ -16,9 +16,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ..corpora.base import SPLITS
@@ -46,14 +46,8 @@ _NO_PEOPLE: dict[str, re.Pattern[str]] = {
 }
 _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
-PLAUSIBLE = {
-    **dict.fromkeys(("people", "sex and number", "session and sex", "word", "number"), ""),
-    "code": "a code, such as those of sentences",
-    "count": "a running number, such as those of takes",
-    "turn": "a speaker turn within a session",
-}
-_FIRST = ("first", "second", "third", "fourth", "fifth", "sixth")
-_ORDINALS = (*_FIRST, *(f"{n}th" for n in range(7, 100)))
+PLAUSIBLE: dict[str, str] = _WORDS["plausible"]
+_ORDINALS = [*"first second third fourth fifth sixth".split(), *(f"{n}th" for n in range(7, 100))]
 _FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
 _MANY = 20  # values that occur with all emotions alike are rather sentences than people
 _OFFERED = 5  # candidates
@@ -199,8 +193,7 @@ def candidates(
     seen: dict[tuple[int, ...], Candidate] = {}
     fields = [*_fields(paths)]
     for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
-        numbers: dict[str, int] = {}
-        division = tuple(numbers.setdefault(value, len(numbers)) for value in found.values)
+        division = tuple(pd.factorize(np.array(found.values, dtype=object))[0].tolist())
         if division not in seen and _varies(found.values, emotions):
             seen[division] = found
     if any(found.looks == "a session" for found in seen.values()):
@@ -243,11 +236,9 @@ def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | N
 
 def _varies(values: Sequence[str], emotions: Sequence[str]) -> bool:
     """Whether there are several values, almost each with several clips and several emotions."""
-    spoken: dict[str, set[str]] = {}
-    for value, emotion in zip(values, emotions, strict=True):
-        spoken.setdefault(value, set()).add(emotion)
-    several = sum(len(of_value) > 1 for of_value in spoken.values()) >= 0.8 * len(spoken)
-    return len(spoken) > 1 and several and median(Counter(values).values()) >= 2
+    spoken = pd.Series(emotions, dtype=object).groupby(list(values))
+    several = (spoken.nunique() > 1).mean() >= 0.8
+    return len(spoken) > 1 and bool(several and spoken.size().median() >= 2)
 
 
 def _looks(values: Sequence[str], before: str = "") -> str:

@@ -1,6 +1,5 @@
 """From what a user names to what models read: a corpus and its features."""
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,12 +71,11 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
             f"the bundled RAVDESS features{of_song} have no {', '.join(absent)}; they have "
             f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
         )
-    tables = {}
-    if vectors := [name for name in dict.fromkeys(names) if name != bundled.FRAMES]:
-        tables["vector"] = vector.select(vectors)
-    if frames and bundled.FRAMES in names:
-        tables["frames"] = frames
-    return Dataset(corpus, tables)
+    vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
+    tables = {"vector": vector.select(vectors)} if vectors else {}
+    return Dataset(
+        corpus, tables | ({"frames": frames} if frames and bundled.FRAMES in names else {})
+    )
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
@@ -91,14 +89,12 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     values = pd.DataFrame(index=range(len(data.corpus)))
     if "vector" in data.features:
         values = data.features["vector"].to_pandas().reset_index(drop=True)
-    if "frames" in data.features:
+    if found := data.features.get("frames"):
         if target.suffix != ".parquet":
-            what = f"{data.features['frames'].label} gives spectrograms"
             where = f"a {target.suffix} file; write to a .parquet file"
-            raise FeatureError(f"{what}, which do not fit into {where}")
-        frames = data.features["frames"].frames or []
-        values["n_frames"] = [len(f) for f in frames]
-        values["frames"] = [f.astype("<f4").tobytes() for f in frames]
+            raise FeatureError(f"{found.label} gives spectrograms, which do not fit into {where}")
+        values["n_frames"] = [len(f) for f in found.frames or ()]
+        values["frames"] = [f.astype("<f4").tobytes() for f in found.frames or ()]
     about = data.corpus.table.reset_index(drop=True)
     about["path"] = [encodable(os.fspath(path)) for path in about["path"]]
     renamed: dict[str, str] = {}
@@ -113,9 +109,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         write_atomically(target, arff(table, relation=data.corpus.name))
     else:
         installed("pyarrow", "a Parquet file", "parquet")
-        buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        write_atomically(target, buffer.getvalue())
+        write_atomically(target, table.to_parquet(index=False))
     return renamed
 
 

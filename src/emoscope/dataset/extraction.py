@@ -88,8 +88,8 @@ def extract(
         more = f" … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
         raise CorpusError(f"not one of {len(usable)} clips can be used: {named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
-    notes += notes_on(rows.facts[usable], corpus.table)
-    rejected, notes = [*corpus.rejected, *rejected], [*corpus.notes, *notes]
+    notes = [*corpus.notes, *notes, *notes_on(rows.facts[usable], corpus.table)]
+    rejected = [*corpus.rejected, *rejected]
     used = dataclasses.replace(corpus, table=table, rejected=rejected, notes=notes)
     pairs = [(f.name, other) for f, other in zip(features, found, strict=True) if other is not f]
     replaced = {name: None if other is None else other.name for name, other in pairs}
@@ -247,10 +247,9 @@ def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | 
             found.append(None)
             continue
         values = np.asarray(feature.extract(spectrum), dtype=np.float32)
-        n_columns = len(feature.columns)
         shape = values.shape if feature.kind == "vector" else values.shape[1:]
-        if shape != (n_columns,):
-            reason = f"gave shape {values.shape} for {n_columns} columns"
+        if shape != (len(feature.columns),):
+            reason = f"gave shape {values.shape} for {len(feature.columns)} columns"
             raise FeatureError(f"the feature '{feature.name}' {reason}")
         if not np.isfinite(values).all():
             reason = f"the feature '{feature.name}' is not finite"
