@@ -25,12 +25,15 @@ STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
 # within archives, tables of references to other addresses, hosts of every kind.
 PROTOCOLS = (*STORES, "http", "https")
 
-SOUND_ENDINGS = frozenset(
-    "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 m4a m4b aac mka wma amr ac3".split()
-)
+SOUND_ENDINGS = frozenset([
+    "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
+    "caf", "w64", "rf64", "m4a", "m4b", "aac", "mka", "wma", "amr", "ac3",
+])  # fmt: skip
 """Endings of the names of sound files, which are clips when a corpus is searched."""
 
-ENDINGS = SOUND_ENDINGS | set("mp4 m4v mov mkv webm avi wmv asf 3gp 3g2 mpg mpeg".split())
+ENDINGS = SOUND_ENDINGS | {
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "asf", "3gp", "3g2", "mpg", "mpeg",
+}  # fmt: skip
 """Endings of the names of sound and video files, which are recordings when a folder is searched."""
 
 _BLOCK = 2**20

@@ -47,7 +47,7 @@ _NO_PEOPLE: dict[str, re.Pattern[str]] = {
 _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
 PLAUSIBLE: dict[str, str] = _WORDS["plausible"]
-_ORDINALS = [*"first second third fourth fifth sixth".split(), *(f"{n}th" for n in range(7, 100))]
+_ORDINALS = [*_WORDS["ordinals"].split(), *(f"{n}th" for n in range(7, 100))]
 _FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
 _MANY = 20  # values that occur with all emotions alike are rather sentences than people
 _OFFERED = 5  # candidates
@@ -194,7 +194,7 @@ def candidates(
     fields = [*_fields(paths)]
     for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
         division = tuple(pd.factorize(np.array(found.values, dtype=object))[0].tolist())
-        if division not in seen and _varies(found.values, emotions):
+        if division not in seen and _varies(division, emotions):
             seen[division] = found
     if any(found.looks == "a session" for found in seen.values()):
         sexed = {key: found for key, found in seen.items() if found.looks == "sex and number"}
@@ -234,7 +234,7 @@ def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | N
     return only if only.looks == "word" and not are_sentences else None
 
 
-def _varies(values: Sequence[str], emotions: Sequence[str]) -> bool:
+def _varies(values: Sequence[int], emotions: Sequence[str]) -> bool:
     """Whether there are several values, almost each with several clips and several emotions."""
     spoken = pd.Series(emotions, dtype=object).groupby(list(values))
     several = (spoken.nunique() > 1).mean() >= 0.8
