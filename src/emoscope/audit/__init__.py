@@ -4,14 +4,11 @@ A finding is a *leak* when test clips, or the voices in them, were there to lear
 when it may flatter and cannot always be avoided; a *note* when it is worth knowing.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import compute, unseen
 from ..audio import Excerpt, fingerprint
@@ -22,9 +19,7 @@ from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
 from . import checks, sources
 from .checks import Evidence, Severity
-
-if TYPE_CHECKING:
-    from .inflation import Inflation
+from .inflation import Inflation, of_split
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
 MAX_EVIDENCE = 50  # pieces that a finding lists; it always says how many there are
@@ -133,8 +128,6 @@ def audit(
     )
     if not (inflation and found.leaks) or found.held_out == "clips":
         return found
-    from .inflation import of_split
-
     measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
     return dataclasses.replace(found, inflation=measured)
 

@@ -206,6 +206,8 @@ def _span(texts: Mapping[str, tuple[str, float]]) -> Row:
 def _name_channels(rows: Sequence[Row]) -> None:
     """Give channels of recordings their names, in a column ``channel`` too when all of it is such."""
     column = "audio_channel" if any("audio_channel" in row for row in rows) else "channel"
+    if column == "channel" and rows and _RAVDESS & set(rows[0]):
+        return  # RAVDESS has a ``channel`` of its own, of speech and song
     words = {row.get(column, "") for row in rows}
     counted_from_0 = "0" in words and all(word.isdigit() for word in words if word)
     names: dict[str, str] = {}
@@ -218,12 +220,10 @@ def _name_channels(rows: Sequence[Row]) -> None:
                 return
         else:
             names[word] = channel_name(number)
-    # RAVDESS has a ``channel`` of its own, of speech and song.
-    if column == "audio_channel" or not (_RAVDESS & set(rows[0]) if rows else ()):
-        for row in rows:
-            if column in row:
-                word = row.pop(column)
-                row["audio_channel"] = names.get(word, word)
+    for row in rows:
+        if column in row:
+            word = row.pop(column)
+            row["audio_channel"] = names.get(word, word)
 
 
 def split_in(name: str) -> str:

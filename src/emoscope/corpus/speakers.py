@@ -7,8 +7,6 @@ and a word, or a number on a folder above those of the emotions. All others are 
 option that would take it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import os
@@ -16,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +24,8 @@ from ..errors import AudioError, CorpusError
 from ..files import printable, shipped_table
 from ..labels import canonical, folded
 from ..protocols import sentences
+from .clips import Corpus
 from .reading import Reading, SpeakerOrigin
-
-if TYPE_CHECKING:
-    from .clips import Corpus
 
 _OWN = 0.8  # share of clips with a speaker of their own from which on the speakers are rather files
 _FEWEST = 4  # clips from which on that share means anything

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 MAX_NAMED = 5  # unusable clips, when not one could be used
 MANY_PARTS = (
-    64  # of a file, that one worker gets at least; in all it gets the file about four times
+    64  # of a file, that one worker gets at once at least; a worker decodes it some four times
 )
 
 
