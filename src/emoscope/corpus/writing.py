@@ -95,30 +95,24 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
         kind, index = "segmented", ["file", "start", "end"]
         times = table.reindex(columns=index[1:]).fillna({"start": 0.0})
         table = table.assign(**{c: pd.to_timedelta(times[c], unit="s").astype(str) for c in times})
-    parts = _by_split(table)
-    splits = {name: {"type": name} for name, _ in parts if name}
+    divided = "split" in table and bool(table["split"].isin(SPLITS).all())
+    found = [s for s in SPLITS if divided and s in set(table["split"])]
+    splits = {name: {"type": name} for name in found}
+    labels = {"emotion": corpus.emotions, "speaker": _speakers(table)}
     elsewhere = [*index, "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
-    header: dict[str, Any] = {
-        "name": corpus.name,
-        "source": corpus.citation or corpus.name,
-        "usage": "other",
-        "license": corpus.licence,
-        "schemes": {
-            "emotion": {"dtype": "str", "labels": corpus.emotions},
-            "speaker": {"dtype": "str", "labels": _speakers(table)},
-        },
-        "tables": {"files": {"type": kind, "columns": columns}},
-    }
-    tables = {"files": table[[*index, *about_files]]}
-    for name, rows in parts:
+    header: dict[str, Any] = {"name": corpus.name, "source": corpus.citation or corpus.name}
+    schemes = {name: {"dtype": "str", "labels": of_all} for name, of_all in labels.items()}
+    header |= {"usage": "other", "license": corpus.licence, "schemes": schemes}
+    header["tables"] = {"files": {"type": kind, "columns": columns}}
+    write_table(folder / "db.files.csv", table[[*index, *about_files]])
+    for name in splits or [""]:
         key, split = (f"emotion.{name}", {"split_id": name}) if name else ("emotion", {})
         column = {"emotion": {"scheme_id": "emotion"}}
         header["tables"][key] = {"type": kind, **split, "columns": column}
-        tables[key] = rows[[*index, "emotion"]]
-    for name, rows in tables.items():
-        write_atomically(folder / f"db.{name}.csv", _csv(rows))
+        rows = table[table["split"] == name] if name else table
+        write_table(folder / f"db.{key}.csv", rows[[*index, "emotion"]])
     header |= {"splits": splits} if splits else {}
     write_atomically(folder / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
 
@@ -127,7 +121,7 @@ def _hugging_face(corpus: Corpus, folder: Path) -> None:
     table = _described(corpus, folder)
     # A reader takes the first column that may name files for theirs; none but ours may.
     names = {name: f"listed_{name}" for name in ALIASES["file"]} | {"file": "file_name"}
-    write_atomically(folder / METADATA, _csv(table.rename(columns=names)))
+    write_table(folder / METADATA, table.rename(columns=names))
     about = folder / "README.md"
     if not about.exists():  # one that is there was written by somebody who knows more
         front = {"license": "other", "license_name": corpus.licence or "not stated"}
@@ -135,21 +129,21 @@ def _hugging_face(corpus: Corpus, folder: Path) -> None:
         write_atomically(about, f"---\n{head}---\n\n# {corpus.name}\n\n{corpus.citation}\n")
 
 
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))
-
-
 def _manifest(corpus: Corpus, path: Path) -> None:
     """Paths are relative to the manifest where they lie below it, else absolute."""
-    table = _described(corpus, path.parent)
+    write_table(path, _described(corpus, path.parent))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, JSON Lines or, by any other ending, CSV."""
     if path.suffix.lower() == ".parquet":
         installed("pyarrow", "a Parquet file", "parquet")
-        content = table.to_parquet(index=False)
+        write_atomically(path, table.to_parquet(index=False))
     elif path.suffix.lower() == ".jsonl":
         content = table.to_json(orient="records", lines=True, force_ascii=False)
+        write_atomically(path, content)
     else:
-        content = _csv(table)
-    write_atomically(path, content)
+        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _gathered(corpus: Corpus, folder: Path) -> Corpus:
@@ -224,13 +218,6 @@ def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
         str(speaker): {column: fact for column, fact in row.items() if str(fact)}
         for speaker, row in first.to_dict("index").items()
     }
-
-
-def _by_split(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The clips of each split; all of them under no name where not every clip has one."""
-    if "split" not in table or not table["split"].isin(SPLITS).all():
-        return [("", table)]
-    return [(name, table[table["split"] == name]) for name in SPLITS if name in set(table["split"])]
 
 
 _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {

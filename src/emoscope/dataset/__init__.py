@@ -9,7 +9,8 @@ import pandas as pd
 from .. import corpus as corpora
 from .. import features
 from ..corpus import Corpus
-from ..errors import FeatureError, installed
+from ..corpus.writing import write_table
+from ..errors import FeatureError
 from ..files import encodable, write_atomically
 from . import bundled, extraction
 from .extraction import Dataset, Progress
@@ -79,7 +80,7 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
-    """Write corpus columns and features side by side, as Parquet or, by the ending, CSV or ARFF.
+    """Write corpus columns and features side by side, by the ending as Parquet, CSV or ARFF.
 
     Frames go into Parquet alone, else it is a FeatureError: as one column ``frames`` of float32 bytes,
     row after row, and one of their number, ``n_frames``. Returns what columns of the corpus that have
@@ -103,13 +104,10 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         while renamed[name] in about or renamed[name] in values:
             renamed[name] = f"corpus_{renamed[name]}"
     table = pd.concat([about.rename(columns=renamed), values], axis=1)
-    if target.suffix == ".csv":
-        write_atomically(target, table.to_csv(index=False, lineterminator="\n"))
-    elif target.suffix == ".arff":
+    if target.suffix == ".arff":
         write_atomically(target, arff(table, relation=data.corpus.name))
     else:
-        installed("pyarrow", "a Parquet file", "parquet")
-        write_atomically(target, table.to_parquet(index=False))
+        write_table(target, table)
     return renamed
 
 
