@@ -39,21 +39,12 @@ LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 1
 
 @command(RECOGNISING)
 def predict(
-    files: list[str],
-    *,
-    model: str | None = None,
-    label: list[str] | None = None,
-    labels: Path | None = None,
-    timeline: bool = False,
-    segments: str | None = None,
-    channel: str | None = None,
-    format: str | None = None,
-    out: str | None = None,
-    picture: str | None = None,
-    same_source: bool = False,
-    each_alone: bool = False,
+    files: list[str], *, model: str | None = None, label: list[str] | None = None,
+    labels: Path | None = None, timeline: bool = False, segments: str | None = None,
+    channel: str | None = None, format: str | None = None, out: str | None = None,
+    picture: str | None = None, same_source: bool = False, each_alone: bool = False,
     jobs: int | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
     paths, errors = _find(files)
     format = format or formats.format_of(out)
@@ -255,13 +246,9 @@ def _draw(prediction: Prediction, path: str) -> None:
 
 @command(RECOGNISING)
 def listen(
-    *,
-    model: str | None = None,
-    label: list[str] | None = None,
-    labels: Path | None = None,
-    device: str | None = None,
-    save: Path | None = None,
-) -> None:
+    *, model: str | None = None, label: list[str] | None = None, labels: Path | None = None,
+    device: str | None = None, save: Path | None = None,
+) -> None:  # fmt: skip
     """Recognise emotion live from the microphone, until Ctrl+C."""
     from ..prediction import microphone
     from . import terminal
@@ -286,14 +273,9 @@ def listen(
 
 @command(RECOGNISING)
 def serve(
-    *,
-    model: list[str] | None = None,
-    label: list[str] | None = None,
-    labels: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8765,
-    name: list[str] | None = None,
-) -> None:
+    *, model: list[str] | None = None, label: list[str] | None = None, labels: Path | None = None,
+    host: str = "127.0.0.1", port: int = 8765, name: list[str] | None = None,
+) -> None:  # fmt: skip
     """Start the web page and the HTTP API, by default for this machine only."""
     from .. import modelfile, server
     from . import terminal

@@ -155,59 +155,31 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
 def textgrid(prediction: Prediction) -> str:
     """Praat's long text form (Boersma & Weenink, Praat manual, "TextGrid file formats")."""
     segments = prediction.segments
-    end = segments[-1].end if segments else 0.0
     tiers = {
         "emotion": [printable(segment.emotion) for segment in segments],
         "confidence": [f"{s.confidence:.3f}" if s.is_speech else "" for s in segments],
     }
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0"]
-    lines += [f"xmax = {end:.6f}", "tiers? <exists>", f"size = {len(tiers) + 1}", "item []:"]
-    for number, (name, texts) in enumerate(tiers.items(), 1):
-        lines += [f"    item [{number}]:", '        class = "IntervalTier"']
-        lines += [f'        name = "{name}"', "        xmin = 0", f"        xmax = {end:.6f}"]
-        lines += [f"        intervals: size = {len(segments)}"]
-        for index, (segment, text) in enumerate(zip(segments, texts, strict=True), 1):
-            quoted = text.replace('"', '""')
-            lines += [f"        intervals [{index}]:", f"            xmin = {segment.start:.6f}"]
-            lines += [f"            xmax = {segment.end:.6f}", f'            text = "{quoted}"']
-    quoted = prediction.about.text.replace('"', '""')
-    lines.append(
-        f'    item [{len(tiers) + 1}]:\n        class = "TextTier"\n        name = "about"\n'
-        f"        xmin = 0\n        xmax = {end:.6f}\n        points: size = 1\n        points [1]:\n"
-        f'            number = 0\n            mark = "{quoted}"'
-    )
-    return "\n".join(lines) + "\n"
+    end, about = segments[-1].end if segments else 0.0, prediction.about.text
+    return _rendered("textgrid", segments=segments, tiers=tiers, end=end, about=about)
 
 
 def eaf(prediction: Prediction) -> str:
     """ELAN's format without silence (Max Planck Institute for Psycholinguistics, "EAF format" 3.0)."""
-    # It imports a client of HTTP, which takes longer than a label.
-    from xml.sax.saxutils import escape, quoteattr
-
     audible = _audible(prediction)
     times = [round(1000 * time) for segment in audible for time in (segment.start, segment.end)]
-    slots = "".join(
-        f'<TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n'
-        for number, time in enumerate(times, 1)
-    )
-    annotations = "".join(
-        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{n}" TIME_SLOT_REF1="ts{2 * n - 1}" '
-        f'TIME_SLOT_REF2="ts{2 * n}"><ANNOTATION_VALUE>{escape(_caption(segment))}'
-        "</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>\n"
-        for n, segment in enumerate(audible, 1)
-    )
-    name = quoteattr(printable(os.path.basename(prediction.file)))
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="1970-01-01T00:00:00Z" FORMAT="3.0" '
-        'VERSION="3.0">\n<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">\n'
-        f'<MEDIA_DESCRIPTOR MEDIA_URL={name} MIME_TYPE="audio/*"/>\n'
-        f'<PROPERTY NAME="emoscope:about">{escape(prediction.about.text)}</PROPERTY>\n</HEADER>\n'
-        f"<TIME_ORDER>\n{slots}</TIME_ORDER>\n"
-        f'<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="emotion">\n{annotations}</TIER>\n'
-        '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" '
-        'TIME_ALIGNABLE="true"/>\n</ANNOTATION_DOCUMENT>\n'
-    )
+    name, captions = printable(os.path.basename(prediction.file)), map(_caption, audible)
+    about = prediction.about.text
+    return _rendered("eaf", name=name, about=about, times=times, captions=captions)
+
+
+def _rendered(format: str, **values: object) -> str:
+    import jinja2  # takes longer than a label
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("emoscope.prediction"), autoescape=format == "eaf",
+        trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    return environment.get_template(f"{format}.j2").render(values)
 
 
 def srt(prediction: Prediction) -> str:
