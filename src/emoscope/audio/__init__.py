@@ -91,12 +91,9 @@ def load(recording: Recording, *, max_seconds: float | None = None) -> Signal:
 
 
 def blocks(
-    recording: Recording,
-    *,
-    max_seconds: float | None = None,
-    max_samples: float = math.inf,
+    recording: Recording, *, max_seconds: float | None = None, max_samples: float = math.inf,
     meter: ChannelMeter | None = None,
-) -> Iterator[Signal]:
+) -> Iterator[Signal]:  # fmt: skip
     """Decode a recording of any length in pieces, and feed a meter; what the whole tells is last."""
     excerpt, rate, notes = Excerpt.of(recording), MIN_RATE, list[str]()
     checks = Checks(excerpt)

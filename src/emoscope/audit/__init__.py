@@ -88,16 +88,11 @@ class Audit:
 
 
 def audit(
-    source: str | os.PathLike[str],
-    test: str | os.PathLike[str] | None = None,
-    *,
-    audio: str | os.PathLike[str] | None = None,
-    inflation: bool = True,
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
+    source: str | os.PathLike[str], test: str | os.PathLike[str] | None = None, *,
+    audio: str | os.PathLike[str] | None = None, inflation: bool = True, seed: int = 0,
+    jobs: int | None = None, cluster: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Audit:
+) -> Audit:  # fmt: skip
     """Look for leaks in a split; CorpusError when the source does not say what trains and tests.
 
     The source is a manifest with a column of splits or folds, an audformat database, a Hugging Face
@@ -133,11 +128,9 @@ def audit(
 
 
 def _fingerprints(
-    splits: Sequence[sources.Split],
-    jobs: int | None,
-    cluster: str | None,
+    splits: Sequence[sources.Split], jobs: int | None, cluster: str | None,
     progress: Callable[[int, int], None] | None,
-) -> tuple[dict[Excerpt, fingerprint.Fingerprint], list[AudioError]]:
+) -> tuple[dict[Excerpt, fingerprint.Fingerprint], list[AudioError]]:  # fmt: skip
     """The fingerprint of every recording, or part of one, that can be read, in order."""
     listed = {str(part): part for split in splits for part in excerpts(split.clips) if part.path}
     parts = [listed[name] for name in sorted(listed)]

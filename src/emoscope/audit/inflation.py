@@ -54,15 +54,9 @@ def of_split(
 
 
 def estimate(
-    data: Features,
-    emotions: NDArray[np.str_],
-    speakers: NDArray[np.str_],
-    *,
-    test: NDArray[np.bool_],
-    seed: int = 0,
-    jobs: int | None = None,
-    cluster: str | None = None,
-) -> Inflation:
+    data: Features, emotions: NDArray[np.str_], speakers: NDArray[np.str_], *,
+    test: NDArray[np.bool_], seed: int = 0, jobs: int | None = None, cluster: str | None = None,
+) -> Inflation:  # fmt: skip
     """Score a model on the clips that `test` marks, and on speaker-disjoint folds of all clips."""
     most = min(len(np.unique(speakers)), 10)  # one speaker cannot be divided: the splitter raises
     n_folds = int(np.clip(round(len(test) / max(test.sum(), 1)), 2, most))

@@ -54,11 +54,9 @@ def audible(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(
-    source: str | os.PathLike[str],
-    test: str | os.PathLike[str] | None = None,
-    *,
+    source: str | os.PathLike[str], test: str | os.PathLike[str] | None = None, *,
     audio: str | os.PathLike[str] | None = None,
-) -> list[Split]:
+) -> list[Split]:  # fmt: skip
     """Read the splits of a source, with the parameters and errors of :func:`emoscope.audit.audit`."""
     path = Path(source)
     if not path.exists():

@@ -205,13 +205,9 @@ def train(
 
 @command(COMPARING, configurable=True)
 def evaluate(
-    model: str,
-    source: commands.Source,
-    *,
-    adapt: str | None = None,
-    jobs: int | None = None,
+    model: str, source: commands.Source, *, adapt: str | None = None, jobs: int | None = None,
     out: Path = Path("emoscope-evaluate"),
-) -> None:
+) -> None:  # fmt: skip
     """Test a saved model on a labelled corpus."""
     from .. import modelfile
     from ..evaluation import saved_model

@@ -50,13 +50,9 @@ class DamageError(CorpusError):
 
 
 def download(
-    info: CorpusInfo,
-    target: str | os.PathLike[str],
-    *,
-    parts: Sequence[str] | None = None,
-    mirror: str | None = None,
-    progress: Progress | None = None,
-) -> Path:
+    info: CorpusInfo, target: str | os.PathLike[str], *, parts: Sequence[str] | None = None,
+    mirror: str | None = None, progress: Progress | None = None,
+) -> Path:  # fmt: skip
     """Fetch and unpack a corpus, or those of its `parts`; continue where an earlier attempt stopped.
 
     `mirror` is the address of a folder with copies of the publisher's files. After an error what was

@@ -40,13 +40,10 @@ _NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # what no path can hold
 
 
 def load(
-    *sources: str | os.PathLike[str],
-    labels: Mapping[str, str] | None = None,
-    speaker: str | None = None,
-    one_speaker: bool = False,
-    channel: str | None = None,
+    *sources: str | os.PathLike[str], labels: Mapping[str, str] | None = None,
+    speaker: str | None = None, one_speaker: bool = False, channel: str | None = None,
     part: str | None = None,
-) -> Corpus:
+) -> Corpus:  # fmt: skip
     """Load a corpus, or several as one; files without a label are in its ``rejected``.
 
     Parameters

@@ -45,12 +45,9 @@ def _key(row: Row) -> tuple[str, ...]:
 
 
 def settle(
-    listed: Sequence[tuple[Row, str]],
-    source: str,
-    *,
-    rated: bool = True,
+    listed: Sequence[tuple[Row, str]], source: str, *, rated: bool = True,
     foreign: Sequence[Row] = (),
-) -> tuple[list[tuple[Row, str]], list[AudioError], list[Agreement]]:
+) -> tuple[list[tuple[Row, str]], list[AudioError], list[Agreement]]:  # fmt: skip
     """Give each clip the emotion of its majority; of rows that repeat another the first counts.
 
     Clips with several ratings get the column ``ratings``, such as ``angry 2, sad 1``. Unless `rated`

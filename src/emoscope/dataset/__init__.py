@@ -22,16 +22,10 @@ _ARFF_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r
 
 
 def load(
-    source: str | os.PathLike[str] | Corpus | None,
-    names: Sequence[str] | str,
-    *,
-    emotions: Sequence[str] | None = None,
-    part: str | None = None,
-    store: Store | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+    source: str | os.PathLike[str] | Corpus | None, names: Sequence[str] | str, *,
+    emotions: Sequence[str] | None = None, part: str | None = None, store: Store | None = None,
+    jobs: int | None = None, cluster: str | None = None, progress: Progress | None = None,
+) -> Dataset:  # fmt: skip
     """Load a corpus and its features, computing what neither the package nor the store holds.
 
     Parameters

@@ -54,14 +54,9 @@ class Dataset:
 
 
 def extract(
-    corpus: Corpus,
-    features: Sequence[Feature],
-    *,
-    store: Store | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+    corpus: Corpus, features: Sequence[Feature], *, store: Store | None = None,
+    jobs: int | None = None, cluster: str | None = None, progress: Progress | None = None,
+) -> Dataset:  # fmt: skip
     """Compute features of all clips, or read those that are stored.
 
     Any number of `features` may give vectors, and one frames. In `store` values are looked for and, as
@@ -97,12 +92,9 @@ def extract(
 
 
 def extract_recordings(
-    recordings: Sequence[str | os.PathLike[str] | Excerpt | Signal],
-    features: Sequence[Feature],
-    *,
-    store: Store | None = None,
-    jobs: int | None = None,
-) -> dict[str, Features]:
+    recordings: Sequence[str | os.PathLike[str] | Excerpt | Signal], features: Sequence[Feature], *,
+    store: Store | None = None, jobs: int | None = None,
+) -> dict[str, Features]:  # fmt: skip
     """Compute features of files, or of signals in memory, each of which has to be usable."""
     rows = Rows(len(recordings), features)
     signals = [recording for recording in recordings if isinstance(recording, Signal)]
@@ -150,13 +142,9 @@ def _units(
 
 
 def _fill(
-    rows: Rows,
-    excerpts: Sequence[Excerpt],
-    store: Store | None,
-    jobs: int | None,
-    cluster: str | None = None,
-    progress: Progress | None = None,
-) -> dict[int, AudioError]:
+    rows: Rows, excerpts: Sequence[Excerpt], store: Store | None, jobs: int | None,
+    cluster: str | None = None, progress: Progress | None = None,
+) -> dict[int, AudioError]:  # fmt: skip
     """Read or compute the values of all clips; those that cannot be used, by their position."""
     contents = _read_stored(rows, excerpts, store, jobs)
     lacking = [np.flatnonzero(~done).tolist() for done in rows.done]

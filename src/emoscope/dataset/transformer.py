@@ -40,13 +40,9 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        features: str | Sequence[str] = features.DEFAULT,
-        *,
-        rate: int = 16_000,
-        store: str | os.PathLike[str] | None = None,
-        jobs: int | None = 1,
-    ) -> None:
+        self, features: str | Sequence[str] = features.DEFAULT, *, rate: int = 16_000,
+        store: str | os.PathLike[str] | None = None, jobs: int | None = 1,
+    ) -> None:  # fmt: skip
         self.features = features
         self.rate = rate
         self.store = store

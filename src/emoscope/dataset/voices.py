@@ -27,14 +27,9 @@ STYLE = ("emotion", "intensity")  # columns that together say how a clip is spok
 
 
 def check_or_group(
-    corpus: Corpus,
-    protocol: str,
-    *,
-    store: Store | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    progress: Progress | None = None,
-) -> Corpus:
+    corpus: Corpus, protocol: str, *, store: Store | None = None, jobs: int | None = None,
+    cluster: str | None = None, progress: Progress | None = None,
+) -> Corpus:  # fmt: skip
     """Group clips by voice where the protocol needs that, else check the speakers by their voices.
 
     The corpus comes back with the outcome in ``voices``, and with doubts among its notes.
@@ -107,12 +102,9 @@ def _grouped(corpus: Corpus, embeddings: Dataset) -> Corpus:
 
 
 def group(
-    embeddings: NDArray[np.float32],
-    n: int | None = None,
-    *,
-    styles: NDArray[np.str_] | None = None,
-    least: int = 1,
-) -> NDArray[np.intp]:
+    embeddings: NDArray[np.float32], n: int | None = None, *,
+    styles: NDArray[np.str_] | None = None, least: int = 1,
+) -> NDArray[np.intp]:  # fmt: skip
     """The group of every recording by its voice, numbered from 0 as they first occur: (n_clips,).
 
     What moves the embeddings (n_clips, 256) of one of the `styles`, emotions, alike is not the

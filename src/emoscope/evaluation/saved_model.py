@@ -39,14 +39,9 @@ T = TypeVar("T")
 
 
 def evaluate(
-    model: ModelFile,
-    corpus: Corpus,
-    *,
-    emotions: Sequence[str] = (),
-    adapt: str | None = None,
-    jobs: int | None = None,
-    command: str | None = None,
-) -> Result:
+    model: ModelFile, corpus: Corpus, *, emotions: Sequence[str] = (), adapt: str | None = None,
+    jobs: int | None = None, command: str | None = None,
+) -> Result:  # fmt: skip
     """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
 
     With `emotions` only the clips of these are scored. With `adapt`, the clips of each

@@ -45,14 +45,9 @@ def get_all(names: Sequence[str] | str) -> list[Feature]:
 
 
 def extract_feature(
-    path: str | os.PathLike[str],
-    *,
-    mfcc: bool = True,
-    chroma: bool = True,
-    mel: bool = True,
-    contrast: bool = True,
-    tonnetz: bool = True,
-) -> pd.Series[float]:
+    path: str | os.PathLike[str], *, mfcc: bool = True, chroma: bool = True, mel: bool = True,
+    contrast: bool = True, tonnetz: bool = True,
+) -> pd.Series[float]:  # fmt: skip
     """The classic values of one recording, a file or an fsspec URL, at its native rate.
 
     Means over frames, ``mfcc_01`` … ``tonnetz_major_y``: 40, 12, 128, 7 and 6 in this order. An
