@@ -4,6 +4,7 @@ D.-N. Jiang et al., "Music type classification by spectral contrast feature", IC
 those of ``librosa.feature.spectral_contrast(S=abs(librosa.stft(y)), sr=sr)``, librosa 0.11.
 """
 
+import functools
 import itertools
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from .spectrum import Matrix, Spectrum, decibels
 QUANTILE = 0.02  # share of a band's bins whose mean is its valley, and its peak
 
 
+@functools.cache
 def bands(rate: int, n_fft: int, n_bands: int = 7) -> list[tuple[slice, int]]:
     """Bins of each band, and how many of them make its valley and its peak."""
     # The first band ends at 200 Hz, each following one is an octave.

@@ -6,6 +6,8 @@ recognition", IEEE Trans. ASSP 28(4), 1980. Values are those of librosa 0.11's `
 
 import dataclasses
 
+import numpy as np
+
 from . import filters
 from .base import FrameMean
 from .spectrum import Matrix, Spectrum, decibels
@@ -29,6 +31,12 @@ class Mfcc(FrameMean):
     def frames(self, spectrum: Spectrum) -> Matrix:
         """Coefficients of every frame; the first is the overall level."""
         return decibels(spectrum.mel_power(N_MELS)) @ filters.dct_filters(N_MELS, self.n_mfcc)
+
+    def extract(self, spectrum: Spectrum) -> Matrix:
+        """Mean over frames: the transform of the mean levels."""
+        levels = decibels(spectrum.mel_power(N_MELS)).mean(axis=0, dtype=np.float64)
+        means = levels @ filters.dct_filters(N_MELS, self.n_mfcc)
+        return self._finite(np.asarray(means, np.float32), spectrum)
 
 
 MEMBERS = {"mfcc": Mfcc}

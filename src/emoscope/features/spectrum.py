@@ -47,15 +47,17 @@ class Spectrum:
 
     def stft(self, start: int, stop: int) -> NDArray[np.complex64]:
         """Complex spectra of the frames start … stop - 1, [shape=(stop - start, n_bins)]."""
-        return self._kept[0][start:stop] if self.is_kept else self._transform(start, stop)[0]
+        if self.is_kept and not self._is_compiled:
+            return self._kept[0][start:stop]
+        return self._transform(start, stop)[0]
 
     def magnitudes(self) -> Iterator[tuple[slice, Matrix]]:
         """Magnitudes of all frames, as many at a time as are at hand: (which frames, values)."""
         step = self.n_frames if self.is_kept else BLOCK
         for start in range(0, self.n_frames, step):
             stop = min(start + step, self.n_frames)
-            both = self._kept if self.is_kept else self._transform(start, stop)
-            yield slice(start, stop), both[1]
+            block = self.magnitude if self.is_kept else self._transform(start, stop)[1]
+            yield slice(start, stop), block
 
     @property
     def magnitude(self) -> Matrix:
@@ -63,18 +65,27 @@ class Spectrum:
         return self._kept[1]
 
     @functools.cached_property
-    def _kept(self) -> tuple[NDArray[np.complex64], Matrix]:
-        return self._transform(0, self.n_frames)
+    def _is_compiled(self) -> bool:
+        return kernel.is_used(self.n_fft)
 
-    def _transform(self, start: int, stop: int) -> tuple[NDArray[np.complex64], Matrix]:
+    @functools.cached_property
+    def _kept(self) -> tuple[NDArray[np.complex64], Matrix]:
+        # The kernel transforms again in less time than it takes to store what few features need.
+        return self._transform(0, self.n_frames, with_phase=not self._is_compiled)
+
+    def _transform(
+        self, start: int, stop: int, *, with_phase: bool = True
+    ) -> tuple[NDArray[np.complex64], Matrix]:
         """Spectra of some frames, in double precision before they are rounded, and magnitudes."""
-        spectra = np.empty((stop - start, self.n_bins), dtype=np.complex64)
-        magnitude = np.empty(spectra.shape, dtype=np.float32)
+        n_frames = stop - start
+        spectra = np.empty((n_frames if with_phase else 0, self.n_bins), dtype=np.complex64)
+        magnitude = np.empty((n_frames, self.n_bins), dtype=np.float32)
         samples = np.ascontiguousarray(self.signal.samples, dtype=np.float32)
         window, size = filters.hann(self.n_fft), {"n_fft": self.n_fft, "hop": self.hop}
-        if kernel.is_used(self.n_fft):
+        if self._is_compiled:
             sound = (samples, len(samples), self.hop, window, self.n_fft)
-            kernel.call("spectra", *sound, start, stop - start, spectra, magnitude)
+            phased = spectra if with_phase else None
+            kernel.call("spectra", *sound, start, n_frames, phased, magnitude)
             return spectra, magnitude
         windowed = np.empty((BLOCK, self.n_fft))
         for first in range(start, stop, BLOCK):
@@ -91,7 +102,7 @@ class Spectrum:
             mel = np.empty((self.n_frames, n_mels), dtype=np.float32)
             groups = filters.mel_groups(self.rate, self.n_fft, n_mels)
             for frames, magnitude in self.magnitudes():
-                if kernel.is_used(self.n_fft):
+                if self._is_compiled:
                     bank = filters.mel_rows(self.rate, self.n_fft, n_mels)
                     kernel.call("bands", magnitude, *magnitude.shape, n_mels, *bank, mel[frames])
                     continue
@@ -161,8 +172,10 @@ def estimate_tuning(frequencies: Vector, magnitudes: Vector, *, bins_per_octave:
     median = (ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2
     loud = frequencies[magnitudes >= median]
     # Pitch classes above A0 = 440 Hz / 16; what exceeds a whole number is the deviation.
-    residual = np.mod(bins_per_octave * np.log2(loud / np.float32(440.0 / 16)), np.float32(1.0))
+    residual = bins_per_octave * np.log2(loud / np.float32(440.0 / 16))
+    residual -= np.floor(residual)
     residual[residual >= 0.5] -= 1.0
     edges = np.linspace(-0.5, 0.5, round(1 / TUNING_STEP) + 1)
-    counts, _ = np.histogram(residual, edges)
+    # As numpy.histogram counts, without its checks.
+    counts = np.diff(np.searchsorted(np.sort(residual), edges))
     return float(edges[np.argmax(counts)])
