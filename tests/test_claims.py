@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from emoscope.cli import terminal
-from emoscope.corpus.reading import SpeakerOrigin
+from emoscope.corpus import SpeakerOrigin
 from emoscope.evaluation import comparison, statistics
 from emoscope.evaluation.result import Result, Run, summarise
 from emoscope.report import page, summary

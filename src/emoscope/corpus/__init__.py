@@ -31,8 +31,7 @@ from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
 from . import folder, ratings, rows, speakers, times
-from .clips import Corpus, combine
-from .reading import Reading, SpeakerOrigin
+from .clips import Corpus, Reading, SpeakerOrigin, combine
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "Reading", "SpeakerOrigin", "combine", "load"]
 

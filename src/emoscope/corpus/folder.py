@@ -16,8 +16,7 @@ from ..errors import AudioError, CorpusError
 from ..files import printable, shipped_table
 from ..labels import canonical, explain
 from . import rows
-from .clips import Corpus, combine
-from .reading import SpeakerOrigin
+from .clips import Corpus, SpeakerOrigin, combine
 
 _TEXTS = shipped_table("layouts.toml")
 LAYOUTS: str = _TEXTS["can_read"]

@@ -24,8 +24,7 @@ from ..errors import AudioError, CorpusError
 from ..files import printable, shipped_table
 from ..labels import canonical, folded
 from ..protocols import sentences
-from .clips import Corpus
-from .reading import Reading, SpeakerOrigin
+from .clips import Corpus, Reading, SpeakerOrigin
 
 _OWN = 0.8  # share of clips with a speaker of their own from which on the speakers are rather files
 _FEWEST = 4  # clips from which on that share means anything
