@@ -28,12 +28,23 @@ for (const table of all("table.sortable")) {
   const label = make("label", "Filter ", { className: "filter" }), field = make("input", "", { type: "search" });
   const count = make("span", "", { className: "note", role: "status" });
   label.append(field);
-  field.addEventListener("input", () => {
-    const wanted = field.value.trim().toLowerCase();
-    for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-    const shown = [...body.rows].filter((row) => !row.hidden).length;
-    count.textContent = wanted ? ` ${shown} of ${body.rows.length} rows` : "";
+  const choices = (table.dataset.choices ?? "").split(" ").filter(Boolean).map((name) => {
+    const select = make("select", "", { ariaLabel: name, onchange: () => show() });
+    const values = new Set([...body.rows].map((row) => row.dataset[name]));
+    select.append(make("option", `every ${name}`, { value: "" }), ...[...values].map((value) => make("option", value)));
+    return [name, select];
   });
+  const show = () => {
+    const wanted = field.value.trim().toLowerCase();
+    for (const row of body.rows) {
+      const fits = choices.every(([name, select]) => !select.value || row.dataset[name] === select.value);
+      row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
+    }
+    const shown = [...body.rows].filter((row) => !row.hidden).length;
+    count.textContent = shown < body.rows.length ? ` ${shown} of ${body.rows.length} rows` : "";
+  };
+  field.addEventListener("input", show);
+  for (const [, select] of choices) label.append(" ", select);
   label.append(count);
   table.closest(".scroll").before(label);
 }
@@ -77,4 +88,4 @@ for (const cell of all("td[data-clips]")) {
   cell.replaceChildren(button);
 }
 
-addEventListener("beforeprint", () => { document.getElementById("words").open = true; });
+addEventListener("beforeprint", () => { for (const part of all("#words, .broken")) part.open = true; });

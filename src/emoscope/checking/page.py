@@ -1,0 +1,87 @@
+"""A check as one self-contained HTML page, several checks side by side, and the badge of one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..report.page import MAX_SOUND, asset, playable, template
+from .tests import Outcome
+
+if TYPE_CHECKING:
+    from . import Checked
+
+OUTCOMES = ("failed", "skipped", "passed")
+N_OPEN = 5  # failed tests whose details are open at first
+
+
+def render(checked: Checked) -> str:
+    """The page of one model: what failed first, then every test; clips that broke them play."""
+    ordered = sorted(checked.outcomes, key=lambda test: OUTCOMES.index(test.word))
+    sounds = _sounds(clip.path for test in checked.failed for clip in test.clips)
+    numbers = {path: number for number, path in enumerate(sounds)}
+    return _render(
+        "check.html.j2", checked=checked, ordered=ordered, n_open=N_OPEN, sounds=sounds,
+        numbers=numbers, badge=badge_text(checked),
+    )  # fmt: skip
+
+
+def table(checks: Sequence[Checked], links: Sequence[str]) -> str:
+    """The page of several models side by side, in whose head `links` lead to their own pages."""
+    return _render("checks.html.j2", checks=checks, links=links, rows=rows(checks))
+
+
+def rows(checks: Sequence[Checked]) -> dict[str, list[Outcome | None]]:
+    """The outcomes of every test, by its name; None for a model that it was not made with."""
+    by_name = [{test.name: test for test in checked.outcomes} for checked in checks]
+    names = dict.fromkeys(name for tests in by_name for name in tests)
+    return {name: [tests.get(name) for tests in by_name] for name in names}
+
+
+def limit(test: Outcome) -> str:
+    """What the value has to be, in words."""
+    return f"{'at least' if test.at_least else 'at most'} {number(test.threshold)}"
+
+
+def number(value: float) -> str:
+    """A measured value with at most three decimals, but never a small one as zero."""
+    return f"{value:.3f}" if abs(value) >= 0.001 or value == 0.0 else f"{value:.1g}"
+
+
+def badge_text(checked: Checked) -> str:
+    """What a model card says of a check, in one line."""
+    passed, failed, _ = checked.counts()
+    on = ", ".join(checked.sources) or "no corpus"
+    quick = "quickly " if checked.quick else ""
+    return (
+        f"{quick}checked: {passed} of {passed + failed} tests passed "
+        f"(emoscope {checked.emoscope}, {checked.date}, {on})"
+    )
+
+
+def badge(checked: Checked) -> str:
+    """The line as an SVG image, green only where nothing failed."""
+    passed, failed, _ = checked.counts()
+    return template("badge.svg.j2").render(
+        text=badge_text(checked), short=f"{passed} of {passed + failed} tests passed",
+        colour="#0b6e8f" if not failed else "#b4530a",
+    )  # fmt: skip
+
+
+def _render(name: str, **values: Any) -> str:
+    script = asset("report.js")
+    return template(name).render(
+        css=asset("base.css"), script=script, number=number, limit=limit,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), **values,
+    )  # fmt: skip
+
+
+def _sounds(paths: Iterable[str]) -> dict[str, str]:
+    """Recordings as data URLs, until the page is full."""
+    found, size = dict[str, str](), 0
+    for path in dict.fromkeys(paths):
+        if size < MAX_SOUND and (sound := playable(path)):
+            found[path], size = sound, size + len(sound)
+    return found
