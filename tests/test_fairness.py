@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.fairness_thresholds import SHAPES, SPREADS, failed, simulate
 from emoscope.checking import fairness
 from emoscope.evaluation import metrics
-from benchmarks.fairness_thresholds import SHAPES, SPREADS, failed, simulate
 
 SPREAD = SPREADS["speakers as in RAVDESS"]
 EMODB = {"emodb": SHAPES["emodb"]}

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from .._version import __version__
 from ..corpus import Corpus, load
 from ..errors import CorpusError, EmoscopeError
 from ..modelfile import ModelFile
 from ..modelfile.about import About
 from ..prediction import Predictor
-from . import answers, behaviour, sounds, tests
+from . import answers, behaviour, fairness, sounds, tests
 from .answers import Answers, Tick
 from .tests import Broken, Outcome
 
@@ -48,6 +49,8 @@ class Checked:
     quick: bool = False
     notes: tuple[str, ...] = ()  # what must be known of what was not tested
     rejected: tuple[str, ...] = ()  # clips that were left out, each with the reason
+    emoscope: str = __version__
+    date: str = dataclasses.field(default_factory=lambda: time.strftime("%Y-%m-%d", time.gmtime()))
     answers: pd.DataFrame = dataclasses.field(
         default_factory=pd.DataFrame, repr=False, compare=False
     )
@@ -159,6 +162,7 @@ def check(
         if not len(clean.table):
             raise CorpusError(f"no clip of '{chosen.name}' can be used; first: {rejected[0]}")
         give(tests.correctness(clean.table, model.card))
+        give(fairness.outcomes(clean.table, seed=seed))
         tables.append(clean.table)
         signals = [clip.signal for clip in clean.kept.values()]
     signals = signals[:: max(1, len(signals) // n_copied)][:n_copied]
@@ -172,7 +176,7 @@ def check(
     ordered = sorted(made, key=lambda one: GROUPS.index(one.group))
     return Checked(
         model.card.name, model.card.about, round(seconds, 1), names, tuple(ordered), quick,
-        tuple(notes), tuple(rejected), answers.together(tables),
+        tuple(notes), tuple(rejected), answers=answers.together(tables),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ Codes = NDArray[np.intp]
 
 RUNS = 1000  # simulated fair models
 LEVEL = 0.98  # share of them that passes every test: in 200 runs hardly ever fewer than 95 %
-MIN_SPEAKERS, MIN_CLIPS = 3, 8  # of a group; of an emotion in a group, or of a sentence
+MIN_SPEAKERS, MIN_CLIPS, MIN_SPOKEN = 3, 3, 8  # of a group; of an emotion in it; of a sentence
 CHUNK = 50  # simulated models computed at once: bounds the memory
 FACTORS = {"gender": "sex", "pitch": "pitch", "age": "age"}
 WHY = {
@@ -154,8 +154,8 @@ def _counts(rows: pd.DataFrame) -> _Counts:
     shape = (len(speakers), len(cells), 2 + len(labels))
     clips, sums = np.zeros(shape[:2]), np.zeros(shape)
     np.add.at(clips, (who, cell), 1.0)
-    np.add.at(sums, (who, cell, 0), rows["emotion"] == rows["predicted"])
-    np.add.at(sums, (who, cell, 1), rows["confidence"])
+    np.add.at(sums[:, :, 0], (who, cell), rows["emotion"].eq(rows["predicted"]).to_numpy(float))
+    np.add.at(sums[:, :, 1], (who, cell), rows["confidence"].to_numpy(float))
     np.add.at(sums, (who, cell, 2 + pd.Categorical(rows["predicted"], labels).codes), 1.0)
     return _Counts(speakers, list(cells), clips, sums, labels)
 
@@ -262,9 +262,9 @@ def _sentences(
     rows = rows[text.ne("")]
     rows = rows[rows.groupby(["who", "cell"])["clip"].transform("size") > 1]
     sizes = rows["text"].value_counts()
-    texts = list(sizes.index[sizes >= MIN_CLIPS])
+    texts = list(sizes.index[sizes >= MIN_SPOKEN])
     if len(sizes) < 2 or not texts:
-        return f"fewer than two sentences, or none with {MIN_CLIPS} clips"
+        return f"fewer than two sentences, or none with {MIN_SPOKEN} clips"
     right = (rows["emotion"] == rows["predicted"]).astype(float)
     spoken = right.groupby([rows["who"], rows["cell"]])
     off, variance = (

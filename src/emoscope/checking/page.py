@@ -53,20 +53,20 @@ def number(value: float) -> str:
 def badge_text(checked: Checked) -> str:
     """What a model card says of a check, in one line."""
     passed, failed, _ = checked.counts()
-    on = ", ".join(checked.sources) or "no corpus"
-    quick = "quickly " if checked.quick else ""
+    memory = f", {checked.memory} of them with clips of its training" if checked.memory else ""
+    on, quick = ", ".join(checked.sources) or "no corpus", "quickly " if checked.quick else ""
     return (
-        f"{quick}checked: {passed} of {passed + failed} tests passed "
+        f"{quick}checked: {passed} of {passed + failed} tests passed{memory} "
         f"(emoscope {checked.emoscope}, {checked.date}, {on})"
     )
 
 
 def badge(checked: Checked) -> str:
-    """The line as an SVG image, green only where nothing failed."""
+    """The line as an SVG image, which is blue only where nothing failed."""
     passed, failed, _ = checked.counts()
     return template("badge.svg.j2").render(
         text=badge_text(checked), short=f"{passed} of {passed + failed} tests passed",
-        colour="#0b6e8f" if not failed else "#b4530a",
+        colour="#b4530a" if failed else "#0b6e8f",
     )  # fmt: skip
 
 

@@ -66,6 +66,11 @@ class Outcome:
         return not (self.skipped or self.passed)
 
     @property
+    def word(self) -> str:
+        """The outcome in a word."""
+        return "skipped" if self.skipped else "passed" if self.passed else "failed"
+
+    @property
     def measured(self) -> str:
         """The value and what it is compared with, in words."""
         side = "at least" if self.at_least else "at most"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..corpus import Corpus
 
 FORMATS = ("table", "json", "junit")
-FILES = ("check.json", "answers.csv")
+FILES = ("check.json", "answers.csv", "report.html")
 
 
 @command(COMPARING, configurable=True)
@@ -36,13 +36,14 @@ def check(
 ) -> None:
     """Test a model: correctness, fairness, robustness and behaviour, each test with its threshold."""
     from .. import checking, modelfile
+    from ..checking import page
 
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
     names = [model, *(against or ())]
     keeping.claim(out, *FILES, record=config.FILE)
     models = [modelfile.load(name) for name in names]
-    corpus, found = _corpus(source), list[checking.Checked]()
+    corpus, found, pages = _corpus(source), list[checking.Checked](), list[str]()
     files = keeping.options_of(out / config.FILE)
     for one in models:
         with terminal.progress(f"checking {printable(one.card.name)}") as tick:
@@ -53,12 +54,17 @@ def check(
         folder = out if len(models) == 1 else out / f"{len(found)}-{printable(checked.model)}"
         files[folder / "check.json"] = checked.to_json()
         files[folder / "answers.csv"] = checked.answers.to_csv(index=False, lineterminator="\n")
+        files[folder / "report.html"] = page.render(checked)
+        files[folder / "badge.svg"] = page.badge(checked)
+        pages.append(f"{folder.name}/report.html")
+    if len(models) > 1:
+        files[out / "report.html"] = page.table(found, pages)
     write_together(files)
     for note in dict.fromkeys(note for one in found for note in one.notes):
         terminal.note(f"note: {note}")
     if format == "table":
         terminal.say_checked(found)
-        terminal.say(f"results: {out}")
+        terminal.say(f"results: {out / 'report.html'}")
     else:
         sys.stdout.write({"json": _json, "junit": _junit}[format](found))
     rejected = dict.fromkeys(reason for one in found for reason in one.rejected)

@@ -96,7 +96,7 @@ def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardCl
             predicted=mistakes.get_group(clip).mode().iloc[0],
             n_wrong=int(row["wrong"]),
             n_models=len(names),
-            audio=_playable(clips.get(str(clip))),
+            audio=playable(clips.get(str(clip))),
             about=_about(first.loc[clip]),
         )
         for clip, row in ordered.head(N_HARDEST).iterrows()
@@ -120,7 +120,7 @@ def _confused(
     wrong = rows[rows["emotion"] != rows["predicted"]]
     for clip in wrong.groupby(["emotion", "predicted"]).head(N_HEARD)["clip"] if clips else ():
         full = sum(len(sound) for _, sound in players) > MAX_SOUND
-        if clip not in numbers and not full and (sound := _playable(clips.get(clip))):
+        if clip not in numbers and not full and (sound := playable(clips.get(clip))):
             numbers[clip] = len(numbers)
             players.append((printable(clip), sound))
     rows = pd.concat([result.rows(run.model) for run in board])
@@ -128,7 +128,7 @@ def _confused(
     return players, {key: " ".join(str(numbers[c]) for c in found) for key, found in cells}
 
 
-def _playable(recording: Recording | None) -> str | None:
+def playable(recording: Recording | None) -> str | None:
     """A recording as a small OGG data URL; None when it is not at hand."""
     if not recording:
         return None
