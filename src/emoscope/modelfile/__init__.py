@@ -129,6 +129,8 @@ def pack(graph: bytes, card: str) -> bytes:
 def is_foreign(path: str | os.PathLike[str]) -> bool:
     """Whether that names a model of another tool."""
     name = os.fspath(path)
+    if name in SHIPPED:  # whatever the current folder holds
+        return False
     is_folder = os.path.isfile(os.path.join(name, "config.json"))
     return is_folder or name.startswith(FOREIGN) or name.lower().endswith(".onnx")
 

@@ -14,19 +14,17 @@ from __future__ import annotations
 import functools
 
 from .prediction import Prediction, Segment
-from .predictor import DEFAULT_MODEL, Predictor, default_model
+from .predictor import Predictor
 from .sources import Source
 from .timeline import Stream, Windows
 
 __all__ = [
-    "DEFAULT_MODEL",
     "Prediction",
     "Predictor",
     "Segment",
     "Source",
     "Stream",
     "Windows",
-    "default_model",
     "default_predictor",
     "predict",
 ]

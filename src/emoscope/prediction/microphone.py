@@ -48,21 +48,15 @@ class Microphone:
             self.lost = 0  # blocks, as the system reports, because this machine was too slow
             self._blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
             self._stream = sounddevice.InputStream(
-                samplerate=self.rate,
-                device=device,
-                channels=1,
-                dtype="float32",
-                blocksize=round(BLOCK_SECONDS * self.rate),
-                callback=self._take,
-            )
+                samplerate=self.rate, device=device, channels=1, dtype="float32",
+                blocksize=round(BLOCK_SECONDS * self.rate), callback=self._take,
+            )  # fmt: skip
         except (ValueError, sounddevice.PortAudioError) as error:
             inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
             named = f" '{device}'" if device is not None else ""
-            said = (
-                f"the microphone{named} cannot be opened ({error}); there are: {', '.join(inputs)}"
-            )
+            said = f"the microphone{named} cannot be opened ({error}); there are: "
             none = "this machine has no microphone; connect one, or use: emoscope predict FILE"
-            raise EmoscopeError(said if inputs else none) from error
+            raise EmoscopeError(said + ", ".join(inputs) if inputs else none) from error
 
     def __enter__(self) -> Microphone:
         self._stream.start()

@@ -23,7 +23,6 @@ from .. import modelfile
 from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
 from ..audio.quality import Quality
 from ..errors import EmoscopeError, FeatureError, ModelError
-from ..files import DATA
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from .known import training_warning
@@ -45,7 +44,6 @@ from .timeline import Inference, Map, Stream, Windows, mean_probabilities
 if TYPE_CHECKING:
     from ..features.base import Feature
 
-DEFAULT_MODEL = os.path.join(DATA, "default.emoscope")
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
 MAX_REFERENCES = 64  # recordings that tell what a source has in common: more hardly say more
 
@@ -68,13 +66,6 @@ class Recognition(NamedTuple):
         return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 
 
-def default_model() -> str:
-    """Path of the shipped model file; a ModelError when this installation has none."""
-    if not os.path.isfile(DEFAULT_MODEL):
-        raise ModelError("this installation holds no model; name a .emoscope file")
-    return DEFAULT_MODEL
-
-
 class Predictor:
     """A model, loaded once, for any number of predictions from any number of threads.
 
@@ -94,7 +85,7 @@ class Predictor:
         optimise: bool = True, labels: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(model, ModelFile):
-            path = default_model() if model is None else model
+            path = modelfile.SHIPPED[0] if model is None else model
             if labels and not modelfile.is_foreign(path):
                 raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
             model = modelfile.load(path, optimise=optimise, labels=labels)
