@@ -170,8 +170,7 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         origin = SpeakerOrigin("column", "the column of speakers")
     licence, citation = (info.licence, info.citation) if info else ("", "")
     rejected = [*listing.contradictions, *listing.rejected, *rejected]
-    notes = [*notes, *map(str, agreements)]
-    licence = listing.licence or licence
+    notes, licence = [*notes, *map(str, agreements)], listing.licence or licence
     return Corpus(name, table, licence, citation, rejected, origin, notes, agreements)
 
 
@@ -244,12 +243,7 @@ def _as_clip(row: rows.Row, emotion: str, info: CorpusInfo | None, corpus: str) 
         stem, ending = os.path.splitext(name)
         last = f"{float(end):.2f}" if end else "end"
         name = f"{stem if ending[1:].lower() in ENDINGS else name}#{float(start or 0):.2f}-{last}"
-    return {
-        "speaker": "",
-        **told,
-        **further,
-        "emotion": emotion,
-        "label": printable(row["label"]),
-        "corpus": info.name if info else row.get("corpus") or corpus,
-        "clip": name if told.get("clip") else row.get("clip") or name,
-    }
+    own = {"emotion": emotion, "label": printable(row["label"])}
+    own["corpus"] = info.name if info else row.get("corpus") or corpus
+    own["clip"] = name if told.get("clip") else row.get("clip") or name
+    return {"speaker": "", **told, **further, **own}
