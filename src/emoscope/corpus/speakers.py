@@ -254,20 +254,16 @@ def _looks(values: Sequence[str], before: str = "") -> str:
     if all(matches := [_SEX_AND_NUMBER.fullmatch(name) for name in names]):
         return "sex and number" if len({m[1][0] == "m" for m in matches if m}) == 2 else "code"
     if all(name.isdecimal() for name in names):
-        return _looks_of_numbers(sorted(names, key=int))
+        if all(len(n) in (6, 8) or (len(n) == 4 and n[:2] in ("19", "20")) for n in names):
+            return "a date"
+        ordered = sorted(names, key=int)
+        running = int(ordered[0]) <= 1 and int(ordered[-1]) < 2 * len(ordered) + 1
+        return "count" if running and len(ordered[0]) < 4 else "number"
     if all(len(name) == 1 for name in names):
         return "a letter, such as those of takes"
     if sum(len(re.findall(r"[^\W\d_]+", name)) > 2 for name in names) > len(names) / 2:
         return "a sentence"
     return "word" if all(re.sub(r"[\W_]", "", name).isalpha() for name in names) else "code"
-
-
-def _looks_of_numbers(names: Sequence[str]) -> str:
-    if all(len(n) in (6, 8) or (len(n) == 4 and n[:2] in ("19", "20")) for n in names):
-        return "a date"
-    numbers = [int(name) for name in names]
-    running = numbers[0] <= 1 and numbers[-1] < 2 * len(numbers) + 1
-    return "count" if running and len(names[0]) < 4 else "number"
 
 
 def _folders(paths: Sequence[PurePath], labels: Sequence[str]) -> Iterator[Candidate]:

@@ -98,7 +98,10 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
     divided = "split" in table and bool(table["split"].isin(SPLITS).all())
     found = [s for s in SPLITS if divided and s in set(table["split"])]
     splits = {name: {"type": name} for name in found}
-    labels = {"emotion": corpus.emotions, "speaker": _speakers(table)}
+    facts = table[["speaker", *(c for c in ABOUT_SPEAKER if c in table)]].astype(object)
+    first = facts[facts["speaker"] != ""].groupby("speaker").first().to_dict("index")
+    told = {str(s): {c: fact for c, fact in row.items() if str(fact)} for s, row in first.items()}
+    labels = {"emotion": corpus.emotions, "speaker": told}
     elsewhere = [*index, "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
@@ -208,16 +211,6 @@ def _placed(path: str, target: Path) -> Path:
         with contextlib.suppress(OSError):  # also of two links to one file, which stay two
             temporary.unlink(missing_ok=True)
     return target
-
-
-def _speakers(table: pd.DataFrame) -> dict[str, dict[str, object]]:
-    """What is known of each speaker, as YAML can write it."""
-    facts = table[["speaker", *(c for c in ABOUT_SPEAKER if c in table)]].astype(object)
-    first = facts[facts["speaker"] != ""].groupby("speaker").first()
-    return {
-        str(speaker): {column: fact for column, fact in row.items() if str(fact)}
-        for speaker, row in first.to_dict("index").items()
-    }
 
 
 _WRITERS: Mapping[str, Callable[[Corpus, Path], None]] = {
