@@ -42,7 +42,8 @@ def check(
         raise UnknownNameError("format", format, FORMATS)
     names = [model, *(against or ())]
     keeping.claim(out, *FILES, record=config.FILE)
-    models = [modelfile.load(name) for name in names]
+    words = source.reading["labels"]
+    models = [commands.said(modelfile.load(name, labels=words)) for name in names]
     corpus, found, pages = _corpus(source), list[checking.Checked](), list[str]()
     files = keeping.options_of(out / config.FILE)
     for one in models:
@@ -81,7 +82,7 @@ def _corpus(source: commands.Source) -> "Corpus | None":
     places = source.places or tuple(checking.corpora_in(os.environ.get(checking.VARIABLE)))
     if places:
         return dataclasses.replace(source, places=places).corpus()
-    if source.emotions or any(source.reading.values()):
+    if source.emotions or any(v for k, v in source.reading.items() if k != "labels"):
         raise CorpusError("options that say how to read a corpus need one; name it")
     return None
 

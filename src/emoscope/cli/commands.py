@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..audio import Excerpt
     from ..corpus import Corpus
     from ..dataset import Dataset
+    from ..modelfile import ModelFile
 
 # Headings of the commands in ``emoscope --help``, and of those below ``emoscope store``.
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
@@ -245,6 +246,13 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
             raise EmoscopeError(f"--label '{word}={emotion}': {unknown}")
         words[word] = meant
     return words
+
+
+def said(model: ModelFile) -> ModelFile:
+    """A model, when what its user has to know is said: it comes from another tool."""
+    for note in () if running.quiet else model.said:
+        print(f"note: {model.path}: {note}", file=sys.stderr)
+    return model
 
 
 def features_for(model_input: str, names: str | None) -> list[str]:

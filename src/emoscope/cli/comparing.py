@@ -214,9 +214,7 @@ def evaluate(
 
     keeping.claim(out, *RESULT, record=config.FILE)
     corpus = dataclasses.replace(source, emotions=()).corpus()
-    loaded = modelfile.load(model, labels=source.reading["labels"])
-    for said in loaded.said:
-        terminal.note(f"note: {model}: {said}")
+    loaded = commands.said(modelfile.load(model, labels=source.reading["labels"]))
     with terminal.step("classifying recordings"):
         result = saved_model.evaluate(
             loaded, corpus, emotions=source.emotions, adapt=adapt, jobs=jobs,

@@ -157,8 +157,7 @@ def _loaded(
     """A predictor, with what has to be said of it: that its confidence is optimistic, or worth nothing."""
     words = commands.label_map(label, labels) if label or labels else None
     predictor = Predictor(model, optimise=optimise, labels=words)
-    for said in predictor.model.said:
-        _note(f"note: {predictor.model.path}: {said}")
+    commands.said(predictor.model)
     if predictor.card.optimistic:
         _note(f"note: {OPTIMISTIC}")
     if not predictor.card.uncertain.coverage:
