@@ -211,7 +211,7 @@ def test_a_graph_of_any_shape_gives_what_its_card_says(
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"labels": ["angry", "sad"]}, "2 scores are expected; it gave 3|shape"),
+        ({"labels": ["angry", "sad"]}, "reshape"),
         ({"rate": "fast"}, "rate"),
         ({"lables": []}, "lables"),
         ({"input": "x"}, "inputs are samples; the card asks for 'x'"),
@@ -289,12 +289,12 @@ def test_functions_give_mappings_or_arrays() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("three", r"gave list \[0.2, 0.3, 0.5\]; expected a probability of each of happy, sad"),
-        ("much", r"gave dict \{'happy': 3.0, 'sad': 1.0\}; expected"),
-        ("other", "gave dict {'glad': 0.5"),
-        ("text", "gave str 'happy' and has no attribute 'labels'"),
+        ("three", r"gave \[0.2, 0.3, 0.5\]; expected a probability of each of happy, sad"),
+        ("much", r"gave \{'happy': 3.0, 'sad': 1.0\}; expected"),
+        ("other", r"gave \{'glad': 0.5"),
+        ("text", "gave 'happy' and has no attribute 'labels'"),
         ("broken", "it raised KeyError: 'what'"),
-        ("number", "is int, which cannot be called"),
+        ("number", "TypeError: 'int' object is not callable"),
         ("absent", "cannot be imported: AttributeError"),
     ],
 )
@@ -328,7 +328,7 @@ def test_a_server_labels_as_its_own_model_does(tmp_path: Path) -> None:
             Predictor(f"{server.address}?model=two")
         with pytest.raises(ModelError, match=r"/nowhere/api/models answers 404: .*error"):
             Predictor(f"{server.address}/nowhere")
-    with pytest.raises(ModelError, match="gives no answer: .*refused; is a server there"):
+    with pytest.raises(ModelError, match=r"gives no answer \(ConnectionError\); is a server there"):
         Predictor(server.address)
 
 

@@ -8,7 +8,7 @@
 =======================================  ========================================================
 
 Their labels become emotions by :func:`emoscope.labels.canonical`; labels of one emotion are summed.
-As nobody measured at which confidence such a model is right, all its labels are uncertain.
+As nobody tested at which confidence such a model is correct, all its labels are uncertain.
 """
 
 from __future__ import annotations
@@ -37,77 +37,58 @@ _KINDS = {"hf": "hub", "python": "functions", "http": "servers", "https": "serve
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A model as its own tool loads it."""
+    """A model as its own tool loads it, and which of its labels are one emotion."""
 
     name: str
     labels: tuple[str, ...]
-    rate: int  # Hz of what it hears
+    sound: Input  # what it hears
     #: Of samples (n,): logits (n_labels,), and how far they are from its training data, as a multiple
     #: of its limit; 0 where it does not tell.
     hear: Callable[[Array], tuple[Array, float]]
     version: str  # by which two of the same name differ
-    shortest: float = 0.2  # seconds
-    longest: float = 30.0
     said: tuple[str, ...] = ()  # what its user has to know
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # further values of its card
-
-
-@dataclasses.dataclass(frozen=True)
-class Mapped:
-    """Its logits of emotions: each is one label, or the sum of several."""
-
-    model: Foreign
-    labels_of: tuple[list[int], ...]  # of each emotion
+    labels_of: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)  # an emotion
 
     def run(self, array: Array, /) -> tuple[Array, Array]:
-        """Logits and, as embedding, the distance; as :class:`emoscope.modelfile.Graph`."""
-        heard = [self.model.hear(samples) for samples in array]
+        """Logits of emotions and, as embedding, the distance; as :class:`emoscope.modelfile.Graph`."""
+        heard = [self.hear(samples) for samples in array]
         logits = np.stack([one for one, _ in heard]).astype(np.float64)
-        if logits.shape[1:] != (expected := (len(self.model.labels),)):
-            raise ModelError(f"it gave shape {logits.shape[1:]}; its labels are {expected[0]}")
-        summed = [np.logaddexp.reduce(logits[:, labels], axis=1) for labels in self.labels_of]
+        if logits.shape[1:] != (n_labels := len(self.labels),):
+            raise ModelError(f"it gave shape {logits.shape[1:]} for {n_labels} labels")
+        summed = [np.logaddexp.reduce(logits[:, own], axis=1) for own in self.labels_of.values()]
         distances = np.array([[distance] for _, distance in heard], np.float32)
         return np.stack(summed, axis=1).astype(np.float32), distances
 
 
 def load(name: str, words: Mapping[str, str], *, threads: int = 1) -> ModelFile:
     """The model of that name; `words` are what its labels mean, as the caller says."""
-    kind = _KINDS.get(name.partition(":")[0], "hub")
-    kind = "graphs" if name.lower().endswith(".onnx") and kind == "hub" else kind
+    kind = _KINDS.get(name.partition(":")[0], "graphs" if name.lower().endswith(".onnx") else "hub")
     try:
-        module = importlib.import_module(f".{kind}", __name__)
-        model: Foreign = module.load(name, threads=threads)
-        labels_of, said = _meanings(model, words)
-        card = Card(**_values(model, tuple(labels_of)))
+        model: Foreign = importlib.import_module(f".{kind}", __name__).load(name, threads=threads)
+        model, said = _mapped(model, words)
+        title = re.sub(r"[/\\:]+|^\.+", "-", printable(model.name))[:MAX_NAME].strip() or "model"
+        never = Uncertain(threshold=1.0, coverage=0.0, risk=0.0)
+        values = {"uncertain": never, "licence": "unknown", **model.card}
+        card = Card(
+            name=title, emotions=tuple(model.labels_of), input=model.sound, embedding_width=1,
+            temperature=1.0, **values,
+        )  # fmt: skip
     except (FeatureError, ModelError, UnknownNameError) as error:
         text = printable(str(error))
         raise ModelError(text if text.startswith(name) else f"{name}: {text}") from error
-    told = repr((model.version, labels_of)).encode()
-    checksum = hashlib.sha256(told).hexdigest()[:16]
-    return ModelFile(name, card, Mapped(model, tuple(labels_of.values())), checksum, said)
+    told = repr((model.version, model.labels_of)).encode()
+    return ModelFile(name, card, model, hashlib.sha256(told).hexdigest()[:16], said)
 
 
-def _meanings(
-    model: Foreign, words: Mapping[str, str]
-) -> tuple[dict[str, list[int]], tuple[str, ...]]:
-    """The labels of each emotion by number, and what must be said of them."""
+def _mapped(model: Foreign, words: Mapping[str, str]) -> tuple[Foreign, tuple[str, ...]]:
+    """A model with the labels of each emotion, and what must be said of them."""
     meant = [canonical(label, words) for label in model.labels]
     pairs = list(zip(map(printable, model.labels), meant, strict=True))
     if unknown := {label: 0 for label, emotion in pairs if emotion is None}:
         raise ModelError(explain(unknown))
     found = {e: [n for n, m in enumerate(meant) if m == e] for e in in_order(filter(None, meant))}
-    read = [
-        f"{label} as {emotion}" if emotion else f"{label} left out"
-        for label, emotion in pairs
-        if folded(label) != emotion
-    ]
-    said = [f"its labels are read so: {', '.join(read)}"] if read else []
-    return found, (*said, *model.said)
-
-
-def _values(model: Foreign, emotions: tuple[str, ...]) -> dict[str, Any]:
-    sound = Input(kind="samples", rate=model.rate, shortest=model.shortest, longest=model.longest)
-    name = re.sub(r"[/\\:]+|^\.+", "-", printable(model.name))[:MAX_NAME].strip() or "model"
-    never = Uncertain(threshold=1.0, coverage=0.0, risk=0.0)
-    own = {"name": name, "emotions": emotions, "input": sound, "embedding_width": 1}
-    return {**own, "temperature": 1.0, "uncertain": never, "licence": "unknown", **model.card}
+    other = [(label, emotion) for label, emotion in pairs if folded(label) != emotion]
+    read = [f"{label} as {emotion}" if emotion else f"{label} left out" for label, emotion in other]
+    said = (f"its labels are read so: {', '.join(read)}",) * bool(read)
+    return dataclasses.replace(model, labels_of=found), (*said, *model.said)

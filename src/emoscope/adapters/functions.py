@@ -8,12 +8,12 @@ called without arguments first. Calls come one at a time.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import operator
 import os
 import sys
 import threading
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from ..modelfile.card import Input
 from . import SMALLEST, Array, Foreign
 
 RATE = 16_000
@@ -41,26 +42,22 @@ def load(name: str, *, threads: int) -> Foreign:
         rate = int(getattr(function, "rate", RATE))
     except Exception as error:
         raise ModelError(f"cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(function):
-        raise ModelError(f"is {type(function).__name__}, which cannot be called")
-    labels = getattr(function, "labels", None)
-    if labels is None:
-        found = _called(function, np.random.default_rng(0).normal(0, 0.01, rate), rate)
-        if not isinstance(found, Mapping):
-            shown = f"gave {_shown(found)} and has no attribute 'labels'"
-            raise ModelError(f"{shown}; give {{label: probability}}, or set labels on it")
-        labels = found
-    known, lock = tuple(map(str, labels)), threading.Lock()
+    lock = threading.Lock()
+    if (labels := getattr(function, "labels", None)) is None:
+        labels = _called(function, np.random.default_rng(0).normal(0, 0.01, rate), rate)
+        if not isinstance(labels, Mapping):
+            given = f"gave {labels!r:.80} and has no attribute 'labels'"
+            raise ModelError(f"{given}; give {{label: probability}}, or set labels on it")
+    known = tuple(map(str, labels))
 
     def hear(samples: Array) -> tuple[Array, float]:
         with lock:
             return _logits(_called(function, samples, rate), known), 0.0
 
     file = getattr(module, "__file__", None)
-    source = Path(file).read_bytes() if file else b""
     return Foreign(
-        name=f"{where}.{attribute}", labels=known, rate=rate, hear=hear,
-        version=hashlib.sha256(source).hexdigest(), said=(CODE,),
+        name=f"{where}.{attribute}", labels=known, sound=Input(kind="samples", rate=rate), hear=hear,
+        version=str(zlib.crc32(Path(file).read_bytes() if file else b"")), said=(CODE,),
     )  # fmt: skip
 
 
@@ -73,21 +70,14 @@ def _called(function: Any, samples: Any, rate: int) -> Any:
 
 def _logits(found: Any, labels: tuple[str, ...]) -> Array:
     """Logarithms of the probabilities that a function gave, which are looked at."""
-    values = found
-    if isinstance(found, Mapping) and set(found) <= set(labels):
-        values = [found.get(label, 0.0) for label in labels]
+    is_mapping = isinstance(found, Mapping) and set(found) <= set(labels)
     try:
-        values = np.asarray(values, np.float64)
+        given = [found.get(label, 0.0) for label in labels] if is_mapping else found
+        values = np.asarray(given, np.float64)
         is_usable = values.shape == (len(labels),) and values.min() >= 0
-        is_usable = is_usable and abs(values.sum() - 1) <= 0.01
+        if is_usable and abs(values.sum() - 1) <= 0.01:
+            return np.asarray(np.log(values + SMALLEST), np.float32)
     except (TypeError, ValueError):
-        is_usable = False
-    if not is_usable:
-        wanted = f"a probability of each of {', '.join(labels)}, together 1"
-        raise ModelError(f"it gave {_shown(found)}; expected {wanted}")
-    return np.asarray(np.log(values + SMALLEST), np.float32)
-
-
-def _shown(value: Any) -> str:
-    shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else ""
-    return f"{type(value).__name__}{shape} {' '.join(repr(value).split())[:80]}"
+        pass
+    wanted = f"a probability of each of {', '.join(labels)}, together 1"
+    raise ModelError(f"it gave {' '.join(repr(found).split()):.100}; expected {wanted}")

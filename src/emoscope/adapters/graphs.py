@@ -6,7 +6,8 @@ The graph is checked and sandboxed as that of a foreign ``.emoscope`` file; what
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ModelError
 from ..modelfile import GRAPH, MAX_BYTES, safety
+from ..modelfile.card import Input
 from ..modelfile.sandbox import Promise, SandboxedGraph
 from . import SMALLEST, Array, Foreign
 
@@ -33,25 +35,23 @@ class GraphCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: str = ""  # names; by default the only one
     output: str = ""
     probabilities: bool = False  # that is what it gives, not logits
-    shortest: float = 0.2  # seconds that it can take
-    longest: float = 30.0
     licence: str = "unknown"
 
 
 def load(name: str, *, threads: int) -> Foreign:
     """The graph and its card; a ModelError says why they cannot be used."""
-    path = Path(name)
-    beside = path.with_suffix(".json")
+    beside = Path(name).with_suffix(".json")
     try:
-        content = path.read_bytes() if path.stat().st_size <= MAX_BYTES[GRAPH] else b""
-        told = beside.read_bytes()
+        content, told = Path(name).read_bytes(), beside.read_bytes()
         card = msgspec.json.decode(told, type=GraphCard)
     except OSError as error:
         wanted = f"a graph needs a card beside it, {beside.name}, such as {EXAMPLE}"
         raise ModelError(f"{error.filename}: {error.strerror}; {wanted}") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except ValueError as error:
         raise ModelError(f"{beside.name}: {error}; an example is {EXAMPLE}") from error
-    graph, fixed = _in_our_form(content, card)
+    if len(content) > MAX_BYTES[GRAPH]:
+        raise ModelError(f"a graph may have {MAX_BYTES[GRAPH]} bytes; found {len(content)}")
+    graph, n_samples = _in_our_form(content, card)
     promise = Promise("samples", 0, len(card.labels), 1)
     runner = SandboxedGraph(graph, promise, threads=threads, optimise=True)
 
@@ -60,18 +60,18 @@ def load(name: str, *, threads: int) -> Foreign:
         logits = np.log(np.maximum(found, 0) + SMALLEST) if card.probabilities else found
         return logits[0], 0.0
 
-    shortest, longest = (fixed / card.rate,) * 2 if fixed else (card.shortest, card.longest)
+    sound = Input(kind="samples", rate=card.rate)
+    if seconds := n_samples / card.rate:
+        sound = dataclasses.replace(sound, shortest=seconds, longest=seconds)
     return Foreign(
-        name=path.stem, labels=card.labels, rate=card.rate, hear=hear, shortest=shortest,
-        longest=longest, version=hashlib.sha256(content + told).hexdigest(),
-        card={"licence": card.licence},
+        name=beside.stem, labels=card.labels, hear=hear, version=str(zlib.crc32(content + told)),
+        sound=sound, card={"licence": card.licence},
     )  # fmt: skip
 
 
 def _in_our_form(content: bytes, card: GraphCard) -> tuple[bytes, int]:
     """A graph of ``samples``, ``logits`` and ``embedding``; how many samples it takes, if just so many."""
-    model = onnx.load_from_string(safety.check(content))
-    model = onnx.compose.add_prefix(model, OWN)
+    model = onnx.compose.add_prefix(onnx.load_from_string(safety.check(content)), OWN)
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     given = _one("input", [v for v in graph.input if v.name not in weights], card.input)
@@ -79,19 +79,23 @@ def _in_our_form(content: bytes, card: GraphCard) -> tuple[bytes, int]:
     sizes = given.type.tensor_type.shape.dim
     if len(sizes) not in SHAPES:
         raise ModelError(f"its input has {len(sizes)} dimensions; samples have 1, 2 or 3")
-    value, floats = helper.make_tensor_value_info, TensorProto.FLOAT
     shapes = {"to_input": SHAPES[len(sizes)], "to_logits": [1, len(card.labels)]}
+    arrays = [numpy_helper.from_array(np.array(shape), name) for name, shape in shapes.items()]
     graph.initializer.extend(
-        numpy_helper.from_array(np.array(shape), name) for name, shape in shapes.items()
+        [*arrays, numpy_helper.from_array(np.zeros((1, 1), np.float32), "none")]
     )
     graph.node.insert(0, helper.make_node("Reshape", ["samples", "to_input"], [given.name]))
     graph.node.append(helper.make_node("Reshape", [result.name, "to_logits"], ["logits"]))
-    nothing = numpy_helper.from_array(np.zeros((1, 1), np.float32))
-    graph.node.append(helper.make_node("Constant", [], ["embedding"], value=nothing))
+    graph.node.append(helper.make_node("Identity", ["none"], ["embedding"]))
     del graph.input[:], graph.output[:]
-    graph.input.append(value("samples", floats, [1, "n_samples"]))
-    graph.output.append(value("logits", floats, [1, len(card.labels)]))
-    graph.output.append(value("embedding", floats, [1, 1]))
+    ours: dict[str, list[int | str]] = {
+        "samples": [1, "n_samples"],
+        "logits": [1, len(card.labels)],
+        "embedding": [1, 1],
+    }
+    made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ours.items()]
+    graph.input.extend(made[:1])
+    graph.output.extend(made[1:])
     return model.SerializeToString(), sizes[-1].dim_value
 
 

@@ -16,9 +16,10 @@ import yaml
 from ..errors import ModelError
 from ..features import pretrained
 from ..files import printable
+from ..modelfile.card import Input
 from . import Array, Foreign
 
-FRAMES = 100  # per second, of which a spectrogram transformer takes so many
+FRAMES = 100  # per second, of a spectrogram transformer
 
 
 def load(name: str, *, threads: int) -> Foreign:
@@ -48,14 +49,14 @@ def load(name: str, *, threads: int) -> Foreign:
     if config.problem_type not in (None, "single_label_classification"):
         asked = "a single label among several is needed"
         raise ModelError(f"its configuration says problem_type '{config.problem_type}'; {asked}")
-    is_cut = config.model_type == "audio-spectrogram-transformer"  # by its extractor
+    is_cut = config.model_type == "audio-spectrogram-transformer"  # after so many frames
+    longest = extractor.max_length / FRAMES if is_cut else 30.0
     return Foreign(
         name=os.path.basename(os.path.abspath(model)) if is_folder else model,
         labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
-        rate=extractor.sampling_rate,
         hear=functools.partial(_hear, module.float().eval(), extractor),
         version=version,
-        longest=extractor.max_length / FRAMES if is_cut else 30.0,
+        sound=Input(kind="samples", rate=extractor.sampling_rate, longest=longest),
         card={"licence": _licence(readme)},
     )
 
@@ -70,10 +71,8 @@ def _hear(module: Any, extractor: Any, samples: Array) -> tuple[Array, float]:
 
 def _licence(readme: str | None) -> str:
     """What the front of a README says, as the hub has it."""
-    text = Path(readme).read_text("utf-8", "replace") if readme else ""
     try:
-        front = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else None
-    except (yaml.YAMLError, IndexError):
-        front = None
-    told = front if isinstance(front, dict) else {}
-    return printable(str(told.get("license_name") or told.get("license") or "unknown"))[:200]
+        front = yaml.safe_load(Path(readme or "").read_text("utf-8").split("---", 2)[1])
+        return printable(str(front.get("license_name") or front["license"]))[:200]
+    except (OSError, ValueError, LookupError, AttributeError, yaml.YAMLError):
+        return "unknown"
