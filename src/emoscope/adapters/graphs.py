@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ModelError
 from ..modelfile import GRAPH, MAX_BYTES, safety
@@ -23,7 +21,6 @@ from ..modelfile.sandbox import Promise, SandboxedGraph
 from . import SMALLEST, Array, Foreign
 
 EXAMPLE = '{"labels": ["angry", "happy", "neutral", "sad"], "rate": 16000}'
-SHAPES = {1: [-1], 2: [1, -1], 3: [1, 1, -1]}  # of samples, by rank
 OWN = "own_"  # before every name of the graph, so that none is ours
 
 
@@ -71,29 +68,26 @@ def load(name: str, *, threads: int) -> Foreign:
 
 def _in_our_form(content: bytes, card: GraphCard) -> tuple[bytes, int]:
     """A graph of ``samples``, ``logits`` and ``embedding``; how many samples it takes, if just so many."""
+    import onnx
+    from onnx import helper, numpy_helper
+
     model = onnx.compose.add_prefix(onnx.load_from_string(safety.check(content)), OWN)
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     given = _one("input", [v for v in graph.input if v.name not in weights], card.input)
     result = _one("output", graph.output, card.output)
     sizes = given.type.tensor_type.shape.dim
-    if len(sizes) not in SHAPES:
+    if not 1 <= len(sizes) <= 3:
         raise ModelError(f"its input has {len(sizes)} dimensions; samples have 1, 2 or 3")
-    shapes = {"to_input": SHAPES[len(sizes)], "to_logits": [1, len(card.labels)]}
-    arrays = [numpy_helper.from_array(np.array(shape), name) for name, shape in shapes.items()]
-    graph.initializer.extend(
-        [*arrays, numpy_helper.from_array(np.zeros((1, 1), np.float32), "none")]
-    )
+    to_input = np.array([1] * (len(sizes) - 1) + [-1])
+    arrays = {"to_input": to_input, "to_logits": np.array([1, -1]), "none": np.zeros((1, 1), "f4")}
+    graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in arrays.items())
     graph.node.insert(0, helper.make_node("Reshape", ["samples", "to_input"], [given.name]))
     graph.node.append(helper.make_node("Reshape", [result.name, "to_logits"], ["logits"]))
     graph.node.append(helper.make_node("Identity", ["none"], ["embedding"]))
     del graph.input[:], graph.output[:]
-    ours: dict[str, list[int | str]] = {
-        "samples": [1, "n_samples"],
-        "logits": [1, len(card.labels)],
-        "embedding": [1, 1],
-    }
-    made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ours.items()]
+    shapes = ("samples", [1, "n"]), ("logits", [1, len(card.labels)]), ("embedding", [1, 1])
+    made = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in shapes]
     graph.input.extend(made[:1])
     graph.output.extend(made[1:])
     return model.SerializeToString(), sizes[-1].dim_value
