@@ -86,10 +86,12 @@ def _in_our_form(content: bytes, card: GraphCard) -> tuple[bytes, int]:
     graph.node.append(helper.make_node("Reshape", [result.name, "to_logits"], ["logits"]))
     graph.node.append(helper.make_node("Identity", ["none"], ["embedding"]))
     del graph.input[:], graph.output[:]
-    shapes = ("samples", [1, "n"]), ("logits", [1, len(card.labels)]), ("embedding", [1, 1])
-    made = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in shapes]
-    graph.input.extend(made[:1])
-    graph.output.extend(made[1:])
+
+    def floats(name: str, *shape: int | str) -> Any:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    graph.input.append(floats("samples", 1, "n"))
+    graph.output.extend([floats("logits", 1, len(card.labels)), floats("embedding", 1, 1)])
     return model.SerializeToString(), sizes[-1].dim_value
 
 
