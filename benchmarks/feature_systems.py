@@ -10,6 +10,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy as np
 System = Callable[[np.ndarray, int], np.ndarray]
 RATE = 48_000
 DATA = Path(os.environ.get("EMOSCOPE_DATA", "../shared/data"))
+FEATURES = ("mfcc", "chroma", "mel", "contrast", "tonnetz")
+NUMPY_193 = "emoscope without its kernel, 193 values"
 EMOSCOPE_193, LIBROSA_193 = "emoscope, 193 values", "librosa as everybody calls it, 193 values"
 
 
@@ -40,24 +43,23 @@ def _means(*matrices):
     return np.concatenate([matrix.mean(axis=1) for matrix in matrices])
 
 
-def emoscope_180() -> System:
-    return _emoscope("mfcc", "chroma", "mel")
-
-
-def emoscope_193() -> System:
-    return _emoscope("mfcc", "chroma", "mel", "contrast", "tonnetz")
-
-
-def _emoscope(*names):
+def _emoscope(names, compiled):
     from emoscope import features
     from emoscope.audio import Signal
+    from emoscope.features import kernel
     from emoscope.features.spectrum import Spectrum
 
-    chosen = [features.get(name) for name in names]
+    chosen, found = [features.get(name) for name in names], kernel.library
+    if compiled and found() is None:
+        raise SystemExit("no compiled kernel; python hatch_build.py makes one")
 
     def run(y, sr):
-        spectrum = Spectrum(Signal(y, sr))
-        return np.concatenate([feature.extract(spectrum) for feature in chosen])
+        kernel.library = found if compiled else lambda: None
+        try:
+            spectrum = Spectrum(Signal(y, sr))
+            return np.concatenate([feature.extract(spectrum) for feature in chosen])
+        finally:
+            kernel.library = found
 
     return run
 
@@ -181,11 +183,16 @@ def opensmile_egemaps() -> System:
 
 
 SYSTEMS: dict[str, tuple[str, Callable[[], System]]] = {
-    "emoscope, 180 values": ("emoscope", emoscope_180),
+    "emoscope, 180 values": ("emoscope", partial(_emoscope, FEATURES[:3], True)),
+    "emoscope without its kernel, 180 values": (
+        "emoscope",
+        partial(_emoscope, FEATURES[:3], False),
+    ),
     "librosa as everybody calls it, 180 values": ("librosa", librosa_180),
     "librosa, spectrogram shared by hand, 180 values": ("librosa", librosa_180_shared),
     "audioFlux, 180 values": ("audioflux", audioflux_180),
-    EMOSCOPE_193: ("emoscope", emoscope_193),
+    EMOSCOPE_193: ("emoscope", partial(_emoscope, FEATURES, True)),
+    NUMPY_193: ("emoscope", partial(_emoscope, FEATURES, False)),
     LIBROSA_193: ("librosa", librosa_193),
     "librosa, spectrogram shared by hand, 193 values": ("librosa", librosa_193_shared),
     "openSMILE eGeMAPS, 88 values": ("opensmile", opensmile_egemaps),

@@ -3,11 +3,13 @@
     python benchmarks/features.py                 one core and all cores, on a sample of RAVDESS
     python benchmarks/features.py --corpus        also all clips, against the serial librosa loop
     python benchmarks/features.py --deviation     largest deviations from librosa, nothing timed
+    python benchmarks/features.py --name features-librosa-1      where librosa 1.0 is installed
 
 Recordings are found in the folder that the environment variable EMOSCOPE_DATA names (``ravdess``
 and ``emodb`` in it), by default ``../shared/data``. Systems take turns, each with all clips; a
 ratio is that of the medians over rounds, its spread the smallest and largest ratio of any round.
-Results go to ``results/benchmarks/features.json`` and ``.md``.
+A stage is timed with the kernel and without it; the limit is what decoding and the Fourier transforms
+alone take. Results go to ``results/benchmarks/features.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ import soundfile
 from threadpoolctl import threadpool_limits
 
 import feature_deviation as deviation
+import feature_stages as stages
 import feature_systems as systems
-from feature_systems import EMOSCOPE_193, LIBROSA_193, recordings
+from feature_systems import EMOSCOPE_193, LIBROSA_193, NUMPY_193, recordings
 
 OUT = Path(__file__).parents[1] / "results" / "benchmarks"
 PACKAGES = ("numpy", "scipy", "librosa", "soxr", "soundfile", "audioflux", "opensmile")
@@ -72,7 +75,7 @@ def _work(clip: str) -> float:
 
 def time_all_cores(clips: list[str], rounds: int, workers: int) -> dict[str, list[float]]:
     """Seconds per clip and round with one process per core, processes already started."""
-    names = [name for name in systems.available() if name in (EMOSCOPE_193, LIBROSA_193)]
+    names = [name for name in systems.available() if name in (EMOSCOPE_193, NUMPY_193, LIBROSA_193)]
     spent: dict[str, list[float]] = {name: [] for name in names}
     pools = {
         name: ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(name, clips[0]))
@@ -90,8 +93,11 @@ def time_all_cores(clips: list[str], rounds: int, workers: int) -> dict[str, lis
     return spent
 
 
-def time_corpus(workers: int) -> dict[str, float]:
-    """Seconds for every clip of RAVDESS, 193 values: one process each core, and librosa's loop."""
+def time_corpus(workers: int, serial: int) -> dict[str, float]:
+    """Seconds for every clip of RAVDESS, 193 values: one process each core, and librosa's loop.
+
+    The loop can be timed on so many evenly spread clips, and its time multiplied; 0: all.
+    """
     clips = recordings("ravdess")
     start = time.perf_counter()
     with ProcessPoolExecutor(
@@ -100,11 +106,13 @@ def time_corpus(workers: int) -> dict[str, float]:
         list(pool.map(_work, clips, chunksize=16))
     ours = time.perf_counter() - start
     _start_worker(LIBROSA_193, clips[0])
+    some = recordings("ravdess", serial) if serial else clips
     start = time.perf_counter()
-    for clip in clips:
+    for clip in some:
         _work(clip)
-    theirs = time.perf_counter() - start
-    return {"clips": len(clips), "workers": workers, "emoscope": ours, "librosa": theirs}
+    theirs = (time.perf_counter() - start) * len(clips) / len(some)
+    sizes = {"clips": len(clips), "workers": workers, "serial": serial}
+    return {**sizes, "emoscope": ours, "librosa": theirs}
 
 
 def machine() -> dict[str, str]:
@@ -159,12 +167,18 @@ def as_markdown(result: dict) -> str:
             spread = f"{row['ratio_low']:.1f} to {row['ratio_high']:.1f}"
             lines.append(f"| {name} | {row['ms']:.1f} | {row['ratio']:.1f} | {spread} |")
         lines.append("")
+    lines += stages.as_markdown(result["stages"], result["limit"])
     if corpus := result.get("corpus"):
         faster = corpus["librosa"] / corpus["emoscope"]
         lines += [
             f"All {corpus['clips']} RAVDESS clips, 193 values: {corpus['emoscope']:.1f} s with "
             f"{corpus['workers']} processes, started anew; the serial librosa loop "
-            f"takes {corpus['librosa']:.1f} s, {faster:.1f} times as long.",
+            f"takes {corpus['librosa']:.1f} s, {faster:.1f} times as long"
+            + (
+                f" (measured on {serial} of the clips)."
+                if (serial := corpus.get("serial"))
+                else "."
+            ),
             "",
         ]
     lines += ["Machine: " + ", ".join(f"{k} {v}" for k, v in result["machine"].items()) + ".", ""]
@@ -177,7 +191,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--corpus", action="store_true", help="time all of RAVDESS anew")
+    parser.add_argument("--serial", type=int, default=0, help="clips of librosa's loop; 0: all")
     parser.add_argument("--deviation", action="store_true", help="deviations only")
+    parser.add_argument("--name", default="features", help="of the two files")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     if options.deviation:
@@ -193,21 +209,24 @@ def main() -> None:
     if options.workers > 1:
         many = time_all_cores(clips * 4, options.rounds, options.workers)
         tables[f"{options.workers} processes, by the clock"] = ratios(many)
+    staged = stages.time_stages(clips, options.rounds)
     result = {
         "clips": len(clips),
+        "stages": staged,
+        "limit": stages.limit(staged, tables["One core, processor time"]),
         "seconds": float(np.mean([soundfile.info(clip).duration for clip in clips])),
         "rounds": options.rounds,
         "tables": tables,
         "machine": machine(),
     }
-    kept = options.out / "features.json"
+    kept = options.out / f"{options.name}.json"
     if options.corpus:
-        result["corpus"] = time_corpus(options.workers)
+        result["corpus"] = time_corpus(options.workers, options.serial)
     elif kept.is_file():
-        result["corpus"] = json.loads(kept.read_text())["corpus"]
+        result["corpus"] = json.loads(kept.read_text()).get("corpus")
     options.out.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / "features.md").write_text(as_markdown(result))
+    (options.out / f"{options.name}.md").write_text(as_markdown(result))
     print(as_markdown(result))
 
 

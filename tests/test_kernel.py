@@ -102,9 +102,16 @@ def values() -> np.ndarray:
     return np.concatenate([features.get(name).extract(spectrum) for name in features.DEFAULT])
 
 
-def test_the_environment_turns_it_off() -> None:
-    code = "from emoscope.features import kernel; print(kernel.status())"
-    assert in_a_process(code, 0) == "NumPy (no compiled kernel)"
+def test_the_environment_turns_it_off_and_the_version_says_so() -> None:
+    code = "from emoscope.cli import main; main(['--version'])"
+    assert in_a_process(code, 0).splitlines()[1] == "features: NumPy (no compiled kernel)"
+    assert (
+        "numpy"
+        not in in_a_process(
+            "import sys; from emoscope.features import kernel; kernel.status(); print(*sys.modules)",
+            8,
+        ).split()
+    )
 
 
 @needs_kernel

@@ -11,6 +11,7 @@ import typer
 
 from .. import config
 from .._version import __version__
+from ..features import kernel
 from ..files import shipped_table
 from .commands import DATA, LETTERS, SHARED, STORE, Command, declared
 
@@ -41,7 +42,7 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"emoscope {__version__}")
+        typer.echo(f"emoscope {__version__}\nfeatures: {kernel.status()}")
         raise typer.Exit
 
 

@@ -5,13 +5,17 @@ source where there is a C++ compiler. Where it is missing, and with ``EMOSCOPE_K
 environment, NumPy does the work.
 """
 
+from __future__ import annotations
+
 import ctypes
 import functools
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @functools.cache
@@ -42,13 +46,14 @@ def call(name: str, *arguments: NDArray[np.generic] | float | None) -> int:
     """Call a function of the kernel; arrays go as pointers, and are to be dense."""
     passed: list[object] = []
     for argument in arguments:
-        if isinstance(argument, np.ndarray):
+        if argument is None:
+            passed.append(None)
+        elif isinstance(argument, int):
+            passed.append(ctypes.c_long(argument))
+        elif isinstance(argument, float):
+            passed.append(ctypes.c_double(argument))
+        else:
             if not argument.flags.c_contiguous:
                 raise ValueError(f"{name}: an array of shape {argument.shape} is not dense")
             passed.append(ctypes.c_void_p(argument.__array_interface__["data"][0]))
-        elif argument is None:
-            passed.append(None)
-        else:
-            kind = ctypes.c_long if isinstance(argument, int) else ctypes.c_double
-            passed.append(kind(argument))  # type: ignore[arg-type]
     return int(getattr(library(), name)(*passed))
