@@ -103,7 +103,7 @@ def values() -> np.ndarray:
 
 
 def test_the_environment_turns_it_off_and_the_version_says_so() -> None:
-    code = "from emoscope.cli import main; main(['--version'])"
+    code = "import sys; sys.argv[1:] = ['--version']; from emoscope.cli import main; main()"
     assert in_a_process(code, 0).splitlines()[1] == "features: NumPy (no compiled kernel)"
     assert (
         "numpy"
