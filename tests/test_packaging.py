@@ -125,3 +125,11 @@ def test_sources_are_clean(words):
         pytest.skip(f"{words[0]} is not installed")
     done = subprocess.run([program, *words[1:]], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sdist_holds_the_kernels_source_and_how_it_is_built():
+    sdist = pytest.importorskip("hatchling.builders.sdist")
+    files = sdist.SdistBuilder(str(ROOT)).recurse_included_files()
+    held = {Path(file.relative_path).as_posix() for file in files}
+    assert {"hatch_build.py", "src/kernel/kernel.cpp", "src/kernel/lanes.h"} <= held
+    assert not [name for name in held if name.endswith(".so")]
