@@ -11,7 +11,9 @@ VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 24
 J. Acoust. Soc. Am. 24, 1952)."""
 
 
-def voice(seconds: float, pitch: float = 120.0, *, rate: int = RATE, seed: int = 0) -> np.ndarray:
+def voice(
+    seconds: float, pitch: float = 120.0, *, rate: int = RATE, seed: int = 0, tempo: float = 4.0
+) -> np.ndarray:
     """Syllables: a pulse train of gliding pitch through formants, with pauses between vowels."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
@@ -19,7 +21,7 @@ def voice(seconds: float, pitch: float = 120.0, *, rate: int = RATE, seed: int =
     phase = np.cumsum(glide) / rate
     pulses = np.diff(np.floor(phase), prepend=0.0) + 0.003 * rng.normal(size=len(time))
     sound = np.zeros(len(time))
-    syllable = (time * 4).astype(int)  # four in a second
+    syllable = (time * tempo).astype(int)  # so many in a second
     for number in range(int(syllable[-1]) + 1 if len(time) else 0):
         vowel = VOWELS[number % len(VOWELS)]
         chunk = np.where(syllable == number, pulses, 0.0)
@@ -27,7 +29,7 @@ def voice(seconds: float, pitch: float = 120.0, *, rate: int = RATE, seed: int =
             decay = np.exp(-np.pi * 90 / rate)
             poles = [1, -2 * decay * np.cos(2 * np.pi * formant / rate), decay**2]
             sound += scipy.signal.lfilter([1.0], poles, chunk)
-    sound *= np.clip(np.sin(np.pi * ((time * 4) % 1)), 0.05, 1) ** 0.5
+    sound *= np.clip(np.sin(np.pi * ((time * tempo) % 1)), 0.05, 1) ** 0.5
     return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
 
 

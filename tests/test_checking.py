@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,11 +10,14 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.signal
+import soundfile
 
+import planted_models
 import tiny_model
-from emoscope import checking, modelfile
+from emoscope import Predictor, checking, corpus, modelfile
 from emoscope.audio import Signal
-from emoscope.checking import Outcome, sounds
+from emoscope.checking import Outcome, answers, behaviour, sounds, tests
 from recordings import RATE, voice
 
 
@@ -78,3 +82,92 @@ def test_the_command_without_a_corpus(tmp_path):
     assert done.returncode == bool(failed), done.stderr
     assert f'failures="{failed}"' in done.stdout
     assert (tmp_path / "out" / "answers.csv").exists()
+
+
+TEMPI = {"sad": 2.7, "neutral": 4.0, "angry": 6.0}  # syllables in a second
+
+
+class Tempo:
+    """A sound model: how fast somebody speaks, by the spectrum of the envelope."""
+
+    def run(self, array):
+        envelope = scipy.signal.decimate(scipy.signal.decimate(np.abs(array[0]) ** 0.5, 10), 16)
+        envelope = (envelope - envelope.mean()) * np.hanning(len(envelope))
+        power = np.abs(np.fft.rfft(envelope, 4096))
+        hertz = np.fft.rfftfreq(4096, 0.01)
+        power[(hertz < 2.0) | (hertz > 8.0)] = 0.0
+        tempo = hertz[power.argmax()]
+        off = [abs(np.log(max(tempo, 2.0) / TEMPI[emotion])) for emotion in tiny_model.EMOTIONS]
+        level = np.log10(np.mean(array[0] ** 2) + 1e-12)
+        sharp = 10.0 if level > -7.0 else 0.0
+        return -sharp * np.array([off], np.float32), np.zeros((1, 2), np.float32)
+
+
+@pytest.fixture(scope="module")
+def tempo_model():
+    card = tiny_model.card(name="tempo", domain=None)
+    return modelfile.ModelFile("tempo", card, Tempo(), "0")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """72 clips of six speakers, three emotions and two sentences; a third is hard to recognise."""
+    folder = tmp_path_factory.mktemp("speech")
+    lines = ["file,emotion,speaker,gender,text"]
+    for number, (speaker, emotion, text) in enumerate(
+        itertools.product("abcdef", TEMPI, ("one", "two", "one", "two"))
+    ):
+        pitch = (200.0 if speaker in "abc" else 100.0) + 5 * (text == "two") + number % 7
+        unclear = 1.25 if number % 3 == 0 else 1.0  # spoken as fast as the next emotion
+        sound = voice(1.5, pitch, seed=number, tempo=TEMPI[emotion] * unclear)
+        soundfile.write(folder / f"{number}.wav", sound, RATE, "FLOAT")
+        gender = "female" if speaker in "abc" else "male"
+        lines.append(f"{number}.wav,{emotion},{speaker},{gender},sentence {text}")
+    (folder / "clips.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    return corpus.load(folder / "clips.csv")
+
+
+PARTS = ("copy/same", "resample/8000", "gain/down-20", "alone", "repeat")
+
+
+def found_in(model, clips, parts=PARTS):
+    """The outcomes of the tests of correctness, and of some of the others."""
+    predictor, made = Predictor(model), []
+    chosen = clips.table.index[::4]
+    clean = answers.clean(predictor, clips, chosen, jobs=2, tick=lambda: None)
+    if "alone" in parts:
+        made += itertools.islice(behaviour.without_speech(predictor, lambda: None), 2)
+    if "repeat" in parts:
+        signals = [clip.signal for clip in clean.kept.values()][:3]
+        made += behaviour.consistency(predictor, signals, jobs=2, tick=lambda: None)
+    made += tests.correctness(clean.table, model.card)
+    before = clean.table.loc[list(clean.kept)]
+    for condition in sounds.conditions():
+        if condition.name in parts:
+            after = answers.changed(predictor, clean, condition, seed=0, jobs=2, tick=lambda: None)
+            made += tests.robustness(before, after, condition)
+            made += tests.memory(before, after) if condition.kind == "copy" else []
+    return made
+
+
+@pytest.fixture(scope="module")
+def sound(tempo_model, speech):
+    return {one.name for one in found_in(tempo_model, speech) if one.passed}
+
+
+@pytest.fixture(scope="module")
+def models(tempo_model, speech):
+    return planted_models.planted(tempo_model, speech)
+
+
+def test_a_model_wrapped_in_nothing_passes_the_same_tests(models, speech, sound):
+    found = found_in(models["nothing"], speech)
+    assert {one.name for one in found if one.passed} == sound
+
+
+@pytest.mark.parametrize("fault", planted_models.CAUGHT_BY)
+def test_a_planted_fault_is_found_by_the_right_test(fault, models, speech, sound):
+    pattern = planted_models.CAUGHT_BY[fault]
+    parts = [part for part in PARTS if part.partition("/")[0] in pattern]
+    outcomes = found_in(models[fault], speech, ["copy/same"] if "memory" in pattern else parts)
+    assert [name for name in planted_models.caught(fault, outcomes) if name in sound]

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..audio import Signal, f0_energy, resample
 from ..corpus import Corpus
-from ..errors import AudioError
+from ..errors import AudioError, EmoscopeError
 from ..evaluation.saved_model import each_clip, in_training
 from ..prediction import Predictor
 from .sounds import RATE, Condition, random
@@ -64,8 +64,8 @@ def answer(predictor: Predictor, signal: Signal) -> Row:
     """What a model says of a sound, as ``predict`` says it."""
     try:
         found = predictor.predict(signal)
-    except AudioError as error:
-        return {"predicted": "", "confidence": 0.0, "uncertain": True, "warnings": error.reason}
+    except EmoscopeError as error:
+        return {"predicted": "", "confidence": 0.0, "uncertain": True, "warnings": str(error)}
     probabilities = {f"p_{emotion}": p for emotion, p in found.probabilities.items()}
     said = {"uncertain": found.uncertain, "warnings": "; ".join(found.warnings)}
     label = {"predicted": found.emotion, "confidence": found.confidence}
@@ -76,7 +76,7 @@ def clean(
     predictor: Predictor, corpus: Corpus, kept: pd.Index, *, jobs: int | None, tick: Tick
 ) -> Answers:
     """Run a model on the clips of a corpus, and keep the sound of some for :func:`changed`."""
-    table = corpus.table.reindex(columns=list(COLUMNS)).fillna("")
+    table = corpus.table.reindex(columns=list(COLUMNS)).astype(object).fillna("")
     held = dict[int, Clip]()
     rate = max(RATE, predictor.card.input.rate)
 

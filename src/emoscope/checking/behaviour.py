@@ -11,7 +11,7 @@ import pandas as pd
 import soundfile
 
 from ..audio import Signal, resample
-from ..errors import AudioError
+from ..errors import EmoscopeError
 from ..prediction import Predictor
 from .answers import Row, Tick, answer
 from .sounds import not_speech
@@ -41,12 +41,10 @@ def without_speech(predictor: Predictor, tick: Tick) -> Iterator[Outcome]:
         yield outcome(GROUP, "marked", name, value, title=title, clips=clips, skipped=skipped)
         try:
             alone = predictor.infer(signal)
-        except AudioError as error:
-            yield outcome(GROUP, "alone", name, title=title, skipped=error.reason)
-            continue
-        is_far = alone.distance > 1.0
-        value = 0.0 if is_far else float(alone.probabilities.max())
-        label = predictor.emotions[int(alone.probabilities.argmax())]
+            value = 0.0 if alone.distance > 1.0 else float(alone.probabilities.max())
+            label = predictor.emotions[int(alone.probabilities.argmax())]
+        except EmoscopeError as error:  # a model that fails is no better than one that is sure
+            value, label = 1.0, str(error)
         clips = clips.assign(predicted=f"{label} {value:.2f}")
         yield outcome(GROUP, "alone", name, value, title=title, threshold=limit, clips=clips)
         tick()
@@ -90,8 +88,8 @@ def consistency(
 def _of_file(predictor: Predictor, path: str) -> Row:
     try:
         return {"predicted": predictor.predict(path).emotion}
-    except AudioError as error:
-        return {"predicted": error.reason}
+    except EmoscopeError as error:
+        return {"predicted": str(error)}
 
 
 def _equal(
