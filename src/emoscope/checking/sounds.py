@@ -76,14 +76,13 @@ def conditions() -> tuple[Condition, ...]:
     return tuple(made)
 
 
-def _changed(signal: Signal, samples: Samples, rate: int | None = None) -> Signal:
-    values = np.asarray(samples, dtype=np.float32)
-    return dataclasses.replace(signal, samples=values, rate=rate or signal.rate)
+def _changed(signal: Signal, samples: Samples) -> Signal:
+    return dataclasses.replace(signal, samples=np.asarray(samples, dtype=np.float32))
 
 
 def root_mean_square(samples: Samples) -> float:
-    """The level of a sound."""
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    """The level of a sound, never quite zero."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) or 1e-9
 
 
 def coloured(n: int, rate: int, rng: Random, exponent: float = 0.0) -> Samples:
@@ -106,13 +105,7 @@ def _noise(signal: Signal, rng: Random, others: Sequence[Signal], *, of: str, sn
     else:
         noise = coloured(n, rate, rng, {"white": 0.0, "pink": 1.0}[of])
     level = root_mean_square(signal.samples) * 10.0 ** (-snr / 20.0)
-    return _changed(signal, signal.samples + noise * level / max(root_mean_square(noise), 1e-9))
-
-
-def _copy(signal: Signal, rng: Random, others: Sequence[Signal]) -> Signal:
-    """What nobody can tell from the original: a little later, quieter and noisier."""
-    noisy = _noise(signal, rng, others, of="white", snr=45.0)
-    return _silence(_gain(noisy, rng, others, by=-1.0), rng, others, before=0.03)
+    return _changed(signal, signal.samples + noise * level / root_mean_square(noise))
 
 
 def _babble(n: int, rate: int, rng: Random, others: Sequence[Signal]) -> Samples:
@@ -121,13 +114,16 @@ def _babble(n: int, rate: int, rng: Random, others: Sequence[Signal]) -> Samples
     total = np.zeros(n)
     for k in rng.choice(len(others), VOICES, replace=len(others) < VOICES):
         voice = audio.resample(others[k], rate).samples
-        total += np.roll(np.resize(voice / max(root_mean_square(voice), 1e-9), n), rng.integers(n))
+        total += np.roll(np.resize(voice / root_mean_square(voice), n), rng.integers(n))
     return total
 
 
-def _room(
-    signal: Signal, rng: Random, others: Sequence[Signal], *, decay: float, ratio: float
-) -> Signal:
+def _copy(signal: Signal, rng: Random, others: Sequence[Signal]) -> Signal:
+    """What nobody can tell from the original: a little later, quieter and noisier."""
+    return _silence(_gain(_noise(signal, rng, others, of="white", snr=45.0), by=-1.0), before=0.03)
+
+
+def _room(signal: Signal, rng: Random, _: object, *, decay: float, ratio: float) -> Signal:
     """Noise that falls by 60 dB in `decay`, `ratio` dB below the direct sound that it follows."""
     time = np.arange(round(decay * signal.rate)) / signal.rate
     tail = rng.normal(size=len(time)) * 10.0 ** (-3.0 * time / decay)
@@ -136,24 +132,18 @@ def _room(
     return _changed(signal, scipy.signal.fftconvolve(signal.samples, tail)[: len(signal.samples)])
 
 
-def _codec(
-    signal: Signal, rng: Random, others: Sequence[Signal], *,
-    format: str, subtype: str, rate: int, compression: float | None = None,
-) -> Signal:  # fmt: skip
+def _codec(signal: Signal, *_: object, rate: int, **format: str | float) -> Signal:
     """Through a file of that format, read as every recording is."""
     sound = audio.resample(signal, rate)
-    options = {} if compression is None else {"compression_level": compression}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "clip")
-        samples = np.clip(sound.samples, -1.0, 1.0)
-        soundfile.write(path, samples, rate, subtype, format=format, **options)
+        soundfile.write(path, np.clip(sound.samples, -1.0, 1.0), rate, **format)
         return dataclasses.replace(audio.load(path), path=signal.path)
 
 
 def _band(
-    signal: Signal, rng: Random, others: Sequence[Signal], *,
-    low: float = 0.0, high: float = 0.0, order: int = 4,
-) -> Signal:  # fmt: skip
+    signal: Signal, *_: object, low: float = 0.0, high: float = 0.0, order: int = 4
+) -> Signal:
     """Without what is below `low` and above `high` Hz."""
     samples: Samples = signal.samples
     for edge, kind in ((low, "highpass"), (high, "lowpass")):
@@ -163,58 +153,53 @@ def _band(
     return _changed(signal, samples)
 
 
-def _gain(signal: Signal, rng: Random, others: Sequence[Signal], *, by: float) -> Signal:
+def _gain(signal: Signal, *_: object, by: float) -> Signal:
     most = _LIMIT / max(float(np.abs(signal.samples).max()), 1e-9)
     factor = 10.0 ** (by / 20.0)
     return _changed(signal, signal.samples * (min(factor, max(1.0, most)) if by > 0 else factor))
 
 
-def _clip(signal: Signal, rng: Random, others: Sequence[Signal], *, share: float) -> Signal:
+def _clip(signal: Signal, *_: object, share: float) -> Signal:
     """With that share of the samples cut off, as of a recording that was too loud."""
     limit = float(np.quantile(np.abs(signal.samples), 1.0 - share))
     return _changed(signal, np.clip(signal.samples, -limit, limit))
 
 
-def _silence(
-    signal: Signal, rng: Random, others: Sequence[Signal], *,
-    before: float = 0.0, after: float = 0.0,
-) -> Signal:  # fmt: skip
+def _silence(signal: Signal, *_: object, before: float = 0.0, after: float = 0.0) -> Signal:
     around = round(before * signal.rate), round(after * signal.rate)
     return _changed(signal, np.pad(signal.samples, around))
 
 
-def _crop(
-    signal: Signal, rng: Random, others: Sequence[Signal], *, start: float = 0.0, end: float = 0.0
-) -> Signal:
+def _crop(signal: Signal, *_: object, start: float = 0.0, end: float = 0.0) -> Signal:
     first, last = round(start * signal.rate), len(signal.samples) - round(end * signal.rate)
     kept = signal.samples[first:last]
     return _changed(signal, kept if len(kept) > signal.rate / 4 else signal.samples)
 
 
-def _resample(signal: Signal, rng: Random, others: Sequence[Signal], *, rate: int) -> Signal:
+def _resample(signal: Signal, *_: object, rate: int) -> Signal:
     return audio.resample(audio.resample(signal, rate), signal.rate)
 
 
-def _tilt(signal: Signal, rng: Random, others: Sequence[Signal], *, slope: float) -> Signal:
+def _tilt(signal: Signal, *_: object, slope: float) -> Signal:
     """A microphone whose response rises by `slope` dB per octave from 1 kHz; as loud as before."""
     n = scipy.fft.next_fast_len(len(signal.samples), real=True)
     octaves = np.log2(np.maximum(scipy.fft.rfftfreq(n, 1 / signal.rate), 30.0) / 1000.0)
     response = 10.0 ** (np.clip(slope * octaves, *_TILTED) / 20.0)
     tilted = scipy.fft.irfft(scipy.fft.rfft(signal.samples, n) * response, n)
     tilted = tilted[: len(signal.samples)]
-    return _changed(
-        signal, tilted * root_mean_square(signal.samples) / max(root_mean_square(tilted), 1e-9)
-    )
+    level = root_mean_square(signal.samples) / root_mean_square(tilted)
+    return _changed(signal, tilted * level)
 
 
-def _speed(signal: Signal, rng: Random, others: Sequence[Signal], *, factor: float) -> Signal:
+def _speed(signal: Signal, *_: object, factor: float) -> Signal:
     faster = dataclasses.replace(signal, rate=round(signal.rate * factor))
     return audio.resample(faster, signal.rate)
 
 
 _MAKERS: Mapping[str, Callable[..., Signal]] = {
     "copy": _copy, "noise": _noise, "room": _room, "codec": _codec, "band": _band, "gain": _gain,
-    "clip": _clip, "silence": _silence, "crop": _crop, "resample": _resample, "tilt": _tilt, "speed": _speed,
+    "clip": _clip, "silence": _silence, "crop": _crop, "resample": _resample, "tilt": _tilt,
+    "speed": _speed,
 }  # fmt: skip
 
 

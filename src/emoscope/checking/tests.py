@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,15 +124,9 @@ class _Corpus:
     rows: pd.DataFrame
     card: Card
 
-    def outcome(
-        self, key: str, value: float = math.nan, of: str = "", *,
-        threshold: float | None = None, clips: pd.DataFrame | None = None, skipped: str = "",
-    ) -> Outcome:  # fmt: skip
+    def outcome(self, key: str, value: float = math.nan, of: str = "", **more: Any) -> Outcome:
         where, title = (f"{self.name}/{of}", f"{of}, {self.name}") if of else (self.name, "")
-        return outcome(
-            "correctness", key, where, value, title=title, threshold=threshold, clips=clips,
-            skipped=skipped,
-        )  # fmt: skip
+        return outcome("correctness", key, where, value, title=title, **more)
 
     @functools.cached_property
     def wrong(self) -> pd.DataFrame:
@@ -193,17 +188,14 @@ class _Corpus:
         off = (shares["predicted"] - shares["emotion"]).abs()
         clips = self.wrong[self.wrong["predicted"] == off.idxmax()]
         yield self.outcome("shares", off.max(), clips=clips)
-        each = [
-            (pd.crosstab(part["speaker"], part[c], normalize="index") for c in columns)
-            for _, part in self.rows[self.rows["speaker"] != ""].groupby("speaker")
-            if len(part) >= MIN_CLIPS
-        ]
-        errors = [predicted.sub(true, fill_value=0.0).abs().sum(axis=1) for true, predicted in each]
-        value = (
-            np.mean([e.mean() / len(self.card.emotions) for e in errors]) if errors else math.nan
-        )
+        errors = []
+        for _, part in self.rows[self.rows["speaker"] != ""].groupby("speaker"):
+            true, given = (part[c].value_counts(normalize=True) for c in columns)
+            if len(part) >= MIN_CLIPS:
+                each = given.sub(true, fill_value=0.0).abs()
+                errors.append(each.sum() / len(self.card.emotions))
         skipped = "" if errors else f"no speaker with {MIN_CLIPS} clips"
-        yield self.outcome("speaker-shares", value, skipped=skipped)
+        yield self.outcome("speaker-shares", _mean(errors), skipped=skipped)
 
     def _calibration(self) -> Iterator[Outcome]:
         true = self.rows["emotion"]
@@ -233,19 +225,18 @@ class _Corpus:
 
     def _groups(self) -> Iterator[Outcome]:
         for key, column in (("sex", "gender"), ("intensity", "intensity")):
-            values = self.rows[column] if column in self.rows else pd.Series("", self.rows.index)
+            values = self.rows[column]
             for value, part in self.rows[values != ""].groupby(values):
                 if values.nunique() > 1 and len(part) >= MIN_CLIPS:
                     score = metrics.uar(part["emotion"], part["predicted"])
                     clips = self.wrong[self.wrong.index.isin(part.index)]
                     yield self.outcome(key, score, str(value), clips=clips)
         for key, column in (("speaker-worst", "speaker"), ("sentence-worst", "text")):
-            values = self.rows[column] if column in self.rows else pd.Series("", self.rows.index)
-            groups = self.right.groupby(values.where(values != "")).agg(["size", "mean"])
+            values = self.rows[column]
+            groups = self.right[values != ""].groupby(values).agg(["size", "mean"])
             groups = groups[groups["size"] >= MIN_CLIPS]
             if len(groups) < 2:
-                reason = f"fewer than two with {MIN_CLIPS} clips each"
-                yield self.outcome(key, skipped=reason)
+                yield self.outcome(key, skipped=f"fewer than two with {MIN_CLIPS} clips each")
                 continue
             worst, overall = groups["mean"].idxmin(), float(self.right.mean())
             n = int(groups["size"][worst])
@@ -277,9 +268,11 @@ class _Corpus:
                 if 0 < true[part].sum() < len(part)
             ]
             skipped = "" if each else "no speaker with this and another emotion"
-            yield self.outcome(
-                "detection", float(np.mean(each)) if each else math.nan, emotion, skipped=skipped
-            )
+            yield self.outcome("detection", _mean(each), emotion, skipped=skipped)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 # --- robustness ----------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def check(
         terminal.say_checked(found)
         terminal.say(f"results: {out / 'report.html'}")
     else:
-        sys.stdout.write({"json": _json, "junit": _junit}[format](found))
+        texts = [one.to_json() for one in found]
+        json = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
+        sys.stdout.write((json if format == "json" else _junit(found)) + "\n")
     rejected = dict.fromkeys(reason for one in found for reason in one.rejected)
     for reason in rejected:
         terminal.err.print(f"left out: {printable(reason)}", markup=False, soft_wrap=True)
@@ -94,11 +96,6 @@ def _said(outcomes: "Sequence[Outcome]") -> None:
             terminal.note(f"failed: {one.name}: {one.title}: {one.measured}")
 
 
-def _json(found: "Sequence[Checked]") -> str:
-    each = [one.to_json() for one in found]
-    return (each[0] if len(each) == 1 else f"[{','.join(each)}]") + "\n"
-
-
 def _junit(found: "Sequence[Checked]") -> str:
     """One test case for each test, which every continuous integration shows by itself."""
     root = ElementTree.Element("testsuites")
@@ -119,4 +116,4 @@ def _junit(found: "Sequence[Checked]") -> str:
                 clips = (f"{c.path}: expected {c.expected}, found {c.found}" for c in outcome.clips)
                 failure.text = "\n".join([outcome.why, outcome.basis, *map(printable, clips)])
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
