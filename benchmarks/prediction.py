@@ -1,4 +1,4 @@
-"""What a label costs: cold start, throughput, an hour's timeline, 32 clients at once, the page.
+"""What a label costs: cold start, throughput, timelines of hours, 32 clients at once, the page.
 
     python benchmarks/prediction.py                       # all parts
     python benchmarks/prediction.py --parts start server  # some; the others stay as they were
@@ -64,71 +64,122 @@ def seconds(command: list[str], environment: dict[str, str] | None = None) -> fl
 def start(model: list[str]) -> dict[str, Any]:
     """Cold start to the first label, beside what cannot be avoided."""
     command = [*PREDICT, str(clips(24)[0]), *model]
-    seconds(BARE), seconds(command)  # the first run of each reads files from disk
     bare, whole = [], []
-    for _ in range(11):
-        bare.append(seconds(BARE))
-        whole.append(seconds(command))
-    first, least = statistics.median(whole), statistics.median(bare)
-    return {"first_label_s": first, "bare_imports_s": least, "ratio": first / least}
-
-
-def throughput(model: list[str]) -> dict[str, Any]:
-    """Seconds of sound classified in a second: one core, model loaded."""
-    program = (
-        "import sys, time; from emoscope.prediction import Predictor; "
-        "p = Predictor(*sys.argv[1:2] if sys.argv[1] else ()); files = sys.argv[2:]; "
-        "p.predict(files[0]); t = time.process_time(); w = time.perf_counter(); "
-        "n = sum(1 for _ in p.predict_many(files, jobs=1)); "
-        "print(n, time.perf_counter() - w, time.process_time() - t)"
-    )
-    files = clips(240)
-    command = ["taskset", "-c", "0", sys.executable, "-c", program, model[1] if model else ""]
-    run = subprocess.run(
-        [*command, *map(str, files)], env=ONE_CORE, check=True, capture_output=True, text=True
-    )
-    n, wall, cpu = map(float, run.stdout.split())
-    length = sum(soundfile.info(file).duration for file in files)
+    with tempfile.TemporaryDirectory() as folder:
+        # With bytecode, as an installation has it, whatever is set here.
+        here = {
+            name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }
+        environment = {**here, "PYTHONPYCACHEPREFIX": folder}
+        for _ in range(12):
+            bare.append(seconds(BARE, environment))
+            whole.append(seconds(command, environment))
+    first, least = statistics.median(whole[1:]), statistics.median(bare[1:])
+    ratios = sorted(a / b for a, b in zip(whole[1:], bare[1:], strict=True))
     return {
-        "clips": int(n),
-        "audio_s": length,
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "times_real_time": length / wall,
-        "times_real_time_of_cpu": length / cpu,
+        "first_label_s": first,
+        "bare_imports_s": least,
+        "ratio": first / least,
+        "ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
     }
 
 
-def hour(model: list[str]) -> dict[str, Any]:
-    """The timeline of an hour made of clips and silence: what is found, memory, time."""
+def throughput(model: list[str]) -> dict[str, Any]:
+    """1,000 clips, model loaded: ratios to real time, and the share of onnxruntime on one core."""
+    program = (
+        "import sys, time; from emoscope.prediction import Predictor; from emoscope.audio import "
+        "voice_activity; spent = dict.fromkeys(('model', 'voice activity'), 0.0)\n"
+        "def timed(run, name):\n"
+        "    def wrapped(*given):\n"
+        "        began = time.thread_time()\n"
+        "        found = run(*given)\n"
+        "        spent[name] += time.thread_time() - began\n"
+        "        return found\n"
+        "    return wrapped\n"
+        "p = Predictor(*sys.argv[1:2] if sys.argv[1] else ()); files = sys.argv[3:]\n"
+        "p.model.graph.run = timed(p.model.graph.run, 'model')\n"
+        "detect = timed(voice_activity.speech_probabilities, 'voice activity')\n"
+        "voice_activity.speech_probabilities = detect\n"
+        "p.predict(files[0]); t = time.process_time(); w = time.perf_counter()\n"
+        "spent.update(dict.fromkeys(spent, 0.0))\n"
+        "n = sum(1 for _ in p.predict_many(files, jobs=int(sys.argv[2])))\n"
+        "print(n, time.perf_counter() - w, time.process_time() - t, *spent.values())"
+    )
+    files = clips(1008)[:1000]
+    length = sum(soundfile.info(file).duration for file in files)
+    measured: dict[str, Any] = {"clips": len(files), "audio_s": length}
+    for cores in (1, 2):
+        command = [*pinned(cores), sys.executable, "-c", program, model[1] if model else ""]
+        run = subprocess.run(
+            [*command, str(cores), *map(str, files)], env=ONE_CORE, check=True, capture_output=True, text=True
+        )  # fmt: skip
+        _, wall, cpu, inside, detector = map(float, run.stdout.split())
+        measured |= {
+            f"wall_s_cores_{cores}": wall,
+            f"times_real_time_cores_{cores}": length / wall,
+            f"times_real_time_of_cpu_cores_{cores}": length / cpu,
+            f"share_of_model_cores_{cores}": inside / cpu,
+            f"share_of_voice_activity_cores_{cores}": detector / cpu,
+        }
+    return measured
+
+
+def hour(model: list[str], hours: int = 1) -> dict[str, Any]:
+    """The timeline of an hour of clips and silence: time on one core and two, memory, what is found."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "hour.flac")
         truth = write_hour(path)
-        started = time.perf_counter()
-        run = subprocess.run(
-            [*PREDICT, str(path), "--timeline", "--format", "json", *model],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        wall = time.perf_counter() - started
+        if hours > 1:
+            path = repeated(path, hours)
+        length, times = soundfile.info(path).duration, {}
+        for cores in (2, 1)[: 2 if hours == 1 else 1]:
+            started = time.perf_counter()
+            run = subprocess.run(
+                [*pinned(cores), *PREDICT, str(path), "--timeline", "--format", "json", *model],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+            wall = time.perf_counter() - started
+            times |= {
+                f"wall_s_cores_{cores}": wall,
+                f"times_real_time_cores_{cores}": length / wall,
+            }
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     found = json.loads(run.stdout)
+    measured = {"audio_s": length, **times, "peak_mb": peak, "segments": len(found["segments"])}
+    if hours > 1:
+        return measured
     speech = [(s["start"], s["end"]) for s in found["segments"] if s["probabilities"]]
     grid = np.arange(0, truth[-1][1] + 10, 0.01)
     spoken, near, called = (
         inside(grid, truth), inside(grid, [(a - 0.2, b + 0.2) for a, b in truth]),
         inside(grid, speech),
     )  # fmt: skip
-    return {
-        "audio_s": float(grid[-1]),
-        "wall_s": wall,
-        "peak_mb": peak,
+    return measured | {
         "recall": float((spoken & called).sum() / spoken.sum()),
         "precision": float((near & called).sum() / called.sum()),
         "utterances": len(truth),
         "utterances_found": sum(any(a < end and b > begin for a, b in speech)
                                 for begin, end in truth),
-        "segments": len(found["segments"]),
     }  # fmt: skip
+
+
+def three_hours(model: list[str]) -> dict[str, Any]:
+    """The timeline of three hours, on two cores."""
+    return hour(model, hours=3)
+
+
+def repeated(path: Path, times: int) -> Path:
+    longer = path.with_name("longer.flac")
+    with soundfile.SoundFile(longer, "w", 48_000, 1) as file:
+        for _ in range(times):
+            for block in soundfile.blocks(path, blocksize=2**20, dtype="float32"):
+                file.write(block)
+    return longer
+
+
+def pinned(cores: int) -> list[str]:
+    """What restricts a command to so many cores."""
+    return ["taskset", "-c", "0" if cores == 1 else f"0-{cores - 1}"]
 
 
 def write_hour(path: Path) -> list[tuple[float, float]]:
@@ -259,7 +310,10 @@ def page(model: list[str]) -> dict[str, Any]:
     return {"bytes": weight, "complete_ms": statistics.median(times)}
 
 
-PARTS = {"start": start, "throughput": throughput, "hour": hour, "server": server, "page": page}
+PARTS = {
+    "start": start, "throughput": throughput, "hour": hour, "three_hours": three_hours,
+    "server": server, "page": page,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -273,7 +327,7 @@ def main() -> None:
         measured = PARTS[part](model)
         print(f"\n{part}")
         for name, value in measured.items():
-            print(f"  {name:24} {value if not isinstance(value, float) else round(value, 4)}")
+            print(f"  {name:36} {round(value, 4) if isinstance(value, float) else value}")
         # Read again each time: another part may have been measured meanwhile.
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         RESULTS.write_text(json.dumps({**found, part: measured}, indent=1) + "\n")

@@ -1,5 +1,5 @@
 """``python -m emoscope``."""
 
-from .cli import main
+from .cli import start
 
-main()
+start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Mapping
@@ -46,7 +45,7 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
                 continue
             target = Path(os.path.realpath(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporaries[path] = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+            temporaries[path] = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
             with open(temporaries[path], "xb") as file:
                 with contextlib.suppress(OSError):  # there is none yet
                     shutil.copymode(target, temporaries[path])

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FeatureError, ModelError, UnknownNameError
+from ..errors import FeatureError, ModelError, UnknownNameError, installed
 from ..files import printable
 from ..labels import canonical, explain, folded, in_order
 from ..modelfile import ModelFile
@@ -64,6 +64,8 @@ class Foreign:
 def load(name: str, words: Mapping[str, str], *, threads: int = 1) -> ModelFile:
     """The model of that name; `words` are what its labels mean, as the caller says."""
     kind = _KINDS.get(name.partition(":")[0], "graphs" if name.lower().endswith(".onnx") else "hub")
+    if kind == "graphs":
+        installed("onnx", name, "onnx")
     try:
         model: Foreign = importlib.import_module(f".{kind}", __name__).load(name, threads=threads)
         model, said = _mapped(model, words)

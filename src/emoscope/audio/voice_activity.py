@@ -16,7 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ..files import DATA
-from .level import FLOOR
+from .level import FLOOR, percentile
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -133,7 +133,7 @@ class Detector:
 def speech_probabilities(samples: NDArray[np.float32]) -> Frames:
     """Probability of speech, and level, of every frame of a short recording."""
     frames = Detector().feed(samples, last=True)
-    loud = frames.level > np.percentile(frames.level, 97) - 25.0
+    loud = frames.level > percentile(frames.level, 97) - 25.0
     # The slowed sound takes as long again and is rarely needed for one utterance.
     if (frames.speech[loud] >= 0.5).mean() > 0.5:
         return frames

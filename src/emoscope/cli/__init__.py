@@ -51,6 +51,21 @@ def main() -> None:
         sys.exit(130)
 
 
+def start() -> None:
+    """What the shell runs: :func:`main`; after ``predict`` the system clears the memory, at once.
+
+    To free models and modules one by one takes Python as long as a label.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if sys.argv[1:2] != ["predict"] or not isinstance(end.code, int):
+            raise
+        leave_standard_output()
+        sys.stderr.flush()
+        os._exit(end.code)
+
+
 def application() -> typer.Typer:
     """The application with all commands, in the order in which ``emoscope --help`` lists them."""
     from . import comparing, checking, predicting, data  # noqa: F401, I001

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,13 @@ def _clips_of(
 ) -> NDArray[np.bool_]:
     theirs = np.zeros(len(index.lengths), dtype=bool)
     for corpus in corpora:
-        theirs |= (index.corpora == corpus.name) & np.isin(index.speakers, corpus.speakers)
-    return theirs & np.isin(index.emotions, emotions)
+        theirs |= (index.corpora == corpus.name) & _among(index.speakers, corpus.speakers)
+    return theirs & _among(index.emotions, emotions)
+
+
+def _among(values: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.bool_]:
+    """As ``np.isin``, which imports masked arrays."""
+    return np.fromiter(map(set(names).__contains__, values.tolist()), bool)
 
 
 def recording_words(signal: Signal) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

@@ -218,7 +218,7 @@ class Predictor:
         """A stream to which a whole recording was fed."""
         stream = self.stream(rate, map=map)
         for block in blocks:
-            stream.feed(block.samples)
+            stream.feed(block.samples, wait=False)
         stream.finish()
         return stream
 

@@ -9,6 +9,7 @@ Times are seconds from the start; probabilities follow the order of ``emotions``
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,8 +27,10 @@ from .prediction import NON_SPEECH, SILENCE, Segment
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 Map: TypeAlias = "Callable[..., Iterable[Inference]]"
+Span: TypeAlias = tuple[float, float, int]  # start, end, number of the speech
 Label: TypeAlias = "Callable[[Sequence[Inference], float], Sequence[Inference]]"
 
+AHEAD = 4  # pieces that are read on while windows of earlier ones are inferred
 STAY = 0.8  # probability that an emotion does not change from one cell (1 s) to the next
 MIN_SOUND = 0.5  # s; shorter sounds (clicks, breaths) do not interrupt silence, nor gaps music
 MIN_EDGE = 0.1  # s; a shorter gap before the first or after the last word is part of the speech
@@ -87,6 +90,8 @@ class Stream:
         self._tracker = voice_activity.SpeechTracker()
         self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the model's rate
         self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
+        # Windows that are being inferred, of the newest pieces.
+        self._asked = collections.deque[tuple[list[Span], Iterable[Inference]]]()
         self._covered: float | None = None  # end of the last window of this speech
 
     @property
@@ -99,14 +104,17 @@ class Stream:
         """Whether somebody is speaking now."""
         return self._tracker.start is not None
 
-    def feed(self, samples: Samples) -> list[Window]:
-        """Take in the next samples, of shape (n_samples,); gives the windows now complete."""
+    def feed(self, samples: Samples, *, wait: bool = True) -> list[Window]:
+        """Take in the next samples, of shape (n_samples,); gives the windows now complete.
+
+        It does not `wait` for all of them where `map` may infer beside what is fed next.
+        """
         self.quality.feed(samples, self.rate)
-        return self._feed(samples, last=False)
+        return self._feed(samples, ahead=0 if wait else AHEAD)
 
     def finish(self) -> list[Window]:
         """Tell that nothing follows; gives the last windows."""
-        return self._feed(np.zeros(0, np.float32), last=True)
+        return self._feed(np.zeros(0, np.float32), ahead=0, last=True)
 
     def infer_newest(self) -> Inference:
         """The inference from the last window of sound, whether or not anybody speaks in it."""
@@ -127,7 +135,7 @@ class Stream:
         each = zip(windows, labelled, strict=True)
         return [dataclasses.replace(window, inference=one) for window, one in each]
 
-    def _feed(self, samples: Samples, *, last: bool) -> list[Window]:
+    def _feed(self, samples: Samples, *, ahead: int, last: bool = False) -> list[Window]:
         for_model = _resampled(self._to_model, samples, last=last)
         self._samples = np.concatenate([self._samples, for_model])
         same = self._model_rate == RATE
@@ -141,19 +149,23 @@ class Stream:
         self._searched += len(ready)
         frames = self._detector.feed(ready, last=last)
         self.quality.feed_frames(frames)
-        spans: list[tuple[float, float, int]] = []
+        spans: list[Span] = []
         for probability in frames.speech.tolist():
             spans += self._advance(self._tracker.feed(probability))
         if last:
             spans += self._advance(self._tracker.finish())
-        inferences = self._map(self._infer, [self._piece(start, end) for start, end, _ in spans])
-        new = [Window(*span, one) for span, one in zip(spans, inferences, strict=True)]
+        pieces = [self._piece(start, end) for start, end, _ in spans]
+        self._asked.append((spans, self._map(self._infer, pieces)))
+        new: list[Window] = []
+        while len(self._asked) > ahead:
+            spans, inferences = self._asked.popleft()
+            new += [Window(*span, one) for span, one in zip(spans, inferences, strict=True)]
         self.windows += new
         self._forget()
         return new
 
-    def _advance(self, ended: tuple[int, int] | None) -> Iterator[tuple[float, float, int]]:
-        """Windows that the newest frame completed: start, end, number of the speech."""
+    def _advance(self, ended: tuple[int, int] | None) -> Iterator[Span]:
+        """Windows that the newest frame completed."""
         length, hop, first = self.options.length, self.options.hop, self.options.first
         number = len(self.speech)
         if ended is not None:
