@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -106,8 +107,6 @@ def test_a_model_card_says_the_licence_that_the_hub_shows(wav2vec2: Path) -> Non
 
 
 def test_what_would_be_random_or_code_is_refused(wav2vec2: Path, tmp_path: Path) -> None:
-    import shutil
-
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -148,6 +147,24 @@ def test_what_is_not_there_is_said_without_asking_the_hub(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=f"^{name}: .*{why}"):
         modelfile.load(name)
+
+
+def test_the_cache_of_the_hub_serves_without_a_connection(
+    wav2vec2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, stored = "0123456789abcdef" * 2 + "01234567", tmp_path / "models--org--tiny"
+    shutil.copytree(wav2vec2, stored / "snapshots" / commit)
+    (stored / "refs").mkdir()
+    for name in ("main", "v1"):
+        (stored / "refs" / name).write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    loaded = modelfile.load("hf:org/tiny")
+    assert loaded.card.name == "org-tiny"
+    assert probabilities(loaded, sound()) == probabilities(wav2vec2, sound())
+    assert modelfile.load("hf:org/tiny@v1").checksum == loaded.checksum
+    with pytest.raises(ModelError, match="hf:org/tiny@v2: the model cannot be loaded"):
+        modelfile.load("hf:org/tiny@v2")
 
 
 def test_transformers_that_is_not_installed(
@@ -341,7 +358,9 @@ def test_labels_of_emoscopes_own_models_are_not_mapped(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("functions")
-def test_a_foreign_model_in_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_foreign_model_in_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import soundfile
 
     (tmp_path / "own_functions.py").write_text(FUNCTIONS.replace('"rabbia"', '"LABEL_0"'))
@@ -359,4 +378,7 @@ def test_a_foreign_model_in_commands(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "LABEL_0 as angry" in done.err and "code of its author" in done.err
     assert run("evaluate", name, "list.csv", *words) == 0
     assert "6 clips" in capsys.readouterr().out
+    monkeypatch.delenv("EMOSCOPE_DATA", raising=False)
+    run("check", name, "--quick", *words, "--format", "json")  # of a toy some tests fail
+    assert json.loads(capsys.readouterr().out)["about"]["model"] == "own_functions.by_level"
     assert run("export", name, "--onnx", "x.onnx") == 2
