@@ -18,8 +18,9 @@ from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
-from emoscope.files import shipped_table
-from emoscope.prediction import DEFAULT_MODEL
+from emoscope.files import DATA, shipped_table
+
+DEFAULT_MODEL = f"{DATA}/default.emoscope"
 
 RATE = 16_000
 EMOTIONS = ["01", "02", "03", "04", "05", "06", "07", "08"]

@@ -15,9 +15,11 @@ import soundfile
 
 from emoscope.corpus import SpeakerOrigin
 from emoscope.evaluation.result import Result, Run
-from emoscope.prediction import DEFAULT_MODEL
+from emoscope.files import DATA
 from recordings import RATE, voice
 from small_corpus import make_corpus
+
+DEFAULT_MODEL = f"{DATA}/default.emoscope"
 
 CLASSICAL = "dummy,svm,tree"
 

@@ -8,8 +8,10 @@ import pytest
 
 from emoscope.errors import ModelError
 from emoscope.files import DATA
-from emoscope.prediction import DEFAULT_MODEL, Predictor
+from emoscope.prediction import Predictor
 from small_corpus import make_corpus
+
+DEFAULT_MODEL = f"{DATA}/default.emoscope"
 
 
 @pytest.fixture(scope="module")
