@@ -561,9 +561,9 @@ def test_the_file_runs_without_emoscope(
 
 
 def test_without_a_shipped_model_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predicting, "DEFAULT_MODEL", "/nowhere")
-    with pytest.raises(ModelError, match="name a .emoscope file"):
-        predicting.default_model()
+    monkeypatch.setattr(modelfile, "DATA", "/nowhere")
+    with pytest.raises(ModelError, match="default.emoscope: cannot be read: .*shipped models"):
+        Predictor()
 
 
 def test_predicting_imports_nothing_heavy(predictor: Predictor, tmp_path: Path) -> None:
