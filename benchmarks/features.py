@@ -177,7 +177,7 @@ def as_markdown(result: dict) -> str:
             f"with {corpus['workers']} processes, started anew; the serial librosa loop takes "
             f"{corpus['librosa']:.1f} s{serial}, {corpus['librosa'] / corpus['emoscope']:.1f} times as "
             f"long. Processor time of all processes: {corpus['emoscope_cpu']:.1f} s and "
-            f"{corpus['librosa_cpu']:.1f} s. Where other work runs at the same time, as here, processor "
+            f"{corpus['librosa_cpu']:.1f} s. Where other work runs at the same time, processor "
             "time is the one to go by.",
             "",
         ]
