@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
 from dask_cluster import Cluster
+from emoscope import models
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
 from emoscope.evaluation import comparison
@@ -287,7 +288,8 @@ def test_names_with_dollar_signs_are_no_formulas(small, tmp_path):
 
 
 def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_trained(small):
-    assert comparison.incompatible_models(["svm", "cnn1d-a", "cnn1d-b"], small[1]) == {
+    infos = {name: models.get(name) for name in ("svm", "cnn1d-a", "cnn1d-b")}
+    assert comparison.incompatible_models(infos, small[1]) == {
         "cnn1d-b": "it needs at least 64 columns of features, and there are 10"
     }
     with pytest.raises(FeatureError, match="cnn1d-b: it needs at least 64 columns"):

@@ -106,6 +106,37 @@ class Killed(Exception):
     pass
 
 
+def test_one_cycle_rises_falls_and_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    X, y, speakers = rows()
+    rates = []
+
+    def rate_of(optimiser, *, of=training.OPTIMISERS["adamw"], **options):
+        made = of(optimiser, **options)
+        made.register_step_post_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
+        return made
+
+    monkeypatch.setitem(training.OPTIMISERS, "adamw", rate_of)
+    options = {"one_cycle": True, "patience": None, "epochs": 4}
+    whole = network(**options).fit(X, y, speakers)
+    steps = 4 * -(-len(y) // min(16, max(training.LEAST_BATCH, len(y) // training.LEAST_STEPS)))
+    assert len(rates) == steps and np.argmax(rates) == pytest.approx(
+        training.WARM_UP * steps, abs=1
+    )
+    assert max(rates) == pytest.approx(3e-3, rel=0.05) and rates[-1] < 3e-5
+
+    def kill(epoch, *_):
+        if epoch == 2:
+            raise Killed
+
+    path = tmp_path / "training.pt"
+    with pytest.raises(Killed):
+        network(**options).fit(X, y, checkpoint=path, on_epoch=kill)
+    resumed = network(**options).fit(X, y, checkpoint=path)
+    assert np.array_equal(whole.predict_proba(X), resumed.predict_proba(X))
+    assert whole.best_epoch_ == 4 and len(whole.history_) == 4
+
+
 @pytest.mark.parametrize("killed_at", [3, 11])
 @pytest.mark.parametrize("optimiser", ["adamw", "keras-rmsprop", "tensorflow-rmsprop"])
 def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser, killed_at):

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emoscope import corpus
+from emoscope import corpus, models
 from emoscope.corpus import Corpus, ratings
 from emoscope.errors import CorpusError, FeatureError, UnknownNameError
 from emoscope.evaluation import comparison, engine
@@ -201,7 +201,9 @@ def test_models_without_weights_are_named(rated):
         compare(rated, ["lda"], "soft")
     with pytest.raises(FeatureError, match="own: takes no weights of clips"):
         compare(rated, {"own": KNeighborsClassifier()}, "soft")
-    left = comparison.incompatible_models(["svm", "lda"], rated[1], "soft")
+    left = comparison.incompatible_models(
+        {name: models.get(name) for name in ("svm", "lda")}, rated[1], "soft"
+    )
     assert list(left) == ["lda"]
 
 

@@ -36,38 +36,46 @@ def compare(
     """Train and test models on unseen speakers, and write a report."""
     from .. import models as registry
     from .. import protocols
+    from ..dataset import bundled
     from ..evaluation import comparison, tracking
     from ..evaluation.engine import Checkpoint
+    from ..models.discriminants import ON_EMBEDDINGS
 
     if mlflow:
         tracking.mlflow()  # before the work, not after it
-    chosen = commands.split(models) or list(registry.names())
+    embedded = {} if source.places or source.has_song else {ON_EMBEDDINGS.name: ON_EMBEDDINGS}
+    chosen = commands.split(models) or [*registry.names(), *([] if features else embedded)]
+    infos = {name: embedded.get(name) or registry.get(name) for name in chosen}
     feature_names = commands.features_for("vector", features)
-    needed = {registry.get(name).input for name in chosen}
+    needed = {info.input for info in infos.values()}
     if "frames" in needed and (models or not source.has_song):
         feature_names += ["logmel"] * ("logmel" not in feature_names)
     protocols.split_name(protocol)
     keeping.claim(out, *RESULT, record=config.FILE)
     data = source.dataset(feature_names, jobs=jobs, cluster=cluster, protocol=protocol)
+    if "embedding" in needed:
+        data.features["embedding"] = bundled.embeddings(data.corpus)
     if not commands.split(models):
-        left = comparison.incompatible_models(chosen, data.features, raters)
+        left = comparison.incompatible_models(infos, data.features, raters)
+        if source.has_song and not features:
+            left[ON_EMBEDDINGS.name] = bundled.NO_EMBEDDINGS
         for reason in dict.fromkeys(left.values()):
             terminal.note(f"left out: {', '.join(n for n in left if left[n] == reason)}: {reason}")
-        chosen = [name for name in chosen if name not in left]
+        infos = {name: info for name, info in infos.items() if name not in left}
     leaks = not leak_gap or data.corpus.speakers_from.held_out(protocol) == "clips"
     leaky = None if leaks or protocols.adaptation_of(protocol) else "random-75/25"
     board = terminal.Leaderboard(protocol, leaky, data.corpus.speakers_from)
     with terminal.accounted(data.corpus.rejected), board:
         result = comparison.compare(
-            data.corpus, data.features, models=chosen, protocol=protocol, leak_protocol=leaky,
-            ablation=[name for name in ABLATION_MODELS if name in chosen],
-            script_gap=[name for name in SCRIPT_MODELS if leaky and name in chosen],
+            data.corpus, data.features, models=infos, protocol=protocol, leak_protocol=leaky,
+            ablation=[name for name in ABLATION_MODELS if name in infos],
+            script_gap=[name for name in SCRIPT_MODELS if leaky and name in infos],
             as_published=as_published, quick=quick, raters=raters, seed=seed, jobs=jobs, cluster=cluster,
             checkpoint=Checkpoint(out / "finished"), on_run=board.on_run, on_unit=board.on_unit,
             project_clips="vector" in data.features, command=commands.command_line(),
         )  # fmt: skip
     with terminal.step("writing the report"):
-        _save(result, out, source, data.corpus, models=chosen, features=feature_names)
+        _save(result, out, source, data.corpus, models=list(infos), features=feature_names)
     terminal.say_comparison(board, result)
     terminal.say(f"report: {out / 'report.html'}")
     if mlflow:

@@ -243,7 +243,8 @@ class Leaderboard:
     def __init__(self, protocol: str, leak_protocol: str | None, speakers: SpeakerOrigin) -> None:
         self.protocol, self.leak_protocol, self.speakers = protocol, leak_protocol, speakers
         self.runs: dict[str, dict[str, Run]] = {}
-        self.done, self.total = 0, 0
+        self._bar = _bars(rich_progress.TaskProgressColumn())
+        self._task = self._bar.add_task("training and testing", total=None)
 
     def __enter__(self) -> Leaderboard:
         self._live = Live(self, console=err, transient=True, auto_refresh=err.is_terminal)
@@ -265,14 +266,11 @@ class Leaderboard:
             )
 
     def on_unit(self, done: int, total: int) -> None:
-        """Take in how many fits are done."""
-        self.done, self.total = done, total
+        """Take in how much is done."""
+        self._bar.update(self._task, completed=done, total=total)
 
-    def __rich__(self) -> Table:
-        table = self.table()
-        if self.total:
-            table.caption = f"{self.done} of {self.total} fits done"
-        return table
+    def __rich__(self) -> Group:
+        return Group(self.table(), self._bar)
 
     def table(self) -> Table:
         """The table as it stands, highest UAR first."""

@@ -6,6 +6,7 @@ spawned; a plain fork of a process with BLAS or torch threads can hang.
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -154,6 +155,7 @@ def _serve(connection: Connection, folder: str, environment: dict[str, str]) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     one_thread_for_good()
+    _keep_memory()
     try:
         function = connection.recv()
         connection.send(READY)
@@ -170,6 +172,13 @@ def _serve(connection: Connection, folder: str, environment: dict[str, str]) -> 
         return  # the parent is done, or gone
     except Exception as error:
         connection.send(Defect.of(error))
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what is freed: networks ask for the same megabytes again at every step."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None:
+        mallopt(-1, 1 << 29)  # M_TRIM_THRESHOLD
+        mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD, the largest that every version takes
 
 
 def _leave_with_parent() -> None:

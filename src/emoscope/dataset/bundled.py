@@ -3,7 +3,8 @@
 An ``.npz`` file for each, made by ``scripts/bundle_ravdess.py``, holds as JSON, ``about``, what the
 corpus says of every clip, and the 193 named values, ``X``; that of speech also the log-mel spectrograms
 one after another, ``frames``, in the uint8 steps of the feature ``logmel``, and the ``lengths`` of them.
-They are under the corpus's own licence, CC BY-NC-SA 4.0.
+A third has embeddings of the clips of speech (``scripts/bundle_embeddings.py``). They are under the
+corpus's own licence, CC BY-NC-SA 4.0.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ ABOUT_CLIP = [
     "statement", "repetition", "channel",
 ]  # fmt: skip
 FRAMES = "logmel"
+ENCODER, EMBEDDINGS = "default", "ravdess_embeddings.npz"  # a shipped model, and of its encoder
+STEP = 1 / 16  # of embeddings in 8 bits; their columns are standardised, so 127 steps are enough
+NO_EMBEDDINGS = "the bundled features of song have no embeddings"
 NO_SPECTROGRAMS = "the bundled features of song have no spectrograms"
 RATE = 48_000  # Hz, of the recordings that the features are of
 
@@ -51,6 +55,14 @@ def load(part: str = "speech") -> tuple[Corpus, Features, Features | None]:
     stops = np.cumsum(files[0]["lengths"])[:-1]
     frames = [from_bytes(clip) for clip in np.split(files[0]["frames"], stops)]
     return corpus, vector, Features(clips=clips, specs=specs["frames"], frames=frames)
+
+
+def embeddings(corpus: Corpus) -> Features:
+    """The embeddings of clips of the bundled speech, which know neither emotion nor speaker."""
+    stored, clips = _read(EMBEDDINGS), corpus.table["clip"].tolist()
+    X = stored["steps"][pd.Index(stored["clips"]).get_indexer(clips)] * np.float32(STEP)
+    columns = tuple(f"encoder_{n}" for n in range(X.shape[1]))
+    return Features(clips, [{"name": "encoder", "model": str(stored["model"])}], columns, X)
 
 
 def _read(file: str) -> dict[str, NDArray[Any]]:

@@ -18,10 +18,14 @@ from ..errors import FeatureError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..models import ModelInfo
 from ..models.base import adapt, weight_parameter
+from ..models.network import NetworkClassifier
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps
 
+# How many fits of a linear model one fit takes as long as: of a network, by what it reads, or another.
+NETWORK_COST = {"vector": 40, "frames": 160}
+COST = {"mlp": 8, "forest": 20}
 QUICK_SHARE = 0.1  # of their epochs, for which a quick run trains networks
 
 OnRun = Callable[[Run], None]
@@ -133,13 +137,13 @@ def _result(
 
 
 def incompatible_models(
-    names: Iterable[str], features: Mapping[str, Features], raters: str = "majority"
+    infos: Mapping[str, ModelInfo], features: Mapping[str, Features], raters: str = "majority"
 ) -> dict[str, str]:
     """Which of some known models cannot take the features or ratings, and why."""
     vector, reasons = features.get("vector"), dict[str, str]()
     width = len(vector.columns) if vector is not None else 0
-    for name, info in ((name, models.get(name)) for name in names):
-        if 0 < width < (fewest := info.fewest_columns):
+    for name, info in infos.items():
+        if info.input == "vector" and 0 < width < (fewest := info.fewest_columns):
             reasons[name] = f"it needs at least {fewest} columns of features, and there are {width}"
         elif info.input not in features:
             wanted = "spectrograms (logmel)" if info.input == "frames" else "values (mfcc, …)"
@@ -210,7 +214,14 @@ def _tasks(
         adapted = adapt(data, corpus.table, adaptation) if adaptation else data
         about = {"model": model, "protocol": name, **options}
         parts = folds[name] if name in folds else scripts[name]
-        units = (Unit(told, adapted, emotions, f, speakers, about, shares=shares) for f in parts)
+        is_long = isinstance(estimator, NetworkClassifier)
+        cost = (
+            NETWORK_COST["vector" if data.frames is None else "frames"]
+            if is_long
+            else COST.get(model, 1)
+        )
+        work = {"shares": shares, "is_long": is_long, "cost": cost}
+        units = (Unit(told, adapted, emotions, f, speakers, about, **work) for f in parts)
         tasks.append(_Task(model, data.label, name, tuple(units)))
     return tasks
 
@@ -218,18 +229,18 @@ def _tasks(
 def _estimators(
     chosen: Models, features: Mapping[str, Features], options: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Features]]:
-    known = chosen if isinstance(chosen, Mapping) else {}
-    names = list(models.names() if chosen is None else chosen)
-    registered = [name for name in names if name not in known]
-    incompatible = incompatible_models(registered, features, options["raters"])
+    names = models.names() if chosen is None else chosen
+    known = chosen if isinstance(chosen, Mapping) else {n: models.get(n) for n in names}
+    infos = {name: model for name, model in known.items() if isinstance(model, ModelInfo)}
+    incompatible = incompatible_models(infos, features, options["raters"])
     if chosen is None:
-        names = [n for n in names if n not in incompatible and models.get(n).input in features]
+        known = {name: info for name, info in infos.items() if name not in incompatible}
     elif incompatible:
         name, reason = next(iter(incompatible.items()))
         raise FeatureError(f"{name}: {reason}; leave it out")
     built: dict[str, tuple[Any, Features]] = {}
-    for name in names:
-        estimator, kind = known[name] if name in known else models.get(name), "vector"
+    for name, estimator in known.items():
+        kind = "vector"
         if isinstance(estimator, ModelInfo):
             kind = estimator.input
             build = estimator.as_published if options["as_published"] else estimator.build

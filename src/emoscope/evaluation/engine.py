@@ -50,6 +50,7 @@ class Unit:
     score_training: bool = False  # also predict the training clips
     shares: pd.DataFrame | None = None  # of the ratings of all clips, a column for each emotion
     is_long: bool = False  # handed over last: brief units go by the dozen, which it would hold up
+    cost: int = 1  # the cheapest are handed over first, of long units the costliest: none is left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def run(
 
     A `checkpoint` gives the outcomes of units that were finished before and keeps the others; with
     `resumable_fits` networks also save their state in its folder while they train. `on_unit` gets
-    units done and in all.
+    units done and in all, by their cost.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -101,9 +102,11 @@ def run(
         if (stored := checkpoint.get(identity)) is not None:
             pending.remove(n)
             yield n, Outcome(**stored)
-    done = len(units) - len(pending)
+    total = sum(unit.cost for unit in units)
+    done = total - sum(units[n].cost for n in pending)
     for is_long in (False, True):
         batch = [n for n in pending if units[n].is_long == is_long]
+        batch.sort(key=lambda n: units[n].cost, reverse=is_long)
         works = (_work(units[n], states.get(n)) for n in batch)
         for position, outcome in compute.run(fit_and_predict, works, jobs=jobs, cluster=cluster):
             if isinstance(outcome, Exception):
@@ -114,9 +117,9 @@ def run(
             if n in states:
                 with contextlib.suppress(OSError):
                     states[n].unlink()
-            done += 1
+            done += units[n].cost
             if on_unit is not None:
-                on_unit(done, len(units))
+                on_unit(done, total)
             yield n, outcome
 
 

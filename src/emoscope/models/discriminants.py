@@ -261,12 +261,23 @@ def _weights(unseen: Matrix, labels: Labels) -> NDArray[np.float64]:
 
 
 # Nothing in these two is random.
+
+
+def _lda(seed: int) -> Pipeline:
+    return Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())])
+
+
+# No member: only the bundled RAVDESS speech has embeddings (`dataset.bundled.embeddings`).
+ON_EMBEDDINGS = ModelInfo(
+    "encoder-lda", "linear discriminant analysis on embeddings", "embedding", _lda
+)
+
 MEMBERS = {
     "lda": ModelInfo(
         "lda",
         "linear discriminant analysis",
         "vector",
-        lambda seed: Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())]),
+        _lda,
         search={"lda__shrinkage": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9]},
     ),
     "stack": ModelInfo(

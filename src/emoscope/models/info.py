@@ -1,9 +1,10 @@
 """What a model is to the rest of emoscope; imports nothing that its estimator needs.
 
-A model is a scikit-learn classifier of *vector* input, ``X`` of shape ``(n_clips, n_columns)``, or
-of *frames*, ``n_clips`` arrays ``(n_frames, n_bins)``. One that stops its training early takes the
-speaker of each clip as ``groups`` in ``fit``. One that scikit-learn's converter does not know has a
-method ``to_onnx()`` (:mod:`.onnx_graph`).
+A model is a scikit-learn classifier of *vector* input, ``X`` of shape ``(n_clips, n_columns)``, of
+an *embedding*, a vector that an encoder gives, or of *frames*, ``n_clips`` arrays
+``(n_frames, n_bins)``. One that stops its training early takes the speaker of each clip as ``groups``
+in ``fit``. One that scikit-learn's converter does not know has a method ``to_onnx()``
+(:mod:`.onnx_graph`).
 """
 
 import dataclasses
@@ -23,7 +24,7 @@ class ModelInfo:
 
     name: str  # as given to ``--models``
     title: str  # what a report calls it
-    input: Literal["vector", "frames"]
+    input: Literal["vector", "frames", "embedding"]
     build: Build
     as_published: Build = None  # type: ignore[assignment]  # set below, so never None outside
     # Every variant whose accuracy was published, by its name in the table of results.

@@ -4,7 +4,8 @@ A network is a tuple of layers for a grid of values with one channel: a row of c
 n_columns)`` for the 1-D networks, a picture ``(n_rows, n_columns)`` for the 2-D ones. It ends,
 unstated, in a dense layer with one output per emotion. Convolutions keep the size of the grid and
 are followed by a rectifier. The published form trains for a fixed number of epochs; the default
-form twice, first without some speakers, to find the number. PyTorch is imported in ``fit``.
+form too, on a learning rate that rises and then falls to nothing, or it trains twice, first without
+some speakers, to find the number. PyTorch is imported in ``fit``.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         batch_size: int = 64,
         epochs: int = 60,
         patience: int | None = 15,  # epochs without a higher held-out UAR; None: nobody held out
+        one_cycle: bool = False,  # the learning rate is the highest of `training.one_cycle`
         seed: int = 0,  # gives the same network on the same machine
     ) -> None:
         self.layers = layers
@@ -128,6 +130,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.batch_size = batch_size
         self.epochs = epochs
         self.patience = patience
+        self.one_cycle = one_cycle
         self.seed = seed
 
     @abstractmethod

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,6 +27,9 @@ Clips: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 PREDICTION_BATCH = 128
 AVERAGING = 0.98  # share of the running average of the weights that each step keeps
 CHECKPOINT_SECONDS = 30.0  # writing one takes milliseconds
+WARM_UP = 0.25  # share of the steps of one cycle
+LEAST_STEPS = 16  # of an epoch of one cycle, for which few clips are cut into smaller batches
+LEAST_BATCH = 8
 
 
 class TensorFlowRMSprop(torch.optim.Optimizer):
@@ -78,6 +82,12 @@ def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
     return X.masked_fill(_stripes(n, n_bins, bins).unsqueeze(1), 0)
 
 
+def one_cycle(optimiser: torch.optim.Optimizer, highest: float, steps: int) -> Any:
+    """Warm up and cool down: L. Smith, N. Topin, Super-convergence, arXiv 1708.07120, 2018."""
+    scheduler = torch.optim.lr_scheduler.OneCycleLR
+    return scheduler(optimiser, highest, total_steps=steps + 1, pct_start=WARM_UP)
+
+
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
     """Seeded random numbers inside, and one thread, so that sums are added in the same order."""
@@ -94,7 +104,7 @@ def isolated(seed: int) -> Iterator[None]:
 class _Trainer:
     """A network with its optimiser, the running average of its weights, and its history."""
 
-    def __init__(self, model: NetworkClassifier, clips: Clips) -> None:
+    def __init__(self, model: NetworkClassifier, clips: Clips, epochs: int) -> None:
         X, y = clips
         n_emotions = len(model.classes_)
         n_outputs = model.n_outputs or n_emotions
@@ -102,6 +112,11 @@ class _Trainer:
         self.weights = list(self.net.parameters())
         self.optimiser = OPTIMISERS[model.optimiser](self.weights, lr=model.learning_rate)
         self.batch_size, self.averages = model.batch_size, not model.as_published
+        self.schedule: Any = None
+        if model.one_cycle:
+            self.batch_size = min(model.batch_size, max(LEAST_BATCH, len(y) // LEAST_STEPS))
+            steps = epochs * math.ceil(len(y) / self.batch_size)
+            self.schedule = one_cycle(self.optimiser, model.learning_rate, steps)
         weight = None
         if not model.as_published:
             counts = np.maximum(np.bincount(y, minlength=n_outputs), 1)
@@ -123,6 +138,8 @@ class _Trainer:
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
+            if self.schedule is not None:
+                self.schedule.step()
             if self.averages:
                 self.steps += 1
                 # Short at first, when the weights are far off.
@@ -180,6 +197,7 @@ class _Trainer:
             "average": self.average,
             "steps": self.steps,
             "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule and self.schedule.state_dict(),
             "random": torch.get_rng_state(),
             "history": self.history,
         }
@@ -200,6 +218,8 @@ class _Trainer:
         self._set_weights(state["weights"])
         self.average, self.steps = state["average"], state["steps"]
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         self.history = state["history"]
 
@@ -224,7 +244,7 @@ def train(
         return n >= epochs or stalled
 
     with isolated(model.seed):
-        trainer = _Trainer(model, clips)
+        trainer = _Trainer(model, clips, epochs)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(checkpoint, fingerprint)
         saved = time.monotonic()
