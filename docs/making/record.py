@@ -38,7 +38,8 @@ PAGES = (
 PORT = "8765"
 #: The README is read in a fresh clone; this is the quickest form of what takes minutes there.
 SHORT = {
-    "make compare": 'make compare ARGS="--quick --models tree,dummy --features mfcc --no-leak-gap --jobs 1"',
+    "make compare": 'make compare ARGS="--quick --models tree,dummy --features mfcc '
+    '--emotions happy,sad --no-leak-gap --jobs 1"',
     "make test": 'make test ARGS="-n 0 tests/test_labels.py"',
 }
 

@@ -220,7 +220,7 @@ def _tasks(
             if is_long
             else COST.get(model, 1)
         )
-        work = {"shares": shares, "is_long": is_long, "cost": cost}
+        work: dict[str, Any] = {"shares": shares, "is_long": is_long, "cost": cost}
         units = (Unit(told, adapted, emotions, f, speakers, about, **work) for f in parts)
         tasks.append(_Task(model, data.label, name, tuple(units)))
     return tasks
