@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.signal
 import soundfile
@@ -18,6 +19,7 @@ import tiny_model
 from emoscope import Predictor, checking, corpus, modelfile
 from emoscope.audio import Signal
 from emoscope.checking import Outcome, answers, behaviour, sounds, tests
+from emoscope.evaluation import saved_model
 from recordings import RATE, voice
 
 
@@ -171,3 +173,16 @@ def test_a_planted_fault_is_found_by_the_right_test(fault, models, speech, sound
     parts = [part for part in PARTS if part.partition("/")[0] in pattern]
     outcomes = found_in(models[fault], speech, ["copy/same"] if "memory" in pattern else parts)
     assert [name for name in planted_models.caught(fault, outcomes) if name in sound]
+
+
+def test_training_speakers_are_known_where_several_corpora_are_one():
+    given = pd.DataFrame({"corpus": ["synthetic", "other"], "speaker": ["synthetic/a", "other/a"]})
+    assert list(saved_model.in_training(tiny_model.card(), given)) == [True, False]
+
+
+def test_clips_are_chosen_evenly_and_always_the_same():
+    speakers = np.repeat(["a", "b"], [40, 10])
+    table = pd.DataFrame({"corpus": "one", "speaker": speakers, "emotion": ["sad", "angry"] * 25})
+    chosen = answers.sample(table, 20, seed=0)
+    assert chosen.groupby(["speaker", "emotion"]).size().tolist() == [5, 5, 5, 5]
+    assert chosen.equals(answers.sample(table, 20, seed=0))

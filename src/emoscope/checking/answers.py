@@ -9,9 +9,7 @@ that the model knows: other clips are left out.
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +18,7 @@ import pandas as pd
 from ..audio import Signal, f0_energy, resample
 from ..corpus import Corpus
 from ..errors import AudioError, EmoscopeError
-from ..evaluation.saved_model import each_clip, in_training
+from ..evaluation.saved_model import each_clip, in_threads, in_training
 from ..prediction import Predictor
 from .sounds import RATE, Condition, random
 
@@ -116,19 +114,10 @@ def changed(
         ]  # fmt: skip
         return answer(predictor, condition.of(clip.signal, others, clip=clip.name, seed=seed))
 
-    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
     rows = []
-    try:
-        for row in pool.map(of_clip, clean.kept.values()):
-            rows.append({**row, "condition": condition.name})
-            tick()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for row in in_threads(of_clip, clean.kept.values(), jobs):
+        rows.append({**row, "condition": condition.name})
+        tick()
     found = pd.DataFrame(rows, index=list(clean.kept))
     about = clean.table.loc[found.index, [*COLUMNS, "f0", "in_training"]]
     return pd.concat([about, found], axis=1)
-
-
-def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of answers as one."""
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

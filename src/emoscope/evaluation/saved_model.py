@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
 PROTOCOL = "evaluate"
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -159,16 +160,23 @@ def each_clip(
         return [(numbers[k], guarded(numbers[k], signal)) for k, signal in signals]
 
     excerpts, outcomes = corpus.excerpts, dict[int, T | AudioError]()
+    for found in in_threads(of_file, by_file(excerpts).values(), jobs):
+        outcomes.update(found)
+        for _ in found:
+            tick()
+    return [outcomes[number] for number in range(len(excerpts))]
+
+
+def in_threads(
+    function: Callable[[A], T], items: Iterable[A], jobs: int | None = None
+) -> Iterator[T]:
+    """What a function gives of each; where that is interrupted, what has not begun does not begin."""
     # Threads serve: onnxruntime and the decoders work outside Python's lock.
     pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
     try:
-        for found in pool.map(of_file, by_file(excerpts).values()):
-            outcomes.update(found)
-            for _ in found:
-                tick()
-    finally:  # where it is interrupted, what has not begun does not begin
+        yield from pool.map(function, items)
+    finally:
         pool.shutdown(cancel_futures=True)
-    return [outcomes[number] for number in range(len(excerpts))]
 
 
 def _parts(signal: Signal, card: Card) -> list[Signal]:
