@@ -44,9 +44,9 @@ def _resampling(n: int, target: int) -> NDArray[np.float32]:
 
 
 def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A log-mel spectrogram as the published code saw it: a square, frequency upwards."""
+    """A log-mel spectrogram as the published code saw it: grey levels 0 to 255, frequency upwards."""
     low, high = float(clip.min()), float(clip.max())
-    grey = (clip - low) / np.float32(high - low if high > low else 1)
+    grey = (clip - low) * np.float32(255 / (high - low) if high > low else 1)
     rows, columns = (_resampling(n, PICTURE_SIDE) for n in clip.shape[::-1])
     picture: NDArray[np.float32] = rows @ grey.T[::-1] @ columns.T
     return picture
