@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from emoscope import modelfile
 from emoscope.checking import Broken, Checked, Outcome, page
 from emoscope.modelfile.about import About
+from emoscope.training import publishing
 from recordings import RATE, voice
 
 soundfile = pytest.importorskip("soundfile")
@@ -58,6 +60,8 @@ def test_the_badge_counts_memory_apart_and_is_an_image(checked):
     said = f"checked: 2 of 3 tests passed, {memory} (emoscope {checked.emoscope}, "
     assert page.badge_text(checked) == f"{said}{checked.date}, one, two)"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", checked.date)
+    card = publishing.model_card(modelfile.load("free").card, "free.emoscope", checked)
+    assert f"![{page.badge_text(checked)}](badge.svg)" in card and "not measured" not in card
     image = ElementTree.fromstring(page.badge(checked))
     assert image.get("aria-label") == page.badge_text(checked)
     assert "2 of 3 tests passed" in "".join(image.itertext())

@@ -16,6 +16,7 @@ from . import commands, keeping, terminal
 from .commands import COMPARING, RECOGNISING, command
 
 if TYPE_CHECKING:
+    from ..checking import Checked
     from ..corpus import Corpus
     from ..evaluation.result import Result
 
@@ -250,7 +251,9 @@ def _save(
 
 
 @command(RECOGNISING)
-def export(model: str, *, onnx: Path | None = None, hub: Path | None = None) -> None:
+def export(
+    model: str, *, onnx: Path | None = None, hub: Path | None = None, check: Path | None = None
+) -> None:
     """Write a model as ONNX or as a Hugging Face repository. Nothing is uploaded."""
     from .. import modelfile
     from ..training import publishing
@@ -258,6 +261,7 @@ def export(model: str, *, onnx: Path | None = None, hub: Path | None = None) -> 
     if onnx is None and hub is None:
         raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
     loaded = modelfile.load(model)
+    checked = _checked(check, loaded.card.name) if check else None
     refuse_overwrite(onnx or "", model)
     if hub is not None and hub.is_file():
         raise EmoscopeError(f"--hub {hub}: is a file; give a folder")
@@ -265,4 +269,17 @@ def export(model: str, *, onnx: Path | None = None, hub: Path | None = None) -> 
     if onnx is not None:
         terminal.say(str(publishing.to_onnx(loaded, onnx)))
     if hub is not None:
-        terminal.say(str(publishing.to_hub(loaded, hub)))
+        terminal.say(str(publishing.to_hub(loaded, hub, checked)))
+
+
+def _checked(folder: Path, name: str) -> Checked:
+    """The check in a folder, which has to be of the model of that name."""
+    from ..checking import Checked
+
+    try:
+        found = Checked.from_json((folder / "check.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EmoscopeError(f"--check {folder}: holds no check ({error})") from error
+    if found.model != name:
+        raise EmoscopeError(f"--check {folder}: is of {found.model!r}, not of {name!r}")
+    return found

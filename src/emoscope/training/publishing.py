@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 from .. import modelfile
+from ..checking import Checked
+from ..checking import page as checking_page
 from ..files import write_atomically
 from ..modelfile import GRAPH, ModelFile
 from ..modelfile.card import Card
@@ -58,28 +60,39 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def to_hub(model: ModelFile, folder: str | os.PathLike[str]) -> Path:
-    """Write a repository as the Hugging Face hub lays it out; nothing is sent anywhere."""
-    name, graph, config, about = hub_files(model, folder)
+def to_hub(
+    model: ModelFile, folder: str | os.PathLike[str], checked: Checked | None = None
+) -> Path:
+    """Write a repository as the Hugging Face hub lays it out, with the badge of a check."""
+    name, graph, config, about, badge = hub_files(model, folder)
     write_atomically(name, Path(model.path).read_bytes())
     to_onnx(model, graph)
     write_atomically(config, json.dumps(_config(model.card), indent=1) + "\n")
-    write_atomically(about, model_card(model.card, name.name))
+    if checked is not None:
+        write_atomically(badge, checking_page.badge(checked))
+    write_atomically(about, model_card(model.card, name.name, checked))
     return Path(folder)
 
 
 def hub_files(model: ModelFile, folder: str | os.PathLike[str]) -> list[Path]:
-    """The files of a repository: model, graph, configuration, description."""
-    names = (f"{model.card.name}{modelfile.SUFFIX}", "model.onnx", "config.json", "README.md")
+    """The files of a repository: model, graph, configuration, description, badge."""
+    names = (
+        f"{model.card.name}{modelfile.SUFFIX}",
+        "model.onnx",
+        "config.json",
+        "README.md",
+        "badge.svg",
+    )
     return [Path(folder, name) for name in names]
 
 
-def model_card(card: Card, file_name: str) -> str:
+def model_card(card: Card, file_name: str, checked: Checked | None = None) -> str:
     """The card of a model as Markdown with the hub's metadata in front."""
     known = [words.lower().replace(" ", "-") for words in LICENCES if words in card.licence]
     return page.template("model_card.md.j2").render(
         card=card, file_name=file_name, signature=_signature(card), held_out=WORDS[card.held_out],
         licence=known[0] if known else "other", optimistic=OPTIMISTIC,
+        badge=checking_page.badge_text(checked) if checked else "",
     )  # fmt: skip
 
 
