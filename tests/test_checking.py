@@ -70,6 +70,8 @@ def test_a_model_is_tested_without_a_corpus(tmp_path):
     assert len(found.outcomes) == len({one.name for one in found.outcomes}) > 20
     assert "no corpus" in found.notes[0]
     assert json.loads(found.to_json())["outcomes"][0]["name"] == found.outcomes[0].name
+    read = checking.Checked.from_json(found.to_json())
+    assert read.counts() == found.counts() and read.to_json() == found.to_json()
 
 
 def test_the_command_without_a_corpus(tmp_path):

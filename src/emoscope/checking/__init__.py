@@ -77,6 +77,14 @@ class Checked:
         encoded = msgspec.json.encode({**values, "outcomes": each})
         return msgspec.json.format(encoded, indent=1).decode()
 
+    @classmethod
+    def from_json(cls, text: str) -> Checked:
+        """The reverse of :meth:`to_json`, without the answers; a ValueError where it is none."""
+        values = msgspec.json.decode(text)
+        for one in values["outcomes"]:
+            one |= {key: math.nan for key in ("value", "threshold") if one[key] is None}
+        return msgspec.convert(values, cls)
+
 
 def corpora_in(folder: str | None) -> list[str]:
     """The folders of a folder that hold a corpus; none without such a folder."""
