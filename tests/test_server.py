@@ -201,7 +201,7 @@ def test_get_and_head_take_any_query(server: Running, path: str) -> None:
 def test_a_fault_is_answered_as_everything_else(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Monitor, "text", lambda _: 1 / 0)
+    monkeypatch.setattr("emoscope.server.api.generate_latest", lambda _: 1 / 0)
     with serving(predictor) as running:
         answer = running.ask("GET", "/metrics")
     assert answer.status == 500 and list(answer.json) == ["error"]
