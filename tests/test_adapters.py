@@ -230,7 +230,7 @@ def test_a_graph_of_any_shape_gives_what_its_card_says(
     [
         ({"labels": ["angry", "sad"]}, r"of shape \[1, 3\]; the card promises .* 2 columns"),
         ({"rate": "fast"}, "rate"),
-        ({"lables": []}, "lables"),
+        ({"colour": []}, "colour"),
         ({"input": "x"}, "inputs are samples; the card asks for 'x'"),
         ({"more": "mask"}, "inputs are samples, mask; name one"),
     ],

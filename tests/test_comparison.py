@@ -299,7 +299,8 @@ def test_a_model_that_cannot_take_the_features_is_named_before_anything_is_train
 def test_without_torch_and_matplotlib_the_classical_models_are_compared(small, monkeypatch):
     for package in ("torch", "matplotlib"):
         monkeypatch.setitem(sys.modules, package, None)
-    left = comparison.incompatible_models(["svm", "cnn1d-a"], small[1])
+    infos = {name: models.get(name) for name in ("svm", "cnn1d-a")}
+    left = comparison.incompatible_models(infos, small[1])
     assert left == {"cnn1d-a": "it needs torch: pip install 'emoscope[deep]'"}
     html = page.render(run(small, models=["svm"], leak_protocol=None))
     assert "pip install 'emoscope[plots]'" in html and "<figcaption>Leaderboard" in html

@@ -32,7 +32,7 @@ def load(name: str, *, threads: int) -> Foreign:
         raise ModelError(f"{found}; hf: takes a folder of transformers, or ORG/NAME of the hub")
     # Without it transformers has a service of the hub convert what is not in safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    options: dict[str, Any] = {"local_files_only": is_folder, "revision": revision or "main"}
+    options: dict[str, bool | str] = {"local_files_only": is_folder, "revision": revision or "main"}
     with pretrained.loading("the model", "a model of transformers") as auto:
         found_in = functools.partial(auto.utils.cached_file, model, **options)
         readme = found_in("README.md", _raise_exceptions_for_missing_entries=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -115,10 +116,7 @@ def check(
     progress, found : callable, optional
         Take units of work done and in all, and outcomes as they come.
 
-    Raises
-    ------
-    CorpusError
-        When fewer than two emotions of the corpus are known to the model, or no clip can be read.
+    A CorpusError when model and corpus share fewer than two emotions, or no clip can be read.
     """
     begun, predictor, made = time.monotonic(), Predictor(model), list[Outcome]()
     n_clips, n_changed, n_copied = QUICK if quick else FULL
@@ -126,11 +124,10 @@ def check(
     chosen, notes = _choose(model, corpus, n_clips, seed) if corpus else (None, [WITHOUT])
     n_kept = min(n_changed, len(chosen)) if chosen else 0
     total = (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(behaviour.COPIES) + 16
-    done = 0
+    count = itertools.count(1)
 
     def tick() -> None:
-        nonlocal done
-        progress(done := done + 1, max(total, done))
+        progress(done := next(count), max(total, done))
 
     def give(outcomes: Iterable[Outcome]) -> None:
         made.extend(few := list(outcomes))
@@ -154,10 +151,10 @@ def check(
     give(behaviour.consistency(predictor, signals, jobs=jobs, tick=tick))
     for condition in conditions if chosen and clean.kept else ():
         give(_under(predictor, clean, condition, tables, seed=seed, jobs=jobs, tick=tick))
-    ordered = sorted(made, key=lambda one: GROUPS.index(one.group))
     seconds = round(time.monotonic() - begun, 1)
     return Checked(
-        model.card.name, model.card.about, seconds, tuple(names), tuple(ordered), quick,
+        model.card.name, model.card.about, seconds, tuple(names),
+        tuple(sorted(made, key=lambda one: GROUPS.index(one.group))), quick,
         tuple(notes), tuple(rejected), answers=pd.concat([*tables, pd.DataFrame()]),
     )  # fmt: skip
 

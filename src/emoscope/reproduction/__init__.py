@@ -168,9 +168,9 @@ def without_two_channels(data: Dataset, clips: Sequence[str]) -> Dataset:
     return dataclasses.replace(data, corpus=corpus, features=features)
 
 
-def published() -> dict[str, Any]:
+def published() -> Mapping[str, Any]:
     """What was published: ``rows, claims, emotions, features, split, epochs, known_faults``."""
-    document: dict[str, Any] = json.loads(Path(DATA, "published.json").read_text("utf-8"))
+    document: Mapping[str, Any] = json.loads(Path(DATA, "published.json").read_text("utf-8"))
     return document
 
 
