@@ -81,3 +81,13 @@ def test_without_speakers_or_sexes_the_reason_is_told():
     assert [o.skipped for o in unknown] == ["no speaker is known"]
     skipped = {o.name: o.skipped for o in fairness.outcomes(answers().assign(gender=""), runs=5)}
     assert "fewer than two groups" in skipped["fairness/sex/ravdess"]
+
+
+def test_an_emotion_that_one_corpus_lacks_leaves_the_others_known():
+    two = answers(shapes={**RAVDESS, **EMODB})
+    rows = two[(two["corpus"] == "ravdess") | (two["emotion"] != "angry")]
+    of = {one.name: one for one in fairness.outcomes(rows, runs=20)}
+    parts = [part for _, part in rows[rows["emotion"] == "neutral"].groupby("corpus")]
+    recall = [metrics.accuracy(part["emotion"], part["predicted"]) for part in parts]
+    assert of["fairness/corpus/all/neutral"].value == pytest.approx(abs(recall[0] - recall[1]))
+    assert not any(np.isnan(one.value) for one in of.values() if not one.skipped)

@@ -207,8 +207,14 @@ def _estimates(
             total = (inside @ counts.clips)[:, :, None]
             rate = np.tensordot(inside, counts.sums, axes=1) / total
             off = (counts.sums - rate[:, None] * counts.clips[:, :, None]) / total[:, None]
-            means[part, g] = np.hstack([rate[..., 0] @ weights, rate[:, shared].mean(axis=1)])
-            moved = np.dstack([off[..., 0] @ weights, off[:, :, shared].mean(axis=2)])
+            # Without clips of one emotion, nothing is known of that one alone.
+            absent = np.where((total[..., 0] == 0) @ (weights > 0), np.nan, 0.0)
+            recall, off_recall = (
+                np.nan_to_num(values[..., 0], nan=0.0, posinf=0.0, neginf=0.0) @ weights
+                for values in (rate, off)
+            )
+            means[part, g] = np.hstack([recall + absent, rate[:, shared].mean(axis=1)])
+            moved = np.dstack([off_recall + absent[:, None], off[:, :, shared].mean(axis=2)])
             variances[part, g] = np.einsum("ps,psk->pk", inside, moved**2) * n / (n - 1)
     prior = variances.copy()
     recalls, labels = slice(0, n_emotions), slice(n_emotions + 2, None)
