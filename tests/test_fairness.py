@@ -90,4 +90,4 @@ def test_an_emotion_that_one_corpus_lacks_leaves_the_others_known():
     parts = [part for _, part in rows[rows["emotion"] == "neutral"].groupby("corpus")]
     recall = [metrics.accuracy(part["emotion"], part["predicted"]) for part in parts]
     assert of["fairness/corpus/all/neutral"].value == pytest.approx(abs(recall[0] - recall[1]))
-    assert not any(np.isnan(one.value) for one in of.values() if not one.skipped)
+    assert not any(np.isnan([one.value, one.threshold]).any() for one in of.values() if one.failed)

@@ -313,5 +313,7 @@ def _judged(families: list[_Family], runs: int) -> Iterator[Outcome]:
     basis = BASIS.format(runs=runs, level=LEVEL, n=n)
     for family, unit in zip(families, scale, strict=True):
         for test, error in zip(family.tests, family.errors, strict=True):
-            judged = dataclasses.replace(test, threshold=limit * unit * error, basis=basis)
+            reason = "" if np.isfinite(test.value + error) else "a group has no clips to compare"
+            threshold = limit * unit * error
+            judged = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
             yield judged if judged.failed else dataclasses.replace(judged, clips=())
