@@ -20,7 +20,7 @@ def render(reproduction: Reproduction) -> str:
 
     rows = reproduction.rows
     columns = {"published": "published", "reproduced": "reproduced", "honest": "unseen speakers"}
-    table = pd.DataFrame(map(vars, rows), index=[short(row.model) for row in rows])
+    table = pd.DataFrame(map(vars, rows), index=[row.short_name for row in rows])
     scores = table[list(columns)].rename(columns=columns) / 100
     return page.template("reproduction.html.j2").render(
         css=page.asset("base.css"),
@@ -48,10 +48,10 @@ def sentences(reproduction: Reproduction) -> list[str]:
         f"{'below' if off.mean() < 0 else 'above'} the published ones on average "
         f"(from {off.min():+.1f} to {off.max():+.1f}).",
         f"On unseen speakers they lose a further {gap.mean():.1f} points on average, at most "
-        f"{gap.max():.1f} ({short(rows[int(gap.argmax())].model)}).",
-        f"Highest as published: {short(best_then.model)}, {best_then.published:.1f} %; on "
+        f"{gap.max():.1f} ({rows[int(gap.argmax())].short_name}).",
+        f"Highest as published: {best_then.short_name}, {best_then.published:.1f} %; on "
         f"unseen speakers it has {best_then.honest:.1f} %. Highest there: "
-        f"{short(best_now.model)}, {best_now.honest:.1f} %.",
+        f"{best_now.short_name}, {best_now.honest:.1f} %.",
     ]
     inside = [
         row.reproduced_low <= row.published <= row.reproduced_high
@@ -64,8 +64,3 @@ def sentences(reproduction: Reproduction) -> list[str]:
             "lie within the range that other seeds of the same split give."
         )
     return said
-
-
-def short(name: str) -> str:
-    """The name of a published result without its layers."""
-    return name.split(":")[0].replace(", features not scaled", "").replace(", random_state 0", "")
