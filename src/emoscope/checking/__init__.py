@@ -1,4 +1,4 @@
-"""``emoscope check``: any model judged by tests, each with a threshold and where that comes from.
+"""``emoscope check``: tests of any model, each with a threshold and the source of that threshold.
 
 Groups of tests: *behaviour* (needs no corpus), *correctness* and *fairness* (clips as they are) and
 *robustness* (a part of the clips under every condition of :mod:`emoscope.checking.sounds`).

@@ -99,7 +99,7 @@ def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Itera
             made["sex/all"] = _compare(rows, people["gender"], within, "sex/all")
         by_emotion = rows.assign(cell=rows["emotion"])
         made["corpus/all"] = _compare(by_emotion, people["corpus"], across, "corpus/all")
-    yield from _judged([one for one in made.values() if isinstance(one, _Family)], runs)
+    yield from _against_limit([one for one in made.values() if isinstance(one, _Family)], runs)
     for name, reason in made.items():
         if isinstance(reason, str):
             yield _test(name, f"Differences by {name.replace('/', ', ')}", skipped=reason)
@@ -303,7 +303,7 @@ def _memory(rows: pd.DataFrame) -> bool:
     return "in_training" in rows and bool(rows["in_training"].any())
 
 
-def _judged(families: list[_Family], runs: int) -> Iterator[Outcome]:
+def _against_limit(families: list[_Family], runs: int) -> Iterator[Outcome]:
     """Every test against the limit that all of them share."""
     largest = [family.ratios.max(axis=1) for family in families]
     scale = [max(float(np.quantile(values, LEVEL)), 1e-9) for values in largest]
@@ -315,5 +315,5 @@ def _judged(families: list[_Family], runs: int) -> Iterator[Outcome]:
         for test, error in zip(family.tests, family.errors, strict=True):
             reason = "" if np.isfinite(test.value + error) else "a group has no clips to compare"
             threshold = limit * unit * error
-            judged = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
-            yield judged if judged.failed else dataclasses.replace(judged, clips=())
+            tested = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
+            yield tested if tested.failed else dataclasses.replace(tested, clips=())

@@ -1,7 +1,7 @@
 """Who speaks: embeddings of voices, and whether the names in a corpus are voices.
 
 An emotion moves a voice by as much as another speaker does, so what a *style* (an emotion and its
-intensity) does to all names alike is taken away, and the clips of a name are judged together, by
+intensity) does to all names alike is taken away, and the clips of a name are compared together, by
 the differences that the corpus itself shows. Distances are squared. ``benchmarks/voices.py`` sets
 the limits, on other corpora than those that it tests.
 """
@@ -56,7 +56,7 @@ class VoiceCheck:
 
     n_names: int = 0  # whose voices were compared with each other
     n_divisible: int = 0  # that have clips enough to be searched for a second voice
-    n_few: int = 0  # names with too few clips to be judged
+    n_few: int = 0  # names with too few clips to be compared
     findings: Sequence[VoiceFinding] = ()
     left_out: str = ""  # why nothing was checked
 
@@ -144,15 +144,17 @@ def surpluses(clips: Matrix, names: Texts, styles: Texts) -> dict[str, float]:
     comparable = styles[:, None] == styles
     np.fill_diagonal(comparable, False)
     apart = comparable & (names[:, None] != names)
-    inside, judged = {}, []
+    inside, compared = {}, []
     for name in map(str, np.unique(names)):
         own = np.ix_(names == name, names == name)
         if (n_pairs := comparable[own].sum()) >= MIN_CLIPS:
             inside[name] = float(np.percentile(distances[own][comparable[own]], _PERCENTILE))
         if min(len(distances[own]), n_pairs) >= 2 * MIN_CLIPS:
-            judged.append(name)
+            compared.append(name)
     if len(inside) < MIN_NAMES or not apart.any():
         return {}
     other = float(np.percentile(distances[apart], _PERCENTILE))
-    usual = {name: float(np.median([s for n, s in inside.items() if n != name])) for name in judged}
-    return {n: (inside[n] - usual[n]) / max(other - usual[n], 1e-9) for n in judged}
+    usual = {
+        name: float(np.median([s for n, s in inside.items() if n != name])) for name in compared
+    }
+    return {n: (inside[n] - usual[n]) / max(other - usual[n], 1e-9) for n in compared}
