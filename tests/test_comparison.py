@@ -316,3 +316,13 @@ def test_an_evaluation_does_not_claim_unseen_speakers(small):
     html = page.render(result)
     assert "never heard" not in html and "unseen speakers" not in html
     assert "1 model, " in html and "share a letter" not in html
+
+
+def test_what_learns_on_a_pretrained_network_is_not_called_classical(small):
+    result = run(small, models=["svm", "lda", "tree"], leak_protocol=None)
+    best, second, third = result.leaderboard()
+    result.runs = [replace(best, features="encoder"), replace(second, history=[[{}, {}]]), third]
+    first = result.predictions["model"] == best.model
+    result.predictions["features"] = result.predictions["features"].mask(first, "encoder")
+    (told,) = [s.text for s in summary.sentences(result) if "classical" in s.text]
+    assert second.model in told and f"model {third.model} (" in told and best.model not in told

@@ -58,7 +58,7 @@ def load(part: str = "speech") -> tuple[Corpus, Features, Features | None]:
 
 
 def embeddings(corpus: Corpus) -> Features:
-    """The embeddings of clips of the bundled speech, which know neither emotion nor speaker."""
+    """The embeddings of clips of the bundled speech, computed without labels of emotion or speaker."""
     stored, clips = _read(EMBEDDINGS), corpus.table["clip"].tolist()
     X = stored["steps"][pd.Index(stored["clips"]).get_indexer(clips)] * np.float32(STEP)
     columns = tuple(f"encoder_{n}" for n in range(X.shape[1]))

@@ -269,7 +269,7 @@ def _lda(seed: int) -> Pipeline:
 
 # No member: only the bundled RAVDESS speech has embeddings (`dataset.bundled.embeddings`).
 ON_EMBEDDINGS = ModelInfo(
-    "encoder-lda", "linear discriminant analysis on embeddings", "embedding", _lda
+    "encoder-lda", "linear discriminant analysis on the shipped encoder", "embedding", _lda
 )
 
 MEMBERS = {

@@ -26,6 +26,7 @@ from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, shipped_table
 from ..modelfile.about import About
+from ..models.discriminants import ON_EMBEDDINGS
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import paper, plots, summary
 
@@ -217,8 +218,9 @@ def _paper(result: Result) -> dict[str, Any]:
 
 def _titles(result: Result) -> dict[str, str]:
     """What the names of models stand for, of those that emoscope or a plugin brings."""
-    known = set(models.names())
-    return {run.model: models.get(run.model).title for run in result.runs if run.model in known}
+    own = {name: models.get(name).title for name in models.names()}
+    own[ON_EMBEDDINGS.name] = ON_EMBEDDINGS.title
+    return {run.model: own[run.model] for run in result.runs if run.model in own}
 
 
 def _groups(result: Result) -> dict[str, str]:

@@ -15,6 +15,8 @@ from ..labels import in_order
 from ..protocols import alone, shares_speakers
 from ..unseen import units_of
 
+PRETRAINED = "encoder"  # features of a pretrained network: what learns on them is not classical
+
 if TYPE_CHECKING:
     from .page import HardClip
 
@@ -252,7 +254,8 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
 
 def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     network = next((run for run in board if run.is_network), None)
-    classical = next((run for run in board if not run.is_network), None)
+    others = [run for run in board if not run.is_network]
+    classical = next((run for run in others if run.features != PRETRAINED), None)
     if network is None or classical is None:
         return None
     ratio = network.fit_seconds / max(classical.fit_seconds, 1e-9)
