@@ -21,7 +21,6 @@ from emoscope.evaluation import metrics
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "accuracy"
-SHIPPED = ROOT / "src" / "emoscope" / "data"
 PAGES = (ROOT / "docs" / "accuracy.md", ROOT / "README.md")
 
 #: The ladder: folder, model in it, what the step is.
@@ -122,7 +121,7 @@ def _measured(begin: str) -> dict:
 
 def _names(model: str) -> list[str]:
     """The emotions that a shipped model can answer."""
-    return modelfile.load(SHIPPED / f"{model}.emoscope").card.emotions
+    return modelfile.load(model).card.emotions
 
 
 def _each_emotion(model: str, begin: str) -> list[str]:
@@ -198,8 +197,8 @@ def shipped() -> str:
     cost = json.loads((ROOT / "results/benchmarks/prediction.json").read_text("utf-8"))
     lines = ["| | |", "|---|--:|"]
     for name, _ in STRANGERS:
-        model = SHIPPED / f"{name}.emoscope"
-        lines.append(f"| size of `{name}` | {model.stat().st_size / 1e6:.1f} MB |")
+        size = len(modelfile.read(name))
+        lines.append(f"| size of `{name}` | {size / 1e6:.1f} MB |")
     lines += [
         f"| one core, per second of audio | {1000 / cost['throughput']['times_real_time']:.1f} ms |",
         f"| cold start to the first label | {cost['start']['first_label_s']:.2f} s |",

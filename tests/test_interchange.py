@@ -150,7 +150,7 @@ def test_arff_is_what_another_reader_reads(own):
 
 
 def test_onnx_explains_itself_and_computes_the_same(tmp_path):
-    model = modelfile.load(f"{DATA}/free.emoscope", optimise=False)
+    model = modelfile.load("free", optimise=False)
     path = publishing.to_onnx(model, tmp_path / "free.onnx")
     session = onnxruntime.InferenceSession(path.read_bytes())
     told = session.get_modelmeta().custom_metadata_map
@@ -164,7 +164,7 @@ def test_onnx_explains_itself_and_computes_the_same(tmp_path):
 
 def test_onnx_library_accepts_the_file(tmp_path):
     onnx = pytest.importorskip("onnx")
-    model = modelfile.load(f"{DATA}/free.emoscope", optimise=False)
+    model = modelfile.load("free", optimise=False)
     graph = onnx.load(publishing.to_onnx(model, tmp_path / "free.onnx"))
     found = {pair.key: pair.value for pair in graph.metadata_props}
     assert found["licence"] == model.card.licence
@@ -193,7 +193,7 @@ def test_hub_repository(emoscope, tmp_path):
 
 
 def test_export_wants_to_know_what(emoscope):
-    status, _, err = emoscope("export", f"{DATA}/free.emoscope")
+    status, _, err = emoscope("export", "free")
     assert status == 2 and "--onnx" in err
 
 

@@ -193,7 +193,7 @@ def test_packing_is_deterministic() -> None:
 @pytest.mark.parametrize("shipped", [True, False])
 def test_loading_imports_nothing_heavy(tmp_path: Path, shipped: bool) -> None:
     """Nor does the parent of a foreign graph, which is read by its child."""
-    path = f"{DATA}/free.emoscope"
+    path = "free"
     if not shipped:
         path = modelfile.save(tmp_path / "m.emoscope", graph().SerializeToString(), card())
     code = (
@@ -787,7 +787,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_files_of_the_package_are_trusted_and_no_others(tmp_path: Path) -> None:
-    shipped = Path(DATA, "free.emoscope")
+    shipped = Path(DATA, "default.emoscope")
     copy = shutil.copy(shipped, tmp_path / "copy.emoscope")
     trusted, foreign = (modelfile.load(path, optimise=False) for path in (shipped, copy))
     assert isinstance(trusted.graph, sandbox.LocalGraph)

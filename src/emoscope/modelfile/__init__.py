@@ -148,20 +148,38 @@ def load(
         from .. import adapters
 
         return adapters.load(os.fspath(path), labels or {}, threads=threads)
-    if isinstance(path, str) and path in SHIPPED:
-        path = os.path.join(DATA, path + SUFFIX)
+    # The files that are installed with the package are trusted as its code is.
+    trusted = path in SHIPPED or os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
+    content, name = read(path), os.fspath(path)
+    return unpack(content, name, trusted=trusted, threads=threads, optimise=optimise)
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a model file; of a shipped model its name will do."""
+    if path in SHIPPED:
+        return _shipped(os.fspath(path))
     name, limit = os.fspath(path), sum(MAX_BYTES.values())
     try:
-        usable = os.stat(path).st_size <= limit and os.path.isfile(path)
-        content = Path(path).read_bytes() if usable else b""
+        if os.stat(path).st_size <= limit and os.path.isfile(path):
+            return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{name}: cannot be read: {reason}; {OTHERS}") from error
-    if not usable:
-        raise ModelError(f"{name}: not a model file of at most {limit} bytes; {OTHERS}")
-    # The files that are installed with the package are trusted as its code is.
-    trusted = os.path.dirname(os.path.realpath(path)) == os.path.realpath(DATA)
-    return unpack(content, name, trusted=trusted, threads=threads, optimise=optimise)
+    raise ModelError(f"{name}: not a model file of at most {limit} bytes; {OTHERS}")
+
+
+def _shipped(name: str) -> bytes:
+    """All but the first share its encoder: ``scripts/bundle_models.py`` kept what they do not."""
+    first = read(Path(DATA, SHIPPED[0] + SUFFIX))
+    if name == SHIPPED[0]:
+        return first
+    with np.load(os.path.join(DATA, name + ".npz")) as kept:
+        own, pieces = kept["own"].tobytes(), kept["pieces"].tolist()
+    content, position = bytearray(), 0
+    for n_own, start, length in pieces:  # so many bytes of its own, then a stretch of the first
+        content += own[position : position + n_own] + first[start : start + length]
+        position += n_own
+    return bytes(content)
 
 
 def unpack(

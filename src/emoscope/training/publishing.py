@@ -6,6 +6,7 @@ measured; its layout: https://huggingface.co/docs/hub/model-cards
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -53,7 +54,7 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
     from ..models.onnx_graph import need
 
     onnx = need("onnx")
-    with zipfile.ZipFile(model.path) as archive:
+    with zipfile.ZipFile(io.BytesIO(modelfile.read(model.path))) as archive:
         graph = onnx.load_from_string(safety.check(archive.read(GRAPH)))
     onnx.helper.set_model_props(graph, metadata(model.card))
     write_atomically(path, graph.SerializeToString())
@@ -65,7 +66,7 @@ def to_hub(
 ) -> Path:
     """Write a repository as the Hugging Face hub lays it out, with the badge of a check."""
     name, graph, config, about, badge = hub_files(model, folder)
-    write_atomically(name, Path(model.path).read_bytes())
+    write_atomically(name, modelfile.read(model.path))
     to_onnx(model, graph)
     write_atomically(config, json.dumps(_config(model.card), indent=1) + "\n")
     if checked is not None:
