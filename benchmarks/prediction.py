@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -288,6 +289,51 @@ def server(model: list[str]) -> dict[str, Any]:
     }
 
 
+def live(model: list[str]) -> dict[str, Any]:
+    """From the last sample of a window to its label, with 1 and 20 clients that speak for a minute."""
+    sound = np.concatenate([audio.resample(audio.load(path), 16_000).samples for path in clips(24)])
+    sent = (sound[: 60 * 16_000] * 32_767).astype("<i2")
+    with tempfile.TemporaryDirectory() as folder, serving(model) as port:
+        soundfile.write(path := Path(folder, "a.wav"), sent, 16_000)
+        found = {}
+        for count in (1, 20):
+            with concurrent.futures.ThreadPoolExecutor(count) as pool:
+                heard = list(pool.map(functools.partial(speak, port, sent), range(count)))
+            times = 1000 * np.concatenate([times for times, _ in heard])
+            found |= {
+                f"p{q}_ms_streams_{count}": float(np.percentile(times, q)) for q in (50, 95, 99)
+            }
+        _, answer = ask(port, "POST", "/api/predict?timeline=true", form(path))
+    of_file, of_stream = (
+        at_each_tenth(p) for p in (json.loads(answer)["predictions"][0], heard[0][1])
+    )
+    return {**found, "labels_equal_to_file": float(np.mean(of_file == of_stream))}
+
+
+def speak(port: int, sent: np.ndarray, number: int) -> tuple[list[float], dict[str, Any]]:
+    """Seconds from each piece that brought a new label to the answer; the prediction at the end."""
+    from websockets.sync.client import connect
+
+    times = []
+    time.sleep(number / 40)  # speakers do not begin together
+    with connect(f"ws://127.0.0.1:{port}/api/stream?rate=16000") as stream:
+        began = time.perf_counter()
+        for start in range(0, len(sent), 1600):
+            time.sleep(max(0.0, began + (start + 1600) / 16_000 - time.perf_counter()))
+            due = time.perf_counter()
+            stream.send(sent[start : start + 1600].tobytes())
+            if json.loads(stream.recv())["latency"] is not None:
+                times.append(time.perf_counter() - due)
+        stream.send("end")
+        return times, json.loads(stream.recv())
+
+
+def at_each_tenth(prediction: dict[str, Any]) -> np.ndarray:
+    """Labels every tenth of a second."""
+    lengths = [round(10 * (part["end"] - part["start"])) for part in prediction["segments"]]
+    return np.repeat([part["emotion"] for part in prediction["segments"]], lengths)[:590]
+
+
 def page(model: list[str]) -> dict[str, Any]:
     """Weight of the page and time until it is complete, in headless Chromium."""
     from playwright.sync_api import sync_playwright
@@ -312,7 +358,7 @@ def page(model: list[str]) -> dict[str, Any]:
 
 PARTS = {
     "start": start, "throughput": throughput, "hour": hour, "three_hours": three_hours,
-    "server": server, "page": page,
+    "server": server, "live": live, "page": page,
 }  # fmt: skip
 
 

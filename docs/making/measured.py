@@ -36,6 +36,8 @@ PREDICTION = (
     ("hour", "precision", "of what was found is speech", "{:.1%}"),
     ("server", "requests_per_s", "server: requests a second", "{:.0f}"),
     ("server", "audio_s_per_s", "server: seconds of sound a second", "{:.0f}"),
+    ("live", "p95_ms_streams_1", "live stream: end of a window to its label, 95 of 100", "{:.0f} ms"),
+    ("live", "p95_ms_streams_20", "the same with 20 streams on two cores", "{:.0f} ms"),
     ("page", "complete_ms", "browser page complete after", "{:.0f} ms"),
 )  # fmt: skip
 

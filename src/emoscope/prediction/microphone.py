@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..errors import AudioError, EmoscopeError, MissingExtraError
-from .prediction import Prediction
+from .prediction import Prediction, rounded
 from .predictor import Predictor
 from .timeline import Samples, Windows
 
@@ -90,6 +90,12 @@ class Update:
     probabilities: dict[str, float]  # smoothed over time; empty without an emotion
     latency: float | None  # seconds from the newest sample to the label, where there is a new one
 
+    def to_dict(self) -> dict[str, Any]:
+        """As a stream over HTTP sends it."""
+        values = dataclasses.asdict(self)
+        confidence = max(self.probabilities.values(), default=0.0)
+        return {**values, **rounded(confidence, self.probabilities)}
+
 
 class Session:
     """One time of listening to blocks of `rate` Hz, perhaps saved as a WAV or FLAC file."""
@@ -116,7 +122,7 @@ class Session:
                     except (soundfile.SoundFileError, OSError) as error:
                         held = f"holds {self.stream.seconds:.1f} s and no more"
                         self.unsaved = f"{self.save}: {held}: {error}"
-                yield self._update(block)
+                yield self.update(block)
 
     def finish(self) -> Prediction:
         """The prediction for all of it, with its timeline; an AudioError when nothing came."""
@@ -134,7 +140,8 @@ class Session:
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             raise EmoscopeError(f"{self.save}: cannot be recorded to: {error}") from error
 
-    def _update(self, block: Block) -> Update:
+    def update(self, block: Block) -> Update:
+        """Listen to one block; for several, and to save them, there is :meth:`updates`."""
         latency = None
         n_new = len(self.stream.feed(block.samples))
         for window in self.stream.together(TOGETHER)[-n_new:] if n_new else ():
@@ -146,7 +153,8 @@ class Session:
         seconds, speaking = self.stream.seconds, self.stream.speaking
         if seconds - self._last_label > PAUSE_SECONDS and not speaking:
             self._mean = None
-        power = float(np.mean(np.square(block.samples, dtype=np.float64))) + 1e-12
+        energy = float(np.square(block.samples, dtype=np.float64).sum())
+        power = energy / max(1, len(block.samples)) + 1e-12
         probabilities: dict[str, float] = {}
         if self._mean is not None:
             probabilities = dict(zip(self.predictor.emotions, self._mean.tolist(), strict=True))

@@ -67,7 +67,7 @@ class Segment(Positioned):
             "start": round(self.start, 3),
             "end": round(self.end, 3),
             "emotion": self.emotion,
-            **_rounded(self.confidence, self.probabilities),
+            **rounded(self.confidence, self.probabilities),
         }
 
 
@@ -110,7 +110,7 @@ class Prediction(Positioned):
             "file": self.file,
             **({"channel": self.channel} if self.channel else {}),
             "emotion": self.emotion,
-            **_rounded(self.confidence, self.probabilities),
+            **rounded(self.confidence, self.probabilities),
             "uncertain": self.uncertain,
             "warnings": list(self.warnings),
             "segments": [segment.to_dict() for segment in self.segments],
@@ -150,7 +150,8 @@ def channel_warning(channel: str) -> str:
     return f"{TWO_CHANNELS}, {said}; channel 'mix' puts them together"
 
 
-def _rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
+def rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
+    """Confidence, probabilities and the position they give, as JSON states them."""
     by_emotion = {name: round(p, 6) for name, p in probabilities.items()}
     position = {axis: round(value, 6) for axis, value in labels.position(probabilities).items()}
     return {"confidence": round(confidence, 6), "probabilities": by_emotion, **position}

@@ -29,13 +29,14 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
 
-    from . import api
+    from . import api, live
     from .limits import HEADERS, Guard, Limits, failure
     from .work import Service
 except ImportError as error:
     raise MissingExtraError("the server", error.name or "fastapi", "serve") from error
 
 WEB = Path(__file__).with_name("web")
+LARGEST_MESSAGE = 1 << 20  # bytes of a stream; a minute of PCM at 8 kHz
 GRACE = 8.0  # seconds that what is in work has to be done when the server is told to end
 # A full disk, too many open files, too little memory.
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -60,6 +61,7 @@ def create_app(
     app.state.service = service
     app.add_middleware(Guard, load=service.load, hosts=hosts)
     app.include_router(api.router)
+    app.include_router(live.router)
     app.mount("/web", StaticFiles(directory=WEB))
 
     @app.get("/", include_in_schema=False)
@@ -88,7 +90,8 @@ class Server(uvicorn.Server):
         # Nothing of what is sent is logged, nor how it was malformed: it could fill the log.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         config = uvicorn.Config(
-            app, host=host, port=port, http="h11", ws="none", lifespan="off", access_log=False,
+            app, host=host, port=port, http="h11", ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE, lifespan="off", access_log=False,
             server_header=False, log_level="error", timeout_graceful_shutdown=int(GRACE + 2),
         )  # fmt: skip
         super().__init__(config)

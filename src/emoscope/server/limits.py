@@ -48,6 +48,7 @@ class Limits:
     request_seconds: float = 300.0  # for the work of a request to be done, waiting included
     at_once: int = 64  # POST requests in work or waiting
     workers: int = 2  # recordings predicted or decoded side by side
+    streams: int = 20  # live streams open at once
 
 
 class Monitor:
@@ -103,6 +104,7 @@ class Load:
     def __init__(self, limits: Limits, monitor: Monitor) -> None:
         self.limits, self.monitor, self.stopping = limits, monitor, False
         self.jobs: set[Job] = set()
+        self.streams = 0
         monitor.in_flight.set_function(lambda: len(self.jobs))
 
     @property
@@ -122,6 +124,16 @@ class Load:
         finally:
             self.jobs.remove(job)
 
+    @contextmanager
+    def stream(self) -> Iterator[bool]:
+        """Count one live stream while it is open; False for one too many."""
+        admitted = self.streams < self.limits.streams
+        self.streams += admitted
+        try:
+            yield admitted
+        finally:
+            self.streams -= admitted
+
     def stop(self) -> None:
         """End what is in work, because the server ends."""
         self.stopping = True
@@ -138,6 +150,12 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
+        if scope["type"] == "websocket":
+            try:
+                self._check_origin({**scope, "method": "POST"})
+            except HTTPException:
+                await send({"type": "websocket.close", "code": 1008})
+                return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -62,6 +62,10 @@ class Service:
             raise UnknownNameError("model", name, self.models)
         return name, self.models[name]
 
+    async def run(self, function: Callable[..., Outcome], *given: object) -> Outcome:
+        """Run one step of a stream in a thread, when there is one."""
+        return await run_sync(function, *given, limiter=self._slots)
+
     async def run_each(
         self, request: Request, function: Callable[[Item, Job], Outcome], items: Sequence[Item]
     ) -> list[Outcome]:

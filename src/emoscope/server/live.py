@@ -1,0 +1,114 @@
+"""Labels while somebody speaks, over a WebSocket: ``/api/stream``.
+
+A client sends sound as binary messages of any length and gets an
+:class:`~emoscope.prediction.microphone.Update` as JSON after each;
+the text message ``end`` gets the prediction of all of it, with its timeline. What is said of one
+stream is what ``emoscope listen`` shows of the microphone: both are a
+:class:`~emoscope.prediction.microphone.Session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+
+from ..errors import EmoscopeError, MissingExtraError
+from ..prediction.microphone import Block, Session
+from ..prediction.timeline import Samples
+from .work import Service
+
+SMALLEST_RATE, LARGEST_RATE = 8_000, 192_000  # Hz
+OPUS_RATE = 48_000  # to which Opus is decoded, whatever it was made from
+SILENT_SECONDS = 60.0  # after which a stream without a message is closed
+UNUSABLE, TOO_LONG, BUSY = 1003, 1009, 1013  # why a stream is closed; RFC 6455, section 7.4
+
+router = APIRouter()
+
+
+@router.websocket("/api/stream")
+async def stream(
+    socket: WebSocket,
+    rate: Annotated[int, Query(ge=SMALLEST_RATE, le=LARGEST_RATE)] = 16_000,
+    format: Annotated[Literal["pcm16", "opus"], Query()] = "pcm16",
+    model: Annotated[str | None, Query()] = None,
+) -> None:
+    """Label sound as it arrives: 16-bit PCM of one channel, or Opus packets, one a message."""
+    service: Service = socket.app.state.service
+    await socket.accept()
+    with service.load.stream() as admitted:
+        if not admitted:
+            await socket.close(BUSY, f"{service.limits.streams} streams are already open")
+            return
+        try:
+            decode = _opus() if format == "opus" else _pcm
+            session = Session(service.model(model)[1], OPUS_RATE if format == "opus" else rate)
+            await _follow(socket, service, session, decode)
+        except EmoscopeError as error:
+            await socket.close(UNUSABLE, str(error)[:120])
+        except WebSocketDisconnect:
+            return
+
+
+async def _follow(
+    socket: WebSocket, service: Service, session: Session, decode: Callable[[bytes], Samples]
+) -> None:
+    heard = service.monitor.audio_seconds
+    while True:
+        try:
+            message = await asyncio.wait_for(socket.receive(), SILENT_SECONDS)
+        except TimeoutError:
+            await socket.close(UNUSABLE, f"nothing arrived for {SILENT_SECONDS:g} s")
+            return
+        arrived = time.perf_counter()
+        if message["type"] == "websocket.disconnect":
+            return
+        if message.get("text") is not None:
+            if message["text"] != "end":
+                raise EmoscopeError("send sound as binary messages; the only text is 'end'")
+            await socket.send_json((await service.run(session.finish)).to_dict())
+            await socket.close()
+            return
+        block = Block(decode(message["bytes"]), arrived)
+        heard.inc(len(block.samples) / session.rate)
+        await socket.send_json((await service.run(session.update, block)).to_dict())
+        if session.stream.seconds > service.limits.seconds:
+            await socket.close(
+                TOO_LONG, f"longer than {service.limits.seconds:g} s, the limit here"
+            )
+            return
+
+
+def _pcm(sent: bytes) -> Samples:
+    if not sent or len(sent) % 2:
+        raise EmoscopeError(f"a message of {len(sent)} bytes is no 16-bit PCM")
+    return np.frombuffer(sent, "<i2").astype(np.float32) / 32_768
+
+
+def _opus() -> Callable[[bytes], Samples]:
+    """A decoder of Opus packets, which keeps what one says about the next."""
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError("Opus", "av", "video") from error
+    codec = av.CodecContext.create("libopus", "r")
+    to_mono = av.AudioResampler(format="fltp", layout="mono", rate=OPUS_RATE)
+
+    def decode(packet: bytes) -> Samples:
+        try:
+            frames = [
+                mono
+                for frame in codec.decode(av.Packet(packet))
+                for mono in to_mono.resample(frame)
+            ]
+        except (av.FFmpegError, ValueError) as error:
+            raise EmoscopeError(f"a message of {len(packet)} bytes is no Opus packet") from error
+        return np.concatenate(
+            [np.zeros(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)]
+        )
+
+    return decode
