@@ -86,7 +86,7 @@ async def _follow(
 def _pcm(sent: bytes) -> Samples:
     if not sent or len(sent) % 2:
         raise EmoscopeError(f"a message of {len(sent)} bytes is no 16-bit PCM")
-    return np.frombuffer(sent, "<i2").astype(np.float32) / 32_768
+    return np.frombuffer(sent, "<i2").astype(np.float32) / np.float32(32_768)
 
 
 def _opus() -> Callable[[bytes], Samples]:
@@ -107,8 +107,7 @@ def _opus() -> Callable[[bytes], Samples]:
             ]
         except (av.FFmpegError, ValueError) as error:
             raise EmoscopeError(f"a message of {len(packet)} bytes is no Opus packet") from error
-        return np.concatenate(
-            [np.zeros(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)]
-        )
+        found = [frame.to_ndarray()[0] for frame in frames]
+        return np.concatenate([np.zeros(0, np.float32), *found], dtype=np.float32)
 
     return decode
