@@ -41,6 +41,8 @@ UNFINISHED = (
     "read to its end, but audio may be missing"
 )
 DIFFERENT_SPEECH = "mixed: its two channels hold different speech"
+WRONG_BYTES = "truncated: the header states {stated} bytes, the file holds {held}"
+WRONG_RATE = "sample rate {rate} Hz is not within {least} to {most} Hz"
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # in Hz: outside is a damaged header, not speech
 MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz
@@ -322,12 +324,11 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
         if excess > _HEADER_BYTES and not is_open(int(stated)):
-            reason = f"the header states {stated} bytes, the file holds {actual}"
-            raise AudioError(name, f"truncated: {reason}")
+            raise AudioError(name, WRONG_BYTES.format(stated=stated, held=actual))
     if _UNFINISHED_OGG.search(source.extra_info):
         raise AudioError(name, "truncated: the last page of the stream is incomplete")
 
 
 def _check_rate(rate: int, name: str) -> None:
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(name, f"sample rate {rate} Hz is not within {MIN_RATE} to {MAX_RATE} Hz")
+        raise AudioError(name, WRONG_RATE.format(rate=rate, least=MIN_RATE, most=MAX_RATE))

@@ -16,6 +16,17 @@ from ..errors import AudioError, UnknownNameError
 SLACK = 0.05  # seconds that a part may end beyond its file: tables round, lossy formats pad
 CHOICES = ("left", "right", "1", "2", "…", "each", "mix")
 _NAMES = ("left", "right")
+TOO_LONG = "longer than the limit of {limit:g} s"
+NOT_NUMBERS = "contains values that are not numbers (NaN or infinity)"
+OUT_OF_RANGE = "samples reach {peak:.3g}, but float samples must lie within -1 and 1"
+NO_CHANNEL = "has no channel {asked}; it has {there}"
+EMPTY = "empty: it has a header but no samples"
+TOO_SHORT = "too short: {length:.0f} ms; at least 100 ms are needed"
+CANCELLED = (
+    "its two channels are nearly inverted copies of each other and cancel out when mixed; choose one "
+    "of them, for example with --channel left"
+)
+SILENT = "silent: all samples have the same value"
 _MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop
 _MAX_PEAK = 10.0  # lossy decoders overshoot 1 by a few per cent, integers stored as floats by far
 _SILENCE = 2.0**-15  # samples that span no more than one 16-bit step are silent
@@ -126,14 +137,13 @@ class Checks:
         """Mono samples of a block [shape=(n_samples, n_channels)], all of which are in range."""
         self._count, self._channels = self._count + len(block), block.shape[1]
         if self._count > at_most:
-            raise AudioError(self.label, f"longer than the limit of {limit:g} s")
+            raise AudioError(self.label, TOO_LONG.format(limit=limit))
         mono = self._mono(block)
         low, high = float(mono.min()), float(mono.max())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise AudioError(self.label, "contains values that are not numbers (NaN or infinity)")
+            raise AudioError(self.label, NOT_NUMBERS)
         if (peak := max(-low, high)) > _MAX_PEAK:
-            reason = f"samples reach {peak:.3g}, but float samples must lie within -1 and 1"
-            raise AudioError(self.label, reason)
+            raise AudioError(self.label, OUT_OF_RANGE.format(peak=peak))
         self._low, self._high = min(self._low, low), max(self._high, high)
         if self._channels == 2 and self._channel is None:
             self._mixed += float(np.vdot(mono, mono))
@@ -147,21 +157,16 @@ class Checks:
         if self._channel >= self._channels:
             there = "one channel" if self._channels == 1 else f"{self._channels} channels"
             asked = channel_name(self._channel)
-            raise AudioError(self.label, f"has no channel {asked}; it has {there}")
+            raise AudioError(self.label, NO_CHANNEL.format(asked=asked, there=there))
         return np.ascontiguousarray(block[:, self._channel])
 
     def end(self, rate: int) -> None:
         """Refuse what holds too little, or nothing that changes."""
         if not self._count:
-            raise AudioError(self.label, "empty: it has a header but no samples")
+            raise AudioError(self.label, EMPTY)
         if self._count < _MIN_SECONDS * rate:
-            length = f"{1000 * self._count / rate:.0f} ms"
-            raise AudioError(self.label, f"too short: {length}; at least 100 ms are needed")
+            raise AudioError(self.label, TOO_SHORT.format(length=1000 * self._count / rate))
         if self._mixed < _CANCELLED * self._each:
-            raise AudioError(
-                self.label,
-                "its two channels are nearly inverted copies of each other and cancel out when mixed; "
-                "choose one of them, for example with --channel left",
-            )
+            raise AudioError(self.label, CANCELLED)
         if self._high - self._low <= _SILENCE:
-            raise AudioError(self.label, "silent: all samples have the same value")
+            raise AudioError(self.label, SILENT)

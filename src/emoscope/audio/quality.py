@@ -14,6 +14,17 @@ NOISY = 12.0  # signal-to-noise ratio in dB below which a recording is called no
 _CEILING = 0.99  # of the peak: three samples in a row above it count as clipped
 _BACKGROUND = 0.1  # share of the frames, the quietest, that are taken for the background
 _SPEECH = 0.5  # probability from which a frame counts as speech
+SILENT = f"silent: nothing is louder than {QUIET:g} dBFS"
+NO_SPEECH = "no speech: no voice was found; the label describes another sound"
+TOO_SHORT = (
+    "too short: {seconds:.2f} s of speech; a label from less than "
+    f"{MIN_SPEECH_SECONDS:g} s is a guess"
+)
+IS_CLIPPED = "clipped: {clipped:.2%} of the samples are at full scale; record at a lower level"
+IS_NOISY = (
+    "noisy: the speech is {snr:.0f} dB above the background; labels are unreliable below "
+    f"{NOISY:g} dB"
+)
 
 
 class Quality:
@@ -67,18 +78,15 @@ class Quality:
     def warnings(self) -> list[str]:
         """The warnings, most serious first; empty for a good recording."""
         if not len(self.frames.level) or self.frames.level.max() < QUIET:
-            return [f"silent: nothing is louder than {QUIET:g} dBFS"]
+            return [SILENT]
         warnings, snr = [], self.snr
         speech = float(np.count_nonzero(self.frames.speech >= _SPEECH) * FRAME_SECONDS)
         if speech == 0.0:
-            warnings.append("no speech: no voice was found; the label describes another sound")
+            warnings.append(NO_SPEECH)
         elif speech < MIN_SPEECH_SECONDS:
-            least = f"a label from less than {MIN_SPEECH_SECONDS:g} s is a guess"
-            warnings.append(f"too short: {speech:.2f} s of speech; {least}")
+            warnings.append(TOO_SHORT.format(seconds=speech))
         if self._peak > 10 ** (QUIET / 20) and self.clipped > CLIPPED:
-            what = f"{self.clipped:.2%} of the samples are at full scale"
-            warnings.append(f"clipped: {what}; record at a lower level")
+            warnings.append(IS_CLIPPED.format(clipped=self.clipped))
         if snr < NOISY:
-            least = f"labels are unreliable below {NOISY:g} dB"
-            warnings.append(f"noisy: the speech is {snr:.0f} dB above the background; {least}")
+            warnings.append(IS_NOISY.format(snr=snr))
         return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..checking import Checked
     from ..corpus import Corpus
     from ..evaluation.result import Result
+    from ..modelfile import ModelFile
 
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
 SCRIPT_MODELS = (*ABLATION_MODELS, "lda")  # and for the many folds of speaker+text, twice
@@ -252,14 +254,15 @@ def _save(
 
 @command(RECOGNISING)
 def export(
-    model: str, *, onnx: Path | None = None, hub: Path | None = None, check: Path | None = None
-) -> None:
-    """Write a model as ONNX or as a Hugging Face repository. Nothing is uploaded."""
+    model: str = "default", *, onnx: Path | None = None, hub: Path | None = None,
+    check: Path | None = None, web: Path | None = None,
+) -> None:  # fmt: skip
+    """Write a model as ONNX, a Hugging Face repository or a web page. Nothing is uploaded."""
     from .. import modelfile
     from ..training import publishing
 
-    if onnx is None and hub is None:
-        raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR, or both")
+    if onnx is None and hub is None and web is None:
+        raise EmoscopeError("nothing to write; give --onnx FILE, --hub DIR or --web DIR")
     loaded = modelfile.load(model)
     checked = _checked(check, loaded.card.name) if check else None
     refuse_overwrite(onnx or "", model)
@@ -270,6 +273,19 @@ def export(
         terminal.say(str(publishing.to_onnx(loaded, onnx)))
     if hub is not None:
         terminal.say(str(publishing.to_hub(loaded, hub, checked)))
+    if web is not None:
+        _write_page(loaded, web, Path(model).stem)
+
+
+def _write_page(model: ModelFile, folder: Path, name: str) -> None:
+    from ..training import web
+
+    if folder.is_file():
+        raise EmoscopeError(f"--web {folder}: is a file; give a folder")
+    keeping.keep(folder / "index.html")
+    sizes = web.write(model, folder, name)
+    terminal.say(f"{folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB")
+    terminal.say(f"look at it: python -m http.server --directory {shlex.quote(str(folder))}")
 
 
 def _checked(folder: Path, name: str) -> Checked:

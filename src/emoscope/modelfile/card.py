@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
-from ..unseen import WORDS, HeldOut
+from ..unseen import OPTIMISTIC, WORDS, HeldOut
 from .about import About
 
 FORMAT = 1
@@ -262,6 +262,22 @@ class Card:
         values["results"] = [_joined(run, "others") for run in values["results"]]
         values = {"format": FORMAT, **values}
         return json.dumps(values, indent=1, ensure_ascii=False, default=_encoded)
+
+    def shown(self, name: str, size: int | None) -> JsonObject:
+        """What the page and ``/api/models`` tell of it, under a public name; the size is in bytes."""
+        values = json.loads(self.to_json())
+        shown = ("emotions", "temperature", "training", "results", "licence", "notices", "emoscope")
+        return {
+            "name": name,
+            "title": self.name,
+            "rate": self.input.rate,
+            **{key: values[key] for key in (*shown, "uncertain", "held_out")},
+            "worth": self.worth,
+            "about": dataclasses.asdict(self.about),
+            "measured_on": WORDS[self.held_out],
+            "optimistic": OPTIMISTIC if self.optimistic else "",
+            "bytes": size,
+        }
 
     @classmethod
     def from_json(cls, text: str) -> Card:

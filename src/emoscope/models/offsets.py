@@ -84,10 +84,15 @@ def learn(
 
 def spread(X: Double, covariance: Double, n_clips: float) -> float:
     """Variance of centred logits, relative to that of clips of one source around their means."""
-    precision = np.linalg.pinv(centred(centred(covariance).T), rcond=1e-6, hermitian=True)
     apart = X - X.mean(axis=0)
-    scatter = np.einsum("nk,kj,nj->n", apart, precision, apart).mean()
+    scatter = np.einsum("nk,kj,nj->n", apart, precision(covariance), apart).mean()
     return float(scatter * n_clips / (n_clips - 1.0) / (X.shape[1] - 1))
+
+
+def precision(covariance: Double) -> Double:
+    """The inverse of a covariance among centred logits."""
+    centre = centred(centred(covariance).T)
+    return np.asarray(np.linalg.pinv(centre, rcond=1e-6, hermitian=True), np.float64)
 
 
 def centred(logits: Logits) -> Double:

@@ -33,6 +33,14 @@ MAX_DIFFERENCE = 0.2
 _KEY = 0xFFFFF  # bits by which words are looked up: the last 20, and the first
 _QUIET = 0.01  # of the peak (-40 dB); what is quieter at the ends says nothing
 _FAR = 2**20  # more frames than a recording has
+WHOLE, PART = "this recording", "a part of this recording"
+IS_TRAINED = (
+    "training data: {what} was in the training data of this model ({name}): its label is no test"
+)
+MAYBE_TRAINED = (
+    "training data: {what} is of {name}, and this model was trained on {some} of those {n_eligible} "
+    "clips: its label may be no test"
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,9 +147,6 @@ def training_warning(card: Card, signal: Signal) -> list[str]:
     name = str(index().corpora[found[0]])
     n_eligible = int((clips & (index().corpora == name)).sum())
     n_clips = next(c.n_clips for c in card.training.corpora if c.name == name)
-    what = "this recording" if found[1] >= 0.5 else "a part of this recording"
-    of = f"was in the training data of this model ({name}): its label is no test"
-    if n_clips is None or n_clips < n_eligible:
-        some = f"{n_clips or 'some'} of those {n_eligible} clips"
-        of = f"is of {name}, and this model was trained on {some}: its label may be no test"
-    return [f"training data: {what} {of}"]
+    said = MAYBE_TRAINED if n_clips is None or n_clips < n_eligible else IS_TRAINED
+    what = WHOLE if found[1] >= 0.5 else PART
+    return [said.format(what=what, name=name, some=n_clips or "some", n_eligible=n_eligible)]

@@ -129,7 +129,16 @@ class Prediction(Positioned):
 
 
 TOGETHER = "together: labelled"
+LABELLED_TOGETHER = f"{TOGETHER} relative to {{count}} recordings taken to be of one source"
 TWO_CHANNELS = "two channels: they hold different speech"
+ONE_OF_TWO = (
+    f"{TWO_CHANNELS}, so each is classified by itself; this is the {{channel}} one; channel 'mix' puts "
+    "them together"
+)
+MIXED = "mixed: the label changes ({shares} of the speech); the timeline says where"
+UNFAMILIAR = "unfamiliar: {far}; the label may not mean much here"
+FAR = "{distance:.1f} times as far from the training data as the limit"
+SLIGHTLY_FAR = "slightly farther from the training data than the limit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +155,7 @@ class TwoChannels(Prediction):
 
 def channel_warning(channel: str) -> str:
     """What is said of one of two channels with different speech, for which nobody has asked."""
-    said = f"so each is classified by itself; this is the {channel} one"
-    return f"{TWO_CHANNELS}, {said}; channel 'mix' puts them together"
+    return ONE_OF_TWO.format(channel=channel)
 
 
 def rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
@@ -183,14 +191,12 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
     if not ranked or ranked[0][1] >= MIXED_SHARE * total:
         return []
     shares = ", ".join(f"{emotion} {length / total:.0%}" for emotion, length in ranked)
-    return [f"mixed: the label changes ({shares} of the speech); the timeline says where"]
+    return [MIXED.format(shares=shares)]
 
 
 def out_of_domain_warning(distance: float) -> list[str]:
     """A warning where a recording lies far from the training data, as a multiple of the limit."""
     if distance <= 1.0:
         return []
-    far = f"{distance:.1f} times as far from the training data as the limit"
-    if distance < 1.05:
-        far = "slightly farther from the training data than the limit"
-    return [f"unfamiliar: {far}; the label may not mean much here"]
+    far = SLIGHTLY_FAR if distance < 1.05 else FAR.format(distance=distance)
+    return [UNFAMILIAR.format(far=far)]

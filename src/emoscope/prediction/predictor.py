@@ -27,8 +27,8 @@ from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from .known import training_warning
 from .prediction import (
+    LABELLED_TOGETHER,
     NO_SPEECH,
-    TOGETHER,
     TWO_CHANNELS,
     Prediction,
     Segment,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..features.base import Feature
 
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
+MANY_CHANNELS = "{count} channels: mixed; channel '1', '2' … takes one of them"
 MAX_REFERENCES = 64  # recordings that tell what a source has in common: more hardly say more
 
 
@@ -129,7 +130,7 @@ class Predictor:
         whole = one(excerpt, meter)
         found = meter and meter.report()
         if found and found.n_channels > 2:
-            said = f"{found.n_channels} channels: mixed; channel '1', '2' … takes one of them"
+            said = MANY_CHANNELS.format(count=found.n_channels)
             return whole.but(warnings=(said, *whole.prediction.warnings))
         if not (found and found.different_speech):
             return whole
@@ -320,7 +321,7 @@ class Predictor:
         from ..models import offsets
 
         source = offsets.learn(self.card, np.stack([one.logits for one in known]))
-        said = f"{TOGETHER} relative to {len(known)} recordings taken to be of one source"
+        said = LABELLED_TOGETHER.format(count=len(known))
 
         def label(found: Recognition) -> Prediction:
             alone = found.prediction

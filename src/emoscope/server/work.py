@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -28,7 +27,6 @@ from ..files import printable
 from ..prediction import Predictor
 from ..prediction.predictor import Recognition
 from ..prediction.sources import choose
-from ..unseen import OPTIMISTIC, WORDS
 from .limits import Job, Limits, Load, Monitor, busy
 
 Item = TypeVar("Item")
@@ -52,7 +50,10 @@ class Service:
         self.models, self.limits, self.monitor = dict(models), limits, Monitor()
         self.load = Load(limits, self.monitor)
         # Now, because the files may be moved while the server runs.
-        self.cards = [_card(name, predictor) for name, predictor in self.models.items()]
+        self.cards = [
+            predictor.card.shown(name, _size(predictor.model.path))
+            for name, predictor in self.models.items()
+        ]
         self._slots = anyio.CapacityLimiter(limits.workers)
 
     def model(self, name: str | None) -> tuple[str, Predictor]:
@@ -150,21 +151,9 @@ async def _end_when_gone(request: Request, job: Job) -> None:
     job.end_reason = "the client has gone"
 
 
-def _card(name: str, predictor: Predictor) -> dict[str, object]:
-    """A model's card as JSON; ``bytes`` is None for a model that was not loaded from a file."""
-    path, values = predictor.model.path, json.loads(predictor.card.to_json())
-    shown = ("emotions", "temperature", "training", "results", "licence", "notices", "emoscope")
-    return {
-        "name": name,
-        "title": values["name"],
-        "rate": predictor.card.input.rate,
-        **{key: values[key] for key in (*shown, "uncertain", "held_out")},
-        "worth": predictor.card.worth,
-        "about": dataclasses.asdict(predictor.card.about),
-        "measured_on": WORDS[predictor.card.held_out],
-        "optimistic": OPTIMISTIC if predictor.card.optimistic else "",
-        "bytes": os.path.getsize(path) if os.path.isfile(path) else None,
-    }
+def _size(path: str) -> int | None:
+    """Bytes of a model; None for one that was not loaded from a file."""
+    return os.path.getsize(path) if os.path.isfile(path) else None
 
 
 @contextlib.contextmanager

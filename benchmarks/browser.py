@@ -1,0 +1,300 @@
+"""Compares the recogniser in a headless Chromium with Python: labels, sizes, speed, memory, requests.
+
+``python benchmarks/browser.py`` exports the page, classifies every clip of RAVDESS and EMO-DB below
+EMOSCOPE_DATA in both, and writes ``results/browser/browser.json`` and ``README.md``. ``--clips N``
+takes every N-th clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import functools
+import gzip
+import http.server
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from emoscope import modelfile
+from emoscope.audio import load, resample
+from emoscope.prediction import Predictor
+from emoscope.training import web
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "results" / "browser"
+CORPORA = {"ravdess": "ravdess/Actor_*/*.flac", "emodb": "emodb/wav/*.flac"}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
+START = """
+  window.recogniser = async (threads) => {
+    const { load } = await import(new URL("web/engine/emoscope.js", location.href));
+    const one = await load(new URL("model/", location.href), { threads });
+    await one.ready;
+    return (window.one = one);
+  };
+  window.classify = async (name, text, options) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), begun = performance.now();
+    return [await one.classify(new File([bytes], name), options), performance.now() - begun];
+  };
+"""
+FIRST = """async (address) => {
+  const begun = performance.now(), { load } = await import(new URL("web/engine/emoscope.js", location.href));
+  const one = await load(new URL("model/", location.href));
+  const [found] = await one.classify(await (await fetch(address)).blob(), { timeline: false });
+  return [found.emotion, performance.now() - begun, performance.now()];
+}"""
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Files without a word, counted."""
+
+    asked: list[str] = []
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder."""
+    handler = functools.partial(Handler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def sizes(folder: Path) -> dict[str, Any]:
+    """Bytes by file, as they are and with gzip as a static host sends them."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            packed = min(len(content), len(gzip.compress(content, 6)))
+            files[path.relative_to(folder).as_posix()] = {"raw": len(content), "gzip": packed}
+    total = {kind: sum(one[kind] for one in files.values()) for kind in ("raw", "gzip")}
+    return {"total": total, "files": files}
+
+
+def first_label(browser: Browser, address: str) -> dict[str, float]:
+    """Seconds from an empty cache to the first label: the best of three contexts, and from navigation."""
+    times = []
+    for _ in range(3):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(address, wait_until="commit")
+        _, own, since_navigation = page.evaluate(FIRST, "examples/woman-angry.flac")
+        times.append((since_navigation / 1000, own / 1000))
+        context.close()
+    best = min(times)
+    return {"from_navigation_s": round(best[0], 2), "from_load_s": round(best[1], 2)}
+
+
+def without_network(browser: Browser, address: str, folder: Path) -> dict[str, Any]:
+    """What a page that has been opened once asks for when the network is cut; and whether it works."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(START)
+    page.goto(address)
+    page.evaluate("recogniser(1)")
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    Handler.asked.clear()
+    context.set_offline(True)
+    page.reload()
+    page.evaluate("recogniser()")
+    isolated = page.evaluate("crossOriginIsolated")
+    clip = folder / "examples" / "woman-angry.flac"
+    found, _ = classify(page, clip, timeline=True)
+    asked = len(Handler.asked)
+    context.close()
+    return {"requests": asked, "label": found[0]["emotion"], "isolated": isolated}
+
+
+def classify(page: Page, path: Path, *, timeline: bool) -> tuple[list[dict[str, Any]], float]:
+    """Predictions in the browser, and milliseconds."""
+    text = base64.b64encode(path.read_bytes()).decode()
+    given = [path.name, text, {"timeline": timeline}]
+    found, took = page.evaluate("([name, text, options]) => classify(name, text, options)", given)
+    return found, took
+
+
+def agreement(page: Page, predictor: Predictor, paths: list[Path]) -> dict[str, Any]:
+    """Labels and probabilities of clips in both."""
+    unequal, uncertain, warnings, differences = [], 0, 0, []
+    for number, path in enumerate(paths):
+        (found,), _ = classify(page, path, timeline=False)
+        expected = predictor.predict(path).to_dict()
+        pairs = zip(
+            found["probabilities"].values(), expected["probabilities"].values(), strict=True
+        )
+        differences.append(max(abs(a - b) for a, b in pairs))
+        if found["emotion"] != expected["emotion"]:
+            unequal.append(path.name)
+        uncertain += found["uncertain"] != expected["uncertain"]
+        warnings += found["warnings"] != expected["warnings"]
+        if number % 100 == 99:
+            print(f"{number + 1} of {len(paths)}, {len(unequal)} unequal", flush=True)
+    return {
+        "clips": len(paths),
+        "equal_labels": 1 - len(unequal) / len(paths),
+        "unequal": unequal,
+        "largest_difference": max(differences),
+        "median_difference": float(np.median(differences)),
+        "unequal_uncertain": uncertain,
+        "unequal_warnings": warnings,
+    }
+
+
+def speed(page: Page, predictor: Predictor, paths: list[Path]) -> dict[str, float]:
+    """Milliseconds for a second of sound, in turn: all of it, and the model's graph alone."""
+    wasm, native, seconds = 0.0, 0.0, 0.0
+    for path in paths:
+        signal = load(path)
+        for _ in range(2):  # the first time warms up
+            _, took = classify(page, path, timeline=False)
+            begun = time.perf_counter()
+            predictor.predict(path)
+            own = 1000 * (time.perf_counter() - begun)
+        wasm, native, seconds = wasm + took, native + own, seconds + signal.duration
+    signal = resample(load(paths[0]), 16_000)
+    given = predictor.model.prepare(signal)
+    graphs = {"wasm": [], "native": []}
+    script = "(x) => one.call('time', { samples: new Float32Array(x) })"
+    for _ in range(5):
+        graphs["wasm"].append(page.evaluate(script, given[0].tolist()))
+        begun = time.perf_counter()
+        predictor.model.run(given)
+        graphs["native"].append(1000 * (time.perf_counter() - begun))
+    length = given.shape[1] / 16_000
+    found = {
+        "wasm_ms_per_s": wasm / seconds,
+        "native_ms_per_s": native / seconds,
+        "ratio": wasm / native,
+        **{f"graph_{kind}_ms_per_s": min(times) / length for kind, times in graphs.items()},
+    }
+    found["graph_ratio"] = found["graph_wasm_ms_per_s"] / found["graph_native_ms_per_s"]
+    return {key: round(value, 2) for key, value in found.items()}
+
+
+def memory(browser: Browser, address: str) -> dict[str, float]:
+    """Megabytes of the whole renderer process with the model loaded and one label given."""
+    before = renderers()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(address)
+    empty = sum(renderers().values()) - sum(before.values())
+    page.evaluate(FIRST, "examples/woman-angry.flac")
+    loaded = sum(renderers().values()) - sum(before.values())
+    context.close()
+    return {"renderer_with_model_mb": round(loaded), "renderer_at_start_mb": round(empty)}
+
+
+def renderers() -> dict[int, float]:
+    """Private megabytes of this user's renderer processes by number, from /proc."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"--type=renderer" in (place / "cmdline").read_bytes():
+                rollup = (place / "smaps_rollup").read_text()
+                kib = [int(x.split()[1]) for x in rollup.splitlines() if x.startswith("Private_")]
+                found[int(place.name)] = sum(kib) / 1000
+    return found
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [
+        "# The recogniser in the browser",
+        "",
+        f"Made by `{result['command']}` in headless Chromium {result['chromium']} on "
+        f"{result['cores']} cores.",
+        "",
+        "| corpus | clips | equal labels | largest difference of a probability | median |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in result["agreement"].items():
+        share = f"{one['equal_labels']:.2%}"
+        largest, median = one["largest_difference"], one["median_difference"]
+        lines.append(f"| {name} | {one['clips']} | {share} | {largest:.5f} | {median:.6f} |")
+    fast, first, total = result["speed"], result["first_label"], result["sizes"]["total"]
+    lines += [
+        "",
+        f"- Size: {total['raw'] / 1e6:.1f} MB on disk, {total['gzip'] / 1e6:.1f} MB sent with gzip.",
+        f"- First label from an empty cache, on localhost: {first['from_navigation_s']} s after "
+        "navigation.",
+        f"- Speed on one core, per second of sound: {fast['wasm_ms_per_s']} ms in the browser, "
+        f"{fast['native_ms_per_s']} ms in Python (ratio {fast['ratio']}); the model's graph alone "
+        f"{fast['graph_wasm_ms_per_s']} and {fast['graph_native_ms_per_s']} ms "
+        f"(ratio {fast['graph_ratio']}).",
+        f"- Memory of the page's process: {result['memory']['renderer_with_model_mb']} MB.",
+        f"- Network cut after the first visit: {result['offline']['requests']} requests reach the "
+        "server, the page reloads and recognises.",
+        "",
+        "| file | bytes | with gzip |",
+        "|---|---|---|",
+    ]
+    for name, one in result["sizes"]["files"].items():
+        lines.append(f"| `{name}` | {one['raw']:,} | {one['gzip']:,} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Export, compare, write; 1 where fewer than 99.9 % of the labels are equal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=1, help="every N-th clip")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    data = Path(os.environ.get("EMOSCOPE_DATA", ROOT.parent / "shared" / "data"))
+    paths = {name: sorted(data.glob(p))[:: given.clips] for name, p in CORPORA.items()}
+    predictor = Predictor()
+    executable = os.environ.get("EMOSCOPE_CHROMIUM") or shutil.which("chromium")
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as started:
+        folder = Path(place)
+        web.write(modelfile.load("default"), folder, "default")
+        with served(folder) as address:
+            browser = started.chromium.launch(executable_path=executable, args=FLAGS)
+            result: dict[str, Any] = {
+                "command": "python benchmarks/browser.py",
+                "chromium": browser.version,
+                "cores": len(os.sched_getaffinity(0)),
+                "sizes": sizes(folder),
+                "first_label": first_label(browser, address),
+                "memory": memory(browser, address),
+                "offline": without_network(browser, address, folder),
+            }
+            page = browser.new_page()
+            page.add_init_script(START)
+            page.goto(address)
+            page.evaluate("recogniser(1).then(() => null)")
+            result["speed"] = speed(
+                page, predictor, paths["ravdess"][:: max(1, 144 // given.clips)]
+            )
+            result["agreement"] = {
+                name: agreement(page, predictor, clips) for name, clips in paths.items()
+            }
+            browser.close()
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "browser.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (given.out / "README.md").write_text(text := table(result), encoding="utf-8")
+    print(text.partition("| file |")[0])
+    return int(any(one["equal_labels"] < 0.999 for one in result["agreement"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

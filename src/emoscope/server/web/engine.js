@@ -1,0 +1,74 @@
+// What recognises: the server that this page comes from or, in a folder of `emoscope export --web`, this tab.
+// Addresses are relative to the folder of the page, which may lie anywhere on a site.
+
+const page = new URL("../", import.meta.url);
+const MOST_BYTES = 1_000_000_000; // of a file in this tab, which has to hold it
+const MOST_SECONDS = 3600;
+
+/**
+ * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `formats` of export, `examples` { name, file, source },
+ * and models, predict, label, export and listen; a tab also has stream.
+ * @param options `progress(loaded, total)` is told the bytes of the model that have arrived
+ */
+export function openEngine(options = {}) {
+  const { model } = document.documentElement.dataset;
+  return model ? openTab(new URL(model, page), options) : openServer();
+}
+
+async function ask(path, options) {
+  const response = await fetch(new URL(path, page), options);
+  if (response.ok) return response;
+  const reason = await response.json().then((body) => body.error, () => response.statusText);
+  throw new Error(reason);
+}
+
+function upload(path, files, signal) {
+  const form = new FormData();
+  for (const file of files) form.append("files", file);
+  return ask(path, { method: "POST", body: form, signal });
+}
+
+async function openServer() {
+  const health = await (await ask("api/health")).json();
+  return {
+    kind: "server",
+    limits: { uploadBytes: health.upload_bytes },
+    formats: ["csv", "textgrid", "eaf", "srt", "vtt"],
+    examples: [],
+    models: async () => (await ask("api/models")).json(),
+    predict: async (file, { together = false, signal } = {}) => (
+      await upload(`api/predict?${together ? "together" : "timeline"}=true`, [file], signal)).json(),
+    async label(entries, { signal } = {}) {
+      const files = [...new Set(entries.map(({ file }) => file))];
+      const { predictions } = await (await upload("api/predict?together=true", files, signal)).json();
+      const sent = files.flatMap((file) => entries.filter((entry) => entry.file === file)); // in the order of the answer
+      return entries.map((entry) => predictions[sent.indexOf(entry)]);
+    },
+    async export(prediction, format) {
+      const body = JSON.stringify(prediction), headers = { "content-type": "application/json" };
+      return (await ask(`api/export?format=${format}`, { method: "POST", body, headers })).blob();
+    },
+    listen: async (file) => (await upload("api/listen", [file])).blob(),
+  };
+}
+
+async function openTab(folder, { progress } = {}) {
+  const [{ load }, { FORMATS }] = await Promise.all([import("./engine/emoscope.js"), import("./engine/formats.js")]);
+  const recogniser = await load(folder, { progress }), { settings } = recogniser;
+  navigator.serviceWorker?.register(new URL("sw.js", page)).catch(() => {}); // without it the page needs a network
+  return {
+    kind: "tab",
+    limits: { uploadBytes: MOST_BYTES },
+    formats: Object.keys(FORMATS),
+    examples: settings.examples.map((one) => ({ ...one, file: new URL(one.file, page).href })),
+    models: async () => recogniser.models(),
+    async predict(file, { progress: told, signal } = {}) {
+      if (file.size > MOST_BYTES) throw new Error(`${file.name}: larger than ${MOST_BYTES / 1e6} MB, the limit here`);
+      return { predictions: await recogniser.classify(file, { progress: told, signal, most: MOST_SECONDS }), errors: [] };
+    },
+    label: async (entries) => recogniser.together(entries.map(({ prediction }) => prediction)),
+    export: async (prediction, format) => new Blob([FORMATS[format](prediction, settings.about_text)]),
+    listen: async (file) => file,
+    stream: (options) => recogniser.stream(options),
+  };
+}

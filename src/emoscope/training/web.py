@@ -1,0 +1,166 @@
+"""The recogniser as a folder of static files that runs in a browser: ``emoscope export --web``.
+
+The page and its scripts are those of the server (``server/web``); ``engine/`` there recognises. What
+Python and JavaScript have to share is written here: the card, and the constants and texts of the
+modules that the scripts follow, by module. Large files are packed with gzip, whatever a host does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias
+
+import numpy as np
+
+from .. import audio, labels
+from .._version import __version__
+from ..audio import channels, excerpt, fingerprint, level, quality, voice_activity
+from ..errors import ModelError
+from ..files import DATA, shipped_table, write_together
+from ..modelfile import GRAPH, ModelFile
+from ..modelfile.card import Card, JsonObject
+from ..models import offsets
+from ..prediction import known, microphone, prediction, predictor, timeline
+
+Files: TypeAlias = "dict[str, bytes]"  # by their path in the folder, with slashes
+
+PAGE = Path(DATA).parent / "server" / "web"
+RUNTIME = Path(DATA) / "web"  # onnxruntime-web 1.30.0, its build for WebAssembly alone
+ROOT = Path(DATA).parents[2]  # of a clone
+FOLLOWED: tuple[ModuleType, ...] = (
+    audio, channels, excerpt, fingerprint, level, quality, voice_activity, offsets, known, microphone,
+    prediction, predictor, timeline,
+)  # fmt: skip
+NOT_SHOWN = ("docs.html", "docs.js")  # pages of the server alone
+EXAMPLES = "EMO-DB, CC0 1.0"
+ONLY_SAMPLES = (
+    "takes features, which Python computes; --web needs a model that takes samples, such as default "
+    "or free, or one trained with an encoder"
+)
+
+
+def write(model: ModelFile, folder: str | os.PathLike[str], name: str) -> dict[str, int]:
+    """Write the folder; bytes by file. `name` is the model's on the page.
+
+    Raises
+    ------
+    ModelError
+        When the model takes features, or is one of another tool.
+    """
+    contents = files(model, name)
+    write_together({Path(folder, path): content for path, content in contents.items()})
+    return {path: len(content) for path, content in contents.items()}
+
+
+def files(model: ModelFile, name: str) -> Files:
+    """What the folder holds."""
+    if model.card.input.kind != "samples" or not zipfile.is_zipfile(model.path):
+        raise ModelError(f"{model.path}: {ONLY_SAMPLES}")
+    with zipfile.ZipFile(model.path) as archive:
+        graph = archive.read(GRAPH)
+    detector = Path(DATA, voice_activity._GRAPH).read_bytes()
+    words, corpora = _fingerprints(model.card)
+    loaded = {  # by the name that the engine has for it
+        "wasm": ("runtime.wasm.gz", (RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()),
+        "runtime": ("runtime.js", (RUNTIME / "ort.wasm.bundle.min.mjs").read_bytes()),
+        "model": ("model.onnx.gz", gzip.compress(graph, mtime=0)),
+        "detector": ("detector.onnx.gz", gzip.compress(detector, mtime=0)),
+        **({"known": ("known.bin.gz", gzip.compress(words, mtime=0))} if corpora else {}),
+    }
+    small = {**_page(), **_examples()}
+    settings = {
+        **_settings(model.card),
+        "models": [model.card.shown(name, os.path.getsize(model.path))],
+        "files": {key: {"path": p, "bytes": len(c)} for key, (p, c) in loaded.items()},
+        "known": corpora,
+        "examples": [
+            {"name": Path(path).stem.replace("-", ", "), "file": path, "source": EXAMPLES}
+            for path in small
+            if path.endswith(".flac")
+        ],
+    }
+    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
+    for content in (*(content for _, content in loaded.values()), *small.values()):
+        digest.update(content)
+    cache = f"emoscope-{digest.hexdigest()}"
+    small["model/emoscope.json"] = json.dumps({"cache": cache, **settings}).encode()
+    kept = ["./", *(path for path in small if path != "sw.js"), "model/runtime.js"]
+    head = f"const VERSION = {json.dumps(cache)}, FILES = {json.dumps(kept)};\n"
+    small["sw.js"] = head.encode() + small["sw.js"]
+    licences = {
+        f"licences/{path.name}": path.read_bytes()
+        for path in (RUNTIME / "onnxruntime_web.LICENSE", Path(DATA, "silero_vad.LICENSE"))
+    }
+    return {**small, **{f"model/{p}": c for p, c in loaded.values()}, **licences}
+
+
+def _settings(card: Card) -> JsonObject:
+    """What the engine has to know of a model, and of Python's modules."""
+    values = json.loads(card.to_json())
+    shared = ("emotions", "input", "temperature", "uncertain", "domain", "offsets")
+    told: JsonObject = {key: values[key] for key in shared}
+    if card.offsets is not None:
+        told["offsets"]["precision"] = offsets.precision(
+            card.offsets.covariance.astype(np.float64)
+        ).tolist()
+    constants = {module.__name__.rpartition(".")[2]: _constants(module) for module in FOLLOWED}
+    constants["microphone"]["WINDOWS"] = dataclasses.asdict(microphone.WINDOWS)
+    constants["labels"] = {"POSITIONS": dict(labels.POSITIONS), "AXES": labels.AXES}
+    about = {"about": dataclasses.asdict(card.about), "about_text": card.about.text}
+    return {"emoscope": __version__, "card": told, "constants": constants, **about}
+
+
+def _constants(module: ModuleType) -> JsonObject:
+    """The numbers and texts of a module that are written in capitals."""
+    plain = (int, float, str, tuple)  # and no tuple with names, which holds arrays
+    return {
+        k: v for k, v in vars(module).items() if k.isupper() and k != "DATA" and type(v) in plain
+    }
+
+
+def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
+    """The shipped fingerprints as Uint32, and the corpora whose clips the model was trained on."""
+    index = known.index()
+    trained, of = index.trained_on(card), np.zeros(len(index.lengths), np.uint32)
+    corpora: list[Mapping[str, object]] = []
+    for corpus in card.training.corpora:
+        clips = trained & (index.corpora == corpus.name)
+        of[clips] = len(corpora) + 1
+        told = {"name": corpus.name, "n_clips": corpus.n_clips, "n_eligible": int(clips.sum())}
+        corpora += [told] if clips.any() else []
+    parts = ([len(index.lengths)], index.lengths, of, index.words)
+    return np.concatenate(parts).astype("<u4").tobytes(), corpora
+
+
+def _page() -> Files:
+    """The page as the server has it, told that a model lies beside it, and what it may do."""
+    found = {
+        f"web/{path.relative_to(PAGE).as_posix()}": path.read_bytes()
+        for path in sorted(PAGE.rglob("*"))
+        if path.is_file() and path.name not in NOT_SHOWN and path.suffix in (".js", ".css", ".svg")
+    }
+    policy = shipped_table("server.toml")["headers"]["content-security-policy"]
+    policy = policy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    policy = policy.partition("; frame-ancestors")[0]
+    page = (PAGE / "index.html").read_text(encoding="utf-8")
+    page = page.replace('<html lang="en">', '<html lang="en" data-model="model/">')
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n  {meta}')
+    return {"index.html": page.encode(), **found, "sw.js": found.pop("web/engine/sw.js")}
+
+
+def _examples() -> Files:
+    """The example recordings: beside the data of an installed package, or in a clone."""
+    places = (Path(DATA, "examples"), ROOT / "examples")
+    folder = next((place for place in places if place.is_dir()), None)
+    found = sorted(folder.iterdir()) if folder else []
+    wanted = (path for path in found if path.suffix == ".flac" or path.name == "README.md")
+    return {f"examples/{path.name}": path.read_bytes() for path in wanted}
