@@ -149,6 +149,7 @@ def _page() -> Files:
     }
     policy = shipped_table("server.toml")["headers"]["content-security-policy"]
     policy = policy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    policy = policy.replace("worker-src 'self'", "worker-src 'self' blob:")
     policy = policy.partition("; frame-ancestors")[0]
     page = (PAGE / "index.html").read_text(encoding="utf-8")
     page = page.replace('<html lang="en">', '<html lang="en" data-model="model/">')

@@ -18,7 +18,9 @@ export async function load(url, { progress = () => {}, threads } = {}) {
 class Recogniser {
   constructor(settings, base, progress, threads) {
     Object.assign(this, { settings, labels: new Labels(settings), calls: new Map(), found: new WeakMap(), count: 0 });
-    this.worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    // By way of a blob, for then the content security policy of the page is the worker's too.
+    const script = new Blob([`import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`], { type: "text/javascript" });
+    this.worker = new Worker(URL.createObjectURL(script), { type: "module" });
     this.worker.onmessage = ({ data }) => this.answered(data);
     this.worker.onerror = (event) => this.calls.forEach(({ no }) => no(new Error(event.message ?? "the worker failed")));
     threads ??= globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
