@@ -32,7 +32,13 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["making", "generated/measured/example.md", "accuracy.md", "guarantees.md"]
+exclude_patterns = [
+    "making",
+    "generated/measured/example.md",
+    "generated/measured/diarisation.md",
+    "accuracy.md",
+    "guarantees.md",
+]
 # Several classes have an attribute of the same name; a short reference may mean any.
 suppress_warnings = ["ref.python"]
 

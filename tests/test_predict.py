@@ -84,8 +84,8 @@ def test_json_has_exactly_the_promised_keys(predictor: Predictor) -> None:
     ]  # fmt: skip
     for segment in found["segments"]:
         position = ["arousal", "valence"] if segment["probabilities"] else []
-        said = ["start", "end", "emotion", "confidence", "probabilities"]
-        assert list(segment) == [*said, *position]
+        said = ["start", "end", "speaker", "emotion", "confidence", "probabilities"]
+        assert list(segment) == [*said, *position, "uncertain", "warnings"]
     assert predictor.predict(voice(2.0), RATE).to_dict()["segments"] == []
 
 

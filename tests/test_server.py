@@ -258,7 +258,7 @@ def test_listen_gives_all_of_it_at_any_rate(server: Running, rate: int) -> None:
 def test_export_in_every_format(server: Running) -> None:
     found = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"][0]
     begins = {
-        "csv": "file,start,end,emotion", "textgrid": 'File type = "ooTextFile"',
+        "csv": "file,start,end,speaker,emotion", "textgrid": 'File type = "ooTextFile"',
         "eaf": "<?xml", "srt": "1\n00:00:0", "vtt": "WEBVTT",
     }  # fmt: skip
     for format, start in begins.items():

@@ -32,7 +32,8 @@ class Quality:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._peak, self._n_clipped, self._n_samples = 0.0, 0, 0
+        self._peak, self._n_samples, self._noise = 0.0, 0, 0.0
+        self._clipped = list[NDArray[np.float64]]()  # seconds at which samples are clipped
         self._frames = [NO_FRAMES]
 
     def feed(self, samples: NDArray[np.float32], rate: int) -> None:
@@ -40,16 +41,19 @@ class Quality:
         magnitude = np.abs(samples)
         peak = float(magnitude.max(initial=0.0))
         if peak * _CEILING > self._peak:
-            self._n_clipped = 0  # what looked like the ceiling so far was not
+            self._clipped = []  # what looked like the ceiling so far was not
         self._peak = max(self._peak, peak)
         high = magnitude >= _CEILING * self._peak
-        self._n_clipped += int(np.count_nonzero(high[2:] & high[1:-1] & high[:-2]))
+        clipped = np.flatnonzero(high[2:] & high[1:-1] & high[:-2])
+        if len(clipped):
+            self._clipped.append(self.seconds + clipped / rate)
         self._n_samples += len(samples)
         self.seconds += len(samples) / rate
 
     def feed_frames(self, frames: Frames) -> None:
         """Take in frames of the voice activity detector."""
         self._frames.append(frames)
+        self._noise = 0.0
 
     @property
     def frames(self) -> Frames:
@@ -61,19 +65,35 @@ class Quality:
     @property
     def clipped(self) -> float:
         """Share of the samples that are clipped, in [0, 1]."""
-        return self._n_clipped / max(1, self._n_samples)
+        return sum(map(len, self._clipped)) / max(1, self._n_samples)
+
+    def part(self, start: float, end: float) -> "Quality":
+        """The quality of a part, in seconds, against the background of the whole recording."""
+        part, rate = Quality(), self._n_samples / max(self.seconds, 1e-9)
+        first, stop = (round(time / FRAME_SECONDS) for time in (start, end))
+        part.feed_frames(Frames(*(values[first:stop] for values in self.frames)))
+        self._clipped = [clipped := np.concatenate([np.zeros(0), *self._clipped])]
+        part._clipped = [clipped[slice(*np.searchsorted(clipped, (start, end)))]]
+        part._n_samples, part._peak = round((end - start) * rate), self._peak
+        part._noise = self.noise
+        return part
+
+    @property
+    def noise(self) -> float:
+        """Mean power of the quietest tenth of the recording."""
+        if not self._noise:
+            power = np.sort(_power(self.frames.level))
+            self._noise = float(power[: max(1, round(_BACKGROUND * len(power)))].mean())
+        return self._noise
 
     @property
     def snr(self) -> float:
         """Speech against the quietest tenth of the recording, in dB; NaN without speech."""
         speech, level = self.frames
-        power = 10.0 ** (level.astype(np.float64) / 10.0)
         if not (speech >= _SPEECH).any():
             return float("nan")
-        n_quietest = max(1, round(_BACKGROUND * len(power)))
-        noise = float(np.sort(power)[:n_quietest].mean())
-        signal = float(power[speech >= _SPEECH].mean()) - noise
-        return float(10.0 * np.log10(max(signal, 1e-12) / noise))
+        signal = float(_power(level[speech >= _SPEECH]).mean()) - self.noise
+        return float(10.0 * np.log10(max(signal, 1e-12) / self.noise))
 
     def warnings(self) -> list[str]:
         """The warnings, most serious first; empty for a good recording."""
@@ -90,3 +110,7 @@ class Quality:
         if snr < NOISY:
             warnings.append(IS_NOISY.format(snr=snr))
         return warnings
+
+
+def _power(level: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(10.0 ** (level.astype(np.float64) / 10.0))

@@ -22,12 +22,13 @@ from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files, require_offsets
 from ..prediction.prediction import TOGETHER
+from ..prediction.turns import CHANNEL, SPEAKER, Division
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, command
 
 ONE_CHANNEL = (
-    "its two channels hold different speech, but a picture, textgrid, eaf, srt or vtt holds one: "
+    "its two channels hold different speech, but a picture shows one: "
     "choose --channel left, right or mix"
 )
 RELATIVE = (
@@ -43,9 +44,12 @@ def predict(
     labels: Path | None = None, timeline: bool = False, segments: str | None = None,
     channel: str | None = None, format: str | None = None, out: str | None = None,
     picture: str | None = None, same_source: bool = False, each_alone: bool = False,
+    by: str | None = None, speakers: int | None = None,
     jobs: int | None = None,
 ) -> None:  # fmt: skip
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
+    division = Division(by or CHANNEL, speakers)
+    timeline = timeline or division.by == SPEAKER
     paths, errors = _find(files)
     format = format or formats.format_of(out)
     sources: Sequence[str | Excerpt] = paths
@@ -69,11 +73,12 @@ def predict(
     writer = Writer(format, out, layout, len(sources), given, predictor.card)
     outcomes = predict_files(
         predictor, sources, timeline=timed, given=given, jobs=jobs, output=writer.output,
-        together=same_source or (False if each_alone else None),
+        together=same_source or (False if each_alone else None), division=division,
+        joined=format in TIMELINES and not picture,
     )  # fmt: skip
     if picture and writer.holds(sources[0]):
         # The file goes on without it; the picture has to be drawn all the same.
-        outcomes = predict_files(predictor, sources, timeline=True, jobs=jobs)
+        outcomes = predict_files(predictor, sources, timeline=True, jobs=jobs, division=division)
     errors += _write(outcomes, writer, sources, picture, unasked=not same_source)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
@@ -130,8 +135,7 @@ def _write(
                 errors.append(outcome)
                 continue
             n_together += any(warning.startswith(TOGETHER) for warning in outcome.warnings)
-            one = picture or writer.format in TIMELINES  # there is no room for two channels
-            if outcome.channel and one and sources[0] == outcome.file:
+            if outcome.channel and picture and sources[0] == outcome.file:
                 errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
                 continue
             if writer.output is None:  # which has it already

@@ -32,7 +32,8 @@ __all__ = [
 
 def predict(
     source: Source, rate: int | None = None, *,
-    channel: str | None = None, timeline: bool = False,
+    channel: str | None = None, timeline: bool = False, by: str = "channel",
+    speakers: int | None = None,
 ) -> Prediction:  # fmt: skip
     """Recognise the emotion of one recording with the shipped model; an AudioError says why not.
 
@@ -49,8 +50,16 @@ def predict(
         "left", "right", "1", "2" … for one channel, "mix" for all together.
     timeline : bool
         Also divide the recording into labelled segments.
+    by : str
+        What gives the segments their speaker: "channel", the two channels where they hold different
+        speech; "speaker", the voices in one channel, found by their sound, for which the recording is
+        read twice; "none".
+    speakers : int, optional
+        How many voices there are; by default as many as are found.
     """
-    return default_predictor().predict(source, rate, channel=channel, timeline=timeline)
+    return default_predictor().predict(
+        source, rate, channel=channel, timeline=timeline, by=by, speakers=speakers
+    )
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,9 +2,10 @@
 
 ``table`` (lines for people), ``json`` (an object a line) and ``csv`` (a row per file, or per segment
 of a timeline) hold any number of recordings; ``textgrid`` (tiers ``emotion`` and ``confidence``),
-``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline. All but ``table`` hold what a label means
-and the model's licence: an object, the last columns, a point tier ``about``, a property, a cue of no
-length at the start, a note.
+``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline. Where speakers are divided, each has tiers
+of its own (``emotion: speaker 1``) or is named before the label. All but ``table`` hold what a label
+means and the model's licence: an object, the last columns, a point tier ``about``, a property, a cue
+of no length at the start, a note.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from .prediction import (
     NO_SPEECH,
     SILENCE,
     TOGETHER,
-    TWO_CHANNELS,
     GivenSegment,
     Prediction,
     Segment,
@@ -68,11 +68,13 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
     lines = [f"{name}  {_told(prediction, f'  ({others})')}"]
     said = (warning for warning in prediction.warnings if not warning.startswith(TOGETHER))
     lines += [f"    {warning}" for warning in said]
-    for part in prediction.segments if timeline else ():
-        label = _told(part)
+    speakers = [printable(part.speaker) for part in prediction.segments]
+    width = max(map(len, speakers), default=0)
+    for part, speaker in zip(prediction.segments, speakers, strict=True) if timeline else ():
+        label = f"{speaker:{width}}  " * bool(width) + _told(part)
+        keywords = ", ".join(warning.partition(":")[0] for warning in part.warnings)
+        label += f"  ({keywords})" * bool(keywords)
         if isinstance(part, GivenSegment):
-            keywords = ", ".join(warning.partition(":")[0] for warning in part.warnings)
-            label += f"  ({keywords})" * bool(keywords)
             label += f'  "{printable(part.label)}"' * bool(part.label)
         lines.append(f"    {part.start:8.2f} – {part.end:8.2f} s  {label}")
     return "\n".join(lines) + "\n"
@@ -90,7 +92,7 @@ def sounds(probabilities: Mapping[str, float]) -> str:
 
 def _told(part: Prediction | Segment, others: str = "") -> str:
     label, position = f"{part.emotion} {part.confidence:.0%}{others}", sounds(part.probabilities)
-    if not isinstance(part, (Prediction, GivenSegment)) or not part.uncertain:
+    if not part.uncertain:
         return f"{label}  {position}".rstrip()
     if not position or any(warning.startswith(NO_SPEECH) for warning in part.warnings):
         return f"{label}  uncertain"
@@ -112,11 +114,12 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
 def csv_header(layout: Layout) -> str:
     """The first line of a CSV table."""
     place = ["file", *(["channel"] if layout.channel else [])]
-    place += ["start", "end"] if layout.timeline else []
+    place += ["start", "end", "speaker"] if layout.timeline else []
     label = [*(["label"] if layout.given else []), "emotion", "confidence"]
     label += [f"p_{name}" for name in layout.emotions]
     last = [*(["model"] if layout.model else []), *layout.axes, *ABOUT]
-    return _csv([[*place, *label, "uncertain", "warnings", *last]])
+    doubts = ["uncertain", "warnings", *(["file_warnings"] if layout.timeline else [])]
+    return _csv([[*place, *label, *doubts, *last]])
 
 
 def csv_text(
@@ -135,13 +138,12 @@ def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
     last = [layout.model] if layout.model else []
     about = [whole["about"][name] for name in ABOUT]
     for part in whole["segments"] if layout.timeline else [whole]:
-        times = [part["start"], part["end"]] if layout.timeline else []
+        times = [part["start"], part["end"], printable(part["speaker"])] if layout.timeline else []
         told = [printable(part["label"])] if "label" in part else []
         by_emotion = [part["probabilities"].get(name, "") for name in layout.emotions]
         label = [*told, part["emotion"], part["confidence"], *by_emotion]
-        of = part if "warnings" in part else whole  # a part that was given has its own
-        said = [w for w in whole["warnings"] if of is part and w.startswith(TWO_CHANNELS)]
-        doubts = [str(of["uncertain"]).lower(), "; ".join([*said, *of["warnings"]])]
+        doubts = [str(part["uncertain"]).lower(), "; ".join(part["warnings"])]
+        doubts += ["; ".join(whole["warnings"])] if layout.timeline else []
         position = [part.get(axis, "") for axis in layout.axes]
         yield [*place, *times, *label, *doubts, *last, *position, *about]
 
@@ -154,22 +156,53 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
 
 def textgrid(prediction: Prediction) -> str:
     """Praat's long text form (Boersma & Weenink, Praat manual, "TextGrid file formats")."""
-    segments = prediction.segments
-    tiers = {
-        "emotion": [printable(segment.emotion) for segment in segments],
-        "confidence": [f"{s.confidence:.3f}" if s.is_speech else "" for s in segments],
-    }
-    end, about = segments[-1].end if segments else 0.0, prediction.about.text
-    return _rendered("textgrid", segments=segments, tiers=tiers, end=end, about=about)
+    end = max((segment.end for segment in prediction.segments), default=0.0)
+    tiers = []
+    for name, segments in _lanes(prediction.segments).items():
+        parts = [(s.start, s.end, printable(s.emotion), _share(s)) for s in _filled(segments, end)]
+        tiers.append((f"emotion{name}", [(*times, text) for *times, text, _ in parts]))
+        tiers.append((f"confidence{name}", [(*times, text) for *times, _, text in parts]))
+    return _rendered("textgrid", tiers=tiers, end=end, about=prediction.about.text)
+
+
+def _lanes(segments: Sequence[Segment]) -> dict[str, list[Segment]]:
+    """What each speaker's tiers are called after, and the speaker's segments.
+
+    What nobody speaks in has tiers of its own where speakers are divided, without the silence.
+    """
+    divided = any(segment.speaker for segment in segments)
+    lanes: dict[str, list[Segment]] = {} if segments else {"": []}
+    for segment in segments:
+        if segment.speaker or not divided or segment.emotion != SILENCE:
+            name = f": {printable(segment.speaker)}" if segment.speaker else ""
+            lanes.setdefault(name, []).append(segment)
+    return lanes
+
+
+def _filled(segments: Sequence[Segment], end: float) -> Iterator[Segment]:
+    """The segments and, between them, nameless ones: the tiers of a TextGrid have no gaps."""
+    position = 0.0
+    for segment in (*segments, Segment(end, end, "", 0.0, {})):
+        if segment.start > position:
+            yield Segment(position, segment.start, "", 0.0, {})
+        if segment.end > segment.start:
+            yield segment
+        position = max(position, segment.end)
+
+
+def _share(segment: Segment) -> str:
+    return f"{segment.confidence:.3f}" if segment.is_speech else ""
 
 
 def eaf(prediction: Prediction) -> str:
     """ELAN's format without silence (Max Planck Institute for Psycholinguistics, "EAF format" 3.0)."""
     audible = _audible(prediction)
     times = [round(1000 * time) for segment in audible for time in (segment.start, segment.end)]
-    name, captions = printable(os.path.basename(prediction.file)), map(_caption, audible)
-    about = prediction.about.text
-    return _rendered("eaf", name=name, about=about, times=times, captions=captions)
+    tiers: dict[str, list[tuple[int, str]]] = {} if audible else {"": []}
+    for number, segment in enumerate(audible, 1):
+        tiers.setdefault(printable(segment.speaker), []).append((number, _caption(segment)))
+    name, about = printable(os.path.basename(prediction.file)), prediction.about.text
+    return _rendered("eaf", name=name, about=about, times=times, tiers=tiers)
 
 
 def _rendered(format: str, **values: object) -> str:
@@ -185,13 +218,15 @@ def _rendered(format: str, **values: object) -> str:
 def srt(prediction: Prediction) -> str:
     """SubRip subtitles of everything but silence; the format has no comments, but cues of no length."""
     about = f"00:00:00,000 --> 00:00:00,000\n{prediction.about.text}\n"
-    cues = enumerate([about, *_cues(prediction, ",")], 1)
+    cues = enumerate([about, *_cues(prediction, ",", "{}: ")], 1)
     return "\n".join(f"{number}\n{cue}" for number, cue in cues)
 
 
 def vtt(prediction: Prediction) -> str:
     """WebVTT subtitles of everything but silence (W3C, "WebVTT", 2019)."""
-    return "\n".join(["WEBVTT\n", f"NOTE {prediction.about.text}\n", *_cues(prediction, ".")])
+    return "\n".join(
+        ["WEBVTT\n", f"NOTE {prediction.about.text}\n", *_cues(prediction, ".", "<v {}>")]
+    )
 
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
@@ -214,10 +249,12 @@ def _caption(segment: Segment) -> str:
     return f"{name} {segment.confidence:.0%}" if segment.is_speech else name
 
 
-def _cues(prediction: Prediction, mark: str) -> Iterator[str]:
+def _cues(prediction: Prediction, mark: str, voice: str) -> Iterator[str]:
     for segment in _audible(prediction):
         times = f"{_clock(segment.start, mark)} --> {_clock(segment.end, mark)}"
-        yield f"{times}\n{_caption(segment)}\n"
+        speaker = printable(segment.speaker).replace(">", "")
+        named = voice.format(speaker) if speaker else ""
+        yield f"{times}\n{named}{_caption(segment)}\n"
 
 
 def _clock(seconds: float, mark: str) -> str:

@@ -17,6 +17,7 @@ from .formats import Layout, csv_header, text_of
 from .prediction import Prediction, channel_warning
 from .predictor import Predictor
 from .sources import Given, Source, predict_segments
+from .turns import BY_CHANNEL, Division
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
@@ -119,7 +120,8 @@ class Output:
             self._check_model(row["model"])
             if self.layout.given:
                 self._check_parts(row["file"], [row])
-            sides = [side for side in SIDES if channel_warning(side) in row["warnings"]]
+            said = row["file_warnings" if self.layout.timeline else "warnings"]
+            sides = [side for side in SIDES if channel_warning(side) in said]
             entries.append((row["file"], row.get("channel") or "".join(sides)))
         if self.layout.timeline and entries:  # the last is done again: rows of it may be missing
             entries = entries[: entries.index(entries[-1])]
@@ -194,12 +196,13 @@ def require_offsets(predictor: Predictor) -> None:
 def predict_files(
     predictor: Predictor, files: Sequence[str | Excerpt], *, timeline: bool = False,
     given: Given | None = None, together: bool | None = None, jobs: int | None = None,
-    output: Output | None = None,
+    output: Output | None = None, division: Division = BY_CHANNEL, joined: bool = False,
 ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
     """Predict what an output does not hold yet, and add it there; `given` parts become the segments.
 
     Files of one folder are labelled together; with `together` all, without it (False), with a
     timeline or with given parts each alone. Those that an output holds already tell of their source.
+    Two channels with different speech are two predictions, or `joined`.
     """
 
     def holds(file: Source) -> bool:
@@ -211,14 +214,19 @@ def predict_files(
     if given is not None:
         outcomes = predict_segments(predictor, missing, given, jobs=jobs)
     elif together is False or timeline or predictor.card.offsets is None:
-        outcomes = predictor.predict_many(missing, timeline=timeline, jobs=jobs)
+        outcomes = predictor.predict_many(
+            missing, timeline=timeline, jobs=jobs, by=division.by, speakers=division.speakers
+        )
     else:
         groups: dict[object, list[str | Excerpt]] = {}
         for file in files:  # also where files of several folders alternate
             groups.setdefault(together or _source(file), []).append(file)
         outcomes = predictor.predict_sources(groups.values(), skip=holds, jobs=jobs)
     for outcome in outcomes:
-        for one in outcome.each if isinstance(outcome, Prediction) else (outcome,):
+        each: Sequence[Prediction | EmoscopeError] = (outcome,)
+        if isinstance(outcome, Prediction):
+            each = (outcome.joined,) if joined else outcome.each
+        for one in each:
             if output and isinstance(one, Prediction):
                 output.write(one)
             yield one

@@ -50,6 +50,9 @@ class Segment(Positioned):
     emotion: str  # or "silence", or "non-speech"
     confidence: float  # in the emotion, or in there being no speech
     probabilities: dict[str, float]  # of every emotion; empty where nobody speaks
+    speaker: str = ""  # "speaker 1" …, "left", "right"; empty where not divided or nobody speaks
+    uncertain: bool = False  # whether its label should not be relied on
+    warnings: tuple[str, ...] = ()  # what makes it hard to classify, as "keyword: explanation"
 
     @property
     def is_speech(self) -> bool:
@@ -66,8 +69,11 @@ class Segment(Positioned):
         return {
             "start": round(self.start, 3),
             "end": round(self.end, 3),
+            "speaker": self.speaker,
             "emotion": self.emotion,
             **rounded(self.confidence, self.probabilities),
+            "uncertain": self.uncertain,
+            "warnings": list(self.warnings),
         }
 
 
@@ -76,13 +82,10 @@ class GivenSegment(Segment):
     """A part of a recording that its user gave, classified by itself."""
 
     label: str = ""  # what was written of it
-    uncertain: bool = False
-    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
-        own = {"label": self.label, "uncertain": self.uncertain, "warnings": list(self.warnings)}
-        return {**super().to_dict(), **own}
+        return {**super().to_dict(), "label": self.label}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Prediction(Positioned):
     confidence: float
     probabilities: dict[str, float]  # of every emotion the model knows
     uncertain: bool  # whether the label should not be relied on
-    warnings: tuple[str, ...] = ()  # what makes it hard to classify, as "keyword: explanation"
+    warnings: tuple[str, ...] = ()  # of all of it, as those of a segment are of that alone
     segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
     channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
     about: About = About()  # what its labels mean, and the licence of the model
@@ -103,6 +106,11 @@ class Prediction(Positioned):
     def each(self) -> tuple[Prediction, ...]:
         """Itself; of two channels with different speech, the prediction of each."""
         return (self,)
+
+    @property
+    def joined(self) -> Prediction:
+        """Itself; of two channels with different speech, one with the segments of both."""
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
@@ -152,6 +160,22 @@ class TwoChannels(Prediction):
         """The prediction of each channel, the left one first."""
         return self.channels
 
+    @property
+    def joined(self) -> Prediction:
+        """One prediction, of the mix, with the segments of both channels, which may overlap.
+
+        Silence is left out, and what sounds in one channel while somebody speaks in the other.
+        """
+        every = [segment for one in self.channels for segment in one.segments]
+        spoken = [segment for segment in every if segment.is_speech]
+        sounds = [
+            part for part in every
+            if part.emotion == NON_SPEECH
+            and not any(part.start < other.end and other.start < part.end for other in spoken)
+        ]  # fmt: skip
+        segments = sorted((*spoken, *sounds), key=lambda part: (part.start, part.end))
+        return dataclasses.replace(self, segments=tuple(segments))
+
 
 def channel_warning(channel: str) -> str:
     """What is said of one of two channels with different speech, for which nobody has asked."""
@@ -173,11 +197,15 @@ def decide(
     by_emotion = dict(zip(card.emotions, map(float, probabilities), strict=True))
     emotion = card.emotions[int(np.argmax(probabilities))]
     confidence = by_emotion[emotion]
-    in_doubt = any(warning.startswith(_IN_DOUBT) for warning in warnings)
-    too_low = confidence < card.uncertain.threshold or not card.uncertain.coverage
-    uncertain = too_low or in_doubt
+    uncertain = is_uncertain(card, confidence, warnings)
     label, told = (emotion, confidence, by_emotion, uncertain), tuple(warnings)
     return Prediction(file, *label, told, segments, about=card.about)
+
+
+def is_uncertain(card: Card, confidence: float, warnings: Iterable[str]) -> bool:
+    """Whether a label is below the card's threshold, of no speech, or of unfamiliar sound."""
+    in_doubt = any(warning.startswith(_IN_DOUBT) for warning in warnings)
+    return in_doubt or confidence < card.uncertain.threshold or not card.uncertain.coverage
 
 
 def mixed_warning(segments: Iterable[Segment]) -> list[str]:

@@ -9,12 +9,12 @@ domain it is → decide), a longer one in sliding windows over its speech
 from __future__ import annotations
 
 import collections
-import dataclasses
+import functools
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from .. import modelfile
 from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
 from ..audio.quality import Quality
-from ..errors import EmoscopeError, FeatureError, ModelError
+from ..errors import EmoscopeError, ModelError
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
+from .inputs import features_of
 from .known import training_warning
 from .prediction import (
     LABELLED_TOGETHER,
@@ -35,14 +36,13 @@ from .prediction import (
     TwoChannels,
     channel_warning,
     decide,
+    is_uncertain,
     mixed_warning,
     out_of_domain_warning,
 )  # fmt: skip
 from .sources import Blocks, Source, choose_one, opened
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
-
-if TYPE_CHECKING:
-    from ..features.base import Feature
+from .turns import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Division, Heard
 
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
 MANY_CHANNELS = "{count} channels: mixed; channel '1', '2' … takes one of them"
@@ -64,7 +64,7 @@ class Recognition(NamedTuple):
 
     def but(self, **values: Any) -> Recognition:
         """The same with other values in its prediction."""
-        return self._replace(prediction=dataclasses.replace(self.prediction, **values))
+        return self._replace(prediction=replace(self.prediction, **values))
 
 
 class Predictor:
@@ -90,7 +90,7 @@ class Predictor:
             if labels and not modelfile.is_foreign(path):
                 raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
             model = modelfile.load(path, optimise=optimise, labels=labels)
-        self.model, self._features = model, _features(model.card)
+        self.model, self._features = model, features_of(model.card)
 
     @property
     def card(self) -> Card:
@@ -104,27 +104,45 @@ class Predictor:
 
     def predict(
         self, source: Source, rate: int | None = None, *,
-        channel: str | None = None, timeline: bool = False,
+        channel: str | None = None, timeline: bool = False, by: str = CHANNEL,
+        speakers: int | None = None,
     ) -> Prediction:  # fmt: skip
         """As :func:`emoscope.prediction.predict`, also of an Excerpt or an iterator of pieces."""
-        blocks, excerpt = opened(source, rate)
+        division = Division(by, speakers)
+        blocks, excerpt = opened(source, rate, again=by == SPEAKER)
         if channel is not None:
             excerpt = choose_one(excerpt, channel)
-        found = self.recognise(blocks, excerpt, listen=channel is None, timeline=timeline)
+        found = self.recognise(
+            blocks, excerpt, listen=channel is None, timeline=timeline, division=division
+        )
         return found.prediction
 
     def recognise(
         self, blocks: Blocks, excerpt: Excerpt, *,
-        listen: bool = True, timeline: bool = False, map: Map = map,
+        listen: bool = True, timeline: bool = False, division: Division = BY_CHANNEL,
+        map: Map = map,
     ) -> Recognition:  # fmt: skip
-        """Classify what a function reads; each of two channels as well, if one listens to them."""
+        """Classify what a function reads; each of two channels as well, if one listens to them.
 
-        def one(part: Excerpt, meter: ChannelMeter | None = None) -> Recognition:
+        What is divided by speaker is read twice, and has a timeline.
+        """
+        timeline = timeline or division.by == SPEAKER
+
+        def one(
+            part: Excerpt, meter: ChannelMeter | None = None, division: Division = division
+        ) -> Recognition:
             first = next(pieces := blocks(part, meter))
             whole = itertools.chain([first], pieces)
-            found = self._recognise(whole, part.path, timeline=timeline, map=map)
-            said = (*first.notes, *found.prediction.warnings)
-            return found.but(channel=channel_name(part.channel), warnings=said)
+            again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
+            heard = self._heard(first.rate, whole, division.speakers, map) if again else None
+            found = self._recognise(
+                again() if again else whole, part.path, timeline=timeline, map=map, heard=heard
+            )
+            said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
+            segments = found.prediction.segments
+            if division.by == CHANNEL and name:
+                segments = tuple(replace(s, speaker=name) if s.is_speech else s for s in segments)
+            return found.but(channel=name, warnings=said, segments=segments)
 
         meter = ChannelMeter() if listen else None
         whole = one(excerpt, meter)
@@ -134,17 +152,21 @@ class Predictor:
             return whole.but(warnings=(said, *whole.prediction.warnings))
         if not (found and found.different_speech):
             return whole
-        each = [one(dataclasses.replace(excerpt, channel=n)).prediction for n in (0, 1)]
+        if division.by == NONE:
+            said = f"{TWO_CHANNELS}, which this label mixes"
+            return whole.but(warnings=(said, *whole.prediction.warnings))
+        each = [one(replace(excerpt, channel=n), None, BY_CHANNEL).prediction for n in (0, 1)]
         channels = tuple(
-            dataclasses.replace(p, warnings=(channel_warning(p.channel), *p.warnings)) for p in each
+            replace(p, warnings=(channel_warning(p.channel), *p.warnings)) for p in each
         )
         said = f"{TWO_CHANNELS}, which this label mixes; the channels 'left' and 'right' give each"
         values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
         return whole._replace(prediction=TwoChannels(**values, channels=channels))
 
     def _recognise(
-        self, blocks: Iterator[Signal], name: str, *, timeline: bool, map: Map = map
-    ) -> Recognition:
+        self, blocks: Iterator[Signal], name: str, *,
+        timeline: bool, map: Map = map, heard: Heard | None = None,
+    ) -> Recognition:  # fmt: skip
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
         limit = min(UTTERANCE_SECONDS, self.card.input.longest)
@@ -152,18 +174,20 @@ class Predictor:
             beginning.append(block)
             seconds += block.duration
             if seconds > limit:
-                stream = self._fed(beginning[0].rate, itertools.chain(beginning, blocks), map)
+                whole = itertools.chain(beginning, blocks)
+                stream = self._fed(beginning[0].rate, whole, map, heard)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
-        whole = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
+        utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
-            return whole
-        found, segments = whole.prediction, self._fed(beginning[0].rate, beginning, map).segments()
+            return utterance
+        found = utterance.prediction
+        segments = self._segments(self._fed(beginning[0].rate, beginning, map, heard))
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
-            label = (found.emotion, found.confidence, found.probabilities)
-            own = (Segment(s.start, s.end, *label) if s.is_speech else s for s in segments)
-            segments = tuple(own)
-        return whole.but(segments=segments)
+            names = ("emotion", "confidence", "probabilities", "uncertain", "warnings")
+            label = {name: getattr(found, name) for name in names}
+            segments = tuple(replace(s, **label) if s.is_speech else s for s in segments)
+        return utterance.but(segments=segments)
 
     def _recognise_utterance(self, signal: Signal) -> Recognition:
         quality = Quality()
@@ -198,14 +222,17 @@ class Predictor:
         """The sound at the rate of the training clips; as it is when the card says 0, unknown."""
         return resample(signal, self.card.input.rate or signal.rate)
 
-    def stream(self, rate: int, options: Windows = Windows(), *, map: Map = map) -> Stream:  # noqa: B008
+    def stream(
+        self, rate: int, options: Windows = Windows(), *,  # noqa: B008
+        map: Map = map, heard: Heard | None = None,
+    ) -> Stream:  # fmt: skip
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
-        options = dataclasses.replace(options, length=min(options.length, self.card.input.longest))
+        options = replace(options, length=min(options.length, self.card.input.longest))
         at = (rate, self.card.input.rate or rate)
-        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows)
+        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, heard)
 
     def _label_windows(self, inferences: Sequence[Inference], overlap: float) -> list[Inference]:
-        """Probabilities of windows of one recording, which is one source."""
+        """Probabilities of windows of one voice or one recording, which is one source."""
         if self.card.offsets is None or len(inferences) < 2 * overlap:
             return list(inferences)
         from ..models import offsets  # which takes a tenth as long to import as a label takes
@@ -213,19 +240,38 @@ class Predictor:
         logits = np.stack([one.logits for one in inferences])
         found = offsets.learn(self.card, logits, overlap=overlap).probabilities(logits)
         each = zip(inferences, found, strict=True)
-        return [dataclasses.replace(one, probabilities=own) for one, own in each]
+        return [replace(one, probabilities=own) for one, own in each]
 
-    def _fed(self, rate: int, blocks: Iterable[Signal], map: Map) -> Stream:
+    def _heard(self, rate: int, blocks: Iterable[Signal], speakers: int | None, map: Map) -> Heard:
+        """Who speaks when in a whole recording."""
+        from . import speakers as voices  # which takes as long to import as a label takes
+
+        return voices.hear(_fed(voices.stream(rate, map), blocks), speakers)
+
+    def _fed(
+        self, rate: int, blocks: Iterable[Signal], map: Map, heard: Heard | None = None
+    ) -> Stream:
         """A stream to which a whole recording was fed."""
-        stream = self.stream(rate, map=map)
-        for block in blocks:
-            stream.feed(block.samples, wait=False)
-        stream.finish()
-        return stream
+        return _fed(self.stream(rate, map=map, heard=heard), blocks)
+
+    def _segments(self, stream: Stream) -> tuple[Segment, ...]:
+        """A stream's segments, each with its own doubts, by the rule for a recording."""
+        starts, ends, far = np.array(
+            [(window.start, window.end, window.inference.distance) for window in stream.windows]
+        ).reshape(-1, 3).T  # fmt: skip
+
+        def judged(part: Segment) -> Segment:
+            over = (starts <= part.end) & (ends >= part.start)
+            said = stream.quality.part(part.start, part.end).warnings()
+            said += out_of_domain_warning(float(np.median(far[over])))
+            uncertain = is_uncertain(self.card, part.confidence, said)
+            return replace(part, uncertain=uncertain, warnings=tuple(said))
+
+        return tuple(judged(part) if part.is_speech else part for part in stream.segments())
 
     def recognise_stream(self, stream: Stream, name: str, *, timeline: bool = True) -> Recognition:
         """Of a stream that has ended, by the mean over the speech, or the last window of sound."""
-        segments = stream.segments()
+        segments = self._segments(stream)
         inferences = [window.inference for window in stream.windows] or [stream.infer_newest()]
         mean = mean_probabilities(segments, self.emotions)
         probabilities = inferences[0].probabilities if mean is None else mean
@@ -239,6 +285,7 @@ class Predictor:
     def predict_many(
         self, sources: Iterable[Source], rate: int | None = None, *,
         timeline: bool = False, together: bool = False, jobs: int | None = None,
+        by: str = CHANNEL, speakers: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """Recognise the emotion of many recordings, even endlessly many, `jobs` at once.
 
@@ -249,12 +296,16 @@ class Predictor:
         if together:
             yield from self.predict_sources([list(sources)], rate, jobs=jobs)
             return
-        for outcome in self._recognise_many(sources, rate, timeline=timeline, jobs=jobs):
+        division = Division(by, speakers)
+        for outcome in self._recognise_many(
+            sources, rate, jobs=jobs, timeline=timeline, division=division
+        ):
             yield outcome if isinstance(outcome, EmoscopeError) else outcome.prediction
 
     def _recognise_many(
-        self, sources: Iterable[Source], rate: int | None, *, timeline: bool, jobs: int | None
-    ) -> Iterator[Recognition | EmoscopeError]:
+        self, sources: Iterable[Source], rate: int | None, *,
+        jobs: int | None, timeline: bool = False, division: Division = BY_CHANNEL,
+    ) -> Iterator[Recognition | EmoscopeError]:  # fmt: skip
         from concurrent.futures import ThreadPoolExecutor
 
         has_affinity = hasattr(os, "sched_getaffinity")
@@ -263,7 +314,8 @@ class Predictor:
 
         def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
             try:
-                return self.recognise(*opened(source, rate), timeline=timeline, map=map)
+                read = opened(source, rate, again=division.by == SPEAKER)
+                return self.recognise(*read, timeline=timeline, division=division, map=map)
             except EmoscopeError as error:
                 return error
 
@@ -303,7 +355,7 @@ class Predictor:
             for group, asked, told in groups
             for place in (*told, *sorted({*asked} - {*told}))
         )
-        outcomes = self._recognise_many(order, rate, timeline=False, jobs=jobs)
+        outcomes = self._recognise_many(order, rate, jobs=jobs)
         for _, asked, told in groups:
             known = {place: next(outcomes) for place in told}
             label = self.learned(known.values())
@@ -329,33 +381,13 @@ class Predictor:
                 return alone
             probabilities = source.probabilities(found.logits[np.newaxis])[0]
             labelled = decide(self.card, alone.file, probabilities, (*alone.warnings, said))
-            return dataclasses.replace(labelled, channel=alone.channel)
+            return replace(labelled, channel=alone.channel)
 
         return label
 
 
-def _features(card: Card) -> list[Feature]:
-    """The features a model was trained on; none of one that takes samples."""
-    if card.input.kind == "samples":
-        return []
-    from .. import features
-    from ..features.encoder import Encoder
-
-    if not card.input.features:
-        raise ModelError("the model's card does not say which features it was trained on")
-    chosen = []
-    for entry in card.input.features:
-        try:
-            feature = features.get(entry.name)
-            # The card may come from anybody: it must not decide what is fetched from where.
-            if isinstance(feature, Encoder):
-                feature = dataclasses.replace(feature, local=True)
-            spec = feature.spec
-        except FeatureError as error:
-            raise ModelError(f"the model's features cannot be computed here: {error}") from error
-        chosen.append(feature)
-        # Through JSON, as the card was: tuples come back as lists.
-        if json.loads(json.dumps(spec)) != entry.spec:
-            trained = f"the model was trained on '{entry.name}' as {entry.spec}"
-            raise ModelError(f"{trained}; this version of emoscope computes it as {spec}")
-    return chosen
+def _fed(stream: Stream, blocks: Iterable[Signal]) -> Stream:
+    for block in blocks:
+        stream.feed(block.samples, wait=False)
+    stream.finish()
+    return stream

@@ -33,12 +33,15 @@ EACH = "each"  # the channel that stands for all of them, one after the other
 _NAMELESS = (".textgrid", ".srt", ".vtt")  # these name no recording: they are of the one given
 
 
-def opened(source: Source, rate: int | None) -> tuple[Blocks, Excerpt]:
-    """How a recording is read, and all of it or the part that was named."""
+def opened(source: Source, rate: int | None, *, again: bool = False) -> tuple[Blocks, Excerpt]:
+    """How a recording is read, perhaps `again`, and all of it or the part that was named."""
     if isinstance(source, Excerpt):  # says itself which channel
         return lambda excerpt, meter: audio.blocks(excerpt), source
     if isinstance(source, (str, os.PathLike)):
         return lambda excerpt, meter: audio.blocks(excerpt, meter=meter), Excerpt.of(source)
+    if isinstance(source, Iterator) and again:
+        pieces = list(source)
+        source = Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate)
     if isinstance(source, Iterator):
         return lambda excerpt, meter: _mono(source, excerpt), Excerpt("")
     signal = source if isinstance(source, Signal) else Signal(np.asarray(source), rate or 0)
@@ -155,8 +158,10 @@ def _with_parts(
         if isinstance(one, EmoscopeError):
             refused.append(one)
             continue
-        label = (one.emotion, one.confidence, one.probabilities, parts[number].label)
-        found.append(GivenSegment(start, start + seconds, *label, one.uncertain, one.warnings))
+        told = parts[number]
+        own = (one.emotion, one.confidence, one.probabilities, told.speaker)
+        doubt = (one.uncertain, one.warnings, told.label)
+        found.append(GivenSegment(start, start + seconds, *own, *doubt))
     if found:
         found.sort(key=lambda segment: (segment.start, segment.end))
         yield dataclasses.replace(whole, segments=tuple(found))

@@ -23,10 +23,11 @@ from ..audio import Signal, voice_activity
 from ..audio.quality import Quality
 from ..audio.voice_activity import FRAME_SECONDS, RATE, Frames
 from .prediction import NON_SPEECH, SILENCE, Segment
+from .turns import Heard, HeardFrames, TurnTracker
 
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
-Map: TypeAlias = "Callable[..., Iterable[Inference]]"
+Map: TypeAlias = "Callable[..., Iterable[Any]]"
 Span: TypeAlias = tuple[float, float, int]  # start, end, number of the speech
 Label: TypeAlias = "Callable[[Sequence[Inference], float], Sequence[Inference]]"
 
@@ -70,12 +71,13 @@ class Stream:
 
     `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
     the windows of one piece; an executor's ``map`` runs them side by side. `label` gives windows
-    their probabilities together, of which so many lie over each moment.
+    their probabilities together, of which so many lie over each moment. What was `heard` before is
+    taken as it is: each turn is a part of the speech of its own.
     """
 
     def __init__(
         self, infer: Callable[[Signal], Inference], emotions: Sequence[str], rate: int,
-        model_rate: int, options: Windows, map: Map, label: Label,
+        model_rate: int, options: Windows, map: Map, label: Label, heard: Heard | None = None,
     ) -> None:  # fmt: skip
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
@@ -86,8 +88,9 @@ class Stream:
             soxr.ResampleStream(rate, target, 1, quality="HQ") if rate != target else None
             for target in (model_rate, RATE)
         )
-        self._detector = voice_activity.VoiceActivity()
-        self._tracker = voice_activity.SpeechTracker()
+        self.speakers = [turn.speaker for turn in heard.turns] if heard else None
+        self._detector = HeardFrames(heard.frames) if heard else voice_activity.VoiceActivity()
+        self._tracker = TurnTracker(heard.turns) if heard else voice_activity.SpeechTracker()
         self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the model's rate
         self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
         # Windows that are being inferred, of the newest pieces.
@@ -125,15 +128,24 @@ class Stream:
         """The recording so far, divided without gaps; complete after :meth:`finish`."""
         hop, windows = self.options.hop, self.together(len(self.windows))
         about = (self.speech, self.quality.frames)
-        return divide(windows, *about, seconds=self.seconds, hop=hop, emotions=self.emotions)
+        return divide(
+            windows, *about, seconds=self.seconds, hop=hop, emotions=self.emotions,
+            speakers=self.speakers,
+        )  # fmt: skip
 
     def together(self, newest: int) -> list[Window]:
         """The newest windows as they are labelled together."""
         windows = self.windows[max(0, len(self.windows) - newest) :]
         overlap = self.options.length / self.options.hop
-        labelled = self._label([window.inference for window in windows], overlap)
-        each = zip(windows, labelled, strict=True)
-        return [dataclasses.replace(window, inference=one) for window, one in each]
+        by_voice: dict[str, list[int]] = {}
+        for place, window in enumerate(windows):
+            voice = self.speakers[window.speech] if self.speakers else ""
+            by_voice.setdefault(voice, []).append(place)
+        for places in by_voice.values():  # each is a source of its own
+            labelled = self._label([windows[place].inference for place in places], overlap)
+            for place, one in zip(places, labelled, strict=True):
+                windows[place] = dataclasses.replace(windows[place], inference=one)
+        return windows
 
     def _feed(self, samples: Samples, *, ahead: int, last: bool = False) -> list[Window]:
         for_model = _resampled(self._to_model, samples, last=last)
@@ -205,9 +217,12 @@ def _resampled(resampler: soxr.ResampleStream | None, samples: Samples, *, last:
 
 def divide(
     windows: Sequence[Window], speech: Sequence[tuple[float, float]], frames: Frames, *,
-    seconds: float, hop: float, emotions: Sequence[str],
+    seconds: float, hop: float, emotions: Sequence[str], speakers: Sequence[str] | None = None,
 ) -> tuple[Segment, ...]:  # fmt: skip
-    """Divide a recording without gaps; in each of `speech` lie windows, `hop` is a cell's length."""
+    """Divide a recording without gaps; in each of `speech` lie windows, `hop` is a cell's length.
+
+    Where `speakers` are given, they name who speaks in each.
+    """
     by_speech: dict[int, list[Window]] = {}
     for window in windows:
         by_speech.setdefault(window.speech, []).append(window)
@@ -221,7 +236,9 @@ def divide(
         start = 0.0 if start < MIN_EDGE else start
         stop = seconds if seconds - stop < MIN_EDGE else stop
         segments += _gap(position, start, frames.speech, sound)
-        segments += _spoken(by_speech[number], start, stop, hop, emotions)
+        name = speakers[number] if speakers else ""
+        found = _spoken(by_speech[number], start, stop, hop, emotions)
+        segments += [dataclasses.replace(segment, speaker=name) for segment in found]
         position = stop
     return (*segments, *_gap(position, seconds, frames.speech, sound))
 
@@ -243,7 +260,7 @@ def _gap(
     if end <= start or not len(speech[first:stop]):
         return
     sounding = _without_short_runs(sound[first:stop])
-    for a, b in _runs(sounding):
+    for a, b in runs(sounding):
         yield Segment(
             start if a == 0 else (first + a) * FRAME_SECONDS,
             end if b == len(sounding) else (first + b) * FRAME_SECONDS,
@@ -253,7 +270,7 @@ def _gap(
         )
 
 
-def _runs(values: NDArray[Any]) -> list[tuple[int, int]]:
+def runs(values: NDArray[Any]) -> list[tuple[int, int]]:
     """First index and one past the last of every run of equal values."""
     edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
     return list(itertools.pairwise(edges))
@@ -263,10 +280,10 @@ def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Let runs shorter than :data:`MIN_SOUND` take the value of what precedes them."""
     values = values.copy()
     shortest = round(MIN_SOUND / FRAME_SECONDS)
-    runs = _runs(values)
+    spans = runs(values)
     # The first run has nothing before it and takes the value of the first long one.
-    current = next((values[a] for a, b in runs if b - a >= shortest), np.False_)
-    for a, b in runs:
+    current = next((values[a] for a, b in spans if b - a >= shortest), np.False_)
+    for a, b in spans:
         if b - a >= shortest:
             current = values[a]
         values[a:b] = current
@@ -276,10 +293,11 @@ def _without_short_runs(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _spoken(
     windows: Sequence[Window], start: float, end: float, hop: float, emotions: Sequence[str]
 ) -> Iterator[Segment]:
-    edges = np.append(np.arange(start, max(end - hop / 2, start + 1e-6), hop), end)
-    cells = _cells(windows, edges)
+    edges = cell_edges(start, end, hop)
+    probabilities = np.array([window.inference.probabilities for window in windows], np.float64)
+    cells = near(windows, edges) @ probabilities
     path = viterbi(np.log(cells + 1e-9), STAY)
-    for a, b in _runs(path):
+    for a, b in runs(path):
         mean = np.average(cells[a:b], axis=0, weights=np.diff(edges)[a:b])
         best = int(mean.argmax())
         by_emotion = dict(zip(emotions, mean.tolist(), strict=True))
@@ -288,14 +306,18 @@ def _spoken(
         )
 
 
-def _cells(windows: Sequence[Window], edges: Array) -> Array:
-    """Mean probabilities of the windows over each cell, those centred on it counting most."""
+def cell_edges(start: float, end: float, hop: float) -> Array:
+    """Where the cells of a part begin, and the last one ends; a rest of half a cell is one."""
+    return np.append(np.arange(start, max(end - hop / 2, start + 1e-6), hop), end)
+
+
+def near(windows: Sequence[Window], edges: Array) -> Array:
+    """Weights of windows for each cell, in rows that sum to 1: those centred on it count most."""
     starts, ends = np.array([(window.start, window.end) for window in windows]).T
-    probabilities = np.array([window.inference.probabilities for window in windows], np.float64)
     centres = (edges[:-1] + edges[1:])[:, None] / 2
     nearness = 1.0 - np.abs(2.0 * (centres - starts) / (ends - starts) - 1.0)
     weights = np.maximum(nearness, 1e-3)  # beyond the outermost windows every one still counts
-    return np.asarray(weights @ probabilities / weights.sum(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def viterbi(scores: Array, stay: float) -> NDArray[np.intp]:

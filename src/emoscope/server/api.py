@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from .._version import __version__
 from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
+from ..prediction.turns import SPEAKER, Division
 from .limits import Job
 from .work import Service, Unusable
 
@@ -114,13 +115,21 @@ async def predict(
         str | None,
         Query(description="left, right, 1, 2, each or mix; by default each of two different ones."),
     ] = None,
+    by: Annotated[
+        Literal["channel", "speaker", "none"],
+        Query(description="What names the speaker of a segment; speaker: voices, with a timeline."),
+    ] = "channel",
+    speakers: Annotated[
+        int | None, Query(ge=1, description="How many voices; only with by=speaker.")
+    ] = None,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
-    if together and timeline:
+    division = Division(by, speakers)
+    if together and (timeline or by == SPEAKER):
         raise HTTPException(422, "query: together cannot be combined with timeline")
     name, predictor = service.model(model)
     function = functools.partial(
-        service.predict, predictor=predictor, timeline=timeline, channel=channel
+        service.predict, predictor=predictor, timeline=timeline, channel=channel, division=division
     )
     outcomes = await service.run_each(request, function, files)
     found = [one for outcome in outcomes if not isinstance(outcome, Unusable) for one in outcome]

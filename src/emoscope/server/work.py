@@ -27,6 +27,7 @@ from ..files import printable
 from ..prediction import Predictor
 from ..prediction.predictor import Recognition
 from ..prediction.sources import choose
+from ..prediction.turns import Division
 from .limits import Job, Limits, Load, Monitor, busy
 
 Item = TypeVar("Item")
@@ -102,7 +103,7 @@ class Service:
 
     def predict(
         self, upload: UploadFile, job: Job, *,
-        predictor: Predictor, timeline: bool, channel: str | None,
+        predictor: Predictor, timeline: bool, channel: str | None, division: Division,
     ) -> list[Recognition] | Unusable:  # fmt: skip
         """Recognise the emotion of one upload, or of its channels."""
         name = printable(upload.filename or "recording")[:255]
@@ -111,8 +112,9 @@ class Service:
             with _path(upload, job) as path:
                 parts = choose(Excerpt(path), channel) if channel else [Excerpt(path)]
                 recognise = functools.partial(
-                    predictor.recognise, blocks, listen=not channel, timeline=timeline
-                )
+                    predictor.recognise, blocks, listen=not channel, timeline=timeline,
+                    division=division,
+                )  # fmt: skip
                 found = [recognise(part).but(file=name) for part in parts]
         except (AudioError, FeatureError) as error:
             self.monitor.recordings.labels("refused").inc()

@@ -5,6 +5,8 @@ verification", ICASSP 2018), given what Resemblyzer gives it: 16 kHz, at least -
 bands of power every 10 ms. Only silence is found by Silero's detector.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,20 +26,33 @@ _PAUSE = 3  # frames of 32 ms that are kept on both sides of speech
 Embedding = NDArray[np.float32]
 
 
+def embed_each(pieces: Sequence[Signal]) -> NDArray[np.float32]:
+    """The voices of pieces of :data:`PART` (1.6 s) or less, [shape=(n_pieces, 256)], as they are."""
+    if not pieces:
+        return np.zeros((0, SIZE), np.float32)
+    levelled = (_amplified(resample(piece, RATE).samples) for piece in pieces)
+    return _run(np.concatenate([_parts(_mel(samples))[:1] for samples in levelled]))
+
+
 def embed(signal: Signal) -> Embedding:
     """The voice of a recording of one speaker: float32 (256,), not negative, of unit length.
 
     A product of two is their cosine similarity. Without speech everything is taken.
     """
-    samples = resample(signal, RATE).samples
+    samples = _amplified(resample(signal, RATE).samples)
+    mean = _run(_parts(_mel(_speech(samples)))).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
+
+
+def _amplified(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     level = max(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), 1e-9)
-    samples = samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / level))
-    parts = _parts(_mel(_speech(samples)))
+    return np.asarray(samples * np.float32(max(1.0, 10 ** (LEVEL / 20) / level)))
+
+
+def _run(parts: NDArray[np.float32]) -> NDArray[np.float32]:
     batches = (parts[first : first + BATCH] for first in range(0, len(parts), BATCH))
     network = voice_activity.session("voice_encoder.onnx", optimise=True)
-    each = np.concatenate([network.run(None, {"mel": batch})[0] for batch in batches])
-    mean = each.mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
+    return np.concatenate([network.run(None, {"mel": batch})[0] for batch in batches])
 
 
 def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,388 @@
+"""How well speakers are told apart in one recording, on conversations joined from real clips.
+
+    pip install pyannote.metrics
+    python benchmarks/diarisation.py path/to/data
+
+``path/to/data`` holds ``ravdess``, ``emodb`` and ``nemo``. Every constant of the method was chosen on the
+speakers of :data:`DEVELOPMENT` (``--development`` scores them); the results are of the others. The
+diarisation error rate is that of pyannote.metrics (Bredin, Interspeech 2017), overlaps included, with a
+collar of 0.25 s on both sides of each boundary, and without one. The emotion diarisation error rate is
+that of Wang, Ravanelli & Yacoubi (2023): false alarms, missed and confused emotions and emotions
+added to the right one, over the length of the recording; neutral speech and silence are no emotion.
+Writes ``results/diarisation/diarisation.json`` and ``diarisation.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soxr
+from scipy import signal as filters
+
+from emoscope import audio, corpus
+from emoscope.audio.voice_activity import FRAME_SECONDS
+from emoscope.prediction import Prediction, Predictor, Stream, speakers
+from voices import nemo
+
+OUT = Path(__file__).parents[1] / "results" / "diarisation"
+RATE = 16_000
+DEVELOPMENT = {
+    "ravdess": tuple(f"{n:02d}" for n in range(1, 25)),
+    "emodb": ("03", "08", "09", "10"),
+    "nemo": ("EB0", "IC0", "KD0", "KS0"),
+}
+TESTED = ("emodb", "nemo")  # their other speakers
+PAUSE_IN_REFERENCE = 0.3  # s; one speaker's parts with a shorter pause are one (NIST RT-09)
+FLOOR = -70.0  # dBFS of noise under everything: a recording is never digitally silent
+CONDITIONS = ("clean", "telephone", "noise 20 dB", "noise 10 dB")
+NEUTRAL = "neutral"
+FRAME = 0.01  # s, of the emotion diarisation error rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one speaker says at one time."""
+
+    start: float
+    end: float
+    speaker: str
+    emotion: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conversation:
+    """A joined recording, each speaker's sound by itself, and who speaks when."""
+
+    voices: dict[str, np.ndarray]
+    parts: tuple[Part, ...]
+
+    @property
+    def mixed(self) -> np.ndarray:
+        return np.sum(list(self.voices.values()), axis=0)
+
+    @property
+    def stereo(self) -> np.ndarray:
+        """The first speaker left, the second right; both have their own faint noise."""
+        return np.stack(list(self.voices.values())[:2], axis=1)
+
+
+# --- conversations
+
+
+def clips(place: Path, name: str, *, development: bool) -> pd.DataFrame:
+    """The clips of a corpus's speakers that constants were chosen on, or of the others."""
+    found = nemo(place / name) if name == "nemo" else corpus.load(place / name)
+    chosen = found.table["speaker"].isin(DEVELOPMENT[name])
+    return found.table[chosen if development else ~chosen]
+
+
+def trimmed(path: str) -> np.ndarray:
+    """A clip at 16 kHz from its first to its last frame above -35 dB of its loudest."""
+    samples = audio.resample(audio.load(path), RATE).samples
+    frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+    level = 10 * np.log10(np.mean(frames.astype(np.float64) ** 2, axis=1) + 1e-12)
+    loud = np.flatnonzero(level > level.max() - 35.0)
+    return samples[loud[0] * 320 : (loud[-1] + 1) * 320]
+
+
+def conversation(
+    table: pd.DataFrame, n_speakers: int, seconds: float, rng: np.random.Generator
+) -> Conversation:
+    """Join clips: turns of one to three clips in one emotion, pauses, one turn in seven interrupted.
+
+    A speaker's emotion changes from one turn to the next with a probability of a half.
+    """
+    speakers = list(rng.permutation(sorted(table["speaker"].unique()))[:n_speakers])
+    voices = {s: np.zeros(round(seconds * RATE), np.float32) for s in speakers}
+    emotions = {s: "" for s in speakers}
+    parts: list[Part] = []
+    position, speaker = 0.5, ""
+    while True:
+        others = [other for other in speakers if other != speaker]
+        speaker = str(rng.choice(others if others and rng.random() < 0.9 else speakers))
+        own = table[table["speaker"] == speaker]
+        if not emotions[speaker] or rng.random() < 0.5:
+            emotions[speaker] = str(rng.choice(sorted(own["emotion"].unique())))
+        paths = own.loc[own["emotion"] == emotions[speaker], "path"].to_numpy()
+        for number in range(rng.integers(1, 4)):
+            clip = trimmed(str(rng.choice(paths)))
+            length = len(clip) / RATE
+            pause = rng.uniform(0.1, 0.5) if number else min(rng.exponential(0.6), 3.0)
+            if not number and rng.random() < 1 / 7:  # interrupts
+                pause = -min(rng.uniform(0.3, 1.0), 0.5 * length)
+            start = max(0.3, position + pause)
+            if start + length + 0.3 > seconds:
+                return _finished(voices, parts, rng)
+            first = round(start * RATE)
+            voices[speaker][first : first + len(clip)] += clip
+            parts.append(Part(start, start + length, speaker, emotions[speaker]))
+            position = start + length
+
+
+def _finished(
+    voices: dict[str, np.ndarray], parts: list[Part], rng: np.random.Generator
+) -> Conversation:
+    for samples in voices.values():
+        samples += rng.normal(0, 10 ** (FLOOR / 20), len(samples)).astype(np.float32)
+    return Conversation(voices, tuple(parts))
+
+
+def heard(mixed: np.ndarray, condition: str, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """A recording under a condition, and its rate: 300–3400 Hz in mu-law, or pink noise."""
+    if condition == "telephone":
+        band = filters.butter(4, (300, 3400), "bandpass", fs=RATE, output="sos")
+        narrow = soxr.resample(filters.sosfilt(band, mixed).astype(np.float32), RATE, 8_000)
+        narrow /= max(1.0, float(np.abs(narrow).max()))
+        coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+        return (np.sign(coded) * np.expm1(np.abs(coded) * np.log(256)) / 255).astype(
+            np.float32
+        ), 8_000
+    if condition == "clean":
+        return mixed, RATE
+    size = len(mixed) // 2 + 1
+    spectrum = rng.normal(size=size) + 1j * rng.normal(size=size)
+    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(size), 20.0)), len(mixed))
+    speech = np.abs(mixed) > 10 ** (-60 / 20)
+    ratio = float(condition.split()[1])
+    wanted = np.mean(mixed[speech].astype(np.float64) ** 2) / 10 ** (ratio / 10)
+    return (mixed + noise * np.sqrt(wanted / np.mean(noise**2))).astype(np.float32), RATE
+
+
+def joined(parts: tuple[Part, ...]) -> list[Part]:
+    """The reference of speakers: parts of one with a short pause between them are one."""
+    found: list[Part] = []
+    for _, own in itertools.groupby(sorted(parts, key=lambda p: p.speaker), lambda p: p.speaker):
+        for part in sorted(own, key=lambda p: p.start):
+            last = found[-1] if found and found[-1].speaker == part.speaker else None
+            if last and part.start - last.end < PAUSE_IN_REFERENCE:
+                found[-1] = dataclasses.replace(last, end=max(last.end, part.end))
+            else:
+                found.append(part)
+    return found
+
+
+# --- scores
+
+
+def speaker_errors(reference: list[Part], found: list[Part], seconds: float) -> dict[str, float]:
+    """Diarisation error rates by pyannote.metrics, with its components; shares of the speech."""
+    from pyannote.core import Annotation, Segment, Timeline
+    from pyannote.metrics.diarization import DiarizationErrorRate
+
+    def annotation(parts: list[Part]) -> Annotation:
+        noted = Annotation()
+        for number, part in enumerate(parts):
+            noted[Segment(part.start, part.end), number] = part.speaker
+        return noted
+
+    whole = Timeline([Segment(0, seconds)])
+    scores = {}
+    for name, collar in (("der", 0.5), ("der_strict", 0.0)):  # pyannote's collar is of both sides
+        metric = DiarizationErrorRate(collar=collar)
+        told = metric(annotation(reference), annotation(found), uem=whole, detailed=True)
+        scores[name] = told["diarization error rate"]
+        if name == "der":
+            for key in ("confusion", "missed detection", "false alarm"):
+                scores[key.split()[0]] = told[key] / told["total"]
+    return {name: float(value) for name, value in scores.items()}
+
+
+def emotion_errors(reference: tuple[Part, ...], found: list[Part], seconds: float) -> float:
+    """EDER: neutral speech and silence are no emotion."""
+    count = round(seconds / FRAME)
+
+    def sets(parts: tuple[Part, ...] | list[Part]) -> list[set[str]]:
+        marks: list[set[str]] = [set() for _ in range(count)]
+        for part in parts:
+            if part.emotion != NEUTRAL:
+                for place in range(round(part.start / FRAME), min(count, round(part.end / FRAME))):
+                    marks[place].add(part.emotion)
+        return marks
+
+    pairs = zip(sets(reference), sets(found), strict=True)
+    # False alarm, missed, confused and added emotions are frames whose sets differ, except that one
+    # found of two that overlap is right.
+    wrong = sum(bool(said != true and not (said and said < true)) for true, said in pairs)
+    return wrong / count
+
+
+def parts_of(prediction: Prediction) -> list[Part]:
+    """The speech that was found."""
+    spoken = (s for s in prediction.segments if s.is_speech)
+    return [Part(s.start, s.end, s.speaker, s.emotion) for s in spoken]
+
+
+# --- what is measured
+
+
+def listened(samples: np.ndarray, rate: int) -> tuple[Stream, float]:
+    """The voices of a recording's windows, and the processor seconds for each of its seconds."""
+    begun = time.process_time()
+    stream = speakers.stream(rate, map)
+    for first in range(0, len(samples), 10 * rate):
+        stream.feed(samples[first : first + 10 * rate])
+    stream.finish()
+    speakers.hear(stream, None)
+    return stream, (time.process_time() - begun) / (len(samples) / rate)
+
+
+def of_recording(talk: Conversation, condition: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Scores of a recording: number of speakers estimated, given, and everybody taken for one."""
+    samples, rate = heard(talk.mixed, condition, rng)
+    stream, real_time = listened(samples, rate)
+    seconds, reference = len(samples) / rate, joined(talk.parts)
+    found: dict[str, Any] = {"minutes": seconds / 60, "real_time_factor": real_time}
+    for name, count in (("estimated", None), ("given", len(talk.voices)), ("constant", 1)):
+        turns = speakers.turns(stream.windows, stream.speech, count)
+        told = [
+            Part(turn.start * FRAME_SECONDS, turn.stop * FRAME_SECONDS, turn.speaker, "")
+            for turn in turns
+        ]
+        found[name] = speaker_errors(reference, told, seconds)
+        found[name]["speakers"] = len({part.speaker for part in told})
+    return found
+
+
+def recordings(place: Path, *, development: bool, quick: bool) -> Iterator[dict[str, Any]]:
+    """Scores of all recordings: those of 5 minutes under every condition, longer ones clean."""
+    lengths = [(5, 0)] if quick else [(5, 0), (5, 1), (10, 2), (30, 3)]
+    for name in DEVELOPMENT if development else TESTED:
+        table = clips(place, name, development=development)
+        for n_speakers, (minutes, seed) in itertools.product((2, 3, 4), lengths):
+            rng = np.random.default_rng([n_speakers, seed, *name.encode()])
+            talk = conversation(table, n_speakers, 60.0 * minutes, rng)
+            for condition in CONDITIONS if minutes == 5 else CONDITIONS[:1]:
+                about = {"corpus": name, "voices": n_speakers, "condition": condition}
+                scored = of_recording(talk, condition, rng)
+                print(name, n_speakers, minutes, condition, scored["estimated"], flush=True)
+                yield {**about, **scored}
+
+
+def emotions(place: Path, minutes: float = 5.0) -> dict[str, dict[str, float]]:
+    """EDER on nEMO, which the free model was not trained on, by how a recording is divided."""
+    predictor, found = Predictor("free"), dict[str, dict[str, float]]()
+    table = clips(place, "nemo", development=False)
+    for n_speakers in (2, 3, 4):
+        rng = np.random.default_rng([n_speakers, 0, *b"nemo"])
+        talk = conversation(table, n_speakers, 60.0 * minutes, rng)
+        seconds = 60.0 * minutes
+        scores = {"always neutral": emotion_errors(talk.parts, [], seconds)}
+        asked = {
+            "not divided": {"by": "none"},
+            "estimated": {"by": "speaker"},
+            "given": {"by": "speaker", "speakers": n_speakers},
+        }
+        for name, options in asked.items():
+            told = predictor.predict(talk.mixed, RATE, timeline=True, **options)
+            scores[name] = emotion_errors(talk.parts, parts_of(told), seconds)
+        found[str(n_speakers)] = scores
+    return found
+
+
+def lanes(place: Path, minutes: float = 5.0) -> dict[str, dict[str, float]]:
+    """Calls of two channels: the segments in the lane of whom they are, and what is heard of both."""
+    predictor, found = Predictor(), dict[str, dict[str, float]]()
+    for name in TESTED:
+        rng = np.random.default_rng([2, 7, *name.encode()])
+        table = clips(place, name, development=False)
+        talk = conversation(table, 2, 60.0 * minutes, rng)
+        both = predictor.predict(talk.stereo, RATE, timeline=True).joined
+        sides = dict(zip(talk.voices, ("left", "right"), strict=True))
+        reference = [dataclasses.replace(p, speaker=sides[p.speaker]) for p in joined(talk.parts)]
+        told = parts_of(both)
+        right = [
+            any(p.speaker == q.speaker and p.start < q.end and q.start < p.end for q in reference)
+            for p in told
+        ]
+        scores = speaker_errors(reference, told, 60.0 * minutes)
+        found[name] = {"segments": len(told), "right": sum(right), "der": scores["der"]}
+        found[name]["overlap_s"] = _at_once(reference)
+        found[name]["overlap_found_s"] = _at_once(told)
+    return found
+
+
+def _at_once(parts: list[Part]) -> float:
+    """Seconds in which two speak."""
+    pairs = itertools.combinations(parts, 2)
+    shared = (min(a.end, b.end) - max(a.start, b.start) for a, b in pairs if a.speaker != b.speaker)
+    return sum(max(0.0, length) for length in shared)
+
+
+# --- the report
+
+
+def summary(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means over the recordings of a number of voices, a corpus and a condition."""
+    rows = []
+    table = pd.json_normalize(found)
+    for (corpus_name, voices, condition), own in table.groupby(["corpus", "voices", "condition"]):
+        row: dict[str, Any] = {"corpus": corpus_name, "voices": int(voices), "condition": condition}
+        row |= {"recordings": len(own), "minutes": float(own["minutes"].sum())}
+        weights = own["minutes"]
+        for name in ("estimated", "given", "constant"):
+            for score in ("der", "der_strict", "confusion", "missed", "false"):
+                row[f"{name}_{score}"] = float(np.average(own[f"{name}.{score}"], weights=weights))
+        row["number_right"] = float((own["estimated.speakers"] == voices).mean())
+        row["real_time_factor"] = float(np.average(own["real_time_factor"], weights=weights))
+        rows.append(row)
+    order = {name: place for place, name in enumerate(CONDITIONS)}
+    return sorted(rows, key=lambda row: (order[row["condition"]], row["voices"], row["corpus"]))
+
+
+def as_text(result: dict[str, Any]) -> str:
+    lines = [
+        "# Diarisation",
+        "",
+        "Made by `benchmarks/diarisation.py`. Error rates in percent, collar 0.25 s, overlaps included;",
+        "*strict* is without a collar. *Constant*: all speech found, taken for one speaker.",
+        "",
+        "| condition | voices | corpus | minutes | estimated | strict | given | constant | number right |",
+        "|---|--:|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["summary"]:
+        scores = ("estimated_der", "estimated_der_strict", "given_der", "constant_der")
+        values = " | ".join(f"{100 * row[score]:.1f}" for score in scores)
+        about = f"{row['condition']} | {row['voices']} | {row['corpus']} | {row['minutes']:.0f}"
+        lines.append(f"| {about} | {values} | {row['number_right']:.0%} |")
+    factor = max(row["real_time_factor"] for row in result["summary"])
+    lines += ["", f"Real-time factor on one core: at most {factor:.3f}.", ""]
+    for voices, scores in result.get("emotions", {}).items():
+        told = ", ".join(f"{name} {100 * score:.1f}" for name, score in scores.items())
+        lines.append(f"Emotion diarisation error of {voices} voices, in percent: {told}.")
+    for name, told in result.get("lanes", {}).items():
+        words = f"{told['right']} of {told['segments']} segments in the lane of their speaker"
+        at_once = f"{told['overlap_found_s']:.0f} s of {told['overlap_s']:.0f} s spoken at once"
+        lines.append(
+            f"Two channels, {name}: {words}, {at_once}; error rate {100 * told['der']:.1f} %."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--development", action="store_true", help="print scores to choose by")
+    parser.add_argument("--quick", action="store_true", help="one recording of 5 minutes each")
+    options = parser.parse_args()
+    found = list(recordings(options.data, development=options.development, quick=options.quick))
+    result: dict[str, Any] = {"summary": summary(found)}
+    if not options.development:
+        result |= {"emotions": emotions(options.data), "lanes": lanes(options.data)}
+    print(as_text(result))
+    if not (options.development or options.quick):
+        OUT.mkdir(parents=True, exist_ok=True)
+        (OUT / "diarisation.json").write_text(json.dumps(result, indent=1) + "\n")
+        (OUT / "diarisation.md").write_text(as_text(result))
+
+
+if __name__ == "__main__":
+    main()
