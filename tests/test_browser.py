@@ -21,8 +21,9 @@ from chromium import launched
 from emoscope import modelfile
 from emoscope.audio import fingerprint, voice_activity
 from emoscope.errors import ModelError
+from emoscope.modelfile.about import About
 from emoscope.modelfile.card import Training, TrainingCorpus
-from emoscope.prediction import Predictor, formats
+from emoscope.prediction import Prediction, Predictor, Segment, formats
 from emoscope.training import web
 from recordings import RATE, silence, voice
 from test_channels import ANNE, BERT, NOTHING
@@ -280,6 +281,26 @@ def test_exports_are_those_of_python(page: Any, predictor: Predictor, tmp_path: 
         assert text.replace("&#34;", "&quot;") == formats.timeline_text(found, name).replace(
             "&#34;", "&quot;"
         )
+
+
+def test_exports_name_the_speakers(page: Any) -> None:
+    told = {"sad": 0.75, "angry": 0.25}
+    parts = [
+        Segment(0.0, 3.0, "sad", 0.75, told, "left", True, ("noisy: very",)),
+        Segment(2.0, 4.0, "angry", 0.6, told, "right"),
+        Segment(4.0, 5.0, "non-speech", 0.9, {}),
+    ]
+    about = About(model="level")
+    whole = ("a.wav", "sad", 0.75, told, False, ("mixed: so",), tuple(parts))
+    found = Prediction(*whole, about=about)
+    script = """
+      const names = Object.entries(m.formats.FORMATS);
+      return Object.fromEntries(names.map(([name, write]) => [name, write(given.found, given.about)]));
+    """
+    written = ask(page, script, found=found.to_dict(), about=found.about.text)
+    assert written.pop("csv") == formats.csv_text([found], list(told), timeline=True, model="level")
+    for name, text in written.items():
+        assert text == formats.timeline_text(found, name)
 
 
 def test_live_labels(page: Any, predictor: Predictor) -> None:

@@ -17,14 +17,15 @@ function number(value) {
 function csv(prediction) {
   const { segments, about, warnings } = prediction, emotions = Object.keys(prediction.probabilities);
   const axes = ["arousal", "valence"].filter((axis) => axis in prediction), timed = segments.length > 0;
-  const head = ["file", ...(timed ? ["start", "end"] : []), "emotion", "confidence", ...emotions.map((name) => `p_${name}`)];
+  const place = timed ? ["start", "end", "speaker"] : [], doubts = ["uncertain", "warnings", ...(timed ? ["file_warnings"] : [])];
+  const head = ["file", ...place, "emotion", "confidence", ...emotions.map((name) => `p_${name}`), ...doubts];
   const rows = (timed ? segments : [prediction]).map((part) => [
-    prediction.file, ...(timed ? [part.start, part.end] : []), part.emotion, part.confidence,
-    ...emotions.map((name) => part.probabilities[name] ?? ""), String(part.uncertain ?? prediction.uncertain),
-    (part.warnings ?? warnings).join("; "), about.model, ...axes.map((axis) => part[axis] ?? ""),
-    about.licence, about.commercial_use, about.meaning,
+    prediction.file, ...place.map((key) => part[key] ?? ""), part.emotion, part.confidence,
+    ...emotions.map((name) => part.probabilities[name] ?? ""), String(part.uncertain ?? false),
+    (part.warnings ?? []).join("; "), ...(timed ? [warnings.join("; ")] : []), about.model,
+    ...axes.map((axis) => part[axis] ?? ""), about.licence, about.commercial_use, about.meaning,
   ]);
-  const last = ["uncertain", "warnings", "model", ...axes, "licence", "commercial_use", "meaning"];
+  const last = ["model", ...axes, "licence", "commercial_use", "meaning"];
   const cell = (value) => {
     const text = typeof value === "number" ? number(value) : value;
     return /[",\r\n]/.test(text) ? quoted(text) : text;
@@ -32,18 +33,41 @@ function csv(prediction) {
   return [[...head, ...last], ...rows].map((row) => `${row.map(cell).join(",")}\n`).join("");
 }
 
+/** Each speaker's segments, and those of nobody that sound, by what their tiers are called after. */
+function lanes(segments) {
+  const divided = segments.some(({ speaker }) => speaker), found = new Map(segments.length ? [] : [["", []]]);
+  for (const part of segments) {
+    const name = part.speaker ? `: ${part.speaker}` : "";
+    if (name || !divided || part.emotion !== "silence") found.set(name, [...(found.get(name) ?? []), part]);
+  }
+  return [...found];
+}
+
+/** The segments and, between them, nameless ones: the tiers of a TextGrid have no gaps. */
+function* filled(segments, end) {
+  let position = 0;
+  for (const part of [...segments, { start: end, end }]) {
+    if (part.start > position) yield { start: position, end: part.start, emotion: "", probabilities: {} };
+    if (part.end > part.start) yield part;
+    position = Math.max(position, part.end);
+  }
+}
+
 function textgrid(prediction, about) {
-  const { segments } = prediction, end = (segments.at(-1)?.end ?? 0).toFixed(6);
-  const tiers = { emotion: (part) => part.emotion, confidence: (part) => (isSpeech(part) ? part.confidence.toFixed(3) : "") };
+  const { segments } = prediction, length = segments.reduce((most, { end }) => Math.max(most, end), 0), end = length.toFixed(6);
+  const texts = { emotion: (part) => part.emotion, confidence: (part) => (isSpeech(part) ? part.confidence.toFixed(3) : "") };
   const span = (indent, from, until) => [`${indent}xmin = ${from}`, `${indent}xmax = ${until}`], inner = " ".repeat(8);
-  const lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", ...span("", 0, end), "tiers? <exists>", "size = 3", "item []:"];
-  Object.entries(tiers).forEach(([name, text], n) => {
-    lines.push(`    item [${n + 1}]:`, `${inner}class = "IntervalTier"`, `${inner}name = "${name}"`, ...span(inner, 0, end),
-      `${inner}intervals: size = ${segments.length}`);
-    segments.forEach((part, place) => lines.push(`${inner}intervals [${place + 1}]:`,
+  const tiers = lanes(segments).flatMap(([name, own]) => (
+    Object.entries(texts).map(([kind, text]) => [`${kind}${name}`, [...filled(own, length)], text])));
+  const lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", ...span("", 0, end), "tiers? <exists>",
+    `size = ${tiers.length + 1}`, "item []:"];
+  tiers.forEach(([name, parts, text], n) => {
+    lines.push(`    item [${n + 1}]:`, `${inner}class = "IntervalTier"`, `${inner}name = ${quoted(name)}`, ...span(inner, 0, end),
+      `${inner}intervals: size = ${parts.length}`);
+    parts.forEach((part, place) => lines.push(`${inner}intervals [${place + 1}]:`,
       ...span(`${inner}    `, part.start.toFixed(6), part.end.toFixed(6)), `${inner}    text = ${quoted(text(part))}`));
   });
-  lines.push("    item [3]:", `${inner}class = "TextTier"`, `${inner}name = "about"`, ...span(inner, 0, end),
+  lines.push(`    item [${tiers.length + 1}]:`, `${inner}class = "TextTier"`, `${inner}name = "about"`, ...span(inner, 0, end),
     `${inner}points: size = 1`, `${inner}points [1]:`, `${inner}    number = 0`, `${inner}    mark = ${quoted(about)}`);
   return `${lines.join("\n")}\n`;
 }
@@ -52,9 +76,14 @@ function eaf(prediction, about) {
   const parts = audible(prediction), name = escaped(prediction.file.split("/").at(-1));
   const slots = parts.flatMap(({ start, end }) => [start, end]).map((time, n) => (
     `<TIME_SLOT TIME_SLOT_ID="ts${n + 1}" TIME_VALUE="${round(1000 * time, 0)}"/>\n`));
-  const annotations = parts.map((part, n) => (
+  const tiers = new Map(parts.length ? [] : [["", []]]);
+  parts.forEach((part, n) => tiers.set(part.speaker ?? "", [...(tiers.get(part.speaker ?? "") ?? []),
     `<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a${n + 1}" TIME_SLOT_REF1="ts${2 * n + 1}" TIME_SLOT_REF2="ts${2 * n + 2}">`
-    + `<ANNOTATION_VALUE>${escaped(caption(part))}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>\n`));
+    + `<ANNOTATION_VALUE>${escaped(caption(part))}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>\n`]));
+  const written = [...tiers].map(([speaker, annotations]) => {
+    const who = escaped(speaker), person = who ? ` PARTICIPANT="${who}"` : "", id = who ? `emotion: ${who}` : "emotion";
+    return `<TIER LINGUISTIC_TYPE_REF="default"${person} TIER_ID="${id}">\n${annotations.join("")}</TIER>\n`;
+  });
   return `<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="1970-01-01T00:00:00Z" FORMAT="3.0" VERSION="3.0">
 <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
@@ -63,24 +92,22 @@ function eaf(prediction, about) {
 </HEADER>
 <TIME_ORDER>
 ${slots.join("")}</TIME_ORDER>
-<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="emotion">
-${annotations.join("")}</TIER>
-<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" TIME_ALIGNABLE="true"/>
+${written.join("")}<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" TIME_ALIGNABLE="true"/>
 </ANNOTATION_DOCUMENT>
 `;
 }
 
-function cues(prediction, mark) {
+function cues(prediction, mark, named) {
   const clock = (seconds) => {
     const all = round(1000 * seconds, 0), two = (value) => String(Math.floor(value)).padStart(2, "0");
     return `${two(all / 3_600_000)}:${two((all / 60_000) % 60)}:${two((all / 1000) % 60)}${mark}${String(all % 1000).padStart(3, "0")}`;
   };
-  return audible(prediction).map((part) => `${clock(part.start)} --> ${clock(part.end)}\n${caption(part)}\n`);
+  return audible(prediction).map((part) => `${clock(part.start)} --> ${clock(part.end)}\n${part.speaker ? named(part.speaker) : ""}${caption(part)}\n`);
 }
 
-const srt = (prediction, about) => [`00:00:00,000 --> 00:00:00,000\n${about}\n`, ...cues(prediction, ",")]
+const srt = (prediction, about) => [`00:00:00,000 --> 00:00:00,000\n${about}\n`, ...cues(prediction, ",", (name) => `${name}: `)]
   .map((cue, n) => `${n + 1}\n${cue}`).join("\n");
 
-const vtt = (prediction, about) => ["WEBVTT\n", `NOTE ${about}\n`, ...cues(prediction, ".")].join("\n");
+const vtt = (prediction, about) => ["WEBVTT\n", `NOTE ${about}\n`, ...cues(prediction, ".", (name) => `<v ${name}>`)].join("\n");
 
 export const FORMATS = { csv, textgrid, eaf, srt, vtt };

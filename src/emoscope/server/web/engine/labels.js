@@ -12,19 +12,26 @@ export class Labels {
 
   /** The prediction of a recording, from a row of probabilities. */
   decide(file, probabilities, warnings, segments = [], channel = "") {
-    const { card, said } = this, best = argmax(probabilities), { threshold, coverage } = card.uncertain;
-    const doubted = warnings.some((text) => said._IN_DOUBT.some((keyword) => text.startsWith(keyword)));
+    const { card } = this, best = argmax(probabilities);
     return {
       file,
       ...(channel ? { channel } : {}),
       emotion: card.emotions[best],
       ...this.rounded(probabilities[best], probabilities),
-      uncertain: probabilities[best] < threshold || !coverage || doubted,
+      uncertain: this.doubted(probabilities[best], warnings),
       warnings,
-      segments: segments.map(({ start, end, emotion, confidence, probabilities: row }) => (
-        { start: round(start, 3), end: round(end, 3), emotion, ...this.rounded(confidence, row) })),
+      segments: segments.map(({ start, end, emotion, confidence, probabilities: row, uncertain = false, warnings: own = [] }) => ({
+        start: round(start, 3), end: round(end, 3), speaker: row ? channel : "", emotion, ...this.rounded(confidence, row),
+        uncertain, warnings: own })),
       about: this.about,
     };
+  }
+
+  /** Whether a label is below the card's threshold, of no speech, or of unfamiliar sound. */
+  doubted(confidence, warnings) {
+    const { threshold, coverage } = this.card.uncertain;
+    const inDoubt = warnings.some((text) => this.said._IN_DOUBT.some((keyword) => text.startsWith(keyword)));
+    return inDoubt || confidence < threshold || !coverage;
   }
 
   rounded(confidence, probabilities) {

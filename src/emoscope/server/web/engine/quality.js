@@ -7,20 +7,20 @@ import { Detector, NO_FRAMES } from "./voice.js";
 /** Measures one recording, fed in pieces. */
 export class Quality {
   constructor({ quality, voice_activity }) {
-    Object.assign(this, { q: quality, seconds: 0, peak: 0, clipped: 0, samples: 0, parts: [] });
-    this.frameSeconds = voice_activity.FRAME_SECONDS;
+    Object.assign(this, { q: quality, seconds: 0, peak: 0, clipped: [], samples: 0, parts: [], background: 0 });
+    Object.assign(this, { constants: { quality, voice_activity }, frameSeconds: voice_activity.FRAME_SECONDS });
   }
 
   feed(samples, rate) {
     const ceiling = this.q._CEILING;
     let peak = 0;
     for (const value of samples) peak = Math.max(peak, Math.abs(value));
-    if (peak * ceiling > this.peak) this.clipped = 0; // what looked like the ceiling so far was not
+    if (peak * ceiling > this.peak) this.clipped = []; // what looked like the ceiling so far was not
     this.peak = Math.max(this.peak, peak);
     const high = Math.fround(ceiling * this.peak);
     for (let i = 0, run = 0; i < samples.length; i++) {
       run = Math.abs(samples[i]) >= high ? run + 1 : 0;
-      if (run >= 3) this.clipped++;
+      if (run >= 3) this.clipped.push(this.seconds + (i - 2) / rate);
     }
     this.samples += samples.length;
     this.seconds += samples.length / rate;
@@ -28,6 +28,24 @@ export class Quality {
 
   feedFrames(frames) {
     this.parts.push(frames);
+    this.background = 0;
+  }
+
+  /** The quality of a part, in seconds, against the background of the whole recording. */
+  part(start, end) {
+    const part = new Quality(this.constants), { speech, level } = this.frames;
+    const [first, stop] = [start, end].map((time) => halfEven(time / this.frameSeconds));
+    part.parts.push({ speech: speech.subarray(first, stop), level: level.subarray(first, stop) });
+    part.clipped = this.clipped.filter((time) => time >= start && time < end);
+    part.samples = halfEven((end - start) * (this.samples / this.seconds));
+    return Object.assign(part, { peak: this.peak, background: this.noise });
+  }
+
+  /** Mean power of the quietest tenth of the recording. */
+  get noise() {
+    const power = Float64Array.from(this.frames.level, (value) => 10 ** (value / 10)).sort();
+    const count = Math.max(1, halfEven(this.q._BACKGROUND * power.length));
+    return (this.background ||= mean(Array.from(power.subarray(0, count))));
   }
 
   get frames() {
@@ -40,8 +58,7 @@ export class Quality {
   get snr() {
     const { speech, level } = this.frames, power = Array.from(level, (value) => 10 ** (value / 10));
     const spoken = power.filter((_, n) => speech[n] >= this.q._SPEECH);
-    const count = Math.max(1, halfEven(this.q._BACKGROUND * power.length));
-    const noise = mean(Array.from(Float64Array.from(power).sort().subarray(0, count)));
+    const { noise } = this;
     return spoken.length ? 10 * Math.log10(Math.max(mean(spoken) - noise, 1e-12) / noise) : NaN;
   }
 
@@ -50,7 +67,7 @@ export class Quality {
     if (!level.length || Math.max(...maxima(level)) < q.QUIET) return [q.SILENT];
     const told = [], { snr } = this;
     const seconds = speech.filter((value) => value >= q._SPEECH).length * this.frameSeconds;
-    const clipped = this.clipped / Math.max(1, this.samples);
+    const clipped = this.clipped.length / Math.max(1, this.samples);
     if (!seconds) told.push(q.NO_SPEECH);
     else if (seconds < q.MIN_SPEECH_SECONDS) told.push(fill(q.TOO_SHORT, { seconds }));
     if (this.peak > 10 ** (q.QUIET / 20) && clipped > q.CLIPPED) told.push(fill(q.IS_CLIPPED, { clipped }));

@@ -114,7 +114,8 @@ export class Recogniser extends Labels {
     const segments = timeline ? await this.segmentsOf(blocks, rate) : [], spoken = segments.filter((s) => s.probabilities);
     if (spoken.length === 1) { // has the label of the whole
       const best = argmax(probabilities);
-      Object.assign(spoken[0], { emotion: card.emotions[best], confidence: probabilities[best], probabilities });
+      const label = { emotion: card.emotions[best], confidence: probabilities[best], probabilities, warnings: [...warnings] };
+      Object.assign(spoken[0], label, { uncertain: this.doubted(label.confidence, warnings) });
     }
     const isOne = !warnings.some((text) => this.said.NO_SPEECH.some((keyword) => text.startsWith(keyword)));
     return { prediction: this.decide(name, probabilities, warnings, segments, label), logits, isOne };
@@ -124,12 +125,23 @@ export class Recogniser extends Labels {
     const stream = new Stream(this, rate);
     for (const block of blocks) await stream.feed(block);
     await stream.take(new Float32Array(0), true);
-    return stream.segments();
+    return this.segments(stream);
+  }
+
+  /** A stream's segments, each with its own doubts, by the rule for a recording. */
+  segments(stream) {
+    return stream.segments().map((part) => {
+      if (!part.probabilities) return part;
+      const over = stream.windows.filter(({ start, end }) => start <= part.end && end >= part.start);
+      const distance = percentile(over.map(({ inference }) => inference.distance), 50);
+      const warnings = [...stream.quality.part(part.start, part.end).warnings(), ...this.unfamiliar(distance)];
+      return { ...part, uncertain: this.doubted(part.confidence, warnings), warnings };
+    });
   }
 
   /** Of a stream, by the mean over the speech; without speech by the last window of sound, `newest`. */
   ofStream(stream, name, timeline, label = "") {
-    const segments = stream.segments(), spoken = segments.filter(({ probabilities }) => probabilities);
+    const segments = this.segments(stream), spoken = segments.filter(({ probabilities }) => probabilities);
     const inferences = stream.windows.length ? stream.windows.map(({ inference }) => inference) : [stream.newest];
     const rows = spoken.map(({ probabilities }) => probabilities), lengths = spoken.map(({ start, end }) => end - start);
     const probabilities = spoken.length ? average(rows, lengths) : inferences[0].probabilities;
