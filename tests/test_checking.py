@@ -18,7 +18,7 @@ import planted_models
 import tiny_model
 from emoscope import Predictor, checking, corpus, modelfile
 from emoscope.audio import Signal
-from emoscope.checking import Outcome, answers, behaviour, sounds, tests
+from emoscope.checking import Outcome, answers, sounds, tests
 from emoscope.evaluation import saved_model
 from recordings import RATE, voice
 
@@ -140,17 +140,17 @@ def found_in(model, clips, parts=PARTS):
     chosen = clips.table.index[::4]
     clean = answers.clean(predictor, clips, chosen, jobs=2, tick=lambda: None)
     if "alone" in parts:
-        made += itertools.islice(behaviour.without_speech(predictor, lambda: None), 2)
+        made += itertools.islice(tests.without_speech(predictor, lambda: None), 2)
     if "repeat" in parts:
-        signals = [clip.signal for clip in clean.kept.values()][:3]
-        made += behaviour.consistency(predictor, signals, jobs=2, tick=lambda: None)
+        signals = list(clean.kept.values())[:3]
+        made += tests.consistency(predictor, signals, jobs=2, tick=lambda: None)
     made += tests.correctness(clean.table, model.card)
     before = clean.table.loc[list(clean.kept)]
     for condition in sounds.conditions():
         if condition.name in parts:
             after = answers.changed(predictor, clean, condition, seed=0, jobs=2, tick=lambda: None)
             made += tests.robustness(before, after, condition)
-            made += tests.memory(before, after) if condition.kind == "copy" else []
+            made += tests.memory(before, after) if condition.name.startswith("copy/") else []
     return made
 
 

@@ -32,13 +32,15 @@ def test_the_difference_in_uar_and_in_recall_is_that_of_the_groups():
 
 def test_errors_of_one_emotion_are_those_of_welch():
     rows = answers(shapes={"one": (12, 1, 8, 2, True)})
-    people = rows.assign(who=rows["speaker"].astype(int), cell="one/neutral")
-    counts = fairness._counts(people)
+    right = rows["emotion"] == rows["predicted"]
+    given = pd.get_dummies(rows["predicted"])
+    columns = pd.concat([right, rows["confidence"], given], axis=1).astype(float)
+    sums = columns.groupby(rows["speaker"].astype(int)).sum().to_numpy()[:, None]
     code = np.arange(12)[None] % 2
-    _, variance = fairness._estimates(counts, np.ones((1, 1)), np.array([True]), code, 2)
-    right = (rows["emotion"] == rows["predicted"]).groupby(rows["speaker"].astype(int)).mean()
+    _, variance = fairness._estimates(sums, np.ones((1, 1)), np.array([True]), code, 2)
+    recall = right.groupby(rows["speaker"].astype(int)).mean()
     for group in (0, 1):
-        assert variance[0, group, 0] == pytest.approx(right[group::2].var() / 6)
+        assert variance[0, group, 0] == pytest.approx(recall[group::2].var() / 6)
 
 
 def test_nine_in_ten_fair_models_and_more_pass_every_test():

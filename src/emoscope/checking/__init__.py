@@ -4,8 +4,6 @@ Groups of tests: *behaviour* (needs no corpus), *correctness* and *fairness* (cl
 *robustness* (a part of the clips under every condition of :mod:`emoscope.checking.sounds`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import itertools
@@ -23,7 +21,7 @@ from ..errors import CorpusError, EmoscopeError
 from ..modelfile import ModelFile
 from ..modelfile.about import About
 from ..prediction import Predictor
-from . import answers, behaviour, fairness, sounds, tests
+from . import answers, fairness, sounds, tests
 from .answers import Answers, Tick
 from .tests import Broken, Outcome
 
@@ -79,7 +77,7 @@ class Checked:
         return msgspec.json.format(encoded, indent=1).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> Checked:
+    def from_json(cls, text: str) -> "Checked":
         """The reverse of :meth:`to_json`, without the answers; a ValueError where it is none."""
         values = msgspec.json.decode(text)
         for one in values["outcomes"]:
@@ -102,28 +100,19 @@ def check(
     jobs: int | None = None,
     progress: Progress = lambda done, total: None, found: Found = lambda outcomes: None,
 ) -> Checked:  # fmt: skip
-    """Test a model; without a corpus its behaviour alone.
+    """Test a model on the clips of one corpus or several; without a corpus its behaviour alone.
 
-    Parameters
-    ----------
-    model : ModelFile
-    corpus : Corpus, optional
-        Clips with labels, of one corpus or several.
-    quick : bool
-        Fewer clips and conditions: an impression, in less than a minute.
-    seed : int
-        Chooses the clips and draws the noise; the same seed gives the same outcomes.
-    progress, found : callable, optional
-        Take units of work done and in all, and outcomes as they come.
-
-    A CorpusError when model and corpus share fewer than two emotions, or no clip can be read.
+    With `quick` fewer clips and conditions, in less than a minute. `progress` takes units of work done
+    and in all, `found` outcomes as they come. A CorpusError when model and corpus share fewer than two
+    emotions, or no clip can be read.
     """
     begun, predictor, made = time.monotonic(), Predictor(model), list[Outcome]()
     n_clips, n_changed, n_copied = QUICK if quick else FULL
     conditions = [one for one in sounds.conditions() if one.quick or not quick]
-    chosen, notes = _choose(model, corpus, n_clips, seed) if corpus else (None, [WITHOUT])
+    without = ["no corpus was given: only the behaviour was tested"]
+    chosen, notes = _choose(model, corpus, n_clips, seed) if corpus else (None, without)
     n_kept = min(n_changed, len(chosen)) if chosen else 0
-    total = (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(behaviour.COPIES) + 16
+    total = (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(tests.COPIES) + 16
     count = itertools.count(1)
 
     def tick() -> None:
@@ -133,7 +122,7 @@ def check(
         made.extend(few := list(outcomes))
         found(few)
 
-    give(behaviour.without_speech(predictor, tick))
+    give(tests.without_speech(predictor, tick))
     signals = [signal for _, signal in sounds.not_speech() if signal.samples.any()]
     tables, rejected, names = list[pd.DataFrame](), list[str](), list[str]()
     if chosen:
@@ -146,9 +135,9 @@ def check(
         give(tests.correctness(clean.table, model.card))
         give(fairness.outcomes(clean.table, seed=seed))
         tables.append(clean.table)
-        signals = [clip.signal for clip in clean.kept.values()]
+        signals = list(clean.kept.values())
     signals = signals[:: max(1, len(signals) // n_copied)][:n_copied]
-    give(behaviour.consistency(predictor, signals, jobs=jobs, tick=tick))
+    give(tests.consistency(predictor, signals, jobs=jobs, tick=tick))
     for condition in conditions if chosen and clean.kept else ():
         give(_under(predictor, clean, condition, tables, seed=seed, jobs=jobs, tick=tick))
     seconds = round(time.monotonic() - begun, 1)
@@ -157,9 +146,6 @@ def check(
         tuple(sorted(made, key=lambda one: GROUPS.index(one.group))), quick,
         tuple(notes), tuple(rejected), answers=pd.concat([*tables, pd.DataFrame()]),
     )  # fmt: skip
-
-
-WITHOUT = "no corpus was given: only the behaviour was tested"
 
 
 def _choose(model: ModelFile, corpus: Corpus, at_most: int, seed: int) -> tuple[Corpus, list[str]]:
@@ -194,5 +180,5 @@ def _under(
         nan = tests.robustness(before, before, condition)
         return [dataclasses.replace(one, value=math.nan, skipped=str(error)) for one in nan]
     tables.append(after)
-    copied = tests.memory(before, after) if condition.kind == "copy" else ()
+    copied = tests.memory(before, after) if condition.name.startswith("copy/") else ()
     return [*tests.robustness(before, after, condition), *copied]

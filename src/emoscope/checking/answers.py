@@ -1,12 +1,9 @@
-"""Runs a model: a table with a row per clip and condition, which every test is made of.
+"""Runs a model: a table with a row per clip and condition, from which every test is made.
 
-Columns: ``corpus, clip, path, speaker, emotion, gender, age, intensity, text`` of the clip, ``f0`` (Hz,
-mean), ``in_training``; ``condition``; ``predicted, confidence, uncertain, warnings`` and
-``p_<emotion>``. A changed clip that cannot be classified has an empty label. ``emotion`` is one of those
-that the model knows: other clips are left out.
+The clip's ``corpus, clip, path, speaker, emotion, gender, age, intensity, text, f0`` (mean, Hz) and
+``in_training``; ``condition``; ``predicted`` (empty if a changed clip cannot be classified), ``confidence,
+uncertain, warnings`` and ``p_<emotion>``. Only clips of emotions that the model knows.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -30,21 +27,11 @@ TRAINING = "training data:"  # how the warning of a known recording begins
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Clip:
-    """A clip that is checked under every condition, at the rate of the model or :data:`RATE`."""
-
-    name: str
-    corpus: str
-    speaker: str
-    signal: Signal
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
     """What a model says of the clips as they are."""
 
     table: pd.DataFrame
-    kept: dict[int, Clip]  # by their row in the table
+    kept: dict[int, Signal]  # by row: the clips that are heard under every condition
     rejected: list[AudioError]
 
 
@@ -58,10 +45,10 @@ def sample(table: pd.DataFrame, at_most: int, seed: int) -> pd.DataFrame:
     return table.loc[table.index.isin(chosen)]
 
 
-def answer(predictor: Predictor, signal: Signal) -> Row:
-    """What a model says of a sound, as ``predict`` says it."""
+def answer(predictor: Predictor, sound: Signal | str) -> Row:
+    """What a model says of a sound or a file, as ``predict`` says it."""
     try:
-        found = predictor.predict(signal)
+        found = predictor.predict(sound)
     except EmoscopeError as error:
         return {"predicted": "", "confidence": 0.0, "uncertain": True, "warnings": str(error)}
     probabilities = {f"p_{emotion}": p for emotion, p in found.probabilities.items()}
@@ -75,15 +62,14 @@ def clean(
 ) -> Answers:
     """Run a model on the clips of a corpus, and keep the sound of some for :func:`changed`."""
     table = corpus.table.reindex(columns=list(COLUMNS)).astype(object).fillna("")
-    held = dict[int, Clip]()
+    held = dict[int, Signal]()
     rate = max(RATE, predictor.card.input.rate)
 
     def of_clip(number: int, signal: Signal) -> Row:
         about = table.iloc[number]
         if table.index[number] in kept:
             sound = resample(signal, min(rate, signal.rate))
-            names = (about["clip"], about["corpus"], about["speaker"])
-            held[number] = Clip(*names, dataclasses.replace(sound, notes=()))
+            held[number] = dataclasses.replace(sound, notes=())
         found = answer(predictor, signal)
         if not found["predicted"]:
             raise AudioError(signal.path, str(found["warnings"]))
@@ -106,18 +92,16 @@ def changed(
     seed: int, jobs: int | None, tick: Tick,
 ) -> pd.DataFrame:  # fmt: skip
     """The answers on the kept clips under a condition, by the rows of the same clips."""
+    about = clean.table.loc[list(clean.kept), [*COLUMNS, "f0", "in_training"]]
+    voices = list(zip(about["corpus"], about["speaker"], clean.kept.values(), strict=True))
 
-    def of_clip(clip: Clip) -> Row:
-        others = [
-            other.signal for other in clean.kept.values()
-            if other.corpus == clip.corpus and other.speaker != clip.speaker
-        ]  # fmt: skip
-        return answer(predictor, condition.of(clip.signal, others, clip=clip.name, seed=seed))
+    def of_clip(number: int) -> Row:
+        clip, (corpus, speaker, signal) = about["clip"].iloc[number], voices[number]
+        others = [heard for of, who, heard in voices if of == corpus and who != speaker]
+        return answer(predictor, condition.of(signal, others, clip=clip, seed=seed))
 
     rows = []
-    for row in in_threads(of_clip, clean.kept.values(), jobs):
+    for row in in_threads(of_clip, range(len(voices)), jobs):
         rows.append({**row, "condition": condition.name})
         tick()
-    found = pd.DataFrame(rows, index=list(clean.kept))
-    about = clean.table.loc[found.index, [*COLUMNS, "f0", "in_training"]]
-    return pd.concat([about, found], axis=1)
+    return pd.concat([about, pd.DataFrame(rows, index=about.index)], axis=1)

@@ -1,15 +1,12 @@
 """Whether a model serves groups of people alike, with thresholds from simulated fair models.
 
 A fair model does not know the groups, yet it recognises some speakers better than others. It is
-simulated by giving whole speakers, with all their labels, to the groups at random: recalls, group
-sizes and the spread between speakers are those of the model at hand. (For sentences, the labels of
-one speaker and emotion change places.) Each difference is divided by its standard error over
-speakers, and each factor of a corpus by the 98 % quantile of its largest ratio. The 98 % quantile of
-the largest of all then bounds every test, so that 98 % of the fair models pass all of them together
+simulated by assigning whole speakers, with all their labels, to the groups at random (for sentences, the
+labels of one speaker and emotion change places). Each difference is divided by its standard error over
+speakers, and each factor of a corpus by the 98 % quantile of its largest ratio. The 98 % quantile of the
+largest of all bounds every test, so that 98 % of the fair models pass all of them together
 (P. Westfall, S. Young. Resampling-based multiple testing. Wiley 1993).
 """
-
-from __future__ import annotations
 
 import dataclasses
 import itertools
@@ -21,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..files import printable
-from .tests import MAX_BROKEN, MEMORY, Broken, Outcome
+from .sounds import Random
+from .tests import MAX_BROKEN, MEMORY, Broken, Outcome, texts
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -31,16 +29,6 @@ LEVEL = 0.98  # share of them that passes every test: in 200 runs hardly ever fe
 MIN_SPEAKERS, MIN_CLIPS, MIN_SPOKEN = 3, 3, 8  # of a group; of an emotion in it; of a sentence
 CHUNK = 50  # simulated models computed at once: bounds the memory
 FACTORS = {"gender": "sex", "pitch": "pitch", "age": "age"}
-WHY = {
-    "labels": "Of equal emotions, no group should be given a label more often than another.",
-    "confidence": "A group whose labels are trusted less is marked uncertain more often.",
-    "sentence": "What is said should not decide how well an emotion is recognised.",
-}
-SERVED = "A group that is recognised worse is served worse."
-BASIS = (
-    "{runs} simulated fair models, whose speakers are in the groups by chance: {level:.0%} of them "
-    "stay below the thresholds of all {n} fairness tests"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,29 +40,12 @@ class _Family:
     ratios: Array  # (1 + runs, n_tests): difference over standard error; the first row is the real
 
 
-@dataclasses.dataclass(frozen=True)
-class _Counts:
-    """Clips of each speaker and cell, a corpus's emotion, and of these what a test adds up."""
-
-    speakers: Codes  # (n_speakers,): who they are
-    cells: list[str]
-    clips: Array  # (n_speakers, n_cells)
-    sums: Array  # (n_speakers, n_cells, 2 + n_labels): right, confidence, each label
-    labels: list[str]
-
-
 def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Iterator[Outcome]:
     """Test the differences between groups of speakers, and between sentences.
 
-    Parameters
-    ----------
-    answers : DataFrame
-        One row per clip: ``corpus, clip, path, speaker, emotion, predicted, confidence`` and the
-        model's ``p_<emotion>``; where known ``gender, age, text`` and ``f0``, the clip's mean in Hz.
-    runs : int
-        Number of simulated fair models.
-    seed : int
-        Of the simulation.
+    `answers` has a row per clip: ``corpus, clip, path, speaker, emotion, predicted, confidence`` and
+    ``p_<emotion>``; where known ``gender, age, text`` and ``f0`` (mean, Hz). `runs` fair models are
+    simulated.
     """
     rng = np.random.default_rng(seed)
     known = answers["emotion"].map(lambda emotion: f"p_{emotion}" in answers).astype(bool)
@@ -99,10 +70,22 @@ def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Itera
             made["sex/all"] = _compare(rows, people["gender"], within, "sex/all")
         by_emotion = rows.assign(cell=rows["emotion"])
         made["corpus/all"] = _compare(by_emotion, people["corpus"], across, "corpus/all")
-    yield from _against_limit([one for one in made.values() if isinstance(one, _Family)], runs)
-    for name, reason in made.items():
-        if isinstance(reason, str):
-            yield _test(name, f"Differences by {name.replace('/', ', ')}", skipped=reason)
+    families = [one for one in made.values() if isinstance(one, _Family)]
+    largest = [family.ratios.max(axis=1) for family in families]
+    scale = [max(float(np.quantile(values, LEVEL)), 1e-9) for values in largest]
+    shares = [values / unit for values, unit in zip(largest, scale, strict=True)]
+    limit = float(np.quantile(np.max(shares, axis=0), LEVEL, method="higher")) if shares else 0.0
+    n = sum(len(family.tests) for family in families)
+    basis = str(texts("fairness")["basis"]).format(runs=runs, level=LEVEL, n=n)
+    for family, unit in zip(families, scale, strict=True):
+        for test, error in zip(family.tests, family.errors, strict=True):
+            reason = "" if np.isfinite(test.value + error) else "a group has no clips to compare"
+            threshold = limit * unit * error
+            tested = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
+            yield tested if tested.failed else dataclasses.replace(tested, clips=())
+    for name, why in made.items():
+        if isinstance(why, str):
+            yield _test(name, f"Differences by {name.replace('/', ', ')}", skipped=why)
 
 
 def _test(
@@ -111,7 +94,8 @@ def _test(
 ) -> Outcome:  # fmt: skip
     """A test without threshold, whose clips are the first of those that are wrong."""
     by, _, key = name.partition("/")
-    why = WHY.get(key.rpartition("/")[2], WHY.get(by, SERVED))
+    whys = texts("fairness")
+    why = str(whys.get(key.rpartition("/")[2]) or whys.get(by) or whys["served"])
     shown = wrong.head(MAX_BROKEN).itertuples() if wrong is not None else ()
     clips = tuple(Broken(str(c.path), str(c.emotion), str(c.predicted)) for c in shown)
     return Outcome(
@@ -137,7 +121,7 @@ def _people(rows: pd.DataFrame) -> pd.DataFrame:
     return people
 
 
-def _shuffled(blocks: Codes, runs: int, rng: np.random.Generator) -> Codes:
+def _shuffled(blocks: Codes, runs: int, rng: Random) -> Codes:
     """(1 + runs, n): who takes whose place, within blocks; in the first row everybody their own."""
     keys = blocks + rng.random((runs, len(blocks)))
     places = np.argsort(blocks, kind="stable")
@@ -145,19 +129,6 @@ def _shuffled(blocks: Codes, runs: int, rng: np.random.Generator) -> Codes:
     order[0] = np.arange(len(blocks))
     order[1:, places] = np.argsort(keys, axis=1)
     return order
-
-
-def _counts(rows: pd.DataFrame) -> _Counts:
-    speakers, who = np.unique(rows["who"].to_numpy(), return_inverse=True)
-    cell, cells = pd.factorize(rows["cell"], sort=True)
-    labels = sorted(set(rows["predicted"]))
-    shape = (len(speakers), len(cells), 2 + len(labels))
-    clips, sums = np.zeros(shape[:2]), np.zeros(shape)
-    np.add.at(clips, (who, cell), 1.0)
-    np.add.at(sums[:, :, 0], (who, cell), rows["emotion"].eq(rows["predicted"]).to_numpy(float))
-    np.add.at(sums[:, :, 1], (who, cell), rows["confidence"].to_numpy(float))
-    np.add.at(sums, (who, cell, 2 + pd.Categorical(rows["predicted"], labels).codes), 1.0)
-    return _Counts(speakers, list(cells), clips, sums, labels)
 
 
 def _compare(rows: pd.DataFrame, group_of: pd.Series, order: Codes, name: str) -> _Family | str:
@@ -170,43 +141,48 @@ def _compare(rows: pd.DataFrame, group_of: pd.Series, order: Codes, name: str) -
     rows = rows[rows["group"].ne("")]
     enough = rows.groupby(["group", "cell"]).size().unstack(fill_value=0).loc[groups] >= MIN_CLIPS
     rows = rows[rows["cell"].isin(enough.columns[enough.sum() > 1])]
-    counts = _counts(rows)
-    usable = enough[counts.cells].to_numpy()
+    speakers, who = np.unique(rows["who"].to_numpy(), return_inverse=True)
+    cell, cells = pd.factorize(rows["cell"], sort=True)
+    usable = enough[list(cells)].to_numpy()
     if not usable.all(axis=0).any():
         return f"no emotion with at least {MIN_CLIPS} clips in every group"
-    emotions = [cell.rpartition("/")[2] for cell in counts.cells]
-    weights = pd.get_dummies(emotions, dtype=float)
+    given = pd.get_dummies(rows["predicted"], dtype=float)
+    right = rows["emotion"].eq(rows["predicted"])
+    values = np.column_stack([right, rows["confidence"], given]).astype(float)
+    sums = np.zeros((len(speakers), len(cells), values.shape[1]))
+    np.add.at(sums, (who, cell), values)
+    weights = pd.get_dummies([name.rpartition("/")[2] for name in cells], dtype=float)
     code = np.array([groups.index(g) if g in groups else -1 for g in group_of])
     means, variances = _estimates(
-        counts, (weights / weights.sum()).to_numpy(), usable.all(axis=0),
-        code[order[:, counts.speakers]], len(groups),
+        sums, (weights / weights.sum()).to_numpy(), usable.all(axis=0), code[order[:, speakers]],
+        len(groups),
     )  # fmt: skip
-    of_all = np.tile(usable.any(axis=1, keepdims=True), (1, 2 + len(counts.labels)))
+    of_all = np.tile(usable.any(axis=1, keepdims=True), (1, values.shape[1]))
     means[:, ~np.hstack([usable @ weights.to_numpy() > 0, of_all])] = np.nan
-    keys = [*weights.columns, "uar", "confidence", *["labels"] * len(counts.labels)]
-    return _largest(rows, groups, keys, counts.labels, means, variances, name)
+    keys, labels = [*weights, "uar", "confidence", *["labels"] * len(given.columns)], list(given)
+    return _largest(rows, groups, keys, labels, means, variances, name)
 
 
 def _estimates(
-    counts: _Counts, weights: Array, shared: NDArray[np.bool_], code: Codes, n_groups: int
+    sums: Array, weights: Array, shared: NDArray[np.bool_], code: Codes, n_groups: int
 ) -> tuple[Array, Array]:
     """Means of each group and their variances over speakers, both (1 + runs, n_groups, n_columns).
 
-    The columns: recall of each emotion, UAR, confidence, share of each label. A share in a cell is a
-    ratio of sums over speakers, whose variance is that of their influences. The variance over few
-    speakers is unsure, so half of it is what its like have.
+    `sums` has, of each speaker and cell (an emotion of a corpus), the clips that are right, their
+    confidence and how many got each label. Columns: recall of each emotion, UAR, confidence, share of
+    each label. The variance over few speakers is unsure, so half of it is what its like have.
     """
-    n_emotions, n_rest = weights.shape[1], counts.sums.shape[2]
-    shape = (len(code), n_groups, n_emotions + n_rest)
+    clips, n_emotions = sums[:, :, 2:].sum(axis=2), weights.shape[1]
+    shape = (len(code), n_groups, n_emotions + sums.shape[2])
     means, variances = np.full(shape, np.nan), np.full(shape, np.nan)
     for start, g in itertools.product(range(0, len(code), CHUNK), range(n_groups)):
         part = slice(start, start + CHUNK)
         inside = (code[part] == g).astype(np.float64)
         n = inside.sum(axis=1)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = (inside @ counts.clips)[:, :, None]
-            rate = np.tensordot(inside, counts.sums, axes=1) / total
-            off = (counts.sums - rate[:, None] * counts.clips[:, :, None]) / total[:, None]
+            total = (inside @ clips)[:, :, None]
+            rate = np.tensordot(inside, sums, axes=1) / total
+            off = (sums - rate[:, None] * clips[:, :, None]) / total[:, None]
             # Without clips of one emotion, nothing is known of that one alone.
             absent = np.where((total[..., 0] == 0) @ (weights > 0), np.nan, 0.0)
             recall, off_recall = (
@@ -220,8 +196,8 @@ def _estimates(
     recalls, labels = slice(0, n_emotions), slice(n_emotions + 2, None)
     for like in (recalls, labels):
         known = np.isfinite(variances[..., like]).sum(axis=2, keepdims=True)
-        sums = np.nansum(variances[..., like], axis=2, keepdims=True)
-        prior[..., like] = sums / np.maximum(known, 1)
+        total = np.nansum(variances[..., like], axis=2, keepdims=True)
+        prior[..., like] = total / np.maximum(known, 1)
     # Were the recalls of a speaker independent, the variance of their mean would be this.
     prior[..., n_emotions] = prior[..., 0] / n_emotions
     return means, (variances + prior) / 2.0
@@ -260,9 +236,7 @@ def _largest(
     return _Family(tests, errors, np.column_stack(ratios))
 
 
-def _sentences(
-    rows: pd.DataFrame, corpus: str, runs: int, rng: np.random.Generator
-) -> _Family | str:
+def _sentences(rows: pd.DataFrame, corpus: str, runs: int, rng: Random) -> _Family | str:
     """The test of the sentence whose clips differ most from the same speakers' others, per emotion."""
     text = rows["text"].fillna("") if "text" in rows else pd.Series("", rows.index)
     rows = rows[text.ne("")]
@@ -273,17 +247,14 @@ def _sentences(
         return f"fewer than two sentences, or none with {MIN_SPOKEN} clips"
     right = (rows["emotion"] == rows["predicted"]).astype(float)
     spoken = right.groupby([rows["who"], rows["cell"]])
-    off, variance = (
-        (right - spoken.transform("mean")).to_numpy(),
-        spoken.transform("var").to_numpy(),
-    )
+    off = (right - spoken.transform("mean")).to_numpy()
+    variance = spoken.transform("var").to_numpy()
     variance = (variance + variance.mean()) / 2.0
     code = pd.Categorical(rows["text"], texts).codes
     member = np.eye(len(texts) + 1)[code][:, : len(texts)]  # (n_clips, n_texts); others have none
     n = member.sum(axis=0)
     others = len(rows) / np.maximum(len(rows) - n, 1.0)  # a mean holds the sentence's own clips
-    order = _shuffled(spoken.ngroup().to_numpy(), runs, rng)
-    difference = (off[order] @ member) / n * others
+    difference = (off[_shuffled(spoken.ngroup().to_numpy(), runs, rng)] @ member) / n * others
     error = np.sqrt(variance @ member) / n * others
     ratio = np.abs(difference) / np.maximum(error, 1e-9)
     t = int(ratio[0].argmax())
@@ -292,28 +263,10 @@ def _sentences(
         "same speakers' other clips of the same emotions"
     )
     wrong = rows[(code == t) & (right.to_numpy() == 0.0)]
-    test = _test(
-        f"sentence/{corpus}/uar", title, float(abs(difference[0, t])), wrong, memory=_memory(rows)
-    )
+    value, memory = float(abs(difference[0, t])), _memory(rows)
+    test = _test(f"sentence/{corpus}/uar", title, value, wrong, memory=memory)
     return _Family([test], [float(error[t])], ratio.max(axis=1, keepdims=True))
 
 
 def _memory(rows: pd.DataFrame) -> bool:
-    """Whether the model was trained on any of these clips."""
     return "in_training" in rows and bool(rows["in_training"].any())
-
-
-def _against_limit(families: list[_Family], runs: int) -> Iterator[Outcome]:
-    """Every test against the limit that all of them share."""
-    largest = [family.ratios.max(axis=1) for family in families]
-    scale = [max(float(np.quantile(values, LEVEL)), 1e-9) for values in largest]
-    shares = [values / unit for values, unit in zip(largest, scale, strict=True)]
-    limit = float(np.quantile(np.max(shares, axis=0), LEVEL, method="higher")) if shares else 0.0
-    n = sum(len(family.tests) for family in families)
-    basis = BASIS.format(runs=runs, level=LEVEL, n=n)
-    for family, unit in zip(families, scale, strict=True):
-        for test, error in zip(family.tests, family.errors, strict=True):
-            reason = "" if np.isfinite(test.value + error) else "a group has no clips to compare"
-            threshold = limit * unit * error
-            tested = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
-            yield tested if tested.failed else dataclasses.replace(tested, clips=())

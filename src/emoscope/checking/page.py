@@ -1,17 +1,13 @@
 """A check as one self-contained HTML page, several checks side by side, and the badge of one."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from ..report.page import MAX_SOUND, asset, playable, template
+from . import Checked
 from .tests import Outcome
-
-if TYPE_CHECKING:
-    from . import Checked
 
 OUTCOMES = ("failed", "skipped", "passed")
 N_OPEN = 5  # failed tests whose details are open at first
@@ -20,7 +16,10 @@ N_OPEN = 5  # failed tests whose details are open at first
 def render(checked: Checked) -> str:
     """The page of one model: what failed first, then every test; clips that broke them play."""
     ordered = sorted(checked.outcomes, key=lambda test: OUTCOMES.index(test.word))
-    sounds = _sounds(clip.path for test in checked.failed for clip in test.clips)
+    sounds, size = dict[str, str](), 0
+    for path in dict.fromkeys(clip.path for test in checked.failed for clip in test.clips):
+        if size < MAX_SOUND and (sound := playable(path)):
+            sounds[path], size = sound, size + len(sound)
     numbers = {path: number for number, path in enumerate(sounds)}
     return _render(
         "check.html.j2", checked=checked, ordered=ordered, n_open=N_OPEN, sounds=sounds,
@@ -76,12 +75,3 @@ def _render(name: str, **values: Any) -> str:
         css=asset("base.css"), script=script, number=number, limit=limit,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), **values,
     )  # fmt: skip
-
-
-def _sounds(paths: Iterable[str]) -> dict[str, str]:
-    """Recordings as data URLs, until the page is full."""
-    found, size = dict[str, str](), 0
-    for path in dict.fromkeys(paths):
-        if size < MAX_SOUND and (sound := playable(path)):
-            found[path], size = sound, size + len(sound)
-    return found

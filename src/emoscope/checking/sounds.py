@@ -1,11 +1,8 @@
-"""What is done to the sound of a clip, and sounds that are no speech.
+"""Changes of the sound of a clip, and sounds that are no speech.
 
-``data/checks.toml`` lists the conditions: each names a function of this module and its parameters. A
-function takes a signal, a random generator and clips of other speakers, and gives the changed signal;
-the same state of the generator gives the same samples. Levels in dB, times in seconds.
+``data/checks.toml`` lists the conditions: each names a function of this module and its parameters, which
+takes a signal, a random generator and clips of other speakers. Levels in dB, times in seconds.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import functools
@@ -47,11 +44,6 @@ class Condition:
     level: str  # which thresholds of data/checks.toml it has
     quick: bool  # whether a quick check has it
     change: Callable[[Signal, Random, Sequence[Signal]], Signal]
-
-    @property
-    def kind(self) -> str:
-        """What it is one of."""
-        return self.name.partition("/")[0]
 
     def of(self, signal: Signal, others: Sequence[Signal], *, clip: str, seed: int) -> Signal:
         """The changed signal; the same for the same clip, whatever else is checked."""
@@ -187,8 +179,7 @@ def _tilt(signal: Signal, *_: object, slope: float) -> Signal:
     response = 10.0 ** (np.clip(slope * octaves, *_TILTED) / 20.0)
     tilted = scipy.fft.irfft(scipy.fft.rfft(signal.samples, n) * response, n)
     tilted = tilted[: len(signal.samples)]
-    level = root_mean_square(signal.samples) / root_mean_square(tilted)
-    return _changed(signal, tilted * level)
+    return _changed(signal, tilted * (root_mean_square(signal.samples) / root_mean_square(tilted)))
 
 
 def _speed(signal: Signal, *_: object, factor: float) -> Signal:
@@ -220,23 +211,16 @@ def chords(seconds: float, rng: Random, rate: int = RATE) -> Samples:
     scale = 220.0 * 2.0 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 17]) / 12.0)
     roots = rng.integers(0, 7, int(2 * seconds) + 1)
     struck = scale[roots[:, None] + [0, 2, 4]]
-    notes = [
-        np.sum([_harmonics(pitch, 0.5, rate) for pitch in pitches], axis=0) for pitches in struck
-    ]
+    notes = (np.sum([_harmonics(p, 0.5, rate) for p in three], axis=0) for three in struck)
     return np.concatenate([note[:beat] * fade for note in notes])[: round(seconds * rate)]
 
 
-def _bursts(sound: Samples, per_second: float, length: float) -> Samples:
-    """A sound in bursts that fade within `length` seconds."""
-    time = np.arange(len(sound)) / RATE % (1.0 / per_second)
-    return np.asarray(sound * np.exp(-((time / length) ** 2)))
-
-
-def not_speech(seed: int = 0) -> Iterator[tuple[str, Signal]]:
+def not_speech() -> Iterator[tuple[str, Signal]]:
     """Sounds in which nobody speaks, by name; ``data/checks.toml`` has their titles."""
-    rng, n = random(seed, "not speech"), 4 * RATE
+    rng, n = random(0, "not speech"), 4 * RATE
     laughter = 0.6 * _harmonics(280.0, 4.0, fall=0.8) + 0.5 * coloured(n, RATE, rng)
     breath = coloured(n, RATE, rng) * np.sin(np.pi * np.arange(n) / RATE / 2.0) ** 4
+    bursts = np.exp(-((np.arange(n) / RATE % (1.0 / 4.5) / 0.08) ** 2))  # 4.5 in a second
     clicks = np.zeros(n)
     clicks[:: RATE // 3] = 1.0
     made = {
@@ -249,7 +233,7 @@ def not_speech(seed: int = 0) -> Iterator[tuple[str, Signal]]:
         "hum": 0.1 * _harmonics(50.0, 4.0, fall=0.7),
         "music": 0.1 * chords(4.0, rng),
         "clicks": 0.8 * clicks,
-        "laughter": 0.15 * _bursts(laughter, 4.5, 0.08),
+        "laughter": 0.15 * (laughter * bursts),
         "breath": 0.05 * breath,
         "short": 0.2 * _harmonics(150.0, 0.12, fall=0.8),
         "long": 0.1 * _harmonics(150.0, 20.0, fall=0.8),

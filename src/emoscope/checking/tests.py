@@ -1,14 +1,14 @@
-"""What a test found, and the tests of correctness and robustness.
+"""What a test found, and the tests of correctness, robustness and behaviour.
 
-A test is a function of the table of answers (:mod:`emoscope.checking.answers`), so that each can be made
-again of ``answers.csv``. Titles, reasons, thresholds and their sources are in ``data/checks.toml``.
+The first two take the table of answers alone, so that each can be made again of ``answers.csv``. Titles,
+reasons, thresholds and their sources are in ``data/checks.toml``.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import functools
 import math
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,12 +17,17 @@ import pandas as pd
 import scipy.optimize
 import scipy.stats
 import sklearn.metrics
+import soundfile
 
+from ..audio import Signal, resample
+from ..errors import EmoscopeError
 from ..evaluation import metrics, statistics
 from ..files import shipped_table
 from ..labels import POSITIONS, in_order
 from ..modelfile.card import Card
-from .sounds import Condition
+from ..prediction import Predictor
+from .answers import Row, Tick, answer
+from .sounds import Condition, not_speech
 
 MAX_BROKEN = 10  # clips that an outcome names
 MIN_CLIPS = 8  # of a speaker or sentence, or of an emotion
@@ -118,8 +123,6 @@ def correctness(rows: pd.DataFrame, card: Card) -> Iterator[Outcome]:
 
 @dataclasses.dataclass(frozen=True)
 class _Corpus:
-    """The answers on one corpus, the surest first."""
-
     name: str
     rows: pd.DataFrame
     card: Card
@@ -130,7 +133,7 @@ class _Corpus:
 
     @functools.cached_property
     def wrong(self) -> pd.DataFrame:
-        return self.rows[self.rows["predicted"] != self.rows["emotion"]]
+        return self.rows[~self.right]
 
     @functools.cached_property
     def right(self) -> pd.Series:
@@ -162,10 +165,8 @@ class _Corpus:
             pair = self.rows["emotion"], self.rows["predicted"]
             low = statistics.speaker_interval(*pair, speakers).low
             yield self.outcome("chance", low, threshold=chance, clips=self.wrong)
-        given = sorted({*self.rows["emotion"], *self.rows["predicted"]})
-        counts = metrics.confusion(self.rows["emotion"], self.rows["predicted"], emotions=given)
-        places = scipy.optimize.linear_sum_assignment(-counts.to_numpy())
-        best = counts.to_numpy()[places].sum() / len(self.rows)
+        counts = sklearn.metrics.confusion_matrix(self.rows["emotion"], self.rows["predicted"])
+        best = counts[scipy.optimize.linear_sum_assignment(-counts)].sum() / len(self.rows)
         yield self.outcome("order", best - self.right.mean(), clips=self.wrong)
 
     def _per_emotion(self, emotions: Sequence[str]) -> Iterator[Outcome]:
@@ -182,10 +183,8 @@ class _Corpus:
 
     def _shares(self) -> Iterator[Outcome]:
         columns = ("emotion", "predicted")
-        shares = pd.DataFrame(
-            {c: self.rows[c].value_counts(normalize=True) for c in columns}
-        ).fillna(0.0)
-        off = (shares["predicted"] - shares["emotion"]).abs()
+        true, given = (self.rows[c].value_counts(normalize=True) for c in columns)
+        off = given.sub(true, fill_value=0.0).abs()
         clips = self.wrong[self.wrong["predicted"] == off.idxmax()]
         yield self.outcome("shares", off.max(), clips=clips)
         errors = []
@@ -195,7 +194,7 @@ class _Corpus:
                 each = given.sub(true, fill_value=0.0).abs()
                 errors.append(each.sum() / len(self.card.emotions))
         skipped = "" if errors else f"no speaker with {MIN_CLIPS} clips"
-        yield self.outcome("speaker-shares", _mean(errors), skipped=skipped)
+        yield self.outcome("speaker-shares", np.mean(errors or [math.nan]), skipped=skipped)
 
     def _calibration(self) -> Iterator[Outcome]:
         true = self.rows["emotion"]
@@ -268,11 +267,7 @@ class _Corpus:
                 if 0 < true[part].sum() < len(part)
             ]
             skipped = "" if each else "no speaker with this and another emotion"
-            yield self.outcome("detection", _mean(each), emotion, skipped=skipped)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
+            yield self.outcome("detection", np.mean(each or [math.nan]), emotion, skipped=skipped)
 
 
 # --- robustness ----------------------------------------------------------------------------------
@@ -286,25 +281,101 @@ def robustness(clean: pd.DataFrame, changed: pd.DataFrame, condition: Condition)
     wrong = moved & (clean["predicted"] == clean["emotion"]).to_numpy()
     lost = metrics.uar(clean["emotion"], clean["predicted"])
     lost -= metrics.uar(changed["emotion"], changed["predicted"])
-    made = []
-    for key, value, clips in (("changed", moved.mean(), broken), ("loss", lost, changed[wrong])):
-        limit = float(level[key])
-        one = outcome(
-            "robustness", key, condition.name, value, title=condition.title, threshold=limit,
-            clips=clips,
-        )  # fmt: skip
-        name = f"{condition.name}/{ {'changed': 'labels', 'loss': 'uar'}[key] }"
-        known = bool(clean["in_training"].any())
-        made.append(dataclasses.replace(one, name=name, basis=str(level["basis"]), memory=known))
+    known, basis, made = bool(clean["in_training"].any()), str(level["basis"]), []
+    for key, name, value, clips in (
+        ("changed", "labels", moved.mean(), broken), ("loss", "uar", lost, changed[wrong])
+    ):  # fmt: skip
+        more: Any = {"title": condition.title, "threshold": float(level[key]), "clips": clips}
+        one = outcome("robustness", key, condition.name, value, **more)
+        name = f"{condition.name}/{name}"
+        made.append(dataclasses.replace(one, name=name, basis=basis, memory=known))
     return made
 
 
 def memory(clean: pd.DataFrame, copied: pd.DataFrame) -> Iterator[Outcome]:
     """Whether clips are recognised better than copies that nobody can tell from them."""
-    for corpus, part in clean.groupby("corpus", sort=False):
+    for name, part in clean.groupby("corpus", sort=False):
         copies = copied.loc[part.index]
         right, still = (p["predicted"] == p["emotion"] for p in (part, copies))
         clips = copies[right & ~still]
-        yield outcome(
-            "correctness", "memory", str(corpus), right.mean() - still.mean(), clips=clips
-        )
+        yield outcome("correctness", "memory", str(name), right.mean() - still.mean(), clips=clips)
+
+
+# --- behaviour: sounds that are no speech, and answers that must not change -----------------------
+
+SURE = 0.8  # of a model that does not say from which confidence on it is sure
+HIGHER = 48_000  # Hz of the copies at another rate
+#: The ways to write a recording again: format, subtype, channels and rate (0: its own).
+COPIES: Mapping[str, tuple[str, str, int, int]] = {
+    "flac": ("FLAC", "PCM_24", 1, 0), "wav-24": ("WAV", "PCM_24", 1, 0),
+    "wav-float": ("WAV", "FLOAT", 1, 0), "stereo": ("WAV", "FLOAT", 2, 0),
+    "rate-48000": ("WAV", "FLOAT", 1, HIGHER),
+}  # fmt: skip
+
+
+def without_speech(predictor: Predictor, tick: Tick) -> Iterator[Outcome]:
+    """Whether sounds in which nobody speaks are uncertain, with and without the speech detector."""
+    promise, titles = predictor.card.uncertain, texts("sounds")
+    limit = promise.threshold if promise.coverage else SURE
+    for name, signal in not_speech():
+        title = str(titles[name])
+        found = answer(predictor, signal)
+        value = 0.0 if found["uncertain"] else float(str(found["confidence"]))
+        skipped = "" if promise.coverage else "every label of this model is marked uncertain"
+        clips = pd.DataFrame([{**found, "path": title, "emotion": "uncertain"}])
+        yield outcome("behaviour", "marked", name, value, title=title, clips=clips, skipped=skipped)
+        try:
+            alone = predictor.infer(signal)
+            value = 0.0 if alone.distance > 1.0 else float(alone.probabilities.max())
+            label = predictor.emotions[int(alone.probabilities.argmax())]
+        except EmoscopeError as error:  # a model that fails is no better than one that is sure
+            value, label = 1.0, str(error)
+        clips = clips.assign(predicted=f"{label} {value:.2f}")
+        yield outcome("behaviour", "alone", name, value, title=title, threshold=limit, clips=clips)
+        tick()
+
+
+def consistency(
+    predictor: Predictor, signals: Sequence[Signal], *, jobs: int | None, tick: Tick
+) -> Iterator[Outcome]:
+    """Whether the same recording gets the same answer, however and beside whatever it is given."""
+    first = [answer(predictor, signal) for signal in signals]
+    tick()
+    yield _equal("repeat", first, [answer(predictor, signal) for signal in signals], signals)
+    tick()
+    reverse = [*predictor.predict_many(reversed(signals), jobs=jobs)][::-1]
+    each = [{f"p_{e}": p for e, p in getattr(one, "probabilities", {}).items()} for one in reverse]
+    yield _equal("order", first, each, signals)
+    tick()
+    for name, (format, subtype, channels, rate) in COPIES.items():
+        copies = []
+        for signal in signals:
+            sound = resample(signal, rate or signal.rate)
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "clip")
+                samples = np.repeat(sound.samples[:, None], channels, axis=1)
+                soundfile.write(path, samples, sound.rate, subtype, format=format)
+                found = answer(predictor, path)
+            copies.append({"predicted": found["predicted"] or found["warnings"]})
+        moved = [a["predicted"] != b["predicted"] for a, b in zip(first, copies, strict=True)]
+        clips = _broken(first, copies, signals)[moved]
+        title = str(texts("copies")[name])
+        yield outcome("behaviour", "copy", name, float(np.mean(moved)), title=title, clips=clips)
+        tick()
+
+
+def _equal(
+    key: str, first: Sequence[Row], second: Sequence[Row], signals: Sequence[Signal]
+) -> Outcome:
+    """The largest difference of a probability, which has to be none but of rounding."""
+    names = [column for column in first[0] if column.startswith("p_")]
+    a, b = (pd.DataFrame(rows).reindex(columns=names).to_numpy(float) for rows in (first, second))
+    off = np.nan_to_num(np.abs(a - b), nan=1.0).max(axis=1)
+    clips = _broken(first, [{"predicted": f"off by {value:.4f}"} for value in off], signals)
+    return outcome("behaviour", key, "probabilities", off.max(), clips=clips[off > 1e-4])
+
+
+def _broken(first: Sequence[Row], found: Sequence[Row], signals: Sequence[Signal]) -> pd.DataFrame:
+    paths = [signal.path for signal in signals]
+    expected, labels = ([row["predicted"] for row in rows] for rows in (first, found))
+    return pd.DataFrame({"path": paths, "emotion": expected, "predicted": labels})
