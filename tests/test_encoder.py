@@ -17,7 +17,7 @@ from emoscope import features
 from emoscope.audio import Signal
 from emoscope.errors import FeatureError, ModelError
 from emoscope.features import pretrained
-from emoscope.features.encoder import Encoder, EncoderFrames, pool
+from emoscope.features.encoder import Encoder, pool
 from emoscope.features.spectrum import Spectrum
 from emoscope.modelfile.card import Input
 from emoscope.prediction import Predictor
@@ -320,7 +320,7 @@ def test_the_specification_follows_the_weights_and_not_the_folder(
         ("openai/whisper-base", Encoder("openai/whisper-base")),
         ("a@b", Encoder("a@b")),
         ("m@layers=4+2", Encoder("m", (4, 2))),
-        ("m@pool=none", EncoderFrames("m", (), ())),
+        ("m@pool=none", Encoder("m", (), ())),
         ("a@b@pool=change@layers=1", Encoder("a@b", (1,), ("change",))),
         ("m@pool=change,prepare=speech-level", Encoder("m", (), ("change",), "speech-level")),
         ("m@speed=0.9", Encoder("m", speed=0.9)),

@@ -11,8 +11,6 @@ Their labels become emotions by :func:`emoscope.labels.canonical`; labels of one
 As nobody tested at which confidence such a model is correct, all its labels are uncertain.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import importlib
@@ -84,7 +82,6 @@ def load(name: str, words: Mapping[str, str], *, threads: int = 1) -> ModelFile:
 
 
 def _mapped(model: Foreign, words: Mapping[str, str]) -> tuple[Foreign, tuple[str, ...]]:
-    """A model with the labels of each emotion, and what must be said of them."""
     meant = [canonical(label, words) for label in model.labels]
     pairs = list(zip(map(printable, model.labels), meant, strict=True))
     if unknown := {label: 0 for label, emotion in pairs if emotion is None}:

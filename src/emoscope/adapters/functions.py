@@ -1,12 +1,10 @@
-"""``python:package.module:function`` as a model: code of somebody's own, which runs as it is.
+"""``python:package.module:function`` as a model: code of the user's own, which runs as it is.
 
-It is called with samples (float32, mono, in [-1, 1]) and their rate, and gives a probability of each
-label: a mapping, or an array in the order of its attribute ``labels``. Without that attribute it is
-called once with noise to see them. An attribute ``rate`` says what it wants (else 16 kHz). A class is
-called without arguments first. Calls come one at a time.
+It is called with samples (float32, mono, in [-1, 1]) and their rate, and returns the probability of each
+label: a mapping, or an array in the order of its attribute ``labels`` (without it, it is called once with
+noise to see them). An attribute ``rate`` is the rate it wants, else 16 kHz. A class is instantiated
+without arguments first. Calls come one at a time.
 """
-
-from __future__ import annotations
 
 import importlib
 import operator

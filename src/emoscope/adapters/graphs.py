@@ -4,8 +4,6 @@ The graph is checked and sandboxed as that of a foreign ``.emoscope`` file; what
 (n), (1, n) or (1, 1, n), and gives is brought to the form of :mod:`emoscope.modelfile`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import zlib
 from pathlib import Path

@@ -4,8 +4,6 @@ Weights are read from safetensors alone, and no code that comes with a model run
 fetched when it is named so, unless ``HF_HUB_OFFLINE`` is set; a folder opens no connection.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from pathlib import Path
@@ -70,7 +68,6 @@ def _hear(module: Any, extractor: Any, samples: Array) -> tuple[Array, float]:
 
 
 def _licence(readme: str | None) -> str:
-    """What the front of a README says, as the hub has it."""
     try:
         front = yaml.safe_load(Path(readme or "").read_text("utf-8").split("---", 2)[1])
         return printable(str(front.get("license_name") or front["license"]))[:200]

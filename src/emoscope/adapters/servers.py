@@ -4,8 +4,6 @@ Each recording, or window of one, goes to ``POST /api/predict``; ``/api/models``
 label is uncertain as the server says: below its threshold, or far from its training data.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -31,7 +29,7 @@ Kind = TypeVar("Kind")
 class Answer(msgspec.Struct, frozen=True):
     """What ``/api/predict`` answers."""
 
-    predictions: Annotated[tuple[Found, ...], msgspec.Meta(min_length=1)]
+    predictions: Annotated[tuple["Found", ...], msgspec.Meta(min_length=1)]
 
 
 class Found(msgspec.Struct, frozen=True):

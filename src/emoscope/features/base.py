@@ -3,19 +3,14 @@
 All is float32. A *vector* feature gives one value per column, a *frames* feature (n_frames, n_columns).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from ..errors import FeatureError
 from .spectrum import Matrix, Spectrum
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Spec: TypeAlias = dict[str, Any]  # a feature's name, version and parameters: JSON
 
@@ -31,7 +26,7 @@ class Feature(ABC):
     min_rate: ClassVar[float] = 0.0  # in Hz: it can be computed of samples at a higher rate
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
+    def from_text(cls, text: str) -> "Feature":
         """Make the feature from what follows its name and a colon; most take nothing."""
         if text:
             raise FeatureError(f"the feature '{cls.name}' takes no argument; found ':{text}'")
@@ -46,7 +41,7 @@ class Feature(ABC):
     def extract(self, spectrum: Spectrum) -> Matrix:
         """The feature, (n_columns,) or (n_frames, n_columns) by its `kind`, or a FeatureError."""
 
-    def at_rate(self, rate: float) -> Feature | None:
+    def at_rate(self, rate: float) -> "Feature | None":
         """This feature, or the one that stands for it at a rate in Hz; None when there is none."""
         return self if rate > self.min_rate else None
 

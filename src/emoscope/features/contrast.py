@@ -49,8 +49,7 @@ class Contrast(FrameMean):
 
     def at_rate(self, rate: float) -> Feature | None:
         """The one with as many bands as fit."""
-        fitting = (f for f in (self, Contrast6(), Contrast5()) if rate > f.min_rate)
-        return next(fitting, None)
+        return next((f for f in (self, Contrast6(), Contrast5()) if rate > f.min_rate), None)
 
     def frames(self, spectrum: Spectrum) -> Matrix:
         """Peak minus valley of every frame and band, in dB, [shape=(n_frames, n_bands)]."""

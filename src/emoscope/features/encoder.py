@@ -11,8 +11,6 @@ where MODEL is a Hugging Face hub name or a local folder. Needs the extra ``deep
 - ``speed=0.9``: the clip played slower and deeper, or faster and higher, by a factor from 0.5 to 2
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import PurePath
@@ -62,8 +60,12 @@ class Encoder(Feature):
     speed: float = 1.0
     local: bool = False  # never fetch: the encoder is a folder, or in the hub's local cache
 
+    def __post_init__(self) -> None:
+        if not self.poolings:
+            object.__setattr__(self, "kind", "frames")
+
     @classmethod
-    def from_text(cls, text: str) -> Encoder:
+    def from_text(cls, text: str) -> "Encoder":
         """The feature that ``encoder:TEXT`` names; a FeatureError when TEXT cannot be read."""
         model, options = text, dict[str, str]()
         # An ``@`` may also stand in the name of a folder.
@@ -83,11 +85,9 @@ class Encoder(Feature):
             if not re.fullmatch(pattern, value):
                 raise FeatureError(f"'encoder:{text}': {option}={value} should be {allowed}")
         layers = tuple(map(int, options["layers"].split("+"))) if "layers" in options else ()
-        poolings = tuple(options.get("pool", "mean+std").split("+"))
+        poolings = options.get("pool", "mean+std").replace("none", "")
         prepare, speed = options.get("prepare", "none"), float(options.get("speed", "1"))
-        if poolings == ("none",):
-            return EncoderFrames(model, layers, (), prepare, speed)
-        return cls(model, layers, poolings, prepare, speed)
+        return cls(model, layers, tuple(filter(None, poolings.split("+"))), prepare, speed)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -126,8 +126,11 @@ class Encoder(Feature):
         return [states[block] for block in self.blocks]
 
     def extract(self, spectrum: Spectrum) -> Matrix:
-        """Embedding of one clip."""
-        return np.concatenate([pool(h, self.poolings) for h in self.hidden_states(spectrum)])
+        """Embedding of one clip; without pooling its hidden states, for models that pool themselves."""
+        states = self.hidden_states(spectrum)
+        if not self.poolings:
+            return np.concatenate(states, axis=1)
+        return np.concatenate([pool(hidden, self.poolings) for hidden in states])
 
     @property
     def spec(self) -> Spec:
@@ -142,16 +145,6 @@ class Encoder(Feature):
             "prepare": None if self.prepare == "none" else TrimAndNormalise().spec,
             **({} if self.speed == 1 else {"speed": self.speed}),
         }
-
-
-class EncoderFrames(Encoder):
-    """Hidden states of one clip, for models that pool by themselves (attention, say)."""
-
-    kind = "frames"
-
-    def extract(self, spectrum: Spectrum) -> Matrix:
-        """Hidden states of one clip."""
-        return np.concatenate(self.hidden_states(spectrum), axis=1)
 
 
 MEMBERS = {"encoder": Encoder}

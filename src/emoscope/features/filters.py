@@ -22,9 +22,7 @@ def hann(length: int) -> Vector:
     return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1]))
 
 
-def frames(
-    samples: NDArray[np.float32], first: int, last: int, *, n_fft: int, hop: int
-) -> NDArray[np.float64]:
+def frames(samples: Matrix, first: int, last: int, *, n_fft: int, hop: int) -> Vector:
     """Frames first … last - 1, frame t centred on sample t * hop; not to be written to."""
     begin, end = first * hop - n_fft // 2, (last - 1) * hop + n_fft // 2
     piece = np.zeros(end - begin)

@@ -1,15 +1,13 @@
 """The harmonic component of a clip: what lasts in time rather than spreads over frequency.
 
 A soft mask compares medians over time and over frequency: D. FitzGerald, "Harmonic/percussive
-separation using median filtering", DAFx, 2010; masks after J. Driedger, M. Mueller and S. Disch,
-ISMIR, 2014. Values are those of librosa 0.11's ``effects.harmonic`` to the last bit, for chroma scales
-every frame to full strength, silent ones too.
+separation using median filtering", DAFx, 2010; J. Driedger, M. Mueller and S. Disch, ISMIR, 2014. Values
+are those of librosa 0.11's ``effects.harmonic`` to the last bit.
 
-The medians are exact and fast without compiled code: minima and maxima of whole matrices, for 31 rows
-about 27 passes over the data. Aligned blocks of 2, 4, 8 … rows are sorted once; a group of ``2**(k-1)``
-neighbouring medians starts from the sorted rows that all of its windows contain and is halved again and
-again, each half merging in the one sorted block that only its windows contain. Networks: K. E. Batcher,
-"Sorting networks and their applications", AFIPS Spring Joint Computer Conference 32, 1968.
+Medians take minima and maxima of whole matrices, about 27 passes for 31 rows. Aligned blocks of 2, 4, 8 …
+rows are sorted once; a group of ``2**(k-1)`` neighbouring medians starts from the rows that all of its
+windows contain and is halved again and again, each half merging in the one sorted block that only its
+windows contain. Networks: K. E. Batcher, "Sorting networks and their applications", AFIPS 32, 1968.
 """
 
 from collections.abc import Iterator
@@ -35,7 +33,11 @@ def harmonic_part(spectrum: Spectrum) -> Signal:
     window = filters.hann(n_fft)
     # Row r holds the samples r * hop … (r + 1) * hop - 1, counted from n_fft / 2 before the clip.
     summed = np.zeros((n_frames + overlap - 1, hop), dtype=np.float32)
-    for start, first, spectra, magnitude in _sections(spectrum):
+    for start in range(0, n_frames, SECTION):
+        # A section, and before and after it what its medians reach.
+        first, last = max(0, start - SIZE // 2), min(n_frames, start + SECTION + SIZE // 2)
+        spectra = spectrum.stft(first, last)
+        magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
         if kernel.is_used(n_fft):
             frames = (len(spectra), start - first, min(start - first + SECTION, n_frames - first))
             kernel.call("harmonic", spectra, magnitude, *frames, n_fft, hop, window, summed[start:])
@@ -62,18 +64,6 @@ def _overlap_add(pieces: NDArray[np.float64], summed: Matrix) -> None:
         summed[k : k + n_frames] += pieces[:, k]
 
 
-def _sections(
-    spectrum: Spectrum,
-) -> Iterator[tuple[int, int, NDArray[np.complex64], Matrix]]:
-    """Sections with what their medians reach: (first frame, first given, spectra, magnitudes)."""
-    reach = SIZE // 2
-    for start in range(0, spectrum.n_frames, SECTION):
-        first, last = max(0, start - reach), min(spectrum.n_frames, start + SECTION + reach)
-        spectra = spectrum.stft(first, last)
-        magnitude = spectrum.magnitude[first:last] if spectrum.is_kept else np.abs(spectra)
-        yield start, first, spectra, magnitude
-
-
 def _masked_blocks(
     spectra: NDArray[np.complex64], magnitude: Matrix, start: int, n_frames: int
 ) -> Iterator[tuple[int, NDArray[np.complex64]]]:
@@ -83,7 +73,15 @@ def _masked_blocks(
     stop = min(start + SECTION, n_frames)
     for at in range(start, stop, BLOCK):
         frames = slice(at, min(at + BLOCK, stop))
-        mask = _mask(over_time[frames], np.ascontiguousarray(over_frequency[frames]))
+        # over_time**2 / (over_time**2 + over_frequency**2); one half where both are zero.
+        lasting, broad = over_time[frames], np.ascontiguousarray(over_frequency[frames])
+        larger = np.maximum(lasting, broad)
+        is_silent = larger < np.finfo(np.float32).tiny
+        larger[is_silent] = 1
+        mask = np.square(lasting / larger)
+        with np.errstate(invalid="ignore"):
+            mask /= mask + np.square(broad / larger)
+        mask[is_silent] = 0.5
         phased, whole = spectra[frames], magnitude[frames]
         harmonic, turned = mask * whole, np.empty_like(phased)
         nonzero = whole if whole.all() else whole + (whole == 0)
@@ -92,22 +90,8 @@ def _masked_blocks(
         yield at, turned
 
 
-def _mask(over_time: Matrix, over_frequency: Matrix) -> Matrix:
-    """``over_time**2 / (over_time**2 + over_frequency**2)``; one half where both are zero."""
-    larger = np.maximum(over_time, over_frequency)
-    is_silent = larger < np.finfo(np.float32).tiny
-    larger[is_silent] = 1
-    mask = np.square(over_time / larger)
-    with np.errstate(invalid="ignore"):
-        mask /= mask + np.square(over_frequency / larger)
-    mask[is_silent] = 0.5
-    return np.asarray(mask)
-
-
 def running_median(matrix: Matrix, *, size: int) -> Matrix:
-    """As ``scipy.ndimage.median_filter(matrix, size=(size, 1), mode="reflect")`` gives it."""
-    if size < 3 or (size + 1) & size:
-        raise ValueError(f"size is {size}; the window must have 2**k - 1 rows: 3, 7, 15, 31 …")
+    """As ``scipy.ndimage.median_filter(matrix, size=(size, 1), mode="reflect")`` gives it; 2**k - 1 rows."""
     n_rows, n_columns = matrix.shape
     group = (size + 1) // 2
     n_groups = -(-n_rows // group)
@@ -134,11 +118,7 @@ def running_median(matrix: Matrix, *, size: int) -> Matrix:
 def _descend(
     candidates: list[Matrix], blocks: dict[int, list[list[Matrix]]], *, offset: int, medians: Matrix
 ) -> None:
-    """Write the medians of some neighbouring rows of every group, from row ``offset`` on.
-
-    ``candidates`` are the rows common to all their windows that can still be a median, sorted, as
-    many as neighbours: the highest known so far, as each value yet to come can push by one rank.
-    """
+    """Write the medians of neighbouring rows of every group, from row `offset` on."""
     n_groups, group = medians.shape[:2]
     if len(candidates) == 1:
         medians[:, offset] = candidates[0]
@@ -149,15 +129,10 @@ def _descend(
     for start, first in ((offset + half, offset), (offset + 2 * group, offset + half)):
         shift, row = divmod(start, group)
         block = [rank[shift : shift + n_groups] for rank in blocks[half][row // half]]
-        _descend(_upper(candidates, block), blocks, offset=first, medians=medians)
-
-
-def _upper(candidates: list[Matrix], block: list[Matrix]) -> list[Matrix]:
-    """Ranks n+1 … 2n of the union of 2n sorted candidates and a sorted block of n."""
-    n = len(block)
-    # Batcher's half-cleaner, twice: keep the 2n lowest of the 3n, then the n highest of those.
-    cleaned = map(np.minimum, candidates[n:], block[::-1])
-    return _sort_bitonic(list(map(np.maximum, candidates[:n], cleaned)))
+        # Batcher's half-cleaner, twice: keep the 2 * half lowest of all, then the highest half of those.
+        cleaned = map(np.minimum, candidates[half:], block[::-1])
+        upper = _sort_bitonic(list(map(np.maximum, candidates[:half], cleaned)))
+        _descend(upper, blocks, offset=first, medians=medians)
 
 
 def _sort_bitonic(values: list[Matrix]) -> list[Matrix]:

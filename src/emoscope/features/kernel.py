@@ -1,8 +1,7 @@
 """The optional compiled kernel: what the functions beside it compute with NumPy, several times faster.
 
-Its source is ``src/kernel``. It is in the wheels for Linux and macOS, and built on installation from
-source where there is a C++ compiler. Where it is missing, and with ``EMOSCOPE_KERNEL=0`` in the
-environment, NumPy does the work.
+Its source is ``src/kernel``; wheels for Linux and macOS have it, and an installation from source builds it
+where there is a C++ compiler. Without it, and with ``EMOSCOPE_KERNEL=0``, NumPy does the work.
 """
 
 from __future__ import annotations

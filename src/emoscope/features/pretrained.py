@@ -1,9 +1,8 @@
 """Loads pretrained speech encoders and runs them block by block, at a recording's own length.
 
-The encoders of Whisper, and everything that takes a waveform and is built like wav2vec 2.0, from the
-Hugging Face hub or from a local folder made by ``save_pretrained``. 16 kHz mono float32 in; the hidden
-states of block ``k`` (from 1) are what it hands to block ``k + 1``, before any closing normalisation;
-``k = 0`` is what enters the first. More than 30 s is run in pieces whose frames are joined.
+Whisper's encoders, and those that are built like wav2vec 2.0, from the Hugging Face hub or a folder.
+16 kHz mono float32 in; the hidden states of block ``k`` (from 1) are what it hands to block ``k + 1``,
+before any closing normalisation. More than 30 s is run in pieces whose frames are joined.
 """
 
 import contextlib
@@ -182,7 +181,6 @@ class PretrainedEncoder:
         return {layer: np.concatenate(pieces) for layer, pieces in parts.items()}
 
     def _run(self, piece: Any) -> list[Any]:
-        """Hidden states 0 to the last block, each of shape (1, n_frames, width)."""
         import torch
         from torch.nn.functional import gelu
 

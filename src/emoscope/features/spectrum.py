@@ -1,8 +1,8 @@
 """One spectrogram of a clip, computed once and shared by every feature.
 
-librosa's conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are zero,
-the window is a periodic Hann window. Time runs along the first axis. Of a long recording no spectrogram
-is kept: blocks that fit a processor's cache are computed again whenever a feature asks.
+librosa's conventions: frame ``t`` is centred on sample ``t * hop``, samples beyond the ends are zero, the
+window is a periodic Hann window; time runs along the first axis. No spectrogram of a long recording is
+kept: blocks that fit a processor's cache are computed again whenever a feature asks.
 """
 
 from __future__ import annotations
@@ -133,10 +133,7 @@ def decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def spectral_peaks(magnitude: Matrix, rate: float) -> tuple[Vector, Vector]:
-    """Frequencies in Hz and magnitudes of the peaks of all frames, by a parabola through three bins.
-
-    J. O. Smith, "Spectral Audio Signal Processing", 2011.
-    """
+    """Frequencies (Hz) and magnitudes of peaks, by a parabola through three bins (J. O. Smith, 2011)."""
     n_bins = magnitude.shape[1]
     hz_per_bin = rate / (2 * (n_bins - 1))
     first = max(1, int(np.ceil(MIN_PEAK_HZ / hz_per_bin)))

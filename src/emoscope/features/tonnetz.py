@@ -4,10 +4,9 @@ C. Harte, M. Sandler and M. Gasser, "Detecting harmonic change in musical audio"
 Audio and Music Computing Multimedia, 2006. Values are those of
 ``librosa.feature.tonnetz(y=librosa.effects.harmonic(y), sr=sr)``, librosa 0.11.
 
-Chroma is of constant Q: seven octaves from C1 with 36 filters each, Hann-windowed complex tones of
-which the few bins are applied that hold 99 % of their magnitude. The rate is halved from octave to
-octave, so one octave's filters serve all: C. Schoerkhuber and A. Klapuri, "Constant-Q transform
-toolbox for music processing", Sound and Music Computing Conference, 2010.
+Chroma is of constant Q: seven octaves from C1 with 36 filters each, whose spectra keep 99 % of their
+magnitude. The rate is halved from octave to octave, so one octave's filters serve all: C. Schoerkhuber and
+A. Klapuri, "Constant-Q transform toolbox for music processing", Sound and Music Computing, 2010.
 """
 
 import functools
@@ -127,12 +126,11 @@ def _reduce(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     return np.pad(reduced, (0, length - len(reduced)))
 
 
-def _directions() -> NDArray[np.float32]:
-    """Coordinates of the pitch classes, [shape=(12, 6)]."""
-    # One pitch class further is 7/6, 3/2 and 2/3 of half a turn; thirds weigh as Harte et al. set.
-    turns = np.pi * (np.arange(12)[:, None] * np.array([7 / 6, 3 / 2, 2 / 3]))
-    circles = np.stack([np.sin(turns), np.cos(turns)], axis=2) * np.array([[1.0], [1.0], [0.5]])
-    return np.asarray(circles.reshape(12, 6), dtype=np.float32)
+# Coordinates of the pitch classes, [shape=(12, 6)]. One class further is 7/6, 3/2 and 2/3 of half a
+# turn; thirds weigh as Harte et al. set.
+_TURNS = np.pi * (np.arange(12)[:, None] * np.array([7 / 6, 3 / 2, 2 / 3]))
+_CIRCLES = np.stack([np.sin(_TURNS), np.cos(_TURNS)], axis=2) * np.array([[1.0], [1.0], [0.5]])
+DIRECTIONS = _CIRCLES.reshape(12, 6).astype(np.float32)
 
 
 class Tonnetz(FrameMean):
@@ -150,7 +148,7 @@ class Tonnetz(FrameMean):
         chroma = constant_q_chroma(harmonic, tuning)
         total = chroma.sum(axis=1, keepdims=True)
         total[total < np.finfo(np.float32).tiny] = 1
-        return np.asarray((chroma / total) @ _directions())
+        return np.asarray((chroma / total) @ DIRECTIONS)
 
 
 MEMBERS = {"tonnetz": Tonnetz}

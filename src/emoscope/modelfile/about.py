@@ -1,7 +1,5 @@
 """What every output says beside its labels: what they mean, which model gave them, and its licence."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ class About:
     meaning: str = NOT_FELT
 
     @classmethod
-    def of(cls, model: str, licence: str, emotions: Sequence[str]) -> About:
+    def of(cls, model: str, licence: str, emotions: Sequence[str]) -> "About":
         """What holds for a model of that name and licence, which knows those emotions."""
         *first, last = map(printable, emotions)
         others = [name for name in EMOTIONS if name not in emotions]

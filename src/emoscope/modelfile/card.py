@@ -1,8 +1,7 @@
 """The card of a trained model: what it takes, what it says, how sure, and where it comes from.
 
-A card is JSON inside the ``.emoscope`` file, with arrays as base64 of little-endian float32.
-:meth:`Card.from_json` checks every value, because the file may come from anybody; the types of the
-fields say what is allowed.
+A card is JSON inside the ``.emoscope`` file, with arrays as base64 of little-endian float32. The types of
+the fields say what is allowed; :meth:`Card.from_json` checks every value.
 """
 
 from __future__ import annotations
@@ -299,7 +298,6 @@ class Card:
 
 
 def _is_visible(text: str) -> bool:
-    """Whether a text can name something: short, not blank, and all of it visible."""
     return bool(text.strip()) and len(text) <= MAX_NAME and text.isprintable()
 
 
@@ -338,7 +336,6 @@ def _split(values: JsonObject, known: set[str], rest: str) -> JsonObject:
 
 
 def _joined(values: JsonObject, rest: str = "") -> JsonObject:
-    """The reverse of :func:`_split`, without what is None."""
     others = values.pop(rest, {})
     return {**{key: value for key, value in values.items() if value is not None}, **others}
 

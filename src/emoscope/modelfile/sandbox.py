@@ -170,13 +170,7 @@ class _Child:
         """Send messages; give the reply, which must come in time."""
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None and answers is not None
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            self._process.kill()
-
-        timer = threading.Timer(MAX_SECONDS, expire)
+        timer = threading.Timer(MAX_SECONDS, self._process.kill)
         timer.daemon = True
         timer.start()
         try:
@@ -185,8 +179,8 @@ class _Child:
             reply = read_message(answers, MAX_REPLY)
         except (OSError, EOFError) as error:
             how = self._how_it_ended()
-            reason = f"it was not done after {MAX_SECONDS:g} s" if expired.is_set() else how
-            raise ModelError(reason) from error
+            late = f"it was not done after {MAX_SECONDS:g} s"
+            raise ModelError(how if timer.is_alive() else late) from error
         except BaseException:  # an interrupt leaves half a conversation behind
             self.stop()
             raise
