@@ -61,9 +61,9 @@ def splits(source, rows):
     for result in reproduction.published_results(facts, rows):
         if result.family not in reproduction.SEEDED:
             continue
-        X, accuracies = data.features[result.input], []
+        X, accuracies = data.features[result.info.input], []
         for seed in range(N_SPLITS):
-            protocol = reproduction.RANDOM[result.input]
+            protocol = reproduction.RANDOM[result.info.input]
             (fold,) = protocols.folds(data.corpus.table, protocol, seed=seed)
             model = result.build(0).fit(X.rows(fold.train).values, y[fold.train])
             right = model.predict(X.rows(fold.test).values) == y[fold.test]
@@ -93,18 +93,19 @@ def epochs(source, rows):
     found = {}
     asked = reproduction.published_results(facts, rows)
     asked = [result for result in asked if result.family.startswith("CNN")]
-    for one in reproduction.plan(asked, data, facts["split"]["seed"], quick=False, seed=0):
-        if not protocols.shares_speakers(one.protocol):
+    planned = reproduction.plan(asked, data, facts["split"]["seed"], quick=False, seed=0)
+    for one, unit in planned:
+        if not protocols.shares_speakers(unit.about["protocol"]):
             continue
-        unit, model = one.unit, one.unit.estimator
+        model = unit.estimator
         train, test = (unit.features.rows(n).values for n in (unit.fold.train, unit.fold.test))
         classes, labels = np.unique(unit.emotions, return_inverse=True)
         checked, _ = model._check(test, reset=True)
         Probed.test = (np.ascontiguousarray(model._grids(checked)), labels[unit.fold.test])
         Probed.n_emotions = len(classes)
         model.fit(train, unit.emotions[unit.fold.train])
-        found[one.published.name] = best_of(one.published.accuracy, model.history_)
-        print(line_of_epochs(one.published.name, **found[one.published.name]), flush=True)
+        found[one.name] = best_of(one.accuracy, model.history_)
+        print(line_of_epochs(one.name, **found[one.name]), flush=True)
     return found
 
 

@@ -13,7 +13,7 @@ from emoscope.evaluation import comparison, statistics
 from emoscope.evaluation.result import Result, Run, summarise
 from emoscope.report import page, summary
 from emoscope.reproduction import claims as claimed
-from emoscope.reproduction.report import sentences as of_reproduction
+from emoscope.reproduction import sentences as of_reproduction
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
 NAMES = ("cnn1d-a", "mlp", "svm", "tree")
@@ -68,7 +68,7 @@ def make(accuracies, *, seed, leaky=0.0, n_speakers=12):
     corpus = {"name": "toy", "n_clips": 40 * n_speakers, "n_speakers": n_speakers}
     corpus |= {"clips_per_emotion": dict.fromkeys(EMOTIONS, 10 * n_speakers), "rejected": []}
     corpus |= {"licence": "none", "citation": "none"}
-    return Result(pd.concat(tables, ignore_index=True), comparison.with_leak_gaps(runs), corpus)
+    return Result(pd.concat(tables, ignore_index=True), comparison.with_gaps(runs, tables), corpus)
 
 
 def told(result, monkeypatch):

@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
-from emoscope import models
+from emoscope import models, reproduction
 from emoscope.errors import EmoscopeError, MissingExtraError, ModelError, UnknownNameError
 from emoscope.models import base, mlp, network, svm
 
@@ -148,17 +148,17 @@ def test_missing_torch_names_the_extra(monkeypatch):
 
 
 def test_twenty_published_rows_with_their_settings():
-    rows = {k: b(0) for n in NAMES for k, b in models.get(n).published.items()}
+    results = reproduction.published_results(reproduction.published())
+    rows = {result.name: result.build(0) for result in results}
     assert len(rows) == 20
     depths = [rows[k].max_depth for k in rows if k.startswith("decision tree")]
     assert depths == [2, 6, 9]
     assert rows["random forest, 20 trees, random_state 0"].n_estimators == 20
     assert rows["MLP 300-2"].hidden_layer_sizes == (300, 2)
     assert rows["MLP 300, batch 200"].batch_size == 200
-    for name in NAMES:
-        info = models.get(name)
-        published = [repr(build(3)) for build in info.published.values()]
-        assert not published or repr(info.as_published(3)) in published
+    for name in {result.info.name for result in results}:
+        published = [repr(r.build(3)) for r in results if r.info.name == name]
+        assert repr(models.get(name).as_published(3)) in published
     for key, row in rows.items():
         if key.startswith("CNN"):
             assert (row.epochs, row.patience, row.as_published) == (500, None, True)

@@ -56,7 +56,7 @@ def test_patience_ends_the_search_and_everybody_is_learned_from():
 def test_published_form_trains_every_epoch_on_every_clip():
     X, y, _ = rows()
     seen = []
-    model = cnn1d.published(0, architecture="a").set_params(epochs=3)
+    model = cnn1d.MEMBERS["cnn1d-a"].as_published(0).set_params(epochs=3)
     model.fit(X, y, on_epoch=lambda *report: seen.append(report))
     assert [(epoch, n) for epoch, n, _ in seen] == [(1, 3), (2, 3), (3, 3)]
     assert model.best_epoch_ == 3

@@ -108,8 +108,8 @@ def result():
         predictions("svm", 0.7, features="b", seed=5),
         predictions("svm", 0.95, protocol="random-75/25", seed=6),
     ]  # fmt: skip
-    runs = comparison.with_leak_gaps([summarise(table, fit_seconds=1.0, predict_seconds=0.1)
-                                      for table in tables])  # fmt: skip
+    runs = [summarise(table, fit_seconds=1.0, predict_seconds=0.1) for table in tables]
+    runs = comparison.with_gaps(runs, tables)
     corpus = {"name": "toy", "n_clips": 240, "n_speakers": 8, "licence": "none", "citation": "none"}
     corpus |= {"clips_per_emotion": dict.fromkeys(EMOTIONS, 80), "rejected": []}
     return Result(pd.concat(tables, ignore_index=True), runs, corpus, {"seed": 0})

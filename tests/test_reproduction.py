@@ -39,7 +39,7 @@ def test_every_published_result_has_its_model():
     assert [row.name for row in rows] == [fact["model"] for fact in facts["rows"]]
     families = pd.Series([row.family for row in rows]).value_counts().to_dict()
     assert families == {"classical": 7, "CNN-2D": 5, "MLP": 4, "CNN-1D": 4}
-    assert {row.input for row in rows if row.family == "CNN-2D"} == {"frames"}
+    assert {row.info.input for row in rows if row.family == "CNN-2D"} == {"frames"}
     with pytest.raises(CorpusError, match="no published result is called tre!"):
         reproduction.published_results(facts, ["tre!"])
 
@@ -48,24 +48,26 @@ def test_published_split_and_unseen_speakers(small):
     rows = reproduction.published_results(reproduction.published())
     planned = reproduction.plan(rows, small, 7, quick=False, seed=0)
     table = small.corpus.table
-    first = next(u for u in planned if u.published.family == "MLP")
+    first = next(u for r, u in planned if r.family == "MLP")
     train, test = train_test_split(np.arange(len(table)), test_size=0.25, random_state=7)
-    assert set(first.unit.fold.test) == set(test)
-    assert set(first.unit.fold.train) == set(train)
-    assert first.epochs == 500
-    for unit in planned:
-        if not unit.protocol.startswith("random-"):
+    assert set(first.fold.test) == set(test)
+    assert set(first.fold.train) == set(train)
+    assert first.about["epochs"] == 500
+    protocols = [unit.about["protocol"] for _, unit in planned]
+    for (_, unit), protocol in zip(planned, protocols, strict=True):
+        if not protocol.startswith("random-"):
             speakers = table["speaker"].to_numpy()
-            assert not set(speakers[unit.unit.fold.train]) & set(speakers[unit.unit.fold.test])
-    counts = pd.Series([(u.published.family, u.protocol) for u in planned]).value_counts()
+            assert not set(speakers[unit.fold.train]) & set(speakers[unit.fold.test])
+    families = [result.family for result, _ in planned]
+    counts = pd.Series([*zip(families, protocols, strict=True)]).value_counts()
     # 20 published splits, 9 more seeds of 11 rows, six folds of 15 rows, one fold of 5.
     assert counts["classical", "random-75/25"] == 70
     assert counts["MLP", "speaker-6fold"] == 24
     assert counts["CNN-2D", "random-80/20"] == counts["CNN-2D", "audeering-1.1"] == 5
     assert len(planned) == 20 + 9 * 11 + 6 * 15 + 5
-    assert [u.protocol.startswith("random-") for u in planned[:21]] == [True] * 20 + [False]
+    assert [protocol.startswith("random-") for protocol in protocols[:21]] == [True] * 20 + [False]
     quick = reproduction.plan(rows, small, 7, quick=True, seed=0)
-    assert {u.epochs for u in quick} == {None, reproduction.QUICK_EPOCHS}
+    assert {u.about["epochs"] for _, u in quick} == {None, reproduction.QUICK_EPOCHS}
 
 
 def test_reproduction_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
@@ -168,7 +170,7 @@ def test_checkpoint_of_an_older_version_is_thrown_away(tmp_path, monkeypatch):
     old = tmp_path / "old.checkpoint"
     old.write_bytes(b"")
     y = np.array(["sad", "happy"])
-    work = engine.Work(Stubborn(old), [0, 1], y, None, [0, 1], score_training=True, state=old)
+    work = engine.Work(Stubborn(old), ([0, 1], y, None, None), [0, 1], True, old)
     assert engine.fit_and_predict(work).training_accuracy == 0.5
     assert not old.exists()
 

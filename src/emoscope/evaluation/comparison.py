@@ -21,7 +21,7 @@ from ..models.base import adapt, weight_parameter
 from ..models.network import NetworkClassifier
 from . import engine
 from .engine import Checkpoint, OnUnit, Outcome, Unit
-from .result import Result, Run, project, result_rows, summarise, with_leak_gaps, with_script_gaps
+from .result import Result, Run, project, result_rows, summarise, with_gaps
 
 # How many fits of a linear model one fit takes as long as: of a network, by what it reads, or another.
 NETWORK_COST = {"vector": 40, "frames": 160}
@@ -34,8 +34,6 @@ Models = Sequence[str] | Mapping[str, BaseEstimator | ModelInfo] | None
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One model under one protocol, a unit for each fold: a line of the leaderboard."""
-
     model: str
     features: str
     protocol: str
@@ -52,8 +50,7 @@ def compare(
 ) -> Result:  # fmt: skip
     """Fit and test every model under a protocol, and again on random folds for the leak gap.
 
-    UnknownNameError, ProtocolError or FeatureError where a name does not exist, or corpus and
-    protocol, or features and model, do not fit.
+    UnknownNameError, ProtocolError or FeatureError where the arguments do not fit together.
 
     Parameters
     ----------
@@ -62,17 +59,13 @@ def compare(
     models
         Names of known models, by default of all that can be run; or models of your own under names
         of your own (a bare scikit-learn estimator gets the vector features).
-    ablation
-        Models that are also run on each feature alone and on all but each, under `protocol`.
-    script_gap
-        Models that are also run under ``speaker+text`` and its control; ``config["no_script_gap"]``
-        says why not where the corpus does not allow it. They also learn from speech alone, and from
-        song alone, where the corpus has both.
-    as_published, quick, raters, seed
+    ablation, script_gap
+        Models that are also run on each feature alone and on all but each; and under ``speaker+text``
+        and its control (``config["no_script_gap"]`` says why not where the corpus does not allow it),
+        and on speech and song alone where the corpus has both.
+    as_published, quick, raters
         The published form of each model; a tenth of the epochs for networks; "soft" to train models
-        that take weights on the shares of a clip's ratings; what decides chance.
-    jobs, cluster, checkpoint, on_unit, on_run
-        As for :func:`emoscope.evaluation.engine.run`; what is called with each complete run.
+        that take weights on the shares of a clip's ratings.
     project_clips, command
         Whether to project the clips onto a plane for the report; the command line to record.
     """
@@ -120,10 +113,10 @@ def _result(
             on_run(runs[task])
     scheme = "as published" if as_published else "training {}"
     folds = {task.protocol: [unit.fold for unit in task.units] for task in tasks}
-    rows, gaps = [tables[task] for task in tasks], with_leak_gaps([runs[task] for task in tasks])
+    rows = [tables[task] for task in tasks]
     return Result(
         predictions=pd.concat(rows, ignore_index=True),
-        runs=with_script_gaps(gaps, rows, seed=seed),
+        runs=with_gaps([runs[task] for task in tasks], rows, seed=seed),
         corpus=describe_corpus(corpus),
         config={
             "models": list(dict.fromkeys(task.model for task in tasks)),
@@ -209,19 +202,16 @@ def _tasks(
     shares = ratings.shares(corpus.table, options["raters"])
     tasks = []
     for model, estimator, data, name in runs:
-        told = with_feature_blocks(estimator, data)
+        with_blocks = with_feature_blocks(estimator, data)
         adaptation = protocols.adaptation_of(name)
         adapted = adapt(data, corpus.table, adaptation) if adaptation else data
         about = {"model": model, "protocol": name, **options}
-        parts = folds[name] if name in folds else scripts[name]
         is_long = isinstance(estimator, NetworkClassifier)
-        cost = (
-            NETWORK_COST["vector" if data.frames is None else "frames"]
-            if is_long
-            else COST.get(model, 1)
-        )
+        kind = "vector" if data.frames is None else "frames"
+        cost = NETWORK_COST[kind] if is_long else COST.get(model, 1)
         work: dict[str, Any] = {"shares": shares, "is_long": is_long, "cost": cost}
-        units = (Unit(told, adapted, emotions, f, speakers, about, **work) for f in parts)
+        parts = folds[name] if name in folds else scripts[name]
+        units = (Unit(with_blocks, adapted, emotions, f, speakers, about, **work) for f in parts)
         tasks.append(_Task(model, data.label, name, tuple(units)))
     return tasks
 
@@ -248,11 +238,11 @@ def _estimators(
             epochs = estimator.get_params().get("epochs")
             if options["quick"] and epochs is not None:
                 estimator.set_params(epochs=max(1, round(epochs * QUICK_SHARE)))
-        if options["raters"] == "soft" and weight_parameter(estimator) is None:
+        elif options["raters"] == "soft" and weight_parameter(estimator) is None:
             raise FeatureError(f"{name}: takes no weights of clips (sample_weight); leave it out")
-        if kind not in features:
-            one = "add a feature such as " + ("'logmel'" if kind == "frames" else "'mfcc'")
-            raise FeatureError(f"a model needs {kind} features and none were extracted; {one}")
+        elif kind not in features:
+            found = "a model needs vector features and none were extracted"
+            raise FeatureError(f"{found}; add a feature such as 'mfcc'")
         built[name] = (estimator, features[kind])
     return built
 

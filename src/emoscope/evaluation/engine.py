@@ -3,8 +3,6 @@
 A unit is one model on one fold: it learns from the training clips and predicts the test clips.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools
@@ -52,6 +50,13 @@ class Unit:
     is_long: bool = False  # handed over last: brief units go by the dozen, which it would hold up
     cost: int = 1  # the cheapest are handed over first, of long units the costliest: none is left
 
+    @property
+    def training(self) -> tuple[NDArray[Any], NDArray[Any] | None, pd.DataFrame | None]:
+        """Emotions, speakers and shares of ratings of the training clips."""
+        rows, speakers, shares = self.fold.train, self.speakers, self.shares
+        of_shares = None if shares is None else shares.iloc[rows]
+        return self.emotions[rows], None if speakers is None else speakers[rows], of_shares
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -73,24 +78,21 @@ class Work:
     """A unit as it is handed to a process: with the clips it needs and no more."""
 
     estimator: Any
-    train: Any
-    train_emotions: NDArray[Any]
-    train_speakers: NDArray[Any] | None
+    #: Values, emotions, speakers and shares of ratings, as :func:`fit` takes them.
+    train: tuple[Any, NDArray[Any], NDArray[Any] | None, pd.DataFrame | None]
     test: Any
     score_training: bool = False
     state: Path | None = None
-    shares: pd.DataFrame | None = None
 
 
 def run(
-    units: Sequence[Unit], *, checkpoint: Checkpoint | None = None, resumable_fits: bool = False,
+    units: Sequence[Unit], *, checkpoint: "Checkpoint | None" = None, resumable_fits: bool = False,
     jobs: int | None = None, cluster: str | None = None, on_unit: OnUnit | None = None,
 ) -> Iterator[tuple[int, Outcome]]:  # fmt: skip
     """Fit and test every unit; yields their positions and outcomes as they complete.
 
-    A `checkpoint` gives the outcomes of units that were finished before and keeps the others; with
-    `resumable_fits` networks also save their state in its folder while they train. `on_unit` gets
-    units done and in all, by their cost.
+    A `checkpoint` keeps outcomes and gives those of units that were finished before; with
+    `resumable_fits` networks save their state beside them. `on_unit` gets cost done and in all.
     """
     identities = _identities(units) if checkpoint is not None else []
     states: dict[int, Path] = {}
@@ -126,17 +128,13 @@ def run(
 def fit_and_predict(work: Work) -> Outcome:
     """Fit one model on the training clips of one fold and predict its test clips."""
     start = time.perf_counter()
-    estimator = fit(
-        work.estimator, work.train, work.train_emotions, work.train_speakers, work.shares,
-        state=work.state,
-    )  # fmt: skip
+    estimator = fit(work.estimator, *work.train, state=work.state)
     fitted = time.perf_counter()
     predicted = estimator.predict(work.test)
     probabilities = estimator.predict_proba(work.test)
     end = time.perf_counter()
-    accuracy = None
-    if work.score_training:
-        accuracy = float(np.mean(estimator.predict(work.train) == work.train_emotions))
+    values, emotions, *_ = work.train
+    right = estimator.predict(values) == emotions if work.score_training else None
     return Outcome(
         predicted=[str(emotion) for emotion in predicted],
         classes=[str(emotion) for emotion in estimator.classes_],
@@ -146,7 +144,7 @@ def fit_and_predict(work: Work) -> Outcome:
         history=getattr(estimator, "history_", None),
         best_epoch=getattr(estimator, "best_epoch_", None),
         chosen=getattr(estimator, "chosen_", None),
-        training_accuracy=accuracy,
+        training_accuracy=None if right is None else float(np.mean(right)),
     )
 
 
@@ -154,10 +152,7 @@ def fit(
     estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any] | None = None,
     shares: pd.DataFrame | None = None, *, state: Path | None = None,
 ) -> Any:  # fmt: skip
-    """A fitted copy of an estimator, told what it takes of the speakers and `shares` of ratings.
-
-    It goes on from the saved `state` where there is one; one of an older version is thrown away.
-    """
+    """A fitted copy, told of speakers and `shares` of ratings; goes on from the saved `state` if it can."""
     estimator, options = clone(estimator), dict[str, Any]()
     if shares is not None and (weight := weight_parameter(estimator)) is not None:
         clips, emotions, options[weight] = by_share(shares)
@@ -181,38 +176,28 @@ def rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
 
 
 def _work(unit: Unit, state: Path | None) -> Work:
-    train, test = unit.fold.train, unit.fold.test
-    return Work(
-        unit.estimator,
-        rows_of(unit.features.values, train),
-        unit.emotions[train],
-        unit.speakers[train] if unit.speakers is not None else None,
-        rows_of(unit.features.values, test),
-        unit.score_training,
-        state,
-        unit.shares.iloc[train] if unit.shares is not None else None,
-    )
+    train, test = (rows_of(unit.features.values, r) for r in (unit.fold.train, unit.fold.test))
+    return Work(unit.estimator, (train, *unit.training), test, unit.score_training, state)
 
 
 def _identities(units: Sequence[Unit]) -> list[dict[str, Any]]:
-    data = {id(unit.features): unit.features for unit in units}
-    digests = {key: features.fingerprint() for key, features in data.items()}
-    return [
-        {
+    digests = {id(features): features.fingerprint() for features in {u.features for u in units}}
+
+    def identity(unit: Unit) -> dict[str, Any]:
+        emotions, speakers, shares = unit.training
+        return {
             **unit.about,
             "estimator": spelled_out(unit.estimator),
             "data": digests[id(unit.features)],
-            "emotions": unit.emotions[unit.fold.train].tolist(),
-            "speakers": None if unit.speakers is None else unit.speakers[unit.fold.train].tolist(),
+            "emotions": emotions.tolist(),
+            "speakers": None if speakers is None else speakers.tolist(),
             "train": unit.fold.train.tolist(),
             "test": unit.fold.test.tolist(),
             "score_training": unit.score_training,
-            "shares": None
-            if unit.shares is None
-            else unit.shares.iloc[unit.fold.train].to_dict("list"),
+            "shares": None if shares is None else shares.to_dict("list"),
         }
-        for unit in units
-    ]
+
+    return [identity(unit) for unit in units]
 
 
 def spelled_out(estimator: BaseEstimator) -> str:

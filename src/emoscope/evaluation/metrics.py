@@ -1,9 +1,8 @@
-"""What a set of predictions is worth: recall, accuracy, F1, confusion and calibration.
+"""Scores of predictions: recall, accuracy, F1, confusion and calibration.
 
-``y_true`` and ``y_pred`` hold one emotion name per clip, in the same order; ``probabilities`` is
-``(n_clips, n_emotions)``, its columns in the order of ``emotions``, each row summing to one. Scores
-are fractions in [0, 1]. The main one is the unweighted average recall (UAR), because a corpus with
-twice as many clips of one emotion would otherwise reward guessing that one.
+``y_true`` and ``y_pred`` have one emotion name per clip; ``probabilities`` is ``(n_clips, n_emotions)``,
+its columns in the order of ``emotions``. Scores are fractions in [0, 1]. The main one is the unweighted
+average recall (UAR): frequent emotions do not count more than rare ones.
 """
 
 from collections.abc import Sequence
@@ -18,11 +17,7 @@ SUM_TOLERANCE = 1e-3  # of a row of probabilities, read back from a text file wi
 
 
 def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Unweighted average recall: the mean over emotions of the share of their clips recognised.
-
-    Of those that occur in `y_true`. ValueError where the two do not fit. (B. Schuller, S. Steidl,
-    A. Batliner. The INTERSPEECH 2009 emotion challenge. Interspeech 2009.)
-    """
+    """Unweighted average recall (B. Schuller et al., Interspeech 2009): mean recall of true emotions."""
     true, predicted = check_pair(y_true, y_pred)
     recall = sklearn.metrics.recall_score(
         true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
@@ -69,8 +64,7 @@ def reliability(
     """Confidence against how often it was right: the reliability curve.
 
     One row per bin of equal width over [0, 1] that holds a clip: ``low`` and ``high`` (open below),
-    ``confidence`` (mean of the largest probability), ``accuracy`` (share right) and ``clips``
-    (count). ValueError when the arrays do not fit together. (C. Guo, G. Pleiss, Y. Sun, K.
+    mean ``confidence``, ``accuracy`` and ``clips`` (count). (C. Guo, G. Pleiss, Y. Sun, K.
     Weinberger. On calibration of modern neural networks. ICML 2017.)
     """
     true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
@@ -90,7 +84,7 @@ def reliability(
     confidence, right = p.max(axis=1), names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
     # Bins are open below and closed above, as in the paper.
-    bin_of = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    bin_of = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
     rows = {"low": edges[bin_of], "high": edges[bin_of + 1], "confidence": confidence}
     held = pd.DataFrame({**rows, "accuracy": right.astype(float)}).groupby(["low", "high"])
     return held.mean().assign(clips=held.size()).reset_index()
@@ -99,10 +93,9 @@ def reliability(
 def expected_calibration_error(
     y_true: ArrayLike, probabilities: ArrayLike, *, emotions: Sequence[str]
 ) -> float:
-    """How far confidence is from accuracy, on average over :func:`reliability`'s clips: the ECE.
+    """Mean gap between confidence and accuracy over the bins of :func:`reliability`: the ECE.
 
-    M. P. Naeini, G. F. Cooper, M. Hauskrecht. Obtaining well calibrated probabilities using
-    Bayesian binning. AAAI 2015; 15 bins of equal width as Guo et al., ICML 2017.
+    M. P. Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
     """
     curve = reliability(y_true, probabilities, emotions=emotions)
     gap = (curve["accuracy"] - curve["confidence"]).abs()

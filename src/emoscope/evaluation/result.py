@@ -4,8 +4,6 @@
 :data:`ABOUT_CLIP` that the corpus has. Every score can be computed again from these rows.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -86,7 +84,7 @@ class Run:
         return {**known, **self.extra}
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> Run:
+    def from_json(cls, entry: Mapping[str, Any]) -> "Run":
         """Read what :meth:`to_json` gave, also in an older version."""
         names = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         known = {k: entry[k] for k in names & set(entry)}
@@ -106,11 +104,7 @@ class Projection:
 
 
 def project(features: Features, *, seed: int = 0) -> Projection:
-    """Project clips onto a plane by their vector features, standardised.
-
-    t-SNE (L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9, 2008) starts from the
-    first fifty principal components.
-    """
+    """Project clips by PCA and t-SNE (L. van der Maaten, G. Hinton. JMLR 9, 2008) onto a plane."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
@@ -162,9 +156,7 @@ class Result:
             return ""
         return unseen.WORDS[unseen.of_record(self.corpus, self.protocol)]
 
-    def rows(
-        self, model: str, protocol: str | None = None, features: str | None = None
-    ) -> pd.DataFrame:
+    def rows(self, model: str, protocol: str = "", features: str = "") -> pd.DataFrame:
         """The predictions of one run: by default under :attr:`protocol`, on the main features."""
         features = features or next(run.features for run in self.runs if run.model == model)
         table = self.predictions
@@ -203,11 +195,9 @@ class Result:
             )
         return self._comparisons
 
-    def save(
-        self, folder: str | os.PathLike[str], beside: Mapping[Path, str] | None = None
-    ) -> Path:
+    def save(self, folder: str | os.PathLike[str], beside: Mapping[Path, str] = {}) -> Path:
         """Write the result and the files `beside` it, all or none; no older report stays."""
-        out, beside = Path(folder), beside or {}
+        out = Path(folder)
         document = {
             "emoscope": __version__,
             "corpus": self.corpus,
@@ -225,7 +215,7 @@ class Result:
         return out
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Result:
+    def load(cls, folder: str | os.PathLike[str]) -> "Result":
         """Read what :meth:`save` wrote; CorpusError when the folder holds no whole result."""
         out = Path(folder)
         try:
@@ -241,23 +231,22 @@ class Result:
                 )  # fmt: skip
         except (OSError, ValueError, RecursionError, pd.errors.ParserWarning) as error:
             raise CorpusError(f"{out}: holds no saved result ({error})") from error
-        missing = [column for column in ROW if column not in predictions]
-        if missing or not isinstance(document, dict) or "runs" not in document:
-            raise CorpusError(f"{out}: not a saved result; missing: {', '.join(missing) or 'runs'}")
-        corpus, options, points = (document.get(part) or {} for part in ("corpus", "config", "map"))
-        if not all(isinstance(part, dict) for part in (corpus, options, points)):
-            raise CorpusError(f"{out}: not a saved result: corpus, config or map is no mapping")
-        if fault := _fault(document["runs"], predictions):
+        if fault := _fault(document, predictions):
             raise CorpusError(f"{out}: not a saved result: {fault}")
+        corpus, options, points = (document.get(part) or {} for part in ("corpus", "config", "map"))
         names = [f.name for f in dataclasses.fields(Projection)]
         projection = Projection(*(points[n] for n in names)) if set(names) <= set(points) else None
         runs = [Run.from_json(entry) for entry in document["runs"]]
         return cls(predictions, runs, corpus, options, projection)
 
 
-def _fault(runs: Any, predictions: pd.DataFrame) -> str:
-    """What keeps runs and rows from being those of one result; empty when nothing."""
-    if not isinstance(runs, list) or not runs:
+def _fault(document: Any, predictions: pd.DataFrame) -> str:
+    missing = [column for column in ROW if column not in predictions]
+    if missing or not isinstance(document, dict) or "runs" not in document:
+        return f"missing: {', '.join(missing) or 'runs'}"
+    if not all(isinstance(document.get(p) or {}, dict) for p in ("corpus", "config", "map")):
+        return "corpus, config or map is no mapping"
+    if not isinstance(runs := document["runs"], list) or not runs:
         return "it has no runs"
     for number, run in enumerate(runs, start=1):
         if not isinstance(run, dict) or not all(isinstance(run.get(key), str) for key in KEYS):
@@ -293,47 +282,28 @@ def summarise(rows: pd.DataFrame, *, seed: int = 0, **recorded: Any) -> Run:
         low, high = interval.low, interval.high
     by_fold = [metrics.uar(f["emotion"], f["predicted"]) for _, f in rows.groupby("fold")]
     model, features, protocol = (str(rows[key].iloc[0]) for key in KEYS)
+    error = metrics.expected_calibration_error(true, probabilities, emotions=emotions)
     return Run(
-        model,
-        features,
-        protocol,
-        uar=metrics.uar(true, predicted),
-        uar_low=low,
-        uar_high=high,
-        uar_folds=math.fsum(by_fold) / len(by_fold),
-        accuracy=metrics.accuracy(true, predicted),
-        macro_f1=metrics.macro_f1(true, predicted),
-        calibration_error=metrics.expected_calibration_error(
-            true, probabilities, emotions=emotions
-        ),
-        n_clips=len(rows),
-        n_speakers=n_speakers,
-        **recorded,
-    )
+        model, features, protocol, metrics.uar(true, predicted), low, high,
+        uar_folds=math.fsum(by_fold) / len(by_fold), accuracy=metrics.accuracy(true, predicted),
+        macro_f1=metrics.macro_f1(true, predicted), calibration_error=error, n_clips=len(rows),
+        n_speakers=n_speakers, **recorded,
+    )  # fmt: skip
 
 
-def with_leak_gaps(runs: Sequence[Run]) -> list[Run]:
-    """The runs with ``leak_gap`` set where a speaker-disjoint run has a twin on random folds."""
+def with_gaps(runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 0) -> list[Run]:
+    """The runs, given with their rows, with leak gap and, under the first protocol, script gap."""
     random_uar = {(r.model, r.features): r.uar for r in runs if shares_speakers(r.protocol)}
-
-    def gap(run: Run) -> float | None:
-        twin = random_uar.get((run.model, run.features))
-        # The twin of a run that is adapted to its test speakers is not adapted.
-        alone = shares_speakers(run.protocol) or bool(adaptation_of(run.protocol))
-        return None if alone or twin is None else twin - run.uar
-
-    return [dataclasses.replace(run, leak_gap=gap(run)) for run in runs]
-
-
-def with_script_gaps(
-    runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 0
-) -> list[Run]:
-    """The runs, given with their rows; those of the first protocol with their script gap."""
     rows_of = {(r.model, r.features, r.protocol): t for r, t in zip(runs, rows, strict=True)}
 
     def measured(run: Run) -> Run:
-        apart = rows_of.get((run.model, run.features, SPEAKER_TEXT))
-        control = rows_of.get((run.model, run.features, SCRIPT_CONTROL))
+        twin = random_uar.get((run.model, run.features))
+        # The twin of a run that is adapted to its test speakers is not adapted.
+        if twin is not None and not (shares_speakers(run.protocol) or adaptation_of(run.protocol)):
+            run = dataclasses.replace(run, leak_gap=twin - run.uar)
+        apart, control = (
+            rows_of.get((run.model, run.features, name)) for name in (SPEAKER_TEXT, SCRIPT_CONTROL)
+        )
         if run.protocol != runs[0].protocol or apart is None or control is None:
             return run
         gap = statistics.difference_interval(

@@ -30,7 +30,7 @@ from ..models import offsets
 from ..prediction import Predictor
 from ..prediction.known import SHIPPED, training_warning
 from ..unseen import OPTIMISTIC
-from . import statistics
+from . import sentence, statistics
 from .comparison import describe_corpus
 from .result import Result, Run, result_rows, summarise
 
@@ -43,11 +43,10 @@ def evaluate(
     model: ModelFile, corpus: Corpus, *, emotions: Sequence[str] = (), adapt: str | None = None,
     jobs: int | None = None, command: str | None = None,
 ) -> Result:  # fmt: skip
-    """Predict every clip of a corpus; ``config["notes"]`` says what must be said with the score.
+    """Predict the clips of a corpus, or of some `emotions`; ``config["notes"]`` must be said with it.
 
-    With `emotions` only the clips of these are scored. With `adapt`, the clips of each
-    ``"speaker"`` or of the ``"corpus"`` are taken as one source (:mod:`emoscope.models.offsets`),
-    and the protocol's name ends in that.
+    With `adapt`, the clips of each ``"speaker"`` or of the ``"corpus"`` are taken as one source
+    (:mod:`emoscope.models.offsets`), and the protocol's name ends in that.
     """
     card = model.card
     if adapt not in (None, "speaker", "corpus"):
@@ -62,8 +61,7 @@ def evaluate(
         had = "the clips asked for are" if emotions else f"the corpus '{corpus.name}' has"
         found = f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}"
         raise CorpusError(f"{found}: at least two must be shared")
-    inferences = infer(model, corpus.select(emotions=shared), jobs=jobs)
-    result = score(card, inferences, shared, adapt)
+    result = score(card, infer(model, corpus.select(emotions=shared), jobs=jobs), shared, adapt)
     result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
     result.config["file"] = model.path
     result.config |= {"command": command} if command is not None else {}
@@ -114,10 +112,13 @@ def score(
 
 def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Inferences:
     """Run a model on every clip of a corpus; CorpusError when not one can be used."""
-    predictor, trained_on = Predictor(model), Counter[str]()
+    predictor, given, trained_on = Predictor(model), model.card.input, Counter[str]()
 
     def of_clip(_: int, signal: Signal) -> tuple[NDArray[Any], ...]:
-        parts = [predictor.infer(part) for part in _parts(signal, model.card)]
+        # What is longer than the graph can take is cut into equal parts.
+        longest = given.longest if given.kind == "samples" else math.inf
+        cut = np.array_split(signal.samples, max(1, math.ceil(signal.duration / longest)))
+        parts = [predictor.infer(Signal(part, signal.rate, signal.path)) for part in cut]
         logits = np.mean([part.logits for part in parts], axis=0)
         embedding = np.mean([part.embedding for part in parts], axis=0)
         trained_on.update(training_warning(model.card, signal))
@@ -179,14 +180,6 @@ def in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _parts(signal: Signal, card: Card) -> list[Signal]:
-    """The recording, cut into equal parts where it is longer than the graph can take."""
-    if card.input.kind != "samples":
-        return [signal]
-    n_parts = max(1, math.ceil(signal.duration / card.input.longest))
-    return [Signal(p, signal.rate, signal.path) for p in np.array_split(signal.samples, n_parts)]
-
-
 def in_training(card: Card, table: pd.DataFrame) -> pd.Series:
     """Which clips are of a corpus and a speaker that the card names."""
     pairs = zip(table["corpus"], _names(table), strict=True)
@@ -195,7 +188,6 @@ def in_training(card: Card, table: pd.DataFrame) -> pd.Series:
 
 
 def _names(table: pd.DataFrame) -> list[str]:
-    """What each speaker is called in the corpus, also where several are one."""
     pairs = zip(table["corpus"], table["speaker"], strict=True)
     return [str(speaker).removeprefix(f"{corpus}/") for corpus, speaker in pairs]
 
@@ -209,12 +201,9 @@ def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]
     for name, table in corpus.table.groupby("corpus", sort=True):
         if known := sorted(card.speakers.get(str(name), others) & {*_names(table)} - {""}):
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
-            namesakes = "have names of speakers who, if they are the same people, "
-            yield (
-                f"{len(known)} speakers of '{name}' {'' if name in card.speakers else namesakes}"
-                f"were in this model's training ({shown}): the score measures memory, not "
-                "recognition of new speakers"
-            )
+            met = "" if name in card.speakers else sentence("namesakes")
+            told = {"n": len(known), "corpus": name, "shown": shown}
+            yield sentence("speakers_trained_on", namesakes=met, **told)
     if unknown := [emotion for emotion in corpus.emotions if emotion not in card.emotions]:
         n_clips = int(corpus.table["emotion"].isin(unknown).sum())
         yield f"{n_clips} clips left out: the model does not know {', '.join(unknown)}"

@@ -4,8 +4,6 @@ A search is itself a model: inside every fold of a protocol it tries parameters 
 left out, keeps the best and learns from all training speakers.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
@@ -28,14 +26,13 @@ from ..models import ModelInfo
 from . import comparison
 from .result import Result
 
-#: Parts that the training speakers are divided into.
-N_INNER = 4
+N_INNER = 4  # parts that the training speakers are divided into
 
 
 class SpeakerSearch(RandomizedSearchCV):  # type: ignore[misc]  # scikit-learn has no type hints
     """scikit-learn's random search, its folds and the estimator both told who speaks."""
 
-    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerSearch:
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> "SpeakerSearch":
         """Try, choose and learn; `groups` is the speaker of each clip."""
         if groups is not None:
             _check_speakers(groups)
@@ -110,8 +107,7 @@ def choose(
     emotions = corpus.table["emotion"].to_numpy(dtype=str)
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     final.fit(features[info.input].values, emotions, speakers)
-    table = final.cv_results_
-    columns = (table["params"], table["mean_test_score"], table["std_test_score"])
+    columns = (final.cv_results_[f] for f in ("params", "mean_test_score", "std_test_score"))
     tried = [Trial(dict(p), float(mean), float(std)) for p, mean, std in zip(*columns, strict=True)]
     return sorted(tried, key=lambda trial: -trial.uar)
 

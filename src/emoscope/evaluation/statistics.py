@@ -1,9 +1,8 @@
 """How far a score can be trusted: intervals and tests whose sample is speakers, not clips.
 
 Clips of one speaker are right or wrong together; taken as independent they give intervals about half
-as wide as they should be. ``y_true``, ``y_pred`` and ``speakers`` have one value per clip in the same
-order; scores are fractions in [0, 1]. Each metric is a mean of ratios of sums over speakers, so a
-resample is one product of matrices, and the standard error has a closed form.
+as wide as they should be. ``y_true``, ``y_pred`` and ``speakers`` have one value per clip. Each metric is
+a mean of ratios of sums over speakers, so a resample is one product of matrices.
 """
 
 import itertools
@@ -55,14 +54,12 @@ def speaker_interval(
     y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: Metric = metrics.uar, *,
     level: float = 0.95, n_resamples: int = 2000, seed: int = 0,
 ) -> Interval:  # fmt: skip
-    """Interval of a score over speakers: ``uar`` or ``accuracy``.
+    """Interval of a score over speakers, of which at least two are needed: ``uar`` or ``accuracy``.
 
     The studentised bootstrap of whole speakers on the logit scale (B. Efron, R. Tibshirani. An
     Introduction to the Bootstrap, ch. 12. Chapman & Hall 1993); Student's t (A. C. Cameron, D. L.
     Miller. Journal of Human Resources 50(2), 2015) with fewer than :data:`MIN_TO_RESAMPLE` speakers
-    or where resamples have no variation between them; the exact binomial interval over clips where
-    all or none are right. ValueError when the arrays do not fit or there are fewer than two
-    speakers.
+    or no variation between resamples; the exact binomial interval where all or no clips are right.
     """
     ratios = _ratios(y_true, y_pred, speakers, metric)
     estimate = float(ratios.scores(ratios.once)[0])
@@ -118,10 +115,7 @@ def compare_models(
     y_true: ArrayLike, predictions: Mapping[str, ArrayLike], speakers: ArrayLike,
     metric: Metric = metrics.uar, *, n_resamples: int = 2000, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Every pair of models: difference, its interval, and the test with Holm's correction.
-
-    One row per pair; ``low`` and ``high`` are its own 95 % interval, not corrected.
-    """
+    """A row per pair of models: difference, its own 95 % interval, p and p by Holm's correction."""
     rows = []
     for first, second in itertools.combinations(predictions, 2):
         pair = (y_true, predictions[first], predictions[second], speakers, metric)
@@ -134,10 +128,7 @@ def compare_models(
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """P-values, shape (n,), corrected so that the chance of any false find stays below alpha.
-
-    S. Holm. Scandinavian Journal of Statistics 6(2), 1979.
-    """
+    """Corrected p-values (S. Holm. Scandinavian Journal of Statistics 6(2), 1979)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -150,23 +141,17 @@ def groups(scores: Mapping[str, float], comparisons: pd.DataFrame) -> list[tuple
     """The largest sets of models that cannot be told apart; any two that share none differ."""
     ranked = sorted(scores, key=lambda name: -scores[name])
     pairs = comparisons.loc[comparisons["p_holm"] < ALPHA, ["first", "second"]]
-    sets: list[frozenset[str]] = [frozenset(ranked)]
+    sets = {frozenset(ranked)}
     for pair in map(frozenset, pairs.itertuples(index=False, name=None)):
-        sets = [
-            part
-            for group in sets
-            for part in ([group - {name} for name in pair] if pair <= group else [group])
-        ]
-        sets = [g for g in set(sets) if not any(g < other for other in sets)]
+        whole = {group for group in sets if pair <= group}
+        sets = (sets - whole) | {group - {name} for group in whole for name in pair}
+        sets = {group for group in sets if not any(group < other for other in sets)}
     ordered = [tuple(name for name in ranked if name in group) for group in sets]
     return sorted(ordered, key=lambda group: [ranked.index(name) for name in group])
 
 
 def letters(groups: Sequence[tuple[str, ...]]) -> dict[str, str]:
-    """Compact letter display of :func:`groups`: models that share a letter cannot be told apart.
-
-    H.-P. Piepho. Journal of Computational and Graphical Statistics 13(2), 2004.
-    """
+    """Compact letter display (H.-P. Piepho. J. Comput. Graph. Stat. 13(2), 2004) of :func:`groups`."""
     letters_of: dict[str, str] = {}
     for i, group in enumerate(groups):
         letter = "abcdefghijklmnopqrstuvwxyz"[i] if i < 26 else f"({i + 1})"
@@ -184,11 +169,9 @@ class _Ratios:
 
     @property
     def once(self) -> Array:
-        """The weights of the sample itself."""
         return np.ones((1, len(self.numerator)))
 
     def scores(self, weights: Array) -> Array:
-        """Mean of the ratios; a resample without an emotion leaves it out."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = (weights @ self.numerator) / (weights @ self.denominator)
             return np.asarray(np.nanmean(ratios, axis=-1))
@@ -219,9 +202,7 @@ def _ratios(y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: M
     counts = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
     numerator, denominator = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2)
     if metric is metrics.accuracy:
-        numerator, denominator = (
-            part.sum(axis=1, keepdims=True) for part in (numerator, denominator)
-        )
+        numerator, denominator = (a.sum(axis=1, keepdims=True) for a in (numerator, denominator))
     occurs = denominator.sum(axis=0) > 0
     return _Ratios(numerator[:, occurs], denominator[:, occurs])
 
@@ -262,8 +243,7 @@ def _sign_test(shares: Array, n_resamples: int, seed: int) -> float:
         return min(1.0, 2.0 * float(reach.sum()) / 2.0 ** len(shares))
     rng = np.random.default_rng(seed)
     signs = rng.integers(0, 2, (n_resamples, len(shares)), dtype=np.int8) * 2 - 1
-    reached = int((np.abs(signs @ shares) >= observed).sum())
-    return (reached + 1) / (n_resamples + 1)
+    return (int((np.abs(signs @ shares) >= observed).sum()) + 1) / (n_resamples + 1)
 
 
 def _signed_sums(values: Array) -> Array:

@@ -1,26 +1,22 @@
 """What models share: held-out speakers, the log transform, scaling, adaptation."""
 
-from __future__ import annotations
-
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, has_fit_parameter, validate_data
 
 from ..errors import ModelError, ProtocolError, UnknownNameError
+from ..features.table import Features
 from ..protocols import ADAPTATIONS
-from .info import Build
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..features.table import Features
+from . import Build
 
 
 def seeded(estimator: Callable[..., Any], **parameters: Any) -> Build:
@@ -45,8 +41,7 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
     """The epoch, from 1, that ends the :data:`SMOOTHED_EPOCHS` of highest mean ``valid_uar``."""
     uar = np.array([row["valid_uar"] for row in history])
     width = min(SMOOTHED_EPOCHS, len(uar))
-    smooth = np.convolve(uar, np.full(width, 1 / width), mode="valid")
-    return int(smooth.argmax()) + width
+    return int(np.convolve(uar, np.full(width, 1 / width), mode="valid").argmax()) + width
 
 
 def held_out(
@@ -74,11 +69,7 @@ SMALLEST_FLOOR = 1e-12  # digital silence has energy 0; this is 120 dB below ful
 
 
 def learn_floor(grids: NDArray[Any]) -> NDArray[np.float32]:
-    """What to add to a column before its logarithm is taken, shape (columns,).
-
-    The hundredth part of the values lies below it; NaN where some are negative: no logarithm is
-    taken. Mel bands differ from voice to voice by factors, not by sums.
-    """
+    """What to add to a column before its logarithm: the 1 % quantile; NaN where values are negative."""
     values = grids.reshape(-1, grids.shape[-1])
     quiet = np.maximum(np.quantile(values, 0.01, axis=0), SMALLEST_FLOOR)
     return np.where(values.min(axis=0) >= 0, quiet, np.nan).astype(np.float32)
@@ -96,7 +87,7 @@ def log_levels(grids: NDArray[Any], floor: NDArray[np.float32]) -> NDArray[Any]:
 class LogLevels(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """:func:`log_levels` as a step of a pipeline; ``floor_`` is that of :func:`learn_floor`."""
 
-    def fit(self, X: ArrayLike, y: object = None) -> LogLevels:
+    def fit(self, X: ArrayLike, y: object = None) -> "LogLevels":
         """Learn the floor of each column."""
         self.floor_ = learn_floor(validate_data(self, X, dtype=np.float64))
         return self
@@ -104,8 +95,7 @@ class LogLevels(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type:
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logarithms where a column has a floor, shape (n_clips, n_columns)."""
         check_is_fitted(self, "floor_")
-        values = validate_data(self, X, dtype=np.float64, reset=False)
-        return log_levels(values, self.floor_)
+        return log_levels(validate_data(self, X, dtype=np.float64, reset=False), self.floor_)
 
 
 def learn_scaling(grids: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -113,6 +103,21 @@ def learn_scaling(grids: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
     mean = grids.mean((0, 1), dtype=np.float64)
     std = grids.std((0, 1), dtype=np.float64)
     return mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32)
+
+
+class Model(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """A classifier that predicts its most probable emotion."""
+
+    classes_: NDArray[Any]
+
+    @abstractmethod
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each emotion, shape (n_clips, n_classes)."""
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable emotion of each clip, shape (n_clips,)."""
+        best = self.predict_proba(X).argmax(axis=1)  # first: it checks that the model is fitted
+        return np.asarray(self.classes_[best])
 
 
 def weight_parameter(estimator: Any) -> str | None:
@@ -125,7 +130,7 @@ def weight_parameter(estimator: Any) -> str | None:
 
 def by_share(
     shares: pd.DataFrame,
-) -> tuple[NDArray[np.intp], NDArray[np.str_], NDArray[np.float64]]:
+) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.float64]]:
     """Positions, classes and weights of clips: each once for each class of which it has a share."""
     values = shares.to_numpy(dtype=np.float64)
     clips, classes = np.nonzero(values)
@@ -139,10 +144,9 @@ SMALLEST_SCALE = 1e-6
 def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     """Features standardised as the suffix of a protocol says; frames over all frames of a group.
 
-    A voice, a microphone and a room move every feature of a clip by about as much as an emotion does;
-    so of each column the mean over the group is taken away, and the rest divided by its deviation. No
-    label is used, but clips of the test speaker are: hence the suffix. What a model that was trained
-    on other features makes of several clips of a source is in :mod:`emoscope.models.offsets`.
+    A voice, a microphone and a room move every feature of a clip by about as much as an emotion does.
+    No label is used, but clips of the test speaker are: hence the suffix. For a model trained without
+    it see :mod:`emoscope.models.offsets`.
     """
     if adaptation not in ADAPTATIONS:
         raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)

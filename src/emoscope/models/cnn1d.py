@@ -4,14 +4,13 @@ Filters slide along neighbouring columns, so their order matters: MFCC, chroma, 
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from .info import ModelInfo
+from . import ModelInfo
 from .network import Conv, Dropout, Layer, NetworkClassifier, Pool
 from .onnx_graph import from_torch, need
 
@@ -30,15 +29,6 @@ ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
     "b": _b(0.25),
     "c": _b(0.1),
     "d": (*_b(0.1), CONV, Dropout(0.1)),
-}
-
-# The published results name the layers; the rest of the row's text identifies the architecture.
-PUBLISHED_ROWS = {
-    "a": "CNN-1D A: conv128x5 relu drop.1 pool8, conv128x5 relu drop.1, flatten, dense",
-    "b": "CNN-1D B: conv128x5 relu drop.25 pool8, conv128x5 relu pool8 drop.25, "
-    "conv128x5 relu drop.25, flatten, dense",
-    "c": "CNN-1D C: as B with dropout .1",
-    "d": "CNN-1D D: as C with a fourth conv128x5 relu drop.1",
 }
 
 
@@ -65,38 +55,25 @@ class ColumnNetwork(NetworkClassifier):
         return from_torch(module, torch.zeros(2, self.n_features_in_), "features", {0: n_clips})
 
 
-def published(seed: int, *, architecture: str) -> ColumnNetwork:
-    """The published form: raw columns, eight outputs, RMSprop, 500 epochs whatever happens."""
-    return ColumnNetwork(
-        ARCHITECTURES[architecture],
-        as_published=True,
-        n_outputs=8,
-        optimiser="keras-rmsprop",
-        learning_rate=5e-5,
-        batch_size=20,
-        epochs=500,
-        patience=None,
-        seed=seed,
-    )
-
-
-def _info(architecture: str) -> ModelInfo:
-    layers, original = ARCHITECTURES[architecture], partial(published, architecture=architecture)
+def _info(letter: str) -> ModelInfo:
+    layers = ARCHITECTURES[letter]
     rate = next(layer.rate for layer in layers if isinstance(layer, Dropout))
     return ModelInfo(
-        f"cnn1d-{architecture}",
+        f"cnn1d-{letter}",
         f"1-D CNN on the feature vector, {layers.count(CONV)} convolutions, dropout {rate}",
         "vector",
         # Chosen without test folds: docs/decisions.md.
         lambda seed: ColumnNetwork(
             layers, learning_rate=2e-3, epochs=25, patience=None, one_cycle=True, seed=seed
         ),
-        original,
-        {PUBLISHED_ROWS[architecture]: original},
+        # Raw columns, eight outputs.
+        lambda seed: ColumnNetwork.published(
+            layers, seed, n_outputs=8, optimiser="keras-rmsprop", learning_rate=5e-5, batch_size=20
+        ),
         search={"learning_rate": [2e-4, 5e-4, 1e-3, 2e-3], "batch_size": [16, 32, 64]},
         fewest_columns=math.prod(layer.size[1] for layer in layers if isinstance(layer, Pool)),
         needs="torch",
     )
 
 
-MEMBERS = {f"cnn1d-{architecture}": _info(architecture) for architecture in ARCHITECTURES}
+MEMBERS = {f"cnn1d-{letter}": _info(letter) for letter in ARCHITECTURES}

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
+from . import ModelInfo
 from .base import seeded
-from .info import ModelInfo
 from .onnx_graph import SMALLEST_PROBABILITY, linear
 
 
@@ -20,10 +20,5 @@ class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has n
 
 
 MEMBERS = {
-    "dummy": ModelInfo(
-        "dummy",
-        "always the most frequent emotion",
-        "vector",
-        seeded(MostFrequent, strategy="prior"),
-    )
+    "dummy": ModelInfo("dummy", "always the most frequent emotion", "vector", seeded(MostFrequent))
 }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier
@@ -17,12 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import onnx_graph
-from .base import best_epoch, distinct, held_out, learn_floor, log_levels
-from .info import Build, ModelInfo
+from . import ModelInfo, onnx_graph
+from .base import Model, best_epoch, distinct, held_out, learn_floor, log_levels, seeded
 
 
-class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SpeakerStoppedMLP(Model):
     """Perceptron on standardised columns that finds its epochs on held-out training speakers."""
 
     def __init__(
@@ -55,11 +52,16 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.history_: list[dict[str, float]] = []
         levels = log_levels(raw, self._floor(raw[learn]))
         scaled = StandardScaler().fit(levels[learn]).transform(levels)
+        true = labels[validate]
+        _, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
+        weight = 1 / counts[inverse]  # emotions weigh the same
         for net in self._epochs(scaled[learn], labels[learn], self.epochs):
-            row = self._measure(net, scaled[validate], labels[validate])
-            accuracy = float(net.score(scaled[learn], labels[learn]))
-            row = {"train_loss": float(net.loss_), "train_accuracy": accuracy, **row}
-            self.history_.append({"epoch": len(self.history_) + 1, **row})
+            found = net.predict_proba(scaled[validate])
+            loss = log_loss(true, found, labels=self.classes_, sample_weight=weight)
+            uar = balanced_accuracy_score(true, self.classes_[found.argmax(1)])
+            row = {"epoch": len(self.history_) + 1, "train_loss": float(net.loss_)}
+            row["train_accuracy"] = float(net.score(scaled[learn], labels[learn]))
+            self.history_.append({**row, "valid_loss": float(loss), "valid_uar": float(uar)})
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
                 break
@@ -72,9 +74,7 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _floor(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
         return learn_floor(raw) if self.logarithmic else np.full(raw.shape[1], np.nan, np.float32)
 
-    def _epochs(
-        self, X: NDArray[np.float64], y: NDArray[Any], epochs: int
-    ) -> Iterator[MLPClassifier]:
+    def _epochs(self, X: NDArray[Any], y: NDArray[Any], epochs: int) -> Iterator[MLPClassifier]:
         net = MLPClassifier(
             self.hidden,
             alpha=self.alpha,
@@ -85,27 +85,12 @@ class SpeakerStoppedMLP(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for _ in range(epochs):
             yield net.partial_fit(X, y, classes=self.classes_)
 
-    def _measure(
-        self, net: MLPClassifier, X: NDArray[np.float64], true: NDArray[Any]
-    ) -> dict[str, float]:
-        """Loss, in which emotions weigh the same, and UAR on held-out clips."""
-        probabilities = net.predict_proba(X)
-        _, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
-        weight = 1 / counts[inverse]
-        loss = log_loss(true, probabilities, labels=self.classes_, sample_weight=weight)
-        uar = balanced_accuracy_score(true, self.classes_[probabilities.argmax(1)])
-        return {"valid_loss": float(loss), "valid_uar": float(uar)}
-
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probability of each emotion, shape (n_clips, n_classes)."""
         check_is_fitted(self, "net_")
         raw = validate_data(self, X, dtype=np.float64, reset=False)
         scaled = self.scaler_.transform(log_levels(raw, self.floor_))
         return np.asarray(self.net_.predict_proba(scaled))
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable emotion of each clip, shape (n_clips,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
 
     def to_onnx(self) -> Any:
         """Logarithms, scaling and the perceptron."""
@@ -128,24 +113,15 @@ class PublishedMLP(MLPClassifier):  # type: ignore[misc]
         return onnx_graph.from_sklearn(self, known_as=MLPClassifier)
 
 
-def published(seed: int, *, hidden: tuple[int, ...] = (300,), batch: int = 256) -> PublishedMLP:
-    """The published form: raw columns, 500 epochs."""
-    return PublishedMLP(
-        hidden_layer_sizes=hidden,
-        alpha=0.01,
-        batch_size=batch,
-        learning_rate="adaptive",
-        max_iter=500,
-        random_state=seed,
-    )
-
-
-PUBLISHED: dict[str, Build] = {
-    "MLP 300, alpha 0.01, batch 256, adaptive, 500 iterations": published,
-    "MLP 300, the same, second run": lambda seed: published(seed + 1),
-    "MLP 300, batch 200": partial(published, batch=200),
-    "MLP 300-2": partial(published, hidden=(300, 2)),
-}
+# As published: raw columns, 500 epochs.
+as_published = seeded(
+    PublishedMLP,
+    hidden_layer_sizes=(300,),
+    alpha=0.01,
+    batch_size=256,
+    learning_rate="adaptive",
+    max_iter=500,
+)
 
 MEMBERS = {
     "mlp": ModelInfo(
@@ -153,8 +129,7 @@ MEMBERS = {
         "multi-layer perceptron, one hidden layer",
         "vector",
         lambda seed: SpeakerStoppedMLP(logarithmic=True, seed=seed),
-        published,
-        PUBLISHED,
+        as_published,
         search={
             "hidden": [(100,), (300,), (300, 100)],
             "alpha": [0.01, 0.1, 1.0],

@@ -2,11 +2,9 @@
 
 A source adds a constant to the logits, ``(n_clips, n_emotions)``, of all its clips. :func:`learn`
 estimates it without labels, by expectation-maximisation under a Gaussian prior, which :func:`fit`
-learns from speakers that a model had not heard. The more clips there are, the more is taken away;
-nothing where they hardly differ: then they are of one emotion and share the label of their mean.
-
-Dempster, Laird & Rubin, "Maximum likelihood from incomplete data via the EM algorithm", J. R. Stat.
-Soc. B 39(1), 1977.
+learns from speakers that a model had not heard. The more clips, the more is taken away; nothing where
+they hardly differ: then they are of one emotion and share the label of their mean. (Dempster, Laird &
+Rubin, "Maximum likelihood from incomplete data via the EM algorithm", J. R. Stat. Soc. B 39(1), 1977.)
 """
 
 import dataclasses
@@ -61,8 +59,8 @@ def learn(
 ) -> Source:
     """Learn what a source adds to the logits of its clips; of one clip, or without a prior, nothing.
 
-    `allowed` are the positions of the emotions that may be answered, by default all; `overlap` says
-    in how many clips any moment lies: of windows their length over their hop.
+    `allowed` are positions of the emotions that may be answered; `overlap` is in how many clips any
+    moment lies: of windows their length over their hop.
     """
     columns = slice(None) if allowed is None else list(allowed)
     prior, X = card.offsets, centred(np.asarray(logits, np.float64)[:, columns])
@@ -104,10 +102,7 @@ def fit(
     logits: Logits, labels: NDArray[np.intp], speakers: NDArray[Any], corpora: NDArray[Any], *,
     temperature: float,
 ) -> SourceOffsets:  # fmt: skip
-    """Learn means and covariance from logits of clips whose speakers, or corpora, were left out.
-
-    `labels` are positions among the emotions; the temperature is the card's.
-    """
+    """Learn means and covariance from logits of clips whose speakers, or corpora, were left out."""
     X = centred(logits)
     means, _, rest, weights = additive(X, labels, speakers, corpora)
     covariance = (rest * weights[:, np.newaxis]).T @ rest + RIDGE * np.eye(X.shape[1])
@@ -120,9 +115,8 @@ def additive(
 ) -> tuple[Double, Double, Double, Double]:
     """Take each clip as the mean of its emotion, an offset of its speaker and a rest.
 
-    Corpora count alike, and within one its speakers, of whom none is in two. Gives the means, where
-    offsets are zero on average, the offsets in the order of the speakers' names, and each clip's rest
-    and weight.
+    Corpora count alike, and within one its speakers. Gives the means, where offsets are zero on
+    average, the offsets by speakers' names in order, and each clip's rest and weight.
     """
     speaker = np.unique(speakers, return_inverse=True)[1]
     corpus = np.unique(corpora, return_inverse=True)[1]

@@ -4,8 +4,6 @@ A graph takes ``features`` (n_clips, n_columns) or ``frames`` (1, n_frames, n_bi
 ``logits`` (n_clips, n_emotions), whose softmax is ``predict_proba``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses
@@ -64,10 +62,10 @@ def linear_form(fitted: Any) -> LinearForm | None:
         # One column decides between two emotions; the other's logit is 0.
         weights = np.column_stack([np.zeros_like(weights), weights])
         bias = np.concatenate([np.zeros_like(bias), bias])
-    scaler = before[0] if before else StandardScaler(with_mean=False, with_std=False)
-    mean, scale = (getattr(scaler, name, None) for name in ("mean_", "scale_"))
-    mean = np.zeros(len(weights)) if mean is None else mean
-    scale = np.ones(len(weights)) if scale is None else scale
+    mean, scale = np.zeros(len(weights)), np.ones(len(weights))
+    for scaler in before:  # its attributes say what it found, its parameters what it applies
+        mean = scaler.mean_ if scaler.with_mean else mean
+        scale = scaler.scale_ if scaler.with_std else scale
     return LinearForm(*(np.asarray(a, dtype=np.float32) for a in (mean, scale, weights, bias)))
 
 
@@ -160,13 +158,8 @@ def chain(first: Any, second: Any) -> Any:
     return first
 
 
-def from_sklearn(
-    fitted: Any,
-    *,
-    known_as: type | None = None,  # the class whose converter serves a subclass
-    scores: bool = False,  # the converter gives values for a softmax, not probabilities
-) -> Any:
-    """A classifier or transformer of scikit-learn, converted by skl2onnx."""
+def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
+    """A model of scikit-learn, by the converter of `known_as`; its `scores` go through a softmax."""
     onnx, skl2onnx = need("onnx"), need("skl2onnx")
     plain = fitted
     if known_as is not None:
@@ -203,15 +196,9 @@ def from_sklearn(
     shape = ["n_clips", len(fitted.classes_)]
     value = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)
     graph.output.append(value)
-    needed, nodes = {"logits"}, []
-    for node in reversed(graph.node):  # what only led to the label is left out
-        if needed & set(node.output):
-            needed |= set(node.input)
-            nodes.append(node)
-    tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(nodes))
-    graph.initializer.extend(tensors)
+    # What only led to the label is left out.
+    model = need("onnx.utils").Extractor(model).extract_model(["features"], ["logits"])
+    del model.graph.value_info[:]
     return model
 
 
@@ -234,16 +221,13 @@ def from_torch(
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep the exporters' progress and deprecation notes from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with (
+        warnings.catch_warnings(), open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):  # fmt: skip
         warnings.simplefilter("ignore")
-        try:
-            with contextlib.redirect_stdout(nowhere):
-                yield
-        finally:
-            logger.setLevel(level)
+        yield
 
 
 def serialised(model: Any) -> bytes:

@@ -3,8 +3,6 @@
 All that is said stands in ``data/ai_act.toml``, with how far its sources were read.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..errors import UnknownNameError

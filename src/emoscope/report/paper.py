@@ -1,12 +1,10 @@
 """What a paper takes over from a result: a sentence, a LaTeX table and BibTeX entries."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from .. import corpora
+from .. import corpora, evaluation
 from .._version import __version__
 from ..evaluation.result import Result
 from . import summary
@@ -25,11 +23,10 @@ def sentence(result: Result, protocol: str) -> str:
     """What came out, with corpus, protocol and interval; empty without a model worth naming."""
     corpus, said = result.corpus, summary.verdict(result)
     speakers, n_emotions = corpus.get("n_speakers"), len(summary.tested_emotions(result))
-    return said and (
-        f"On {corpus['name']} ({corpus['n_clips']} clips of {speakers or 'unknown'} speakers, "
-        f"{n_emotions} emotions), under the protocol {result.protocol} ({protocol}), {said} All "
-        f"scores were computed with emoscope {__version__}."
-    )
+    return said and evaluation.sentence(
+        "paper", corpus=corpus, speakers=speakers or "unknown", n_emotions=n_emotions,
+        result=result, protocol=protocol, said=said, version=__version__,
+    )  # fmt: skip
 
 
 def entries(corpus: Mapping[str, Any]) -> list[dict[str, str]]:

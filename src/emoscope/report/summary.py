@@ -1,24 +1,19 @@
 """What a result says, in sentences that are made only when its numbers bear them out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..evaluation import metrics, statistics
+from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
 from ..labels import in_order
 from ..protocols import alone, shares_speakers
 from ..unseen import units_of
 
 PRETRAINED = "encoder"  # features of a pretrained network: what learns on them is not classical
-
-if TYPE_CHECKING:
-    from .page import HardClip
 
 #: On RAVDESS speech, audio only, from the ratings of Livingstone and Russo 2018. Emotions are near
 #: balanced, so accuracy and UAR are within a point of each other.
@@ -63,17 +58,15 @@ def sentences(result: Result) -> list[Sentence]:
     return said + channel_gains(result, board)
 
 
-def hardest_words(hardest: Sequence[HardClip]) -> str:
+def hardest_words(hardest: Sequence[Any]) -> str:
     """One sentence about the clips that most models get wrong."""
     if not hardest:
         return ""
     emotions = [clip.emotion for clip in hardest]
     commonest = max(sorted(set(emotions)), key=emotions.count)
     every = sum(clip.n_wrong == clip.n_models for clip in hardest)
-    return (
-        f"{len(hardest)} clips on which more than half of the models are wrong; every model fails on "
-        f"{every} of them. Their most frequent emotion is {commonest}: {emotions.count(commonest)}."
-    )
+    count = emotions.count(commonest)
+    return sentence("hardest", n=len(hardest), every=every, commonest=commonest, count=count)
 
 
 def verdict(result: Result) -> str:
@@ -99,10 +92,7 @@ def _first(result: Result, board: Sequence[Run]) -> Sentence:
     alike = _alike(result, first.model, [run.model for run in board[1:]])
     _, units = units_of(result.corpus)
     if not alike:
-        return Sentence(
-            f"{first.model} is best: {said}; it differs significantly from each other model (paired "
-            f"permutation test over {units})."
-        )
+        return Sentence(sentence("best", first=first, said=said, units=units))
     others = alike[0] if len(alike) == 1 else f"{len(alike)} others: {', '.join(alike)}"
     never = "" if can_differ(result) else f"; with so few {units}, no difference could be"
     return Sentence(f"{first.model} has {said}; no significant difference from {others}{never}.")
@@ -152,12 +142,7 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     if is_real:
         units = units_of(result.corpus)[1]
         found = f"it matters whether the voice was in training (paired test over {units})"
-    return Sentence(
-        f"Random folds would have claimed {mean:.3f} more UAR on average; most for "
-        f"{largest.model}: {largest.leaky_uar:.3f} instead of {largest.uar:.3f}. "
-        f"On the clips tested both ways, {found}.",
-        warn=True,
-    )
+    return Sentence(sentence("leak", mean=mean, largest=largest, found=found), warn=True)
 
 
 def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -166,12 +151,8 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     low, high = run.script_gap_low or 0.0, run.script_gap_high or 0.0
     effect = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
-    return Sentence(
-        f"The script gap of {run.model} is {run.script_gap:+.3f} UAR (95 % interval {low:+.3f} to "
-        f"{high:+.3f}): its loss when no test sentence was in training, with as many training clips. "
-        f"Knowing the sentences {effect} the score.",
-        warn=low > 0,
-    )
+    text = sentence("script_gap", run=run, low=low, high=high, effect=effect)
+    return Sentence(text, warn=low > 0)
 
 
 def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
@@ -187,12 +168,8 @@ def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
         columns = (both[name] for name in ("emotion", "predicted_both", "predicted", "speaker"))
         gain = statistics.difference_interval(*columns)
         effect = "helps" if gain.low > 0 else "harms" if gain.high < 0 else "is not shown to change"
-        text = (
-            f"Adding {other} to the training clips {effect} the recognition of {channel}: the UAR "
-            f"of {run.model} on {channel} changes by {gain.estimate:+.3f} (95 % interval "
-            f"{gain.low:+.3f} to {gain.high:+.3f})."
-        )
-        said.append(Sentence(text, warn=gain.high < 0))
+        told = {"channel": channel, "other": other, "run": run, "gain": gain}
+        said.append(Sentence(sentence("channel_gain", effect=effect, **told), warn=gain.high < 0))
     return said
 
 
@@ -205,11 +182,7 @@ def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
     compared = f"{abs(gap) * 100:.0f} points {'above' if gap >= 0 else 'below'} them"
     if interval.low <= human <= interval.high:
         compared = "no significant difference"
-    return Sentence(
-        f"Human listeners recognised {human:.0%} of these recordings (accuracy, not UAR); "
-        f"{first.model} recognises {first.accuracy:.0%}, {compared}.",
-        warn=gap < 0,
-    )
+    return Sentence(sentence("human", human=human, first=first, compared=compared), warn=gap < 0)
 
 
 def _emotions(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -219,10 +192,8 @@ def _emotions(result: Result, board: Sequence[Run]) -> Sentence | None:
     easy, hard = recall.idxmax(), recall.idxmin()
     if easy == hard:
         return None
-    return Sentence(
-        f"{board[0].model} recognises {easy} most often (recall {recall[easy]:.2f}) and {hard} least "
-        f"({recall[hard]:.2f})."
-    )
+    told = {"easy": easy, "hard": hard, "recall": (recall[easy], recall[hard])}
+    return Sentence(sentence("emotions", model=board[0].model, **told))
 
 
 def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -233,10 +204,8 @@ def _confusion(result: Result, board: Sequence[Run]) -> Sentence | None:
     true, predicted = np.unravel_index(int(shares.argmax()), shares.shape)
     if shares[true, predicted] == 0:
         return None
-    return Sentence(
-        f"Its most frequent confusion: it labels {shares[true, predicted]:.0%} of the "
-        f"{result.emotions[true]} clips {result.emotions[predicted]}."
-    )
+    names = {"true": result.emotions[true], "predicted": result.emotions[predicted]}
+    return Sentence(sentence("confusion", share=shares[true, predicted], **names))
 
 
 def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -245,11 +214,9 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
         return None
     whose, units = units_of(result.corpus)
     of = "speaker " if whose == "speaker" else ""  # a group's name says what it is
-    return Sentence(
-        f"Across {units}, the UAR of {board[0].model} ranges from {uar.min():.2f} ({of}{uar.idxmin()}) to "
-        f"{uar.max():.2f} ({of}{uar.idxmax()}).",
-        warn=bool(uar.max() - uar.min() > 0.3),
-    )
+    ends = {"low": uar.min(), "lowest": uar.idxmin(), "high": uar.max(), "highest": uar.idxmax()}
+    text = sentence("speakers", units=units, model=board[0].model, of=of, **ends)
+    return Sentence(text, warn=bool(uar.max() - uar.min() > 0.3))
 
 
 def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -263,11 +230,8 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     told = "no significant difference"
     if not _alike(result, network.model, [classical.model]):
         told = f"the {'network' if network.uar > classical.uar else 'classical model'} is better"
-    return Sentence(
-        f"The network with the highest UAR is {network.model} ({network.uar:.3f}), the classical "
-        f"model {classical.model} ({classical.uar:.3f}): {told}. The network took {times} as long to "
-        "train."
-    )
+    both = {"network": network, "classical": classical}
+    return Sentence(sentence("networks", told=told, times=times, **both))
 
 
 def answers(run: Run) -> list[tuple[str, str, str, str]]:

@@ -4,9 +4,8 @@ Each row of ``data/published.json`` is trained as published and, beside it, as i
 measured: the same model and features on unseen speakers.
 """
 
-from __future__ import annotations
-
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +16,16 @@ import numpy as np
 import pandas as pd
 
 from .. import dataset, models, protocols
+from .._version import __version__
 from ..dataset import Dataset
 from ..dataset.bundled import NO_SPECTROGRAMS
 from ..dataset.store import Store
 from ..errors import AudioError, CorpusError
-from ..evaluation import engine, metrics, statistics
+from ..evaluation import engine, metrics, sentence, statistics
 from ..evaluation.engine import Checkpoint, Outcome, Unit
 from ..files import DATA, write_together
+from ..modelfile.about import NOT_FELT
+from ..models import ModelInfo
 from ..protocols import shares_speakers
 from . import claims
 from .claims import CLASSICAL, Row, Verdict
@@ -44,19 +46,18 @@ class Published:
 
     name: str
     accuracy: float
-    family: str
-    input: str
-    build: Callable[[int], Any]
+    info: ModelInfo
+    parameters: Mapping[str, Any]  # in place of those of the model's published form
+    run: int  # 1 for a second run of the same model: added to the seed
 
+    @property
+    def family(self) -> str:
+        """The kind of model: one of :data:`FAMILIES`, or classical."""
+        return FAMILIES.get(self.info.name.split("-")[0], CLASSICAL)
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Training:
-    """One published model on one split; ``epochs`` is None for classical models."""
-
-    published: Published
-    protocol: str
-    epochs: int | None
-    unit: Unit
+    def build(self, seed: int) -> Any:
+        """The model as it was published, not yet fitted."""
+        return self.info.as_published(seed + self.run).set_params(**self.parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,8 @@ class Reproduction:
     about: Mapping[str, Any]  # what it was made of, and every option of the run
     rejected: list[AudioError] = dataclasses.field(default_factory=list)
 
-    def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] | None = None) -> Path:
+    def save(self, out: str | os.PathLike[str], beside: Mapping[Path, str] = {}) -> Path:
         """Write ``reproduction.json``, ``.csv``, ``.html`` and the files `beside`, all or none."""
-        from .report import render
-
         folder = Path(out)
         document = {
             "about": self.about,
@@ -84,7 +83,7 @@ class Reproduction:
             folder / "reproduction.json": json.dumps(document, indent=1) + "\n",
             folder / "reproduction.html": render(self),
         }
-        write_together({**own, **(beside or {})})
+        write_together({**own, **beside})
         return folder
 
 
@@ -109,56 +108,47 @@ def reproduce(
     data = without_two_channels(data, facts["split"]["two_channels"])
     if absent := set(facts["emotions"]) - set(data.corpus.table["emotion"]):
         raise CorpusError(f"the published results need clips that are {', '.join(sorted(absent))}")
-    asked = published_results(facts, rows)
-    chosen = [result for result in asked if result.input in data.features]
+    asked = published_results(facts, rows or ())
+    chosen = [result for result in asked if result.info.input in data.features]
     if not chosen:
         raise CorpusError(f"{NO_SPECTROGRAMS}; name the folder with the recordings")
-    trainings = plan(chosen, data, facts["split"]["seed"], quick=quick, seed=seed)
+    planned = plan(chosen, data, facts["split"]["seed"], quick=quick, seed=seed)
     finished = engine.run(
-        [training.unit for training in trainings], checkpoint=Checkpoint(Path(out) / "finished"),
+        [unit for _, unit in planned], checkpoint=Checkpoint(Path(out) / "finished"),
         resumable_fits=True, jobs=jobs, cluster=cluster, on_unit=progress,
     )  # fmt: skip
     outcomes = dict(finished)
-    pairs = [(training, outcomes[n]) for n, training in enumerate(trainings)]
-    made = [_row([p for p in pairs if p[0].published is result], data) for result in chosen]
+    pairs = [(result, unit, outcomes[n]) for n, (result, unit) in enumerate(planned)]
+    made = [_row(one, [p[1:] for p in pairs if p[0] is one], data) for one in chosen]
     lines = [line for line, _ in made]
     predictions = pd.concat([table for _, table in made], ignore_index=True)
     verdicts = claims.assess(facts["claims"], lines, predictions)
     missing = f"{NO_SPECTROGRAMS}: {len(asked) - len(chosen)} results are left out"
+    corpus = data.corpus
+    channels = sorted(set(corpus.table.get("channel", ["speech"])), reverse=True)
     about = {
-        **_about(data, facts),
+        "corpus": corpus.name,
+        "part": " and ".join(channels) if len(channels) > 1 else f"{channels[0]} alone",
+        "n_clips": len(corpus),
+        "n_speakers": int(corpus.table["speaker"].nunique()),
+        "published_clips": facts["split"]["clips"],
+        "n_published": len(facts["rows"]),
+        "split_seed": facts["split"]["seed"],
+        "published_epochs": facts["epochs"],
+        "rejected": [{"file": bad.path, "reason": bad.reason} for bad in corpus.rejected],
+        "licence": corpus.licence,
+        "citation": corpus.citation,
         "notes": [missing] if len(chosen) < len(asked) else [],
         "epochs": QUICK_EPOCHS if quick else facts["epochs"],
         "quick": quick,
         "seed": seed,
         "seconds": round(sum(row.seconds for row in lines), 1),
     }
-    return Reproduction(lines, verdicts, predictions, about, data.corpus.rejected)
-
-
-def _about(data: Dataset, facts: Mapping[str, Any]) -> dict[str, Any]:
-    table = data.corpus.table
-    channels = sorted(set(table.get("channel", ["speech"])), reverse=True)
-    return {
-        "corpus": data.corpus.name,
-        "part": " and ".join(channels) if len(channels) > 1 else f"{channels[0]} alone",
-        "n_clips": len(table),
-        "n_speakers": int(table["speaker"].nunique()),
-        "published_clips": facts["split"]["clips"],
-        "n_published": len(facts["rows"]),
-        "split_seed": facts["split"]["seed"],
-        "published_epochs": facts["epochs"],
-        "rejected": [{"file": bad.path, "reason": bad.reason} for bad in data.corpus.rejected],
-        "licence": data.corpus.licence,
-        "citation": data.corpus.citation,
-    }
+    return Reproduction(lines, verdicts, predictions, about, corpus.rejected)
 
 
 def without_two_channels(data: Dataset, clips: Sequence[str]) -> Dataset:
-    """Speech and song without two stereo recordings, which leaves as many clips as were published.
-
-    The published code reads them as two rows of samples, on which its features fail.
-    """
+    """Speech and song without two stereo recordings, on which the published code fails."""
     table = data.corpus.table
     if "channel" not in table or table["channel"].nunique() < 2:
         return data
@@ -174,72 +164,60 @@ def published() -> Mapping[str, Any]:
     return document
 
 
-def published_results(
-    facts: Mapping[str, Any], texts: Sequence[str] | None = None
-) -> list[Published]:
+def published_results(facts: Mapping[str, Any], texts: Sequence[str] = ()) -> list[Published]:
     """The published results with their models; only those whose name contains one of the texts."""
-    builds = {
-        name: (info, build)
-        for info in map(models.get, models.names())
-        for name, build in info.published.items()
-    }
     results = []
     for fact in facts["rows"]:
-        info, build = builds[fact["model"]]
-        family = FAMILIES.get(info.name.split("-")[0], CLASSICAL)
-        results.append(Published(fact["model"], fact["published"], family, info.input, build))
-    chosen = [r for r in results if texts is None or any(text in r.name for text in texts)]
+        parameters = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fact.get("parameters", {}).items()
+        }
+        info, run = models.get(fact["of"]), fact.get("seed", 0)
+        results.append(Published(fact["model"], fact["published"], info, parameters, run))
+    chosen = [r for r in results if not texts or any(text in r.name for text in texts)]
     if not chosen:
-        raise CorpusError(f"no published result is called {', '.join(texts or [])}")
+        raise CorpusError(f"no published result is called {', '.join(texts)}")
     return chosen
 
 
 def plan(
     results: Sequence[Published], data: Dataset, split_seed: int, *, quick: bool, seed: int
-) -> list[Training]:
+) -> list[tuple[Published, Unit]]:
     """The published split first, then unseen speakers, then more seeds of the split."""
-    n_seeds = QUICK_SEEDS if quick else SEEDS
-    others = [other for other in range(n_seeds) if other != split_seed]
+    others = [n for n in range(QUICK_SEEDS if quick else SEEDS) if n != split_seed]
     seeded = [result for result in results if result.family in SEEDED]
-    stages = [(RANDOM, results, [split_seed]), (HONEST, results, [0]), (RANDOM, seeded, others)]
-    return [
-        training
-        for protocol_of, stage_results, seeds in stages
-        for result in stage_results
-        for split in seeds
-        for training in _trainings(result, protocol_of[result.input], split, data, quick, seed)
-    ]
-
-
-def _trainings(
-    result: Published, protocol: str, split_seed: int, data: Dataset, quick: bool, seed: int
-) -> list[Training]:
-    estimator = result.build(seed)
-    name = next((n for n in ("epochs", "max_iter") if n in estimator.get_params()), None)
-    epochs = None
-    if result.family != CLASSICAL and name is not None:
-        epochs = QUICK_EPOCHS if quick else int(estimator.get_params()[name])
-        estimator.set_params(**{name: epochs})
-    features = data.features[result.input]
     emotions = data.corpus.table["emotion"].to_numpy(dtype=str)
-    about = {"row": result.name, "protocol": protocol, "epochs": epochs, "seed": seed}
-    is_long = result.family != CLASSICAL
-    units = (
-        Unit(estimator, features, emotions, fold, about=about, score_training=True, is_long=is_long)
-        for fold in protocols.folds(data.corpus.table, protocol, seed=split_seed)
-    )
-    return [Training(result, protocol, epochs, unit) for unit in units]
+    planned = []
+    for protocol_of, repeated, seeds in (
+        (RANDOM, results, [split_seed]), (HONEST, results, [0]), (RANDOM, seeded, others)
+    ):  # fmt: skip
+        for result, split in itertools.product(repeated, seeds):
+            protocol, epochs = protocol_of[result.info.input], None
+            estimator, is_long = result.build(seed), result.family != CLASSICAL
+            if is_long:
+                name = "max_iter" if result.family == "MLP" else "epochs"
+                epochs = QUICK_EPOCHS if quick else int(estimator.get_params()[name])
+                estimator.set_params(**{name: epochs})
+            about = {"row": result.name, "protocol": protocol, "epochs": epochs, "seed": seed}
+            shared: dict[str, Any] = {"about": about, "score_training": True, "is_long": is_long}
+            features = data.features[result.info.input]
+            folds = protocols.folds(data.corpus.table, protocol, seed=split)
+            for fold in folds:
+                planned.append((result, Unit(estimator, features, emotions, fold, **shared)))
+    return planned
 
 
-def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[Row, pd.DataFrame]:
-    random = [(t, o) for t, o in finished if shares_speakers(t.protocol)]
-    honest = [(t, o) for t, o in finished if not shares_speakers(t.protocol)]
+def _row(
+    result: Published, finished: Sequence[tuple[Unit, Outcome]], data: Dataset
+) -> tuple[Row, pd.DataFrame]:
+    random = [(u, o) for u, o in finished if shares_speakers(u.about["protocol"])]
+    honest = [(u, o) for u, o in finished if not shares_speakers(u.about["protocol"])]
     columns = ["model", "family", "protocol", "clip", "speaker", "emotion", "predicted"]
     tables = []
-    for training, outcome in [random[0], *honest]:
-        clips = data.corpus.table.iloc[training.unit.fold.test].assign(
-            model=training.published.name, family=training.published.family,
-            protocol=training.protocol, predicted=outcome.predicted,
+    for unit, outcome in [random[0], *honest]:
+        clips = data.corpus.table.iloc[unit.fold.test].assign(
+            model=result.name, family=result.family, protocol=unit.about["protocol"],
+            predicted=outcome.predicted,
         )  # fmt: skip
         tables.append(clips[columns].reset_index(drop=True))
     unseen = pd.concat(tables[1:], ignore_index=True)
@@ -247,15 +225,13 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
         unseen["emotion"], unseen["predicted"], unseen["speaker"], metrics.accuracy
     )
     is_given = not statistics.no_interval(unseen["speaker"].nunique())
-    over_seeds = [
-        100 * metrics.accuracy(t.unit.emotions[t.unit.fold.test], o.predicted) for t, o in random
-    ]
+    over_seeds = [100 * metrics.accuracy(u.emotions[u.fold.test], o.predicted) for u, o in random]
     is_repeated = len(over_seeds) > 1
     first, outcome = random[0]
     row = Row(
-        model=first.published.name,
-        family=first.published.family,
-        published=first.published.accuracy,
+        model=result.name,
+        family=result.family,
+        published=result.accuracy,
         reproduced=over_seeds[0],
         reproduced_mean=float(np.mean(over_seeds)) if is_repeated else None,
         reproduced_low=min(over_seeds) if is_repeated else None,
@@ -266,11 +242,58 @@ def _row(finished: Sequence[tuple[Training, Outcome]], data: Dataset) -> tuple[R
         honest_low=100 * interval.low if is_given else None,
         honest_high=100 * interval.high if is_given else None,
         honest_training=100 * float(np.mean([o.training_accuracy for _, o in honest])),
-        honest_protocol=honest[0][0].protocol,
-        random_protocol=first.protocol,
+        honest_protocol=honest[0][0].about["protocol"],
+        random_protocol=first.about["protocol"],
         n_test=len(outcome.predicted),
-        epochs=first.epochs,
+        epochs=first.about["epochs"],
         seconds=sum(o.fit_seconds + o.predict_seconds for _, o in finished),
     )
     rounded: dict[str, Any] = {k: round(v, 2) for k, v in vars(row).items() if isinstance(v, float)}
     return dataclasses.replace(row, **rounded), pd.concat(tables, ignore_index=True)
+
+
+def render(reproduction: Reproduction) -> str:
+    """The page as HTML."""
+    from ..report import page, plots
+
+    rows = reproduction.rows
+    columns = {"published": "published", "reproduced": "reproduced", "honest": "unseen speakers"}
+    table = pd.DataFrame(map(vars, rows), index=[row.short_name for row in rows])
+    scores = table[list(columns)].rename(columns=columns) / 100
+    return page.template("reproduction.html.j2").render(
+        css=page.asset("base.css"),
+        version=__version__,
+        meaning=NOT_FELT,
+        about=reproduction.about,
+        rows=rows,
+        verdicts=reproduction.verdicts,
+        sentences=sentences(reproduction),
+        figure=plots.to_svg(
+            lambda ax: plots.dumbbell(scores, ax=ax), size=(9, 1.0 + 0.3 * len(rows))
+        ),
+    )
+
+
+def sentences(reproduction: Reproduction) -> list[str]:
+    """What the rows say together, in sentences made from their numbers."""
+    rows = reproduction.rows
+    gap = np.array([row.reproduced - row.honest for row in rows])
+    off = np.array([row.reproduced - row.published for row in rows])
+    best_then = max(rows, key=lambda row: row.published)
+    best_now = max(rows, key=lambda row: row.honest)
+    side = "below" if off.mean() < 0 else "above"
+    ends = {"low": off.min(), "high": off.max()}
+    worst = rows[int(gap.argmax())]
+    said = [
+        sentence("reproduced", n=len(rows), mean=abs(off.mean()), side=side, **ends),
+        sentence("further_loss", mean=gap.mean(), most=gap.max(), row=worst),
+        sentence("highest", then=best_then, now=best_now),
+    ]
+    inside = [
+        row.reproduced_low <= row.published <= row.reproduced_high
+        for row in rows
+        if row.reproduced_low is not None and row.reproduced_high is not None
+    ]
+    if inside:
+        said.append(sentence("within_range", inside=sum(inside), n=len(inside)))
+    return said

@@ -48,10 +48,9 @@ def train(
     """Fit a model on all clips and write it; returns the card beside the graph.
 
     The model is a name or a scikit-learn classifier that has an ONNX form, with `parameters` in
-    place of its own; `features` are the clips' row for row, and `names` what each was asked for as.
-    Inner folds are random where speakers are not known. With `raters` "soft" the share of each
-    emotion among a clip's ratings is learned. FeatureError when the model does not take the
-    features, or shares of ratings.
+    place of its own; `names` are what the features were asked for as. Inner folds are random where
+    speakers are not known. With `raters` "soft" it learns shares of a clip's ratings. FeatureError
+    when the model does not take the features, or shares.
     """
     need("onnx")  # before the work, not after it
     estimator, name = model, type(model).__name__
@@ -91,7 +90,10 @@ def _fit_and_describe(
     unseen = calibration.cross_val_predict(estimator, *clips, seed=seed)
     fitted = engine.fit(estimator, *clips)
     linear = linear_form(fitted)
-    embeddings = _embeddings(features)
+    embeddings = features.X
+    if embeddings is None:  # of frames, the mean and the standard deviation over time
+        parts = [np.concatenate([f.mean(axis=0), f.std(axis=0)]) for f in features.frames or []]
+        embeddings = np.asarray(parts, dtype=np.float32)
     mean, scale = (linear.mean, linear.scale) if linear else learn_scaling(embeddings[np.newaxis])
     standardised = (embeddings - mean) / scale
     graph, given = export.graph_of(fitted, features, recipe["features"], mean, scale)
@@ -121,15 +123,6 @@ def _fit_and_describe(
     return graph, card
 
 
-def _embeddings(features: Features) -> NDArray[np.float32]:
-    """Vector features themselves; of frames, the mean and the standard deviation over time."""
-    if features.X is not None:
-        return features.X
-    frames = features.frames or []
-    statistics = [np.concatenate([clip.mean(axis=0), clip.std(axis=0)]) for clip in frames]
-    return np.asarray(statistics, dtype=np.float32)
-
-
 def held_out_of(corpus: Corpus) -> HeldOut:
     """What inner folds can hold out of a corpus: two speakers at least, all of them known."""
     if (corpus.table["speaker"] == "").any() or corpus.table["unique_speaker"].nunique() < 2:
@@ -152,9 +145,7 @@ def provenance(corpus: Corpus) -> tuple[TrainingCorpus, ...]:
     )
 
 
-def expected(
-    corpus: Corpus, unseen: UnseenPredictions, calibrated: NDArray[np.float64]
-) -> Measurement:
+def expected(corpus: Corpus, unseen: UnseenPredictions, calibrated: NDArray[Any]) -> Measurement:
     """Figures on training speakers left out, with 95 % intervals over speakers."""
     names = np.array(unseen.emotions)
     true, predicted = names[unseen.labels], names[unseen.logits.argmax(axis=1)]

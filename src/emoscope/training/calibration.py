@@ -20,6 +20,7 @@ from ..evaluation import metrics
 from ..evaluation.engine import fit, rows_of
 from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
 from ..models import offsets
+from ..models.discriminants import principal
 from ..models.onnx_graph import SMALLEST_PROBABILITY
 
 Embeddings = NDArray[np.float32]
@@ -133,9 +134,7 @@ def out_of_domain_detector(
     embeddings: Embeddings, folds: Iterable[Fold], *, rank: int = RANK, quantile: float = QUANTILE
 ) -> OutOfDomainDetector:
     """Fit the detector of recordings far from the training clips, its threshold on unseen ones."""
-    held_out = [
-        _gaussian(embeddings[train], rank).distance(embeddings[test]) for train, test in folds
-    ]
+    held_out = [_gaussian(embeddings[a], rank).distance(embeddings[b]) for a, b in folds]
     whole = _gaussian(embeddings, rank)
     threshold = float(np.quantile(np.concatenate(held_out), quantile))
     return dataclasses.replace(whole, threshold=threshold)
@@ -146,14 +145,8 @@ def _gaussian(embeddings: Embeddings, rank: int) -> OutOfDomainDetector:
     centred = embeddings - mean
     n_clips, width = centred.shape
     rank = max(1, min(rank, n_clips - 2, width - 1))
-    if n_clips < width:
-        # The eigenvectors of the smaller Gram matrix give those of the covariance.
-        values, vectors = np.linalg.eigh(centred @ centred.T / n_clips)
-        values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-        components = (vectors / np.sqrt(np.maximum(values, 1e-12) * n_clips)).T @ centred
-    else:
-        values, vectors = np.linalg.eigh(centred.T @ centred / n_clips)
-        values, components = values[::-1][:rank], vectors[:, ::-1][:, :rank].T
+    values, directions = principal(centred / np.sqrt(n_clips))
+    values, components = values[::-1][:rank], directions[::-1][:rank]
     total = (centred**2).sum() / n_clips
     residual = max((total - values.sum()) / max(1, width - rank), 1e-6 * total / width, 1e-12)
     return OutOfDomainDetector(

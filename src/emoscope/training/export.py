@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..audio.level import TrimAndNormalise
 from ..features import get as get_feature
 from ..features import pretrained
-from ..features.encoder import Encoder
 from ..features.table import Features
 from ..modelfile.card import FeatureSpec, Input
 from ..models import onnx_graph
@@ -31,17 +30,21 @@ def graph_of(
 ) -> tuple[bytes, Input]:
     """The ONNX graph of a fitted model, weights in half precision, and what it takes."""
     linear = linear_form(fitted)
-    encoders = [get_feature(name) for name in names if name.startswith("encoder:")]
+    encoders: list[Any] = [get_feature(name) for name in names if name.startswith("encoder:")]
     if linear and len(encoders) == len(names) and features.X is not None and _fits(encoders):
-        trunk, given = _trunk(encoders)
+        from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
+
+        prepare = TrimAndNormalise() if encoders[0].prepare == TrimAndNormalise.name else None
+        longest = LONGEST_SECONDS
+        given = Input(kind="samples", rate=pretrained.RATE, preprocess=prepare, longest=longest)
+        network = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
+        trunk = in_half_precision(network.to_onnx(given.shortest, given.longest))
         # The head is small and stays in single precision.
-        return attach_head(in_half_precision(trunk), linear), given
-    described = tuple(
-        FeatureSpec(name=name, spec=spec) for name, spec in zip(names, features.specs, strict=True)
-    )
-    given = Input(kind="features", features=described, width=len(mean))
-    if features.X is None:
-        given = Input(kind="frames", features=described, width=len(mean) // 2)
+        return attach_head(trunk, linear), given
+    pairs = zip(names, features.specs, strict=True)
+    described = tuple(FeatureSpec(name=name, spec=spec) for name, spec in pairs)
+    kind, width = ("features", len(mean)) if features.X is not None else ("frames", len(mean) // 2)
+    given = Input(kind=kind, features=described, width=width)
     return in_half_precision(from_estimator(fitted, mean=mean, scale=scale)), given
 
 
@@ -76,27 +79,12 @@ def in_half_precision(content: bytes) -> bytes:
 def _fits(encoders: Sequence[Any]) -> bool:
     """Whether encoders are Whisper's, and all take the same sound at its own speed."""
     return len({encoder.prepare for encoder in encoders}) == 1 and all(
-        type(encoder) is Encoder
+        encoder.kind == "vector"
         and pretrained.is_whisper(encoder.model)
         and min(encoder.blocks)
         and encoder.speed == 1
         for encoder in encoders
     )
-
-
-def _trunk(encoders: Sequence[Any]) -> tuple[bytes, Input]:
-    from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
-
-    levelled = encoders[0].prepare == TrimAndNormalise.name
-    given = Input(
-        kind="samples",
-        rate=pretrained.RATE,
-        preprocess=TrimAndNormalise() if levelled else None,
-        shortest=0.2,
-        longest=LONGEST_SECONDS,
-    )
-    trunk = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
-    return trunk.to_onnx(given.shortest, given.longest), given
 
 
 def attach_head(content: bytes, head: LinearForm) -> bytes:
@@ -138,10 +126,8 @@ def _add_embedding(graph: Any, source: str, mean: Array, scale: Array) -> None:
 
 
 def _add_statistics(graph: Any) -> str:
-    """Add the mean and the standard deviation of frames over time; gives their name."""
     onnx = need("onnx")
-    axis = onnx.numpy_helper.from_array(np.array([1]), "time_axis")
-    graph.initializer.append(axis)
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "time_axis"))
     make = onnx.helper.make_node
     nodes = [
         make("ReduceMean", ["frames", "time_axis"], ["frame_mean"], keepdims=1),

@@ -4,11 +4,8 @@ The model card is made from the card of the file alone, so that it cannot claim 
 measured; its layout: https://huggingface.co/docs/hub/model-cards
 """
 
-from __future__ import annotations
-
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from ..checking import page as checking_page
 from ..files import write_atomically
 from ..modelfile import GRAPH, ModelFile
 from ..modelfile.card import Card
+from ..models.onnx_graph import need
 from ..report import page
 from ..unseen import OPTIMISTIC, WORDS
 
@@ -48,10 +46,9 @@ def metadata(card: Card) -> dict[str, str]:
     }
 
 
-def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
+def to_onnx(model: ModelFile, path: str | Path) -> Path:
     """Write the graph of a model with its metadata as an ``.onnx`` file."""
     from ..modelfile import safety
-    from ..models.onnx_graph import need
 
     onnx = need("onnx")
     with zipfile.ZipFile(io.BytesIO(modelfile.read(model.path))) as archive:
@@ -61,29 +58,31 @@ def to_onnx(model: ModelFile, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def to_hub(
-    model: ModelFile, folder: str | os.PathLike[str], checked: Checked | None = None
-) -> Path:
+def to_hub(model: ModelFile, folder: str | Path, checked: Checked | None = None) -> Path:
     """Write a repository as the Hugging Face hub lays it out, with the badge of a check."""
     name, graph, config, about, badge = hub_files(model, folder)
     write_atomically(name, modelfile.read(model.path))
     to_onnx(model, graph)
-    write_atomically(config, json.dumps(_config(model.card), indent=1) + "\n")
+    values = json.loads(model.card.to_json())
+    shown = ("input", "temperature", "uncertain", "emoscope", "held_out", "optimistic")
+    labels = {str(n): emotion for n, emotion in enumerate(model.card.emotions)}
+    told = {
+        "model_type": "emoscope",
+        "id2label": labels,
+        "label2id": {emotion: int(n) for n, emotion in labels.items()},
+        **{key: values[key] for key in shown},
+    }
+    write_atomically(config, json.dumps(told, indent=1) + "\n")
     if checked is not None:
         write_atomically(badge, checking_page.badge(checked))
     write_atomically(about, model_card(model.card, name.name, checked))
     return Path(folder)
 
 
-def hub_files(model: ModelFile, folder: str | os.PathLike[str]) -> list[Path]:
+def hub_files(model: ModelFile, folder: str | Path) -> list[Path]:
     """The files of a repository: model, graph, configuration, description, badge."""
-    names = (
-        f"{model.card.name}{modelfile.SUFFIX}",
-        "model.onnx",
-        "config.json",
-        "README.md",
-        "badge.svg",
-    )
+    own = f"{model.card.name}{modelfile.SUFFIX}"
+    names = (own, "model.onnx", "config.json", "README.md", "badge.svg")
     return [Path(folder, name) for name in names]
 
 
@@ -99,14 +98,3 @@ def model_card(card: Card, file_name: str, checked: Checked | None = None) -> st
 
 def _signature(card: Card) -> str:
     return page.template("signature.txt.j2").render(card=card)
-
-
-def _config(card: Card) -> dict[str, object]:
-    values = json.loads(card.to_json())
-    shown = ("input", "temperature", "uncertain", "emoscope", "held_out", "optimistic")
-    return {
-        "model_type": "emoscope",
-        "id2label": {str(n): emotion for n, emotion in enumerate(card.emotions)},
-        "label2id": {emotion: n for n, emotion in enumerate(card.emotions)},
-        **{key: values[key] for key in shown},
-    }

@@ -32,9 +32,8 @@ class LogMel(nn.Module):
         n_fft = pretrained.N_FFT
         steps = np.outer(np.arange(n_fft // 2 + 1), np.arange(n_fft)) % n_fft
         angles = 2.0 * np.pi * steps / n_fft
-        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * filters.hann(n_fft).astype(
-            np.float32
-        )
+        window = filters.hann(n_fft).astype(np.float32)
+        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * window
         self.register_buffer("kernels", torch.from_numpy(waves.astype(np.float32))[:, None])
         self.register_buffer("filters", torch.tensor(pretrained.mel_filters(n_mels)))
 
@@ -77,8 +76,7 @@ class WhisperBlocks(nn.Module):
         states = []
         for number, layer in enumerate(self.layers, start=1):
             hidden = hidden + self._attend(layer, layer.self_attn_layer_norm(hidden))
-            inner = F.gelu(layer.fc1(layer.final_layer_norm(hidden)))
-            hidden = hidden + layer.fc2(inner)
+            hidden = hidden + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(hidden))))
             if number in self.chosen:
                 states.append(hidden)
         return states
@@ -144,6 +142,5 @@ class WaveformTrunk(nn.Module):
         n_min, n_max = (round(seconds * pretrained.RATE) for seconds in (shortest, longest))
         n_samples = torch.export.Dim("n_samples", min=n_min, max=n_max)
         example = torch.zeros(1, 2 * n_min).uniform_(-0.1, 0.1)
-        return serialised(
-            from_torch(self, example, "samples", {1: n_samples}, output="raw_embedding")
-        )
+        dynamic = {1: n_samples}
+        return serialised(from_torch(self, example, "samples", dynamic, output="raw_embedding"))

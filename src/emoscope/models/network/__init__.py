@@ -1,20 +1,14 @@
 """Convolutional networks as scikit-learn classifiers: their layers as data, and how they learn.
 
-A network is a tuple of layers for a grid of values with one channel: a row of columns ``(1,
-n_columns)`` for the 1-D networks, a picture ``(n_rows, n_columns)`` for the 2-D ones. It ends,
-unstated, in a dense layer with one output per emotion. Convolutions keep the size of the grid and
-are followed by a rectifier. The published form trains for a fixed number of epochs; the default
-form too, on a learning rate that rises and then falls to nothing, or it trains twice, first without
-some speakers, to find the number. PyTorch is imported in ``fit``.
+A network is a tuple of layers for a grid of values with one channel, ``(1, n_columns)`` for the 1-D
+networks or ``(n_rows, n_columns)``, followed by a dense layer with one output per emotion. Convolutions
+keep the size of the grid and are followed by a rectifier. Training takes a fixed number of epochs, or
+finds it by a first training without some speakers. PyTorch is imported in ``fit``.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -22,14 +16,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ...errors import ModelError, installed
-from ..base import best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
+from ..base import Model, best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
 
 Size: TypeAlias = tuple[int, int]
 OnEpoch: TypeAlias = Callable[[int, int, dict[str, float]], None]
+Rows: TypeAlias = NDArray[np.intp]
+History: TypeAlias = list[dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +92,11 @@ def _deep() -> ModuleType:
     return training
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class NetworkClassifier(Model):
     """Base of the convolutional networks; a subclass says how clips become a grid of numbers.
 
-    As published it learns from raw values and keeps the weights of the last epoch, all clips
-    counting the same. Otherwise it scales the input by ``floor_``, ``mean_`` and ``scale_``, gives
-    all emotions the same weight, and keeps a running average of the weights.
+    As published it learns from raw values and keeps the last weights. Otherwise it scales the input,
+    gives all emotions the same weight, and keeps a running average of the weights.
     """
 
     initial_weights = "he"  # see `module.initialise`
@@ -119,7 +113,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         batch_size: int = 64,
         epochs: int = 60,
         patience: int | None = 15,  # epochs without a higher held-out UAR; None: nobody held out
-        one_cycle: bool = False,  # the learning rate is the highest of `training.one_cycle`
+        one_cycle: bool = False,  # the learning rate is the highest of one cycle
         seed: int = 0,  # gives the same network on the same machine
     ) -> None:
         self.layers = layers
@@ -133,6 +127,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.one_cycle = one_cycle
         self.seed = seed
 
+    @classmethod
+    def published(cls, layers: tuple[Layer, ...], seed: int, **parameters: Any) -> Any:
+        """The published form: 500 epochs, whatever happens."""
+        return cls(layers, as_published=True, epochs=500, patience=None, seed=seed, **parameters)
+
     @abstractmethod
     def _check(self, X: Any, *, reset: bool) -> tuple[Any, int]:
         """The clips, validated, and their number of columns or bins; `reset` while fitting."""
@@ -141,7 +140,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
     def _grids(self, X: Any) -> NDArray[np.float32]:
         """The clips as the network sees them before scaling, (n_clips, rows, columns)."""
 
-    def _augmentation(self) -> Any:
+    def augmentation(self) -> Callable[[Any], Any] | None:
+        """What changes a batch of clips while training, if anything does."""
         return None
 
     def fit(
@@ -152,11 +152,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         *,
         checkpoint: str | Path | None = None,
         on_epoch: OnEpoch | None = None,
-    ) -> NetworkClassifier:
-        """Train; whole speakers, `groups`, are held out in the search.
-
-        From the file `checkpoint`, if it exists, training continues; `on_epoch` follows each epoch.
-        """
+    ) -> "NetworkClassifier":
+        """Train, whole `groups` held out in the search; from the file `checkpoint` if it exists."""
         clips, self.n_features_in_ = self._check(X, reset=True)
         y = np.asarray(column_or_1d(y, warn=True))
         check_consistent_length(clips, y)
@@ -164,7 +161,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         if self.n_outputs is not None and self.n_outputs < (needed := len(self.classes_)):
             has = f"the network has {self.n_outputs}"
             raise ModelError(f"{needed} emotions need {needed} outputs; {has}")
-        train = partial(self._train, self._grids(clips), labels.astype(np.int64), on_epoch)
+        training, grids, targets = _deep(), self._grids(clips), labels.astype(np.int64)
+
+        def train(learn: Rows, held: Rows | None, epochs: int, path: Path | None) -> History:
+            self._learn_scaling(grids[learn])
+            shown, valid = (
+                None if rows is None else (self._scaled(grids[rows]), targets[rows])
+                for rows in (learn, held)
+            )
+            history: History
+            self.module_, history = training.train(self, shown, valid, epochs, path, on_epoch)
+            return history
+
         path = None if checkpoint is None else Path(checkpoint)
         everybody, epochs, search = np.arange(len(labels)), self.epochs, None
         if self.patience is not None:
@@ -175,38 +183,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.history_, self.best_epoch_ = search or history, epochs
         return self
 
-    def _train(
-        self,
-        grids: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        on_epoch: OnEpoch | None,
-        learn: NDArray[np.intp],
-        validate: NDArray[np.intp] | None,
-        epochs: int,
-        checkpoint: Path | None,
-    ) -> list[dict[str, float]]:
-        """Scale by, and learn from, some of the clips; sets the network and returns the history."""
-        training = _deep()
+    def _learn_scaling(self, grids: NDArray[np.float32]) -> None:
         self.floor_ = np.full(grids.shape[-1:], np.nan, np.float32)
         self.mean_: NDArray[Any] = np.zeros((), np.float32)
         self.scale_: NDArray[Any] = np.ones((), np.float32)
         if not self.as_published:
             if self.takes_logarithms:
-                self.floor_ = learn_floor(grids[learn])
-            self.mean_, self.scale_ = learn_scaling(log_levels(grids[learn], self.floor_))
-        X, y = self._scaled(grids[learn]), labels[learn]
-        history: list[dict[str, float]]
-        self.module_, history = training.train(
-            self,
-            (X, y),
-            None if validate is None else (self._scaled(grids[validate]), labels[validate]),
-            epochs=epochs,
-            augment=self._augmentation(),
-            checkpoint=checkpoint,
-            fingerprint="" if checkpoint is None else self._fingerprint(X, y, learn),
-            on_epoch=on_epoch,
-        )
-        return history
+                self.floor_ = learn_floor(grids)
+            self.mean_, self.scale_ = learn_scaling(log_levels(grids, self.floor_))
 
     def _scaled(self, grids: NDArray[np.float32]) -> NDArray[np.float32]:
         scaled = (log_levels(grids, self.floor_) - self.mean_) / self.scale_
@@ -221,15 +205,3 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
             raise ModelError(f"{found}, but {name} was fitted with {self.n_features_in_}")
         logits = _deep().logits(self.module_, self._scaled(self._grids(clips)))
         return np.asarray(softmax(logits[:, : len(self.classes_)], axis=1))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The most probable emotion of each clip, shape (n_clips,)."""
-        best = self.predict_proba(X).argmax(1)  # first: it checks that the model is fitted
-        return np.asarray(self.classes_[best])
-
-    def _fingerprint(self, *arrays: NDArray[Any]) -> str:
-        digest = hashlib.sha256(repr(sorted(self.get_params().items())).encode())
-        for array in arrays:
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()

@@ -125,11 +125,9 @@ def _pool(x: Tensor, layer: Pool) -> Tensor:
 def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
     """Draw the weights; biases start at zero.
 
-    ``glorot`` (Keras) and ``tflearn`` start as the libraries of the published code do. ``he`` (He
-    et al. 2015, https://arxiv.org/abs/1502.01852): uniform within sqrt(6 / fan in), before the
-    outputs within sqrt(3 / fan in); what counts as fan in is the part of a kernel that meets its
-    grid, on average over the grid (`grids`, one per convolution), for small grids meet little of a
-    large kernel.
+    ``glorot`` (Keras) and ``tflearn`` start as the published code does. ``he`` (He et al. 2015,
+    https://arxiv.org/abs/1502.01852): uniform within sqrt(6 / fan in), before the outputs sqrt(3 / fan
+    in); the fan in counts the part of a kernel that meets its grid, on average over the grid.
     """
     grid = iter(grids)
     for layer in net.weighted:
@@ -154,8 +152,7 @@ def initialise(net: ConvNet, scheme: str, grids: list[Size]) -> None:
 def _cells_met(n: int, width: int) -> float:
     """How many of `width` cells lie on `n`, on average over where the middle one lies."""
     before = (width - 1) // 2
-    met = [min(n, i - before + width) - max(0, i - before) for i in range(n)]
-    return sum(met) / n
+    return sum(min(n, i - before + width) - max(0, i - before) for i in range(n)) / n
 
 
 @lru_cache

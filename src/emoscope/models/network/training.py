@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import hashlib
 import io
 import math
 import time
@@ -13,12 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...files import write_atomically
 from ..base import best_epoch
-from . import NetworkClassifier, OnEpoch
+from . import History, NetworkClassifier, OnEpoch
 from .module import ConvNet
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
@@ -35,8 +37,8 @@ LEAST_BATCH = 8
 class TensorFlowRMSprop(torch.optim.Optimizer):
     """RMSprop as TensorFlow 1 had it: running mean square from 1, epsilon under the root."""
 
-    def __init__(self, params: Any, lr: float, rho: float = 0.9, eps: float = 1e-10) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps})
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr, "rho": 0.9, "eps": 1e-10})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -82,12 +84,6 @@ def spec_augment(X: Tensor, *, shift: int, frames: int, bins: int) -> Tensor:
     return X.masked_fill(_stripes(n, n_bins, bins).unsqueeze(1), 0)
 
 
-def one_cycle(optimiser: torch.optim.Optimizer, highest: float, steps: int) -> Any:
-    """Warm up and cool down: L. Smith, N. Topin, Super-convergence, arXiv 1708.07120, 2018."""
-    scheduler = torch.optim.lr_scheduler.OneCycleLR
-    return scheduler(optimiser, highest, total_steps=steps + 1, pct_start=WARM_UP)
-
-
 @contextlib.contextmanager
 def isolated(seed: int) -> Iterator[None]:
     """Seeded random numbers inside, and one thread, so that sums are added in the same order."""
@@ -102,8 +98,6 @@ def isolated(seed: int) -> Iterator[None]:
 
 
 class _Trainer:
-    """A network with its optimiser, the running average of its weights, and its history."""
-
     def __init__(self, model: NetworkClassifier, clips: Clips, epochs: int) -> None:
         X, y = clips
         n_emotions = len(model.classes_)
@@ -116,7 +110,10 @@ class _Trainer:
         if model.one_cycle:
             self.batch_size = min(model.batch_size, max(LEAST_BATCH, len(y) // LEAST_STEPS))
             steps = epochs * math.ceil(len(y) / self.batch_size)
-            self.schedule = one_cycle(self.optimiser, model.learning_rate, steps)
+            # L. Smith, N. Topin. Super-convergence. arXiv 1708.07120, 2018.
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimiser, model.learning_rate, total_steps=steps + 1, pct_start=WARM_UP
+            )
         weight = None
         if not model.as_published:
             counts = np.maximum(np.bincount(y, minlength=n_outputs), 1)
@@ -124,10 +121,9 @@ class _Trainer:
         self.loss = nn.CrossEntropyLoss(weight=weight)
         self.average = [weight.detach().clone() for weight in self.weights]
         self.steps = 0
-        self.history: list[dict[str, float]] = []
+        self.history: History = []
 
     def epoch(self, clips: Clips, valid: Clips | None, augment: Augment | None) -> None:
-        """Learn from all training clips once, then score the held-out ones."""
         X, y = map(torch.from_numpy, clips)
         self.net.train()
         total, right = torch.zeros(()), torch.zeros(())
@@ -167,9 +163,8 @@ class _Trainer:
                 logits = self.net(torch.from_numpy(X[part]))
                 total += self.loss(logits, true) * len(true)
                 predicted.append(logits.argmax(1))
-        right = torch.cat(predicted).numpy() == y
-        recalls = [right[y == label].mean() for label in np.unique(y)]
-        return {"valid_loss": float(total) / len(y), "valid_uar": float(np.mean(recalls))}
+        uar = balanced_accuracy_score(y, torch.cat(predicted).numpy())
+        return {"valid_loss": float(total) / len(y), "valid_uar": float(uar)}
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -190,7 +185,6 @@ class _Trainer:
             weight.copy_(value)
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write a checkpoint, whole or not at all."""
         state = {
             "fingerprint": fingerprint,
             "weights": [weight.detach() for weight in self.weights],
@@ -206,7 +200,6 @@ class _Trainer:
         write_atomically(path, content.getvalue())
 
     def restore(self, path: Path, fingerprint: str) -> None:
-        """Continue from a checkpoint; a ModelError when it is none, or one of another training."""
         try:
             state = torch.load(path, weights_only=True)
             origin = state["fingerprint"]
@@ -224,21 +217,24 @@ class _Trainer:
         self.history = state["history"]
 
 
+def _fingerprint(model: NetworkClassifier, clips: Clips) -> str:
+    digest = hashlib.sha256(repr(sorted(model.get_params().items())).encode())
+    for array in clips:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 def train(
-    model: NetworkClassifier,
-    clips: Clips,
-    valid: Clips | None,
-    *,
-    epochs: int,
-    augment: Augment | None,
-    checkpoint: Path | None,
-    fingerprint: str,
-    on_epoch: OnEpoch | None,
-) -> tuple[ConvNet, list[dict[str, float]]]:
+    model: NetworkClassifier, clips: Clips, valid: Clips | None, epochs: int,
+    checkpoint: Path | None, on_epoch: OnEpoch | None,
+) -> tuple[ConvNet, History]:  # fmt: skip
     """A trained network and its history, a row per epoch; `valid` clips are scored, not learned."""
+    fingerprint = _fingerprint(model, clips) if checkpoint else ""
+    augment = model.augmentation()
     patience = None if valid is None else model.patience
 
-    def finished(history: list[dict[str, float]]) -> bool:
+    def finished(history: History) -> bool:
         n = len(history)
         stalled = patience is not None and n > 0 and n - best_epoch(history) >= patience
         return n >= epochs or stalled

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 from ...errors import EmoscopeError, MissingExtraError, UnknownNameError, installed
 from ...files import shipped_table
+
+__all__ = ["display", "emotion_colour", "emotion_css", "style", "to_svg"]
+
+Places: TypeAlias = NDArray[np.float64]  # (n, 2), or one of the two coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,10 +91,7 @@ def style(dark: bool = False) -> Iterator[Theme]:
 
 
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
-    """Draw one figure as SVG for a page, whose colours it follows; `size` is in inches.
-
-    Without matplotlib it is a paragraph that says how to install it.
-    """
+    """Draw a figure, `size` in inches, as SVG for a page; without matplotlib, how to install it."""
     try:
         mpl = matplotlib()
     except MissingExtraError as error:
@@ -165,9 +166,7 @@ def display(figure: Figure) -> None:
     pyplot.show()
 
 
-def label_points(
-    ax: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64], names: Sequence[str]
-) -> None:
+def label_points(ax: Axes, xs: Places, ys: Places, names: Sequence[str]) -> None:
     """Write a name at each point, on the first side of it where no other point or name is."""
     size, gap = LABEL_SIZE, 5.0
     points = _to_points(ax, np.column_stack([xs, ys]))
@@ -189,9 +188,7 @@ def label_points(
         )  # fmt: skip
 
 
-def spread_labels(
-    ax: Axes, places: NDArray[np.float64], names: Sequence[str]
-) -> NDArray[np.float64]:
+def spread_labels(ax: Axes, places: Places, names: Sequence[str]) -> Places:
     """Places at the given ones or above, at which no name covers another."""
     at = _to_points(ax, places)
     half = np.array([0.35 * LABEL_SIZE * len(name) + 4 for name in names])
@@ -205,7 +202,6 @@ def spread_labels(
     return np.asarray(ax.transData.inverted().transform(at * ax.figure.dpi / 72))
 
 
-def _to_points(ax: Axes, places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places in the data as typographic points from the lower left corner of the figure."""
+def _to_points(ax: Axes, places: Places) -> Places:
     ax.figure.figure.draw_without_rendering()  # until then, sizes are not known
     return np.asarray(ax.transData.transform(places) * 72 / ax.figure.dpi)
