@@ -1,7 +1,7 @@
-// Panel: the emotion, or what an uncertain one sounds like; how sure it is, arousal and valence, what speaks
-// against it, and the probabilities.
+// Panel: the emotion, or that there is none, more than one, or no certain one; how sure it is, arousal and
+// valence, what speaks against it, and the probabilities.
 
-import { clock, coloured, isSpeech, make, percent, sentenceCase } from "./parts.js";
+import { clock, coloured, isSilent, isSpeech, make, percent, sentenceCase, shares, verdict as verdictOf } from "./parts.js";
 
 const CLEAR = 0.2; // shown as nearer to 0, an axis has neither of its two words; as in a table of `predict`
 const AXES = {
@@ -19,12 +19,14 @@ export function answerPanel(page) {
   const whole = make("button", { id: "whole", class: "link", type: "button", click: () => page.choose(null) },
     "Back to the whole recording");
   const about = make("p", { id: "about", class: "note" });
-  let prediction = null;
+  const doubt = make("p", { id: "doubt", class: "note" }); // of a segment
+  let entry = null, prediction = null;
 
   function showWhole() {
-    const { emotion } = prediction, sounds = prediction.uncertain && inWords(prediction);
+    const said = verdictOf(prediction), sounds = said === "not sure" && inWords(prediction);
+    const headline = { "no speech": "No speech", mixed: "Mixed", "not sure": sounds ? `Not sure; sounds ${sounds}` : "Not sure" }[said];
     verdict.classList.toggle("unsure", Boolean(sounds));
-    verdict.replaceChildren(...(sounds ? [`Uncertain; sounds ${sounds}`] : [coloured(make("span", "dot"), emotion), emotion]));
+    verdict.replaceChildren(...(headline ? [headline] : [coloured(make("span", "dot"), said), said]));
     position.replaceChildren(...axes(prediction, "Arousal and valence"));
     if (sounds) certainty.before(position);
     else certainty.after(position);
@@ -33,33 +35,37 @@ export function answerPanel(page) {
       const [keyword, ...rest] = warning.split(": ");
       return make("li", "", make("strong", "", sentenceCase(keyword)), `: ${rest.join(": ")}.`);
     }));
-    title.textContent = "Probabilities";
+    const speech = said === "mixed" ? shares({}, prediction.segments) : [];
+    const total = speech.reduce((sum, [, seconds]) => sum + seconds, 0);
+    const mixed = Object.fromEntries(speech.map(([emotion, seconds]) => [emotion, seconds / total]));
+    title.textContent = { mixed: "Share of the speech", "no speech": "" }[said] ?? "Probabilities";
+    list.replaceChildren(...(said === "no speech" ? [] : bars(speech.length ? mixed : prediction.probabilities)));
+    doubt.textContent = "";
     whole.hidden = true;
-    list.replaceChildren(...bars(prediction.probabilities));
   }
 
+  const show = (shown) => {
+    entry = shown;
+    prediction = entry.prediction;
+    const { model, licence, commercial_use: commercial, meaning } = prediction.about;
+    about.textContent = `${meaning} Model: ${model}. Licence: ${licence}. Commercial use: ${commercial}.`;
+    showWhole();
+  };
   return {
-    element: make("div", "answer", make("div", "", verdict, certainty, position, warnings), make("div", "", title, list, whole), about),
-    show(entry) {
-      prediction = entry.prediction;
-      const { model, licence, commercial_use: commercial, meaning } = prediction.about;
-      about.textContent = `${meaning} Model: ${model}. Licence: ${licence}. Commercial use: ${commercial}.`;
-      showWhole();
-    },
+    element: make("div", "answer", make("div", "", verdict, certainty, position, warnings), make("div", "", title, list, doubt, whole), about),
+    show,
+    update: (shown) => (shown !== entry || shown.prediction !== prediction) && show(shown),
     choose(segment) {
-      if (!segment) showWhole();
-      else if (isSpeech(segment)) {
-        const span = `${clock(segment.start, 1)} to ${clock(segment.end, 1)}`;
-        title.textContent = `Probabilities, ${span}`;
-        position.replaceChildren(...axes(segment, `Arousal and valence, ${span}`));
-        list.replaceChildren(...bars(segment.probabilities));
-        whole.hidden = false;
-      }
+      if (!segment) return showWhole();
+      const span = `${clock(segment.start, 1)} to ${clock(segment.end, 1)}`, speech = isSpeech(segment);
+      title.textContent = `${speech ? "Probabilities" : "No speech"}, ${span}`;
+      position.replaceChildren(...(speech ? axes(segment, `Arousal and valence, ${span}`) : []));
+      list.replaceChildren(...bars(segment.probabilities));
+      doubt.textContent = [segment.uncertain ? "The label of this segment is not sure" : "", ...segment.warnings ?? []].filter(Boolean).join("; ");
+      whole.hidden = false;
     },
   };
 }
-
-const isSilent = ({ warnings = [] }) => warnings.some((text) => /^(silent|no speech):/.test(text));
 
 /** What a recording sounds like; nothing where nobody speaks, or where the model cannot say. */
 function inWords(prediction) {
@@ -94,13 +100,18 @@ function signed(value) {
 const ranked = (probabilities) => Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
 
 function sentence(prediction, model) {
-  const [[, best], [second, next]] = ranked(prediction.probabilities);
+  const [[, best], [second, next] = []] = ranked(prediction.probabilities);
+  const guess = `perhaps ${prediction.emotion}, ${percent(best)}.`;
+  if (isSilent(prediction)) return [make("strong", "", "Nobody is heard to speak."), " So no emotion is shown."];
+  if (verdictOf(prediction) === "mixed") {
+    return [make("strong", "", "The emotion changes."), ` One label for all of it says little: ${guess}`];
+  }
   if (prediction.uncertain) {
     const { threshold, coverage } = model?.uncertain ?? { coverage: 1 };
     const low = best < threshold ? ` Labels below ${percent(threshold)} are marked uncertain.` : "";
     const rule = coverage ? low : ` ${sentenceCase(model.worth)}.`;
     return [
-      make("strong", "", `${inWords(prediction) ? "P" : "Uncertain: p"}erhaps ${prediction.emotion}, ${percent(best)}.`),
+      make("strong", "", sentenceCase(guess)),
       ` This is the best guess, followed by ${second} (${percent(next)}); do not rely on it.${rule}`,
     ];
   }

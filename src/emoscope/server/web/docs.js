@@ -29,7 +29,7 @@ function parameter(p) {
 }
 
 async function begin() {
-  const description = await (await fetch("/openapi.json")).json();
+  const description = await (await fetch("openapi.json")).json();
   for (const [path, methods] of Object.entries(description.paths)) {
     for (const [method, route] of Object.entries(methods)) {
       const title = make("h2", "route", make("span", "verb", method.toUpperCase()), path);

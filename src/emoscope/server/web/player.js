@@ -1,9 +1,13 @@
-// Panel: plays a recording and draws it: ruler, waveform, spectrogram and the emotions under them.
+// Panel: plays a recording and draws it: ruler, waveform, spectrogram and the lanes of emotions under them.
 
-import { clock, icon, isSpeech, make, upload } from "./parts.js";
+import { drawLane, heightOf, isDense, lanesOf } from "./lanes.js";
+import { clock, ending, icon, make, rgb } from "./parts.js";
 import { RATE, between, decode, extremes, spectrogram, wav } from "./sound.js";
 
-const RULER = 22, LANE = 46; // CSS pixels
+const RULER = 22; // CSS pixels
+const DRAWN = 1800; // seconds: the samples of a longer recording would take too much memory
+const UNDRAWN = "This recording is longer than half an hour, so its sound is not drawn.";
+const UNKNOWN = "This browser cannot play or draw this recording. Its labels and times are valid.";
 const NARROWEST = 0.5; // seconds that fill the width at the closest zoom
 const PLAY = "M6 3.5v13l11-6.5z", PAUSE = "M5 4h4v12H5zM11 4h4v12h-4z";
 const MINUS = "M4 9h12v2H4z", PLUS = "M9 4h2v5h5v2h-5v5H9v-5H4V9h5z";
@@ -14,7 +18,7 @@ class Player {
   constructor(page) {
     this.page = page;
     this.audio = new Audio();
-    [this.start, this.end, this.duration, this.samples, this.segments] = [0, 1, 0, null, []];
+    [this.start, this.end, this.duration, this.samples, this.lanes] = [0, 1, 0, null, []];
     this.build();
     this.audio.addEventListener("play", () => this.follow());
     this.audio.addEventListener("pause", () => this.showState());
@@ -40,24 +44,35 @@ class Player {
       id: "seek", type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "Position in the recording",
       input: () => this.jump(Number(this.seek.value)),
     });
-    this.note = make("p", { id: "silent-view", class: "note" },
-      "This browser cannot play or draw this recording. Its labels and times are valid.");
+    this.note = make("p", { id: "silent-view", class: "note" });
+    this.dense = make("p", { id: "dense-view", class: "note" });
     this.element = make("div", "player",
       make("div", "tools", this.play, this.time, make("span", "spring"), this.zoomOut, this.zoomIn),
-      make("div", "view", this.canvas, this.head), this.seek, this.note);
+      make("div", "view", this.canvas, this.head), this.seek, this.dense, this.note);
   }
 
   /** Show a recording, and again once it is decoded. */
   async show(entry) {
     this.entry = entry;
     this.chosen = null;
-    this.note.hidden = true;
-    this.load(entry.playable ?? null, entry.samples ?? null, entry.prediction.segments);
-    entry.prepared ??= prepare(entry);
+    this.note.textContent = "";
+    this.load(entry.playable ?? null, entry.samples ?? null);
+    if (entry.partial) return;
+    entry.prepared ??= prepare(entry, this.page.engine);
     await entry.prepared;
     if (this.entry !== entry) return; // another one was picked meanwhile
-    this.note.hidden = entry.samples !== null;
-    if (this.samples !== entry.samples) this.load(entry.playable, entry.samples, this.segments);
+    this.note.textContent = entry.samples ? "" : entry.playable ? UNDRAWN : UNKNOWN;
+    if (this.samples !== entry.samples || !this.address) this.load(entry.playable, entry.samples);
+  }
+
+  /** Draw again what has other labels, or is longer by now. */
+  async update(entry) {
+    const whole = this.end >= this.duration;
+    this.lanes = lanesOf(entry, this.page.entries);
+    if (!entry.partial && !entry.prepared) return this.show(entry);
+    this.duration = Math.max(this.duration, this.lastTime());
+    if (whole) this.end = this.duration;
+    this.draw();
   }
 
   /** Mark a segment and play it; null marks none. */
@@ -67,8 +82,8 @@ class Player {
     if (segment) this.playSegment(segment);
   }
 
-  /** A playable blob (or null), its samples (or null), its segments. */
-  load(blob, samples, segments) {
+  /** A playable blob (or null) and its samples (or null). */
+  load(blob, samples) {
     this.pause();
     if (this.address) URL.revokeObjectURL(this.address);
     this.address = blob && URL.createObjectURL(blob);
@@ -76,13 +91,17 @@ class Player {
     else this.audio.removeAttribute("src");
     this.samples = samples;
     this.peaks = samples && extremes(samples);
-    this.segments = segments;
-    this.duration = samples ? samples.length / RATE : segments.at(-1)?.end ?? 1;
+    this.lanes = lanesOf(this.entry, this.page.entries);
+    this.duration = samples ? samples.length / RATE : this.lastTime();
     [this.start, this.end, this.stopAt] = [0, this.duration, null];
     this.seek.max = this.duration.toFixed(2);
     for (const control of [this.play, this.seek]) control.disabled = !this.address;
     this.showState();
     this.draw();
+  }
+
+  lastTime() {
+    return Math.max(...this.lanes.map(({ segments }) => ending(segments))) || 1;
   }
 
   toggle() {
@@ -146,11 +165,23 @@ class Player {
     this.draw();
   }
 
+  /** Show one part, and go to its beginning. */
+  view(start, end) {
+    this.start = Math.max(0, Math.min(start, this.duration - NARROWEST));
+    this.end = Math.min(this.duration, end);
+    if (this.address) this.jump(start);
+    this.draw();
+  }
+
   click(event) {
     const box = this.canvas.getBoundingClientRect();
     const time = this.start + ((event.clientX - box.left) / box.width) * (this.end - this.start);
-    const segment = this.segments.find((s) => time >= s.start && time < s.end);
-    if (segment && event.clientY - box.top > box.height - LANE) this.page.choose(segment);
+    let top = box.height - this.lanes.reduce((sum, lane) => sum + heightOf(lane), 0);
+    const lane = this.lanes.find((each) => event.clientY - box.top > top
+      && event.clientY - box.top <= (top += heightOf(each)));
+    const segment = lane?.segments.find((s) => time >= s.start && time < s.end);
+    if (lane && this.isDense && this.end - this.start > 60) this.page.view(60 * Math.floor(time / 60));
+    else if (segment) this.page.choose(segment, lane.entry);
     else if (this.address) this.jump(time);
   }
 
@@ -174,6 +205,8 @@ class Player {
   }
 
   draw() {
+    const lanes = this.lanes.reduce((sum, lane) => sum + heightOf(lane), 0);
+    this.canvas.style.height = this.samples ? `calc(var(--sound) + ${lanes}px)` : `${RULER + lanes}px`;
     const box = this.canvas.getBoundingClientRect();
     if (!box.width) return;
     const scale = devicePixelRatio || 1;
@@ -183,21 +216,37 @@ class Player {
     pen.scale(scale, scale);
     const style = getComputedStyle(document.documentElement);
     this.colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    const room = box.height - RULER - LANE, top = RULER, half = Math.round(room * 0.42);
-    this.drawRuler(pen, box.width, box.height);
+    const room = box.height - RULER - lanes, top = RULER, half = Math.round(room * 0.42);
+    this.drawRuler(pen, box.width);
     if (this.samples) {
       this.drawWaveform(pen, box.width, top, half);
       this.drawSpectrogram(pen, box.width, top + half, room - half, scale);
     }
-    this.drawLane(pen, box.width, box.height - LANE);
+    this.drawLanes(pen, box.width, box.height - lanes);
     this.showState();
+  }
+
+  drawLanes(pen, width, top) {
+    const { start, end, colour } = this;
+    const view = { start, end, width, colour, x: (time) => this.at(time, width) };
+    this.isDense = isDense(this.lanes, view);
+    for (const lane of this.lanes) {
+      pen.fillStyle = colour("line");
+      pen.fillRect(0, top, width, 1);
+      drawLane(pen, lane, top, view, this.chosen, this.isDense);
+      top += heightOf(lane);
+    }
+    const unsure = this.lanes.some(({ segments }) => segments.some(({ uncertain }) => uncertain));
+    this.dense.textContent = this.isDense
+      ? "Each column shows the shares of the emotions; its empty part is silence. Zoom in for single segments."
+      : unsure ? "Striped: the label is not sure." : "";
   }
 
   at(time, width) {
     return ((time - this.start) / (this.end - this.start)) * width;
   }
 
-  drawRuler(pen, width, height) {
+  drawRuler(pen, width) {
     const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600];
     const wanted = ((this.end - this.start) * 85) / width;
     const step = steps.find((value) => value >= wanted) ?? 7200;
@@ -213,7 +262,6 @@ class Player {
     }
     pen.fillStyle = this.colour("line");
     pen.fillRect(0, RULER, width, 1);
-    pen.fillRect(0, height - LANE, width, 1);
   }
 
   drawWaveform(pen, width, top, height) {
@@ -243,68 +291,37 @@ class Player {
     sheet.getContext("2d").putImageData(image, 0, 0);
     pen.drawImage(sheet, 0, top, width, height);
   }
-
-  drawLane(pen, width, top) {
-    pen.font = "600 13px system-ui, sans-serif";
-    pen.textBaseline = "middle";
-    for (const segment of this.segments) {
-      const left = this.at(segment.start, width), right = this.at(segment.end, width);
-      if (right < 0 || left > width) continue;
-      const speech = isSpeech(segment);
-      const box = [left + 1, top + 7, Math.max(1, right - left - 2), LANE - 14];
-      const colour = speech ? this.colour(segment.emotion) || this.colour("soft") : this.colour("line");
-      pen.beginPath();
-      pen.roundRect(...box, Math.min(7, box[2] / 2));
-      pen.fillStyle = colour;
-      if (speech || segment.emotion === "non-speech") pen.fill();
-      if (segment === this.chosen) {
-        pen.lineWidth = 2.5;
-        pen.strokeStyle = this.colour("text");
-        pen.stroke();
-      }
-      const visible = Math.min(right, width) - Math.max(left, 0);
-      pen.fillStyle = speech ? contrasting(colour) : this.colour("soft");
-      if (pen.measureText(segment.emotion).width + 18 < visible) {
-        pen.fillText(segment.emotion, Math.max(left, 0) + 10, top + LANE / 2 + 1);
-      }
-    }
-  }
 }
 
-/** Samples to draw and a blob to play; the server decodes what this browser cannot, but no channel alone. */
-async function prepare(entry) {
+/** Samples to draw and a blob to play; the engine decodes what this browser cannot, but no channel alone. */
+async function prepare(entry, engine) {
   [entry.samples, entry.playable] = [null, null];
-  const { file, prediction: { channel } } = entry;
-  const decoded = async () => (await upload("/api/listen", file)).blob();
-  for (const source of channel ? [async () => file] : [async () => file, decoded]) {
+  const { file, prediction: { channel, segments } } = entry;
+  const drawn = ending(segments) <= DRAWN;
+  for (const source of channel ? [() => file] : [() => file, () => engine.listen(file)]) {
     try {
       const blob = await source();
-      entry.samples = await decode(await blob.arrayBuffer(), channel);
-      entry.playable = channel ? wav([entry.samples], RATE) : blob;
+      if (drawn) entry.samples = await decode(await blob.arrayBuffer(), channel);
+      else await playable(blob);
+      entry.playable = drawn && channel ? wav([entry.samples], RATE) : blob;
       return;
     } catch { /* the next source, or no picture */ }
   }
 }
 
-function channels(colour) {
-  return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+/** Wait until the browser knows that it can play a blob. */
+async function playable(blob) {
+  const audio = new Audio(URL.createObjectURL(blob));
+  await new Promise((done, failed) => Object.assign(audio, { onloadedmetadata: done, onerror: failed }));
+  URL.revokeObjectURL(audio.src);
 }
 
 /** 256 colours between the stops, as little-endian ABGR. */
 function heat(stops) {
-  const rgb = stops.map(channels);
+  const colours = stops.map(rgb);
   return Uint32Array.from({ length: 256 }, (_, i) => {
-    const place = (i / 255) * (rgb.length - 1), n = Math.min(rgb.length - 2, Math.floor(place));
-    const [r, g, b] = rgb[n].map((value, c) => Math.round(value + (rgb[n + 1][c] - value) * (place - n)));
+    const place = (i / 255) * (colours.length - 1), n = Math.min(colours.length - 2, Math.floor(place));
+    const [r, g, b] = colours[n].map((value, c) => Math.round(value + (colours[n + 1][c] - value) * (place - n)));
     return (255 << 24) | (b << 16) | (g << 8) | r;
   });
-}
-
-/** Black or white, whichever is easier to read on a colour (WCAG relative luminance). */
-function contrasting(colour) {
-  const [r, g, b] = channels(colour).map((value) => {
-    const part = value / 255;
-    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 }

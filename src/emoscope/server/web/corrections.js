@@ -1,0 +1,136 @@
+// Panel: what a visitor knows better. Corrected and confirmed labels are kept in this browser, by a hash of
+// the recording, and saved as a table that emoscope reads as a labelled corpus.
+
+import { clock, isSpeech, label, make, percent, save } from "./parts.js";
+import { stem } from "./export.js";
+
+const PREFIX = "emoscope:corrections:";
+const COLUMNS = ["file", "start", "end", "speaker", "emotion", "corrected"];
+
+export function correctionsPanel(page) {
+  const which = make("p", { class: "which", id: "which" });
+  const emotion = make("select", { id: "emotion" });
+  const speaker = make("input", { id: "speaker", autocomplete: "off", maxlength: 60 });
+  const keep = make("button", { id: "keep", class: "button main" }, "Save label");
+  const next = make("button", { id: "next", class: "button", type: "button", click: () => offer() }, "Next uncertain segment");
+  const form = make("form", { submit: (event) => event.preventDefault() || correct() }, which,
+    make("label", "", "Emotion", emotion), make("label", "", "Speaker", speaker), keep);
+  const said = make("p", { id: "checked", class: "note", role: "status" });
+  const undo = make("button", { id: "undo", class: "link", type: "button", click: () => change(cleared) }, "Undo");
+  const button = (id, text, click) => make("button", { id, class: "button", type: "button", click }, text);
+  const files = make("div", "buttons",
+    button("corrections-csv", "CSV", () => download("csv")), button("corrections-json", "JSON", () => download("json")),
+    button("clear", "Clear", () => clear()));
+  let entry = null, segment = null, cleared = null;
+
+  const open = () => entry.prediction.segments.filter((one) => isSpeech(one) && label(entry, one) === one)
+    .sort((a, b) => (b.uncertain ?? false) - (a.uncertain ?? false) || a.confidence - b.confidence);
+
+  function offer() {
+    const [first] = open();
+    if (first) page.choose(first);
+    emotion.focus();
+  }
+
+  function correct() {
+    const corrections = new Map(entry.corrections);
+    const { start, end, emotion: before } = segment;
+    const named = { start, end, speaker: speaker.value.trim(), emotion: emotion.value, corrected: emotion.value !== before };
+    change(corrections.set(`${start}-${end}`, named));
+  }
+
+  function clear() {
+    const before = entry.corrections;
+    change(new Map());
+    cleared = before;
+    show();
+    undo.focus();
+  }
+
+  function change(corrections) {
+    entry.corrections = corrections;
+    cleared = null;
+    try {
+      store(entry);
+    } catch {
+      entry.unkept = true; // no room, or storage is turned off
+    }
+    page.update();
+  }
+
+  function download(format) {
+    const name = entry.file.name, channel = entry.prediction.channel ?? "";
+    const rows = [...entry.corrections.values()].sort((a, b) => a.start - b.start).map((row) =>
+      ({ file: name, ...row, corrected: row.corrected ? "yes" : "no", ...(channel && { audio_channel: channel }) }));
+    const columns = channel ? [...COLUMNS, "audio_channel"] : COLUMNS;
+    const text = format === "json" ? JSON.stringify(rows, null, 1)
+      : [columns, ...rows.map((row) => columns.map((column) => row[column]))].map((line) => `${line.map(cell).join(",")}\n`).join("");
+    save(new Blob([text], { type: "application/octet-stream" }), `${stem(entry)}-corrections.${format}`);
+  }
+
+  function show() {
+    const { size } = entry.corrections ?? [], left = open().length;
+    const changed = [...entry.corrections?.values() ?? []].filter(({ corrected }) => corrected).length;
+    said.replaceChildren(size ? `${size} checked, ${changed} of them corrected; ${left} not checked. `
+      : cleared ? `${cleared.size} cleared. ` : "", ...(cleared ? [undo] : []),
+    entry.unkept && size ? "This browser does not keep them: download them before you leave." : "");
+    files.hidden = !size;
+    next.disabled = !left;
+    form.hidden = !segment;
+    if (!segment) return;
+    const { emotion: chosen, speaker: who = "" } = label(entry, segment);
+    which.textContent = `${clock(segment.start, 1)} – ${clock(segment.end, 1)}: the model says ${segment.emotion}, ${percent(segment.confidence)}.`;
+    const names = [...new Set([...Object.keys(entry.prediction.probabilities), chosen])].filter((name) => name !== "silence");
+    emotion.replaceChildren(...names.map((name) => make("option", { value: name }, name)), make("option", { value: "silence" }, "no speech"));
+    emotion.value = chosen;
+    speaker.value = who;
+  }
+
+  const element = make("div", "corrections", make("h3", "", "Correct labels"),
+    make("p", "note", "Choose a segment, or begin with the most uncertain one. Corrections stay in this browser until you clear them."),
+    make("div", "buttons", next), form, said, files);
+  return {
+    element,
+    async show(shown) {
+      [entry, segment, cleared] = [shown, null, null];
+      element.hidden = !open().length || shown.partial;
+      show();
+      if (shown.partial || shown.corrections) return;
+      shown.corrections = new Map();
+      await restore(shown);
+      if (entry === shown && shown.corrections.size) page.update();
+    },
+    update(shown) {
+      if (shown !== entry || (!shown.partial && !shown.corrections)) this.show(shown);
+      else show();
+    },
+    choose(chosen) {
+      segment = chosen && isSpeech(chosen) ? chosen : null;
+      show();
+    },
+  };
+}
+
+/** Find what was kept of a recording earlier. */
+async function restore(entry) {
+  try {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await entry.file.arrayBuffer()));
+    const name = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    entry.key = `${PREFIX}${name}:${entry.prediction.channel ?? ""}`;
+    const kept = JSON.parse(localStorage.getItem(entry.key) ?? "[]");
+    if (!kept.length && !entry.corrections.size) return;
+    entry.corrections = new Map([...kept.map((row) => [`${row.start}-${row.end}`, row]), ...entry.corrections]);
+    store(entry);
+  } catch {
+    entry.unkept = true; // no storage, or no hash on an insecure page
+  }
+}
+
+function store({ key, corrections }) {
+  if (!key) return; // it is not known yet, or never
+  if (corrections.size) localStorage.setItem(key, JSON.stringify([...corrections.values()]));
+  else localStorage.removeItem(key);
+}
+
+/** A cell of a CSV file. */
+const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
