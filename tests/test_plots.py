@@ -50,10 +50,6 @@ SHOWN = {
         TRUE, RNG.dirichlet(np.ones(8), 200), emotions=EMOTIONS[:8], bins=10
     ),
     "slices": pd.DataFrame({"clips": [100, 100], "uar": [0.6, 0.5]}, index=["female", "male"]),
-    "timeline": [
-        {"start": 0.0, "end": 2.0, "emotion": "sad", "confidence": 0.7},
-        {"start": 2.0, "end": 3.5, "emotion": "angry", "confidence": 0.4},
-    ],
 }
 
 

@@ -93,18 +93,21 @@ def _of_recordings() -> list[str]:
     emotions = data.corpus.table["emotion"].tolist()
     parts = [voice(5, 110.0), silence(2), voice(5, 150.0, seed=3), silence(1), voice(4, 95.0)]
     said = emoscope.predict(np.concatenate(parts), RATE, timeline=True)
-    spoken = [part.to_dict() for part in said.segments if part.is_speech]
+    spoken = [part for part in said.segments if part.is_speech]
     return [
         _shown("embedding_map", "The clips of RAVDESS on a plane: two principal components of their "
                "MFCCs.", lambda ax: plots.embedding_map(points, emotions, ax=ax), 5.0),
         _shown("timeline", "The emotions of a long recording; this one is a synthetic voice, and "
-               "the labels mean nothing.", lambda ax: plots.timeline(spoken, ax=ax), 2.8),
+               "the labels mean nothing.", lambda ax: plots.timeline({"": spoken}, ax=ax), 1.2,
+               module="timelines"),
     ]  # fmt: skip
 
 
-def _shown(name: str, caption: str, draw: Callable, height: float) -> str:
+def _shown(
+    name: str, caption: str, draw: Callable, height: float, *, module: str = "results"
+) -> str:
     picture = pictures.svg(draw, caption, size=(8.0, height))
-    return f"### {{py:func}}`~emoscope.report.plots.results.{name}`\n{picture}"
+    return f"### {{py:func}}`~emoscope.report.plots.{module}.{name}`\n{picture}"
 
 
 HEAD = f"""# Gallery

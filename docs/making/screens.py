@@ -1,15 +1,17 @@
-"""Takes the pictures in ``docs/images``: the browser page, a call, a timeline, a report.
+"""Takes the pictures in ``docs/images``: the browser page, a call, a timeline, a recording, a report.
 
-    python docs/making/screens.py [page] [call] [timeline] [report]
+    python docs/making/screens.py [page] [call] [timeline] [recording] [report]
 
-Needs the extra ``serve``, playwright and a Chromium. The recordings are those of ``examples/``; the
-report compares a few quick models on the bundled features.
+Needs the extra ``serve``, playwright and a Chromium. The recordings are those of ``examples/``, but for
+the page of a recording, a call of EMO-DB below EMOSCOPE_DATA; the report compares a few quick models on
+the bundled features.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -90,6 +92,28 @@ def timeline() -> None:
         save("timeline", Path(folder, "timeline.png").read_bytes())
 
 
+def recording() -> None:
+    """The page of ten minutes between two speakers of EMO-DB (CC0), one of them angry at the end."""
+    clips = Path(os.environ.get("EMOSCOPE_DATA", ROOT.parent / "shared" / "data"), "emodb", "wav")
+    rng, sides, position = np.random.default_rng(0), np.zeros((600 * RATE, 2)), RATE
+    while position < len(sides) - 6 * RATE:
+        side, late = int(rng.integers(2)), position > 0.6 * len(sides)
+        letters = ("WWWN" if side else "NTA") if late else ("NNNF" if side else "NNL")
+        names = [p for p in clips.glob(("15" if side else "16") + "*") if p.stem[5] in letters]
+        clip, _ = soundfile.read(sorted(names)[rng.integers(len(names))])
+        sides[position : position + len(clip), side] += clip
+        position += round(max(0.3, 1 + rng.uniform(-0.4, 2.0) * RATE / len(clip)) * len(clip))
+    with tempfile.TemporaryDirectory() as folder, browser() as view:
+        path, made = Path(folder, "call.wav"), Path(folder, "call.html")
+        soundfile.write(path, sides, RATE)
+        words = ["predict", path, "--timeline", "--quiet", "--html", made]
+        subprocess.run([sys.executable, "-m", "emoscope", *words], check=True, capture_output=True)
+        view.set_viewport_size({"width": WIDTH, "height": 1150})
+        view.goto(made.as_uri())
+        view.wait_for_timeout(500)
+        save("recording", view.screenshot())
+
+
 def report() -> None:
     """The head of a comparison's report."""
     from emoscope.report import page
@@ -115,6 +139,7 @@ MAKERS = {
     "page": lambda: answered("interview", interview()),
     "call": lambda: answered("call", call()),
     "timeline": timeline,
+    "recording": recording,
     "report": report,
 }
 

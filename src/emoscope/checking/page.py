@@ -1,11 +1,9 @@
 """A check as one self-contained HTML page, several checks side by side, and the badge of one."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from ..report.page import MAX_SOUND, asset, playable, template
+from ..report.page import MAX_SOUND, playable, rendered, template
 from . import Checked
 from .tests import Outcome
 
@@ -70,8 +68,4 @@ def badge(checked: Checked) -> str:
 
 
 def _render(name: str, **values: Any) -> str:
-    script = asset("report.js")
-    return template(name).render(
-        css=asset("base.css"), script=script, number=number, limit=limit,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), **values,
-    )  # fmt: skip
+    return rendered(name, "report.js", number=number, limit=limit, **values)

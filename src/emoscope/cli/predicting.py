@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import shutil
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..audio import Excerpt, opening
@@ -27,14 +28,12 @@ from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, command
 
-ONE_CHANNEL = (
-    "its two channels hold different speech, but a picture shows one: "
-    "choose --channel left, right or mix"
-)
 RELATIVE = (
     "were labelled relative to the others in their folder, assuming one speaker or room; "
     "--same-source assumes that of all recordings, --each-alone of none"
 )
+MANY, LONG = 10, 5_000_000  # recordings, or bytes of them, that take long enough for a bar
+FEW = 40  # segments that are listed on a terminal; of more the summary is shown
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
@@ -43,43 +42,46 @@ def predict(
     files: list[str], *, model: str | None = None, label: list[str] | None = None,
     labels: Path | None = None, timeline: bool = False, segments: str | None = None,
     channel: str | None = None, format: str | None = None, out: str | None = None,
-    picture: str | None = None, same_source: bool = False, each_alone: bool = False,
-    by: str | None = None, speakers: int | None = None,
+    picture: str | None = None, html: str | None = None, same_source: bool = False,
+    each_alone: bool = False, by: str | None = None, speakers: int | None = None,
     jobs: int | None = None,
 ) -> None:  # fmt: skip
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
     division = Division(by or CHANNEL, speakers)
     timeline = timeline or division.by == SPEAKER
     paths, errors = _find(files)
+    drawn, brief = (picture, html), format is None and sys.stdout.isatty()
     format = format or formats.format_of(out)
     sources: Sequence[str | Excerpt] = paths
     if channel:
         sources = [part for path in paths for part in reading.choose(Excerpt(path), channel)]
-    if picture and len(sources) != 1:
-        raise EmoscopeError(f"--picture draws one recording; {len(sources)} were given")
-    _check_targets([*paths, *([segments] if segments else [])], out, picture, format)
+    if any(drawn) and len(sources) != 1:
+        option = "--html shows" if html else "--picture draws"
+        raise EmoscopeError(f"{option} one recording; {len(sources)} were given")
+    _check_targets([*paths, *([segments] if segments else [])], out, drawn, format)
     given, said = reading.read_parts(segments, paths) if segments and paths else (None, "")
     _note(said)
     size = sum(map(os.path.getsize, filter(os.path.isfile, paths)))
     # For little, preparing the model would take longer than what it saves.
     predictor = _loaded(model, label, labels, optimise=size >= LITTLE)
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
-    timed = timeline or format in TIMELINES or bool(picture)
+    timed = timeline or format in TIMELINES or any(drawn)
     asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
     asked |= {"--segments": bool(segments), "a timeline (also textgrid, eaf …)": timed}
     _check_asked(asked, predictor)  # before --replace removes anything
     kinds = (bool(timeline or segments), bool(segments), in_channels)
     layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
-    writer = Writer(format, out, layout, len(sources), given, predictor.card)
+    writer = Writer(format, out, layout, len(sources), given, predictor.card, brief=brief)
     outcomes = predict_files(
         predictor, sources, timeline=timed, given=given, jobs=jobs, output=writer.output,
         together=same_source or (False if each_alone else None), division=division,
-        joined=format in TIMELINES and not picture,
     )  # fmt: skip
-    if picture and writer.holds(sources[0]):
-        # The file goes on without it; the picture has to be drawn all the same.
+    if any(drawn) and writer.holds(sources[0]):
+        # The file goes on without it; the recording has to be drawn all the same.
         outcomes = predict_files(predictor, sources, timeline=True, jobs=jobs, division=division)
-    errors += _write(outcomes, writer, sources, picture, unasked=not same_source)
+    n_missing = len(sources) - sum(map(writer.holds, sources))
+    outcomes = _watched(outcomes, n_missing, size, predictor)
+    errors += _write(outcomes, writer, sources, drawn, unasked=not same_source)
     for error in errors:
         print(f"left out: {printable(str(error))}", file=sys.stderr)
     if errors:
@@ -97,12 +99,14 @@ def _find(names: Sequence[str]) -> tuple[list[str], list[EmoscopeError]]:
     return list(paths), errors
 
 
-def _check_targets(read: Sequence[str], out: str | None, picture: str | None, format: str) -> None:
+def _check_targets(
+    read: Sequence[str], out: str | None, drawn: Sequence[str | None], format: str
+) -> None:
     """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
-    for target in filter(None, (out, picture)):
+    for target in filter(None, (out, *drawn)):
         refuse_overwrite(target, *read)
-    if picture:
-        keeping.keep(picture, record=picture)
+    for target in filter(None, drawn):
+        keeping.keep(target, record=target)
     if out and format in TIMELINES:
         keeping.keep(out)
 
@@ -117,33 +121,34 @@ def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
 
 def _write(
     outcomes: Iterable[Prediction | EmoscopeError], writer: Writer,
-    sources: Sequence[str | Excerpt], picture: str | None, *, unasked: bool,
+    sources: Sequence[str | Excerpt], drawn: Sequence[str | None], *, unasked: bool,
 ) -> list[EmoscopeError]:  # fmt: skip
     """Write predictions as they come; gives the errors."""
     errors: list[EmoscopeError] = []
     begun = time.perf_counter()
-    n_together, n_held = 0, sum(map(writer.holds, sources))
-    if n_held:
-        _note(f"{writer.path}: resuming; {n_held} of {len(sources)} recordings are done")
+    n_together, n_done = 0, sum(map(writer.holds, sources))
+    if n_done:
+        _note(f"{writer.path}: resuming; {n_done} of {len(sources)} recordings are done")
     output: contextlib.AbstractContextManager[object] = writer.output or contextlib.nullcontext()
-    with output, _progress(len(sources), n_held) as tick:
-        if writer.header:
-            writer.give(writer.header)
-        for outcome in outcomes:
-            tick()
-            if isinstance(outcome, EmoscopeError):
-                errors.append(outcome)
-                continue
-            n_together += any(warning.startswith(TOGETHER) for warning in outcome.warnings)
-            if outcome.channel and picture and sources[0] == outcome.file:
-                errors += [] if errors else [AudioError(outcome.file, ONE_CHANNEL)]
-                continue
-            if writer.output is None:  # which has it already
-                writer.n_shown += writer.format == "table"
-                writer.n_certain += writer.format == "table" and not outcome.uncertain
-                writer.give(formats.text_of(outcome, writer.format, writer.layout))
-            if picture:
-                _draw(outcome, picture)
+    try:
+        with output:
+            if writer.header:
+                writer.give(writer.header)
+            for outcome in outcomes:
+                if isinstance(outcome, EmoscopeError):
+                    errors.append(outcome)
+                    continue
+                n_done += 1
+                n_together += any(warning.startswith(TOGETHER) for warning in outcome.warnings)
+                if writer.output is None:  # which has it already
+                    writer.show(outcome)
+                if any(drawn):
+                    _draw(outcome, Excerpt.of(sources[0]).path, *drawn)
+    except KeyboardInterrupt:
+        done = f"{writer.path} keeps {n_done} of {len(sources)} recordings"
+        kept = f"{done}; the same command goes on" if writer.output else "no file was written"
+        _note(f"stopped; {kept}")
+        raise
     if writer.n_certain:
         _note(f"labels not marked uncertain: {writer.card.worth}")
     if writer.n_shown:
@@ -152,7 +157,57 @@ def _write(
         _note(f"together: {n_together} recordings {RELATIVE}")
     if commands.running.verbose:
         _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
+    for path in filter(os.path.isfile, filter(None, (writer.path, *drawn))):
+        size = os.path.getsize(path) / 1000
+        _note(f"written: {path} ({f'{size / 1000:.1f} MB' if size >= 1000 else f'{size:.0f} kB'})")
     return errors
+
+
+def _watched(
+    outcomes: Iterator[Prediction | EmoscopeError], count: int, size: int, predictor: Predictor
+) -> Iterator[Prediction | EmoscopeError]:
+    """What comes, with a bar on standard error for what takes long, when somebody is looking."""
+    takes_long = count >= MANY or size >= LONG
+    if not takes_long or commands.running.quiet or not sys.stderr.isatty():
+        yield from outcomes
+        return
+    from . import terminal
+
+    if count >= MANY:
+        with terminal.progress("classifying recordings") as bar:
+            for number, outcome in enumerate(outcomes, 1):
+                bar(min(number, count), count)
+                yield outcome
+        return
+    while True:
+        with terminal.listening() as predictor.progress:
+            one = next(outcomes, None)
+        if one is None:
+            return
+        yield one
+
+
+def _draw(prediction: Prediction, path: str, picture: str | None, html: str | None) -> None:
+    """Write the picture and the page of a prediction with segments."""
+    from ..report import plots, recording
+    from . import terminal
+    from .data import save_figure
+
+    waves = recording.waveforms(prediction, path)
+    if picture:
+        with plots.style():
+            save_figure(plots.recording(prediction, waves), Path(picture))
+    if html:
+        with terminal.progress("compressing the sound") as bar:
+            sign = keeping.mark()
+            _put(html, recording.render(prediction, path, waves, sign=sign, progress=bar))
+
+
+def _put(path: str, text: str) -> None:
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _loaded(
@@ -175,30 +230,12 @@ def _note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-@contextlib.contextmanager
-def _progress(count: int, done: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error for many recordings, when somebody is looking."""
-    if count - done < 10 or commands.running.quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from . import terminal
-
-    with terminal.progress("classifying recordings") as bar:
-
-        def tick() -> None:
-            nonlocal done
-            done += 1
-            bar(min(done, count), count)
-
-        yield tick
-
-
 class Writer:
     """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: reading.Given | None, card: Card,
+        given: reading.Given | None, card: Card, *, brief: bool = False,
     ) -> None:  # fmt: skip
         if format not in formats.FORMATS:
             raise UnknownNameError("format", format, formats.FORMATS)
@@ -208,6 +245,7 @@ class Writer:
             raise EmoscopeError(f"{path}: a table is for the terminal; name a .csv or .json file")
         self.format, self.path, self.layout, self.header = format, path, layout, ""
         self.output: Output | None = None
+        self.brief = brief and format == "table"
         self.n_certain, self.n_shown, self.card = 0, 0, card  # what is counted is a table's
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
@@ -220,31 +258,30 @@ class Writer:
         """Whether the file has it already."""
         return self.output is not None and self.output.holds(source)
 
+    def show(self, prediction: Prediction) -> None:
+        """Give a recording out; to somebody at a terminal the summary in place of many segments."""
+        n_parts, summary = sum(len(one.segments) for one in prediction.each), prediction.summary
+        brief = summary if self.brief and n_parts > FEW else None
+        layout = dataclasses.replace(self.layout, timeline=self.layout.timeline and not brief)
+        each = (prediction.joined,) if self.format in TIMELINES else prediction.each
+        for one in each:
+            self.n_shown += self.format == "table"
+            self.n_certain += self.format == "table" and not one.uncertain
+            self.give(formats.text_of(one, self.format, layout))
+        if brief:
+            width = min(100, shutil.get_terminal_size().columns)
+            self.give(formats.summary_text(brief, width))
+            _note(
+                f"{n_parts} segments: --format table lists them, --html FILE shows and plays them"
+            )
+
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""
         if self.path is None:
             sys.stdout.write(text)
             sys.stdout.flush()
             return
-        try:
-            write_atomically(self.path, text)
-        except OSError as error:
-            raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
-
-
-def _draw(prediction: Prediction, path: str) -> None:
-    from ..report import plots
-    from .data import save_figure
-
-    with plots.style():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 3), layout="constrained", dpi=150)
-        ax = figure.subplots()
-        plots.timeline([part.to_dict() for part in prediction.segments if part.is_speech], ax=ax)
-        ax.set_xlim(0, prediction.segments[-1].end)
-        figure.supxlabel(textwrap.fill(prediction.about.text, 190), fontsize=7)
-        save_figure(figure, Path(path))
+        _put(self.path, text)
 
 
 @command(RECOGNISING)

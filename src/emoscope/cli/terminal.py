@@ -5,10 +5,11 @@ Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences 
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from ..prediction.prediction import SILENCE
 from .commands import running
 
 if TYPE_CHECKING:
+    from ..audio import Excerpt
     from ..checking import Checked
     from ..corpus import SpeakerOrigin
     from ..evaluation.result import Result, Run
@@ -82,6 +84,32 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def listening() -> Iterator[Callable[[Excerpt, float], None]]:
+    """A bar of how much of each recording was heard; yields what takes pieces of recordings."""
+    import soundfile
+
+    from ..prediction.summary import clock
+
+    lengths: dict[str, float | None] = {}
+    heard: dict[str, float] = {}
+    with _bars(rich_progress.TextColumn("{task.fields[at]}"), transient=True) as bar:
+        task = bar.add_task("listening", total=None, at="")
+
+        def tell(part: Excerpt, seconds: float) -> None:
+            if part.path not in lengths:
+                with suppress(OSError, soundfile.SoundFileError):  # which FFmpeg may read
+                    lengths[part.path] = soundfile.info(part.path).duration
+            total, before = lengths.setdefault(part.path, None), heard.get(str(part), 0.0)
+            again = total is not None and before > total - 0.1
+            heard[str(part)] = done = seconds + (0.0 if again else before)
+            at = f"{clock(done)} of {clock(total)}" if total else clock(done)
+            name = f"listening to {printable(os.path.basename(str(part)))}"
+            bar.update(task, description=name, completed=done, total=total, at=at)
+
+        yield tell
 
 
 @contextmanager

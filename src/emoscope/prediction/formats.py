@@ -16,6 +16,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import labels
 from ..errors import UnknownNameError
@@ -28,6 +29,9 @@ from .prediction import (
     Prediction,
     Segment,
 )
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 ABOUT = ("licence", "commercial_use", "meaning")  # the last columns of csv
 CLEAR = 0.2  # arousal and valence that are, as shown, nearer to 0 are called neither low nor high
@@ -78,6 +82,15 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
             label += f'  "{printable(part.label)}"' * bool(part.label)
         lines.append(f"    {part.start:8.2f} – {part.end:8.2f} s  {label}")
     return "\n".join(lines) + "\n"
+
+
+def summary_text(summary: Summary, width: int = 80) -> str:
+    """A recording at a glance, in a few lines of at most so many characters."""
+    import textwrap
+
+    from .summary import clock
+
+    return _rendered("summary", s=summary, clock=clock, width=width, wrap=textwrap.wrap)
 
 
 def sounds(probabilities: Mapping[str, float]) -> str:

@@ -196,13 +196,13 @@ def require_offsets(predictor: Predictor) -> None:
 def predict_files(
     predictor: Predictor, files: Sequence[str | Excerpt], *, timeline: bool = False,
     given: Given | None = None, together: bool | None = None, jobs: int | None = None,
-    output: Output | None = None, division: Division = BY_CHANNEL, joined: bool = False,
+    output: Output | None = None, division: Division = BY_CHANNEL,
 ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
     """Predict what an output does not hold yet, and add it there; `given` parts become the segments.
 
     Files of one folder are labelled together; with `together` all, without it (False), with a
     timeline or with given parts each alone. Those that an output holds already tell of their source.
-    Two channels with different speech are two predictions, or `joined`.
+    Two channels with different speech are written as two predictions.
     """
 
     def holds(file: Source) -> bool:
@@ -223,10 +223,7 @@ def predict_files(
             groups.setdefault(together or _source(file), []).append(file)
         outcomes = predictor.predict_sources(groups.values(), skip=holds, jobs=jobs)
     for outcome in outcomes:
-        each: Sequence[Prediction | EmoscopeError] = (outcome,)
-        if isinstance(outcome, Prediction):
-            each = (outcome.joined,) if joined else outcome.each
-        for one in each:
-            if output and isinstance(one, Prediction):
+        if output and isinstance(outcome, Prediction):
+            for one in outcome.each:
                 output.write(one)
-            yield one
+        yield outcome

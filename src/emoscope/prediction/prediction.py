@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from .. import labels
 from ..modelfile.about import About
 from ..modelfile.card import Card
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 SILENCE, NON_SPEECH = "silence", "non-speech"
 MIXED_SHARE = 0.75  # of the speech; where no emotion has as much, a recording is called mixed
@@ -101,6 +104,7 @@ class Prediction(Positioned):
     segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
     channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
     about: About = About()  # what its labels mean, and the licence of the model
+    summary: Summary | None = None  # with a timeline: of all channels together
 
     @property
     def each(self) -> tuple[Prediction, ...]:
@@ -122,6 +126,7 @@ class Prediction(Positioned):
             "uncertain": self.uncertain,
             "warnings": list(self.warnings),
             "segments": [segment.to_dict() for segment in self.segments],
+            **({"summary": self.summary.to_dict()} if self.summary else {}),
             "about": dataclasses.asdict(self.about),
         }
 

@@ -91,6 +91,8 @@ class Predictor:
                 raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
             model = modelfile.load(path, optimise=optimise, labels=labels)
         self.model, self._features = model, features_of(model.card)
+        #: Told each piece of a recording that was listened to: of what, and how many seconds.
+        self.progress: Callable[[Excerpt, float], None] = lambda part, seconds: None
 
     @property
     def card(self) -> Card:
@@ -128,6 +130,24 @@ class Predictor:
         """
         timeline = timeline or division.by == SPEAKER
 
+        def told(part: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
+            for block in blocks(part, meter):
+                yield block
+                self.progress(part, block.duration)
+
+        found = self._recognise_channels(
+            told, excerpt, listen=listen, timeline=timeline, division=division, map=map
+        )
+        if not timeline:
+            return found
+        from .summary import summarised
+
+        return found._replace(prediction=summarised(found.prediction))
+
+    def _recognise_channels(
+        self, blocks: Blocks, excerpt: Excerpt, *,
+        listen: bool, timeline: bool, division: Division, map: Map,
+    ) -> Recognition:  # fmt: skip
         def one(
             part: Excerpt, meter: ChannelMeter | None = None, division: Division = division
         ) -> Recognition:

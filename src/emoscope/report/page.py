@@ -54,12 +54,9 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
     """The report as HTML; `clips`, recordings by clip, make the hardest clips playable."""
     hardest = hardest_clips(result, clips or {})
     players, heard = _confused(result, clips or {}, hardest)
-    script = asset("report.js")
-    return template("report.html.j2").render(
-        css=asset("base.css") + plots.emotion_css(),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        version=__version__,
+    return rendered(
+        "report.html.j2",
+        "report.js",
         result=result,
         about=About.of("", result.corpus.get("licence") or "", result.emotions),
         protocol_words=_protocol_words(result),
@@ -316,6 +313,14 @@ def duration(seconds: float) -> str:
 def asset(name: str) -> str:
     """The text of a file beside the templates."""
     return (importlib.resources.files("emoscope.report") / "templates" / name).read_text("utf-8")
+
+
+def rendered(page: str, code: str, /, **values: Any) -> str:
+    """A page with the style that all share, and a script, the only one that its policy lets run."""
+    script, css = asset(code), asset("base.css") + plots.emotion_css()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    more = {"css": css, "script": script, "script_hash": digest, "version": __version__}
+    return template(page).render(**more, **values)
 
 
 def template(name: str) -> jinja2.Template:

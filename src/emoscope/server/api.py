@@ -48,6 +48,7 @@ class FoundPrediction(Prediction):
 
     confidence: Annotated[float, Field(ge=0, le=1)]
     segments: Annotated[tuple[FoundSegment, ...], FailFast(), Field(max_length=MAX_SEGMENTS)] = ()
+    summary: dict[str, object] | None = None  # type: ignore[assignment]  # as JSON
     arousal: _Axis = None
     valence: _Axis = None
 
@@ -183,6 +184,7 @@ async def export(
     except ValueError as error:
         raise HTTPException(422, f"body: not valid JSON: {error}") from None
     _check_size(prediction)
+    prediction = replace(prediction, summary=None)  # which no other program takes
     write = functools.partial(_written, format=format)
     (text,) = await service.run_each(request, write, [prediction])
     return PlainTextResponse(text)

@@ -12,6 +12,7 @@ from .results import *  # noqa: F403
 from .sound import *  # noqa: F403
 from .sound import SHOWN as SHOWN
 from .style import *  # noqa: F403
+from .timelines import *  # noqa: F403
 
 registry: Registry[Callable[..., Any]] = Registry(
     "panel",

@@ -1,4 +1,4 @@
-"""Figures of results: scores, confusions, calibration, cost, slices, embeddings, timelines.
+"""Figures of results: scores, confusions, calibration, cost, slices, embeddings.
 
 They take runs of a result, or tables as the functions of the same name in
 :mod:`emoscope.evaluation.metrics` give them. Scores are fractions, shown in percent.
@@ -7,7 +7,7 @@ They take runs of a result, or tables as the functions of the same name in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...evaluation.result import Run
 
 __all__ = ["confusion", "cost", "dumbbell", "embedding_map", "leaderboard", "leak_gap"]
-__all__ += ["learning_curves", "reliability", "slices", "timeline"]
+__all__ += ["learning_curves", "reliability", "slices"]
 
 ENDS = ("D", "s", "o", "^")  # of a dumbbell, told apart by shape without colour
 MAX_SHADE = 0.75  # of a cell of a confusion matrix, so that its number stays readable
@@ -203,22 +203,6 @@ def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None
         box["ec"] = emotion_colour(emotion)
         text = ax.annotate(emotion, tuple(place), ha="center", va="center", bbox=box)
         text.set(color=theme().foreground, weight="bold", fontsize=LABEL_SIZE)
-    return ax
-
-
-def timeline(segments: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes:
-    """Draw a recording's segments (``start, end, emotion, confidence``) as bars of confidence."""
-    ax = own_axes(ax)
-    for emotion in [name for name in EMOTIONS if any(s["emotion"] == name for s in segments)]:
-        own = [segment for segment in segments if segment["emotion"] == emotion]
-        starts, heights = [s["start"] for s in own], [100 * s["confidence"] for s in own]
-        widths, colour = [s["end"] - s["start"] for s in own], emotion_colour(emotion)
-        ax.bar(starts, heights, widths, align="edge", color=colour, alpha=0.85, label=emotion)
-    ax.set(ylim=(0, 100), ylabel="confidence, %", xlabel="time, s")
-    if segments:
-        ax.set(xlim=(0, max(segment["end"] for segment in segments)))
-        ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-    ax.grid(axis="y")
     return ax
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...errors import EmoscopeError, MissingExtraError, UnknownNameError, installed
 from ...files import shipped_table
 
-__all__ = ["display", "emotion_colour", "emotion_css", "style", "to_svg"]
+__all__ = ["display", "emotion_colour", "emotion_css", "palettes", "style", "to_svg"]
 
 Places: TypeAlias = NDArray[np.float64]  # (n, 2), or one of the two coordinates
 
@@ -124,7 +124,16 @@ def emotion_css() -> str:
     light, dark = (
         " ".join(f"--{name}: {pair[i]};" for name, pair in EMOTION_COLOURS.items()) for i in (0, 1)
     )
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+
+
+def palettes() -> dict[str, dict[str, str]]:
+    """The colours of a page and of the emotions by name, ``light`` and ``dark``, for its script."""
+    return {
+        mode: {name: getattr(chosen, name) for name in _PAGE_COLOURS}
+        | {name: pair[number] for name, pair in EMOTION_COLOURS.items()}
+        for number, (mode, chosen) in enumerate({"light": LIGHT, "dark": DARK}.items())
+    }
 
 
 def _parameters(chosen: Theme) -> dict[str, Any]:
