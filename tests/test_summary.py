@@ -27,7 +27,7 @@ def test_both_channels_carry_the_summary_of_both():
     each = [json.loads(one.to_json())["summary"] for one in found.each]
     assert each[0] == each[1] and each[0]["overlap"] == 3
     assert prediction(quiet(0, 3)).summary.speakers == ()
-    assert "summary" not in prediction().to_dict()
+    assert "summary" not in json.loads(prediction().to_json())
 
 
 def test_a_channel_in_which_nobody_speaks_is_still_a_lane():

@@ -119,7 +119,8 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
     if format == "csv":
         return _csv(_rows(prediction, layout))
     if format == "json":
-        shown = prediction if layout.timeline else dataclasses.replace(prediction, segments=())
+        bare = dataclasses.replace(prediction, segments=(), summary=None)
+        shown = prediction if layout.timeline else bare
         return f"{shown.to_json(model=layout.model)}\n"
     return timeline_text(prediction, format)
 

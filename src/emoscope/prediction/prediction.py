@@ -126,13 +126,13 @@ class Prediction(Positioned):
             "uncertain": self.uncertain,
             "warnings": list(self.warnings),
             "segments": [segment.to_dict() for segment in self.segments],
-            **({"summary": self.summary.to_dict()} if self.summary else {}),
             "about": dataclasses.asdict(self.about),
         }
 
     def to_json(self, **more: str) -> str:
-        """One line of JSON; `more` are entries at its end."""
-        entries = {**self.to_dict(), **more}
+        """One line of JSON, with the summary where there is one; `more` are entries at its end."""
+        summary = {"summary": self.summary.to_dict()} if self.summary else {}
+        entries = {**self.to_dict(), **summary, **more}
         text = json.dumps(entries, ensure_ascii=False)
         try:
             text.encode()
