@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..corpus import Corpus
     from ..evaluation.result import Result
     from ..modelfile import ModelFile
+    from ..modelfile.card import Card
 
 ABLATION_MODELS = ("svm", "svm-rbf", "tree")  # quick enough for every subset of the features
 SCRIPT_MODELS = (*ABLATION_MODELS, "lda")  # and for the many folds of speaker+text, twice
@@ -179,19 +180,23 @@ def audit(
 def train(
     model: str, source: commands.Source = commands.BUNDLED, *, features: str | None = None,
     parameters: Path | None = None, raters: str = "majority", seed: int = 0,
-    jobs: int | None = None, cluster: str | None = None, out: Path,
+    jobs: int | None = None, cluster: str | None = None, from_corrections: bool = False, out: Path,
 ) -> None:  # fmt: skip
     """Train a model on a whole corpus, calibrate it on held-out speakers, and save it.
 
     The options are saved next to it in a .toml file.
     """
-    from .. import modelfile, models, training, unseen
+    from .. import modelfile, models, training
     from ..evaluation import search
 
     if out.suffix != modelfile.SUFFIX:  # its options get the ending .toml
         raise EmoscopeError(f"--out {out}: the file must end in {modelfile.SUFFIX}")
     refuse_overwrite(out, *source.places, parameters)
     beside = keeping.beside(out, out.with_suffix(".toml"))
+    if from_corrections:
+        _adapt(model, source, seed=seed, jobs=jobs, out=out)
+        write_together(keeping.options_of(beside))
+        return
     info = models.get(model)
     chosen = search.load(parameters, model) if parameters else {}
     names = commands.features_for(info.input, features)
@@ -203,6 +208,32 @@ def train(
             parameters=chosen, raters=raters,
         )  # fmt: skip
     write_together(keeping.options_of(beside, features=names))
+    _say_trained(card, out)
+    commands.end(data.corpus.rejected)
+
+
+def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, out: Path) -> None:
+    from .. import modelfile
+    from ..training import adapting
+
+    if not source.places:  # the one argument is the source
+        model, source = modelfile.SHIPPED[0], dataclasses.replace(source, places=(model,))
+    corpus, loaded = source.corpus(), modelfile.load(model)
+    with terminal.accounted(corpus.rejected, resumable=False), terminal.step("adapting"):
+        card = adapting.adapt(loaded, corpus, out, seed=seed, jobs=jobs)
+    before, after = card.results[0].others["uar_before"], card.results[0].uar
+    if after is not None and after <= before:
+        terminal.note(
+            f"no better than {loaded.card.name} on what was held out: use that, or correct more"
+        )
+    terminal.say(f"before: UAR {before:.3f} on the same clips")
+    _say_trained(card, out)
+    commands.end(corpus.rejected)
+
+
+def _say_trained(card: Card, out: Path) -> None:
+    from .. import unseen
+
     terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
     for measured in card.results:
         low, high = measured.uar_low, measured.uar_high
@@ -211,7 +242,6 @@ def train(
     terminal.say(f"labels not marked uncertain: {card.worth}")
     if card.optimistic:
         terminal.say(f"warning: {unseen.OPTIMISTIC}")
-    commands.end(data.corpus.rejected)
 
 
 @command(COMPARING, configurable=True)

@@ -8,12 +8,13 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from .. import modelfile
 from ..checking import Checked
 from ..checking import page as checking_page
 from ..files import write_atomically
-from ..modelfile import GRAPH, ModelFile
+from ..modelfile import GRAPH, ModelFile, safety
 from ..modelfile.card import Card
 from ..models.onnx_graph import need
 from ..report import page
@@ -48,17 +49,22 @@ def metadata(card: Card) -> dict[str, str]:
 
 def to_onnx(model: ModelFile, path: str | Path) -> Path:
     """Write the graph of a model with its metadata as an ``.onnx`` file."""
-    from ..modelfile import safety
-
-    onnx = need("onnx")
-    with zipfile.ZipFile(io.BytesIO(modelfile.read(model.path))) as archive:
-        graph = onnx.load_from_string(safety.check(archive.read(GRAPH)))
-    onnx.helper.set_model_props(graph, metadata(model.card))
+    graph = onnx_graph(model)
+    need("onnx").helper.set_model_props(graph, metadata(model.card))
     write_atomically(path, graph.SerializeToString())
     return Path(path)
 
 
-def to_hub(model: ModelFile, folder: str | Path, checked: Checked | None = None) -> Path:
+def onnx_graph(model: ModelFile) -> Any:
+    """The graph of a ``.emoscope`` file as an ``onnx.ModelProto``."""
+    onnx = need("onnx")
+    with zipfile.ZipFile(io.BytesIO(modelfile.read(model.path))) as archive:
+        return onnx.load_from_string(safety.check(archive.read(GRAPH)))
+
+
+def to_hub(
+    model: ModelFile, folder: str | os.PathLike[str], checked: Checked | None = None
+) -> Path:
     """Write a repository as the Hugging Face hub lays it out, with the badge of a check."""
     name, graph, config, about, badge = hub_files(model, folder)
     write_atomically(name, modelfile.read(model.path))
