@@ -62,9 +62,7 @@ def onnx_graph(model: ModelFile) -> Any:
         return onnx.load_from_string(safety.check(archive.read(GRAPH)))
 
 
-def to_hub(
-    model: ModelFile, folder: str | os.PathLike[str], checked: Checked | None = None
-) -> Path:
+def to_hub(model: ModelFile, folder: str | Path, checked: Checked | None = None) -> Path:
     """Write a repository as the Hugging Face hub lays it out, with the badge of a check."""
     name, graph, config, about, badge = hub_files(model, folder)
     write_atomically(name, modelfile.read(model.path))
