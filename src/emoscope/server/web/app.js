@@ -201,7 +201,7 @@ function takeTogether(found) {
   const changed = entries.filter(({ prediction }, n) => prediction.emotion !== before[n]).length;
   const others = entries.length - together;
   return `${together} recordings are labelled relative to each other; ${changed} of their labels changed.`
-    + (others ? ` ${others === 1 ? "One other keeps its" : `${others} others keep their`} own label.` : "");
+    + (others ? ` ${others === 1 ? "One other keeps its" : `${others} others keep their`} own label${others === 1 ? "" : "s"}.` : "");
 }
 
 function acceptDrops() {

@@ -9,7 +9,7 @@ export function timelinePanel(page) {
   const count = make("p", { id: "count", class: "note" });
   const turn = (text, step) => make("button", { class: "link", type: "button", click: () => fill(first + step) }, text);
   const [earlier, later] = [turn("Earlier segments", -PAGE), turn("Later segments", PAGE)];
-  let entry = null, first = 0, rows = [];
+  let entry = null, first = 0, rows = [], several = false; // speakers
 
   function row(segment) {
     const { emotion, speaker, corrected } = label(entry, segment);
@@ -20,13 +20,14 @@ export function timelinePanel(page) {
       make("span", "when", `${clock(segment.start, 1)} – ${clock(segment.end, 1)}`),
       make("span", "", emotion),
       make("span", "sure", isSpeech(segment) ? said : ""),
-      make("span", "who", isSpeech(segment) ? speaker ?? "" : ""));
+      make("span", "who", several && isSpeech(segment) ? speaker ?? "" : ""));
   }
 
   /** Fill the list from one segment on. */
   function fill(from) {
     const { segments } = entry.prediction;
     first = Math.max(0, Math.min(from, segments.length - 1));
+    several = new Set(segments.filter(isSpeech).map((segment) => label(entry, segment).speaker)).size > 1;
     const shown = segments.slice(first, first + PAGE), last = first + shown.length;
     rows = shown.map(row);
     list.replaceChildren(...rows.map((button) => make("li", "", button)));
