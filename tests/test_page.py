@@ -468,3 +468,35 @@ def test_two_people_on_two_channels(page, folder: Path) -> None:  # type: ignore
     both.nth(1).click()
     playwright.expect(page.locator("#name")).to_have_text("call.wav (right)")
     assert [word for word in rows(page) if word in ("sad", "angry")] == ["angry"]
+
+
+def test_voices_in_one_channel_get_lanes_of_their_own(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    page.get_by_label("Tell apart who speaks").check()
+    with page.expect_request("**/api/predict*") as asked:
+        upload(page, folder / "two voices.wav")
+    assert "by=speaker" in asked.value.url
+    assert [word for word in rows(page) if word != "silence"] == ["sad", "angry"]
+
+
+def test_recordings_of_one_source_are_labelled_together(browser, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    levels = (-40, -30, -20)  # 5 dB below the centres of sad, neutral and angry
+    names = [folder / f"{level}.wav" for level in levels]
+    for name, level in zip(names, levels, strict=True):
+        soundfile.write(name, at_level(voice(2.0), level), RATE)
+    with serving(Predictor(tiny_model.write(folder, offsets=tiny_model.offsets()))) as own:
+        for page in visit(browser, own):
+            upload(page, *names)
+            alone = page.locator("#list button").all_text_contents()
+            page.locator("#together").check()
+            said = page.locator("#together-said")
+            playwright.expect(said).to_contain_text("3 recordings are labelled relative")
+            wanted = [
+                f"{level}.wav: {word}"
+                for level, word in zip(levels, ("sad", "neutral", "angry"), strict=True)
+            ]
+            assert [
+                text.replace("perhaps ", "")
+                for text in page.locator("#list button").all_text_contents()
+            ] == wanted
+            page.locator("#together").uncheck()
+            assert page.locator("#list button").all_text_contents() == alone

@@ -111,7 +111,7 @@ async function predictOne(engine, file, signal, onFirst) {
       next = performance.now() + 1000;
       take(partial, true);
     };
-    const found = await engine.predict(file, { together: false, progress, signal });
+    const found = await engine.predict(file, { by: element("voices").checked ? "speaker" : "channel", progress, signal });
     await take(found.predictions, false);
     return found;
   } catch (error) {
@@ -253,6 +253,7 @@ async function begin() {
     page.engine = await opening;
     element("privacy").textContent = privacy(page.engine);
     for (const link of document.querySelectorAll(".of-server")) link.hidden = page.engine.kind !== "server";
+    element("voices-choice").hidden = !page.engine.voices;
     offerExamples(page.engine.examples);
     page.models = await page.engine.models();
   } catch (error) {

@@ -1,7 +1,7 @@
 // Panel: what a visitor knows better. Corrected and confirmed labels are kept in this browser, by a hash of
 // the recording, and saved as a table that emoscope reads as a labelled corpus.
 
-import { clock, isSpeech, label, make, percent, save } from "./parts.js";
+import { clock, isSpeech, label, make, percent, save, title } from "./parts.js";
 import { stem } from "./export.js";
 
 const PREFIX = "emoscope:corrections:";
@@ -16,12 +16,11 @@ export function correctionsPanel(page) {
   const form = make("form", { submit: (event) => event.preventDefault() || correct() }, which,
     make("label", "", "Emotion", emotion), make("label", "", "Speaker", speaker), keep);
   const said = make("p", { id: "checked", class: "note", role: "status" });
-  const undo = make("button", { id: "undo", class: "link", type: "button", click: () => change(cleared) }, "Undo");
   const button = (id, text, click) => make("button", { id, class: "button", type: "button", click }, text);
   const files = make("div", "buttons",
     button("corrections-csv", "CSV", () => download("csv")), button("corrections-json", "JSON", () => download("json")),
     button("clear", "Clear", () => clear()));
-  let entry = null, segment = null, cleared = null;
+  let entry = null, segment = null;
 
   const open = () => entry.prediction.segments.filter((one) => isSpeech(one) && label(entry, one) === one)
     .sort((a, b) => (b.uncertain ?? false) - (a.uncertain ?? false) || a.confidence - b.confidence);
@@ -40,16 +39,11 @@ export function correctionsPanel(page) {
   }
 
   function clear() {
-    const before = entry.corrections;
-    change(new Map());
-    cleared = before;
-    show();
-    undo.focus();
+    if (confirm(`Clear the ${entry.corrections.size} checked labels of ${title(entry)}?`)) change(new Map());
   }
 
   function change(corrections) {
     entry.corrections = corrections;
-    cleared = null;
     try {
       store(entry);
     } catch {
@@ -71,9 +65,8 @@ export function correctionsPanel(page) {
   function show() {
     const { size } = entry.corrections ?? [], left = open().length;
     const changed = [...entry.corrections?.values() ?? []].filter(({ corrected }) => corrected).length;
-    said.replaceChildren(size ? `${size} checked, ${changed} of them corrected; ${left} not checked. `
-      : cleared ? `${cleared.size} cleared. ` : "", ...(cleared ? [undo] : []),
-    entry.unkept && size ? "This browser does not keep them: download them before you leave." : "");
+    const unkept = entry.unkept ? " This browser does not keep them: download them before you leave." : "";
+    said.textContent = size ? `${size} checked, ${changed} of them corrected; ${left} not checked.${unkept}` : "";
     files.hidden = !size;
     next.disabled = !left;
     form.hidden = !segment;
@@ -92,7 +85,7 @@ export function correctionsPanel(page) {
   return {
     element,
     async show(shown) {
-      [entry, segment, cleared] = [shown, null, null];
+      [entry, segment] = [shown, null];
       element.hidden = !open().length || shown.partial;
       show();
       if (shown.partial || shown.corrections) return;

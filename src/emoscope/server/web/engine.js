@@ -7,7 +7,8 @@ const MOST_SECONDS = 3600;
 
 /**
  * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `formats` of export, `examples` { name, file, source },
- * and models, predict, label, export and listen; a tab also has stream.
+ * and models, predict, label, export and listen; a tab also has stream, a server `voices`: it tells voices apart, with
+ * `by: "speaker"` for predict.
  * @param options `progress(loaded, total)` is told the bytes of the model that have arrived
  */
 export function openEngine(options = {}) {
@@ -36,8 +37,9 @@ async function openServer() {
     formats: ["csv", "textgrid", "eaf", "srt", "vtt"],
     examples: [],
     models: async () => (await ask("api/models")).json(),
-    predict: async (file, { together = false, signal } = {}) => (
-      await upload(`api/predict?${together ? "together" : "timeline"}=true`, [file], signal)).json(),
+    voices: true,
+    predict: async (file, { together = false, by = "channel", signal } = {}) => (
+      await upload(`api/predict?${together ? "together" : `by=${by}&timeline`}=true`, [file], signal)).json(),
     async label(entries, { signal } = {}) {
       const files = [...new Set(entries.map(({ file }) => file))];
       const { predictions } = await (await upload("api/predict?together=true", files, signal)).json();

@@ -16,7 +16,7 @@ export class Work {
   /** Run what takes time; it is given a signal that tells when it is cancelled. */
   async run(function_) {
     this.controller = new AbortController();
-    this.show(null, true);
+    this.progress(null);
     try {
       return await function_(this.controller.signal);
     } finally {
@@ -30,27 +30,23 @@ export class Work {
     this.element("status").classList.toggle("busy", this.busy);
   }
 
-  /** Between 0 and 1, or null where nobody knows. */
-  progress(fraction) {
-    this.show(fraction ?? null, true);
-  }
-
   /** Bytes of the model that have arrived, of all or of an unknown number. */
   loading(loaded, total) {
     if (!this.element("status").textContent) this.say("Loading the model …");
-    this.show(total ? loaded / total : null, this.busy);
+    this.progress(total ? loaded / total : null);
     const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
     this.element("amount").textContent = `${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ""} MB`;
     this.isLoading = !(loaded >= total);
     this.end();
   }
 
-  show(fraction, cancellable) {
+  /** Between 0 and 1, or null where nobody knows. */
+  progress(fraction) {
     const bar = this.element("bar");
     this.element("work").hidden = false;
-    this.element("cancel").hidden = !cancellable;
-    this.element("amount").textContent = fraction === null ? "" : `${Math.round(100 * fraction)} %`;
-    if (fraction === null) bar.removeAttribute("value");
+    this.element("cancel").hidden = !this.busy;
+    this.element("amount").textContent = fraction == null ? "" : `${Math.round(100 * fraction)} %`;
+    if (fraction == null) bar.removeAttribute("value");
     else bar.value = fraction;
   }
 
