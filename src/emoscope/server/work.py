@@ -20,7 +20,7 @@ import soxr
 from anyio.to_thread import run_sync
 from fastapi import Request, UploadFile
 
-from .. import audio
+from .. import audio, modelfile
 from ..audio import ChannelMeter, Excerpt, Signal
 from ..errors import AudioError, FeatureError, UnknownNameError
 from ..files import printable
@@ -154,8 +154,8 @@ async def _end_when_gone(request: Request, job: Job) -> None:
 
 
 def _size(path: str) -> int | None:
-    """Bytes of a model; None for one that was not loaded from a file."""
-    return os.path.getsize(path) if os.path.isfile(path) else None
+    """Bytes of a model; None for one of another tool."""
+    return None if modelfile.is_foreign(path) else len(modelfile.read(path))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -20,7 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from .. import audio, labels
+from .. import audio, labels, modelfile
 from .._version import __version__
 from ..audio import channels, excerpt, fingerprint, level, quality, voice_activity
 from ..errors import ModelError
@@ -62,9 +63,10 @@ def write(model: ModelFile, folder: str | os.PathLike[str], name: str) -> dict[s
 
 def files(model: ModelFile, name: str) -> Files:
     """What the folder holds."""
-    if model.card.input.kind != "samples" or not zipfile.is_zipfile(model.path):
+    if model.card.input.kind != "samples" or modelfile.is_foreign(model.path):
         raise ModelError(f"{model.path}: {ONLY_SAMPLES}")
-    with zipfile.ZipFile(model.path) as archive:
+    whole = modelfile.read(model.path)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         graph = archive.read(GRAPH)
     detector = Path(DATA, voice_activity._GRAPH).read_bytes()
     words, corpora = _fingerprints(model.card)
@@ -78,7 +80,7 @@ def files(model: ModelFile, name: str) -> Files:
     small = {**_page(), **_examples()}
     settings = {
         **_settings(model.card),
-        "models": [model.card.shown(name, os.path.getsize(model.path))],
+        "models": [model.card.shown(name, len(whole))],
         "files": {key: {"path": p, "bytes": len(c)} for key, (p, c) in loaded.items()},
         "known": corpora,
         "examples": [
