@@ -71,8 +71,8 @@ def test_a_voice_is_known_by_what_it_has_said(tmp_path: Path) -> None:
     gap = silence(0.5)
     *_, last = session.updates(blocks(np.concatenate([*(np.r_[p, gap] for p in parts), parts[1]])))
     assert last.emotion == "neutral"
-    assert session.stream.windows[-1].inference.probabilities.argmax() == 2  # angry by itself
-    newest = session.stream.together(1000)[-1].inference.probabilities
+    assert session.stream.shown[-1].inference.probabilities.argmax() == 2  # angry by itself
+    newest = session.stream.newest(1000)[-1].inference.probabilities
     assert newest[0] > 0.5
 
 

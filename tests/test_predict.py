@@ -532,7 +532,7 @@ def test_the_windows_of_a_recording_are_labelled_together(relative: Predictor) -
     stream.finish()
     logits = np.array([window.inference.logits for window in stream.windows])
     wanted = offsets.learn(relative.card, logits, overlap=3.0).probabilities(logits)
-    found = [window.inference.probabilities for window in stream.together(len(logits))]
+    found = [window.inference.probabilities for window in stream.newest(len(logits))]
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(
         [window.inference.probabilities for window in stream.windows],

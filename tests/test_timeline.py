@@ -90,7 +90,7 @@ def test_the_size_of_the_pieces_does_not_matter(
 
 
 def test_a_stream_judges_soon_when_asked(predictor: Predictor) -> None:
-    stream = predictor.stream(RATE, Windows(hop=0.5, first=0.5))
+    stream = predictor.stream(RATE, Windows(live=0.25))
     samples = np.concatenate([silence(1.0), voice(4.0)])
     heard = 0.0
     for start in range(0, len(samples), 800):

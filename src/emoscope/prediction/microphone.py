@@ -24,7 +24,7 @@ from .predictor import Predictor
 from .timeline import Samples, Windows
 
 BLOCK_SECONDS = 0.1
-WINDOWS = Windows(hop=0.5, first=1.0)
+WINDOWS = Windows(live=0.5)
 PAUSE_SECONDS = 2.0  # without speech; whoever speaks next may sound otherwise
 TOGETHER = 600  # windows (five minutes of speech) that are labelled together with the newest
 SMOOTHING = 0.5  # weight of the newest window in what is displayed, against all before it
@@ -144,7 +144,7 @@ class Session:
         """Listen to one block; for several, and to save them, there is :meth:`updates`."""
         latency = None
         n_new = len(self.stream.feed(block.samples))
-        for window in self.stream.together(TOGETHER)[-n_new:] if n_new else ():
+        for window in self.stream.newest(TOGETHER)[-n_new:] if n_new else ():
             new = window.inference.probabilities.astype(np.float64)
             self._mean = new if self._mean is None else self._mean + SMOOTHING * (new - self._mean)
             latency = time.perf_counter() - block.arrived

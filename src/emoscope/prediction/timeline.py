@@ -28,7 +28,9 @@ from .turns import Heard, HeardFrames, TurnTracker
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 Map: TypeAlias = "Callable[..., Iterable[Any]]"
-Span: TypeAlias = tuple[float, float, int]  # start, end, number of the speech
+Span: TypeAlias = tuple[
+    float, float, int, bool
+]  # start, end, number of the speech, whether it lasts
 Label: TypeAlias = "Callable[[Sequence[Inference], float], Sequence[Inference]]"
 
 AHEAD = 4  # pieces that are read on while windows of earlier ones are inferred
@@ -43,7 +45,9 @@ class Windows:
 
     length: float = 3.0  # of what it is given, by default as the utterances of training corpora
     hop: float = 1.0  # how often
-    first: float | None = None  # for live display: a window of so much speech precedes the full one
+    live: float | None = (
+        None  # for display: further windows so often, the first of twice as much speech
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +68,7 @@ class Window:
     end: float
     speech: int  # number of the speech it lies in
     inference: Inference
+    lasts: bool = True  # or is for display alone, while somebody speaks
 
 
 class Stream:
@@ -82,6 +87,7 @@ class Stream:
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
         self.windows: list[Window] = []
+        self.shown: list[Window] = []  # also those for display alone
         self.speech: list[tuple[float, float]] = []
         self._infer, self._map, self._model_rate, self._label = infer, map, model_rate, label
         self._to_model, self._to_detector = (
@@ -95,7 +101,9 @@ class Stream:
         self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
         # Windows that are being inferred, of the newest pieces.
         self._asked = collections.deque[tuple[list[Span], Iterable[Inference]]]()
-        self._covered: float | None = None  # end of the last window of this speech
+        # Ends of the last window of this speech, and of the last that was for display.
+        self._covered: float | None = None
+        self._shown: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -126,17 +134,21 @@ class Stream:
 
     def segments(self) -> tuple[Segment, ...]:
         """The recording so far, divided without gaps; complete after :meth:`finish`."""
-        hop, windows = self.options.hop, self.together(len(self.windows))
+        hop = self.options.hop
+        windows = self._together(self.windows, hop)
         about = (self.speech, self.quality.frames)
         return divide(
             windows, *about, seconds=self.seconds, hop=hop, emotions=self.emotions,
             speakers=self.speakers,
         )  # fmt: skip
 
-    def together(self, newest: int) -> list[Window]:
-        """The newest windows as they are labelled together."""
-        windows = self.windows[max(0, len(self.windows) - newest) :]
-        overlap = self.options.length / self.options.hop
+    def newest(self, count: int) -> list[Window]:
+        """The newest windows, also those for display alone, as they are labelled together."""
+        return self._together(self.shown[-count:], self.options.live or self.options.hop)
+
+    def _together(self, windows: Sequence[Window], hop: float) -> list[Window]:
+        windows = list(windows)
+        overlap = self.options.length / hop
         by_voice: dict[str, list[int]] = {}
         for place, window in enumerate(windows):
             voice = self.speakers[window.speech] if self.speakers else ""
@@ -166,33 +178,40 @@ class Stream:
             spans += self._advance(self._tracker.feed(probability))
         if last:
             spans += self._advance(self._tracker.finish())
-        pieces = [self._piece(start, end) for start, end, _ in spans]
+        pieces = [self._piece(start, end) for start, end, *_ in spans]
         self._asked.append((spans, self._map(self._infer, pieces)))
         new: list[Window] = []
         while len(self._asked) > ahead:
             spans, inferences = self._asked.popleft()
-            new += [Window(*span, one) for span, one in zip(spans, inferences, strict=True)]
-        self.windows += new
+            new += [Window(*s[:3], one, s[3]) for s, one in zip(spans, inferences, strict=True)]
+        self.shown += new
+        self.windows += [window for window in new if window.lasts]
         self._forget()
         return new
 
     def _advance(self, ended: tuple[int, int] | None) -> Iterator[Span]:
         """Windows that the newest frame completed."""
-        length, hop, first = self.options.length, self.options.hop, self.options.first
+        length, hop, live = self.options.length, self.options.hop, self.options.live
         number = len(self.speech)
         if ended is not None:
             start, end = (frame * FRAME_SECONDS for frame in ended)
             self.speech.append((start, end))
             if self._covered is None or end - self._covered > hop / 2:
-                yield max(start, end - length), end, number
+                yield max(start, end - length), end, number, True
         if self._tracker.start is None:
-            self._covered = None
+            self._covered = self._shown = None
             return
         start = self._tracker.start * FRAME_SECONDS
-        due = start + (first or length) if self._covered is None else self._covered + hop
-        if self._tracker.speech_end * FRAME_SECONDS >= due:
-            self._covered = due
-            yield max(start, due - length), due, number
+        spoken = self._tracker.speech_end * FRAME_SECONDS
+        due = start + length if self._covered is None else self._covered + hop
+        if spoken >= due:
+            self._covered = self._shown = due
+            yield max(start, due - length), due, number, True
+        elif live:
+            due = start + 2 * live if self._shown is None else self._shown + live
+            if spoken >= due:
+                self._shown = due
+                yield max(start, due - length), due, number, False
 
     def _piece(self, start: float, end: float) -> Signal:
         first, stop = (round(time * self._model_rate) - self._dropped for time in (start, end))

@@ -95,7 +95,7 @@ export class Recogniser extends Labels {
     checks.end(rate);
     if (stream) {
       await stream.take(new Float32Array(0), true);
-      if (!stream.windows.length) stream.newest = await this.infer(stream.samples.slice(-Math.round(stream.length * stream.modelRate)));
+      if (!stream.windows.length) stream.whole = await this.infer(stream.samples.slice(-Math.round(stream.length * stream.modelRate)));
     }
     const found = stream ? this.ofStream(stream, name, timeline, label) : await this.utterance(beginning, rate, name, timeline, label);
     found.prediction.warnings.unshift(...notes);
@@ -139,10 +139,10 @@ export class Recogniser extends Labels {
     });
   }
 
-  /** Of a stream, by the mean over the speech; without speech by the last window of sound, `newest`. */
+  /** Of a stream, by the mean over the speech; without speech by the last window of sound, `whole`. */
   ofStream(stream, name, timeline, label = "") {
     const segments = this.segments(stream), spoken = segments.filter(({ probabilities }) => probabilities);
-    const inferences = stream.windows.length ? stream.windows.map(({ inference }) => inference) : [stream.newest];
+    const inferences = stream.windows.length ? stream.windows.map(({ inference }) => inference) : [stream.whole];
     const rows = spoken.map(({ probabilities }) => probabilities), lengths = spoken.map(({ start, end }) => end - start);
     const probabilities = spoken.length ? average(rows, lengths) : inferences[0].probabilities;
     const distance = percentile(inferences.map((one) => one.distance), 50);
@@ -158,7 +158,7 @@ export class Recogniser extends Labels {
     let smooth = null, last = 0;
     const feed = async (samples) => {
       const fresh = await stream.feed(samples);
-      for (const { inference: { probabilities } } of fresh.length ? stream.together(TOGETHER).slice(-fresh.length) : []) {
+      for (const { inference: { probabilities } } of fresh.length ? stream.newest(TOGETHER).slice(-fresh.length) : []) {
         smooth = smooth ? smooth.map((p, n) => p + SMOOTHING * (probabilities[n] - p)) : probabilities;
         last = stream.seconds;
       }
@@ -171,7 +171,7 @@ export class Recogniser extends Labels {
     const finish = async (name) => {
       await stream.take(new Float32Array(0), true);
       if (!stream.seconds) throw new Error("nothing was heard");
-      if (!stream.windows.length) stream.newest = await this.infer(stream.samples.slice(-Math.round(stream.length * stream.modelRate)));
+      if (!stream.windows.length) stream.whole = await this.infer(stream.samples.slice(-Math.round(stream.length * stream.modelRate)));
       return this.ofStream(stream, name, true);
     };
     return { feed, finish };

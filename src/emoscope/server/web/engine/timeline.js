@@ -7,16 +7,17 @@ import { SpeechTracker, VoiceActivity } from "./voice.js";
 
 /** Finds the speech in samples fed piece by piece, and infers its emotion from a window that slides over it. */
 export class Stream {
-  constructor(model, rate, { length = 3, hop = 1, first = null } = {}) {
+  constructor(model, rate, { length = 3, hop = 1, live = null } = {}) {
     const { constants, card } = model, { RATE } = constants.voice_activity;
-    Object.assign(this, { model, rate, hop, first, detectorRate: RATE, modelRate: card.input.rate });
+    Object.assign(this, { model, rate, hop, live, detectorRate: RATE, modelRate: card.input.rate });
     this.length = Math.min(length, card.input.longest);
     this.quality = new Quality(constants);
     this.toModel = new Resampler(rate, this.modelRate);
     this.toDetector = this.modelRate === RATE ? null : new Resampler(rate, RATE);
     this.detector = new VoiceActivity(model);
     this.tracker = new SpeechTracker(constants);
-    Object.assign(this, { windows: [], speech: [], samples: new Float32Array(0), dropped: 0, covered: null });
+    Object.assign(this, { windows: [], shown: [], speech: [], samples: new Float32Array(0), dropped: 0 });
+    this.covered = this.displayed = null; // ends of the last window of this speech, and of the last for display
   }
 
   get seconds() {
@@ -44,31 +45,37 @@ export class Stream {
     for (const probability of frames.speech) spans.push(...this.advance(this.tracker.feed(probability)));
     if (last) spans.push(...this.advance(this.tracker.finish()));
     const fresh = [];
-    for (const [start, end, speech] of spans) {
-      fresh.push({ start, end, speech, inference: await this.model.infer(this.piece(start, end)) });
+    for (const [start, end, speech, lasts] of spans) {
+      fresh.push({ start, end, speech, lasts, inference: await this.model.infer(this.piece(start, end)) });
     }
-    this.windows.push(...fresh);
+    this.shown.push(...fresh);
+    this.windows.push(...fresh.filter(({ lasts }) => lasts)); // the others are for display alone
     this.forget();
     return fresh;
   }
 
   /** Windows that the newest frame completed. */
   * advance(ended) {
-    const { length, hop, first, tracker } = this, second = this.quality.frameSeconds, number = this.speech.length;
+    const { length, hop, live, tracker } = this, second = this.quality.frameSeconds, number = this.speech.length;
     if (ended) {
       const [start, end] = ended.map((frame) => frame * second);
       this.speech.push([start, end]);
-      if (this.covered === null || end - this.covered > hop / 2) yield [Math.max(start, end - length), end, number];
+      if (this.covered === null || end - this.covered > hop / 2) yield [Math.max(start, end - length), end, number, true];
     }
     if (tracker.start === null) {
-      this.covered = null;
+      this.covered = this.displayed = null;
       return;
     }
-    const start = tracker.start * second;
-    const due = this.covered === null ? start + (first ?? length) : this.covered + hop;
-    if (tracker.speechEnd * second >= due) {
-      this.covered = due;
-      yield [Math.max(start, due - length), due, number];
+    const start = tracker.start * second, spoken = tracker.speechEnd * second;
+    const due = this.covered === null ? start + length : this.covered + hop;
+    if (spoken >= due) {
+      this.covered = this.displayed = due;
+      yield [Math.max(start, due - length), due, number, true];
+    } else if (live) {
+      const soon = this.displayed === null ? start + 2 * live : this.displayed + live;
+      if (spoken < soon) return;
+      this.displayed = soon;
+      yield [Math.max(start, soon - length), soon, number, false];
     }
   }
 
@@ -87,10 +94,13 @@ export class Stream {
     this.dropped += surplus;
   }
 
-  /** The newest windows, labelled together. */
-  together(newest) {
-    const windows = this.windows.slice(Math.max(0, this.windows.length - newest)), overlap = this.length / this.hop;
-    const { offsets } = this.model;
+  /** The newest windows, also those for display alone, labelled together. */
+  newest(count) {
+    return this.together(this.shown.slice(-count), this.live ?? this.hop);
+  }
+
+  together(windows, hop) {
+    const { offsets } = this.model, overlap = this.length / hop;
     if (!offsets || windows.length < 2 * overlap) return windows;
     const logits = windows.map(({ inference }) => inference.logits), source = offsets.learn(logits, overlap);
     return windows.map((window, n) => (
@@ -100,7 +110,7 @@ export class Stream {
   /** The recording so far, divided without gaps. */
   segments() {
     const { model, hop, seconds, speech, quality } = this;
-    return divide(this.together(this.windows.length), speech, quality.frames, { model, hop, seconds });
+    return divide(this.together(this.windows, hop), speech, quality.frames, { model, hop, seconds });
   }
 }
 
