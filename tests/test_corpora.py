@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoscope import corpora, corpus
 from emoscope.audio.opening import ENDINGS, SOUND_ENDINGS
-from emoscope.corpora import base, described
+from emoscope.corpora import described
 from emoscope.errors import UnknownNameError
 from emoscope.labels import EMOTIONS
 from recordings import tree
@@ -45,8 +45,8 @@ def example_tree(root, name, example):
 
 
 def scan(info, root):
-    rows = info.rows(base.list_audio(root, ENDINGS)[0])
-    return info.table(root, info.annotated(root, rows, {}))
+    rows = corpora.Match.of(info, corpora.list_audio(root, ENDINGS)[0]).rows
+    return info.table(info.annotated(root, rows, {}))
 
 
 def rows(info, names):
@@ -90,7 +90,7 @@ def test_a_clip_is_found_whatever_its_format(name, suffix, tmp_path):
     info = corpora.get(name)
     file = PurePath(info.example).with_suffix(suffix)
     table = scan(info, example_tree(tmp_path, name, file))
-    assert len(table) == 1 and tuple(table.columns[:6]) == base.COLUMNS
+    assert len(table) == 1 and tuple(table.columns[:6]) == corpora.COLUMNS
     assert set(table.columns[6:]) <= OPTIONAL
     row = table.iloc[0]
     assert row["path"] == str(tmp_path / file) and row["corpus"] == name
@@ -120,9 +120,9 @@ def test_it_is_recognised_and_its_strangers_are_named(name, tmp_path):
 def test_each_name_is_parsed_once_by_each_corpus(tmp_path, monkeypatch):
     names = [f"03-01-0{emotion}-01-01-01-01.wav" for emotion in range(1, 9)]
     calls = []
-    row = base.CorpusInfo.row
+    row = corpora.CorpusInfo.row
     monkeypatch.setattr(
-        base.CorpusInfo,
+        corpora.CorpusInfo,
         "row",
         lambda info, path: calls.append((info.name, path)) or row(info, path),
     )
@@ -142,7 +142,7 @@ def test_a_second_copy_is_used_once_and_named(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_folder_gives_an_empty_table(name, tmp_path):
     table = scan(corpora.get(name), tmp_path)
-    assert table.empty and tuple(table.columns) == base.COLUMNS
+    assert table.empty and tuple(table.columns) == corpora.COLUMNS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,7 +207,7 @@ def test_what_a_file_says_of_fields_is_of_fields_of_the_name(name):
     assert "label" in fields or (told["label"] == "" and info.annotate)
     for values in naming.facts.values():
         for meaning in values.values():
-            base.filled(meaning if isinstance(meaning, dict) else {}, dict.fromkeys(fields, ""))
+            corpora.filled(meaning if isinstance(meaning, dict) else {}, dict.fromkeys(fields, ""))
 
 
 # --- RAVDESS --------------------------------------------------------------------------------------
@@ -471,25 +471,27 @@ def test_links_to_folders_are_followed_once(tmp_path):
     root.mkdir()
     (root / "data").symlink_to(tmp_path / "real")
     (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
-    paths, errors = base.list_audio(root)
+    paths, errors = corpora.list_audio(root)
     assert [p.name for p in paths] == ["03a01Fa.wav"] and not errors
 
 
 def test_resource_forks_are_left_alone(tmp_path):
     tree(tmp_path, ["__MACOSX/03a01Fa.wav", "._03a01Fa.wav", ".hidden/03a01Fa.wav", "03a01Fa.wav"])
-    assert [str(p.relative_to(tmp_path)) for p in base.list_audio(tmp_path)[0]] == ["03a01Fa.wav"]
+    assert [str(p.relative_to(tmp_path)) for p in corpora.list_audio(tmp_path)[0]] == [
+        "03a01Fa.wav"
+    ]
 
 
 def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
     tree(tmp_path, ["open/03a01Fa.wav", "closed/03a01Wa.wav"])
-    scandir = base.os.scandir
+    scandir = corpora.os.scandir
 
     def refuse(path):
         if str(path).endswith("closed"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(base.os, "scandir", refuse)
+    monkeypatch.setattr(corpora.os, "scandir", refuse)
     loaded = corpus.load(tmp_path)
     assert len(loaded) == 1
     assert [e.reason for e in loaded.rejected] == ["folder cannot be read: Permission denied"]
@@ -506,5 +508,5 @@ def test_demographics_that_are_something_else_are_left_alone(tmp_path, text):
 
 def test_films_are_listed_where_they_are_asked_for(tmp_path):
     tree(tmp_path, ["a.wav", "b.mp4"])
-    assert [path.name for path in base.list_audio(tmp_path)[0]] == ["a.wav"]
-    assert [path.name for path in base.list_audio(tmp_path, ENDINGS)[0]] == ["a.wav", "b.mp4"]
+    assert [path.name for path in corpora.list_audio(tmp_path)[0]] == ["a.wav"]
+    assert [path.name for path in corpora.list_audio(tmp_path, ENDINGS)[0]] == ["a.wav", "b.mp4"]

@@ -16,8 +16,7 @@ from rich.console import Console
 
 from emoscope import corpora, corpus
 from emoscope.cli import terminal
-from emoscope.corpora import base, download
-from emoscope.corpora.base import CorpusInfo, Download
+from emoscope.corpora import CorpusInfo, Download, download
 from emoscope.errors import CorpusError, UnknownNameError
 from emoscope.files import try_lock
 
@@ -467,4 +466,4 @@ def test_a_bomb_is_refused_before_any_of_it_is_decompressed(server, tmp_path, mo
 
 
 def test_file_names_of_downloads():
-    assert base.Download("http://x/y/z.zip?download=1").file_name == "z.zip"
+    assert corpora.Download("http://x/y/z.zip?download=1").file_name == "z.zip"

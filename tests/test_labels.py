@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from emoscope import corpus, labels
-from emoscope.corpora.base import SPLITS
+from emoscope.corpora import SPLITS
 from emoscope.errors import CorpusError
 from emoscope.labels import EMOTIONS, SYNONYMS, canonical
 

@@ -1,8 +1,4 @@
-"""The options of a run as a TOML file: written beside its result, read back to run it again.
-
-The version, and one table per command with a key per option, named as in Python: ``[compare]``,
-``as_published = true``. Options without a value are left out, because TOML has no null.
-"""
+"""The options of a run as a TOML file, one table per command: written beside its result, and read back."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ._version import __version__
-from .errors import ConfigError, UnknownNameError
+from .errors import ConfigError, check_known
 
 FILE = "run.toml"  # in a folder of results
 _VERSION_KEY = "emoscope"
@@ -48,9 +44,8 @@ def load(path: str | os.PathLike[str], command: str, valid: Iterable[str]) -> di
     if command not in tables:
         names = ", ".join(f"[{key}]" for key in tables) or "none"
         raise ConfigError(f"{path}: no table [{command}]; tables: {names}")
+    check_known(f"option in {path}", allowed, *tables[command])
     for key, value in tables[command].items():
-        if key not in allowed:
-            raise UnknownNameError(f"option in {path}", key, allowed)
         if isinstance(value, dict):
             raise ConfigError(f"{path}: '{key}' is a table; it should be a value or a list")
     return tables[command]

@@ -1,14 +1,10 @@
-"""Every error that emoscope raises on purpose.
-
-All share the root :class:`EmoscopeError`, so ``except EmoscopeError`` catches what a caller can act
-on and nothing else. A message says what was found, what is allowed, and what to do about it.
-"""
+"""Every error that emoscope raises on purpose; a message says what was found, and what to do about it."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -49,28 +45,20 @@ class ConfigError(EmoscopeError):
 
 
 class PluginError(EmoscopeError):
-    """What the package `origin` offers, e.g. the `kind` ``"model"``, cannot be used."""
-
-    def __init__(self, kind: str, name: str, origin: str, reason: str) -> None:
-        super().__init__(kind, name, origin, reason)
-        self.kind, self.name, self.origin, self.reason = kind, name, origin, reason
+    """What another package offers cannot be used: a kind (``"model"``), its name, the package, the reason."""
 
     def __str__(self) -> str:
-        return f"the {self.kind} '{self.name}' of {self.origin} cannot be used: {self.reason}"
+        kind, name, origin, reason = self.args
+        return f"the {kind} '{name}' of {origin} cannot be used: {reason}"
 
 
 class MissingExtraError(EmoscopeError, ImportError):
-    """`what` was asked for needs a `package` that the named `extra` of emoscope installs."""
-
-    def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(what, package, extra)
-        self.what, self.package, self.extra = what, package, extra
+    """What was asked for, the package that it needs, the extra of emoscope that installs it."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.what} needs the package '{self.package}', which is not installed; "
-            f"install it with: pip install 'emoscope[{self.extra}]'"
-        )
+        what, package, extra = self.args
+        hint = f"install it with: pip install 'emoscope[{extra}]'"
+        return f"{what} needs the package '{package}', which is not installed; {hint}"
 
 
 def installed(module: str, what: str, extra: str, *, package: str = "") -> Any:
@@ -86,9 +74,16 @@ class UnknownNameError(EmoscopeError, ValueError):
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         super().__init__(kind, name, tuple(valid))
-        self.kind, self.name, self.valid = kind, name, tuple(valid)
 
     def __str__(self) -> str:
-        close = difflib.get_close_matches(self.name, self.valid, n=1)
+        kind, name, valid = self.args
+        close = difflib.get_close_matches(name, valid, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        return f"unknown {self.kind} '{self.name}'.{hint} Valid: {', '.join(self.valid)}"
+        return f"unknown {kind} '{name}'.{hint} Valid: {', '.join(valid)}"
+
+
+def check_known(kind: str, valid: Collection[str], *names: str) -> None:
+    """Raise an UnknownNameError for the first of some names that is not valid."""
+    for name in names:
+        if name not in valid:
+            raise UnknownNameError(kind, name, valid)

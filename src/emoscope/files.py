@@ -26,16 +26,16 @@ def shipped_table(*path: str) -> dict[str, Any]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write a file whole or not at all: into a temporary neighbour, synced, then renamed.
-
-    Parent folders are made; an existing file keeps its permissions, and stays as it was when an
-    OSError is raised. A link is followed; a pipe or device is written to, not replaced.
-    """
+    """Write a file whole or not at all; see :func:`write_together`."""
     write_together({Path(path): content})
 
 
 def write_together(contents: Mapping[Path, bytes | str]) -> None:
-    """Write files that belong together: none takes its place before all of them are on the disk."""
+    """Write files that belong together: none takes its place before all of them are on the disk.
+
+    Folders are made; an existing file keeps its permissions, and stays as it was when an OSError is
+    raised. A link is followed; a pipe or device is written to, not replaced.
+    """
     temporaries: dict[Path, Path] = {}
     try:
         for path, content in contents.items():

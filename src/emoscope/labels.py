@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from .files import DATA
 
+#: Every emotion emoscope knows, in the order of every table and picture.
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored")
-"""Every emotion emoscope knows, in the order of every table and picture."""
 
 #: Usual arousal and valence (pleasure), from -1 to 1; calm as 'relaxed', neutral is the origin. Russell
 #: & Mehrabian, "Evidence for a three-factor theory of emotions", J. Research in Personality 11, 1977.

@@ -1,8 +1,7 @@
 """Which clips train and which clips test: speaker-disjoint, published and random folds.
 
 In every protocol but those named ``random-…``, which measure what a leak would have claimed, no
-speaker stands on both sides of a fold: :func:`check` refuses such folds. The published
-folds, all of RAVDESS speech, are in ``data/published_folds.toml`` with their sources.
+speaker stands on both sides of a fold: :func:`check` refuses such folds.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ProtocolError, UnknownNameError
+from .errors import ProtocolError, UnknownNameError, check_known
 from .files import printable, shipped_table
 from .labels import in_order
 
@@ -48,8 +47,7 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     """Divide the table of a :class:`~emoscope.corpus.Corpus` by one of :data:`PROTOCOLS`.
 
     A suffix such as ``+speaker-adapted`` does not change the folds; `seed` decides those that were
-    not published. UnknownNameError when the protocol does not exist; ProtocolError when the corpus
-    does not have what it needs, or a speaker would stand on both sides.
+    not published. ProtocolError when the corpus does not have what the protocol needs.
     """
     base, adaptation = split_name(protocol)
     if adaptation and shares_speakers(base):
@@ -75,8 +73,7 @@ def split_name(protocol: str) -> tuple[str, str]:
     adaptation = protocol[len(base) + 1 :]
     if base not in PROTOCOLS:
         raise UnknownNameError("protocol", base if adaptation_of(protocol) else protocol, PROTOCOLS)
-    if adaptation and adaptation not in ADAPTATIONS:
-        raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
+    check_known("adaptation", ADAPTATIONS, *filter(None, [adaptation]))
     return base, adaptation
 
 
@@ -124,10 +121,9 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
             raise ProtocolError(f"{where}: a clip is on both sides")
         shared = np.intersect1d(speakers[fold.train], speakers[fold.test])
         if shared.size and not shares_speakers(protocol):
-            raise ProtocolError(
-                f"{where}: these speakers are in training and test: "
-                f"{', '.join(shared[:10])}. Only a protocol named 'random-…' may share speakers"
-            )
+            found = f"these speakers are in training and test: {', '.join(shared[:10])}"
+            hint = "Only a protocol named 'random-…' may share speakers"
+            raise ProtocolError(f"{where}: {found}. {hint}")
         if spoken is not None and np.isin(spoken[fold.test], spoken[fold.train]).any():
             raise ProtocolError(f"{where}: a sentence is in training and test")
         unlearned = np.setdiff1d(emotions[fold.test], learned)
@@ -150,10 +146,9 @@ def _need_both_sides(table: pd.DataFrame, protocol: str) -> None:
         alone, needs = clips.index[speakers < 2], "clips of at least two speakers"
     if len(alone):
         counts = (f"{e} ({clips[e]} clip{'s' if clips[e] > 1 else ''})" for e in alone)
-        raise ProtocolError(
-            f"protocol '{protocol}': no fold can train and test {' and '.join(counts)}; an emotion "
-            f"needs {needs}{_without(alone, table)}"
-        )
+        found = f"no fold can train and test {' and '.join(counts)}"
+        hint = f"an emotion needs {needs}{_without(alone, table)}"
+        raise ProtocolError(f"protocol '{protocol}': {found}; {hint}")
 
 
 def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
@@ -165,17 +160,14 @@ def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
 
 def _published(name: str, table: pd.DataFrame, seed: int) -> list[Fold]:
     if set(table["corpus"]) != {"ravdess"}:
-        raise ProtocolError(
-            "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus; "
-            "use 'speaker-6fold' or 'loso'"
-        )
+        found = "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus"
+        raise ProtocolError(f"{found}; use 'speaker-6fold' or 'loso'")
     speakers = table["speaker"].astype(str)  # whatever a manifest puts before them (``Actor_01``)
     actors = speakers.str.extract(r"(\d+)$", expand=False).astype(float)
     if len(others := speakers[~actors.between(1, 24)]):
-        raise ProtocolError(
-            "the published folds of RAVDESS need its actors, 1 to 24, as speakers; found: "
-            f"'{printable(others.iloc[0])}'. Another protocol, such as 'loso', takes any"
-        )
+        needed = "the published folds of RAVDESS need its actors, 1 to 24, as speakers"
+        found = f"found: '{printable(others.iloc[0])}'"
+        raise ProtocolError(f"{needed}; {found}. Another protocol, such as 'loso', takes any")
     masks = [np.isin(actors, group) for group in shipped_table("published_folds.toml")[name]]
     return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
@@ -241,19 +233,13 @@ def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fo
     emotions = _text(table, "emotion")
     fewest = min(np.unique(emotions[f.train], return_counts=True)[1].min() for f in apart)
     if fewest < MIN_TO_LEARN:
-        raise ProtocolError(
-            f"with sentences apart as well, a fold would learn an emotion from {fewest} clips; "
-            f"{MIN_TO_LEARN} are the least"
-        )
+        found = f"with sentences apart as well, a fold would learn an emotion from {fewest} clips"
+        raise ProtocolError(f"{found}; {MIN_TO_LEARN} are the least")
     return {SPEAKER_TEXT: apart, SCRIPT_CONTROL: script_control(apart, table, seed=seed)}
 
 
 def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int = 0) -> list[Fold]:
-    """The folds of ``speaker+text`` with training clips drawn regardless of their sentence.
-
-    Each tests the same clips and trains on as many of each speaker and emotion: what the scores
-    differ by is the sentences.
-    """
+    """The folds of ``speaker+text``, as many training clips of each speaker and emotion, of any words."""
     rng = np.random.default_rng(seed)
     cells = table.groupby(["unique_speaker", "emotion"], sort=True).indices
     controls = []

@@ -1,8 +1,7 @@
 """Finds the members of a family: corpora, features, models, panels of figures.
 
-A module of ``emoscope.corpora``, ``emoscope.features``, ``emoscope.models`` or
-``emoscope.report.plots`` maps public names to members in one constant, ``MEMBERS``. Other packages
-add members through entry points of the groups ``emoscope.corpora``, ``emoscope.features``,
+A module of the family's package maps public names to members in one constant, ``MEMBERS``. Other
+packages add members through entry points of the groups ``emoscope.corpora``, ``emoscope.features``,
 ``emoscope.models`` and ``emoscope.plots`` (public name = object), imported when they are used.
 """
 
@@ -14,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .errors import PluginError, UnknownNameError
+from .errors import PluginError, check_known
 
 Member = TypeVar("Member")
 EntryPoints = dict[str, importlib.metadata.EntryPoint]
@@ -23,8 +22,7 @@ EntryPoints = dict[str, importlib.metadata.EntryPoint]
 class Registry(Generic[Member]):
     """The members of one family (`kind`, e.g. ``"model"``), found in a package when first asked for.
 
-    `fits` tells whether what an entry point gives can be a member, `wanted` names such an object in
-    messages, e.g. ``"a ModelInfo"``. The `group` of entry points is by default the package's name.
+    `fits` tells whether what an entry point gives is a member, as messages name it: `wanted`.
     """
 
     def __init__(
@@ -34,7 +32,6 @@ class Registry(Generic[Member]):
         self.kind, self.package, self.fits, self.wanted = kind, package, fits, wanted
         self.group = group or package
         self._registered: dict[str, Member] = {}
-        self._loaded: dict[str, Member] = {}
 
     def register(self, name: str, member: Member) -> None:
         """Add a member for the life of this process, or replace the one of that name."""
@@ -55,13 +52,10 @@ class Registry(Generic[Member]):
 
     def get(self, name: str) -> Member:
         """The member of that name, or an UnknownNameError; a PluginError when it cannot be used."""
-        if name in self._registered:
-            return self._registered[name]
-        if name in self.own:
-            return self.own[name]
-        if name in self._plugins:
-            return self._load(name)
-        raise UnknownNameError(self.kind, name, self.names())
+        if name in (known := {**self.own, **self._registered}):
+            return known[name]
+        check_known(self.kind, self.names(), name)
+        return self._load(name)
 
     def members(self) -> dict[str, Member]:
         """All members by public name; plugins that cannot be used are left out with a warning."""
@@ -87,18 +81,16 @@ class Registry(Generic[Member]):
         return found
 
     def _load(self, name: str) -> Member:
-        if name not in self._loaded:
-            entry = self._plugins[name]
-            try:
-                member = entry.load()
-            except Exception as error:  # other people's code may fail in any way
-                reason = f"{type(error).__name__}: {error}"
-                raise PluginError(self.kind, name, _origin(entry), reason) from error
-            if not self.fits(member):
-                reason = f"'{entry.value}' is {type(member).__name__}, not {self.wanted}"
-                raise PluginError(self.kind, name, _origin(entry), reason)
-            self._loaded[name] = member
-        return self._loaded[name]
+        entry = self._plugins[name]
+        try:
+            member: Member = entry.load()
+        except Exception as error:  # other people's code may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            raise PluginError(self.kind, name, _origin(entry), reason) from error
+        if not self.fits(member):
+            reason = f"'{entry.value}' is {type(member).__name__}, not {self.wanted}"
+            raise PluginError(self.kind, name, _origin(entry), reason)
+        return member
 
 
 def _origin(entry: importlib.metadata.EntryPoint) -> str:

@@ -1,9 +1,8 @@
 """Reads recordings of any format: decode, check, mix down to mono, resample.
 
-Samples are mono float32 in [-1, 1] at the recording's own rate in Hz. Formats are told by their
-content. What cannot be trusted is refused with an AudioError, the only exception of this package, and
-no header is believed: memory grows with decoded samples alone. Truncation cannot be seen in an MP3
-without a length header and in NIST SPHERE.
+Samples are mono float32 in [-1, 1] at the recording's own rate in Hz. What cannot be trusted is refused
+with an AudioError, the only exception of this package; no header is believed. Truncation cannot be seen
+in an MP3 without a length header and in NIST SPHERE.
 """
 
 import contextlib
@@ -81,12 +80,6 @@ def load(recording: Recording, *, max_seconds: float | None = None) -> Signal:
         ``https://…``), behind which must be a format that libsndfile knows; or a part or channel.
     max_seconds : float, optional
         Refuse what is longer than this. Without it the limit is :data:`MAX_SAMPLES`.
-
-    Raises
-    ------
-    AudioError
-        When the recording cannot be read, is not audio, damaged, truncated, too long, too short or
-        silent, has no such part or channel, or its two channels cancel each other in the mix.
     """
     pieces = list(blocks(recording, max_seconds=max_seconds, max_samples=MAX_SAMPLES))
     return dataclasses.replace(pieces[0], samples=np.concatenate([p.samples for p in pieces]))
@@ -115,8 +108,6 @@ def cut(
 
     Yields the number of each part as soon as it is complete, and what :func:`load` would return or
     raise for it. With `listen`, :data:`DIFFERENT_SPEECH` is among the notes of a mix where it is so.
-    No more is kept in memory than lies between the start of the earliest part that is not complete
-    and the block that is being decoded.
     """
     waiting: list[int] = []  # the earliest last
     for number, excerpt in enumerate(excerpts):
@@ -166,11 +157,7 @@ def each_channel(path: str) -> list[Excerpt]:
 
 
 def channel_report(recording: Recording) -> ChannelReport:
-    """What the channels of a recording are to each other; decodes no more of it than that takes.
-
-    Of one channel, or more than two, only the number is given. :func:`load` refuses the mix of
-    two that are ``nearly_inverted``. An AudioError when the recording cannot be decoded.
-    """
+    """What the channels of a recording are to each other; decodes no more of it than that takes."""
     meter = ChannelMeter()
     for piece, rate in _pieces(Excerpt.of(recording), []):
         meter.feed(piece, rate)
@@ -185,7 +172,7 @@ def rate_of(path: str | bytes | os.PathLike[str]) -> int:
     with contextlib.suppress(_UnknownFormat), _libsndfile(name, []) as source:
         source.read(1)  # a header alone may belong to anything
         return int(source.samplerate)
-    for _, rate in _ffmpeg(name):
+    for _, rate in ffmpeg.decode(name):
         return rate
     raise AudioError(name, "holds no sound")
 
@@ -273,7 +260,7 @@ def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
             reason = f"the header states {promised:.2f} s, the file holds {held:.2f} s"
             raise AudioError(name, f"truncated: {reason}")
         return
-    yield from _ffmpeg(name)
+    yield from ffmpeg.decode(name)
 
 
 class _UnknownFormat(Exception):
@@ -290,13 +277,13 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
 @contextlib.contextmanager
 def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
     """libsndfile's decoder of a recording; whatever it or the system refuses is an AudioError."""
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(open_binary(name, limit=4 * MAX_SAMPLES))
+    with open_binary(name, limit=4 * MAX_SAMPLES) as raw:
         try:
             if header := finished(raw):
                 raw.header = header
                 notes.append(UNFINISHED)
-            yield stack.enter_context(_Sequential(raw))
+            with _Sequential(raw) as source:
+                yield source
         except OSError as error:
             raise AudioError(name, os_reason(error)) from None
         except soundfile.SoundFileError as error:
@@ -308,13 +295,6 @@ def _libsndfile(name: str, notes: list[str]) -> Iterator[_Sequential]:
             if "does not exist" in detail:  # an MP3 stream without a whole frame
                 detail = "no complete frame of audio"
             raise AudioError(name, f"damaged or truncated; the decoder reports: {detail}") from None
-
-
-def _ffmpeg(name: str) -> Iterator[tuple[Samples, int]]:
-    try:
-        yield from ffmpeg.decode(name)
-    except ffmpeg.DecodingError as error:
-        raise AudioError(name, str(error)) from None
 
 
 def _check_sizes(source: soundfile.SoundFile, name: str) -> None:

@@ -3,8 +3,7 @@
 A voice that two microphones pick up is louder in one of them by much the same all the time; of two
 people, now the one channel is much louder, now the other. So channels are called different when each,
 relative to its own loud speech, has speech :data:`LOUDER` dB above the other channel at that moment, for
-:data:`SECONDS` at least and for :data:`SHARE` of all speech. That holds although the first person leaks
-into the second's channel, up to some 10 dB below the second.
+:data:`SECONDS` at least and for :data:`SHARE` of all speech.
 """
 
 import dataclasses

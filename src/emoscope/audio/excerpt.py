@@ -37,10 +37,7 @@ Values: TypeAlias = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Excerpt:
-    """What is taken of a recording; by default all of it, its channels mixed.
-
-    It holds the samples ``round(start * rate)`` … ``round(end * rate) - 1``.
-    """
+    """What is taken of a recording; by default all of it, its channels mixed."""
 
     path: str
     start: float = 0.0  # seconds
@@ -66,8 +63,7 @@ class Excerpt:
 
     def span(self, rate: int) -> tuple[int, float]:
         """The numbers of its first sample and of the one behind its last, at a rate in Hz."""
-        stop = math.inf if self.end is None else round(self.end * rate)
-        return round(self.start * rate), stop
+        return round(self.start * rate), math.inf if self.end is None else round(self.end * rate)
 
     def check(self) -> None:
         """Refuse times and channels that no recording can have, as an AudioError."""
@@ -99,11 +95,7 @@ def by_file(excerpts: Sequence[Excerpt]) -> dict[str, list[int]]:
 
 
 def parse_channel(text: str) -> int | None:
-    """The channel that ``left``, ``right`` or a number from 1 names; None for ``mix`` and nothing.
-
-    ``each`` is no single channel: callers ask :func:`emoscope.audio.each_channel` for those. An
-    UnknownNameError lists what is allowed.
-    """
+    """The channel that ``left``, ``right`` or a number from 1 names; None for ``mix`` and nothing."""
     word = text.strip().lower()
     if word in ("", "mix"):
         return None

@@ -2,8 +2,7 @@
 
 The program ``ffmpeg`` is used where it is installed, else the package ``av`` (PyAV), in a process of
 its own, for a damaged file can crash FFmpeg's decoders: this very file run as a program, which imports
-nothing of emoscope, nor NumPy, to start quickly. Formats that can point at further files or addresses
-are refused. The sound arrives through a pipe as a Sun AU stream of big-endian 32-bit floats.
+nothing of emoscope. The sound arrives through a pipe as a Sun AU stream of big-endian 32-bit floats.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
+if __name__ != "__main__":
+    from ..errors import AudioError
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -25,20 +27,16 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[NDArray[np.float32], int]]
 
+#: FFmpeg's demuxers of containers that hold their recording inside the file itself.
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,live_flv,matroska,webm,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tak,tta,w64,wav,wv"
 )
-"""FFmpeg's demuxers of containers that hold their recording inside the file itself."""
 
 PATIENCE = 120.0  # seconds that FFmpeg may take for the next block of sound
 _AU_HEADER = struct.Struct(">4s5I")  # magic, offset of the samples, size, encoding, rate, channels
 _BLOCK_BYTES = 2**20
 _NO_SOUND = "holds no sound"
-
-
-class DecodingError(Exception):
-    """FFmpeg cannot decode a file; the message says why, without naming the file."""
 
 
 def decode(path: str) -> Blocks:
@@ -52,14 +50,12 @@ def decode(path: str) -> Blocks:
     elif importlib.util.find_spec("av"):
         command = [sys.executable, "-I", __file__, url]
     else:
-        raise DecodingError(
-            "not audio that libsndfile can read; for video and more audio formats, install the program "
-            "ffmpeg or the Python package 'av'"
-        )
-    yield from _run(command, url)
+        hint = "for video and more audio formats, install the program ffmpeg or the Python package 'av'"
+        raise AudioError(path, f"not audio that libsndfile can read; {hint}")
+    yield from _run(command, path, url)
 
 
-def _run(command: Sequence[str], url: str) -> Blocks:
+def _run(command: Sequence[str], path: str, url: str) -> Blocks:
     import subprocess
     import tempfile
 
@@ -70,7 +66,7 @@ def _run(command: Sequence[str], url: str) -> Blocks:
         assert process.stdout is not None
         kind = "not audio, damaged, or in an unknown format"
         try:
-            for block in _in_time(_au_blocks(process.stdout), process):
+            for block in _in_time(_au_blocks(process.stdout), path, process):
                 kind = "damaged or truncated"
                 yield block
         finally:
@@ -80,16 +76,15 @@ def _run(command: Sequence[str], url: str) -> Blocks:
         messages.seek(0)
         said = messages.read(100_000).decode(errors="replace")
     if process.returncode < 0:
-        raise DecodingError("damaged: the decoder crashed on it")
+        raise AudioError(path, "damaged: the decoder crashed on it")
     # A Matroska file that breaks off is no error to FFmpeg, only a remark.
     if process.returncode or "ended prematurely" in said:
         reason = said.replace(url, "the file").strip().splitlines()[-1:] or ["nothing"]
-        if reason[0] == _NO_SOUND or "matches no streams" in said:
-            raise DecodingError(_NO_SOUND)
-        raise DecodingError(f"{kind}; ffmpeg reports: {reason[0]}")
+        is_mute = reason[0] == _NO_SOUND or "matches no streams" in said
+        raise AudioError(path, _NO_SOUND if is_mute else f"{kind}; ffmpeg reports: {reason[0]}")
 
 
-def _in_time(blocks: Blocks, process: subprocess.Popen[bytes]) -> Blocks:
+def _in_time(blocks: Blocks, path: str, process: subprocess.Popen[bytes]) -> Blocks:
     """The blocks, then the end, each in time: a damaged file can keep a decoder busy for ever."""
     is_late = threading.Event()
 
@@ -108,7 +103,8 @@ def _in_time(blocks: Blocks, process: subprocess.Popen[bytes]) -> Blocks:
         finally:
             timer.cancel()
         if is_late.is_set():
-            raise DecodingError(f"damaged: the decoder returned no audio within {PATIENCE:g} s")
+            reason = f"damaged: the decoder returned no audio within {PATIENCE:g} s"
+            raise AudioError(path, reason)
         if block is None:
             return
         yield block

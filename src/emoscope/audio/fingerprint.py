@@ -2,13 +2,14 @@
 
 A fingerprint is a row of 32-bit words, one per 12 ms: each bit says whether a band of the spectrum
 falls off more steeply towards its neighbour than a moment before (J. Haitsma, T. Kalker, "A highly
-robust audio fingerprinting system", ISMIR 2002). Recordings are aligned by the words they share and
-compared bit by bit where both sound. Not recognised: one played faster or slower, or less than 0.8 s.
+robust audio fingerprinting system", ISMIR 2002). Not recognised: one played faster or slower, or less
+than 0.8 s.
 """
 
 import hashlib
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -79,13 +80,12 @@ def fingerprint(signal: Signal) -> Fingerprint:
 
 def matches(prints: Sequence[Fingerprint]) -> list[Match]:
     """All pairs of recordings that hold the same sound, in order, the first position the smaller."""
-    by_digest: dict[str, list[int]] = {}
+    by_digest = defaultdict[str, list[int]](list)
     for position, mark in enumerate(prints):
-        by_digest.setdefault(mark.digest, []).append(position)
+        by_digest[mark.digest].append(position)
+    alike = (pair for same in by_digest.values() for pair in itertools.combinations(same, 2))
     pairs: dict[tuple[int, int], Match | None] = {
-        pair: Match(*pair, "identical", 0.0, 0.0)
-        for alike in by_digest.values()
-        for pair in itertools.combinations(alike, 2)
+        p: Match(*p, "identical", 0.0, 0.0) for p in alike
     }
     for first, second, shift in _candidates(prints) if len(prints) > 1 else ():
         if (first, second) not in pairs:

@@ -1,9 +1,4 @@
-"""Trims a recording to its speech and normalises the level of it.
-
-Recordings of one voice differ in level by 40 dB and in silence by seconds, and a model that has seen
-one corpus learns both by heart. Features and model cards that use :class:`TrimAndNormalise` state its
-parameters. Levels are in dBFS, 0 being a mean square of 1.
-"""
+"""Trims a recording to its speech and normalises its level, in dBFS: 0 is a mean square of 1."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """Finds and opens what a user names as recordings: files, folders, patterns, and a few kinds of URL.
 
-Nothing but regular files and URLs through fsspec is opened, nothing is waited for, and every
-refusal is an :class:`~emoscope.errors.AudioError` in plain words. WAV headers that were never finished,
-because a recorder died or wrote to where it cannot go back, are completed (:func:`finished`).
+Nothing but regular files and URLs through fsspec is opened, nothing is waited for. WAV headers that were
+never finished, because a recorder died, are completed (:func:`finished`).
 """
 
 from __future__ import annotations
@@ -25,19 +24,17 @@ STORES = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
 # within archives, tables of references to other addresses, hosts of every kind.
 PROTOCOLS = (*STORES, "http", "https")
 
+#: Endings of the names of sound files, which are clips when a corpus is searched.
 SOUND_ENDINGS = frozenset([
     "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
     "caf", "w64", "rf64", "m4a", "m4b", "aac", "mka", "wma", "amr", "ac3",
 ])  # fmt: skip
-"""Endings of the names of sound files, which are clips when a corpus is searched."""
-
+#: Endings of the names of sound and video files, which are recordings when a folder is searched.
 ENDINGS = SOUND_ENDINGS | {
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "asf", "3gp", "3g2", "mpg", "mpeg",
 }  # fmt: skip
-"""Endings of the names of sound and video files, which are recordings when a folder is searched."""
 
 _BLOCK = 2**20
-
 _CHUNK = struct.Struct("<4sI")
 _TAGS = (b"TAG", b"ID3", b"APE", b"RIF", b"PK\x03")  # of what programs append to a finished file
 _HEADER = 2**20  # bytes within which the samples must begin
@@ -55,31 +52,29 @@ def find(names: Iterable[str]) -> list[str]:
         if not matches:
             kind = "no recordings in this folder" if os.path.isdir(name) else "matches no file"
             raise AudioError(name, kind)
-        recordings.update(dict.fromkeys(matches))
+        recordings |= dict.fromkeys(matches)
     return list(recordings)
 
 
 def below(
-    folder: str | os.PathLike[str],
-    endings: Collection[str] = ENDINGS,
+    folder: str | os.PathLike[str], endings: Collection[str] = ENDINGS,
     onerror: Callable[[OSError], object] | None = None,
-) -> Iterator[str]:
+) -> Iterator[str]:  # fmt: skip
     """The files with one of the endings below a folder; links are followed, to each folder once."""
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(os.fspath(folder), onerror=onerror, followlinks=True):
         info = os.stat(place)
         known = (info.st_dev, info.st_ino) in seen
         seen.add((info.st_dev, info.st_ino))
-        folders[:] = [] if known else sorted(name for name in folders if not is_hidden(name))
+        folders[:] = [] if known else sorted(name for name in folders if not _is_hidden(name))
         for name in () if known else names:
             ending = os.path.splitext(name)[1].lower().lstrip(".")
-            if ending in endings and not is_hidden(name):
+            if ending in endings and not _is_hidden(name):
                 yield os.path.join(place, name)
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or of those that macOS puts into archives."""
-    return name.startswith(".") or name == "__MACOSX"
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # which macOS puts into archives
 
 
 def open_binary(name: str, *, limit: int) -> Reader:
@@ -127,8 +122,7 @@ def _open_file(path: str, name: str) -> Reader:
 def _open_url(url: str, limit: int) -> Reader:
     if reason := refusal(url):
         raise AudioError(url, reason)
-    local = local_path(url)
-    if local is not None:
+    if (local := local_path(url)) is not None:
         return _open_file(local, url)
     content = io.BytesIO()
     try:
@@ -198,8 +192,7 @@ def finished(file: IO[bytes]) -> bytes | None:
     for sound only where it cannot be anything else: the header speaks of nothing behind the samples, no
     chunk, tag or padding is there, and of a block more than as much again. Else the decoder decides.
     """
-    file.seek(0, os.SEEK_END)
-    end = file.tell()
+    end = file.seek(0, os.SEEK_END)
     found = _data_chunk(file, end)
     file.seek(0)
     if found is None:

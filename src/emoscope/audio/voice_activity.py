@@ -141,15 +141,12 @@ def speech_probabilities(samples: NDArray[np.float32]) -> Frames:
 
 
 class SpeechTracker:
-    """Turns speech probabilities into speech segments as they arrive, counted in frames.
-
-    ``start`` is the first frame of the segment that is going on, padding included, None between
-    segments; ``speech_end`` is one past the last frame in it that held speech.
-    """
+    """Turns speech probabilities into speech segments as they arrive, counted in frames."""
 
     def __init__(self) -> None:
-        self.start: int | None = None
-        self.n_frames = self.speech_end = self._first = self._last_stop = 0
+        self.start: int | None = None  # of the segment that is going on, padding included
+        self.speech_end = 0  # one past the last frame in it that held speech
+        self.n_frames = self._first = self._last_stop = 0
 
     def feed(self, probability: float) -> tuple[int, int] | None:
         """Take in one frame; returns a segment ``(first, stop)`` when this frame ended one."""

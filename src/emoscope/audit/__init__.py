@@ -7,6 +7,7 @@ when it may flatter and cannot always be avoided; a *note* when it is worth know
 import dataclasses
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,19 +61,18 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        of_weight = {
-            weight: " ".join(found.text for found in self.findings if found.severity == weight)
-            for weight in SEVERITIES
-        }
-        if self.leaks:
-            scored, both = "", self.inflation
-            if both is not None:
-                scored = f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
-                scored += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
-            return f"Leak found: {of_weight['leak']}{scored}"
-        cautions = f" But caution: {of_weight['caution']}" if of_weight["caution"] else ""
+        leaks, cautions = (
+            " ".join(found.text for found in self.findings if found.severity == weight)
+            for weight in ("leak", "caution")
+        )
+        if leaks and (both := self.inflation):
+            leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
+            leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
+        if leaks:
+            return f"Leak found: {leaks}"
+        caution = f" But caution: {cautions}" if cautions else ""
         unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
-        return f"No leak found.{cautions}{unchecked}"
+        return f"No leak found.{caution}{unchecked}"
 
     def as_dict(self) -> dict[str, object]:
         """Everything, JSON-serialisable."""
@@ -98,8 +98,7 @@ def audit(
     The source is a manifest with a column of splits or folds, an audformat database, a Hugging Face
     audio folder, a folder of EmoBox-style JSON Lines, a saved result, or the list of training
     files, with `test` as the list of test files. Recordings that are not where it says are looked
-    for below `audio`. With `inflation` a split that leaks is also measured: one model on it and on
-    unseen speakers. `progress` gets the numbers of recordings done and in all.
+    for below `audio`. With `inflation` a model is also scored on a split that leaks.
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
@@ -135,34 +134,29 @@ def _fingerprints(
     listed = {str(part): part for split in splits for part in excerpts(split.clips) if part.path}
     parts = [listed[name] for name in sorted(listed)]
     files = [[parts[n] for n in numbers] for numbers in by_file(parts).values()]
-    prints: dict[Excerpt, fingerprint.Fingerprint] = {}
-    rejected: list[AudioError] = []
-    done = 0
+    found: dict[Excerpt, fingerprint.Fingerprint | AudioError] = {}
     for n, outcome in compute.run(fingerprint.of_file, files, jobs=jobs, cluster=cluster):
         if isinstance(outcome, EmoscopeError):
             raise outcome
-        for part, found in zip(files[n], outcome, strict=True):
-            if isinstance(found, AudioError):
-                rejected.append(found)
-            else:
-                prints[part] = found
-        done += len(files[n])
+        found |= zip(files[n], outcome, strict=True)
         if progress is not None:
-            progress(done, len(parts))
-    return {part: prints[part] for part in parts if part in prints}, rejected
+            progress(len(found), len(parts))
+    rejected = [one for one in found.values() if isinstance(one, AudioError)]
+    marks = ((part, found[part]) for part in parts)
+    return {part: mark for part, mark in marks if not isinstance(mark, AudioError)}, rejected
 
 
 def _findings(
     splits: Sequence[sources.Split], pairs: checks.Pairs, of_voices: Mapping[str, list[Evidence]]
 ) -> list[Finding]:
     """One finding for each kind over all splits, the most severe first."""
-    by_kind: dict[str, list[tuple[str, list[Evidence]]]] = {}
+    by_kind = defaultdict[str, list[tuple[str, list[Evidence]]]](list)
     spoken = checks.shared_sentences(splits)
     found = [(split.name, checks.of_split(split, pairs)) for split in splits]
     for name, of_kind in [*found, ("", checks.of_record(splits[0].record)), ("", of_voices)]:
         for kind, pieces in of_kind.items():
             if pieces:
-                by_kind.setdefault(kind, []).append((name, pieces))
+                by_kind[kind].append((name, pieces))
     findings = []
     for kind, parts in by_kind.items():
         distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}

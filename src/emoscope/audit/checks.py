@@ -1,6 +1,7 @@
 """What an audit looks for in one split: each check gives the evidence it finds, by kind."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -128,15 +129,14 @@ def of_voices(
     checks: Mapping[str, VoiceCheck], splits: Sequence[Split]
 ) -> dict[str, list[Evidence]]:
     """The evidence in checks of voices, by kind; of pairs of names, on which sides they stand."""
-    found: dict[str, list[Evidence]] = {}
+    found = defaultdict[str, list[Evidence]](list)
     sides_of = [split.clips.groupby("speaker")["side"].agg(set) for split in splits]
     for finding in (finding for check in checks.values() for finding in check.findings):
         pairs = [[sides.get(name, set()) for name in finding.names] for sides in sides_of]
         # Both names are heard in a split, and not both on one and the same side alone.
         divided = any(len(pair) == 2 and all(pair) and len(set.union(*pair)) > 1 for pair in pairs)
         piece = {"speakers": list(finding.names), "score": round(finding.score, 3)}
-        kind = "voice-on-both-sides" if divided else str(finding.kind)
-        found.setdefault(kind, []).append(piece)
+        found["voice-on-both-sides" if divided else finding.kind].append(piece)
     return found
 
 
@@ -158,10 +158,8 @@ def _same_clips(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
     both: set[str] = set()
     for column in ("identity", "listed"):
         key = [column, "start", "end"]
-        sides = [
-            side[side[column] != ""].drop_duplicates(key, keep="last") for side in (train, test)
-        ]
-        both |= set(sides[1].merge(sides[0][key], on=key)["clip"])
+        listed = test[test[column] != ""].drop_duplicates(key, keep="last")
+        both |= set(listed.merge(train[key].drop_duplicates(), on=key)["clip"])
     return sorted(both)
 
 

@@ -1,8 +1,4 @@
-"""What a split flatters by: one model on the split as given, and on unseen speakers.
-
-The model is the linear SVM on 180 features; the honest side, speaker-disjoint folds of the same
-clips whose test part has about the size of the given one.
-"""
+"""What a split flatters by: a linear SVM on the split as given, and on speaker-disjoint folds."""
 
 from dataclasses import dataclass
 

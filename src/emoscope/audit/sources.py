@@ -6,6 +6,7 @@ Nothing is left out: a clip that is listed twice is what an audit looks for.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .. import corpora
-from ..corpora.base import SPLITS, list_audio
+from ..corpora import SPLITS, list_audio
 from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
@@ -35,14 +36,11 @@ _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 @dataclass(frozen=True)
 class Split:
-    """One division into training and test, e.g. a fold, with what a saved result says of it.
-
-    ``clips`` has a row per listed clip, unknown text empty: ``identity`` is its name where one is
-    given, ``listed`` its file as written or found, ``side`` train (so are development clips) or
-    test; ``start, end`` are seconds, NaN for whole files.
-    """
+    """One division into training and test, e.g. a fold, with what a saved result says of it."""
 
     name: str
+    #: A row per listed clip, unknown text empty: ``identity`` is its name where one is given, ``listed``
+    #: its file as written or found, ``side`` train (so are development clips) or test.
     clips: pd.DataFrame
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,14 +68,15 @@ def read(
     elif not (splits := _pairs(path)):
         files = rows.find(path) if path.is_dir() else [path]
         if files is None:
-            raise CorpusError(
-                f"{path}: has no results.json, no pair of …train….jsonl and …test….jsonl files and no "
-                "manifest; emoscope convert writes one for a folder of recordings"
+            lacks = (
+                "no results.json, no pair of …train….jsonl and …test….jsonl files and no manifest"
             )
+            advice = "emoscope convert writes one for a folder of recordings"
+            raise CorpusError(f"{path}: has {lacks}; {advice}")
         splits = _by_column(path, _listed(files))
-    by_stem: dict[str, list[Path]] = {}
+    by_stem = defaultdict[str, list[Path]](list)
     for recording in list_audio(audio)[0] if audio is not None else []:
-        by_stem.setdefault(recording.stem, []).append(recording)
+        by_stem[recording.stem].append(recording)
     return [Split(s.name, _completed(s.clips, by_stem), s.record) for s in splits]
 
 
@@ -85,10 +84,8 @@ def _listed(files: Sequence[Path]) -> pd.DataFrame:
     if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
         is_model = files[0].suffix.lower() == SUFFIX
         found = "is a model file" if is_model else "is neither a manifest nor a list of recordings"
-        raise CorpusError(
-            f"{files[0]}: {found}; give a manifest with a split column, a saved result, or the lists "
-            "of training and test files"
-        )
+        other = "a saved result, or the lists of training and test files"
+        raise CorpusError(f"{files[0]}: {found}; give a manifest with a split column, {other}")
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: lists no clips")
@@ -100,11 +97,11 @@ def _listed(files: Sequence[Path]) -> pd.DataFrame:
 
 def _pairs(folder: Path) -> list[Split]:
     """One split per folder that holds a training and a test file, as EmoBox has them; or none."""
-    sides: dict[Path, dict[str, Path]] = {}
+    sides = defaultdict[Path, dict[str, Path]](dict)
     for file in sorted(folder.rglob("*.jsonl")):
         side = split_in(file.stem)
         if side in ("train", "test") and file.is_file():
-            sides.setdefault(file.parent, {})[side] = file
+            sides[file.parent][side] = file
     pairs = {place: files for place, files in sides.items() if set(files) == {"train", "test"}}
     return [_joined(place.name if len(pairs) > 1 else "", files) for place, files in pairs.items()]
 
@@ -146,9 +143,10 @@ def _result(folder: Path) -> list[Split]:
     columns = ["clip", "speaker", "emotion", "text", "intensity"]
     clips = tested_clips.reindex(columns=columns).assign(path="")
     recorded = _fold_records(folder, result)
-    runs = [run.to_json() for run in result.runs]
-    whole = {**result.config, "runs": runs, "protocol": result.protocol}
-    whole["speakers"] = result.corpus.get("speakers")
+    whole = {
+        **result.config, "runs": [run.to_json() for run in result.runs], "protocol": result.protocol,
+        "speakers": result.corpus.get("speakers"),
+    }  # fmt: skip
     splits = []
     for fold in dict.fromkeys(tested_clips["fold"]):
         tested = tested_clips["fold"] == fold

@@ -1,8 +1,7 @@
 """The command line: one function per command, each thin over the Python API.
 
 Exit status: 0 everything done; 1 some inputs failed, each named on standard error, all others
-delivered; 2 usage. Heavy modules are imported inside the commands that need them, and a command
-line that starts with ``predict`` imports no other command: people wait for it.
+delivered; 2 usage. Heavy modules are imported inside the commands that need them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def main() -> None:
     """Run the command line; errors of our own kind end it with one line, not a traceback."""
     try:
         _prepare()
-        if sys.argv[1:2] == ["predict"]:
+        if sys.argv[1:2] == ["predict"]:  # people wait for it: no other command is imported
             from . import commands, predicting  # noqa: F401
 
             if commands.run_quickly("predict", sys.argv[2:]):
@@ -52,10 +51,7 @@ def main() -> None:
 
 
 def start() -> None:
-    """What the shell runs: :func:`main`; after ``predict`` the system clears the memory, at once.
-
-    To free models and modules one by one takes Python as long as a label.
-    """
+    """What the shell runs: :func:`main`; after ``predict`` the system clears the memory, faster."""
     try:
         main()
     except SystemExit as end:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from .. import config
-from ..errors import CorpusError, UnknownNameError
+from ..errors import CorpusError, check_known
 from ..files import printable, write_together
 from . import commands, keeping, terminal
 from .commands import BUNDLED, COMPARING, command
@@ -38,8 +38,7 @@ def check(
     from .. import checking, modelfile
     from ..checking import page
 
-    if format not in FORMATS:
-        raise UnknownNameError("format", format, FORMATS)
+    check_known("format", FORMATS, format)
     names = [model, *(against or ())]
     keeping.claim(out, *FILES, record=config.FILE)
     words = source.reading["labels"]
@@ -72,7 +71,7 @@ def check(
         sys.stdout.write((json if format == "json" else _junit(found)) + "\n")
     rejected = dict.fromkeys(reason for one in found for reason in one.rejected)
     for reason in rejected:
-        terminal.err.print(f"left out: {printable(reason)}", markup=False, soft_wrap=True)
+        terminal.complain(f"left out: {reason}")
     if rejected or any(one.failed for one in found):
         sys.exit(1)
 
@@ -81,8 +80,7 @@ def _corpus(source: commands.Source) -> "Corpus | None":
     """What is named; without a name the corpora below the folder that a variable names, or none."""
     from .. import checking
 
-    places = source.places or tuple(checking.corpora_in(os.environ.get(checking.VARIABLE)))
-    if places:
+    if places := source.places or tuple(checking.corpora_in(os.environ.get(checking.VARIABLE))):
         return dataclasses.replace(source, places=places).corpus()
     if source.emotions or any(v for k, v in source.reading.items() if k != "labels"):
         raise CorpusError("options that say how to read a corpus need one; name it")

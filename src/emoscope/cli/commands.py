@@ -3,8 +3,7 @@
 A command is a function. Its parameters before ``*`` are arguments, the others options: a bool is a
 switch, or a yes and no where it is true by default. ``data/commands.toml`` says what they mean, of
 which :mod:`emoscope.cli.typed` makes typer's application. Reading a command line through it takes
-half as long as a label, so a plain ``emoscope predict`` is read by :func:`run_quickly`. A parameter
-of type :class:`Source` stands for all that says what is read; what writes has ``--replace``.
+half as long as a label, so a plain ``emoscope predict`` is read by :func:`run_quickly`.
 """
 
 from __future__ import annotations
@@ -32,17 +31,11 @@ if TYPE_CHECKING:
 COMPARING, RECOGNISING, DATA = "Compare and check", "Recognise and draw", "Corpora and features"
 STORE = "Commands"
 
-
 #: Options of every command that reads a corpus; see :class:`emoscope.corpus.Reading`.
 READING: dict[str, object] = {
-    "emotions": str | None,
-    "speaker": str | None,
-    "one_speaker": bool,
-    "label": list[str] | None,
-    "labels": Path | None,
-    "channel": str | None,
-    "part": str | None,
-}
+    "emotions": str | None, "speaker": str | None, "one_speaker": bool, "label": list[str] | None,
+    "labels": Path | None, "channel": str | None, "part": str | None,
+}  # fmt: skip
 SHARED: dict[str, object] = {"quiet": bool, "verbose": bool}  # options of every command
 LETTERS = {"quiet": "-q", "verbose": "-v"}
 
@@ -63,7 +56,7 @@ class Source:
         loaded = corpus.load(*self.places, **self.reading)
         for note in loaded.notes:
             terminal.note(note)
-        return loaded.select(emotions=list(self.emotions)) if self.emotions else loaded
+        return loaded.select(emotions=self.emotions) if self.emotions else loaded
 
     def dataset(
         self, features: Sequence[str], *,
@@ -75,7 +68,6 @@ class Source:
         from ..dataset.store import Store
         from . import terminal
 
-        part = self.reading.get("part")
         if not self.places and any(v for option, v in self.reading.items() if option != "part"):
             raise EmoscopeError(
                 "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus. "
@@ -84,9 +76,8 @@ class Source:
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
             data = dataset.load(
-                corpus, features, emotions=None if corpus else list(self.emotions),
-                part=None if corpus else part, store=Store(), jobs=jobs, cluster=cluster,
-                progress=tick,
+                corpus, features, emotions=self.emotions, part=self.reading.get("part"),
+                store=Store(), jobs=jobs, cluster=cluster, progress=tick,
             )  # fmt: skip
         for note in data.corpus.notes[len(corpus.notes) if corpus else 0 :]:
             terminal.note(note)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import AudioError, EmoscopeError, UnknownNameError, installed
+from ..errors import AudioError, EmoscopeError, check_known, installed
 from ..files import refuse_overwrite, write_atomically, write_together
 from . import commands, keeping, terminal
 from .commands import DATA, RECOGNISING, STORE, command
@@ -92,9 +92,8 @@ def info() -> None:
     store = Store()
     held, most = f"{store.bytes_on_disk() / 1e6:.1f} MB", f"{store.limit / 1e9:.0f} GB"
     terminal.out.print(f"{store.folder}: {held} of at most {most}", soft_wrap=True)
-    for feature in store.features():
-        size = feature.bytes / 1e6
-        terminal.out.print(f"  {feature.name:<10} {feature.clips} clips, {size:.1f} MB")
+    for name, clips, size in store.features():
+        terminal.out.print(f"  {name:<10} {clips} clips, {size / 1e6:.1f} MB")
 
 
 @command(STORE)
@@ -103,7 +102,7 @@ def verify(*, remove: bool = False) -> None:
     from ..dataset.store import Store
 
     for path, reason in (damaged := Store().verify(remove=remove)):
-        terminal.err.print(f"{path}: {reason}", markup=False, soft_wrap=True)
+        terminal.complain(f"{path}: {reason}")
     terminal.out.print(f"{len(damaged)} damaged" if damaged else "no damage found")
     if damaged:
         sys.exit(1)
@@ -117,9 +116,7 @@ def clear(*, features: str | None = None) -> None:
 
     store, names = Store(), commands.split(features)
     valid = {*registered(), *(feature.name for feature in store.features())} if names else set()
-    for name in names:
-        if name not in valid:
-            raise UnknownNameError("feature", name, sorted(valid))
+    check_known("feature", sorted(valid), *names)
     freed = store.clear(names or None)
     terminal.out.print(f"{freed / 1e6:.1f} MB removed")
 

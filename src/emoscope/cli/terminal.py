@@ -1,13 +1,10 @@
-"""What the commands print: results to standard output, all else to standard error.
-
-Colour and animation follow the terminal and ``NO_COLOR``; ``--quiet`` silences notes and progress.
-"""
+"""What the commands print: results to standard output, all else to standard error."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from statistics import median
@@ -55,7 +52,12 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """What should be known beside the results."""
     if not running.quiet:
-        err.print(printable(text), markup=False, soft_wrap=True)
+        complain(text)
+
+
+def complain(text: str) -> None:
+    """What went wrong, as it is."""
+    err.print(printable(text), markup=False, soft_wrap=True)
 
 
 def say_error(error: Exception) -> None:
@@ -63,7 +65,7 @@ def say_error(error: Exception) -> None:
     if running.verbose and not running.quiet:
         err.print_exception()
     err.print("[bold red]error:[/]", end=" ")
-    err.print(printable(str(error)), markup=False, soft_wrap=True)
+    complain(str(error))
 
 
 def _animated() -> bool:
@@ -148,13 +150,12 @@ def say_rejected(rejected: Sequence[AudioError]) -> None:
     if rejected:
         err.print(f"[bold red]{len(rejected)} left out:[/]")
     for bad in rejected:
-        text = f"  {printable(bad.path)}: {printable(bad.reason)}"
-        err.print(text, markup=False, soft_wrap=True)
-    reasons = Counter(printable(bad.reason) for bad in rejected)
+        complain(f"  {bad}")
+    reasons = Counter(bad.reason for bad in rejected)
     if len(rejected) > MANY and len(reasons) <= MANY:
         err.print("[bold]by reason:[/]")
         for reason, count in reasons.most_common():
-            err.print(f"  {count} x {reason}", markup=False, soft_wrap=True)
+            complain(f"  {count} x {reason}")
 
 
 @contextmanager
@@ -177,10 +178,9 @@ def say_comparison(board: Leaderboard, result: Result) -> None:
 
     out.print(board.table())
     say(summary.verdict(result))
-    if said := summary.script_gap(result, result.leaderboard()):
+    gap = summary.script_gap(result, result.leaderboard())
+    for said in (*filter(None, [gap]), *summary.channel_gains(result, result.leaderboard())):
         say(said.text)
-    for gain in summary.channel_gains(result, result.leaderboard()):
-        say(gain.text)
     if reason := result.config.get("no_script_gap"):
         note(f"script gap not measured: {reason}")
 
@@ -201,11 +201,9 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
     for run in runs:
         for words, uar, span, chance in summary.answers(run):
             say(f"UAR {uar} (95 % interval {span}) {words}; chance {chance}")
-        say(
-            f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}, {run.n_clips} clips of "
-            f"{run.n_speakers or 'unknown'} speaker{'' if run.n_speakers == 1 else 's'}, "
-            f"protocol {run.protocol}"
-        )
+        scores = f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}"
+        speakers = f"{run.n_speakers or 'unknown'} speaker{'' if run.n_speakers == 1 else 's'}"
+        say(f"{scores}, {run.n_clips} clips of {speakers}, protocol {run.protocol}")
     for text in notes:
         note(f"note: {text}")
 
@@ -255,10 +253,8 @@ def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
         say(f"  fold {fold}: {_parameters(chosen or {})}")
     best = trials[0]
     out.print(f"[bold]all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
-    say(
-        f"  UAR {best.uar:.3f} (±{best.uar_std:.3f} between folds), the highest of {len(trials)} "
-        "settings tried and therefore optimistic; the table shows what to expect"
-    )
+    found = f"UAR {best.uar:.3f} (±{best.uar_std:.3f} between folds), the highest of {len(trials)}"
+    say(f"  {found} settings tried and therefore optimistic; the table shows what to expect")
 
 
 def _parameters(chosen: Mapping[str, Any]) -> str:
@@ -270,7 +266,7 @@ class Leaderboard:
 
     def __init__(self, protocol: str, leak_protocol: str | None, speakers: SpeakerOrigin) -> None:
         self.protocol, self.leak_protocol, self.speakers = protocol, leak_protocol, speakers
-        self.runs: dict[str, dict[str, Run]] = {}
+        self.runs: dict[str, dict[str, Run]] = defaultdict(dict)
         self._bar = _bars(rich_progress.TaskProgressColumn())
         self._task = self._bar.add_task("training and testing", total=None)
 
@@ -286,12 +282,11 @@ class Leaderboard:
 
     def on_run(self, run: Run) -> None:
         """Take in one finished run."""
-        self.runs.setdefault(run.model, {})[run.protocol] = run
+        self.runs[run.model][run.protocol] = run
         if not err.is_terminal:
-            note(
-                f"{run.model:<10} {run.protocol:<16} UAR {run.uar:.3f}  "
-                f"accuracy {run.accuracy:.3f}  trained in {run.fit_seconds:.1f} s"
-            )
+            scores = f"UAR {run.uar:.3f}  accuracy {run.accuracy:.3f}"
+            cost = f"trained in {run.fit_seconds:.1f} s"
+            note(f"{run.model:<10} {run.protocol:<16} {scores}  {cost}")
 
     def on_unit(self, done: int, total: int) -> None:
         """Take in how much is done."""

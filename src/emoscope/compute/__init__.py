@@ -1,7 +1,6 @@
 """Where work runs: in this process, in local processes, or on a Dask cluster.
 
-:func:`run` applies a function to items and yields the same outcomes wherever the work runs, as they
-complete. A worker that dies costs time, not results; memory does not grow with the number of items.
+A worker that dies costs time, not results; memory does not grow with the number of items.
 """
 
 from __future__ import annotations
@@ -79,9 +78,8 @@ def run(
 
     It works in ``jobs`` local processes (1: in this one, None: one per available core), or where
     the Dask scheduler at the address ``cluster`` says, e.g. ``"tcp://10.0.0.1:8786"``. An
-    :class:`EmoscopeError` that the function raises is an outcome; so is a :class:`WorkerDiedError`,
-    for an item that killed its worker twice. Any other exception is a mistake in the program and
-    ends in a RuntimeError with the item's ``name``, else its number.
+    :class:`EmoscopeError` that the function raises is an outcome; so is a :class:`WorkerDiedError`.
+    Any other exception ends in a RuntimeError with the item's ``name``, else its number.
     """
     if jobs is not None and jobs < 1:
         raise EmoscopeError(f"{jobs} jobs were asked for; give 1 or more")

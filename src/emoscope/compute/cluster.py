@@ -1,8 +1,4 @@
-"""Workers of a Dask cluster.
-
-Every worker must have emoscope installed and see the recordings under the same names. The scheduler
-hands a dead worker's tasks to the others by itself; what keeps killing them is ``KilledWorker``.
-"""
+"""Workers of a Dask cluster, which have emoscope installed and see the recordings under the same names."""
 
 import time
 from typing import Any

@@ -1,8 +1,7 @@
 """Local worker processes that may die without taking results with them.
 
 Each worker has a pipe of its own and one chunk at a time: when one dies, it is known which items it
-had (``docs/decisions.md`` compares other packages). Processes come from a fork server or are
-spawned; a plain fork of a process with BLAS or torch threads can hang.
+had (``docs/decisions.md`` compares other packages).
 """
 
 import contextlib
@@ -67,8 +66,8 @@ class LocalWorkers:
     """A fixed number of local processes that apply one function."""
 
     def __init__(self, function: Function, count: int) -> None:
-        # macOS forbids a fork after its frameworks are loaded; a fork server's socket lies in the
-        # folder for temporary files, and the path of a socket must be short.
+        # A plain fork of a process with BLAS or torch threads can hang; macOS forbids any. A fork
+        # server's socket lies in the folder for temporary files, and its path must be short.
         short = len(os.fsencode(tempfile.gettempdir())) <= MAX_SOCKET_FOLDER
         way = "forkserver" if sys.platform == "linux" and short else "spawn"
         self._context: Any = multiprocessing.get_context(way)

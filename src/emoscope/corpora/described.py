@@ -18,7 +18,7 @@ from typing import Any
 
 from ..files import shipped_table
 from ..labels import canonical
-from .base import CorpusInfo, Download, Naming, Row, filled, lines_beside
+from . import CorpusInfo, Download, Naming, Row, filled, registry
 
 #: Column of a table beside a corpus → what a word in it means; nothing where it is no such.
 _READ: Mapping[str, Callable[[str], Any]] = {
@@ -53,13 +53,21 @@ def read(file: Path) -> CorpusInfo:
     return CorpusInfo(file.stem, parse=naming, downloads=downloads, **told)
 
 
+def _lines_beside(root: Path, pattern: str) -> dict[Path, list[str]]:
+    """The lines of a corpus's own files: anywhere below `root`, or else up to two folders above."""
+    for found in (root.rglob(pattern), root.parent.glob(pattern), root.parent.parent.glob(pattern)):
+        if files := sorted(p for p in found if p.is_file() and not p.name.startswith(".")):
+            return {p: p.read_bytes().decode("utf-8-sig", "replace").splitlines() for p in files}
+    return {}
+
+
 def _told_beside(
     table: Mapping[str, str], root: Path, rows: Mapping[PurePath, Row]
 ) -> Mapping[PurePath, Row]:
     """What a table tells of the clips or speakers of rows."""
     key = "clip" if "clip" in table else "speaker"
     told: dict[str, Row] = {}
-    for file, lines in lines_beside(root, table["file"]).items():
+    for file, lines in _lines_beside(root, table["file"]).items():
         for line in csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ","):
             words = {column: line.get(name) for column, name in table.items() if column != "file"}
             if None not in words.values():
@@ -97,7 +105,7 @@ def iemocap(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
     """The label and the words of each turn: of its session's files, else the label of a folder."""
     told: dict[str, Row] = {}
     for column, (files, form) in _IEMOCAP.items():
-        for line in itertools.chain(*lines_beside(root, files).values()):
+        for line in itertools.chain(*_lines_beside(root, files).values()):
             if found := form.match(line):
                 told.setdefault(found[1], {})[column] = found[2]
     return {
@@ -107,9 +115,7 @@ def iemocap(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
 
 def _code(path: PurePath) -> str:
     """IEMOCAP's code of the emotion after which the nearest folder is named."""
-    from . import get
-
-    info = get("iemocap")
+    info = registry.get("iemocap")
     codes = {emotion: code for code, emotion in info.label_map.items()}
     folders = [parent.name for parent in path.parents if parent.name]
     known = (f if f in info.no_emotion else codes.get(canonical(f) or "", "") for f in folders)
@@ -119,7 +125,7 @@ def _code(path: PurePath) -> str:
 def meld(root: Path, rows: Mapping[PurePath, Row]) -> Mapping[PurePath, Row]:
     """What the tables of the three splits say of each film."""
     told: dict[tuple[str, str], Row] = {}
-    for file, lines in lines_beside(root, "*_sent_emo.csv").items():
+    for file, lines in _lines_beside(root, "*_sent_emo.csv").items():
         split = _split([file.name])
         for row in csv.DictReader(lines, restval=""):
             name = "dia{Dialogue_ID}_utt{Utterance_ID}".format_map(row)

@@ -1,8 +1,6 @@
 """Fetches a corpus from its publisher: resume, checksum, unpacking.
 
-What was received of a file stays in ``<file>.part``; the next attempt asks for the rest only (HTTP
-``Range``, guarded by ``If-Range`` in case the file has changed meanwhile). With the size and checksum
-that the corpus file states it is unpacked, and a marker keeps it from being fetched again. An archive
+What was received of a file stays in ``<file>.part``; the next attempt asks for the rest only. An archive
 is not trusted: where its members would go and how large they are is looked at before decompressing.
 """
 
@@ -23,9 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..audio.opening import ENDINGS
-from ..errors import CorpusError, UnknownNameError
+from ..errors import CorpusError, check_known
 from ..files import try_lock, write_atomically
-from .base import CorpusInfo, Download
+from . import CorpusInfo, Download
 
 if TYPE_CHECKING:
     import requests
@@ -59,13 +57,10 @@ def download(
     received is kept for the next attempt, unless it is wrong.
     """
     if not info.downloads:
-        raise CorpusError(
-            f"{info.title} requires a manual download: {info.obtain or info.homepage}"
-        )
+        place = info.obtain or info.homepage
+        raise CorpusError(f"{info.title} requires a manual download: {place}")
     names = [item.part for item in info.downloads]
-    for part in parts or ():
-        if part not in names:
-            raise UnknownNameError(f"part of {info.name}", part, names)
+    check_known(f"part of {info.name}", names, *(parts or ()))
     folder = Path(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,17 +101,18 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
     try:
         files = unpack(archive, folder, report)
     except DamageError as error:
-        if by_hand or item.md5 is not None:  # not ours to delete, or what the publisher has
-            raise CorpusError(f"{error}; move it away and run the command again") from None
-        archive.unlink()
-        raise CorpusError(f"{error}. It was deleted; run the command again") from None
+        advice = "; move it away and run the command again"
+        if not by_hand and item.md5 is None:  # ours to delete, and not what the publisher has
+            archive.unlink()
+            advice = ". It was deleted; run the command again"
+        raise CorpusError(f"{error}{advice}") from None
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in files}
     write_atomically(marker, json.dumps(sizes))
     archive.unlink()
 
 
 def _complete(marker: Path, folder: Path) -> bool:
-    """Whether everything that was unpacked is still there, in full."""
+    """Whether everything that was unpacked is still there."""
     try:
         sizes = json.loads(marker.read_text(encoding="utf-8"))
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -142,9 +138,8 @@ def _fetch(url: str, item: Download, partial: Path, report: Progress) -> None:
                 raise CorpusError(f"{url}: {error}") from None
             failures = 1 if _size(partial) > before else failures + 1
             if failures >= ATTEMPTS:
-                raise CorpusError(
-                    f"{url}: {reason}; what was received is kept, run the command again to continue"
-                )
+                advice = "what was received is kept, run the command again to continue"
+                raise CorpusError(f"{url}: {reason}; {advice}")
             time.sleep(PAUSE * 2**failures)
 
 
@@ -173,10 +168,8 @@ def _receive(
             done, length = have, part[2]
         total = int(length) if length.isdigit() else None
         if item.size is not None and total not in (None, item.size):
-            raise CorpusError(
-                f"{url}: the server offers {total} bytes, but {item.file_name} has {item.size}; "
-                "the file was replaced or the address is wrong"
-            )
+            found = f"the server offers {total} bytes, but {item.file_name} has {item.size}"
+            raise CorpusError(f"{url}: {found}; the file was replaced or the address is wrong")
         limit = item.size or min(total or MAX_BYTES, MAX_BYTES)
         _need_space(partial.parent, (total or 0) - done)
         tag = response.headers.get("ETag", "")
@@ -244,10 +237,8 @@ def _checked(archive: Path, opened: zipfile.ZipFile) -> dict[PurePosixPath, zipf
         path = PurePosixPath(member.filename.replace("\\", "/"))
         inside = path.parts and not path.is_absolute() and ".." not in path.parts
         if not inside or ":" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
-            raise CorpusError(
-                f"{archive}: the archive holds '{member.filename}', which would be written outside "
-                "its folder; nothing was unpacked"
-            )
+            found = f"holds '{member.filename}', which would be written outside its folder"
+            raise CorpusError(f"{archive}: the archive {found}; nothing was unpacked")
         if not member.is_dir() and path.parts[0] != "__MACOSX":
             files[path] = member
     if not any(path.suffix.lower().lstrip(".") in ENDINGS for path in files):

@@ -25,13 +25,12 @@ import pandas as pd
 from .. import corpora
 from ..audio.excerpt import parse_channel
 from ..audio.opening import ENDINGS, STORES, URL, refusal
-from ..corpora import CorpusInfo
-from ..corpora.base import COLUMNS, Row, as_table, list_audio
-from ..errors import AudioError, CorpusError, UnknownNameError
+from ..corpora import COLUMNS, CorpusInfo, Row, as_table, list_audio
+from ..errors import AudioError, CorpusError, UnknownNameError, check_known
 from ..files import printable
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
 from . import folder, ratings, rows, speakers, times
-from .clips import Corpus, Reading, SpeakerOrigin, combine
+from .clips import Corpus, Reading, SpeakerOrigin, combine, numbered
 
 __all__ = ["COLUMNS", "EMOTIONS", "Corpus", "Reading", "SpeakerOrigin", "combine", "load"]
 
@@ -49,18 +48,11 @@ def load(
     ----------
     *sources : str or path-like
         Each a folder of a corpus that emoscope knows, a folder with one folder per emotion, or a
-        manifest as :mod:`emoscope.corpus.rows` reads it.
-    labels : mapping of str to str, optional
-        Words of the manifest or names of the folders → emotions, for words emoscope does not know.
-    speaker, one_speaker, channel
-        Who speaks and which channel counts, as :class:`Reading` has them.
+        manifest as :mod:`emoscope.corpus.rows` reads it; a CorpusError when no clip can be read.
+    labels, speaker, one_speaker, channel
+        What the source does not say, as :class:`Reading` has it.
     part : str, optional
         "speech", "song" or "both", of a corpus that has these parts; by default all that is there.
-
-    Raises
-    ------
-    CorpusError
-        When there is no such source, no clip in it, or nothing that tells a label.
     """
     reading = Reading(labels or {}, speaker, one_speaker, channel)
     several = _only(part, [_load(source, reading) for source in sources])
@@ -72,27 +64,22 @@ def load(
             several[n] = dataclasses.replace(corpus, name=path, table=renamed)
     loaded = several[0] if len(several) == 1 else combine(several)
     found = set(map(folded, loaded.table["label"])) if reading.labels else set()
-    unused = [f"'{word}'" for word in reading.labels if folded(word) not in found]
-    if not unused:
-        return loaded
-    note = f"{loaded.name}: no clip has the label {', '.join(unused)}, which an option maps"
-    return dataclasses.replace(loaded, notes=[*loaded.notes, note])
+    unused = ", ".join(f"'{word}'" for word in reading.labels if folded(word) not in found)
+    note = f"{loaded.name}: no clip has the label {unused}, which an option maps"
+    return loaded.noting(note) if unused else loaded
 
 
 def _only(part: str | None, loaded: list[Corpus]) -> list[Corpus]:
     """The corpora with one part alone of those that have parts."""
     if part is None:
         return loaded
-    if part not in corpora.PARTS:
-        raise UnknownNameError("part", part, corpora.PARTS)
-    in_parts = ["channel" in corpus.table for corpus in loaded]
-    if not any(in_parts):
+    check_known("part", corpora.PARTS, part)
+    if not any("channel" in corpus.table for corpus in loaded):
         names = ", ".join(corpus.name for corpus in loaded)
         raise CorpusError(f"--part {part}: {names} does not come in parts; RAVDESS does")
     if part == "both":
         return loaded
-    pairs = zip(loaded, in_parts, strict=True)
-    return [corpus.select(channel=part) if divided else corpus for corpus, divided in pairs]
+    return [c.select(channel=part) if "channel" in c.table else c for c in loaded]
 
 
 def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
@@ -101,10 +88,10 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     if searched := found is None and root.is_dir():
         found = folder.read(root, reading.labels)
     if found is None and str(source) in corpora.names():
-        is_there = bool(corpora.get(str(source)).downloads)
-        fetch = f", or download it: emoscope get {source}" * is_there
-        hint = f"is the name of a corpus, and no such folder is here; give its folder{fetch}"
-        raise CorpusError(f"'{source}' {hint}")
+        is_free = bool(corpora.get(str(source)).downloads)
+        hint = "is the name of a corpus, and no such folder is here; give its folder"
+        fetch = f", or download it: emoscope get {source}" * is_free
+        raise CorpusError(f"'{source}' {hint}{fetch}")
     if found is None:
         kind = f"cannot read '{root.suffix}' files; unpack archives, save tables as CSV in UTF-8. "
         why = kind + folder.LAYOUTS if root.exists() else "no such folder or manifest"
@@ -122,15 +109,14 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
 
 
 def _with_the_rest(corpus: Corpus, root: Path) -> Corpus:
-    """The corpus with a note on the recordings in its folder that no table there names."""
+    """The corpus, noting the recordings in its folder that no table there names."""
     named = {os.path.abspath(path) for path in corpus.table["path"]}
     named |= {os.path.abspath(str(error.path).partition(", row ")[0]) for error in corpus.rejected}
     rest = [path for path in list_audio(root)[0] if os.path.abspath(path) not in named]
     if not rest:
         return corpus
     told = f"{len(rest)} recordings are left out, for example {printable(str(rest[0]))}"
-    note = f"{told}: nothing in {root} gives their emotions"
-    return dataclasses.replace(corpus, notes=[*corpus.notes, note])
+    return corpus.noting(f"{told}: nothing in {root} gives their emotions")
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -139,24 +125,21 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     listing = rows.read(files, labels=words)
     unnamed = sum(not row.get("corpus") for row in listing.rows)
     if 0 < unnamed < len(listing.rows):
-        raise CorpusError(
-            f"{files[0]}: {unnamed} of {len(listing.rows)} rows name no corpus; name it in all "
-            "rows, or one speaker may be counted as two"
-        )
+        found = f"{unnamed} of {len(listing.rows)} rows name no corpus"
+        advice = "name it in all rows, or one speaker may be counted as two"
+        raise CorpusError(f"{files[0]}: {found}; {advice}")
     known = corpora.registry.members()
     usable, foreign, rejected, notes = _sorted_out(listing, words, str(files[0]))
     settled, ties, agreements = ratings.settle(
         usable, listing.name, rated=not listing.contradictions, foreign=foreign
     )
     rejected += ties
-    clips, taken = dict[str, Row](), Counter[str]()
+    clips = dict[str, Row]()
     for row, emotion in settled:
         clip = _as_clip(row, emotion, known.get(row.get("corpus", "").lower()), listing.name)
-        name = clip["clip"]
-        while clip["clip"] in clips:  # a file listed in two splits becomes two clips
-            taken[name] += 1
-            clip["clip"] = f"{name}#{taken[name] + 1}"
-        clips[clip["clip"]] = clip
+        free = (name for name in numbered(clip["clip"]) if name not in clips)
+        name = next(free)  # another one for a file that is listed in two splits
+        clips[name] = {**clip, "clip": name}
     if not clips:
         first = [f", the first because it is {error}" for error in rejected[:1]]
         why = "".join(first or [f"; {note}" for note in notes])
@@ -164,10 +147,10 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     table = as_table(clips.values()).astype(object)
     names = pd.unique(table["corpus"])
     name = names[0] if len(names) == 1 else listing.name
-    info = known.get(name)
     origin = SpeakerOrigin("rule" if (table["speaker"] != "").any() else "none")
     if any(row.get("speaker") for row in listing.rows):
         origin = SpeakerOrigin("column", "the column of speakers")
+    info = known.get(name)
     licence, citation = (info.licence, info.citation) if info else ("", "")
     rejected = [*listing.contradictions, *listing.rejected, *rejected]
     notes, licence = [*notes, *map(str, agreements)], listing.licence or licence
@@ -207,10 +190,8 @@ def _sorted_out(
     notes = [*listing.notes, *(f"{listing.name}: {note}" for note in said)]
     open_ended = [row["path"] for row, _ in usable if row.get("start") and not row.get("end")]
     if over := len(open_ended) - len(set(open_ended)):
-        notes.append(
-            f"warning: {listing.name}: {over} parts have no end: they run to the end of the "
-            "file and overlap later parts; give their ends in a column called end"
-        )
+        found = f"{over} parts have no end: they run to the end of the file and overlap later parts"
+        notes.append(f"warning: {listing.name}: {found}; give their ends in a column called end")
     return usable, foreign, rejected, notes
 
 

@@ -1,7 +1,6 @@
-"""Reads the rows of Parquet, Feather and Arrow files, also with the clips inside as Hugging Face has them.
+"""Reads the rows of Parquet, Feather and Arrow files; clips inside become files of the cache.
 
-Of a column ``{bytes, path}`` the bytes become files of the cache, named after their content. Numbers
-of labels become the names that the schema of Hugging Face's ``datasets`` gives them.
+Numbers of labels become the names that the schema of Hugging Face's ``datasets`` gives them.
 """
 
 import hashlib
@@ -50,19 +49,15 @@ def rows(path: Path) -> Iterator[RawRow]:
                 raise CorpusError(f"{path}: larger than the limit of {limit} bytes when unpacked")
             row |= {name: words.get(row[name], row[name]) for name, words in names.items()}
             for name in inside:
-                row = _with_clip(row, name, f"{path.stem}-{number}")
+                clip = row[name] or {}
+                listed = PurePath(clip.get("path") or f"{path.stem}-{number}")
+                if (data := clip.get("bytes")) is not None:
+                    row = {"clip": listed.stem, **row, name: _unpacked(data, listed.suffix)}
+                else:
+                    row[name] = clip.get("path")
             yield {name: v for name, v in row.items() if not _NAMELESS.fullmatch(name)}
     except pa.ArrowException as error:
         raise ValueError(error) from None
-
-
-def _with_clip(row: RawRow, column: str, name: str) -> RawRow:
-    """The row with the path of a file instead of its bytes."""
-    clip: Any = row[column] or {}
-    listed, data = PurePath(clip.get("path") or name), clip.get("bytes")
-    if data is None:
-        return {**row, column: clip.get("path")}
-    return {"clip": listed.stem, **row, column: _unpacked(data, listed.suffix)}
 
 
 def _arrow(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -86,11 +81,9 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     inside = any(_holds_clips(field.type) for field in schema)
     tables.check_size(path, MAX_AUDIO if inside else tables.MAX_BYTES)
     tables.check_rows(path, count)
-    if count > max(_BATCH, ROWS_PER_BYTE * path.stat().st_size):
-        raise CorpusError(
-            f"{path}: {count} rows in only {path.stat().st_size} bytes; no list of different "
-            "recordings is that small"
-        )
+    if count > max(_BATCH, ROWS_PER_BYTE * (size := path.stat().st_size)):
+        found = f"{count} rows in only {size} bytes"
+        raise CorpusError(f"{path}: {found}; no list of different recordings is that small")
     file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
     return schema, file.iter_batches(_CLIPS if inside else _BATCH)
 
@@ -105,13 +98,11 @@ def _names(schema: pa.Schema) -> dict[str, dict[object, str]]:
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = dict(told.get("info", {}).get("features", {}))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        features = {}
+        return {}
     names: dict[str, Any] = {c: f.get("names") for c, f in features.items() if isinstance(f, dict)}
-    return {
-        field.name: dict(enumerate(map(str, names[field.name])))
-        for field in schema
-        if pa.types.is_integer(field.type) and isinstance(names.get(field.name), list)
-    }
+    numbered = [field.name for field in schema if pa.types.is_integer(field.type)]
+    listed = {name: names[name] for name in numbered if isinstance(names.get(name), list)}
+    return {name: dict(enumerate(map(str, words))) for name, words in listed.items()}
 
 
 def _unpacked(data: bytes, suffix: str) -> str:

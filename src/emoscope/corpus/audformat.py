@@ -1,9 +1,8 @@
-"""Reads audformat databases, a header ``db.yaml`` and its tables; pickled ones, which can run code, not.
+"""Reads audformat databases: https://audeering.github.io/audformat/data-format.html."""
 
-Format: https://audeering.github.io/audformat/data-format.html
-"""
-
-from collections.abc import Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,11 +24,9 @@ Key: TypeAlias = tuple[str, ...]  # a file, and from when to when of a part
 def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow], list[AudioError]]:
     """Name, licence and a row per file, or part of one, with an emotion in the database of a folder.
 
-    Rows that need not be `labelled` may be without, where no table has emotions. A row has the columns
-    of all its tables, of a part those of its file too, what is known of the speaker, and ``split`` where
-    tables have one. What one table lists twice, or what is in two splits, has a row for each. Last come
-    the tables that contradict the tables before them, which are believed; labels of whole files are not
-    used where their parts have labels.
+    Rows that need not be `labelled` may be without, where no table has emotions. What one table lists
+    twice, or what is in two splits, has a row for each. Last come the tables that contradict the tables
+    before them, which are believed; labels of whole files are not used where their parts have labels.
     """
     header = _header(folder)
     descriptions = _mapping(header, "tables")
@@ -50,14 +47,14 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
         rows = [{columns[key]: value for key, value in row.items()} for row in rows]
         contradictions += _merge(rows, str(split), files, repeated, f"table '{name}'")
     if not found:
-        raise CorpusError(
-            f"{folder / HEADER}: no table of files or segments has a column 'emotion'; "
-            f"tables: {', '.join(map(str, descriptions)) or 'none'}"
-        )
+        names = ", ".join(map(str, descriptions)) or "none"
+        missing = "no table of files or segments has a column 'emotion'"
+        raise CorpusError(f"{folder / HEADER}: {missing}; tables: {names}")
     speakers = _speakers(folder, header)
     merged = [*files.values(), *({**files[_key(row)], **row} for row in repeated)]
-    meant = [row for row in merged if "emotion" in row or not labelled]
-    in_parts = {row["file"] for row in meant if "start" in row}
+    in_parts = {
+        row["file"] for row in merged if "start" in row and ("emotion" in row or not labelled)
+    }
     merged = [{**files.get(_key({"file": row["file"]}), {}), **row} for row in merged]
     meant = [row for row in merged if "emotion" in row or not labelled]
     used = [row for row in meant if "start" in row or row["file"] not in in_parts]
@@ -84,7 +81,7 @@ def _merge(
 ) -> list[AudioError]:
     """Add what a table says of each file to `files`, and what is a row of its own to `repeated`."""
     seen: set[Key] = set()
-    by_column: dict[str, list[str]] = {}
+    by_column = defaultdict[str, list[str]](list)
     for row in rows:
         key, own = _key(row), {**row, "split": split} if split else row
         before = files.setdefault(key, {})
@@ -96,39 +93,34 @@ def _merge(
             now, earlier = own.get(column), before.get(column)
             if now and earlier and str(now) != str(earlier):
                 said = f"says {column} '{now}' of {row['file']}, where an earlier table says '{earlier}'"
-                by_column.setdefault(column, []).append(f"{said}, which is used")
+                by_column[column].append(f"{said}, which is used")
         before.update({column: own[column] for column in own if column not in before})
-    return [
-        AudioError(name, f"{printable(texts[0])}; contradictory rows: {len(texts)}")
-        for texts in by_column.values()
-    ]
+    found = (
+        f"{printable(said[0])}; contradictory rows: {len(said)}" for said in by_column.values()
+    )
+    return [AudioError(name, text) for text in found]
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type hints
-    """Refuses headers that unfold into more than they are: each alias counts as what it stands for."""
-
-    count = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose one value, counting it."""
-        sizes: dict[int, int] = self.__dict__.setdefault("sizes", {})
-        is_alias, before = self.check_event(yaml.AliasEvent), self.count
-        node = super().compose_node(parent, index)
-        if is_alias and id(node) not in sizes:
-            raise yaml.YAMLError("a value refers to itself")
-        self.count += sizes[id(node)] if is_alias else 1
-        sizes.setdefault(id(node), self.count - before)
-        if self.count > MAX_NODES:
-            raise yaml.YAMLError(f"more than {MAX_NODES} values")
-        return node
+def _nodes(node: Any) -> Iterator[Any]:
+    """A value of YAML and those in it; what an alias refers to counts as often as it does."""
+    yield node
+    for part in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for inner in part if isinstance(part, tuple) else (part,):
+            yield from _nodes(inner)
 
 
 def _header(folder: Path) -> dict[object, object]:
     path = folder / HEADER
     try:
-        header = yaml.load(tables.read_text(path, MAX_HEADER), _Loader)
+        loader = yaml.SafeLoader(tables.read_text(path, MAX_HEADER))
+        node = loader.get_single_node()
+        if sum(1 for _ in itertools.islice(_nodes(node), MAX_NODES + 1)) > MAX_NODES:
+            raise ValueError(f"more than {MAX_NODES} values")
+        header = loader.construct_document(node) if node else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CorpusError(f"{path}: not a readable YAML header: {error}") from None
+        deep = "a value refers to itself, or values are nested too deeply"
+        why = deep if isinstance(error, RecursionError) else error
+        raise CorpusError(f"{path}: not a readable YAML header: {why}") from None
     if not isinstance(header, dict):
         raise CorpusError(f"{path}: not the header of an audformat database")
     return header
@@ -142,10 +134,8 @@ def _table(folder: Path, name: str, *index: str) -> list[RawRow]:
     if path is None:
         raise CorpusError(f"{files[0]}: this table of the database is missing")
     if path.suffix == ".pkl":
-        raise CorpusError(
-            f"{path}: a pickled table, which could run code when opened; "
-            "save the database as CSV: db.save(folder, storage_format='csv')"
-        )
+        advice = "save the database as CSV: db.save(folder, storage_format='csv')"
+        raise CorpusError(f"{path}: a pickled table, which could run code when opened; {advice}")
     rows = tables.read(path)
     if rows and (missing := set(index) - set(rows[0])):
         raise CorpusError(f"{path}: no column '{min(missing)}'")

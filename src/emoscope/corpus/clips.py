@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from .. import corpora
 from ..audio import Excerpt, each_channel
 from ..audio.excerpt import channel_name, parse_channel
-from ..corpora.base import COLUMNS
-from ..errors import AudioError, CorpusError, UnknownNameError
+from ..corpora import COLUMNS
+from ..errors import AudioError, CorpusError, check_known
 from ..labels import EMOTIONS, canonical, in_order
 from ..protocols import VOICES
 from ..unseen import HeldOut, held_out
@@ -47,11 +48,7 @@ class SpeakerOrigin:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What a user says of a source that it does not say itself.
-
-    A CorpusError when the expression for speakers cannot be used, or two ways to tell them are given;
-    an UnknownNameError when a label is to mean what is no emotion, or a channel has no such name.
-    """
+    """What a user says of a source that it does not say itself; an EmoscopeError where it cannot be."""
 
     #: Words of the source, as written → emotions.
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -63,23 +60,18 @@ class Reading:
     channel: str | None = None  # "left", "right", "1", "2" …, "each" or "mix"
 
     def __post_init__(self) -> None:
-        for emotion in self.labels.values():
-            if emotion and emotion not in EMOTIONS:
-                raise UnknownNameError("emotion", emotion, EMOTIONS)
+        check_known("emotion", EMOTIONS, *filter(None, self.labels.values()))
         if self.channel is not None and self.channel.strip().lower() != EACH:
             parse_channel(self.channel)
-        if self.speaker is None:
-            return
-        if self.one_speaker:
+        if self.speaker is not None and self.one_speaker:
             raise CorpusError("--speaker and --one-speaker cannot be combined")
-        if not _FOLDER.fullmatch(self.speaker):
-            try:
-                re.compile(self.speaker)
-            except re.error as error:
-                raise CorpusError(
-                    f"--speaker '{self.speaker}': not a regular expression ({error}); examples: "
-                    r"'(\d+)_' for the number before an underscore, folder:1 for the first folder"
-                ) from None
+        try:
+            re.compile(self.speaker or "")
+        except re.error as error:
+            raise CorpusError(
+                f"--speaker '{self.speaker}': not a regular expression ({error}); examples: "
+                r"'(\d+)_' for the number before an underscore, folder:1 for the first folder"
+            ) from None
 
     @property
     def origin(self) -> SpeakerOrigin | None:
@@ -95,24 +87,18 @@ class Reading:
         assert self.speaker is not None
         if folder := _FOLDER.fullmatch(self.speaker):
             folders, number = path.parts[:-1], int(folder[1])
-            place = number - 1 if number > 0 else number
-            return folders[place] if abs(number) <= len(folders) else None
+            return folders[number - (number > 0)] if abs(number) <= len(folders) else None
         without_ending = path.with_suffix("").as_posix()
         match = re.search(self.speaker, without_ending) or re.search(self.speaker, path.as_posix())
         if match is None:
             return None
-        if named := match.groupdict().get("speaker"):
-            return named
-        return "-".join(filter(None, match.groups())) if match.re.groups else match[0] or None
+        named = match.groupdict().get("speaker") or "-".join(filter(None, match.groups()))
+        return named if match.re.groups else match[0] or None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """Clips with their emotions and speakers.
-
-    A CorpusError when the table lacks a column, names a clip twice, or holds no clip; an
-    UnknownNameError when an emotion is not one of :data:`EMOTIONS`.
-    """
+    """Clips with their emotions and speakers; a CorpusError when the table cannot be one of clips."""
 
     name: str
     table: pd.DataFrame  # one row per clip; the module's docstring describes the columns
@@ -136,9 +122,7 @@ class Corpus:
             raise CorpusError(f"{name}: contains no clips")
         if empty := [column for column in COLUMNS if table[column].isna().any()]:
             raise CorpusError(f"{name}: missing values in {', '.join(empty)}")
-        for emotion in pd.unique(table["emotion"]):
-            if emotion not in EMOTIONS:
-                raise UnknownNameError("emotion", str(emotion), EMOTIONS)
+        check_known("emotion", EMOTIONS, *map(str, pd.unique(table["emotion"])))
         for clip in table["clip"][table["clip"].duplicated()]:
             raise CorpusError(f"{name}: clip '{clip}' occurs twice; give only one of its sources")
         speakers = table["speaker"].astype(str)
@@ -159,6 +143,10 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.table)
 
+    def noting(self, *notes: str, **changes: Any) -> Corpus:
+        """The corpus with further notes, and changes of its other fields."""
+        return dataclasses.replace(self, notes=[*self.notes, *notes], **changes)
+
     @property
     def emotions(self) -> list[str]:
         """The emotions that occur, in the order of :data:`EMOTIONS`."""
@@ -177,29 +165,22 @@ class Corpus:
     def select(
         self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
     ) -> Corpus:
-        """Return the corpus with those clips only that have the given values, in the same order.
+        """The clips that have the given values, in the same order.
 
-        Parameters
-        ----------
-        emotions : iterable of str, optional
-            Emotions to keep; other words for them are understood.
-        **columns
-            Other columns by name, e.g. ``channel="speech"`` or ``speaker=["01", "02"]``. What does not
-            exist is an UnknownNameError, and a CorpusError that no clip is left.
+        Of `emotions` other words are understood; other columns are given by name, e.g.
+        ``channel="speech"`` or ``speaker=["01", "02"]``. An UnknownNameError for what does not exist, a
+        CorpusError when no clip is left.
         """
         keep = pd.Series(True, index=self.table.index)
         if emotions is not None:
             chosen = [canonical(emotion) or emotion for emotion in emotions]
-            for emotion in chosen:
-                if emotion not in EMOTIONS:
-                    raise UnknownNameError("emotion", emotion, EMOTIONS)
-                if emotion not in self.emotions:
-                    lack = f"has no clips of '{emotion}'; it has {', '.join(self.emotions)}"
-                    raise CorpusError(f"corpus '{self.name}' {lack}")
+            check_known("emotion", EMOTIONS, *chosen)
+            if lacking := [emotion for emotion in chosen if emotion not in self.emotions]:
+                lack = f"has no clips of '{lacking[0]}'; it has {', '.join(self.emotions)}"
+                raise CorpusError(f"corpus '{self.name}' {lack}")
             keep &= self.table["emotion"].isin(chosen)
+        check_known("column", [str(column) for column in self.table], *columns)
         for column, value in columns.items():
-            if column not in self.table:
-                raise UnknownNameError("column", column, [str(c) for c in self.table])
             values = [value] if isinstance(value, str | int) else list(value)
             keep &= self.table[column].isin(values)
         if not keep.any():
@@ -214,12 +195,10 @@ class Corpus:
         told = self.table.get("audio_channel", pd.Series("", self.table.index))
         own, table = self.table[told != ""], self.table[told == ""]
         note = f"{len(own)} clips have a channel in {source}, which overrides --channel"
-        notes = [*self.notes, note] if len(own) else self.notes
+        notes = [note] if len(own) else []
         if channel.strip().lower() != EACH:
             named = told.mask(told == "", channel_name(parse_channel(channel)))
-            return dataclasses.replace(
-                self, table=self.table.assign(audio_channel=named), notes=notes
-            )
+            return self.noting(*notes, table=self.table.assign(audio_channel=named))
         rows, unread = [own] if len(own) else [], list[AudioError]()
         for path, clips in table.groupby("path", sort=False):
             try:
@@ -231,11 +210,16 @@ class Corpus:
                 clip = clips["clip"] + (f"#{name}" if name else "")
                 rows.append(clips.assign(audio_channel=name, clip=clip))
         if not rows:
-            raise CorpusError(
-                f"none of {len(unread)} recordings can be read; the first: {unread[0]}"
-            )
-        table, rejected = pd.concat(rows, ignore_index=True), [*self.rejected, *unread]
-        return dataclasses.replace(self, table=table, rejected=rejected, notes=notes)
+            first = f"the first: {unread[0]}"
+            raise CorpusError(f"none of {len(unread)} recordings can be read; {first}")
+        table = pd.concat(rows, ignore_index=True)
+        return self.noting(*notes, table=table, rejected=[*self.rejected, *unread])
+
+
+def numbered(name: str) -> Iterator[str]:
+    """The name, then ``name#2``, ``name#3`` …, of which the first that is free is taken."""
+    yield name
+    yield from (f"{name}#{number}" for number in itertools.count(2))
 
 
 def excerpts(table: pd.DataFrame) -> list[Excerpt]:
@@ -252,9 +236,8 @@ def excerpts(table: pd.DataFrame) -> list[Excerpt]:
 def combine(parts: Sequence[Corpus]) -> Corpus:
     """Put several corpora into one, e.g. to train on some and test on another.
 
-    Clips and speakers are prefixed with the name of their corpus, so that they stay distinct. Parts
-    of one corpus that emoscope knows, such as RAVDESS's speech and song, stay one corpus. A CorpusError
-    when there is nothing to combine, or two corpora have the same name or the same clip.
+    Clips and speakers are prefixed with the name of their corpus. Parts of one corpus that emoscope
+    knows, such as RAVDESS's speech and song, stay one corpus; two others of one name are a CorpusError.
     """
     if not parts:
         raise CorpusError("no corpus to combine")

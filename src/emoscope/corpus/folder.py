@@ -10,8 +10,7 @@ import pandas as pd
 
 from .. import corpora
 from ..audio.opening import ENDINGS
-from ..corpora import Match
-from ..corpora.base import SPLITS, Row, as_table, is_film, list_audio
+from ..corpora import SPLITS, Match, Row, as_table, is_film, list_audio
 from ..errors import AudioError, CorpusError
 from ..files import printable, shipped_table
 from ..labels import canonical, explain
@@ -26,9 +25,9 @@ _AGREEMENT = 0.95  # of the emotions that names and folders tell, for names to b
 def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     """The corpus in a folder, or the files that list its recordings; `labels` are further words."""
     paths, unreadable = list_audio(root, ENDINGS)
-    if not paths and (annotations := rows.annotated(root)):
-        return annotations
     if not paths:
+        if annotations := rows.annotated(root):
+            return annotations
         why = f" ({unreadable[0]})" if unreadable else ""
         raise CorpusError(f"{root}: no audio files in this folder{why}. {LAYOUTS}")
     recordings = [path for path in paths if not is_film(path)] or paths
@@ -50,8 +49,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
             known.append(dataclasses.replace(match, rows=clips))
         else:
             notes.append(f"file names of {match.info.name} contradict the folders, which are used")
-    labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
-    if labelled >= max(1, len(by_folder)):
+    n_labelled = sum(bool(row["emotion"]) for match in known for row in match.rows.values())
+    if n_labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
         if own := sorted(set(told) & {str(error.path) for error in corpus.rejected}):
             notes.append(
@@ -69,12 +68,10 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
         corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
         corpus = _with_speakers(corpus, rows.beside(root, "speaker"))
-        notes += _left_alone(set(paths) - set(recordings))
+        notes += _on_films(set(paths) - set(recordings))
         words = _folders(root, [error.path for error in rejected], told)
         notes += [f"folders are named after {explain(words)}"] if words else []
-    return dataclasses.replace(
-        corpus, rejected=[*unreadable, *corpus.rejected], notes=[*corpus.notes, *notes]
-    )
+    return corpus.noting(*notes, rejected=[*unreadable, *corpus.rejected])
 
 
 def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> pd.DataFrame:
@@ -86,14 +83,11 @@ def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> 
         named = [folder for folder in above if canonical(folder, labels)]
         if not named:
             continue
-        row: Row = {
-            "clip": printable(str(relative.with_suffix(""))),
-            "path": str(path),
-            "speaker": "",
-        }
+        clip = printable(str(relative.with_suffix("")))
+        row: Row = {"clip": clip, "path": str(path), "speaker": "", "corpus": name}
         row |= {"emotion": canonical(named[-1], labels), "label": printable(named[-1])}
         splits = [SPLITS[folder.lower()] for folder in above if folder.lower() in SPLITS]
-        found.append(row | {"corpus": name} | ({"split": splits[0]} if splits else {}))
+        found.append(row | ({"split": splits[0]} if splits else {}))
     count = Counter(row["clip"] for row in found)
     for row in found:
         if count[row["clip"]] > 1:  # clips that differ in their ending alone
@@ -108,16 +102,15 @@ def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) ->
     used = ", ".join(printable(path.name) for path, part in tables.items() if part)
     unused = [printable(path.name) for path, part in tables.items() if not part]
     lacks = "no columns that match these files to emotions or speakers"
-    notes = [*corpus.notes, *(f"{name} is not used: it has {lacks}" for name in unused)]
+    corpus = corpus.noting(*(f"{name} is not used: it has {lacks}" for name in unused))
     if not any(speakers):
-        return dataclasses.replace(corpus, notes=notes)
+        return corpus
     n = speakers.count("")
     unknown = f", which names no speaker for {n} of {len(speakers)} clips" * bool(n)
-    return dataclasses.replace(
-        corpus,
+    return corpus.noting(
+        f"emotions are taken from the folders, speakers from {used}{unknown}",
         table=corpus.table.assign(speaker=speakers),
         speakers_from=SpeakerOrigin("column", f"the column of speakers in {used}"),
-        notes=[*notes, f"emotions are taken from the folders, speakers from {used}{unknown}"],
     )
 
 
@@ -129,17 +122,16 @@ def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) ->
     if not needed:
         return []
     names = ", ".join(printable(path.name) for path in tables)
-    raise CorpusError(
-        f"{root}: {len(tables)} tables list its recordings; give one of them: {names}"
-    )
+    found = f"{len(tables)} tables list its recordings"
+    raise CorpusError(f"{root}: {found}; give one of them: {names}")
 
 
 def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) -> Counter[str]:
     """The names of folders in which recordings without a label lie, and none with one."""
     known = {part for path in labelled for part in Path(path).relative_to(root).parts}
     parts = (Path(str(path)).relative_to(root).parts[:-1] for path in unlabelled)
-    known |= {*SPLITS, "data"}
-    return Counter(printable(part) for names in parts for part in names if part not in known)
+    found = (part for names in parts for part in names)
+    return Counter(printable(part) for part in found if part not in {*known, *SPLITS, "data"})
 
 
 def _why(
@@ -177,7 +169,7 @@ def _corpora(
                 reasons[path] = f"label {printable(label)} ({info.no_emotion[label]}) {hint}"
         if not labelled:
             continue
-        table = info.table(root, labelled)
+        table = info.table(labelled)
         told = SpeakerOrigin("rule", f"file names of {info.name}: {info.file_names}")
         origin = told if table["speaker"].ne("").any() else SpeakerOrigin("none")
         parts.append(Corpus(info.name, table, info.licence, info.citation, speakers_from=origin))
@@ -186,10 +178,8 @@ def _corpora(
             if (clip := labelled[path]["clip"]) in names:
                 reasons[path] = f"duplicate of the clip {clip}, which is used once"
         if others := len(doubles - reasons.keys()):
-            notes.append(
-                f"{info.name}: {others} films also exist as audio recordings; each "
-                "performance is used once"
-            )
+            films = f"{info.name}: {others} films also exist as audio recordings"
+            notes.append(f"{films}; each performance is used once")
     for match in [*known, *alike]:
         for path in match.foreign if match in known else match.rows | match.foreign:
             why = match.difference([path]) or f"similar files are not from {match.info.name}"
@@ -202,17 +192,14 @@ def _corpora(
     if len(parts) > 1:
         counts = ", ".join(f"{part.name} {len(part)}" for part in parts)
         notes.append(f"{root}: clips of {len(parts)} corpora: {counts}")
-    return dataclasses.replace(
-        parts[0] if len(parts) == 1 else combine(parts),
-        rejected=[AudioError(path, reasons[path]) for path in paths if path in reasons],
-        notes=[*notes, *_left_alone(path for path in rest if is_film(path))],
-    )
+    notes += _on_films(rest)
+    rejected = [AudioError(path, reasons[path]) for path in paths if path in reasons]
+    found = parts[0] if len(parts) == 1 else combine(parts)
+    return dataclasses.replace(found, rejected=rejected, notes=notes)
 
 
-def _left_alone(films: Iterable[Path]) -> list[str]:
-    """A note on films that no rule makes clips."""
-    names = sorted(path.name for path in films)
-    told = (
-        f"{len(names)} films are ignored, e.g. {''.join(names[:1])}: no rule turns them into clips"
-    )
-    return [told] if names else []
+def _on_films(paths: Iterable[Path]) -> list[str]:
+    """A note on those of the paths that are films, which no rule makes clips."""
+    if not (names := sorted(path.name for path in paths if is_film(path))):
+        return []
+    return [f"{len(names)} films are ignored, e.g. {names[0]}: no rule turns them into clips"]

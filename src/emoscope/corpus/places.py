@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -26,9 +26,8 @@ _PLACEHOLDER = re.compile(
 def find(folder: Path, files: Sequence[str]) -> list[str]:
     """The path of each file that a table in `folder` names; as written where there is none.
 
-    A name that is not there as written is looked for below the folder that the others start at: in
-    another case or Unicode form, in sub-folders, with another ending of a recording or none, and after
-    the folders of another machine. It is taken when one file fits, and that file no other name.
+    What is not there as written is looked for below the folder that the others start at, and taken
+    when one file fits, and that file no other name.
     """
     names = {file: _PLACEHOLDER.sub("", file) for file in dict.fromkeys(files)}
     sample = list(filter(None, itertools.islice(names.values(), _SAMPLE)))
@@ -58,12 +57,12 @@ def _composed(text: str, form: Callable[[str], str] = str.casefold) -> str:
 
 def _index(folder: Path) -> dict[str, list[Parts]]:
     """The files below a folder by their folded names, of recordings also without ending."""
-    found: dict[str, list[Parts]] = {}
+    found = defaultdict[str, list[Parts]](list)
     below = ((place, name) for place, _, names in os.walk(folder) for name in names)
     for place, name in itertools.islice(below, MAX_FILES):
         key = _composed(name)
         for known in {key, _stem(key)}:
-            found.setdefault(known, []).append((*Path(place).relative_to(folder).parts, name))
+            found[known].append((*Path(place).relative_to(folder).parts, name))
     return found
 
 

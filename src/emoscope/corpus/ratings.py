@@ -1,8 +1,4 @@
-"""Several ratings of one clip: the majority's emotion, ties, and how far the raters agree.
-
-Rows of one recording, span and split are ratings of one clip where they differ in emotion or name
-different raters; otherwise the clip is listed more than once.
-"""
+"""Several ratings of one clip: the majority's emotion, ties, and how far the raters agree."""
 
 import re
 from collections import Counter, defaultdict
@@ -13,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..corpora.base import Row
-from ..errors import AudioError, CorpusError, UnknownNameError
+from ..corpora import Row
+from ..errors import AudioError, CorpusError, check_known
 from ..files import printable
 
 RATERS = ("majority", "soft")  # what models learn of several: the majority's emotion, or shares
@@ -34,14 +30,16 @@ class Agreement:
     def __str__(self) -> str:
         tied = f"; {self.n_tied} have no majority and are left out" if self.n_tied else ""
         alpha = "" if self.alpha is None else f"; Krippendorff's alpha is {self.alpha:.3f}"
-        return (
-            f"{self.n_clips} clips of {self.source} have several ratings ({self.n_ratings} in all); "
-            f"each gets the majority emotion{tied}{alpha}"
-        )
+        rated = f"{self.n_clips} clips of {self.source} have several ratings"
+        return f"{rated} ({self.n_ratings} in all); each gets the majority emotion{tied}{alpha}"
 
 
 def _key(row: Row) -> tuple[str, ...]:
     return tuple(row.get(name, "") for name in _KEY)
+
+
+def _left_out(row: Row, reason: str) -> AudioError:
+    return AudioError(printable(row["path"]), reason)
 
 
 def settle(
@@ -50,9 +48,9 @@ def settle(
 ) -> tuple[list[tuple[Row, str]], list[AudioError], list[Agreement]]:  # fmt: skip
     """Give each clip the emotion of its majority; of rows that repeat another the first counts.
 
-    Clips with several ratings get the column ``ratings``, such as ``angry 2, sad 1``. Unless `rated`
-    says that the source may have them, of rows without a rater the first counts. Also returns what is
-    left out, and how far raters agree where clips have several.
+    Rows of one recording, span and split are ratings of one clip where they differ in emotion or name
+    different raters, as far as the source may be `rated`. Such a clip gets the column ``ratings``:
+    ``angry 2, sad 1``. Also returns what is left out, and how far raters agree.
     """
     groups = defaultdict[tuple[str, ...], list[tuple[Row, str]]](list)
     for row, emotion in listed:
@@ -60,22 +58,21 @@ def settle(
     without = defaultdict[tuple[str, ...], Counter[str]](Counter)
     for row in foreign:
         without[_key(row)][row["label"]] += 1
-    differ = rated and any(
-        len({emotion for _, emotion in group}) > 1 or key in without
-        for key, group in groups.items()
-    )
+    several = (key in without or len({e for _, e in group}) > 1 for key, group in groups.items())
+    differ = rated and any(several)
     clips, rejected = list[tuple[Row, str]](), list[AudioError]()
     polls, n_tied = list[Counter[str]](), 0
     for key, group in groups.items():
         votes: dict[str, tuple[Row, str]] = {}
         for n, (row, emotion) in enumerate(group):
             rater = row.get("rater", "")
-            if (rater or not differ) and rater in votes:
+            voter = rater or (f"row {n}" if differ else "")
+            if voter in votes:
                 who = f" by {printable(rater)}" if rater else ""
                 reason = f"listed more than once{who}; the first row is used"
-                rejected.append(AudioError(printable(row["path"]), reason))
+                rejected.append(_left_out(row, reason))
             else:
-                votes[rater or (f"row {n}" if differ else "")] = row, emotion
+                votes[voter] = row, emotion
         poll = Counter(emotion for _, emotion in votes.values())
         (winner, most), *others = poll.most_common()
         row = next(row for row, emotion in votes.values() if emotion == winner)
@@ -84,16 +81,17 @@ def settle(
             said = ", ".join(f"{emotion} {n}" for emotion, n in poll.most_common())
             raters = ", ".join(r["rater"] for r, _ in votes.values() if r.get("rater"))
             row = {**row, "ratings": said, **({"rater": raters} if raters else {})}
+        reason = ""
         if others and others[0][1] == most:
             n_tied += 1
             reason = f"its ratings are tied ({said}): no emotion has a majority"
             if not raters:
                 reason += "; if its rows are parts or channels, add columns start and end, or audio_channel"
-            rejected.append(AudioError(printable(row["path"]), reason))
         elif (words := without[key]) and max(words.values()) >= most:
             said = ", ".join(f"{printable(word)} {n}" for word, n in words.most_common())
             reason = f"no emotion has a majority of its ratings ({winner} {most}, but {said})"
-            rejected.append(AudioError(printable(row["path"]), reason))
+        if reason:
+            rejected.append(_left_out(row, reason))
         else:
             clips.append((row, winner))
     if not polls:
@@ -104,13 +102,11 @@ def settle(
 
 
 def shares(table: pd.DataFrame, raters: str = "soft") -> pd.DataFrame | None:
-    """What share of a clip's ratings each emotion has: a row for each clip, a column for each emotion.
+    """What share of a clip's ratings each emotion of a table has: a row a clip, a column an emotion.
 
-    Emotions that no clip of the table has are left out; a clip with one rating is wholly its emotion.
     None where the majority of `raters` counts; CorpusError where no clip has several ratings.
     """
-    if raters not in RATERS:
-        raise UnknownNameError("value of --raters", raters, RATERS)
+    check_known("value of --raters", RATERS, raters)
     if raters == "majority":
         return None
     said = table["ratings"] if "ratings" in table else pd.Series("", table.index)

@@ -1,7 +1,4 @@
-"""The one reader of foreign rows: whatever lists recordings, with one name for each column.
-
-A source is a table with one clip per row (:mod:`.tables`), several that belong together, as EmoBox and
-Hugging Face have them, an audformat database, annotation files (:mod:`.tiers`) or a list of files.
+"""Reads whatever lists recordings: tables, audformat databases, annotation files, lists of files.
 
 All values are text. ``file`` is the recording as written, ``path`` where that is (:mod:`.places`). The
 other columns of :data:`ALIASES` are there when the source has them, ``label`` as written; so are
@@ -23,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..audio.excerpt import channel_name, parse_channel
-from ..corpora.base import COLUMNS, SPLITS
+from ..corpora import COLUMNS, SPLITS
 from ..errors import AudioError, CorpusError, UnknownNameError
 from ..files import printable, shipped_table
 from ..labels import canonical
@@ -72,7 +69,7 @@ def find(source: str | os.PathLike[str]) -> list[Path] | None:
         return [path] if known else None
     metadata = ("metadata", "*/metadata", "data/*/metadata", _SHARD, f"*/{_SHARD}")
     layouts = [[audformat.HEADER], *([name + end for end in tables.SUFFIXES] for name in metadata)]
-    for patterns in layouts if path.is_dir() else ():
+    for patterns in layouts:
         if found := sorted(p for pattern in patterns for p in path.glob(pattern) if p.is_file()):
             return found
     return sorted(p for p in path.glob("*.jsonl") if _SPLIT.search(p.stem) and p.is_file()) or None
@@ -101,8 +98,7 @@ def read(
 ) -> Listing:
     """Read the files that :func:`find` returned, the parts of one source, or a list of recordings.
 
-    With several, each part's split is taken from its name or folder. Rows that are to be `labelled`
-    need a column of emotions, or a tier of them for which `labels` has words of its own.
+    Rows that are to be `labelled` need a column or a tier of emotions; `labels` are words of its own.
     """
     first, several = files[0], len(files) > 1
     needed = ("file", "label") if labelled else ("file",)
@@ -214,12 +210,11 @@ def _name_channels(rows: Sequence[Row]) -> None:
     for word in words:
         plain = {"l": "left", "r": "right"}.get(word.lower(), word)
         try:
-            number = parse_channel(str(int(word) + 1) if word and counted_from_0 else plain)
+            counted = str(int(word) + 1) if word and counted_from_0 else plain
+            names[word] = channel_name(parse_channel(counted))
         except UnknownNameError:
             if column == "channel":
                 return
-        else:
-            names[word] = channel_name(number)
     for row in rows:
         if column in row:
             word = row.pop(column)
@@ -228,13 +223,12 @@ def _name_channels(rows: Sequence[Row]) -> None:
 
 def split_in(name: str) -> str:
     """The split that the name of a file or folder tells: ``train``, ``dev``, ``test`` or none."""
-    match = _SPLIT.search(name)
-    return SPLITS[match[1].lower()] if match else ""
+    return SPLITS[match[1].lower()] if (match := _SPLIT.search(name)) else ""
 
 
 def _text(value: object) -> str:
     """A cell as text; missing values are empty, whole numbers have no decimal point."""
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -274,8 +268,7 @@ class Segment:
 def segments(path: str | os.PathLike[str]) -> list[Segment]:
     """Read the segments of a TextGrid, EAF, SRT, WebVTT or Label Studio file, or of any table.
 
-    They are in the order of the file and of all its tiers. One without readable times has NaN, and
-    ``problem`` says why; a file that cannot be read or tells no times at all is a CorpusError.
+    One without readable times has NaN, and ``problem`` says why; a file without any is a CorpusError.
     """
     if (files := find(path)) is None:
         hint = f"not a list of parts of recordings; such files end in {', '.join(SUFFIXES)}"
@@ -284,10 +277,9 @@ def segments(path: str | os.PathLike[str]) -> list[Segment]:
     if not listed:
         raise CorpusError(f"{path}: contains no parts; points and empty intervals do not count")
     if not any(row.get("start") or row.get("end") for row in listed):
-        raise CorpusError(
-            f"{path}: has no times; name their columns start and end (in seconds), "
-            f"or start and duration. Found: {', '.join(k for k in listed[0] if k != 'path')}"
-        )
+        columns = ", ".join(name for name in listed[0] if name != "path")
+        advice = "name their columns start and end (in seconds), or start and duration"
+        raise CorpusError(f"{path}: has no times; {advice}. Found: {columns}")
     found = list[Segment]()
     for row in listed:
         span = row.get("start", ""), row.get("end", "")

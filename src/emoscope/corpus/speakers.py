@@ -1,10 +1,9 @@
 """Who speaks in a corpus: as the user says, else as the source says, else as far as names tell.
 
 A level of folders and a part of the file names are candidates when they have several values that
-occur with several emotions each. Sentences, takes, sessions and sexes do so too, so one is taken only
-when its values look like people (``anna``, ``spk03``, ``F1`` beside ``M1``) or when it is the only one
-and a word, or a number on a folder above those of the emotions. All others are shown, each with the
-option that would take it.
+occur with several emotions each. One is taken only when its values look like people (``anna``,
+``spk03``, ``F1`` beside ``M1``) or when it is the only one and a word, or a number on a folder above
+those of the emotions. All others are shown, each with the option that would take it.
 """
 
 import dataclasses
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..corpora.base import SPLITS
+from ..corpora import SPLITS
 from ..errors import AudioError, CorpusError
 from ..files import printable, shipped_table
 from ..labels import canonical, folded
@@ -64,8 +63,7 @@ def record(corpus: Corpus) -> dict[str, Any]:
 def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corpus:
     """The corpus with its speakers, where they come from, and what has to be said of that.
 
-    In a table, whose writer could have named the speakers, nothing is taken from names; what they
-    offer is shown.
+    Of a table, whose writer could have named the speakers, names only offer candidates: no `guess`.
     """
     if reading.origin is not None:
         corpus = _as_told(corpus, root, reading, reading.origin)
@@ -74,23 +72,22 @@ def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corp
     doubt = "" if corpus.speakers_from.kind == "rule" else doubt_of(corpus.table)
     if not doubt:
         return corpus
-    note = (
+    return corpus.noting(
         f"warning: {doubt}. Test voices may occur in training, so no result will call them unseen. "
-        f"To name the speakers, give {OPTIONS}"
+        f"To name the speakers, give {OPTIONS}",
+        speakers_from=dataclasses.replace(corpus.speakers_from, doubt=doubt),
     )
-    origin = dataclasses.replace(corpus.speakers_from, doubt=doubt)
-    return dataclasses.replace(corpus, speakers_from=origin, notes=[*corpus.notes, note])
 
 
 def doubt_of(table: pd.DataFrame) -> str:
     """Why the speakers of a table cannot be people, in words; empty when they can."""
     speakers = table["speaker"].astype(str)
     counts = speakers[speakers != ""].value_counts()
-    names = {str(name).casefold() for name in counts.index}
+    names = {name.casefold() for name in counts.index}
     if not names or len(speakers) < _FEWEST:
         return ""
     own = int((counts == 1).sum())
-    shown = ", ".join(printable(str(name)) for name in sorted(counts.index)[:4])
+    shown = ", ".join(map(printable, sorted(counts.index)[:4]))
     if own >= _OWN * len(speakers):
         return f"{own} of {len(speakers)} clips have a speaker of their own, as if these were file names"
     if names <= _SEXES:
@@ -124,13 +121,11 @@ def _as_told(corpus: Corpus, root: Path, reading: Reading, origin: SpeakerOrigin
     below = [os.path.relpath(path, root) for path in corpus.table["path"]]
     told = [reading.speaker_of(PurePath(path)) for path in below]
     speakers = pd.Series(told, corpus.table.index, dtype=object)
-    known = speakers.notna()
+    known, option = speakers.notna(), f"--speaker '{reading.speaker}'"
     if not known.any():
-        raise CorpusError(
-            f"--speaker '{reading.speaker}' matches none of {len(known)} clips of {corpus.name}; "
-            f"the first is {printable(below[0])}"
-        )
-    reason = f"--speaker '{reading.speaker}' does not match its path"
+        found = f"matches none of {len(known)} clips of {corpus.name}"
+        raise CorpusError(f"{option} {found}; the first is {printable(below[0])}")
+    reason = f"{option} does not match its path"
     rejected = [*corpus.rejected, *(AudioError(p, reason) for p in corpus.table["path"][~known])]
     table = corpus.table[known].assign(speaker=speakers[known].map(printable))
     return dataclasses.replace(corpus, table=table, rejected=rejected, speakers_from=origin)
@@ -144,20 +139,17 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
     taken = surest(found, emotions) if guess else None
     if taken is not None:
         table = corpus.table.assign(speaker=list(map(printable, taken.values)))
-        guessed = f"speakers are guessed from {taken.words}"
-        notes = [*corpus.notes, f"{guessed}. If these are not the speakers, give {OPTIONS}"]
-        origin = SpeakerOrigin("guess", taken.where)
-        return dataclasses.replace(corpus, table=table, speakers_from=origin, notes=notes)
+        note = f"speakers are guessed from {taken.words}. If these are not the speakers, give {OPTIONS}"
+        return corpus.noting(note, table=table, speakers_from=SpeakerOrigin("guess", taken.where))
+    if not found:
+        return corpus.noting(f"speakers are unknown, and no name reveals them. Give {OPTIONS}")
     offers = [
         f"  --speaker '{candidate.option}' for {candidate.words}"
         + (f"; it looks like {mind}" if (mind := PLAUSIBLE[candidate.looks]) else "")
         for candidate in found[:_OFFERED]
     ]
-    notes = [f"speakers are unknown, and no name reveals them. Give {OPTIONS}"]
-    if offers:
-        start = "speakers are unknown, because file names do not clearly identify them. Candidates:"
-        notes = [start, *offers, f"  or {OPTIONS}"]
-    return dataclasses.replace(corpus, notes=[*corpus.notes, *notes])
+    start = "speakers are unknown, because file names do not clearly identify them. Candidates:"
+    return corpus.noting(start, *offers, f"  or {OPTIONS}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +178,7 @@ def candidates(
 ) -> list[Candidate]:
     """What could be the speaker in paths below a source, likeliest first; `labels` are as written."""
     seen: dict[tuple[int, ...], Candidate] = {}
-    fields = [*_fields(paths)]
+    fields = list(_fields(paths))
     for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
         division = tuple(pd.factorize(np.array(found.values, dtype=object))[0].tolist())
         if division not in seen and _varies(division, emotions):
@@ -208,17 +200,15 @@ def candidates(
 def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | None:
     """The candidate that is the speaker as far as names tell; None when that is not plain."""
     people = [c for c in found if c.looks == "people" or (c.looks == "sex and number" and c.leads)]
-    if people:
-        return people[0] if len(people) == 1 else None
     likely = [candidate for candidate in found if candidate.looks in ("word", "number", "code")]
-    if len(likely) != 1:
-        return None
+    if people or len(likely) != 1:
+        return people[0] if len(people) == 1 else None
     [only] = likely
     n_values, n_emotions = len(set(only.values)), len(set(emotions))
     if only.looks == "word" and n_values < _FEW:
         return None
-    counts = [other for other in found if other.looks == "count"]
-    for other in counts:  # numbers that all words meet may be speakers, and the words sentences
+    for other in (other for other in found if other.looks == "count"):
+        # Numbers that all words meet may be speakers, and the words sentences.
         n_met = len(set(zip(only.values, other.values, emotions, strict=True)))
         if n_met == n_values * len(set(other.values)) * n_emotions > n_values**2 * n_emotions:
             return None

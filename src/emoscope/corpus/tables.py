@@ -25,10 +25,7 @@ MAX_ROWS = 10_000_000  # as many clips as one process can hold with their featur
 
 
 def read(path: Path) -> list[RawRow]:
-    """The rows of a file with one of :data:`SUFFIXES`; any other is a list of files, one a line.
-
-    The delimiter of a CSV file is found from its header; in lists, lines with # in front are remarks.
-    """
+    """The rows of a file with one of :data:`SUFFIXES`; any other is a list of files, one a line."""
     suffix = path.suffix.lower()
     rows: Iterable[RawRow]
     try:
@@ -43,7 +40,7 @@ def read(path: Path) -> list[RawRow]:
             rows = _json_rows(read_text(path), path)
         elif suffix in SUFFIXES:
             rows = _csv_rows(read_text(path), path)
-        else:
+        else:  # a line with # in front is a remark
             lines = map(str.strip, read_text(path).splitlines())
             rows = ({"file": line} for line in lines if line and not line.startswith("#"))
         read_rows = list(itertools.islice(rows, MAX_ROWS + 1))
@@ -58,7 +55,7 @@ def read(path: Path) -> list[RawRow]:
 def read_text(path: Path, limit: int | None = None) -> str:
     """The text of a regular file, in UTF-8 or in UTF-16 with a mark; lines end in one character."""
     try:
-        check_size(path, MAX_BYTES if limit is None else limit)
+        check_size(path, limit or MAX_BYTES)
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -120,9 +117,9 @@ def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     for number, values in enumerate(lines, 1):
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
+            found = f"row {number} has {len(values)} fields and the header {len(names)}"
             raise ValueError(
-                f"row {number} has {len(values)} fields and the header {len(names)}; put values "
-                f"that contain the delimiter '{delimiter}' in quotes"
+                f"{found}; put values that contain the delimiter '{delimiter}' in quotes"
             )
         yield dict(itertools.zip_longest(names, values[: len(names)], fillvalue=""))
 
@@ -146,7 +143,7 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
         check_names(whole.names, str(path))
         parts: dict[str, Any] = whole
         lists = [value for value in parts.values() if isinstance(value, list)]
-        if len(lists) == 1 and isinstance(next(iter(lists[0]), None), _Pairs):
+        if len(lists) == 1 and isinstance((lists[0] or [None])[0], _Pairs):
             whole = lists[0]
         elif len(lists) == len(whole) and all(isinstance(r, _Pairs) for v in lists for r in v):
             whole = [{"split": name, **row} for name, rows in parts.items() for row in rows]

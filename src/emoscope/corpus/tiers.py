@@ -1,9 +1,6 @@
 """Reads the rows of annotation files: Praat TextGrid, ELAN, SubRip, WebVTT and Label Studio's exports.
 
-A row has ``file`` (empty when it is not named), ``start`` and ``end`` in seconds, ``label`` as
-written, ``tier`` and ``speaker``. Parts without text are left out: nobody has annotated them.
-
-Formats: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html,
+Parts without text are left out: nobody has annotated them. Formats: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html,
 https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf, https://www.w3.org/TR/webvtt1/,
 https://labelstud.io/guide/export
 """
@@ -14,7 +11,7 @@ import itertools
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..audio.opening import SOUND_ENDINGS
+from ..corpora import is_film
 from ..errors import CorpusError
 from ..files import printable
 from ..labels import canonical
@@ -42,9 +39,9 @@ def read(path: Path) -> list[RawRow]:
     try:
         rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_ROWS + 1))
     except (KeyError, ValueError, RecursionError, ElementTree.ParseError) as error:
-        missing = f"it refers to {error}, which is missing" if isinstance(error, KeyError) else ""
-        told = missing or error
-        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {told}") from None
+        missing = f"it refers to {error}, which is missing"
+        why = missing if isinstance(error, KeyError) else error
+        raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {why}") from None
     check_rows(path, len(rows))
     same = f"{glob.escape(path.stem)}.*"
     beside = [p.name for p in _recordings(path.parent, same)]
@@ -61,7 +58,7 @@ def _recordings(folder: Path, pattern: str) -> list[Path]:
 
 
 def _rank(name: str) -> tuple[bool, str]:
-    return name.rpartition(".")[2].lower() not in SOUND_ENDINGS, name
+    return is_film(Path(name)), name
 
 
 def _row(file: str, start: object, end: object, label: str, tier: str, speaker: str = "") -> RawRow:
@@ -196,22 +193,20 @@ def emotions(
 ) -> tuple[list[RawRow], str]:
     """The rows of the tiers whose words are emotions, and in a sentence what was left out.
 
-    Several such tiers are of several speakers, who give them their names, unless they are about the
-    same parts: then they are of several raters.
+    Several tiers are of several speakers, unless they are about the same parts: then of several raters.
     """
-    by_tier: dict[str, list[RawRow]] = {}
+    by_tier = defaultdict[str, list[RawRow]](list)
     for row in rows:
-        by_tier.setdefault(str(row["tier"]), []).append(row)
+        by_tier[str(row["tier"])].append(row)
     known = {
         tier: np.mean([canonical(str(part["label"]), labels) is not None for part in parts])
         for tier, parts in by_tier.items()
     }
     named = [tier for tier in by_tier if _TIER_OF_EMOTIONS.search(tier) and known[tier]]
     if nameless := sum(not row["file"] for row in rows):
-        raise CorpusError(
-            f"{where}: {nameless} of its parts name no recording, and no recording of the same "
-            f"name was found beside it or in a sibling folder (such as {Path(where).stem}.wav)"
-        )
+        lacks = f"{nameless} of its parts name no recording, and no recording of the same name was found"
+        place = f"beside it or in a sibling folder (such as {Path(where).stem}.wav)"
+        raise CorpusError(f"{where}: {lacks} {place}")
     chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
     if not chosen:
         words = Counter(str(row["label"]) for row in rows).most_common(5)

@@ -52,9 +52,7 @@ def seconds(text: str, unit: float = 1.0) -> float:
 def columns(keys: Mapping[str, str]) -> Columns:
     """Which of the keys of rows, by their names in lower case, are ``start``, ``end``, ``duration``.
 
-    A duration counts only with a start and no end, and ``offset`` is a start where only a duration
-    stands beside it; a ValueError says when it may be either. Times beside a season and an episode,
-    as in MELD, are of the episode; samples or frames are refused.
+    A duration counts only with a start and no end; a ValueError for what may be something else.
     """
     found: dict[str, tuple[str, float]] = {}
     for name in sorted(keys, key=len, reverse=True):  # of several the shortest counts
@@ -62,7 +60,7 @@ def columns(keys: Mapping[str, str]) -> Columns:
         for column, pattern in _NAMES.items():
             if match := pattern.fullmatch(word):
                 found[column] = keys[name], _UNITS.get(match[1], 1.0)
-    if {"season", "episode"} <= set(keys):
+    if {"season", "episode"} <= set(keys):  # as in MELD: these are times of the episode
         return {}
     for first, last in _PAIRS:
         if not found and {first, last} <= set(keys):
@@ -70,7 +68,7 @@ def columns(keys: Mapping[str, str]) -> Columns:
     if not found and (counted := [n for n in keys if _COUNTED.fullmatch(n.replace(" ", "_"))]):
         raise ValueError(f"'{counted[0]}' counts samples or frames; give start and end in seconds")
     if "start" not in found and "offset" in found.get("end", ("",))[0].lower():
-        if "duration" not in found:
+        if "duration" not in found:  # with which it is a start
             raise ValueError("'offset' may be where a clip starts or ends; rename it start or end")
         found["start"] = found.pop("end")
     if "start" not in found or "end" in found:

@@ -1,18 +1,15 @@
 """Corpora in the forms of others: audformat databases, Hugging Face audio folders, plain manifests.
 
-What is written here :func:`emoscope.corpus.load` reads back: the same clips, emotions and speakers.
-Databases and audio folders hold their recordings; one that lies elsewhere is put into their folder
-``audio``, as a second name of the same file where the file system can, else as a copy.
+What is written here :func:`emoscope.corpus.load` reads back. Databases and audio folders hold their
+recordings; one that lies elsewhere is linked or copied into their folder ``audio``.
 
-Formats: https://audeering.github.io/audformat/data-format.html and
-https://huggingface.co/docs/datasets/audio_dataset
+https://audeering.github.io/audformat/data-format.html, https://huggingface.co/docs/datasets/audio_dataset
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import secrets
 import shutil
@@ -25,11 +22,12 @@ import yaml
 
 from .. import audio
 from ..audio.opening import URL
-from ..corpora.base import COLUMNS
-from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError, installed
+from ..corpora import COLUMNS
+from ..errors import AudioError, CorpusError, EmoscopeError, check_known, installed
 from ..files import encodable, printable, write_atomically
 from . import Corpus, load
 from .audformat import HEADER
+from .clips import numbered
 from .rows import ALIASES
 
 METADATA, AUDIO = "metadata.csv", "audio"
@@ -40,19 +38,16 @@ ABOUT_SPEAKER = ("gender", "age")
 def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None = None) -> Corpus:
     """Write what is known of a corpus as audformat, huggingface, csv, parquet or jsonl.
 
-    Returns the clips that were written, with the paths of their recordings there; a recording that
-    could not be put where the format wants it is in its ``rejected``.
+    Returns what was written, with the recordings' new paths; ``rejected`` are those not to be placed.
     """
     path = Path(target)
     chosen = format or path.suffix.lstrip(".").lower()
-    if chosen not in _WRITERS:
-        raise UnknownNameError("format", chosen, _WRITERS)
+    check_known("format", _WRITERS, chosen)
     parts = _parts(corpus.table)
     if chosen == "huggingface" and parts.any():
-        raise CorpusError(
-            f"{parts.sum()} of {len(parts)} clips are parts or channels of files, but a Hugging Face "
-            "audio folder holds whole files; use --format audformat, csv, parquet or jsonl"
-        )
+        found = f"{parts.sum()} of {len(parts)} clips are parts or channels of files"
+        limit = "a Hugging Face audio folder holds whole files"
+        raise CorpusError(f"{found}, but {limit}; use --format audformat, csv, parquet or jsonl")
     if _WRITERS[chosen] is not _manifest:
         _make_free(corpus, path)
         corpus = _gathered(corpus, path)
@@ -81,11 +76,8 @@ def _make_free(corpus: Corpus, folder: Path) -> None:
     if not same:
         name = old_files[0].name
         raise CorpusError(f"{folder}: contains another corpus ({name}); choose a new folder")
-    try:
-        for path in old_files:
-            path.unlink()
-    except OSError as error:
-        raise CorpusError(f"{error.filename}: cannot be replaced: {error.strerror}") from error
+    for path in old_files:
+        path.unlink()
 
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
@@ -105,10 +97,12 @@ def _audformat(corpus: Corpus, folder: Path) -> None:
     elsewhere = [*index, "emotion", *ABOUT_SPEAKER, *(["split"] if splits else [])]
     about_files = [column for column in table if column not in elsewhere]
     columns = {name: {"scheme_id": "speaker"} if name == "speaker" else {} for name in about_files}
-    header: dict[str, Any] = {"name": corpus.name, "source": corpus.citation or corpus.name}
     schemes = {name: {"dtype": "str", "labels": of_all} for name, of_all in labels.items()}
-    header |= {"usage": "other", "license": corpus.licence, "schemes": schemes}
-    header["tables"] = {"files": {"type": kind, "columns": columns}}
+    header: dict[str, Any] = {
+        "name": corpus.name, "source": corpus.citation or corpus.name, "usage": "other",
+        "license": corpus.licence, "schemes": schemes,
+        "tables": {"files": {"type": kind, "columns": columns}},
+    }  # fmt: skip
     write_table(folder / "db.files.csv", table[[*index, *about_files]])
     for name in splits or [""]:
         key, split = (f"emotion.{name}", {"split_id": name}) if name else ("emotion", {})
@@ -162,8 +156,7 @@ def _gathered(corpus: Corpus, folder: Path) -> Corpus:
     for clip, path in zip(names_of, listed, strict=True):
         if placed[path] is None and path not in refused:
             safe = "".join(c if c.isalnum() or c in "-_.#" else "_" for c in printable(str(clip)))
-            ends = itertools.chain([""], (f"#{number}" for number in itertools.count(2)))
-            free = (f"{safe}{end}{Path(path).suffix}" for end in ends)
+            free = (f"{name}{Path(path).suffix}" for name in numbered(safe))
             name = next(name for name in free if name.casefold() not in names)
             names.add(name.casefold())  # file systems may ignore case
             try:

@@ -34,10 +34,8 @@ def load(
         Corpus folder or manifest, or a corpus that is loaded; None for the bundled RAVDESS features.
     names
         Features, as :func:`emoscope.features.get` reads them; a text is divided at its commas.
-    emotions
-        Keep only clips of these.
-    part
-        Of RAVDESS "speech", "song" or "both"; by default the bundled speech, or all that is there.
+    emotions, part
+        Keep these only; `part` of RAVDESS is "speech", "song" or "both", of the bundled by default speech.
     store, jobs, cluster, progress
         As for :func:`emoscope.dataset.extraction.extract`, which also says what is raised.
     """
@@ -55,10 +53,9 @@ def load(
 def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) -> Dataset:
     corpus, vector, frames = bundled.load(part)
     if emotions:
-        chosen = corpus.select(emotions=emotions)
-        rows = corpus.table.index.get_indexer(chosen.table.index)
-        corpus, vector = chosen, vector.rows(rows)
-        frames = frames.rows(rows) if frames else None
+        corpus = corpus.select(emotions=emotions)
+        rows = corpus.table.index.to_numpy()
+        vector, frames = vector.rows(rows), frames.rows(rows) if frames else None
     available = vector.names + (frames.names if frames else [])
     if absent := [name for name in names if name not in available]:
         of_song = "" if frames else " of song"
@@ -68,17 +65,16 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
         )
     vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
     tables = {"vector": vector.select(vectors)} if vectors else {}
-    return Dataset(
-        corpus, tables | ({"frames": frames} if frames and bundled.FRAMES in names else {})
-    )
+    if frames and bundled.FRAMES in names:
+        tables["frames"] = frames
+    return Dataset(corpus, tables)
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
     """Write corpus columns and features side by side, by the ending as Parquet, CSV or ARFF.
 
-    Frames go into Parquet alone, else it is a FeatureError: as one column ``frames`` of float32 bytes,
-    row after row, and one of their number, ``n_frames``. Returns what columns of the corpus that have
-    the name of a feature's are called instead.
+    Frames go into Parquet alone: a column ``frames`` of float32 bytes, row after row, and ``n_frames``.
+    Returns what columns of the corpus that have the name of a feature's are called instead.
     """
     target = Path(path)
     values = pd.DataFrame(index=range(len(data.corpus)))

@@ -1,10 +1,7 @@
 """The RAVDESS features that ship inside the package: 1,440 clips of speech, 1,012 of song, no audio.
 
-An ``.npz`` file for each, made by ``scripts/bundle_ravdess.py``, holds as JSON, ``about``, what the
-corpus says of every clip, and the 193 named values, ``X``; that of speech also the log-mel spectrograms
-one after another, ``frames``, in the uint8 steps of the feature ``logmel``, and the ``lengths`` of them.
-A third has embeddings of the clips of speech (``scripts/bundle_embeddings.py``). They are under the
-corpus's own licence, CC BY-NC-SA 4.0.
+``scripts/bundle_ravdess.py`` and ``scripts/bundle_embeddings.py`` made them; they are under the corpus's
+own licence, CC BY-NC-SA 4.0.
 """
 
 from __future__ import annotations
@@ -17,19 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..corpora import PARTS
+from ..corpora import COLUMNS, PARTS
 from ..corpora import get as get_corpus
 from ..corpus import Corpus, SpeakerOrigin
-from ..errors import CorpusError, UnknownNameError
+from ..errors import CorpusError, check_known
 from ..features.logmel import from_bytes
 from ..features.table import Features
 from ..files import DATA
 
 FILES = {"speech": "ravdess.npz", "song": "ravdess_song.npz"}
-ABOUT_CLIP = [
-    "clip", "path", "emotion", "label", "speaker", "corpus", "gender", "text", "intensity",
-    "statement", "repetition", "channel",
-]  # fmt: skip
+ABOUT_CLIP = [*COLUMNS, "gender", "text", "intensity", "statement", "repetition", "channel"]
 FRAMES = "logmel"
 ENCODER, EMBEDDINGS = "default", "ravdess_embeddings.npz"  # a shipped model, and of its encoder
 STEP = 1 / 16  # of embeddings in 8 bits; their columns are standardised, so 127 steps are enough
@@ -40,8 +34,7 @@ RATE = 48_000  # Hz, of the recordings that the features are of
 
 def load(part: str = "speech") -> tuple[Corpus, Features, Features | None]:
     """The corpus, whose paths name no file; 193 values a clip; of speech alone spectrograms in dB."""
-    if part not in PARTS:
-        raise UnknownNameError("part", part, PARTS)
+    check_known("part", PARTS, part)
     files = [_read(file) for channel, file in FILES.items() if part in (channel, "both")]
     told = [json.loads(file["about"].tobytes()) for file in files]
     about = pd.concat([pd.DataFrame(one["clips"], dtype=object) for one in told], ignore_index=True)

@@ -1,9 +1,7 @@
 """What a recording contains, told by a hash of its bytes, and when a file need not be read for it.
 
-Keys are remembered by a file's path and stamp (size, times, identity on disk). A stamp proves that a
-file is unchanged only if it was already :data:`SETTLED_SECONDS` old when the file was read: one that
-is written twice within the resolution of its clock looks the same both times. A stamp from the future,
-as after a clock was set back, proves nothing either.
+Keys are remembered by a file's path and stamp (size, times, identity on disk). A stamp proves nothing
+of a file that had just been written, or is from the future: it may have been written again since.
 """
 
 import contextlib

@@ -1,7 +1,6 @@
 """From a corpus to its features: decode each clip once, compute what is not stored yet.
 
-Clips that cannot be used are left out and named with the reason. A feature that clips of this rate do
-not have is left out for all of them, or another stands for it.
+A feature that clips of this rate do not have is left out for all of them, or another stands for it.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 MAX_NAMED = 5  # unusable clips, when not one could be used
 MANY_PARTS = (
-    64  # of a file, that one worker gets at once at least; a worker decodes it some four times
+    64  # of a file, that a worker gets at once at least; it decodes the file some four times
 )
 
 
@@ -61,8 +60,7 @@ def extract(
 
     Any number of `features` may give vectors, and one frames. In `store` values are looked for and, as
     they are finished, kept; `jobs` and `cluster` are those of :func:`emoscope.compute.run`; `progress`
-    is called with the number of clips done and of all. A CorpusError when not one clip can be used, a
-    FeatureError when no features, or such as do not go together, are asked for.
+    is called with the number of clips done and of all. A CorpusError when not one clip can be used.
     """
     if not features:
         raise FeatureError("no features were asked for")
@@ -83,9 +81,8 @@ def extract(
         more = f" … and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""
         raise CorpusError(f"not one of {len(usable)} clips can be used: {named}{more}")
     table = corpus.table[usable] if rejected else corpus.table
-    notes = [*corpus.notes, *notes, *notes_on(rows.facts[usable], corpus.table)]
-    rejected = [*corpus.rejected, *rejected]
-    used = dataclasses.replace(corpus, table=table, rejected=rejected, notes=notes)
+    notes += notes_on(rows.facts[usable], corpus.table)
+    used = corpus.noting(*notes, table=table, rejected=[*corpus.rejected, *rejected])
     pairs = [(f.name, other) for f, other in zip(features, found, strict=True) if other is not f]
     replaced = {name: None if other is None else other.name for name, other in pairs}
     return Dataset(used, rows.tables(table["clip"].tolist()), replaced)
@@ -160,11 +157,11 @@ def _fill(
             stack.callback(store.flush)  # also when the run is stopped
         stack.enter_context(contextlib.closing(outcomes))
         for number, outcome in outcomes:
-            clips = units[number].clips
+            unit = units[number]
             if isinstance(outcome, EmoscopeError):
-                outcome = None, [outcome] * len(clips)
+                outcome = None, [outcome] * len(unit.clips)
             read, found = outcome
-            for clip, values in zip(clips, found, strict=True):
+            for clip, values in zip(unit.clips, found, strict=True):
                 if isinstance(values, EmoscopeError):
                     refused[clip.index] = _refusal(clip.excerpt, values)
                     continue
@@ -175,8 +172,8 @@ def _fill(
                         if value is not None:
                             store.put(rows.features[feature], key, value)
             if store is not None:
-                store.remember(clips[0].excerpt.path, read)
-            for _ in clips:
+                store.remember(unit.path, read)
+            for _ in unit.clips:
                 done += 1
                 report(done, len(excerpts))
     return refused

@@ -19,10 +19,7 @@ Values = NDArray[np.float32]
 
 
 class Facts(Feature):
-    """The sample rate in Hz, and 1 where a note was made: of different speech, of a broken header.
-
-    They are kept in the store like a feature, so that a run that decodes nothing says the same.
-    """
+    """The sample rate in Hz, and 1 where a note was made; stored, for a run that decodes nothing."""
 
     name = "recording"
     columns = ("recording_rate", "recording_different_speech", "recording_unfinished")
@@ -50,10 +47,9 @@ class Rows:
         self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
         self.columns: list[str] = []
         self._slices: list[slice] = []
-        for feature in self.features:
+        for feature in self.features[:-1]:
             start = len(self.columns)
-            is_table = feature.kind == "vector" and not isinstance(feature, Facts)
-            self.columns += feature.columns if is_table else ()
+            self.columns += feature.columns if feature.kind == "vector" else ()
             self._slices.append(slice(start, len(self.columns)))
         if twice := [c for c in set(self.columns) if self.columns.count(c) > 1]:
             raise FeatureError(f"two of the features have a column '{min(twice)}'")
@@ -101,17 +97,16 @@ class Rows:
         """The values of the usable clips, which are called ``clips``."""
         usable = self.usable
         tables: dict[str, Features] = {}
-        *asked, _ = self.features
+        asked = self.features[:-1]
         if vectors := [feature for feature in asked if feature.kind == "vector"]:
             widths = tuple(len(feature.columns) for feature in vectors)
             specs, columns = [feature.spec for feature in vectors], tuple(self.columns)
             X = self.X if usable.all() else self.X[usable]
             tables["vector"] = Features(clips, specs, columns, X, widths=widths)
-        for feature in asked:
-            if feature.kind == "frames":
-                frames = [self.frames[i] for i in np.flatnonzero(usable)]
-                columns = tuple(feature.columns)
-                tables["frames"] = Features(clips, [feature.spec], columns, frames=frames)
+        for feature in (feature for feature in asked if feature.kind == "frames"):
+            frames = [self.frames[i] for i in np.flatnonzero(usable)]
+            columns = tuple(feature.columns)
+            tables["frames"] = Features(clips, [feature.spec], columns, frames=frames)
         return tables
 
 
@@ -127,11 +122,11 @@ def replacements(
     """What must be said of features that others stand for, or none, a sentence each."""
     for feature, other in zip(asked, found, strict=True):
         needs = f"'{feature.name}' needs a sample rate above {feature.min_rate:.0f} Hz"
+        why = f"{needs}, and clips have {rate:.0f} Hz"
         if other is None:
-            yield f"{needs}, and clips have {rate:.0f} Hz: it is left out for all of them"
+            yield f"{why}: it is left out for all of them"
         elif other is not feature:
             count = f"{len(other.columns)} instead of {len(feature.columns)} values"
-            why = f"{needs}, and clips have {rate:.0f} Hz"
             yield f"{why}: '{other.name}' stands for it, with {count} for each of them"
 
 
@@ -147,12 +142,9 @@ def notes_on(facts: NDArray[np.float32], table: pd.DataFrame) -> Iterator[str]:
         )
     _, different, unfinished = np.count_nonzero(facts, axis=0).tolist()
     if different and "audio_channel" not in table:  # else somebody has chosen
-        yield (
-            f"{different} of {len(facts)} clips have two channels with different speech, and their "
-            "label may be of either; they are mixed: choose with --channel left, right or each"
-        )
+        found = f"{different} of {len(facts)} clips have two channels with different speech"
+        advice = "they are mixed: choose with --channel left, right or each"
+        yield f"{found}, and their label may be of either; {advice}"
     if unfinished:
-        yield (
-            f"{unfinished} of {len(facts)} clips are of files whose header does not state their "
-            "length, as of a recorder that was stopped; they are read to the end of the file"
-        )
+        found = f"{unfinished} of {len(facts)} clips are of files whose header does not state their length"
+        yield f"{found}, as of a recorder that was stopped; they are read to the end of the file"

@@ -1,9 +1,8 @@
 """Extracted features on disk, so that a second run reads instead of computing.
 
 One SQLite file holds values as little-endian float32, each row with a checksum, found by what a
-recording contains (:mod:`emoscope.dataset.content`) and by the feature's specification. Any number of
-runs on one machine share a store; being killed costs the values that were not yet written and nothing
-else. Where it cannot be read or written, the run warns once and computes.
+recording contains (:mod:`emoscope.dataset.content`) and by the feature's specification. Where it cannot
+be read or written, the run warns once and computes.
 """
 
 import contextlib
@@ -49,7 +48,7 @@ class DamagedError(EmoscopeError):
 
 
 class FeatureInfo(NamedTuple):
-    """What is stored of one feature with one set of parameters: recordings, and bytes of values."""
+    """What is stored of one feature with one set of parameters."""
 
     name: str
     clips: int
@@ -157,11 +156,9 @@ class Store:
             with self._open() as database:
                 with database:
                     database.execute("BEGIN IMMEDIATE")
-                    database.executemany(
-                        "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
-                        " ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
-                        used,
-                    )
+                    query = "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
+                    query += " ON CONFLICT (identity) DO UPDATE SET used = excluded.used"
+                    database.executemany(query, used)
                     query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
                     database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
                     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
@@ -232,11 +229,8 @@ class Store:
         except DamagedError:
             if names is not None:
                 raise
-            try:
-                for path in map(self.folder.joinpath, FILES):
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                raise EmoscopeError(f"{self.folder}: cannot be removed: {error}") from error
+            for path in map(self.folder.joinpath, FILES):
+                path.unlink(missing_ok=True)
         return before - self.bytes_on_disk()
 
     def bytes_on_disk(self) -> int:

@@ -60,8 +60,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         `X` holds paths, or is a table or array with one column of them; or
         :class:`~emoscope.audio.Signal` objects; or samples at ``rate``: arrays, or one of shape
         (n_clips, n_samples). Returned is float32 of shape (n_clips, n_columns) or, for a feature that
-        gives frames, an object array of matrices (n_frames, n_bins). An AudioError or ValueError says
-        why a recording, or `X`, cannot be used.
+        gives frames, an object array of matrices (n_frames, n_bins).
         """
         store = None if self.store is None else Store(self.store)
         tables = extraction.extract_recordings(

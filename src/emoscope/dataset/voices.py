@@ -33,7 +33,6 @@ def check_or_group(
     """Group clips by voice where the protocol needs that, else check the speakers by their voices.
 
     The corpus comes back with the outcome in ``voices``, and with doubts among its notes.
-    CorpusError when voices are to be grouped and a clip cannot be read.
     """
 
     def embedded(clips: pd.DataFrame) -> Dataset:
@@ -47,7 +46,7 @@ def check_or_group(
         return _grouped(corpus, embedded(corpus.table))
     checks = check_speakers(corpus.table, embedded)
     doubts = [doubt for check in checks.values() for doubt in check.suspicions]
-    return dataclasses.replace(corpus, voices=words(checks), notes=[*corpus.notes, *doubts])
+    return corpus.noting(*doubts, voices=words(checks))
 
 
 def words(checks: Mapping[str, VoiceCheck]) -> str:
@@ -94,9 +93,9 @@ def _grouped(corpus: Corpus, embeddings: Dataset) -> Corpus:
     vectors = np.asarray(embeddings.features["vector"].X)
     groups = group(vectors, styles=styles(corpus.table), least=N_FOLDS)
     said = (
-        f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices; "
-        "a group may hold several speakers, and some clips are in a wrong one."
+        f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices"
     )
+    said += "; a group may hold several speakers, and some clips are in a wrong one."
     table = corpus.table.assign(**{VOICES: [f"voice {number + 1:02d}" for number in groups]})
     return dataclasses.replace(corpus, table=table.astype({VOICES: object}), voices=said)
 
@@ -107,9 +106,8 @@ def group(
 ) -> NDArray[np.intp]:  # fmt: skip
     """The group of every recording by its voice, numbered from 0 as they first occur: (n_clips,).
 
-    What moves the embeddings (n_clips, 256) of one of the `styles`, emotions, alike is not the
-    voice. A number of groups that is estimated is no count of voices: two from 16 clips on, and no
-    more than an eighth of the clips, but `least`.
+    What moves the embeddings (n_clips, 256) of one of the `styles`, emotions, alike is not the voice.
+    Where `n` is estimated, it is no more than an eighth of the clips, but `least`.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 

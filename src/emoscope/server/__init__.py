@@ -1,9 +1,7 @@
 """Predictions over HTTP, and the page at ``/``: ``emoscope serve``.
 
-The routes are in :mod:`emoscope.server.api`, the work behind them in :mod:`emoscope.server.work`,
-and what is refused before it gets there in :mod:`emoscope.server.limits`. Nothing that is uploaded
-is kept or logged: a recording lives in a nameless temporary file that the operating system removes
-when the request ends, however it ends. Nothing is fetched from anywhere else.
+Nothing that is uploaded is kept or logged: a recording lives in a nameless temporary file that the
+operating system removes when the request ends, however it ends.
 """
 
 from __future__ import annotations
@@ -46,10 +44,9 @@ def create_app(
     models: Mapping[str, Predictor] | None = None, *,
     limits: Limits | None = None, hosts: Iterable[str] = (),
 ) -> FastAPI:  # fmt: skip
-    """The whole server as an ASGI application; ``app.state.service`` is its :class:`.work.Service`.
+    """The whole server as an ASGI application, with models by public name, the default first.
 
-    `models` are by public name, the default first; without them the shipped model. `hosts` are names
-    under which it may be addressed beside those of this machine.
+    `hosts` are names under which it may be addressed beside those of this machine.
     """
     limits = limits or Limits()
     service = Service(models or {"default": Predictor()}, limits)
@@ -117,8 +114,7 @@ def run(
 ) -> None:  # fmt: skip
     """Serve until interrupted; an EmoscopeError when the address cannot be bound.
 
-    `ready` is called once it is bound: from then on connections wait for their answer; `ending` when
-    told to end while something is in work. By default nobody but this machine can connect.
+    `ready` is called once it is bound, `ending` when told to end while something is in work.
     """
     server = Server(app, host=host, port=port, ending=ending)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

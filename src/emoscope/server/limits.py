@@ -1,8 +1,7 @@
 """What the server takes on and counts, and the middleware that refuses everything else.
 
 Refused are requests for other hosts (DNS rebinding), requests that other web sites send through a
-visitor's browser, bodies that are too large or too slow, and more requests than can be answered
-soon. Clients that hold many connections or read slowly are left to a proxy: see ``SECURITY.md``.
+visitor's browser, bodies that are too large or too slow, and more requests than can be answered soon.
 """
 
 from __future__ import annotations

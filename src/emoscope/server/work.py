@@ -22,7 +22,7 @@ from fastapi import Request, UploadFile
 
 from .. import audio, modelfile
 from ..audio import ChannelMeter, Excerpt, Signal
-from ..errors import AudioError, FeatureError, UnknownNameError
+from ..errors import AudioError, FeatureError, check_known
 from ..files import printable
 from ..prediction import Predictor
 from ..prediction.predictor import Recognition
@@ -60,8 +60,7 @@ class Service:
     def model(self, name: str | None) -> tuple[str, Predictor]:
         """A model by name; the default for None."""
         name = name or next(iter(self.models))
-        if name not in self.models:
-            raise UnknownNameError("model", name, self.models)
+        check_known("model", self.models, name)
         return name, self.models[name]
 
     async def run(self, function: Callable[..., Outcome], *given: object) -> Outcome:
