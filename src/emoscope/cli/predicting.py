@@ -146,7 +146,7 @@ def _write(
                     _draw(outcome, Excerpt.of(sources[0]).path, *drawn)
     except KeyboardInterrupt:
         done = f"{writer.path} keeps {n_done} of {len(sources)} recordings"
-        kept = f"{done}; the same command goes on" if writer.output else "no file was written"
+        kept = f"{done}; the same command does the rest" if writer.output else "no file was written"
         _note(f"stopped; {kept}")
         raise
     if writer.n_certain:

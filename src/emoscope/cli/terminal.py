@@ -98,7 +98,7 @@ def listening() -> Iterator[Callable[[Excerpt, float], None]]:
     lengths: dict[str, float | None] = {}
     heard: dict[str, float] = {}
     with _bars(rich_progress.TextColumn("{task.fields[at]}"), transient=True) as bar:
-        task = bar.add_task("listening", total=None, at="")
+        task = bar.add_task("listening", total=None, at="", visible=False)
 
         def tell(part: Excerpt, seconds: float) -> None:
             if part.path not in lengths:
@@ -109,7 +109,7 @@ def listening() -> Iterator[Callable[[Excerpt, float], None]]:
             heard[str(part)] = done = seconds + (0.0 if again else before)
             at = f"{clock(done)} of {clock(total)}" if total else clock(done)
             name = f"listening to {printable(os.path.basename(str(part)))}"
-            bar.update(task, description=name, completed=done, total=total, at=at)
+            bar.update(task, description=name, completed=done, total=total, at=at, visible=True)
 
         yield tell
 

@@ -113,7 +113,8 @@ def summarise(by_lane: Lanes, seconds: float) -> Summary:
     speaking = np.cumsum(np.tile([1, -1], len(spoken))[order])[:-1]
     speech, overlap = (float(np.diff(times[order])[speaking > n].sum()) for n in (0, 1))
     length = next((step for step in STEPS if step * N_STEPS >= seconds), STEPS[-1])
-    edges = itertools.pairwise([*np.arange(0.0, seconds, length).tolist(), seconds])
+    starts = np.arange(0.0, max(seconds - 0.1 * length, 0.1), length)  # no step of next to nothing
+    edges = itertools.pairwise([*starts.tolist(), seconds])
     turns = [turn for name, parts in by_lane.items() for turn in _turns(name, parts)]
     farthest = sorted(turns, key=lambda item: -item[0])[:N_TURNS]
     return Summary(

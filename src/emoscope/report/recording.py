@@ -76,8 +76,8 @@ def _peaks(path: str, channel: int | None) -> NDArray[np.float32]:
 
 
 def _characters(peaks: NDArray[np.float32]) -> str:
-    """Peaks as bytes in base64; the loudest thousandth are all 255."""
-    values = 255.0 * peaks / max(float(np.percentile(peaks, 99.9)), 1e-6)
+    """The roots of peaks, so that quiet speech shows, as bytes in base64."""
+    values = 255.0 * np.sqrt(peaks / max(float(np.percentile(peaks, 99.9)), 1e-6))
     return base64.b64encode(np.minimum(values.round(), 255.0).astype(np.uint8).tobytes()).decode()
 
 
@@ -109,6 +109,7 @@ def _sounds(
     found: list[tuple[float, float, str]] = []
     parts = [Excerpt(path, *span, parse_channel(prediction.channel)) for span in spans]
     pieces = audio.cut(path, parts if "OPUS" in soundfile.available_subtypes("OGG") else [])
+    progress(0, len(spans))
     with ThreadPoolExecutor(2) as pool:
         while batch := list(itertools.islice(pieces, 2)):  # few at a time: memory stays small
             found += itertools.chain(*pool.map(list, map(encoded, batch)))

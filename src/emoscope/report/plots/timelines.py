@@ -93,9 +93,9 @@ def _wave(
     middle: float,
 ) -> None:  # fmt: skip
     first, stop = (share * len(peaks)).astype(int)
-    step, own = max(1, (stop - first) // OUTLINE), peaks[first:stop]
+    step, own = max(1, (stop - first) // OUTLINE), np.sqrt(peaks[first:stop])  # quiet speech shows
     own = own[: len(own) // step * step].reshape(-1, step).mean(axis=1)
-    high = own / max(float(peaks.max()), 1e-6) * 0.45 * WAVE
+    high = own / max(float(np.sqrt(peaks.max())), 1e-3) * 0.45 * WAVE
     times = span[0] + np.arange(len(own)) * step / max(1, stop - first) * (span[1] - span[0])
     ax.fill_between(times, middle - high, middle + high, color=theme().accent, linewidth=0.3)
 
