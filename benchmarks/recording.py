@@ -79,9 +79,10 @@ def watched(words: list[str]) -> dict[str, Any]:
         if not piece:
             break
         seen += piece
-        if first is None and re.search(rb"\d:\d\d.{0,20} of ", seen):
+        newest = seen[-4096:]
+        if first is None and re.search(rb"\d:\d\d.{0,20} of ", newest):
             first = time.perf_counter() - begun
-        if labelled is None and b"compressing" in seen:
+        if labelled is None and b"compressing" in newest:
             labelled = time.perf_counter() - begun
     status = process.wait()
     text = seen.decode(errors="replace")

@@ -152,6 +152,7 @@ def test_texts_of_the_picture_fit_and_do_not_overlap(seconds, n_rows):
     wave = np.ones(1000, np.float32)
     with plots.style():
         figure = plots.recording(found, {"left": wave, "right": wave})
+        figure.set_dpi(50)  # which is enough to measure texts, and quick
         FigureCanvasAgg(figure).draw()
         rows = [ax for ax in figure.axes if ax.get_xticklabels()]
         assert len(rows) == n_rows
