@@ -80,7 +80,7 @@ def test_json_has_exactly_the_promised_keys(predictor: Predictor) -> None:
     found = json.loads(predictor.predict(voice(2.0), RATE, timeline=True).to_json())
     assert list(found) == [
         "file", "emotion", "confidence", "probabilities", "arousal", "valence", "uncertain",
-        "warnings", "segments", "about",
+        "warnings", "segments", "about", "summary",
     ]  # fmt: skip
     for segment in found["segments"]:
         position = ["arousal", "valence"] if segment["probabilities"] else []

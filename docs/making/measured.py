@@ -52,6 +52,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "measured/guarantees.md": guarantees,
         "measured/example.md": example,
         "measured/diarisation.md": diarisation,
+        "measured/corrections.md": corrections,
     }
 
 
@@ -317,6 +318,24 @@ def example() -> str:
         f"*{_short(best)}* with {best['honest']:.1f} %. "
         "[All of them](generated/measured/reproduction.md) stand side by side.\n"
     )
+
+
+def corrections() -> str:
+    """What corrections are worth; included in the page on conversations."""
+    result, command = read("corrections.json"), "python benchmarks/corrections.py"
+    if result is None:
+        return absent("What corrections are worth", command)
+    counts = list(next(iter(result.values())))
+    lines = [
+        "The model `free`, which never heard nEMO, corrected by ten simulated users; UAR of six emotions on the "
+        f"speakers that were not corrected, mean and standard deviation over users (`{command}`).\n",
+        f"| which clips are corrected | {' | '.join(counts)} |",
+        f"|---|{'--:|' * len(counts)}",
+    ]
+    for how, scores in result.items():
+        cells = [f"{s['mean']:.3f} ± {s['sd']:.3f}" for s in scores.values()]
+        lines.append(f"| {how} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def diarisation() -> str:
