@@ -327,7 +327,7 @@ def corrections() -> str:
         return absent("What corrections are worth", command)
     counts = list(next(iter(result.values())))
     lines = [
-        "The model `free`, which never heard nEMO, corrected by ten simulated users; UAR of six emotions on the "
+        "The model `free`, which never heard nEMO, corrected by ten simulated users; UAR on the "
         f"speakers that were not corrected, mean and standard deviation over users (`{command}`).\n",
         f"| which clips are corrected | {' | '.join(counts)} |",
         f"|---|{'--:|' * len(counts)}",
