@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import time
@@ -85,6 +86,7 @@ def clips(place: Path, name: str, *, development: bool) -> pd.DataFrame:
     return found.table[chosen if development else ~chosen]
 
 
+@functools.cache
 def trimmed(path: str) -> np.ndarray:
     """A clip at 16 kHz from its first to its last frame above -35 dB of its loudest."""
     samples = audio.resample(audio.load(path), RATE).samples

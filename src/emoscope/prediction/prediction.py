@@ -227,6 +227,13 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
     return [MIXED.format(shares=shares)]
 
 
+def estimate_warning(segments: Iterable[Segment]) -> tuple[str, ...]:
+    """A warning that voices were counted by their sound; none where nobody speaks."""
+    found = len({segment.speaker for segment in segments if segment.speaker})
+    hint = "an estimate, which is often wrong; give it (--speakers) if you know it"
+    return (f"speakers: the number of voices, {found}, is {hint}",) if found else ()
+
+
 def out_of_domain_warning(distance: float) -> list[str]:
     """A warning where a recording lies far from the training data, as a multiple of the limit."""
     if distance <= 1.0:

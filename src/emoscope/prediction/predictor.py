@@ -36,6 +36,7 @@ from .prediction import (
     TwoChannels,
     channel_warning,
     decide,
+    estimate_warning,
     is_uncertain,
     mixed_warning,
     out_of_domain_warning,
@@ -160,6 +161,8 @@ class Predictor:
             )
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
+            if again and division.speakers is None:
+                said += estimate_warning(segments)
             if division.by == CHANNEL and name:
                 segments = tuple(replace(s, speaker=name) if s.is_speech else s for s in segments)
             return found.but(channel=name, warnings=said, segments=segments)

@@ -70,7 +70,7 @@ def turns(
     """Divide each part of the speech among the voices, which are named as they appear."""
     if not windows:
         return ()
-    rows = clustering.unit(np.array([w.inference.embedding for w in windows], np.float64))
+    rows = clustering.comparable(np.array([w.inference.embedding for w in windows], np.float64))
     bounds = np.searchsorted([w.speech for w in windows], range(len(speech) + 1))
     edges = [cell_edges(*span, WINDOWS.hop) for span in speech]
     cells = [
