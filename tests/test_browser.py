@@ -7,6 +7,7 @@ import functools
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -332,7 +333,9 @@ def test_a_visitor_needs_no_network_after_the_first_visit(page: Any, folder: Pat
       await navigator.serviceWorker.register("sw.js");
       await navigator.serviceWorker.ready;
     }""")
-    opened.wait_for_function("navigator.serviceWorker.controller !== null")
+    kept = "caches.match('model/model.onnx.gz').then((found) => found && navigator.serviceWorker.controller)"
+    while not opened.evaluate(f"{kept}.then(Boolean)"):
+        time.sleep(0.1)
     context.set_offline(True)
     opened.reload()
     assert opened.locator("h1").is_visible()

@@ -109,9 +109,9 @@ export class Recogniser extends Labels {
     const forModel = resample(samples, rate, card.input.rate);
     const forDetector = card.input.rate === RATE ? forModel : resample(samples, rate, RATE);
     quality.feedFrames(await speechProbabilities(this, forDetector));
-    const { logits, probabilities, distance } = await this.infer(forModel);
+    const inference = await this.infer(forModel), { logits, probabilities, distance } = inference;
     const warnings = [...quality.warnings(), ...this.unfamiliar(distance), ...(this.known?.warnings(forDetector) ?? [])];
-    const segments = timeline ? await this.segmentsOf(blocks, rate) : [], spoken = segments.filter((s) => s.probabilities);
+    const segments = timeline ? await this.segmentsOf(blocks, rate, inference) : [], spoken = segments.filter((s) => s.probabilities);
     if (spoken.length === 1) { // has the label of the whole
       const best = argmax(probabilities);
       const label = { emotion: card.emotions[best], confidence: probabilities[best], probabilities, warnings: [...warnings] };
@@ -121,10 +121,15 @@ export class Recogniser extends Labels {
     return { prediction: this.decide(name, probabilities, warnings, segments, label), logits, isOne };
   }
 
-  async segmentsOf(blocks, rate) {
-    const stream = new Stream(this, rate);
+  /** Segments of an utterance; where there is one window, the model has heard it as the whole. */
+  async segmentsOf(blocks, rate, whole) {
+    const pieces = [], later = { value: async (piece) => pieces.push(piece) };
+    const stream = new Stream(Object.create(this, { infer: later }), rate);
     for (const block of blocks) await stream.feed(block);
     await stream.take(new Float32Array(0), true);
+    for (const [n, window] of stream.windows.entries()) {
+      window.inference = stream.windows.length === 1 ? whole : await this.infer(pieces[n]);
+    }
     return this.segments(stream);
   }
 

@@ -9,14 +9,14 @@ const cancelled = new Set(); // ids of requests
 const sessions = new Map(); // of live labels
 
 /** Bytes of a file, from the cache of this model where it is there; unpacked where it is packed. */
-async function fetched(cache, address, tell) {
+async function fetched(cache, address, tell, after) {
   const kept = await cache?.match(address);
   const response = kept ?? await fetch(address);
   if (!response.ok) throw new Error(`${address}: ${response.status} ${response.statusText}`);
   const parts = [], reader = response.body.getReader();
   for (let next; !(next = await reader.read()).done; tell(next.value.length)) parts.push(next.value);
   const blob = new Blob(parts), start = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
-  if (cache && !kept) await cache.put(address, new Response(blob)).catch(() => {}); // no room: load it again next time
+  if (cache && !kept) after.push(() => cache.put(address, new Response(blob)));
   const packed = start[0] === 0x1f && start[1] === 0x8b; // some hosts unpack it themselves
   return new Response(packed ? blob.stream().pipeThrough(new DecompressionStream("gzip")) : blob).arrayBuffer();
 }
@@ -28,16 +28,21 @@ const methods = {
     let loaded = 0;
     const asked = ["wasm", "model", "detector", "known"].map((name) => files[name]);
     const total = asked.reduce((all, file) => all + (file?.bytes ?? 0), 0);
-    const [wasm, model, detector, known] = await Promise.all(asked.map((file) => (
-      file && fetched(cache, at(file.path), (bytes) => tell([loaded += bytes, total])))));
+    const after = []; // what can wait until the first label
+    const [wasm, model, detector, known] = asked.map((file) => (
+      file && fetched(cache, at(file.path), (bytes) => tell([loaded += bytes, total]), after)));
     const runtime = await import(at(files.runtime.path));
-    Object.assign(runtime.env.wasm, { wasmBinary: wasm, numThreads: threads });
+    Object.assign(runtime.env.wasm, { wasmBinary: await wasm, numThreads: threads });
     runtime.env.logLevel = "error";
+    const options = { executionProviders: ["wasm"] };
     const graphs = {
-      detector: await runtime.InferenceSession.create(detector, { executionProviders: ["wasm"] }),
-      model: await runtime.InferenceSession.create(model, { executionProviders: ["wasm"] }),
+      // Optimising this small graph takes longer than it saves on a few utterances.
+      detector: await runtime.InferenceSession.create(await detector, { ...options, graphOptimizationLevel: "disabled" }),
+      model: await runtime.InferenceSession.create(await model, options),
     };
-    recogniser = new Recogniser(settings, runtime, graphs, known && new Uint32Array(known));
+    recogniser = new Recogniser(settings, runtime, graphs, (await known) && new Uint32Array(await known));
+    // Where there is no room, they are loaded again at the next visit.
+    setTimeout(() => Promise.all(after.map((keep) => keep())).catch(() => {}), 500);
   },
 
   async classify({ blob, channels, rate, name, most, ...options }, tell, id) {
