@@ -83,11 +83,12 @@ def trunk(folder: str, blocks: Sequence[int] = BLOCKS, scheme: Scheme | None = "
     scheme : {"float16", "int8", "mixed"} or None
         How weights are stored; see :mod:`research.compression`. None: single precision.
     """
-    from emoscope.training.waveform import Branch, WaveformTrunk
+    from emoscope.features.encoder import Encoder
+    from emoscope.training.waveform import WaveformTrunk
 
     from .compression import compress
 
-    network = WaveformTrunk([Branch(folder, tuple(blocks), POOLINGS)])
+    network = WaveformTrunk([Encoder(folder, tuple(blocks), POOLINGS)])
     graph = network.to_onnx(INPUT.shortest, INPUT.longest)
     return compress(graph, scheme) if scheme else graph
 
@@ -248,7 +249,9 @@ class Fits:
     def predict(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
         """What the head of some training speakers says of clips as recorded."""
         head = self.head(speakers)
-        return Predicted(rows, head.form.logits(self.clips.copies[0][rows]), head.emotions)
+        form, values = head.form, self.clips.copies[0][rows]
+        logits = (values - form.mean) / form.scale @ form.weights + form.bias
+        return Predicted(rows, logits.astype(np.float64), head.emotions)
 
     def predict_unseen(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
         """As :meth:`predict`, with whether clips are far from the training clips."""

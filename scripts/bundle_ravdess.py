@@ -17,7 +17,7 @@ from emoscope.cli.terminal import progress
 from emoscope.dataset import bundled
 from emoscope.dataset.store import Store
 from emoscope.features import DEFAULT
-from emoscope.features.logmel import to_bytes
+from emoscope.features.logmel import FLOOR_DB, STEP_DB
 from emoscope.files import DATA
 
 
@@ -47,7 +47,8 @@ def save(data: dataset.Dataset, path: Path, root: Path) -> None:
     }
     arrays = {"X": np.asarray(vector.X, np.float32)}
     if frames is not None:
-        steps = [to_bytes(spectrogram) for spectrogram in frames.frames or []]
+        levels = [np.rint((clip - FLOOR_DB) / STEP_DB) for clip in frames.frames or []]
+        steps = [clip.astype(np.uint8) for clip in levels]
         arrays |= {"frames": np.concatenate(steps)}
         arrays |= {"lengths": np.array([len(clip) for clip in steps])}
         told["specs"]["frames"] = frames.specs

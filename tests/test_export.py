@@ -142,7 +142,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     pytest.importorskip("onnxscript", reason="the extra 'deep' is not installed")
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from emoscope.training.waveform import Branch, WaveformTrunk
+    from emoscope.features.encoder import Encoder
+    from emoscope.training.waveform import WaveformTrunk
 
     torch.manual_seed(0)
     config = transformers.WhisperConfig(
@@ -150,7 +151,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     )
     folder = str(tmp_path_factory.mktemp("models") / "whisper")
     WhisperEncoder(config).save_pretrained(folder)
-    branches = [Branch(folder, (1, 2)), Branch(folder, (2,), ("mean", "std", "change"))]
+    branches = [Encoder(folder, (1, 2)), Encoder(folder, (2,), ("mean", "std", "change"))]
     rng = np.random.default_rng(0)
     width = (2 * 2 + 3) * 64
     head = LinearForm(

@@ -7,7 +7,6 @@ fetched when it is named so, unless ``HF_HUB_OFFLINE`` is set; a folder opens no
 import functools
 import os
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -47,24 +46,25 @@ def load(name: str, *, threads: int) -> Foreign:
     if config.problem_type not in (None, "single_label_classification"):
         asked = "a single label among several is needed"
         raise ModelError(f"its configuration says problem_type '{config.problem_type}'; {asked}")
+    module.float().eval()
+
+    def hear(samples: Array) -> tuple[Array, float]:
+        import torch
+
+        given = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+        with torch.inference_mode():
+            return module(**given).logits[0].numpy(), 0.0
+
     is_cut = config.model_type == "audio-spectrogram-transformer"  # after so many frames
     longest = extractor.max_length / FRAMES if is_cut else 30.0
     return Foreign(
         name=os.path.basename(os.path.abspath(model)) if is_folder else model,
         labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
-        hear=functools.partial(_hear, module.float().eval(), extractor),
+        hear=hear,
         version=version,
         sound=Input(kind="samples", rate=extractor.sampling_rate, longest=longest),
         card={"licence": _licence(readme)},
     )
-
-
-def _hear(module: Any, extractor: Any, samples: Array) -> tuple[Array, float]:
-    import torch
-
-    given = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="pt")
-    with torch.inference_mode():
-        return module(**given).logits[0].numpy(), 0.0
 
 
 def _licence(readme: str | None) -> str:

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,21 +24,15 @@ from .tests import MAX_BROKEN, MEMORY, Broken, Outcome, texts
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
+# The tests of one factor in one corpus, without thresholds, their standard errors, and (1 + runs, n_tests)
+# differences over standard errors, of which the first row is the real one.
+Family: TypeAlias = tuple[list[Outcome], list[float], Array]
 
 RUNS = 1000  # simulated fair models
 LEVEL = 0.98  # share of them that passes every test: in 200 runs hardly ever fewer than 95 %
 MIN_SPEAKERS, MIN_CLIPS, MIN_SPOKEN = 3, 3, 8  # of a group; of an emotion in it; of a sentence
 CHUNK = 50  # simulated models computed at once: bounds the memory
 FACTORS = {"gender": "sex", "pitch": "pitch", "age": "age"}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Family:
-    """The tests of one factor in one corpus, still without thresholds, and their standard errors."""
-
-    tests: list[Outcome]
-    errors: list[float]
-    ratios: Array  # (1 + runs, n_tests): difference over standard error; the first row is the real
 
 
 def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Iterator[Outcome]:
@@ -58,7 +53,7 @@ def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Itera
     people = _people(rows)
     within = _shuffled(people["corpus"].factorize()[0], runs, rng)
     across = _shuffled(np.zeros(len(people), np.intp), runs, rng)
-    made: dict[str, _Family | str] = {}
+    made: dict[str, Family | str] = {}
     for corpus, part in rows.groupby("corpus", sort=False):
         for factor, by in FACTORS.items():
             if factor in people:
@@ -70,15 +65,15 @@ def outcomes(answers: pd.DataFrame, *, runs: int = RUNS, seed: int = 0) -> Itera
             made["sex/all"] = _compare(rows, people["gender"], within, "sex/all")
         by_emotion = rows.assign(cell=rows["emotion"])
         made["corpus/all"] = _compare(by_emotion, people["corpus"], across, "corpus/all")
-    families = [one for one in made.values() if isinstance(one, _Family)]
-    largest = [family.ratios.max(axis=1) for family in families]
+    families = [one for one in made.values() if not isinstance(one, str)]
+    largest = [ratios.max(axis=1) for _, _, ratios in families]
     scale = [max(float(np.quantile(values, LEVEL)), 1e-9) for values in largest]
     shares = [values / unit for values, unit in zip(largest, scale, strict=True)]
     limit = float(np.quantile(np.max(shares, axis=0), LEVEL, method="higher")) if shares else 0.0
-    n = sum(len(family.tests) for family in families)
+    n = sum(len(tests) for tests, _, _ in families)
     basis = str(texts("fairness")["basis"]).format(runs=runs, level=LEVEL, n=n)
-    for family, unit in zip(families, scale, strict=True):
-        for test, error in zip(family.tests, family.errors, strict=True):
+    for (tests, errors, _), unit in zip(families, scale, strict=True):
+        for test, error in zip(tests, errors, strict=True):
             reason = "" if np.isfinite(test.value + error) else "a group has no clips to compare"
             threshold = limit * unit * error
             tested = dataclasses.replace(test, threshold=threshold, basis=basis, skipped=reason)
@@ -131,7 +126,7 @@ def _shuffled(blocks: Codes, runs: int, rng: Random) -> Codes:
     return order
 
 
-def _compare(rows: pd.DataFrame, group_of: pd.Series, order: Codes, name: str) -> _Family | str:
+def _compare(rows: pd.DataFrame, group_of: pd.Series, order: Codes, name: str) -> Family | str:
     """The tests of the differences between groups of speakers; or why there are none."""
     rows = rows.assign(group=rows["who"].map(group_of))
     sizes = rows.groupby("group")["who"].nunique()
@@ -206,7 +201,7 @@ def _estimates(
 def _largest(
     rows: pd.DataFrame, groups: list[str], keys: list[str], labels: list[str],
     means: Array, variances: Array, name: str,
-) -> _Family:  # fmt: skip
+) -> Family:  # fmt: skip
     """For each test the pair of groups, and the label, whose difference is largest for its error."""
     pairs = list(itertools.combinations(range(len(groups)), 2))
     first, second = np.transpose(pairs)
@@ -233,10 +228,10 @@ def _largest(
         value, memory = float(difference[0, pair, column]), _memory(rows)
         tests.append(_test(f"{name}/{key}", title, value, rows[wrong], memory=memory))
         errors.append(float(error[0, pair, column]))
-    return _Family(tests, errors, np.column_stack(ratios))
+    return tests, errors, np.column_stack(ratios)
 
 
-def _sentences(rows: pd.DataFrame, corpus: str, runs: int, rng: Random) -> _Family | str:
+def _sentences(rows: pd.DataFrame, corpus: str, runs: int, rng: Random) -> Family | str:
     """The test of the sentence whose clips differ most from the same speakers' others, per emotion."""
     text = rows["text"].fillna("") if "text" in rows else pd.Series("", rows.index)
     rows = rows[text.ne("")]
@@ -265,7 +260,7 @@ def _sentences(rows: pd.DataFrame, corpus: str, runs: int, rng: Random) -> _Fami
     wrong = rows[(code == t) & (right.to_numpy() == 0.0)]
     value, memory = float(abs(difference[0, t])), _memory(rows)
     test = _test(f"sentence/{corpus}/uar", title, value, wrong, memory=memory)
-    return _Family([test], [float(error[t])], ratio.max(axis=1, keepdims=True))
+    return [test], [float(error[t])], ratio.max(axis=1, keepdims=True)
 
 
 def _memory(rows: pd.DataFrame) -> bool:

@@ -194,9 +194,6 @@ _MAKERS: Mapping[str, Callable[..., Signal]] = {
 }  # fmt: skip
 
 
-# --- sounds that are no speech -------------------------------------------------------------------
-
-
 def _harmonics(pitch: float, seconds: float, rate: int = RATE, *, fall: float = 0.5) -> Samples:
     """A steady sound of eight harmonics, each `fall` times as strong as the one before."""
     time = np.arange(round(seconds * rate)) / rate

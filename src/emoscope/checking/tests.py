@@ -60,21 +60,20 @@ class Outcome:
     memory: bool = False  # whether it was made of clips that the model was trained on
 
     @property
+    def word(self) -> str:
+        """The outcome in a word; it passed if the value is on the right side of the threshold."""
+        good = self.value >= self.threshold if self.at_least else self.value <= self.threshold
+        return "skipped" if self.skipped else "passed" if good else "failed"
+
+    @property
     def passed(self) -> bool:
-        """Whether it was made and the value is on the right side of the threshold."""
-        if self.skipped:
-            return False
-        return bool(self.value >= self.threshold if self.at_least else self.value <= self.threshold)
+        """Whether it was made and passed."""
+        return self.word == "passed"
 
     @property
     def failed(self) -> bool:
         """Whether it was made and did not pass."""
-        return not (self.skipped or self.passed)
-
-    @property
-    def word(self) -> str:
-        """The outcome in a word."""
-        return "skipped" if self.skipped else "passed" if self.passed else "failed"
+        return self.word == "failed"
 
     @property
     def measured(self) -> str:
@@ -103,9 +102,6 @@ def outcome(
     )  # fmt: skip
     broken = tuple(Broken(str(c.path), str(c.emotion), str(c.predicted)) for c in shown)
     return dataclasses.replace(made, clips=broken) if made.failed else made
-
-
-# --- correctness ---------------------------------------------------------------------------------
 
 
 def correctness(rows: pd.DataFrame, card: Card) -> Iterator[Outcome]:
@@ -145,29 +141,26 @@ class _Corpus:
         return np.asarray(self.rows[columns], dtype=float)
 
     def outcomes(self) -> Iterator[Outcome]:
-        rows, emotions = self.rows, in_order(self.rows["emotion"])
-        uar = metrics.uar(rows["emotion"], rows["predicted"])
-        yield self.outcome("uar", uar, clips=self.wrong)
-        yield from self._chance()
-        yield from self._per_emotion(emotions)
-        yield from self._shares()
-        yield from self._calibration()
-        yield from self._risk()
-        yield from self._groups()
-        yield from self._ranking(emotions)
-
-    def _chance(self) -> Iterator[Outcome]:
-        chance = 1.0 / len(self.card.emotions)
-        speakers = self.rows["speaker"]
+        true, predicted, speakers = (self.rows[c] for c in ("emotion", "predicted", "speaker"))
+        known, emotions = self.card.emotions, in_order(true)
+        yield self.outcome("uar", metrics.uar(true, predicted), clips=self.wrong)
         if reason := statistics.no_interval(speakers[speakers != ""].nunique()):
             yield self.outcome("chance", skipped=reason)
         else:
-            pair = self.rows["emotion"], self.rows["predicted"]
-            low = statistics.speaker_interval(*pair, speakers).low
-            yield self.outcome("chance", low, threshold=chance, clips=self.wrong)
-        counts = sklearn.metrics.confusion_matrix(self.rows["emotion"], self.rows["predicted"])
-        best = counts[scipy.optimize.linear_sum_assignment(-counts)].sum() / len(self.rows)
+            low = statistics.speaker_interval(true, predicted, speakers).low
+            yield self.outcome("chance", low, threshold=1.0 / len(known), clips=self.wrong)
+        counts = sklearn.metrics.confusion_matrix(true, predicted)
+        best = counts[scipy.optimize.linear_sum_assignment(-counts)].sum() / len(true)
         yield self.outcome("order", best - self.right.mean(), clips=self.wrong)
+        yield from self._per_emotion(emotions)
+        yield from self._shares()
+        error = metrics.expected_calibration_error(true, self.probabilities, emotions=known)
+        yield self.outcome("calibration", error, clips=self.wrong)
+        over = self.rows["confidence"].mean() - self.right.mean()
+        yield self.outcome("overconfidence", over, clips=self.wrong)
+        yield from self._risk()
+        yield from self._groups()
+        yield from self._ranking(emotions)
 
     def _per_emotion(self, emotions: Sequence[str]) -> Iterator[Outcome]:
         pair = self.rows["emotion"], self.rows["predicted"]
@@ -196,15 +189,6 @@ class _Corpus:
         skipped = "" if errors else f"no speaker with {MIN_CLIPS} clips"
         yield self.outcome("speaker-shares", np.mean(errors or [math.nan]), skipped=skipped)
 
-    def _calibration(self) -> Iterator[Outcome]:
-        true = self.rows["emotion"]
-        error = metrics.expected_calibration_error(
-            true, self.probabilities, emotions=self.card.emotions
-        )
-        yield self.outcome("calibration", error, clips=self.wrong)
-        over = self.rows["confidence"].mean() - self.right.mean()
-        yield self.outcome("overconfidence", over, clips=self.wrong)
-
     def _risk(self) -> Iterator[Outcome]:
         """Whether the card's promise of how many of the surest labels are wrong holds here."""
         promise = self.card.uncertain
@@ -213,10 +197,8 @@ class _Corpus:
         for key, chosen in (("risk-certain", sure.to_numpy()), ("risk-coverage", surest)):
             n = int(chosen.sum())
             if not promise.coverage or n < MIN_CLIPS:
-                reason = (
-                    f"only {n} such labels" if promise.coverage else "the model promises nothing"
-                )
-                yield self.outcome(key, skipped=reason)
+                few = f"only {n} such labels" if promise.coverage else "the model promises nothing"
+                yield self.outcome(key, skipped=few)
                 continue
             most = scipy.stats.binom.ppf(0.95, n, promise.risk) / n
             clips = self.rows[chosen & ~self.right.to_numpy()]
@@ -270,9 +252,6 @@ class _Corpus:
             yield self.outcome("detection", np.mean(each or [math.nan]), emotion, skipped=skipped)
 
 
-# --- robustness ----------------------------------------------------------------------------------
-
-
 def robustness(clean: pd.DataFrame, changed: pd.DataFrame, condition: Condition) -> list[Outcome]:
     """How many labels a condition changes, and what of the UAR it takes; rows of the same clips."""
     level = texts("levels")[condition.level]
@@ -300,8 +279,6 @@ def memory(clean: pd.DataFrame, copied: pd.DataFrame) -> Iterator[Outcome]:
         clips = copies[right & ~still]
         yield outcome("correctness", "memory", str(name), right.mean() - still.mean(), clips=clips)
 
-
-# --- behaviour: sounds that are no speech, and answers that must not change -----------------------
 
 SURE = 0.8  # of a model that does not say from which confidence on it is sure
 HIGHER = 48_000  # Hz of the copies at another rate

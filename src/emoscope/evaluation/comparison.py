@@ -184,20 +184,19 @@ def _tasks(
     table, seed = corpus.table, options["seed"]
     folds = {name: protocols.folds(table, name, seed=seed) for name in named if name is not None}
     scripts: dict[str, list[protocols.Fold]] = {}
-    try:
-        if script_gap:
-            scripts = protocols.script_gap_folds(table, seed=seed)
-    except ProtocolError as error:
-        told["no_script_gap"] = str(error)
     main = next(iter(folds))
-    scripts |= protocols.channel_folds(folds[main], table, main) if script_gap else {}
+    if script_gap:
+        try:
+            scripts = protocols.script_gap_folds(table, seed=seed)
+        except ProtocolError as error:
+            told["no_script_gap"] = str(error)
+        scripts |= protocols.channel_folds(folds[main], table, main)
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]
-    for model in (*ablation, *script_gap):
-        if model not in estimators:
-            raise UnknownNameError("model to run again", model, estimators)
+    if unknown := [model for model in (*ablation, *script_gap) if model not in estimators]:
+        raise UnknownNameError("model to run again", unknown[0], estimators)
     for model in dict.fromkeys(ablation):
         estimator, whole = estimators[model]
-        runs += [(model, estimator, part, next(iter(folds))) for part in _parts(whole)]
+        runs += [(model, estimator, part, main) for part in _parts(whole)]
     runs += [(m, *estimators[m], name) for m in script_gap for name in scripts if name not in folds]
     shares = ratings.shares(corpus.table, options["raters"])
     tasks = []
@@ -210,7 +209,7 @@ def _tasks(
         kind = "vector" if data.frames is None else "frames"
         cost = NETWORK_COST[kind] if is_long else COST.get(model, 1)
         work: dict[str, Any] = {"shares": shares, "is_long": is_long, "cost": cost}
-        parts = folds[name] if name in folds else scripts[name]
+        parts = (scripts | folds)[name]
         units = (Unit(with_blocks, adapted, emotions, f, speakers, about, **work) for f in parts)
         tasks.append(_Task(model, data.label, name, tuple(units)))
     return tasks

@@ -32,6 +32,8 @@ from ..protocols import Fold
 #: Other packages whose version decides what a model learns.
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
+LEARNED = ("history", "best_epoch", "chosen")  # what an outcome keeps of an estimator
+
 OnUnit = Callable[[int, int], None]
 
 
@@ -141,9 +143,7 @@ def fit_and_predict(work: Work) -> Outcome:
         probabilities=np.asarray(probabilities, dtype=float).tolist(),
         fit_seconds=fitted - start,
         predict_seconds=end - fitted,
-        history=getattr(estimator, "history_", None),
-        best_epoch=getattr(estimator, "best_epoch_", None),
-        chosen=getattr(estimator, "chosen_", None),
+        **{name: getattr(estimator, f"{name}_", None) for name in LEARNED},
         training_accuracy=None if right is None else float(np.mean(right)),
     )
 

@@ -42,9 +42,7 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str]) 
     true, predicted = check_pair(y_true, y_pred)
     names = _names(true, predicted, emotions)
     counts = sklearn.metrics.confusion_matrix(true, predicted, labels=names)
-    return pd.DataFrame(
-        counts, index=pd.Index(names, name="emotion"), columns=pd.Index(names, name="predicted")
-    )
+    return pd.DataFrame(counts, names, names).rename_axis(index="emotion", columns="predicted")
 
 
 def per_emotion(y_true: ArrayLike, y_pred: ArrayLike, *, emotions: Sequence[str]) -> pd.DataFrame:

@@ -149,16 +149,15 @@ def each_clip(
 ) -> list[T | AudioError]:  # fmt: skip
     """What a function gives of the number and the sound of each clip, in their order."""
 
-    def guarded(number: int, signal: Signal | AudioError) -> T | AudioError:
-        try:
-            return signal if isinstance(signal, AudioError) else of_clip(number, signal)
-        except AudioError as error:
-            return error
-
-    def of_file(numbers: list[int]) -> list[tuple[int, T | AudioError]]:
-        parts = [excerpts[n] for n in numbers]
-        signals = audio.cut(parts[0].path, parts, listen=True)
-        return [(numbers[k], guarded(numbers[k], signal)) for k, signal in signals]
+    def of_file(numbers: list[int]) -> dict[int, T | AudioError]:
+        parts, made = [excerpts[n] for n in numbers], dict[int, T | AudioError]()
+        for k, heard in audio.cut(parts[0].path, parts, listen=True):
+            n = numbers[k]
+            try:
+                made[n] = heard if isinstance(heard, AudioError) else of_clip(n, heard)
+            except AudioError as error:
+                made[n] = error
+        return made
 
     excerpts, outcomes = corpus.excerpts, dict[int, T | AudioError]()
     for found in in_threads(of_file, by_file(excerpts).values(), jobs):
@@ -168,9 +167,7 @@ def each_clip(
     return [outcomes[number] for number in range(len(excerpts))]
 
 
-def in_threads(
-    function: Callable[[A], T], items: Iterable[A], jobs: int | None = None
-) -> Iterator[T]:
+def in_threads(function: Callable[[A], T], items: Iterable[A], jobs: int | None) -> Iterator[T]:
     """What a function gives of each; where that is interrupted, what has not begun does not begin."""
     # Threads serve: onnxruntime and the decoders work outside Python's lock.
     pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)

@@ -114,13 +114,8 @@ def choose(
 
 def to_json(model: str, trials: Sequence[Trial], features: Sequence[str]) -> str:
     """What was chosen on all speakers, as a file for ``emoscope train --parameters``."""
-    document = {
-        "model": model,
-        "features": list(features),
-        "parameters": dict(trials[0].parameters),
-        "trials": [vars(trial) for trial in trials],
-    }
-    return json.dumps(document, indent=1) + "\n"
+    chosen = {"model": model, "features": list(features), "parameters": dict(trials[0].parameters)}
+    return json.dumps({**chosen, "trials": [vars(trial) for trial in trials]}, indent=1) + "\n"
 
 
 def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:

@@ -22,17 +22,22 @@ def to_mlflow(
 ) -> str:
     """Write a result, and its files in `folder`, to MLflow; gives the upper run's identifier."""
     client = mlflow()
+
+    def log(values: Mapping[str, object]) -> None:
+        known = {key: value for key, value in values.items() if value is not None}
+        client.log_params({key: str(value)[:MAX_CHARACTERS] for key, value in known.items()})
+
     name = f"{result.corpus.get('name', 'corpus')}, {result.protocol}"
     described = {k: v for k, v in result.config.items() if k != "folds"}
     try:
         client.set_experiment(experiment)
         with client.start_run(run_name=name) as upper:
-            client.log_params(_parameters({**described, "n_clips": result.corpus.get("n_clips")}))
+            log({**described, "n_clips": result.corpus.get("n_clips")})
             for run in result.runs:
                 with client.start_run(run_name=f"{run.model}, {run.protocol}", nested=True):
                     entry = run.to_json()
                     keys = ("model", "features", "protocol", "parameters")
-                    client.log_params(_parameters({key: entry.get(key) for key in keys}))
+                    log({key: entry.get(key) for key in keys})
                     client.log_metrics({k: v for k, v in entry.items() if isinstance(v, float)})
             if folder is not None:
                 for file in ("report.html", "results.json", "predictions.csv", "run.toml"):
@@ -43,7 +48,3 @@ def to_mlflow(
     except Exception as error:  # each of MLflow's stores has errors of its own
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise EmoscopeError(f"MLflow could not be written: {reason}") from error
-
-
-def _parameters(values: Mapping[str, object]) -> dict[str, str]:
-    return {key: str(value)[:MAX_CHARACTERS] for key, value in values.items() if value is not None}

@@ -1,7 +1,7 @@
 """Embeddings of a pretrained speech encoder, pooled over time, as a feature among the others.
 
 Asked for as ``encoder:MODEL[@OPTION=VALUE…]``, say ``encoder:openai/whisper-tiny.en@layers=2+3``,
-where MODEL is a Hugging Face hub name or a local folder. Needs the extra ``deep``. Options:
+where MODEL is a Hugging Face hub name or a local folder. Needs the extra ``encoders``. Options:
 
 - ``layers=2+3``: blocks whose hidden states are used, 0 (the input) to the last; by default the
   middle one and the next, which know most about emotion in every encoder we measured

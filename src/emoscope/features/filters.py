@@ -115,7 +115,6 @@ def chroma_filters(rate: int, n_fft: int, tuning: float) -> Matrix:
 @functools.cache
 def dct_filters(n_inputs: int, n_outputs: int) -> Matrix:
     """Orthonormal discrete cosine transform, type II, as a matrix (n_inputs, n_outputs)."""
-    k = np.arange(n_outputs)
-    angles = np.pi * (np.arange(n_inputs)[:, None] + 0.5) * k / n_inputs
-    scale = np.where(k == 0, np.sqrt(1 / n_inputs), np.sqrt(2 / n_inputs))
-    return np.asarray(np.cos(angles) * scale, dtype=np.float32)
+    from scipy.fft import dct
+
+    return np.asarray(dct(np.eye(n_inputs), norm="ortho", axis=1)[:, :n_outputs], np.float32)

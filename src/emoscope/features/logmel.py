@@ -20,13 +20,8 @@ FLOOR_DB = -80.0
 STEP_DB = 0.5
 
 
-def to_bytes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Steps above the floor, 0 to 160; :func:`from_bytes` gives the same levels back."""
-    return np.asarray(np.rint((frames - FLOOR_DB) / STEP_DB), dtype=np.uint8)
-
-
 def from_bytes(steps: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Levels in dB."""
+    """Levels in dB from steps above the floor, 0 to 160."""
     return steps.astype(np.float32) * np.float32(STEP_DB) + np.float32(FLOOR_DB)
 
 

@@ -72,8 +72,7 @@ class Input:
         _require(self.kind in KINDS, "kind", "samples, features or frames", self.kind)
         takes_samples = self.kind == "samples"
         lowest, highest = (4_000, 192_000) if takes_samples else (MIN_RATE, MAX_RATE)
-        known = takes_samples or self.rate != 0
-        fits = lowest <= self.rate <= highest or not known
+        fits = lowest <= self.rate <= highest or (self.rate == 0 and not takes_samples)
         _require(fits, "rate", f"{lowest} to {highest} Hz", self.rate)
         _require(takes_samples or self.width > 0, "width", "at least 1", self.width)
 

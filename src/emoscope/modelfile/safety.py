@@ -21,19 +21,14 @@ except ImportError as error:
     raise MissingExtraError("a model that emoscope did not bring", "onnx", "onnx") from error
 
 #: The operators that are run, by their domain.
-ALLOWED = {
-    domain: frozenset(names.split())
-    for domain, names in shipped_table("onnx_operators.toml").items()
-}
+ALLOWED = {k: frozenset(v.split()) for k, v in shipped_table("onnx_operators.toml").items()}
 ALLOWED["ai.onnx"] = ALLOWED[""]  # another name of the standard ones
 # Their result can be far larger than their inputs.
 EXPANDING = frozenset({"ConstantOfShape", "Expand", "Pad", "Range", "Tile"})
 MAX_DIMENSION = 1 << 24  # of a stored integer, absolute, in a graph with such operators
 MAX_NODES = 20_000
-NUMERIC_TYPES = frozenset(
-    TensorProto.DataType.Value(name)
-    for name in ("FLOAT", "FLOAT16", "DOUBLE", "BOOL", "UINT8", "INT8", "INT32", "INT64")
-)
+NUMERIC = ("FLOAT", "FLOAT16", "DOUBLE", "BOOL", "UINT8", "INT8", "INT32", "INT64")
+NUMERIC_TYPES = frozenset(map(TensorProto.DataType.Value, NUMERIC))
 
 
 def check(content: bytes) -> bytes:

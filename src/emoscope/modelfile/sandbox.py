@@ -1,13 +1,10 @@
 """Runs the graph of a model: a trusted one in this process, a foreign one in processes of its own.
 
 A checked graph can still ask for all memory, compute for hours or crash onnxruntime. A foreign graph
-therefore runs in children with limits, one for each thread and at most one for every core, which
-stay alive from call to call and end with their parent. One that dies or hangs costs its call alone.
-
-A message is its length (8 bytes) and as many bytes. The parent sends settings (JSON) and the graph,
-then the input of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED``
-and the reason. Arrays are MessagePack: shape, and values as little-endian float32. Nothing is
-unpickled on either side.
+therefore runs in children with limits, at most one for every core, which end with their parent. One
+that dies or hangs costs its call alone. The parent sends settings (JSON) and the graph, then the input
+of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED`` and the reason. A
+message is its length (8 bytes) and as many bytes; arrays are MessagePack. Nothing is unpickled.
 """
 
 from __future__ import annotations

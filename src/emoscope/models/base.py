@@ -128,9 +128,7 @@ def weight_parameter(estimator: Any) -> str | None:
     return f"{name}__sample_weight" if name else "sample_weight"
 
 
-def by_share(
-    shares: pd.DataFrame,
-) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.float64]]:
+def by_share(shares: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[np.float64]]:
     """Positions, classes and weights of clips: each once for each class of which it has a share."""
     values = shares.to_numpy(dtype=np.float64)
     clips, classes = np.nonzero(values)

@@ -133,15 +133,11 @@ class StackedLDA(Model):
         return [slice(int(end - width), int(end)) for width, end in zip(widths, ends, strict=True)]
 
     def _inner(self, labels: Labels, groups: ArrayLike | None) -> Iterator[tuple[Labels, Labels]]:
-        speakers = None if groups is None else np.asarray(groups)
-        if speakers is not None and len(np.unique(speakers)) >= 2:
-            n_parts = min(N_INNER, len(np.unique(speakers)))
-            parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=0)
-            splits = parts.split(labels, labels, speakers)
-        else:
-            n_parts = max(2, min(N_INNER, int(np.bincount(labels).min())))
-            splits = StratifiedKFold(n_parts, shuffle=True, random_state=0).split(labels, labels)
-        for learn, left in splits:
+        n_parts, kind = 0 if groups is None else len(np.unique(groups)), StratifiedGroupKFold
+        if n_parts < 2:
+            n_parts, kind, groups = max(2, int(np.bincount(labels).min())), StratifiedKFold, None
+        parts = kind(min(N_INNER, n_parts), shuffle=True, random_state=0)
+        for learn, left in parts.split(labels, labels, groups):
             # A part whose speakers alone show an emotion teaches nothing about it.
             if len(np.unique(labels[learn])) == len(self.classes_):
                 yield learn, left

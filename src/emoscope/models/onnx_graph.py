@@ -25,6 +25,7 @@ Array = NDArray[np.float32]
 
 OPSET, IR_VERSION = 20, 10
 SMALLEST_PROBABILITY = 1e-12
+LARGEST = float(np.finfo(np.float32).max)  # a graph holds finite numbers only
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,11 +36,6 @@ class LinearForm:
     scale: Array
     weights: Array  # (n_columns, n_emotions)
     bias: Array  # (n_emotions,)
-
-    def logits(self, values: Array) -> NDArray[np.float64]:
-        """Logits of clips, shape (n_clips, n_emotions)."""
-        standardised = (values - self.mean) / self.scale
-        return np.asarray(standardised @ self.weights + self.bias, dtype=np.float64)
 
 
 def linear_form(fitted: Any) -> LinearForm | None:
@@ -106,7 +102,7 @@ def graph_model(nodes: Sequence[Any], arrays: Mapping[str, Any], output: str, sh
 
 def linear(
     weights: NDArray[Any], bias: NDArray[Any], *, mean: NDArray[Any] | float = 0.0,
-    scale: NDArray[Any] | float = 1.0, limit: float = np.inf,
+    scale: NDArray[Any] | float = 1.0, limit: float = LARGEST,
 ) -> Any:  # fmt: skip
     """``clip((features - mean) / scale, -limit, limit) @ weights + bias`` as a model."""
     make = need("onnx").helper.make_node
@@ -119,9 +115,6 @@ def linear(
         make("Clip", ["standardised", "lowest", "highest"], ["clipped"]),
         make("Gemm", ["clipped", "weights", "bias"], ["logits"]),
     ]
-    if np.isinf(limit):  # a graph holds finite numbers only
-        nodes[2] = make("Identity", ["standardised"], ["clipped"])
-        del arrays["lowest"], arrays["highest"]
     return graph_model(nodes, arrays, "logits", weights.shape)
 
 

@@ -160,8 +160,7 @@ def without_two_channels(data: Dataset, clips: Sequence[str]) -> Dataset:
 
 def published() -> Mapping[str, Any]:
     """What was published: ``rows, claims, emotions, features, split, epochs, known_faults``."""
-    document: Mapping[str, Any] = json.loads(Path(DATA, "published.json").read_text("utf-8"))
-    return document
+    return dict(json.loads(Path(DATA, "published.json").read_text("utf-8")))
 
 
 def published_results(facts: Mapping[str, Any], texts: Sequence[str] = ()) -> list[Published]:

@@ -102,14 +102,12 @@ def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> L
     return result
 
 
-def uncertain(
-    log_probabilities: Logits, labels: Indices, *, coverage: float = COVERAGE
-) -> Uncertain:
+def uncertain(logits: Logits, labels: Indices, *, coverage: float = COVERAGE) -> Uncertain:
     """The rule that leaves the given share of clips certain, with the share of them that is wrong."""
-    confidence = np.exp(log_probabilities.max(axis=1))
+    confidence = np.exp(logits.max(axis=1))
     threshold = float(np.quantile(confidence, 1.0 - coverage))
     certain = confidence >= threshold
-    wrong = log_probabilities.argmax(axis=1) != labels
+    wrong = logits.argmax(axis=1) != labels
     return Uncertain(
         threshold=threshold, coverage=float(certain.mean()), risk=float(wrong[certain].mean())
     )

@@ -32,15 +32,14 @@ def graph_of(
     linear = linear_form(fitted)
     encoders: list[Any] = [get_feature(name) for name in names if name.startswith("encoder:")]
     if linear and len(encoders) == len(names) and features.X is not None and _fits(encoders):
-        from .waveform import LONGEST_SECONDS, Branch, WaveformTrunk
+        from .waveform import LONGEST_SECONDS, WaveformTrunk
 
         prepare = TrimAndNormalise() if encoders[0].prepare == TrimAndNormalise.name else None
         longest = LONGEST_SECONDS
         given = Input(kind="samples", rate=pretrained.RATE, preprocess=prepare, longest=longest)
-        network = WaveformTrunk([Branch(e.model, e.blocks, e.poolings) for e in encoders])
-        trunk = in_half_precision(network.to_onnx(given.shortest, given.longest))
+        network = WaveformTrunk(encoders).to_onnx(given.shortest, given.longest)
         # The head is small and stays in single precision.
-        return attach_head(trunk, linear), given
+        return attach_head(in_half_precision(network), linear), given
     pairs = zip(names, features.specs, strict=True)
     described = tuple(FeatureSpec(name=name, spec=spec) for name, spec in pairs)
     kind, width = ("features", len(mean)) if features.X is not None else ("frames", len(mean) // 2)

@@ -4,7 +4,6 @@ It computes what the ``encoder`` feature does, from 16 kHz mono, in a form that 
 batch is one clip, ``(1, n_samples)``; frames come 20 ms apart; blocks are counted from 1.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..features import encoder, filters, pretrained
+from ..features import filters, pretrained
+from ..features.encoder import CHANGE_FRAMES, Encoder
 from ..models.onnx_graph import from_torch, serialised
 
 LONGEST_SECONDS = 30.0  # Whisper's encoders know 1500 positions of 20 ms
@@ -103,28 +103,19 @@ def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
         elif name == "std":
             statistics.append(((hidden - hidden.mean(dim=1, keepdim=True)) ** 2).mean(dim=1).sqrt())
         else:
-            step = encoder.CHANGE_FRAMES
-            statistics.append((hidden[:, step:] - hidden[:, :-step]).abs().mean(dim=1))
+            change = hidden[:, CHANGE_FRAMES:] - hidden[:, :-CHANGE_FRAMES]
+            statistics.append(change.abs().mean(dim=1))
     return torch.cat(statistics, dim=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Branch:
-    """One Whisper encoder of a trunk, its blocks (from 1) and how their states are pooled."""
-
-    folder: str
-    blocks: tuple[int, ...]
-    poolings: tuple[str, ...] = ("mean", "std")
-
-
 class WaveformTrunk(nn.Module):
-    """Samples to embedding: pooled states by branch, block and pooling, as the feature's."""
+    """Samples to embedding: pooled states by encoder, block (from 1) and pooling, as the feature's."""
 
-    def __init__(self, branches: Sequence[Branch]) -> None:
+    def __init__(self, encoders: Sequence[Encoder]) -> None:
         super().__init__()
-        self.poolings = tuple(branch.poolings for branch in branches)
+        self.poolings = tuple(one.poolings for one in encoders)
         self.log_mel = LogMel()
-        self.encoders = nn.ModuleList([WhisperBlocks(b.folder, b.blocks) for b in branches])
+        self.encoders = nn.ModuleList([WhisperBlocks(one.model, one.blocks) for one in encoders])
         self.eval()
 
     def forward(self, samples: Tensor) -> Tensor:

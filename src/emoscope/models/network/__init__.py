@@ -164,7 +164,13 @@ class NetworkClassifier(Model):
         training, grids, targets = _deep(), self._grids(clips), labels.astype(np.int64)
 
         def train(learn: Rows, held: Rows | None, epochs: int, path: Path | None) -> History:
-            self._learn_scaling(grids[learn])
+            seen, self.floor_ = grids[learn], np.full(grids.shape[-1:], np.nan, np.float32)
+            self.mean_: NDArray[Any] = np.zeros((), np.float32)
+            self.scale_: NDArray[Any] = np.ones((), np.float32)
+            if not self.as_published:
+                if self.takes_logarithms:
+                    self.floor_ = learn_floor(seen)
+                self.mean_, self.scale_ = learn_scaling(log_levels(seen, self.floor_))
             shown, valid = (
                 None if rows is None else (self._scaled(grids[rows]), targets[rows])
                 for rows in (learn, held)
@@ -182,15 +188,6 @@ class NetworkClassifier(Model):
         history = train(everybody, None, epochs, path)
         self.history_, self.best_epoch_ = search or history, epochs
         return self
-
-    def _learn_scaling(self, grids: NDArray[np.float32]) -> None:
-        self.floor_ = np.full(grids.shape[-1:], np.nan, np.float32)
-        self.mean_: NDArray[Any] = np.zeros((), np.float32)
-        self.scale_: NDArray[Any] = np.ones((), np.float32)
-        if not self.as_published:
-            if self.takes_logarithms:
-                self.floor_ = learn_floor(grids)
-            self.mean_, self.scale_ = learn_scaling(log_levels(grids, self.floor_))
 
     def _scaled(self, grids: NDArray[np.float32]) -> NDArray[np.float32]:
         scaled = (log_levels(grids, self.floor_) - self.mean_) / self.scale_

@@ -45,10 +45,7 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         """Move each weight by ``lr * g / sqrt(mean(g^2) + eps)``."""
         for group in self.param_groups:
             for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["mean_square"] = torch.ones_like(weight)
-                mean_square = state["mean_square"]
+                mean_square = self.state[weight].setdefault("mean_square", torch.ones_like(weight))
                 mean_square.mul_(group["rho"])
                 mean_square.addcmul_(weight.grad, weight.grad, value=1 - group["rho"])
                 root = mean_square.add(group["eps"]).sqrt_()
@@ -145,11 +142,8 @@ class _Trainer:
             # Read back from PyTorch only when the epoch ends.
             total += loss.detach() * len(rows)
             right += (logits.detach().argmax(1) == y[rows]).sum()
-        row = {
-            "epoch": len(self.history) + 1,
-            "train_loss": float(total) / len(y),
-            "train_accuracy": float(right) / len(y),
-        }
+        row = {"epoch": len(self.history) + 1, "train_loss": float(total) / len(y)}
+        row["train_accuracy"] = float(right) / len(y)
         self.history.append(row if valid is None else {**row, **self._validate(*valid)})
 
     @torch.no_grad()
@@ -217,20 +211,15 @@ class _Trainer:
         self.history = state["history"]
 
 
-def _fingerprint(model: NetworkClassifier, clips: Clips) -> str:
-    digest = hashlib.sha256(repr(sorted(model.get_params().items())).encode())
-    for array in clips:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def train(
     model: NetworkClassifier, clips: Clips, valid: Clips | None, epochs: int,
     checkpoint: Path | None, on_epoch: OnEpoch | None,
 ) -> tuple[ConvNet, History]:  # fmt: skip
     """A trained network and its history, a row per epoch; `valid` clips are scored, not learned."""
-    fingerprint = _fingerprint(model, clips) if checkpoint else ""
+    digest = hashlib.sha256(repr(sorted(model.get_params().items())).encode())
+    for array in clips if checkpoint else ():
+        digest.update(repr((array.shape, array.dtype.str)).encode() + array.tobytes())
+    fingerprint = digest.hexdigest()
     augment = model.augmentation()
     patience = None if valid is None else model.patience
 
