@@ -90,6 +90,20 @@ def test_good_files_are_delivered_and_bad_ones_named(predict, folder: Path, tmp_
     ]  # fmt: skip
 
 
+def test_a_bar_takes_nothing_from_what_is_piped(  # type: ignore[no-untyped-def]
+    capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    from emoscope.cli import terminal
+
+    monkeypatch.setattr(terminal, "err", Console(stderr=True, force_terminal=True))
+    with terminal.progress("working") as bar:
+        bar(1, 2)
+        print("a row")
+    assert capsys.readouterr().out == "a row\n"
+
+
 def test_an_output_is_continued(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for kind in ("json", "csv"):
         path = tmp_path / kind

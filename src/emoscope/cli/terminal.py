@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -75,6 +76,8 @@ def _animated() -> bool:
 def _bars(*columns: rich_progress.ProgressColumn, **options: bool) -> rich_progress.Progress:
     shown = rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *columns
     left = rich_progress.TimeRemainingColumn()
+    # What is printed meanwhile goes through the bar's console, but never what a pipe or file takes.
+    options = {"redirect_stdout": sys.stdout.isatty(), **options}
     return rich_progress.Progress(*shown, left, console=err, **options)  # type: ignore[arg-type]
 
 
