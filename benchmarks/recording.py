@@ -87,11 +87,13 @@ def watched(words: list[str]) -> dict[str, Any]:
     status = process.wait()
     text = seen.decode(errors="replace")
     assert status == 0, text
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "first_on_screen_s": first,
         "labelled_and_drawn_s": labelled,
         "wall_s": time.perf_counter() - begun,
-        "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "processor_s": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / 1024,
     }
 
 

@@ -98,21 +98,19 @@ def listening() -> Iterator[Callable[[Excerpt, float], None]]:
 
     from ..prediction.summary import clock
 
-    lengths: dict[str, float | None] = {}
-    heard: dict[str, float] = {}
+    heard = defaultdict[str, float](float)
     with _bars(rich_progress.TextColumn("{task.fields[at]}"), transient=True) as bar:
-        task = bar.add_task("listening", total=None, at="", visible=False)
+        task = bar.add_task("", total=None, at="", visible=False)
 
         def tell(part: Excerpt, seconds: float) -> None:
-            if part.path not in lengths:
-                with suppress(OSError, soundfile.SoundFileError):  # which FFmpeg may read
-                    lengths[part.path] = soundfile.info(part.path).duration
-            total, before = lengths.setdefault(part.path, None), heard.get(str(part), 0.0)
-            again = total is not None and before > total - 0.1
-            heard[str(part)] = done = seconds + (0.0 if again else before)
+            name, total = printable(os.path.basename(str(part))), None
+            with suppress(OSError, soundfile.SoundFileError):  # FFmpeg may read it all the same
+                total = soundfile.info(part.path).duration
+            heard[name] += seconds
+            done = heard[name] % (total + 0.001) if total else heard[name]  # it may be read again
             at = f"{clock(done)} of {clock(total)}" if total else clock(done)
-            name = f"listening to {printable(os.path.basename(str(part)))}"
-            bar.update(task, description=name, completed=done, total=total, at=at, visible=True)
+            words = f"listening to {name}"
+            bar.update(task, completed=done, total=total, description=words, at=at, visible=True)
 
         yield tell
 

@@ -27,56 +27,57 @@ ROWS = (60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400)  # seconds of a row
 TICKS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seconds between two
 WAVE, GAP = 1.1, 0.35  # heights of a waveform and below a lane, in that of a lane
 NAME_SIZE, WIDTH = 7.5, 12.0  # points, inches
-OUTLINE = 1600  # columns of a waveform, about as many as a row has pixels
+COLUMNS = 1600  # of a waveform, about as many as a row has pixels
 
 
 def timeline(
     by_lane: Mapping[str, Sequence[Segment]], *, start: float = 0.0, end: float | None = None,
-    waves: Waves | None = None, seconds: float | None = None, ax: Axes | None = None,
+    waves: Waves | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Draw the speech of each lane from one time to another, hatched where it is uncertain.
 
-    `waves` are outlines of all `seconds`: of lanes, or "" of all. A name is written where it fits.
+    `waves` are heights of equal parts, from 0 to 1, of lanes or "" of all. Names stand where they fit.
     """
     ax, waves, top, places = own_axes(ax), waves or {}, 0.0, list[float]()
-    seconds = seconds or max((p.end for parts in by_lane.values() for p in parts), default=1.0)
-    end = end or seconds
+    end = end or max((part.end for parts in by_lane.values() for part in parts), default=1.0)
     for name in dict.fromkeys(["", *by_lane]):
         if name in waves:
-            _wave(ax, waves[name], np.array([start, end]) / seconds, (start, end), top + WAVE / 2)
-            top += WAVE
+            times, high = np.linspace(start, end, len(waves[name])), 0.45 * WAVE * waves[name]
+            low, top = top + WAVE / 2 - high, top + WAVE
+            ax.fill_between(times, low, low + 2 * high, color=theme().accent, linewidth=0.3)
         if name in by_lane:
-            _blocks(
-                ax, [p for p in by_lane[name] if p.end > start and p.start < end], start, end, top
-            )
+            seen = [part for part in by_lane[name] if part.end > start and part.start < end]
+            _blocks(ax, seen, start, end, top)
             places.append(top + 0.5)
             top += 1.0 + GAP
-    ax.set(xlim=(start, end), ylim=(top, -0.05))
-    ax.set_yticks(places, [name.replace(" ", "\n", 1) for name in by_lane])
     step = next((tick for tick in TICKS if (end - start) / tick <= 12), TICKS[-1])
     ticks = np.arange(np.ceil(start / step) * step, end + 1e-6, step)
     ax.set_xticks(ticks, [clock(tick) for tick in ticks])
+    ax.set_yticks(places, [name.replace(" ", "\n", 1) for name in by_lane])
+    ax.set(xlim=(start, end), ylim=(top, -0.05))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return ax
 
 
-def recording(prediction: Prediction, waves: Waves) -> Figure:
+def recording(prediction: Prediction, peaks: Waves) -> Figure:
     """The figure of a prediction with segments: rows of equal length, a legend, what a label means."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     by_lane = lanes(prediction) or {"": []}
+    parts = [part for own in by_lane.values() for part in own]
     seconds = max(part.end for one in prediction.each for part in one.segments)
     rows = (row for row in ROWS if row * MOST_ROWS >= seconds)
     length = seconds if seconds <= ONE_ROW else next(rows, ROWS[-1])
-    starts = np.arange(0.0, seconds - 1e-6, length)
+    count = int(np.ceil(seconds / length - 1e-6))
+    waves = {name: _columns(own, count, count * length / seconds) for name, own in peaks.items()}
     height = 0.38 * len(by_lane) + 0.3 * len(waves) + 0.42
-    figure = Figure((WIDTH, 0.9 + len(starts) * height), layout="constrained", dpi=150)
-    for start, ax in zip(starts, figure.subplots(len(starts), squeeze=False)[:, 0], strict=True):
-        timeline(by_lane, start=start, end=start + length, waves=waves, seconds=seconds, ax=ax)
-    parts = [part for own in by_lane.values() for part in own]
+    figure = Figure((WIDTH, 0.9 + count * height), layout="constrained", dpi=150)
+    for row, ax in enumerate(figure.subplots(count, squeeze=False)[:, 0]):
+        own = {name: wave[row] for name, wave in waves.items()}
+        timeline(by_lane, start=row * length, end=(row + 1) * length, waves=own, ax=ax)
     named = in_order(part.emotion for part in parts)
     keys = [Patch(facecolor=emotion_colour(name), label=name) for name in named]
     if any(part.uncertain for part in parts):
@@ -88,16 +89,12 @@ def recording(prediction: Prediction, waves: Waves) -> Figure:
     return figure
 
 
-def _wave(
-    ax: Axes, peaks: NDArray[np.float32], share: NDArray[np.float64], span: tuple[float, float],
-    middle: float,
-) -> None:  # fmt: skip
-    first, stop = (share * len(peaks)).astype(int)
-    step, own = max(1, (stop - first) // OUTLINE), np.sqrt(peaks[first:stop])  # quiet speech shows
-    own = own[: len(own) // step * step].reshape(-1, step).mean(axis=1)
-    high = own / max(float(np.sqrt(peaks.max())), 1e-3) * 0.45 * WAVE
-    times = span[0] + np.arange(len(own)) * step / max(1, stop - first) * (span[1] - span[0])
-    ax.fill_between(times, middle - high, middle + high, color=theme().accent, linewidth=0.3)
+def _columns(peaks: NDArray[np.float32], n_rows: int, beyond: float) -> NDArray[np.float64]:
+    """The waveform in rows, to `beyond` times its end: mean roots of peaks, so that quiet speech shows."""
+    sums = np.cumsum([0.0, *np.sqrt(peaks / max(float(peaks.max()), 1e-6))])
+    at = np.linspace(0.0, beyond * len(peaks), n_rows * COLUMNS + 1)
+    means = np.diff(np.interp(at, np.arange(len(sums)), sums)) / at[1]
+    return np.asarray(means).reshape(n_rows, COLUMNS)
 
 
 def _blocks(ax: Axes, parts: Sequence[Segment], start: float, end: float, top: float) -> None:
