@@ -42,7 +42,7 @@ export async function openEngine({ progress }) {
       const predictions = stub.found[file.name];
       if (stub.slow === file.name) {
         const part = { ...predictions[0], segments: predictions[0].segments.slice(0, 2) };
-        progress(0.25, [part]);
+        progress(0.25, [stub.mix ?? part]);
         await new Promise((done, failed) => {
           stub.go = done;
           signal.onabort = () => failed(signal.reason);
@@ -173,6 +173,17 @@ def test_results_appear_while_it_works_and_it_can_be_cancelled(opened, folder: P
     playwright.expect(page.locator("#list button")).to_have_count(3)
 
 
+def test_channels_take_the_place_of_their_mix(opened, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    each = [prediction(TALK[1], channel=channel) for channel in ("left", "right")]
+    page = opened({"talk.wav": each}, slow="talk.wav", mix=prediction(*TALK))
+    page.set_input_files("#files", folder / "talk.wav")
+    playwright.expect(page.locator("#segments button")).to_have_count(3)
+    page.evaluate("stub.go()")  # with fewer segments than are listed
+    playwright.expect(page.locator("#list button")).to_have_count(2)
+    playwright.expect(page.locator("#name")).to_have_text("talk.wav (left)")
+    assert rows(page) == ["sad"]
+
+
 def test_a_label_while_somebody_speaks(opened) -> None:  # type: ignore[no-untyped-def]
     page = opened({})
     record(page)
@@ -207,7 +218,7 @@ def test_corrections_are_kept_offered_and_saved(opened, folder: Path, tmp_path: 
     assert page.locator("#segments .who").all_text_contents() == ["", "A", "B"]
     assert "not sure, 40 %" in page.locator("#segments button").nth(2).text_content()
     page.locator("#next").focus()
-    page.keyboard.press("Enter")  # the least certain one
+    page.keyboard.press("Enter")  # the one whose two best emotions are closest
     playwright.expect(page.locator("#which")).to_contain_text("the model says angry, 40 %")
     page.get_by_role("combobox", name="Emotion").select_option("happy")
     page.get_by_role("textbox", name="Speaker").fill('C, "Cy"')

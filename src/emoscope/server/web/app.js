@@ -95,6 +95,8 @@ async function predictOne(engine, file, signal, onFirst) {
   let next = 0; // when a part is shown again: not more than once a second
   async function take(predictions, partial) {
     predictions.forEach((prediction, n) => {
+      // A channel begins anew, when the mix of both is there already.
+      if (mine[n] && partial && ending(prediction.segments) < ending(mine[n].prediction.segments)) return null;
       if (mine[n]) return Object.assign(mine[n], { prediction, partial });
       mine.push({ file, prediction, partial });
       return entries.push(mine[n]);
@@ -134,8 +136,7 @@ async function show(entry) {
   element("results").hidden = false;
   element("drop").classList.add("small");
   element("drop-title").textContent = "Add another recording";
-  element("name").textContent = title(entry);
-  tellLength();
+  tellWhat();
   const shown = panels.map((panel) => panel.show(entry));
   listFiles();
   await Promise.all(shown);
@@ -143,11 +144,12 @@ async function show(entry) {
 
 /** Show again what is shown: its labels have changed. */
 function renew() {
-  tellLength();
+  tellWhat();
   page.update();
 }
 
-function tellLength() {
+function tellWhat() {
+  element("name").textContent = title(current);
   const length = clock(ending(current.prediction.segments), 1);
   element("length").textContent = current.partial ? `${length} analysed so far` : `${length} long`;
 }

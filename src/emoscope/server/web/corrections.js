@@ -23,7 +23,7 @@ export function correctionsPanel(page) {
   let entry = null, segment = null;
 
   const open = () => entry.prediction.segments.filter((one) => isSpeech(one) && label(entry, one) === one)
-    .sort((a, b) => (b.uncertain ?? false) - (a.uncertain ?? false) || a.confidence - b.confidence);
+    .sort((a, b) => margin(a) - margin(b));
 
   function offer() {
     const [first] = open();
@@ -80,7 +80,7 @@ export function correctionsPanel(page) {
   }
 
   const element = make("div", "corrections", make("h3", "", "Correct labels"),
-    make("p", "note", "Choose a segment, or begin with the most uncertain one. Corrections stay in this browser until you clear them."),
+    make("p", "note", "Choose a segment, or begin with the one whose two best emotions are closest. Corrections stay in this browser until you clear them."),
     make("div", "buttons", next), form, said, files);
   return {
     element,
@@ -123,6 +123,12 @@ function store({ key, corrections }) {
   if (!key) return; // it is not known yet, or never
   if (corrections.size) localStorage.setItem(key, JSON.stringify([...corrections.values()]));
   else localStorage.removeItem(key);
+}
+
+/** By how much the best emotion leads; corrections in this order teach more than by confidence (results/corrections.json). */
+function margin({ probabilities }) {
+  const [best, next = 0] = Object.values(probabilities).sort((a, b) => b - a);
+  return best - next;
 }
 
 /** A cell of a CSV file. */

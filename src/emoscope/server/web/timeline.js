@@ -9,7 +9,7 @@ export function timelinePanel(page) {
   const count = make("p", { id: "count", class: "note" });
   const turn = (text, step) => make("button", { class: "link", type: "button", click: () => fill(first + step) }, text);
   const [earlier, later] = [turn("Earlier segments", -PAGE), turn("Later segments", PAGE)];
-  let entry = null, first = 0, rows = [], several = false; // speakers
+  let entry = null, first = 0, rows = [], shown = [], several = false; // speakers
 
   function row(segment) {
     const { emotion, speaker, corrected } = label(entry, segment);
@@ -28,7 +28,8 @@ export function timelinePanel(page) {
     const { segments } = entry.prediction;
     first = Math.max(0, Math.min(from, segments.length - 1));
     several = new Set(segments.filter(isSpeech).map((segment) => label(entry, segment).speaker)).size > 1;
-    const shown = segments.slice(first, first + PAGE), last = first + shown.length;
+    shown = segments.slice(first, first + PAGE);
+    const last = first + shown.length;
     rows = shown.map(row);
     list.replaceChildren(...rows.map((button) => make("li", "", button)));
     count.textContent = shown.length < segments.length ? `Segments ${first + 1} to ${last} of ${segments.length}`
@@ -39,13 +40,13 @@ export function timelinePanel(page) {
 
   const panel = {
     element: make("div", "timeline", make("h3", "", "Timeline"), earlier, list, count, later),
-    show(shown) {
-      entry = shown;
+    show(given) {
+      entry = given;
       fill(0);
       panel.at(0);
     },
-    update(shown) {
-      entry = shown;
+    update(given) {
+      entry = given;
       const place = list.scrollTop;
       fill(first);
       list.scrollTop = place;
@@ -57,7 +58,7 @@ export function timelinePanel(page) {
     },
     at(time) {
       rows.forEach((button, n) => {
-        const { start, end } = entry.prediction.segments[first + n];
+        const { start, end } = shown[n]; // the entry may hold others by now
         const here = String(time >= start && time < end);
         if (button.getAttribute("aria-current") !== here) button.setAttribute("aria-current", here);
       });
