@@ -229,11 +229,11 @@ def parts_of(prediction: Prediction) -> list[Part]:
 def listened(samples: np.ndarray, rate: int) -> tuple[Stream, float]:
     """The voices of a recording's windows, and the processor seconds for each of its seconds."""
     begun = time.process_time()
-    stream = speakers.stream(rate, map)
+    stream = speakers.stream(rate)
     for first in range(0, len(samples), 10 * rate):
         stream.feed(samples[first : first + 10 * rate])
     stream.finish()
-    speakers.hear(stream, None)
+    speakers.turns(stream.windows, stream.speech)
     return stream, (time.process_time() - begun) / (len(samples) / rate)
 
 

@@ -21,7 +21,7 @@ from emoscope.corpus import rows, tiers
 from emoscope.errors import EmoscopeError, UnknownNameError
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, speakers
 from emoscope.prediction.timeline import Inference, Stream, Window
-from emoscope.prediction.turns import Division, Heard, HeardFrames, Turn, TurnTracker
+from emoscope.prediction.turns import Division, Turn, TurnTracker
 from emoscope.voices import clustering
 from recordings import RATE, silence, voice
 from test_predict import at_level
@@ -89,13 +89,7 @@ def test_turns_begin_where_the_voice_changes_and_are_named_as_they_appear() -> N
     assert speakers.turns([], []) == ()
 
 
-def test_frames_and_turns_are_given_as_they_were_heard() -> None:
-    frames = Frames(np.linspace(0, 1, 10, dtype=np.float32), np.full(10, -20, np.float32))
-    again, found = HeardFrames(frames), list[np.ndarray]()
-    for n_samples in (100, 1000, 2000, 1700):
-        found.append(again.feed(np.zeros(n_samples, np.float32)).speech)
-    found.append(again.feed(NONE, last=True).speech)
-    np.testing.assert_array_equal(np.concatenate(found), frames.speech)
+def test_turns_end_where_they_are_known_to_end() -> None:
     tracker = TurnTracker([Turn(1, 3, "a"), Turn(3, 6, "b"), Turn(8, 20, "a")])
     ended = [tracker.feed(0.0) for _ in range(10)]
     assert [one for one in ended if one] == [(1, 3), (3, 6)]
@@ -104,28 +98,25 @@ def test_frames_and_turns_are_given_as_they_were_heard() -> None:
 
 
 @pytest.fixture(scope="module")
-def alternating() -> tuple[np.ndarray, Heard]:
+def alternating() -> tuple[np.ndarray, tuple[Turn, ...]]:
     """20 s of speech without a pause, and four turns in it: a sad voice and an angry one."""
     levels = (-35, -15, -35, -15)
     parts = [at_level(voice(5.0, 110.0 + 70.0 * (n % 2)), level) for n, level in enumerate(levels)]
     samples = np.concatenate(parts).astype(np.float32)
     n_frames, bounds = len(samples) // 512, [round(5 * n / FRAME_SECONDS) for n in range(5)]
     names = ("speaker 1", "speaker 2") * 2
-    turns = tuple(map(Turn, bounds[:-1], [*bounds[1:-1], n_frames], names))
-    return samples, Heard(
-        Frames(np.ones(n_frames, np.float32), np.full(n_frames, -20.0, np.float32)), turns
-    )
+    return samples, tuple(map(Turn, bounds[:-1], [*bounds[1:-1], n_frames], names))
 
 
 def test_no_window_holds_two_voices(
-    predictor: Predictor, alternating: tuple[np.ndarray, Heard]
+    predictor: Predictor, alternating: tuple[np.ndarray, tuple[Turn, ...]]
 ) -> None:
-    samples, heard = alternating
-    stream = predictor.stream(RATE, heard=heard)
+    samples, turns = alternating
+    stream = predictor.stream(RATE, turns=turns)
     for piece in np.array_split(samples, 7):
         stream.feed(piece)
     stream.finish()
-    bounds = [(turn.start * FRAME_SECONDS, turn.stop * FRAME_SECONDS) for turn in heard.turns]
+    bounds = [(turn.start * FRAME_SECONDS, turn.stop * FRAME_SECONDS) for turn in turns]
     for window in stream.windows:
         start, end = bounds[window.speech]
         assert start <= window.start < window.end <= end + 1e-9
@@ -136,8 +127,10 @@ def test_no_window_holds_two_voices(
     np.testing.assert_allclose([part.start for part in spoken], [0, 5, 10, 15], atol=0.02)
 
 
-def test_each_voice_is_a_source_of_its_own(alternating: tuple[np.ndarray, Heard]) -> None:
-    samples, heard = alternating
+def test_each_voice_is_a_source_of_its_own(
+    alternating: tuple[np.ndarray, tuple[Turn, ...]],
+) -> None:
+    samples, turns = alternating
     asked: list[list[float]] = []
 
     def infer(sound: audio.Signal) -> Inference:
@@ -149,7 +142,7 @@ def test_each_voice_is_a_source_of_its_own(alternating: tuple[np.ndarray, Heard]
         return inferences
 
     given = (RATE, RATE, Windows(), map, label)
-    for known in (heard, None):
+    for known in (turns, None):
         stream = Stream(infer, ("sad", "angry"), *given, known)
         stream.feed(samples)
         stream.finish()
@@ -250,8 +243,6 @@ def test_a_subtitle_names_who_speaks(emoscope, call: Path) -> None:  # type: ign
     model = ["--model", str(call.with_name("level.emoscope"))]
     status, out, _ = emoscope("predict", str(call), "--format", "vtt", *model)
     assert status == 0 and "<v left>angry" in out and "<v right>sad" in out
-    status, _, err = emoscope("predict", str(call), "--picture", "x.png", *model)
-    assert status == 1 and "choose --channel left, right or mix" in err
 
 
 def test_what_a_recording_cannot_be_divided_by(predictor: Predictor) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,6 +180,24 @@ class TwoChannels(Prediction):
         ]  # fmt: skip
         segments = sorted((*spoken, *sounds), key=lambda part: (part.start, part.end))
         return dataclasses.replace(self, segments=tuple(segments))
+
+
+class Recognition(NamedTuple):
+    """One recording: its prediction, and the mean logits of its windows, of which it is made."""
+
+    prediction: Prediction
+    logits: NDArray[np.float32]
+    in_windows: bool = False  # which were labelled together already
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is an utterance of one source: not of two channels with different speech."""
+        speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
+        return speech and not (self.in_windows or isinstance(self.prediction, TwoChannels))
+
+    def but(self, **values: Any) -> Recognition:
+        """The same with other values in its prediction."""
+        return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 
 
 def channel_warning(channel: str) -> str:

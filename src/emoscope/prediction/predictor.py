@@ -14,10 +14,8 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import modelfile
 from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
@@ -29,9 +27,9 @@ from .inputs import features_of
 from .known import training_warning
 from .prediction import (
     LABELLED_TOGETHER,
-    NO_SPEECH,
     TWO_CHANNELS,
     Prediction,
+    Recognition,
     Segment,
     TwoChannels,
     channel_warning,
@@ -43,29 +41,11 @@ from .prediction import (
 )  # fmt: skip
 from .sources import Blocks, Source, choose_one, opened
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
-from .turns import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Division, Heard
+from .turns import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Division, Turn
 
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
 MANY_CHANNELS = "{count} channels: mixed; channel '1', '2' … takes one of them"
 MAX_REFERENCES = 64  # recordings that tell what a source has in common: more hardly say more
-
-
-class Recognition(NamedTuple):
-    """One recording: its prediction, and the mean logits of its windows, of which it is made."""
-
-    prediction: Prediction
-    logits: NDArray[np.float32]
-    in_windows: bool = False  # which were labelled together already
-
-    @property
-    def is_one(self) -> bool:
-        """Whether it is an utterance of one source: not of two channels with different speech."""
-        speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
-        return speech and not (self.in_windows or isinstance(self.prediction, TwoChannels))
-
-    def but(self, **values: Any) -> Recognition:
-        """The same with other values in its prediction."""
-        return self._replace(prediction=replace(self.prediction, **values))
 
 
 class Predictor:
@@ -155,9 +135,9 @@ class Predictor:
             first = next(pieces := blocks(part, meter))
             whole = itertools.chain([first], pieces)
             again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
-            heard = self._heard(first.rate, whole, division.speakers, map) if again else None
+            turns = _turns(first.rate, whole, division.speakers) if again else None
             found = self._recognise(
-                again() if again else whole, part.path, timeline=timeline, map=map, heard=heard
+                again() if again else whole, part.path, timeline=timeline, map=map, turns=turns
             )
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
@@ -188,7 +168,7 @@ class Predictor:
 
     def _recognise(
         self, blocks: Iterator[Signal], name: str, *,
-        timeline: bool, map: Map = map, heard: Heard | None = None,
+        timeline: bool, map: Map = map, turns: Sequence[Turn] | None = None,
     ) -> Recognition:  # fmt: skip
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
@@ -198,14 +178,15 @@ class Predictor:
             seconds += block.duration
             if seconds > limit:
                 whole = itertools.chain(beginning, blocks)
-                stream = self._fed(beginning[0].rate, whole, map, heard)
+                stream = _fed(self.stream(beginning[0].rate, map=map, turns=turns), whole)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
             return utterance
         found = utterance.prediction
-        segments = self._segments(self._fed(beginning[0].rate, beginning, map, heard))
+        stream = _fed(self.stream(beginning[0].rate, map=map, turns=turns), beginning)
+        segments = self._segments(stream)
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
             names = ("emotion", "confidence", "probabilities", "uncertain", "warnings")
             label = {name: getattr(found, name) for name in names}
@@ -247,12 +228,12 @@ class Predictor:
 
     def stream(
         self, rate: int, options: Windows = Windows(), *,  # noqa: B008
-        map: Map = map, heard: Heard | None = None,
+        map: Map = map, turns: Sequence[Turn] | None = None,
     ) -> Stream:  # fmt: skip
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
         options = replace(options, length=min(options.length, self.card.input.longest))
         at = (rate, self.card.input.rate or rate)
-        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, heard)
+        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, turns)
 
     def _label_windows(self, inferences: Sequence[Inference], overlap: float) -> list[Inference]:
         """Probabilities of windows of one voice or one recording, which is one source."""
@@ -264,18 +245,6 @@ class Predictor:
         found = offsets.learn(self.card, logits, overlap=overlap).probabilities(logits)
         each = zip(inferences, found, strict=True)
         return [replace(one, probabilities=own) for one, own in each]
-
-    def _heard(self, rate: int, blocks: Iterable[Signal], speakers: int | None, map: Map) -> Heard:
-        """Who speaks when in a whole recording."""
-        from . import speakers as voices  # which takes as long to import as a label takes
-
-        return voices.hear(_fed(voices.stream(rate, map), blocks), speakers)
-
-    def _fed(
-        self, rate: int, blocks: Iterable[Signal], map: Map, heard: Heard | None = None
-    ) -> Stream:
-        """A stream to which a whole recording was fed."""
-        return _fed(self.stream(rate, map=map, heard=heard), blocks)
 
     def _segments(self, stream: Stream) -> tuple[Segment, ...]:
         """A stream's segments, each with its own doubts, by the rule for a recording."""
@@ -409,7 +378,16 @@ class Predictor:
         return label
 
 
+def _turns(rate: int, blocks: Iterable[Signal], count: int | None) -> Sequence[Turn]:
+    """Who speaks when in a whole recording."""
+    from . import speakers  # which takes as long to import as a label takes
+
+    stream = _fed(speakers.stream(rate), blocks)
+    return speakers.turns(stream.windows, stream.speech, count)
+
+
 def _fed(stream: Stream, blocks: Iterable[Signal]) -> Stream:
+    """A stream to which a whole recording was fed."""
     for block in blocks:
         stream.feed(block.samples, wait=False)
     stream.finish()

@@ -8,7 +8,7 @@ channel shows no overlap, two channels do.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from ..voices import clustering, encoder
 from .timeline import (
     Array,
     Inference,
-    Map,
     Stream,
     Window,
     Windows,
@@ -28,7 +27,7 @@ from .timeline import (
     runs,
     viterbi,
 )
-from .turns import Heard, Turn
+from .turns import Turn
 
 WINDOWS = Windows(length=1.6, hop=0.4)
 STAY = 0.95  # probability that a cell (0.4 s) is of the same voice as the one before
@@ -37,31 +36,14 @@ ROUNDS = 3  # of turns and voices in turn
 _NOTHING = np.zeros(0, np.float32)
 
 
-def stream(rate: int, map: Map) -> Stream:
+def stream(rate: int) -> Stream:
     """A stream that gives the windows of what is fed at `rate` Hz their voices."""
-    given = (rate, encoder.RATE, WINDOWS, _embedded(map))
-    return Stream(_embed, (), *given, lambda inferences, _: inferences)
+    given = (rate, encoder.RATE, WINDOWS, lambda _, pieces: _embedded(pieces))
+    return Stream(lambda piece: _embedded([piece])[0], (), *given, lambda inferences, _: inferences)
 
 
-def hear(stream: Stream, count: int | None) -> Heard:
-    """Who speaks when in what was fed to such a stream, whose windows are not kept."""
-    return Heard(stream.quality.frames, turns(stream.windows, stream.speech, count))
-
-
-def _embed(piece: Signal) -> Inference:
-    return Inference(_NOTHING, _NOTHING, encoder.embed_each([piece])[0], 0.0)
-
-
-def _embedded(map: Map) -> Map:
-    """What gives the windows of a stream their voices, a batch of them at a time."""
-
-    def apply(_: object, pieces: Sequence[Signal]) -> Iterable[Inference]:
-        size = encoder.BATCH
-        batches = [pieces[first : first + size] for first in range(0, len(pieces), size)]
-        each = map(encoder.embed_each, batches)  # begins now, where several work
-        return (Inference(_NOTHING, _NOTHING, one, 0.0) for voices in each for one in voices)
-
-    return apply
+def _embedded(pieces: Sequence[Signal]) -> list[Inference]:
+    return [Inference(_NOTHING, _NOTHING, one, 0.0) for one in encoder.embed_each(pieces)]
 
 
 def turns(

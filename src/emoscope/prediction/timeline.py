@@ -23,7 +23,7 @@ from ..audio import Signal, voice_activity
 from ..audio.quality import Quality
 from ..audio.voice_activity import FRAME_SECONDS, RATE, Frames
 from .prediction import NON_SPEECH, SILENCE, Segment
-from .turns import Heard, HeardFrames, TurnTracker
+from .turns import Turn, TurnTracker
 
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
@@ -76,13 +76,14 @@ class Stream:
 
     `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
     the windows of one piece; an executor's ``map`` runs them side by side. `label` gives windows
-    their probabilities together, of which so many lie over each moment. What was `heard` before is
-    taken as it is: each turn is a part of the speech of its own.
+    their probabilities together, of which so many lie over each moment. If `turns` are known, each is a
+    part of the speech of its own.
     """
 
     def __init__(
         self, infer: Callable[[Signal], Inference], emotions: Sequence[str], rate: int,
-        model_rate: int, options: Windows, map: Map, label: Label, heard: Heard | None = None,
+        model_rate: int, options: Windows, map: Map, label: Label,
+        turns: Sequence[Turn] | None = None,
     ) -> None:  # fmt: skip
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
@@ -94,9 +95,9 @@ class Stream:
             soxr.ResampleStream(rate, target, 1, quality="HQ") if rate != target else None
             for target in (model_rate, RATE)
         )
-        self.speakers = [turn.speaker for turn in heard.turns] if heard else None
-        self._detector = HeardFrames(heard.frames) if heard else voice_activity.VoiceActivity()
-        self._tracker = TurnTracker(heard.turns) if heard else voice_activity.SpeechTracker()
+        self.speakers = [turn.speaker for turn in turns or ()]
+        self._detector = voice_activity.VoiceActivity()
+        self._tracker = voice_activity.SpeechTracker() if turns is None else TurnTracker(turns)
         self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the model's rate
         self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
         # Windows that are being inferred, of the newest pieces.
@@ -236,7 +237,7 @@ def _resampled(resampler: soxr.ResampleStream | None, samples: Samples, *, last:
 
 def divide(
     windows: Sequence[Window], speech: Sequence[tuple[float, float]], frames: Frames, *,
-    seconds: float, hop: float, emotions: Sequence[str], speakers: Sequence[str] | None = None,
+    seconds: float, hop: float, emotions: Sequence[str], speakers: Sequence[str] = (),
 ) -> tuple[Segment, ...]:  # fmt: skip
     """Divide a recording without gaps; in each of `speech` lie windows, `hop` is a cell's length.
 

@@ -1,4 +1,4 @@
-"""How a recording is divided, and turns of speakers that were heard before, given frame by frame."""
+"""How a recording is divided, and turns of speakers that were found before."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..audio.voice_activity import FRAME, Frames
 from ..errors import EmoscopeError, UnknownNameError
 
 CHANNEL, SPEAKER, NONE = "channel", "speaker", "none"
@@ -41,28 +37,6 @@ class Turn(NamedTuple):
     start: int
     stop: int
     speaker: str
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Heard:
-    """What was heard in a whole recording; a stream takes it instead of listening again."""
-
-    frames: Frames
-    turns: tuple[Turn, ...]
-
-
-class HeardFrames:
-    """Gives the frames that were heard before, as the detector would give them again."""
-
-    def __init__(self, frames: Frames) -> None:
-        self._frames, self._n_samples, self._given = frames, 0, 0
-
-    def feed(self, samples: NDArray[np.float32], *, last: bool = False) -> Frames:
-        """The frames of the next samples; with `last` the rest."""
-        self._n_samples += len(samples)
-        stop = len(self._frames.speech) if last else self._n_samples // FRAME
-        first, self._given = self._given, stop
-        return Frames(*(values[first:stop] for values in self._frames))
 
 
 class TurnTracker:

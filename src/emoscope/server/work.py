@@ -25,7 +25,7 @@ from ..audio import ChannelMeter, Excerpt, Signal
 from ..errors import AudioError, FeatureError, check_known
 from ..files import printable
 from ..prediction import Predictor
-from ..prediction.predictor import Recognition
+from ..prediction.prediction import Recognition
 from ..prediction.sources import choose
 from ..prediction.turns import Division
 from .limits import Job, Limits, Load, Monitor, busy
