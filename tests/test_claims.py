@@ -2,15 +2,18 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import emoscope
 from emoscope.cli import terminal
 from emoscope.corpus import SpeakerOrigin
 from emoscope.evaluation import comparison, statistics
 from emoscope.evaluation.result import Result, Run, summarise
+from emoscope.files import shipped_table
 from emoscope.report import page, summary
 from emoscope.reproduction import claims as claimed
 from emoscope.reproduction import sentences as of_reproduction
@@ -152,3 +155,10 @@ def test_a_reproduction_claims_no_more():
     rows = [row, dataclasses.replace(row, model="tree", honest=48.0)]
     kept = type("Kept", (), {"rows": rows})
     assert not CLAIM.search(" ".join(of_reproduction(kept)).replace("below the published", ""))
+
+
+def test_every_sentence_of_the_table_is_said_somewhere():
+    source = "".join(
+        path.read_text("utf-8") for path in Path(emoscope.__file__).parent.rglob("*.py")
+    )
+    assert [key for key in shipped_table("sentences.toml") if f'"{key}"' not in source] == []
