@@ -19,7 +19,7 @@ import soxr
 
 import tiny_model
 from chromium import launched
-from emoscope import modelfile
+from emoscope import __version__, modelfile
 from emoscope.audio import fingerprint, voice_activity
 from emoscope.errors import ModelError
 from emoscope.modelfile.about import About
@@ -319,6 +319,13 @@ def test_live_labels(page: Any, predictor: Predictor) -> None:
     assert said[-1] is None  # a pause
     assert whole["emotion"] == "angry"
     assert whole["segments"][-1]["end"] == 7.0
+    cancelled = """
+      const live = (await recogniser()).stream({ rate: 16000 }), sound = new Float32Array(1600);
+      const first = await live.push(sound);
+      live.cancel();
+      return [first.seconds, await live.push(sound)];
+    """
+    assert ask(page, cancelled) == [0.1, None]
 
 
 def test_a_visitor_needs_no_network_after_the_first_visit(page: Any, folder: Path) -> None:
@@ -343,6 +350,11 @@ def test_a_visitor_needs_no_network_after_the_first_visit(page: Any, folder: Pat
     assert found[0]["emotion"] in tiny_model.EMOTIONS
     assert not faults
     context.close()
+
+
+def test_the_npm_package_has_the_version_of_this_one() -> None:
+    described = json.loads((web.PAGE / "engine" / "package.json").read_bytes())
+    assert described["version"] == __version__
 
 
 def test_what_a_model_must_be(tmp_path: Path) -> None:

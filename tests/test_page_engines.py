@@ -54,7 +54,7 @@ export async function openEngine({ progress }) {
       { ...prediction, ...stub.together, segments: [] })),
     stream: ({ rate, update }) => ({
       push: async () => update({ speaking: true, emotion: "angry", probabilities: { angry: rate / 1e5 } }),
-      finish: async () => { stub.finished = true; },
+      cancel() { stub.finished = true; },
     }),
   };
 }"""

@@ -118,7 +118,7 @@ export function microphone(element, page, { predict, say, forgetProblems, pause 
     if (!recorder) return; // it has ended already
     const ended = recorder;
     recorder = null;
-    live?.finish().catch(() => {});
+    live?.cancel(); // the recording is analysed as a file
     live = null;
     const file = await ended.stop();
     element("choose").hidden = false;

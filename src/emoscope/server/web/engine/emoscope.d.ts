@@ -43,15 +43,20 @@ export interface ClassifyOptions {
   progress?: (fraction: number, predictions: Prediction[] | null) => void;
 }
 
+/** Labels of sound while it arrives. */
+export interface Live {
+  /** Null once it is cancelled. */
+  push(samples: Float32Array): Promise<Update | null>;
+  finish(name?: string): Promise<Prediction>;
+  cancel(): void;
+}
+
 export interface Recogniser {
   readonly ready: Promise<void>;
   models(): object[];
   classify(recording: Blob | Float32Array | Float32Array[], options?: ClassifyOptions): Promise<Prediction[]>;
   together(predictions: Prediction[]): Prediction[];
-  stream(options: { rate: number; update?: (update: Update) => void }): {
-    push(samples: Float32Array): Promise<Update>;
-    finish(name?: string): Promise<Prediction>;
-  };
+  stream(options: { rate: number; update?: (update: Update) => void }): Live;
   close(): void;
 }
 

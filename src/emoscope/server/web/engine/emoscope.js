@@ -38,9 +38,9 @@ class Recogniser {
    * Recognise emotion in a recording; one prediction, or one for each of two channels with different speech.
    * @param {Blob | Float32Array | Float32Array[]} recording a file, or samples in [-1, 1], of each channel
    * @param {{ rate?: number, name?: string, timeline?: boolean, channel?: string, most?: number, signal?: AbortSignal,
-   *   progress?: (fraction: number, predictions: Prediction[] | null) => void }} [options] the rate of samples in Hz;
+   *   progress?: (fraction: number, predictions: import("./emoscope").Prediction[] | null) => void }} [options] the rate of samples in Hz;
    *   channel "left", "right", "1" … or "mix"; `most` seconds, longer recordings are refused
-   * @returns {Promise<Prediction[]>}
+   * @returns {Promise<import("./emoscope").Prediction[]>}
    */
   async classify(recording, { signal, progress, name = recording.name ?? "", timeline = true, ...options } = {}) {
     let given = { ...options, name, timeline }, transfer = [];
@@ -60,8 +60,8 @@ class Recogniser {
 
   /**
    * Label recordings of one voice, room or corpus relative to each other.
-   * @param {Prediction[]} predictions that this object has given
-   * @returns {Prediction[]} in their order; without segments where they changed
+   * @param {import("./emoscope").Prediction[]} predictions that this object has given
+   * @returns {import("./emoscope").Prediction[]} in their order; without segments where they changed
    */
   together(predictions) {
     const found = predictions.map((prediction) => this.found.get(prediction) ?? { prediction, isOne: false });
@@ -70,8 +70,8 @@ class Recogniser {
 
   /**
    * Label sound while it arrives.
-   * @param {{ rate: number, update?: (update: Update) => void }} options
-   * @returns {{ push(samples: Float32Array): Promise<Update>, finish(name?: string): Promise<Prediction> }}
+   * @param {{ rate: number, update?: (update: import("./emoscope").Update) => void }} options
+   * @returns {import("./emoscope").Live}
    */
   stream({ rate, update = () => {} }) {
     const session = ++this.count, begun = this.ready.then(() => this.call("begin", { session, rate }));
@@ -79,13 +79,14 @@ class Recogniser {
       push: async (samples) => {
         await begun;
         const state = await this.call("push", { session, samples });
-        update(state);
-        return state;
+        if (state) update(state); // else it was cancelled
+        return state ?? null;
       },
       finish: async (name = "microphone") => {
         await begun;
         return this.kept(await this.call("finish", { session, name }));
       },
+      cancel: () => this.worker.postMessage({ method: "end", given: session }),
     };
   }
 

@@ -39,7 +39,8 @@ export class Recogniser extends Labels {
     let given = input.preprocess ? trimAndNormalise(samples, input.rate, input.preprocess, constants) : samples;
     given = padded(given, Math.round(input.shortest * input.rate));
     const feeds = { samples: new Tensor("float32", given, [1, given.length]) };
-    const { logits, embedding } = await this.graphs.model.run(feeds);
+    const begun = performance.now(), { logits, embedding } = await this.graphs.model.run(feeds);
+    this.pace = (performance.now() - begun) / 1000; // seconds that a window takes
     const distance = domain ? distanceOf(embedding.data, domain) / domain.threshold : 0;
     return { logits: Array.from(logits.data), probabilities: softmax(logits.data, temperature), distance };
   }
@@ -162,6 +163,7 @@ export class Recogniser extends Labels {
     const stream = new Stream(this, rate, WINDOWS);
     let smooth = null, last = 0;
     const feed = async (samples) => {
+      stream.live = Math.max(WINDOWS.live, 2 * (this.pace ?? 0)); // what is slow shows fewer labels
       const fresh = await stream.feed(samples);
       for (const { inference: { probabilities } } of fresh.length ? stream.newest(TOGETHER).slice(-fresh.length) : []) {
         smooth = smooth ? smooth.map((p, n) => p + SMOOTHING * (probabilities[n] - p)) : probabilities;

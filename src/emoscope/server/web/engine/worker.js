@@ -72,7 +72,7 @@ const methods = {
     sessions.set(session, recogniser.live(rate));
   },
 
-  push: ({ session, samples }) => sessions.get(session).feed(samples),
+  push: ({ session, samples }) => sessions.get(session)?.feed(samples),
 
   async finish({ session, name }) {
     const found = await sessions.get(session).finish(name);
@@ -83,6 +83,7 @@ const methods = {
 
 self.onmessage = ({ data: { id, method, given } }) => {
   if (method === "cancel") return cancelled.add(given);
+  if (method === "end") return sessions.delete(given);
   const tell = (progress) => self.postMessage({ id, progress });
   return queue = queue.then(() => methods[method](given, tell, id)).then(
     (result) => self.postMessage({ id, result }),
