@@ -1,6 +1,7 @@
 """The commands as a user types them: what they deliver, what they say, their exit status."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from emoscope.cli import commands
 from emoscope.corpus import SpeakerOrigin
 from emoscope.evaluation.result import Result, Run
 from emoscope.files import DATA
@@ -406,3 +408,17 @@ def test_a_run_can_be_ended_from_its_first_moment_on(tmp_path, number):
         _, said = run.communicate(timeout=60)
         assert "Traceback" not in said
         assert run.returncode == 128 + number or (run.returncode == 0 and words != endless), said
+
+
+def test_lines_for_a_terminal_break_between_words(monkeypatch):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "    a warning of more than twenty characters\n/a/path/that/is/long/and/stays/whole\nshort\n"
+    assert commands.fitted(text, Stream()) == (
+        "    a warning of\n    more than twenty\n    characters\n"
+        "/a/path/that/is/long/and/stays/whole\nshort\n"
+    )
+    assert commands.fitted(text, io.StringIO()) == text

@@ -17,7 +17,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TextIO, get_args, get_origin
 
 from ..errors import AudioError, EmoscopeError
 
@@ -265,3 +265,21 @@ def end(rejected: Iterable[AudioError]) -> None:
 def command_line() -> str:
     """The command line as it was typed, for the record."""
     return shlex.join(["emoscope", *sys.argv[1:]])
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """The text; for a terminal, with lines that it would break inside a word broken before it."""
+    if not stream.isatty():
+        return text
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+
+    def broken(line: str) -> str:
+        indent = " " * (len(line) - len(line.lstrip()))
+        return textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+
+    return "\n".join(broken(line) if len(line) > width else line for line in text.split("\n"))

@@ -227,7 +227,7 @@ def _loaded(
 def _note(text: str) -> None:
     # As terminal.note, which takes as long to import as a label takes.
     if text and not commands.running.quiet:
-        print(text, file=sys.stderr)
+        print(commands.fitted(text, sys.stderr), file=sys.stderr)
 
 
 class Writer:
@@ -278,7 +278,8 @@ class Writer:
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""
         if self.path is None:
-            sys.stdout.write(text)
+            is_prose = self.format == "table"
+            sys.stdout.write(commands.fitted(text, sys.stdout) if is_prose else text)
             sys.stdout.flush()
             return
         _put(self.path, text)

@@ -47,7 +47,7 @@ MODEL_WIDTH = 12
 
 def say(text: str) -> None:
     """One line of results, as it is."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, markup=False, soft_wrap=not out.is_terminal)
 
 
 def note(text: str) -> None:
@@ -58,7 +58,7 @@ def note(text: str) -> None:
 
 def complain(text: str) -> None:
     """What went wrong, as it is."""
-    err.print(printable(text), markup=False, soft_wrap=True)
+    err.print(printable(text), markup=False, soft_wrap=not err.is_terminal)
 
 
 def say_error(error: Exception) -> None:
