@@ -40,22 +40,14 @@ FOLLOWED: tuple[ModuleType, ...] = (
     audio, channels, excerpt, fingerprint, level, quality, voice_activity, offsets, known, microphone,
     prediction, predictor, timeline,
 )  # fmt: skip
-NOT_SHOWN = ("docs.html", "docs.js")  # pages of the server alone
 EXAMPLES = "EMO-DB, CC0 1.0"
 ONLY_SAMPLES = (
-    "takes features, which Python computes; --web needs a model that takes samples, such as default "
-    "or free, or one trained with an encoder"
+    "--web needs a model that takes samples: default, free, or one trained with an encoder"
 )
 
 
 def write(model: ModelFile, folder: str | os.PathLike[str], name: str) -> dict[str, int]:
-    """Write the folder; bytes by file. `name` is the model's on the page.
-
-    Raises
-    ------
-    ModelError
-        When the model takes features, or is one of another tool.
-    """
+    """Write the folder; bytes by file. `name` is the model's on the page, which has to take samples."""
     contents = files(model, name)
     write_together({Path(folder, path): content for path, content in contents.items()})
     return {path: len(content) for path, content in contents.items()}
@@ -77,18 +69,18 @@ def files(model: ModelFile, name: str) -> Files:
         "detector": ("detector.onnx.gz", gzip.compress(detector, mtime=0)),
         **({"known": ("known.bin.gz", gzip.compress(words, mtime=0))} if corpora else {}),
     }
-    small = {**_page(), **_examples()}
+    licences = (RUNTIME / "onnxruntime_web.LICENSE", Path(DATA, "silero_vad.LICENSE"))
+    small = {**_page(), **_below("examples", *_examples()), **_below("licences", *licences)}
     settings = {
         **_settings(model.card),
         "models": [model.card.shown(name, len(whole))],
         "files": {key: {"path": p, "bytes": len(c)} for key, (p, c) in loaded.items()},
         "known": corpora,
         "examples": [
-            {"name": Path(path).stem.replace("-", ", "), "file": path, "source": EXAMPLES}
-            for path in small
-            if path.endswith(".flac")
+            {"name": Path(p).stem.replace("-", ", "), "file": p, "source": EXAMPLES}
+            for p in small if p.endswith(".flac")
         ],
-    }
+    }  # fmt: skip
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
     for content in (*(content for _, content in loaded.values()), *small.values()):
         digest.update(content)
@@ -97,11 +89,7 @@ def files(model: ModelFile, name: str) -> Files:
     kept = ["./", *(path for path in small if path != "sw.js"), "model/runtime.js"]
     head = f"const VERSION = {json.dumps(cache)}, FILES = {json.dumps(kept)};\n"
     small["sw.js"] = head.encode() + small["sw.js"]
-    licences = {
-        f"licences/{path.name}": path.read_bytes()
-        for path in (RUNTIME / "onnxruntime_web.LICENSE", Path(DATA, "silero_vad.LICENSE"))
-    }
-    return {**small, **{f"model/{p}": c for p, c in loaded.values()}, **licences}
+    return {**small, **{f"model/{path}": content for path, content in loaded.values()}}
 
 
 def _settings(card: Card) -> JsonObject:
@@ -113,19 +101,18 @@ def _settings(card: Card) -> JsonObject:
         told["offsets"]["precision"] = offsets.precision(
             card.offsets.covariance.astype(np.float64)
         ).tolist()
-    constants = {module.__name__.rpartition(".")[2]: _constants(module) for module in FOLLOWED}
+    # What is written in capitals, but no tuple with names: it holds arrays.
+    constants: dict[str, JsonObject] = {
+        module.__name__.rpartition(".")[2]: {
+            name: value for name, value in vars(module).items()
+            if name.isupper() and name != "DATA" and type(value) in (int, float, str, tuple)
+        }
+        for module in FOLLOWED
+    }  # fmt: skip
     constants["microphone"]["WINDOWS"] = dataclasses.asdict(microphone.WINDOWS)
     constants["labels"] = {"POSITIONS": dict(labels.POSITIONS), "AXES": labels.AXES}
     about = {"about": dataclasses.asdict(card.about), "about_text": card.about.text}
     return {"emoscope": __version__, "card": told, "constants": constants, **about}
-
-
-def _constants(module: ModuleType) -> JsonObject:
-    """The numbers and texts of a module that are written in capitals."""
-    plain = (int, float, str, tuple)  # and no tuple with names, which holds arrays
-    return {
-        k: v for k, v in vars(module).items() if k.isupper() and k != "DATA" and type(v) in plain
-    }
 
 
 def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
@@ -144,26 +131,24 @@ def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
 
 def _page() -> Files:
     """The page as the server has it, told that a model lies beside it, and what it may do."""
-    found = {
-        f"web/{path.relative_to(PAGE).as_posix()}": path.read_bytes()
-        for path in sorted(PAGE.rglob("*"))
-        if path.is_file() and path.name not in NOT_SHOWN and path.suffix in (".js", ".css", ".svg")
-    }
+    kinds = (".js", ".css", ".svg")
+    paths = (p for p in sorted(PAGE.rglob("*")) if p.suffix in kinds and p.name != "docs.js")
+    found = {f"web/{path.relative_to(PAGE).as_posix()}": path.read_bytes() for path in paths}
     policy = shipped_table("server.toml")["headers"]["content-security-policy"]
     policy = policy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
     policy = policy.replace("worker-src 'self'", "worker-src 'self' blob:")
-    policy = policy.partition("; frame-ancestors")[0]
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy.split("; frame-")[0]}">'
     page = (PAGE / "index.html").read_text(encoding="utf-8")
     page = page.replace('<html lang="en">', '<html lang="en" data-model="model/">')
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n  {meta}')
     return {"index.html": page.encode(), **found, "sw.js": found.pop("web/engine/sw.js")}
 
 
-def _examples() -> Files:
+def _examples() -> list[Path]:
     """The example recordings: beside the data of an installed package, or in a clone."""
     places = (Path(DATA, "examples"), ROOT / "examples")
-    folder = next((place for place in places if place.is_dir()), None)
-    found = sorted(folder.iterdir()) if folder else []
-    wanted = (path for path in found if path.suffix == ".flac" or path.name == "README.md")
-    return {f"examples/{path.name}": path.read_bytes() for path in wanted}
+    return sorted(p for f in places for p in (*f.glob("*.flac"), *f.glob("README.md")))
+
+
+def _below(folder: str, *paths: Path) -> Files:
+    return {f"{folder}/{path.name}": path.read_bytes() for path in paths}
