@@ -239,6 +239,19 @@ def test_two_channels_are_two_lanes_also_where_both_speak(predictor: Predictor, 
     assert not any(part.speaker for part in mixed.segments)
 
 
+@pytest.mark.parametrize("leak", [0.03, 0.2])
+def test_a_voice_that_leaks_into_the_other_channel_stays_in_its_lane(
+    predictor: Predictor, call: Path, leak: float
+) -> None:
+    samples, rate = soundfile.read(call)
+    samples[:, 1] *= 10  # as loud as the other: -15 dBFS
+    mixed = samples @ np.array([[1.0, leak], [leak, 1.0]])
+    for one in predictor.predict(mixed, rate, timeline=True).each:
+        _, times = LANES[one.channel]
+        for part in (part for part in one.segments if part.is_speech):
+            assert any(a - 0.5 < part.start < part.end < b + 0.5 for a, b in times)
+
+
 def test_a_subtitle_names_who_speaks(emoscope, call: Path) -> None:  # type: ignore[no-untyped-def]
     model = ["--model", str(call.with_name("level.emoscope"))]
     status, out, _ = emoscope("predict", str(call), "--format", "vtt", *model)
@@ -252,6 +265,24 @@ def test_what_a_recording_cannot_be_divided_by(predictor: Predictor) -> None:
         Division("channel", 2)
     with pytest.raises(EmoscopeError, match="expected 1 or more"):
         Division("speaker", 0)
+
+
+def test_the_server_divides_as_well(predictor: Predictor, call: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    from serving import serving
+
+    with serving(predictor) as running:
+
+        def speakers_of(query: str) -> list[set[str]]:
+            answer = running.upload(f"/api/predict?{query}", ("call.wav", call.read_bytes()))
+            found = answer.json["predictions"]
+            return [{part["speaker"] for part in one["segments"]} - {""} for one in found]
+
+        assert speakers_of("timeline=true") == [{"left"}, {"right"}]
+        assert speakers_of("timeline=true&by=none") == [set()]
+        assert speakers_of("by=speaker&speakers=1&channel=left") == [{"speaker 1"}]
+        refused = running.upload("/api/predict?speakers=2", ("call.wav", call.read_bytes()))
+        assert refused.status == 422 and "by speaker" in refused.json["error"]
 
 
 # --- formats

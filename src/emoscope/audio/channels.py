@@ -51,17 +51,20 @@ class ChannelMeter:
         self._n_channels = 0
         self._products = np.zeros((2, 2))
         self._levels, self._speaks = [np.zeros((2, 0))], [np.zeros((2, 0), bool)]
+        self._seconds, self._starts = 0.0, [0]  # the frame with which each of these begins
 
     def feed(self, block: NDArray[np.float32], rate: int) -> None:
         """Take in samples [shape=(n_samples, n_channels)] at a rate in Hz."""
         self._n_channels = block.shape[1]
         if self._n_channels != 2:
             return
+        start, self._seconds = self._seconds, self._seconds + len(block) / rate
         products = (block.T @ block).astype(np.float64)
         self._products += products
         sides = products.diagonal()
         alike = abs(_correlation(products)) > _ALIKE and sides.min() > _AS_LOUD * sides.max()
         if not alike and len(block) >= _SHORTEST * rate:
+            self._starts.append(round(start / vad.FRAME_SECONDS))
             self._listen(block, rate)
 
     def _listen(self, block: NDArray[np.float32], rate: int) -> None:
@@ -80,15 +83,31 @@ class ChannelMeter:
 
     def _own_speech(self) -> tuple[NDArray[np.float64], float]:
         """Seconds of speech that each channel has alone, and of all speech."""
-        levels, speaks = np.concatenate(self._levels, axis=1), np.concatenate(self._speaks, axis=1)
-        speaks &= levels > _QUIET
+        levels, speaks = self._relative()
         if not speaks.any(axis=1).all():
             return np.zeros(2), 0.0
-        loud = [np.percentile(level[said], 95) for level, said in zip(levels, speaks, strict=True)]
-        levels -= np.array(loud)[:, None]
         own = speaks & (levels - levels[::-1] >= LOUDER) & (levels > -_DISTINCT)
         seconds = np.asarray(own.sum(axis=1) * vad.FRAME_SECONDS)
         return seconds, float(speaks.any(axis=0).sum() * vad.FRAME_SECONDS)
+
+    def _relative(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Levels relative to the loud speech of each channel, and where it holds speech."""
+        levels, speaks = np.concatenate(self._levels, axis=1), np.concatenate(self._speaks, axis=1)
+        speaks &= levels > _QUIET
+        for level, said in zip(levels, speaks, strict=True):
+            level -= np.percentile(level[said], 95) if said.any() else 0.0
+        return levels, speaks
+
+    def other_speaks(self, side: int) -> NDArray[np.bool_]:
+        """Frames, of 32 ms, in which speech in one channel is the other's, which leaks into it."""
+        levels, speaks = self._relative()
+        louder = speaks[1 - side] & (levels[1 - side] - levels[side] >= LOUDER)
+        found, position = np.zeros(round(self._seconds / vad.FRAME_SECONDS) + 1, bool), 0
+        for start, block in zip(self._starts, self._levels, strict=True):
+            part = louder[position : position + block.shape[1]][: len(found) - start]
+            found[start : start + len(part)] |= part
+            position += block.shape[1]
+        return np.convolve(found, np.ones(2 * vad.PAD + 1), "same") > 0.5
 
     def report(self) -> ChannelReport:
         """What was found in all blocks so far."""

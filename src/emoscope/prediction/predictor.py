@@ -14,6 +14,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -130,15 +131,15 @@ class Predictor:
         listen: bool, timeline: bool, division: Division, map: Map,
     ) -> Recognition:  # fmt: skip
         def one(
-            part: Excerpt, meter: ChannelMeter | None = None, division: Division = division
-        ) -> Recognition:
+            part: Excerpt, meter: ChannelMeter | None = None, division: Division = division,
+            **hints: Any,
+        ) -> Recognition:  # fmt: skip
             first = next(pieces := blocks(part, meter))
-            whole = itertools.chain([first], pieces)
+            whole: Iterator[Signal] = itertools.chain([first], pieces)
             again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
-            turns = _turns(first.rate, whole, division.speakers) if again else None
-            found = self._recognise(
-                again() if again else whole, part.path, timeline=timeline, map=map, turns=turns
-            )
+            if again:
+                hints, whole = {"turns": _turns(first.rate, whole, division.speakers)}, again()
+            found = self._recognise(whole, part.path, timeline=timeline, map=map, hints=hints)
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
             if again and division.speakers is None:
@@ -153,22 +154,23 @@ class Predictor:
         if found and found.n_channels > 2:
             said = MANY_CHANNELS.format(count=found.n_channels)
             return whole.but(warnings=(said, *whole.prediction.warnings))
-        if not (found and found.different_speech):
+        if not (meter and found and found.different_speech):
             return whole
         if division.by == NONE:
             said = f"{TWO_CHANNELS}, which this label mixes"
             return whole.but(warnings=(said, *whole.prediction.warnings))
-        each = [one(replace(excerpt, channel=n), None, BY_CHANNEL).prediction for n in (0, 1)]
-        channels = tuple(
-            replace(p, warnings=(channel_warning(p.channel), *p.warnings)) for p in each
-        )
+        channels = []
+        for side in (0, 1):
+            hint = {"not_own": meter.other_speaks(side)}
+            p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
+            channels.append(replace(p, warnings=(channel_warning(p.channel), *p.warnings)))
         said = f"{TWO_CHANNELS}, which this label mixes; the channels 'left' and 'right' give each"
         values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
-        return whole._replace(prediction=TwoChannels(**values, channels=channels))
+        return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
 
     def _recognise(
         self, blocks: Iterator[Signal], name: str, *,
-        timeline: bool, map: Map = map, turns: Sequence[Turn] | None = None,
+        timeline: bool, map: Map = map, hints: Mapping[str, Any] | None = None,
     ) -> Recognition:  # fmt: skip
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
@@ -178,14 +180,14 @@ class Predictor:
             seconds += block.duration
             if seconds > limit:
                 whole = itertools.chain(beginning, blocks)
-                stream = _fed(self.stream(beginning[0].rate, map=map, turns=turns), whole)
+                stream = _fed(self.stream(beginning[0].rate, map=map, **hints or {}), whole)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
             return utterance
         found = utterance.prediction
-        stream = _fed(self.stream(beginning[0].rate, map=map, turns=turns), beginning)
+        stream = _fed(self.stream(beginning[0].rate, map=map, **hints or {}), beginning)
         segments = self._segments(stream)
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
             names = ("emotion", "confidence", "probabilities", "uncertain", "warnings")
@@ -228,12 +230,12 @@ class Predictor:
 
     def stream(
         self, rate: int, options: Windows = Windows(), *,  # noqa: B008
-        map: Map = map, turns: Sequence[Turn] | None = None,
+        map: Map = map, **hints: Any,
     ) -> Stream:  # fmt: skip
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
         options = replace(options, length=min(options.length, self.card.input.longest))
         at = (rate, self.card.input.rate or rate)
-        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, turns)
+        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, **hints)
 
     def _label_windows(self, inferences: Sequence[Inference], overlap: float) -> list[Inference]:
         """Probabilities of windows of one voice or one recording, which is one source."""

@@ -77,13 +77,14 @@ class Stream:
     `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
     the windows of one piece; an executor's ``map`` runs them side by side. `label` gives windows
     their probabilities together, of which so many lie over each moment. If `turns` are known, each is a
-    part of the speech of its own.
+    part of the speech of its own. In frames that are `not_own`, what sounds like speech is of another
+    channel.
     """
 
     def __init__(
         self, infer: Callable[[Signal], Inference], emotions: Sequence[str], rate: int,
         model_rate: int, options: Windows, map: Map, label: Label,
-        turns: Sequence[Turn] | None = None,
+        turns: Sequence[Turn] | None = None, not_own: NDArray[np.bool_] | None = None,
     ) -> None:  # fmt: skip
         self.emotions, self.rate, self.options = tuple(emotions), rate, options
         self.quality = Quality()
@@ -97,6 +98,7 @@ class Stream:
         )
         self.speakers = [turn.speaker for turn in turns or ()]
         self._detector = voice_activity.VoiceActivity()
+        self._not_own = not_own
         self._tracker = voice_activity.SpeechTracker() if turns is None else TurnTracker(turns)
         self._samples, self._dropped = np.zeros(0, np.float32), 0  # at the model's rate
         self._waiting, self._searched = np.zeros(0, np.float32), 0  # for the detector, at RATE
@@ -172,7 +174,7 @@ class Stream:
         count = len(self._waiting) if last else max(0, known - self._searched)
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         self._searched += len(ready)
-        frames = self._detector.feed(ready, last=last)
+        frames = self._owned(self._detector.feed(ready, last=last))
         self.quality.feed_frames(frames)
         spans: list[Span] = []
         for probability in frames.speech.tolist():
@@ -189,6 +191,14 @@ class Stream:
         self.windows += [window for window in new if window.lasts]
         self._forget()
         return new
+
+    def _owned(self, frames: Frames) -> Frames:
+        if self._not_own is None:
+            return frames
+        other = self._not_own[self._tracker.n_frames :][: len(frames.speech)]
+        other = np.pad(other, (0, len(frames.speech) - len(other)))
+        leaked = other & (frames.speech >= voice_activity.NEG_THRESHOLD)
+        return frames._replace(speech=np.where(leaked, np.float32(0), frames.speech))
 
     def _advance(self, ended: tuple[int, int] | None) -> Iterator[Span]:
         """Windows that the newest frame completed."""
