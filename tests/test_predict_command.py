@@ -236,6 +236,7 @@ def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_p
         (["--format", "xml"], "table, json, csv, textgrid, eaf, srt, vtt"),
         (["--format", "srt"], "srt holds one recording; 3 were given"),
         (["--picture", "a.png"], "draws one recording"),
+        (["--html", "a.html"], "--html shows one recording; 3 were given"),
         (["--out", "a.txt"], "a table is for the terminal; name a .csv or .json file"),
         (["--same-source"], "does not know what clips of one source have in common"),
         (["--same-source", "--timeline"], "cannot be combined with a timeline"),
@@ -247,6 +248,45 @@ def test_wrong_usage_is_explained(predict, folder: Path, words: list[str], why: 
     status, out, err = predict(folder, *words)
     assert status == 2 and why in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--picture", "--html"])
+def test_what_is_drawn_last_is_refused_first(predict, folder: Path, option: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = predict(folder / "0.wav", option, folder / "no" / "a.png")
+    assert (status, out) == (2, "") and "its folder is missing or protected" in err
+
+
+def test_ctrl_c_says_what_is_kept(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(output: Output, prediction: Prediction) -> None:
+        if prediction.file.endswith("1.wav"):
+            raise KeyboardInterrupt
+        write(output, prediction)
+
+    write = Output.write
+    monkeypatch.setattr(Output, "write", stopped)
+    status, _, err = predict(folder, "--out", tmp_path / "all.csv")
+    assert status == 130 and f"stopped; {tmp_path}/all.csv keeps 1 of 3 recordings" in err
+    monkeypatch.setattr(Output, "write", write)
+    status, _, err = predict(folder, "--out", tmp_path / "all.csv")
+    assert status == 0 and "resuming; 1 of 3" in err
+    assert f"written: {tmp_path}/all.csv (" in err
+
+
+def test_a_terminal_shows_the_summary_in_place_of_many_segments(  # type: ignore[no-untyped-def]
+    predict, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emoscope.cli import predicting as command
+
+    rows = predict(folder / "0.wav", "--timeline")[1]
+    monkeypatch.setattr(command, "FEW", 0)
+    assert predict(folder / "0.wav", "--timeline")[1] == rows  # piped
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _, out, err = predict(folder / "0.wav", "--timeline")
+    assert "of speech (" in out and "over time" in out and " – " not in out
+    assert "segments: --format table lists them, --html FILE shows and plays them" in err
+    assert predict(folder / "0.wav", "--timeline", "--format", "table")[1] == rows
 
 
 def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..audio import Excerpt, opening
-from ..errors import AudioError, EmoscopeError, UnknownNameError
+from ..errors import AudioError, EmoscopeError, UnknownNameError, installed
 from ..files import printable, refuse_overwrite, write_atomically
 from ..modelfile.card import Card
 from ..prediction import Prediction, Predictor, formats
@@ -105,8 +105,12 @@ def _check_targets(
     """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
     for target in filter(None, (out, *drawn)):
         refuse_overwrite(target, *read)
-    for target in filter(None, drawn):
+    for target in filter(None, drawn):  # which come last, maybe after hours
         keeping.keep(target, record=target)
+        if not os.access(os.path.dirname(os.path.abspath(target)), os.W_OK):
+            raise EmoscopeError(f"{target}: cannot be written: its folder is missing or protected")
+    if drawn[0]:
+        installed("matplotlib", "--picture", "plots")
     if out and format in TIMELINES:
         keeping.keep(out)
 
