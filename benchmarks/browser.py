@@ -291,7 +291,7 @@ def table(result: dict[str, Any]) -> str:
         "# The recogniser in the browser",
         "",
         f"Made by `{result['command']}` in headless Chromium {result['chromium']} on "
-        f"{result['cores']} cores.",
+        f"{result['cores']} cores (load average at the start: {result.get('load', 'not noted')}).",
         "",
         "| corpus | clips | equal labels | largest difference of a probability | median |",
         "|---|---|---|---|---|",
@@ -347,6 +347,9 @@ def main() -> int:
                 "command": "python benchmarks/browser.py",
                 "chromium": browser.version,
                 "cores": len(os.sched_getaffinity(0)),
+                "load": round(
+                    os.getloadavg()[0], 1
+                ),  # of other work too: it delays the first label
                 "sizes": sizes(folder),
             }
             for name, measure in (("first_label", first_label), ("memory", memory)):
