@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROSE := src research tests benchmarks scripts examples docs README.md CONTRIBUTING.md CHANGELOG.md
+# Of installed plugins pytest would rewrite every module, those of schemathesis alone for seconds.
+PLUGINS := --disable-plugin-autoload -p xdist -p hypothesispytest
 export EMOSCOPE_DATA ?= $(abspath ../shared/data)
 
 .PHONY: help demo serve compare test lint docs dist clean
@@ -20,7 +22,7 @@ compare: $(VENV)/.ready  ## Set up, then compare every model on the bundled RAVD
 	$(BIN)/emoscope compare $(ARGS)
 
 test: $(VENV)/.ready-test  ## Set up, then run every test
-	$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest $(PLUGINS) -n logical --dist worksteal $(ARGS)
 
 lint: $(VENV)/.ready-test  ## Check style, types and spelling
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell $(PROSE)

@@ -174,7 +174,7 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
 
 def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_path):
     """One scheduler and two workers, each a process of its own; both work until one is killed."""
-    here = run(small, models=["svm", "forest", "lda"], protocol="loso")
+    here = run(small, models=["svm", "tree", "lda"], protocol="loso")
     cluster = Cluster(tmp_path, 2)
     done = []
 
@@ -185,7 +185,7 @@ def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_p
 
     try:
         there = run(
-            small, models=["svm", "forest", "lda"], protocol="loso", cluster=cluster.address,
+            small, models=["svm", "tree", "lda"], protocol="loso", cluster=cluster.address,
             on_unit=kill,
         )  # fmt: skip
         assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
