@@ -304,6 +304,23 @@ def test_exports_name_the_speakers(page: Any) -> None:
         assert text == formats.timeline_text(found, name)
 
 
+def test_a_long_recording_tells_how_far_it_is_and_can_be_cancelled(page: Any) -> None:
+    sound = np.tile(np.concatenate([at_level(voice(4.0), -15), silence(1.0)]), 5)
+    script = """
+      const one = await recogniser(), sound = floats(given.x), told = [], end = new AbortController();
+      const progress = (fraction) => told.push(fraction);
+      await one.classify(sound, { rate: 16000, progress });
+      const stopped = one.classify(sound, { rate: 16000, signal: end.signal, progress: () => end.abort() });
+      const name = await stopped.then(() => "", (error) => error.name);
+      return [told, name, (await one.classify(sound, { rate: 16000 })).length];
+    """
+    told, stopped, after = ask(page, script, x=packed(sound))
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert stopped == "AbortError"
+    assert after == 1
+
+
 def test_live_labels(page: Any, predictor: Predictor) -> None:
     sound = np.concatenate([at_level(voice(4.0), -15), silence(3.0)])
     script = """
