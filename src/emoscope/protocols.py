@@ -302,11 +302,10 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
         raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
     _need_speakers(table, 2, "own-split")
     if len(unknown := table.loc[~table["split"].isin(("train", "dev", "test")), "split"]):
-        raise ProtocolError(
-            f"protocol 'own-split': the split of {len(unknown)} of {len(table)} clips is none of "
-            f"train, dev and test, the first is '{printable(str(unknown.iloc[0]))}'; give them one, "
-            "or take them out of the manifest"
-        )
+        found = f"the split of {len(unknown)} of {len(table)} clips is none of train, dev and test"
+        first = f"the first is '{printable(str(unknown.iloc[0]))}'"
+        advice = "give them one, or take them out of the manifest"
+        raise ProtocolError(f"protocol 'own-split': {found}, {first}; {advice}")
     if not (test := (table["split"] == "test").to_numpy()).any():
         found = ", ".join(sorted(set(table["split"])))
         raise ProtocolError(f"protocol 'own-split' tests the split 'test'; found: {found}")

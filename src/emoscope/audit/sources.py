@@ -163,11 +163,11 @@ def _result(folder: Path) -> list[Split]:
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
         if "train" not in set(table["side"]):
-            raise CorpusError(
-                f"{folder}: does not record the training clips of its models (protocol "
-                f"'{result.protocol}'), so it cannot be checked for leaks; give the lists of training "
-                "and test clips instead: emoscope audit TRAIN TEST"
+            lacks = (
+                f"does not record the training clips of its models (protocol '{result.protocol}')"
             )
+            advice = "give the lists of training and test clips instead: emoscope audit TRAIN TEST"
+            raise CorpusError(f"{folder}: {lacks}, so it cannot be checked for leaks; {advice}")
         splits.append(Split(str(fold), table, whole))
     return splits
 

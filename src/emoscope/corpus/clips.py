@@ -68,10 +68,11 @@ class Reading:
         try:
             re.compile(self.speaker or "")
         except re.error as error:
-            raise CorpusError(
-                f"--speaker '{self.speaker}': not a regular expression ({error}); examples: "
+            fault = f"--speaker '{self.speaker}': not a regular expression ({error})"
+            examples = (
                 r"'(\d+)_' for the number before an underscore, folder:1 for the first folder"
-            ) from None
+            )
+            raise CorpusError(f"{fault}; examples: {examples}") from None
 
     @property
     def origin(self) -> SpeakerOrigin | None:
@@ -249,10 +250,9 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     names = list(dict.fromkeys(named))
     for name in names:
         if named.count(name) > 1 and name not in corpora.names():
-            raise CorpusError(
-                f"two of the sources are called '{name}', so it is unclear whether they share "
-                "speakers; rename one, or list both in one manifest with a column 'corpus'"
-            )
+            doubt = f"two of the sources are called '{name}', so it is unclear whether they share speakers"
+            advice = "rename one, or list both in one manifest with a column 'corpus'"
+            raise CorpusError(f"{doubt}; {advice}")
     table = pd.concat(tables, ignore_index=True)
     if len(names) > 1:
         for column in ("clip", "speaker"):

@@ -67,10 +67,9 @@ def read_text(path: Path, limit: int | None = None) -> str:
             raise CorpusError(f"{path}: not text in UTF-16; save it again as UTF-8") from None
         row, byte = 1 + data.count(b"\n", 0, error.start), data[error.start : error.start + 1]
         letter = byte.decode("cp1252", "replace")
-        raise CorpusError(
-            f"{path}: line {row} is not text in UTF-8: byte 0x{byte.hex()}, '{letter}' in Windows-1252; "
-            "save it again as UTF-8 (in Excel: CSV UTF-8)"
-        ) from None
+        found = f"byte 0x{byte.hex()}, '{letter}' in Windows-1252"
+        advice = "save it again as UTF-8 (in Excel: CSV UTF-8)"
+        raise CorpusError(f"{path}: line {row} is not text in UTF-8: {found}; {advice}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -59,10 +59,9 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
     available = vector.names + (frames.names if frames else [])
     if absent := [name for name in names if name not in available]:
         of_song = "" if frames else " of song"
-        raise FeatureError(
-            f"the bundled RAVDESS features{of_song} have no {', '.join(absent)}; they have "
-            f"{', '.join(available)}. Name a corpus with recordings, e.g. after: emoscope get ravdess"
-        )
+        found = f"have no {', '.join(absent)}; they have {', '.join(available)}"
+        advice = "Name a corpus with recordings, e.g. after: emoscope get ravdess"
+        raise FeatureError(f"the bundled RAVDESS features{of_song} {found}. {advice}")
     vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
     tables = {"vector": vector.select(vectors)} if vectors else {}
     if frames and bundled.FRAMES in names:
