@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -299,6 +300,69 @@ def test_models_health_and_page(server: Running) -> None:
     assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000
     for path in ("/", "/docs", "/openapi.json", "/web/app.js", "/web/style.css", "/web/logo.svg"):
         assert server.ask("GET", path).status == 200
+
+
+TALK = encoded(np.tile(np.concatenate([voice(2.0), silence(1.0)]), 20))  # a minute
+
+
+def test_lines_end_with_the_answer(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emoscope.server.progress.EVERY", 0.0)
+    monkeypatch.setattr("emoscope.audio._BLOCK", 2 * RATE)
+    whole = server.upload("/api/predict?timeline=true", ("a.wav", TALK))
+    answer = server.upload("/api/predict?timeline=true&stream=true", ("a.wav", TALK))
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    *told, last = map(json.loads, answer.body.splitlines())
+    assert last == whole.json
+    parts = [line for line in told if line["predictions"]]
+    assert parts and all(0 < line["fraction"] <= 1 and line["file"] == "a.wav" for line in told)
+    wanted = whole.json["predictions"][0]["segments"]
+    for line in parts:
+        (found,) = line["predictions"]
+        assert found["file"] == "a.wav" and found["segments"][-1]["emotion"] in tiny_model.EMOTIONS
+        assert 0 < found["segments"][-1]["end"] <= line["seconds"]
+        assert found["segments"][:-1] == wanted[: len(found["segments"]) - 1]
+    refused = server.upload("/api/predict?stream=true", ("a.wav", b"no sound"))
+    assert refused.status == 422 and "not audio" in refused.json["error"]
+
+
+def test_lines_end_with_an_error(predictor: Predictor) -> None:
+    with serving(predictor, seconds=45.0) as server:
+        answer = server.upload("/api/predict?stream=true", ("a.wav", TALK))
+    *told, last = map(json.loads, answer.body.splitlines())
+    assert told and "longer than the limit of 45 s" in last["error"]
+
+
+def test_closing_ends_the_work_behind_lines(server: Running) -> None:
+    jobs = server.app.state.service.load.jobs
+    body = multipart(("a.wav", encoded(np.tile(voice(3.0), 900))))  # 45 minutes
+    head = f"POST /api/predict?stream=true HTTP/1.1\r\nhost: localhost\r\ncontent-type: {FORM}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        said = b""
+        while b"fraction" not in said:
+            said += client.recv(65_536)
+        (job,) = jobs
+    for _ in range(500):
+        if not jobs:
+            break
+        time.sleep(0.01)
+    assert not jobs and job.end_reason
+
+
+def test_only_others_are_limited_by_default() -> None:
+    here, capped = Limits.of("127.0.0.1"), Limits.of("localhost", (), 5)
+    assert {here.bytes, here.seconds, here.request_seconds, here.bytes_at_once} == {math.inf}
+    assert capped.bytes == 5e6 and capped.seconds == math.inf
+    for address in (("0.0.0.0",), ("::1", ["speech.example"])):
+        assert Limits.of(*address) == Limits()
+    larger = Limits.of("0.0.0.0", (), 300)
+    assert larger.bytes == 300e6 and larger.request_seconds == 3 * Limits().request_seconds
+
+
+def test_without_limits_health_says_so(predictor: Predictor) -> None:
+    with serving(predictor, **vars(Limits.of("127.0.0.1"))) as server:
+        assert server.ask("GET", "/api/health").json["upload_bytes"] is None
+        assert server.upload("/api/predict", ("a.wav", SPEECH)).status == 200
 
 
 def test_every_answer_has_the_security_headers(server: Running) -> None:

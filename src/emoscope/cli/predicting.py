@@ -320,6 +320,7 @@ def listen(
 def serve(
     *, model: list[str] | None = None, label: list[str] | None = None, labels: Path | None = None,
     host: str = "127.0.0.1", port: int = 8765, name: list[str] | None = None,
+    max_upload: int | None = None,
 ) -> None:  # fmt: skip
     """Start the web page and the HTTP API, by default for this machine only."""
     from .. import modelfile, server
@@ -333,7 +334,8 @@ def serve(
             both = f"{other.model.path} and {path} would both be called '{own}'"
             raise EmoscopeError(f"{both}; rename one of them")
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    app = server.create_app(models or None, hosts=(host, *(name or ())))
+    limits = server.Limits.of(host, name or (), max_upload)
+    app = server.create_app(models or None, limits=limits, hosts=(host, *(name or ())))
     waiting = "waiting up to 10 s for running requests; press Ctrl+C again to stop at once"
     server.run(
         app, host=host, port=port,

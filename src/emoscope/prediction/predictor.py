@@ -75,6 +75,8 @@ class Predictor:
         self.model, self._features = model, features_of(model.card)
         #: Told each piece of a recording that was listened to: of what, and how many seconds.
         self.progress: Callable[[Excerpt, float], None] = lambda part, seconds: None
+        #: Told after each piece of a long recording what has been heard of it.
+        self.heard: Callable[[Stream], None] = lambda stream: None
 
     @property
     def card(self) -> Card:
@@ -180,7 +182,8 @@ class Predictor:
             seconds += block.duration
             if seconds > limit:
                 whole = itertools.chain(beginning, blocks)
-                stream = _fed(self.stream(beginning[0].rate, map=map, **hints or {}), whole)
+                stream = self.stream(beginning[0].rate, map=map, **hints or {})
+                _fed(stream, whole, self.heard)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
@@ -388,9 +391,12 @@ def _turns(rate: int, blocks: Iterable[Signal], count: int | None) -> Sequence[T
     return speakers.turns(stream.windows, stream.speech, count)
 
 
-def _fed(stream: Stream, blocks: Iterable[Signal]) -> Stream:
+def _fed(
+    stream: Stream, blocks: Iterable[Signal], told: Callable[[Stream], None] = lambda stream: None
+) -> Stream:
     """A stream to which a whole recording was fed."""
     for block in blocks:
         stream.feed(block.samples, wait=False)
+        told(stream)
     stream.finish()
     return stream

@@ -136,12 +136,21 @@ class Stream:
         return self._infer(Signal(self._samples[-n_samples:], self._model_rate))
 
     def segments(self) -> tuple[Segment, ...]:
-        """The recording so far, divided without gaps; complete after :meth:`finish`."""
-        hop = self.options.hop
+        """The recording so far, divided without gaps; complete after :meth:`finish`.
+
+        Until then it ends with the newest window of speech: what follows is not known yet.
+        """
+        hop, speech, seconds = self.options.hop, self.speech, self.seconds
         windows = self._together(self.windows, hop)
-        about = (self.speech, self.quality.frames)
+        if self._asked or self.speaking:
+            if not windows:
+                return ()
+            number, seconds = windows[-1].speech, windows[-1].end
+            start = next(window.start for window in windows if window.speech == number)
+            speech = [*speech[:number], (start, seconds)]
+        about = (speech, self.quality.frames)
         return divide(
-            windows, *about, seconds=self.seconds, hop=hop, emotions=self.emotions,
+            windows, *about, seconds=seconds, hop=hop, emotions=self.emotions,
             speakers=self.speakers,
         )  # fmt: skip
 

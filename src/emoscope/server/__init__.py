@@ -28,7 +28,8 @@ try:
     from starlette.requests import ClientDisconnect
 
     from . import api, live
-    from .limits import HEADERS, Guard, Limits, failure
+    from .limits import HEADERS, Guard, failure
+    from .limits import Limits as Limits
     from .work import Service
 except ImportError as error:
     raise MissingExtraError("the server", error.name or "fastapi", "serve") from error

@@ -6,12 +6,15 @@ The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 from __future__ import annotations
 
 import functools
+import math
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, replace
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import IO, Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -23,6 +26,7 @@ from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
 from ..prediction.turns import SPEAKER, Division
 from .limits import Job
+from .progress import Tell, in_lines
 from .work import Service, Unusable
 
 MAX_SECONDS = 1e7  # four months, longer than any recording
@@ -72,7 +76,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     models: list[str]
-    upload_bytes: int = Field(description="Largest body of a request.")
+    upload_bytes: int | None = Field(description="Largest body of a request; null: no limit.")
 
 
 class Failure(BaseModel):
@@ -87,6 +91,7 @@ FAILURES: Responses = {
     for status, reason in shipped_table("server.toml")["refusals"].items()
 }
 WRONG_HOST: Responses = {421: FAILURES[421]}
+LINES: Responses = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 TEXT: Responses = {200: {"content": {"text/plain": {}}}}
 FLAC: Responses = {200: {"content": {"audio/flac": {}}}}
 A_PREDICTION = {"application/json": {"schema": {"$ref": "#/components/schemas/FoundPrediction"}}}
@@ -102,7 +107,7 @@ def _service(request: Request) -> Service:
 Work: TypeAlias = Annotated[Service, Depends(_service)]
 
 
-@router.post("/api/predict", response_model=Predictions, responses=FAILURES)
+@router.post("/api/predict", response_model=Predictions, responses=LINES | FAILURES)
 async def predict(
     request: Request,
     service: Work,
@@ -123,26 +128,37 @@ async def predict(
     speakers: Annotated[
         int | None, Query(ge=1, description="How many voices; only with by=speaker.")
     ] = None,
+    stream: Annotated[
+        bool, Query(description="Answer in lines of JSON: what is known so far, then all of it.")
+    ] = False,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
     division = Division(by, speakers)
     if together and (timeline or by == SPEAKER):
         raise HTTPException(422, "query: together cannot be combined with timeline")
     name, predictor = service.model(model)
-    function = functools.partial(
-        service.predict, predictor=predictor, timeline=timeline, channel=channel, division=division
-    )
-    outcomes = await service.run_each(request, function, files)
-    found = [one for outcome in outcomes if not isinstance(outcome, Unusable) for one in outcome]
-    label = predictor.learned(found if together else ())
-    predictions = [replace(p, file=r.prediction.file) for r in found for p in label(r).each]
-    errors = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
-    if not predictions:
-        raise HTTPException(422, "; ".join(f"{error.file}: {error.reason}" for error in errors))
-    # to_dict rounds as the JSON output of the command line does.
-    rounded = [prediction.to_dict() for prediction in predictions]
-    answer = {"model": name, "predictions": rounded, "errors": list(map(asdict, errors))}
-    return JSONResponse(answer)  # as it is: the model would add a channel to each prediction
+
+    async def answer(tell: Tell | None = None) -> dict[str, object]:
+        function = functools.partial(
+            service.predict, predictor=predictor, timeline=timeline, channel=channel,
+            division=division, tell=tell,
+        )  # fmt: skip
+        outcomes = await service.run_each(request, function, files)
+        used = [outcome for outcome in outcomes if not isinstance(outcome, Unusable)]
+        found = [one for outcome in used for one in outcome]
+        label = predictor.learned(found if together else ())
+        predictions = [replace(p, file=r.prediction.file) for r in found for p in label(r).each]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, Unusable)]
+        if not predictions:
+            raise HTTPException(422, "; ".join(f"{error.file}: {error.reason}" for error in errors))
+        # to_dict rounds as the JSON output of the command line does.
+        rounded = [prediction.to_dict() for prediction in predictions]
+        return {"model": name, "predictions": rounded, "errors": list(map(asdict, errors))}
+
+    if stream:
+        return await in_lines(answer)
+    # As it is: the model would add a channel to each prediction.
+    return JSONResponse(await answer())
 
 
 @router.post("/api/listen", response_class=Response, responses=FLAC | FAILURES)
@@ -156,8 +172,17 @@ async def listen(
 ) -> Response:
     """Decode a recording to mono FLAC of 16 kHz, for browsers that cannot play its format."""
     (flac,) = await service.run_each(request, service.decode, files)
-    request.state.job.hold(len(flac))
-    return Response(flac, media_type="audio/flac")
+    size = flac.seek(0, os.SEEK_END)
+    request.state.job.hold(size)
+    flac.seek(0)
+    return StreamingResponse(
+        _read(flac), media_type="audio/flac", headers={"content-length": str(size)}
+    )
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        yield from iter(functools.partial(file.read, 1 << 20), b"")
 
 
 @router.post(
@@ -220,7 +245,7 @@ async def health(service: Work) -> Any:
         "status": "ok",
         "version": __version__,
         "models": list(service.models),
-        "upload_bytes": service.limits.bytes,
+        "upload_bytes": None if math.isinf(most := service.limits.bytes) else int(most),
     }
 
 

@@ -12,7 +12,7 @@ import functools
 import ipaddress
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -37,9 +37,9 @@ HEADERS: dict[str, str] = shipped_table("server.toml")["headers"]
 class Limits:
     """How much the server takes on; more than may be in work at once is answered with 503."""
 
-    bytes: int = 100_000_000  # of one request's recordings
-    text_bytes: int = 3_000_000  # of a body that is no recording, which is held in memory
-    bytes_at_once: int = 600_000_000  # of all uploads and decoded recordings in work
+    bytes: float = 100e6  # of one request's recordings
+    text_bytes: float = 3e6  # of a body that is no recording, which is held in memory
+    bytes_at_once: float = 600e6  # of all uploads and decoded recordings in work
     files: int = 50  # in one request
     seconds: float = 3600.0  # length of one recording
     upload_seconds: float = 120.0  # for a whole body to arrive
@@ -48,6 +48,19 @@ class Limits:
     at_once: int = 64  # POST requests in work or waiting
     workers: int = 2  # recordings predicted or decoded side by side
     streams: int = 20  # live streams open at once
+
+    @classmethod
+    def of(cls, host: str, names: Sequence[str] = (), megabytes: float | None = None) -> Limits:
+        """Those of a server at this address: for this machine alone none of size or time by default.
+
+        `megabytes` are of one request; where others send more, the other limits grow with it.
+        """
+        alone = _as_in_url(host) in LOOPBACK and not names
+        most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
+        more = math.inf if alone else max(1.0, most / cls.bytes)
+        each = (field.name for field in dataclasses.fields(cls) if field.type == "float")
+        grown = {name: more * getattr(cls, name) for name in each}
+        return cls(**{**grown, "bytes": most})
 
 
 class Monitor:
@@ -236,7 +249,7 @@ def busy(reason: str) -> HTTPException:
     return HTTPException(503, reason, {"retry-after": "1"})
 
 
-def _too_large(largest: int) -> HTTPException:
+def _too_large(largest: float) -> HTTPException:
     return HTTPException(413, f"the upload is larger than {largest / 1e6:g} MB, the limit here")
 
 

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
-import io
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import anyio
 import numpy as np
@@ -29,6 +28,7 @@ from ..prediction.prediction import Recognition
 from ..prediction.sources import choose
 from ..prediction.turns import Division
 from .limits import Job, Limits, Load, Monitor, busy
+from .progress import Progress, Tell
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -103,12 +103,14 @@ class Service:
     def predict(
         self, upload: UploadFile, job: Job, *,
         predictor: Predictor, timeline: bool, channel: str | None, division: Division,
+        tell: Tell | None = None,
     ) -> list[Recognition] | Unusable:  # fmt: skip
-        """Recognise the emotion of one upload, or of its channels."""
+        """Recognise the emotion of one upload, or of its channels; tell how far it is."""
         name = printable(upload.filename or "recording")[:255]
         blocks = functools.partial(self._pieces, job)
         try:
             with _path(upload, job) as path:
+                predictor = Progress(predictor, path, name, tell).predictor if tell else predictor
                 parts = choose(Excerpt(path), channel) if channel else [Excerpt(path)]
                 recognise = functools.partial(
                     predictor.recognise, blocks, listen=not channel, timeline=timeline,
@@ -121,20 +123,22 @@ class Service:
         self.monitor.recordings.labels("predicted").inc()
         return found
 
-    def decode(self, upload: UploadFile, job: Job) -> bytes:
-        """Decode one upload to mono FLAC of 16 kHz."""
-        flac = io.BytesIO()
-        resample: soxr.ResampleStream | None = None
-        with (
-            _path(upload, job) as path,
-            soundfile.SoundFile(flac, "w", LISTENING_RATE, 1, "PCM_16", format="FLAC") as sound,
-        ):
-            for piece in self._pieces(job, Excerpt(path)):
-                resample = resample or soxr.ResampleStream(piece.rate, LISTENING_RATE, 1)
-                sound.write(resample.resample_chunk(piece.samples))
-            if resample:
-                sound.write(resample.resample_chunk(np.zeros(0, np.float32), last=True))
-        return flac.getvalue()
+    def decode(self, upload: UploadFile, job: Job) -> IO[bytes]:
+        """Decode one upload to mono FLAC of 16 kHz, in a file without a name."""
+        with contextlib.ExitStack() as stack:
+            flac = stack.enter_context(tempfile.TemporaryFile())
+            with (
+                _path(upload, job) as path,
+                soundfile.SoundFile(flac, "w", LISTENING_RATE, 1, "PCM_16", format="FLAC") as sound,
+            ):
+                resample: soxr.ResampleStream | None = None
+                for piece in self._pieces(job, Excerpt(path)):
+                    resample = resample or soxr.ResampleStream(piece.rate, LISTENING_RATE, 1)
+                    sound.write(resample.resample_chunk(piece.samples))
+                if resample:
+                    sound.write(resample.resample_chunk(np.zeros(0, np.float32), last=True))
+            stack.pop_all()
+        return flac
 
     def _pieces(
         self, job: Job, excerpt: Excerpt, meter: ChannelMeter | None = None

@@ -109,9 +109,12 @@ async function predictOne(engine, file, signal, onFirst) {
   try {
     const progress = (fraction, partial) => {
       work.progress(fraction);
+      const channel = partial?.at(0)?.channel;
+      if (channel) work.say(`Analysing ${file.name}: ${channel} channel …`);
       if (!partial?.length || signal.aborted || performance.now() < next) return;
-      next = performance.now() + 1000;
+      const begun = performance.now();
       take(partial, true);
+      next = performance.now() + Math.max(1000, 10 * (performance.now() - begun));
     };
     const found = await engine.predict(file, { by: element("voices").checked ? "speaker" : "channel", progress, signal });
     await take(found.predictions, false);

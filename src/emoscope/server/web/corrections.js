@@ -5,6 +5,7 @@ import { clock, isSpeech, label, make, percent, save, title } from "./parts.js";
 import { stem } from "./export.js";
 
 const PREFIX = "emoscope:corrections:";
+const LARGE = 100_000_000; // bytes; of a larger recording its two ends are hashed, and its size
 const COLUMNS = ["file", "start", "end", "speaker", "emotion", "corrected"];
 
 export function correctionsPanel(page) {
@@ -107,7 +108,9 @@ export function correctionsPanel(page) {
 /** Find what was kept of a recording earlier. */
 async function restore(entry) {
   try {
-    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await entry.file.arrayBuffer()));
+    const { file } = entry, edge = LARGE / 2; // more would not fit into memory
+    const told = file.size <= LARGE ? file : new Blob([file.slice(0, edge), file.slice(-edge), String(file.size)]);
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await told.arrayBuffer()));
     const name = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     entry.key = `${PREFIX}${name}:${entry.prediction.channel ?? ""}`;
     const kept = JSON.parse(localStorage.getItem(entry.key) ?? "[]");

@@ -29,6 +29,24 @@ function upload(path, files, signal) {
   return ask(path, { method: "POST", body: form, signal });
 }
 
+/** What the server tells while it works, to `progress`; gives the last line, the answer. */
+async function answered({ body }, progress) {
+  let text = "", answer = null;
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let next; !(next = await reader.read()).done;) {
+    const lines = (text + next.value).split("\n");
+    text = lines.pop();
+    for (const line of lines) {
+      const told = JSON.parse(line);
+      if (told.error) throw new Error(told.error);
+      if (told.errors) answer = told;
+      else progress(told.fraction, told.predictions);
+    }
+  }
+  if (!answer) throw new Error("the server stopped before the end");
+  return answer;
+}
+
 async function openServer() {
   const health = await (await ask("api/health")).json();
   return {
@@ -38,8 +56,8 @@ async function openServer() {
     examples: [],
     models: async () => (await ask("api/models")).json(),
     voices: true,
-    predict: async (file, { together = false, by = "channel", signal } = {}) => (
-      await upload(`api/predict?${together ? "together" : `by=${by}&timeline`}=true`, [file], signal)).json(),
+    predict: async (file, { by = "channel", progress = () => {}, signal } = {}) => (
+      answered(await upload(`api/predict?by=${by}&timeline=true&stream=true`, [file], signal), progress)),
     async label(entries, { signal } = {}) {
       const files = [...new Set(entries.map(({ file }) => file))];
       const { predictions } = await (await upload("api/predict?together=true", files, signal)).json();
