@@ -72,6 +72,7 @@ async def in_lines(work: Callable[[Tell], Awaitable[dict[str, Any]]]) -> Streami
 
     task = asyncio.ensure_future(work(lambda line: loop.call_soon_threadsafe(put, line)))
     task.add_done_callback(lambda _: news.set())
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asked for once
 
     async def lines() -> AsyncIterator[str]:
         try:
