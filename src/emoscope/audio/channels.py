@@ -18,6 +18,9 @@ from . import voice_activity as vad
 LOUDER = 10.0
 SECONDS = 0.5
 SHARE = 0.05
+LEAKING = (
+    0.3  # share of the other's speech that is heard as speech in a channel into which it leaks
+)
 CERTAIN = 5.0  # seconds after which the rest need not be analysed
 CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
 _ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to
@@ -99,9 +102,11 @@ class ChannelMeter:
         return levels, speaks
 
     def other_speaks(self, side: int) -> NDArray[np.bool_]:
-        """Frames, of 32 ms, in which speech in one channel is the other's, which leaks into it."""
+        """Frames, of 32 ms, in which speech in one channel is the other's; none if nothing leaks."""
         levels, speaks = self._relative()
         louder = speaks[1 - side] & (levels[1 - side] - levels[side] >= LOUDER)
+        if not louder.any() or speaks[side][louder].mean() < LEAKING:
+            louder[:] = False
         found, position = np.zeros(round(self._seconds / vad.FRAME_SECONDS) + 1, bool), 0
         for start, block in zip(self._starts, self._levels, strict=True):
             part = louder[position : position + block.shape[1]][: len(found) - start]
