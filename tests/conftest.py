@@ -42,6 +42,22 @@ def encoders():
     return _place("EMOSCOPE_MODELS", BESIDE / "models")
 
 
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory):
+    """A Dask cluster of two workers, which take long to start; a test may kill one."""
+    from dask_cluster import Cluster
+
+    started = Cluster(tmp_path_factory.mktemp("cluster"), 2)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def cluster(shared_cluster):
+    """The cluster with both its workers."""
+    return shared_cluster.complete()
+
+
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own feature store."""

@@ -44,13 +44,23 @@ class Cluster:
             self.stop()
             raise
         self.address = json.loads(file.read_text())["address"]
-        self.workers = [
-            self._start(
-                "dask_worker", self.address, "--nthreads=1", "--no-dashboard",
-                "--no-nanny", f"--local-directory={folder}",
-            )
-            for _ in range(n_workers)
-        ]  # fmt: skip
+        self.folder = folder
+        self.workers = [self._worker() for _ in range(n_workers)]
+
+    def _worker(self):
+        return self._start(
+            "dask_worker", self.address, "--nthreads=1", "--no-dashboard", "--no-nanny",
+            f"--local-directory={self.folder}",
+        )  # fmt: skip
+
+    def complete(self):
+        """Replace the workers that a test has killed, and wait until all are there."""
+        import distributed
+
+        self.workers = [w if w.poll() is None else self._worker() for w in self.workers]
+        with distributed.Client(self.address, set_as_default=False) as client:
+            wait_until(lambda: len(client.scheduler_info()["workers"]) == len(self.workers))
+        return self
 
     def _start(self, module, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]

@@ -10,7 +10,6 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-from dask_cluster import Cluster
 from emoscope import models
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
@@ -172,10 +171,9 @@ def test_the_report_says_what_the_numbers_say_and_escapes_names(small, tmp_path)
     assert best.model in texts and "Random folds would have claimed" in texts
 
 
-def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_path):
+def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, cluster, tmp_path):
     """One scheduler and two workers, each a process of its own; both work until one is killed."""
     here = run(small, models=["svm", "tree", "lda"], protocol="loso")
-    cluster = Cluster(tmp_path, 2)
     done = []
 
     def kill(finished, total):
@@ -183,14 +181,11 @@ def test_a_cluster_predicts_the_same_when_a_worker_is_killed_midway(small, tmp_p
         if finished == 3:
             cluster.workers[0].kill()
 
-    try:
-        there = run(
-            small, models=["svm", "tree", "lda"], protocol="loso", cluster=cluster.address,
-            on_unit=kill,
-        )  # fmt: skip
-        assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
-    finally:
-        cluster.stop()
+    there = run(
+        small, models=["svm", "tree", "lda"], protocol="loso", cluster=cluster.address,
+        on_unit=kill,
+    )  # fmt: skip
+    assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
     assert len(done) == 3 * (8 + 1)
     here.save(tmp_path / "here")
     there.save(tmp_path / "there")

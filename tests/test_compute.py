@@ -254,13 +254,6 @@ def test_a_cluster_needs_its_extra(monkeypatch):
         outcomes(abs, [1], cluster="tcp://127.0.0.1:1")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    started = Cluster(tmp_path_factory.mktemp("cluster"), 2)
-    yield started
-    started.stop()
-
-
 def slowly(x):
     time.sleep(0.02)
     if x == 13:
@@ -280,9 +273,9 @@ def test_a_worker_of_a_cluster_killed_midway_costs_no_result(cluster):
     assert pids <= {worker.pid for worker in cluster.workers}
 
 
-def test_a_mistake_on_a_cluster_names_its_item(cluster):
+def test_a_mistake_on_a_cluster_names_its_item(shared_cluster):
     with pytest.raises(RuntimeError, match="clip 0: ZeroDivisionError"):
-        outcomes(lambda x: 1 / x, [1, 0], cluster=cluster.address, name="clip {}".format)
+        outcomes(lambda x: 1 / x, [1, 0], cluster=shared_cluster.address, name="clip {}".format)
 
 
 def test_a_lost_cluster_is_an_error_not_a_wait(tmp_path):

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import soundfile
 
-from dask_cluster import Cluster
 from emoscope import audio, features
 from emoscope import corpus as corpora
 from emoscope.dataset import content
@@ -358,8 +357,9 @@ def test_two_runs_at_once_share_a_store(corpus, tmp_path):
     assert table_of(tmp_path / "after.npz") == table_of(tmp_path / "0.npz")
 
 
-def test_a_cluster_gives_the_same_and_a_worker_killed_midway_changes_nothing(corpus, tmp_path):
-    cluster = Cluster(tmp_path, 2)
+def test_a_cluster_gives_the_same_and_a_worker_killed_midway_changes_nothing(
+    corpus, cluster, tmp_path
+):
     done = []
 
     def progress(finished, total):
@@ -367,13 +367,10 @@ def test_a_cluster_gives_the_same_and_a_worker_killed_midway_changes_nothing(cor
         if finished == 10:
             cluster.workers[0].kill()
 
-    try:
-        found = extract(
-            corpus, [Levels(seconds=0.02), Blocks()], store=Store(tmp_path / "store"),
-            cluster=cluster.address, progress=progress,
-        )  # fmt: skip
-    finally:
-        cluster.stop()
+    found = extract(
+        corpus, [Levels(seconds=0.02), Blocks()], store=Store(tmp_path / "store"),
+        cluster=cluster.address, progress=progress,
+    )  # fmt: skip
     assert_complete(found)
     assert done == list(range(N_CLIPS + 1))
 
