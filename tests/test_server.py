@@ -334,7 +334,7 @@ def test_lines_end_with_an_error(predictor: Predictor) -> None:
 
 def test_closing_ends_the_work_behind_lines(server: Running) -> None:
     jobs = server.app.state.service.load.jobs
-    body = multipart(("a.wav", encoded(np.tile(voice(3.0), 900))))  # 45 minutes
+    body = multipart(("a.wav", encoded(np.tile(voice(3.0), 600))))  # half an hour
     head = f"POST /api/predict?stream=true HTTP/1.1\r\nhost: localhost\r\ncontent-type: {FORM}\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

@@ -74,25 +74,22 @@ async def in_lines(work: Callable[[Tell], Awaitable[dict[str, Any]]]) -> Streami
     task.add_done_callback(lambda _: news.set())
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asked for once
 
-    async def lines() -> AsyncIterator[str]:
+    async def each() -> AsyncIterator[dict[str, Any]]:
         try:
             while not task.done():
                 await news.wait()
                 news.clear()
                 if newest:
-                    yield _line(newest.pop())
-            yield _line(task.result())
+                    yield newest.pop()
+            yield task.result()
         except (HTTPException, EmoscopeError) as error:
-            yield _line({"error": getattr(error, "detail", str(error))})
+            yield {"error": getattr(error, "detail", str(error))}
         finally:
             task.cancel()
 
     await news.wait()
     if task.done():
         task.result()  # what it raises is answered as without lines
+    lines = (json.dumps(line, ensure_ascii=False) + "\n" async for line in each())
     as_they_come = {"x-accel-buffering": "no"}  # for nginx
-    return StreamingResponse(lines(), headers=as_they_come, media_type="application/x-ndjson")
-
-
-def _line(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return StreamingResponse(lines, headers=as_they_come, media_type="application/x-ndjson")

@@ -95,8 +95,8 @@ async function predictOne(engine, file, signal, onFirst) {
   let next = 0; // when a part is shown again: not more than once a second
   async function take(predictions, partial) {
     predictions.forEach((prediction, n) => {
-      // A channel begins anew, when the mix of both is there already.
-      if (mine[n] && partial && ending(prediction.segments) < ending(mine[n].prediction.segments)) return null;
+      // A channel begins anew when the mix of both is there already, which is shown until both are complete.
+      if (mine[n] && partial && prediction.channel) return null;
       if (mine[n]) return Object.assign(mine[n], { prediction, partial });
       mine.push({ file, prediction, partial });
       return entries.push(mine[n]);
