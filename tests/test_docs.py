@@ -38,7 +38,18 @@ PAGES = sorted(
 )
 #: Languages of blocks that are run, and those that show a file or a form of words.
 RUN = {"python", "console", "sh"}
-SHOWN = {"", "text", "html", "toml", "json", "yaml", "toctree", "include", "literalinclude", "eval-rst"}
+SHOWN = {
+    "",
+    "text",
+    "html",
+    "toml",
+    "json",
+    "yaml",
+    "toctree",
+    "include",
+    "literalinclude",
+    "eval-rst",
+}
 
 
 @pytest.fixture(scope="module")
