@@ -286,7 +286,8 @@ def test_a_terminal_shows_the_summary_in_place_of_many_segments(  # type: ignore
     _, out, err = predict(folder / "0.wav", "--timeline")
     assert "of speech (" in out and "over time" in out and " – " not in out
     assert "segments: --format table lists them, --html FILE shows and plays them" in err
-    assert predict(folder / "0.wav", "--timeline", "--format", "table")[1] == rows
+    listed = predict(folder / "0.wav", "--timeline", "--format", "table")[1]
+    assert listed.split() == rows.split()  # though lines may be broken
 
 
 def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
