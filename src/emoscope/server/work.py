@@ -21,7 +21,7 @@ from fastapi import Request, UploadFile
 
 from .. import audio, modelfile
 from ..audio import ChannelMeter, Excerpt, Signal
-from ..errors import AudioError, FeatureError, check_known
+from ..errors import AudioError, FeatureError, ModelError, check_known
 from ..files import printable
 from ..prediction import Predictor
 from ..prediction.prediction import Recognition
@@ -157,8 +157,10 @@ async def _end_when_gone(request: Request, job: Job) -> None:
 
 
 def _size(path: str) -> int | None:
-    """Bytes of a model; None for one of another tool."""
-    return None if modelfile.is_foreign(path) else len(modelfile.read(path))
+    """Bytes of a model; None for one of another tool, or in memory alone."""
+    with contextlib.suppress(ModelError):
+        return None if modelfile.is_foreign(path) else len(modelfile.read(path))
+    return None
 
 
 @contextlib.contextmanager
