@@ -119,9 +119,7 @@ class Predictor:
                 yield block
                 self.progress(part, block.duration)
 
-        found = self._recognise_channels(
-            told, excerpt, listen=listen, timeline=timeline, division=division, map=map
-        )
+        found = self._recognise_channels(told, excerpt, listen, timeline, division, map)
         if not timeline:
             return found
         from .summary import summarised
@@ -129,8 +127,8 @@ class Predictor:
         return found._replace(prediction=summarised(found.prediction))
 
     def _recognise_channels(
-        self, blocks: Blocks, excerpt: Excerpt, *,
-        listen: bool, timeline: bool, division: Division, map: Map,
+        self, blocks: Blocks, excerpt: Excerpt, listen: bool, timeline: bool,
+        division: Division, map: Map,
     ) -> Recognition:  # fmt: skip
         def one(
             part: Excerpt, meter: ChannelMeter | None = None, division: Division = division,
