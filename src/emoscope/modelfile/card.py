@@ -1,10 +1,7 @@
 """The card of a trained model: what it takes, what it says, how sure, and where it comes from.
 
-A card is JSON inside the ``.emoscope`` file, with arrays as base64 of little-endian float32. The types of
-the fields say what is allowed; :meth:`Card.from_json` checks every value.
+JSON, with arrays as base64 of little-endian float32; the types of the fields say what is allowed.
 """
-
-from __future__ import annotations
 
 import base64
 import dataclasses
@@ -184,7 +181,7 @@ class Measurement:
     others: JsonObject = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, **figures: Any) -> Measurement:
+    def of(cls, **figures: Any) -> "Measurement":
         """The figures in their fields, those of any other name among :attr:`others`."""
         return cls(**_split(figures, _MEASURED, "others"))
 
@@ -278,7 +275,7 @@ class Card:
         }
 
     @classmethod
-    def from_json(cls, text: str) -> Card:
+    def from_json(cls, text: str) -> "Card":
         """Read and check a card; a ModelError says what is wrong, where, and what is allowed."""
         try:
             values = msgspec.json.decode(text)

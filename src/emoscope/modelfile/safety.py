@@ -1,9 +1,7 @@
-"""Checks the graph of a foreign model file before onnxruntime sees it.
+"""Checks the graph of a foreign model file before onnxruntime sees it, which executes any graph.
 
-onnxruntime executes any graph: it follows references to other files and runs loops without end.
-:func:`check` lets through only graphs of a fixed list of operators, without control flow, with every
-weight inside the file and finite, and serialises what it has checked: only that runs, in a
-:mod:`.sandbox`.
+:func:`check` lets through a fixed list of operators, without control flow, with every weight inside
+the file and finite, and serialises what it has checked: only that runs, in a :mod:`.sandbox`.
 """
 
 from typing import Any

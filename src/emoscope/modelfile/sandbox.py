@@ -1,13 +1,9 @@
 """Runs the graph of a model: a trusted one in this process, a foreign one in processes of its own.
 
-A checked graph can still ask for all memory, compute for hours or crash onnxruntime. A foreign graph
-therefore runs in children with limits, at most one for every core, which end with their parent. One
-that dies or hangs costs its call alone. The parent sends settings (JSON) and the graph, then the input
-of one call after another; each is answered by ``OK`` and the outputs, or ``FAILED`` and the reason. A
-message is its length (8 bytes) and as many bytes; arrays are MessagePack. Nothing is unpickled.
+A checked graph can still ask for all memory, compute for hours or crash: children have limits, and end
+with their parent. A message is its length (8 bytes) and as many bytes, first settings (JSON) and the
+graph, then inputs; each is answered by ``OK`` and outputs, or ``FAILED`` and why. Nothing is unpickled.
 """
-
-from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -80,7 +76,7 @@ class LocalGraph:
         return logits, embedding
 
 
-def _check_signature(session: onnxruntime.InferenceSession, promise: Promise) -> None:
+def _check_signature(session: "onnxruntime.InferenceSession", promise: Promise) -> None:
     promised = {
         promise.kind: (3 if promise.kind == "frames" else 2, promise.width),
         "logits": (2, promise.n_emotions),
@@ -135,7 +131,7 @@ class SandboxedGraph:
                     self._idle.put(child)
         return logits, embedding
 
-    def _start(self) -> _Child:
+    def _start(self) -> "_Child":
         try:
             child = _Child()
         except OSError as error:

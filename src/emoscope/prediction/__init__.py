@@ -1,15 +1,8 @@
 """Recognises emotion in any recording: load a model once, then predict as often as you like.
 
->>> import emoscope
->>> prediction = emoscope.predict("speech.wav")  # doctest: +SKIP
->>> prediction.emotion, prediction.confidence, prediction.uncertain  # doctest: +SKIP
-('happy', 0.83, False)
-
 The way of a recording to its label stands in :mod:`emoscope.prediction.predictor`. Nothing here
 imports torch, pandas or plots.
 """
-
-from __future__ import annotations
 
 import functools
 

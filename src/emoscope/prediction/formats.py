@@ -1,14 +1,9 @@
 """Predictions as text that other programs read, or people: times in seconds from the start, UTF-8.
 
-``table`` (lines for people), ``json`` (an object a line) and ``csv`` (a row per file, or per segment
-of a timeline) hold any number of recordings; ``textgrid`` (tiers ``emotion`` and ``confidence``),
-``eaf`` (tier ``emotion``), ``srt`` and ``vtt`` one timeline. Where speakers are divided, each has tiers
-of its own (``emotion: speaker 1``) or is named before the label. All but ``table`` hold what a label
-means and the model's licence: an object, the last columns, a point tier ``about``, a property, a cue
-of no length at the start, a note.
+``textgrid``, ``eaf``, ``srt`` and ``vtt`` hold one timeline, the others any number of recordings.
+Where speakers are divided, each has tiers of its own or is named before the label. All but ``table``
+say what a label means, and the model's licence.
 """
-
-from __future__ import annotations
 
 import csv
 import dataclasses
@@ -21,14 +16,7 @@ from typing import TYPE_CHECKING
 from .. import labels
 from ..errors import UnknownNameError
 from ..files import printable
-from .prediction import (
-    NO_SPEECH,
-    SILENCE,
-    TOGETHER,
-    GivenSegment,
-    Prediction,
-    Segment,
-)
+from .prediction import NO_SPEECH, SILENCE, TOGETHER, GivenSegment, Prediction, Segment
 
 if TYPE_CHECKING:
     from .summary import Summary
@@ -84,7 +72,7 @@ def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary_text(summary: Summary, width: int = 80) -> str:
+def summary_text(summary: "Summary", width: int = 80) -> str:
     """A recording at a glance, in a few lines of at most so many characters."""
     import textwrap
 

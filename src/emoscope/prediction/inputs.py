@@ -1,7 +1,5 @@
 """The features that a model takes, as its card says."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from ..features.base import Feature
 
 
-def features_of(card: Card) -> list[Feature]:
+def features_of(card: Card) -> "list[Feature]":
     """The features a model was trained on; none of one that takes samples."""
     if card.input.kind == "samples":
         return []

@@ -1,12 +1,8 @@
 """Recognises recordings that a model was trained on, whose label is no test of it.
 
-The package ships words of the fingerprints (:mod:`emoscope.audio.fingerprint`) of every clip of
-RAVDESS and EMO-DB; those of the other training corpora, nEMO and EmoSpeech, are not looked up. A
-recording is found by them, however it was coded or cut, as long as 0.6 s of the clip are in it;
-``benchmarks/known_recordings.py`` measures how surely.
+The package ships words of the fingerprints of every clip of RAVDESS and EMO-DB, of which 0.6 s are
+enough; the other training corpora are not looked up. ``benchmarks/known_recordings.py`` measures it.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import functools

@@ -1,10 +1,4 @@
-"""Emotion while somebody speaks: ``emoscope listen``.
-
-Sound comes in blocks, from a :class:`Microphone` or anything else that gives arrays; a
-:class:`Session` feeds it to the model and yields an :class:`Update` after every block.
-"""
-
-from __future__ import annotations
+"""Emotion while somebody speaks: blocks of sound, a session that listens, an update after each."""
 
 import contextlib
 import dataclasses
@@ -58,7 +52,7 @@ class Microphone:
             none = "this machine has no microphone; connect one, or use: emoscope predict FILE"
             raise EmoscopeError(said + ", ".join(inputs) if inputs else none) from error
 
-    def __enter__(self) -> Microphone:
+    def __enter__(self) -> "Microphone":
         self._stream.start()
         return self
 

@@ -1,7 +1,5 @@
 """A file of predictions that grows by one recording at a time and can be continued."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json
@@ -36,7 +34,11 @@ class Output:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], format: str, layout: Layout, given: Given | None = None
+        self,
+        path: str | os.PathLike[str],
+        format: str,
+        layout: Layout,
+        given: "Given | None" = None,
     ) -> None:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))
@@ -65,7 +67,7 @@ class Output:
         if format == "csv" and not whole:
             self._append(self._header)
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> "Output":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -195,7 +197,7 @@ def require_offsets(predictor: Predictor) -> None:
 
 def predict_files(
     predictor: Predictor, files: Sequence[str | Excerpt], *, timeline: bool = False,
-    given: Given | None = None, together: bool | None = None, jobs: int | None = None,
+    given: "Given | None" = None, together: bool | None = None, jobs: int | None = None,
     output: Output | None = None, division: Division = BY_CHANNEL,
 ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
     """Predict what an output does not hold yet, and add it there; `given` parts become the segments.

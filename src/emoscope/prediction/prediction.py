@@ -1,10 +1,7 @@
 """What is recognised in a recording: the prediction, its segments, and how the label is decided.
 
 Times are seconds from the start of the recording; probabilities are calibrated and sum to 1.
-:meth:`Prediction.to_dict` is the form that JSON, CSV, the server and the browser page share.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import json
@@ -104,15 +101,15 @@ class Prediction(Positioned):
     segments: tuple[Segment, ...] = ()  # with a timeline: all of it without gaps, in order
     channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
     about: About = About()  # what its labels mean, and the licence of the model
-    summary: Summary | None = None  # with a timeline: of all channels together
+    summary: "Summary | None" = None  # with a timeline: of all channels together
 
     @property
-    def each(self) -> tuple[Prediction, ...]:
+    def each(self) -> "tuple[Prediction, ...]":
         """Itself; of two channels with different speech, the prediction of each."""
         return (self,)
 
     @property
-    def joined(self) -> Prediction:
+    def joined(self) -> "Prediction":
         """Itself; of two channels with different speech, one with the segments of both."""
         return self
 
@@ -195,7 +192,7 @@ class Recognition(NamedTuple):
         speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
         return speech and not (self.in_windows or isinstance(self.prediction, TwoChannels))
 
-    def but(self, **values: Any) -> Recognition:
+    def but(self, **values: Any) -> "Recognition":
         """The same with other values in its prediction."""
         return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 

@@ -1,12 +1,8 @@
 """The way of a recording to its label, from top to bottom.
 
-:meth:`Predictor.predict` reads a recording piece by piece; up to 15 s it is one utterance and
-classified as a whole (detect speech → prepare → run the model → calibrate → measure how far out of
-domain it is → decide), a longer one in sliding windows over its speech
-(:class:`~emoscope.prediction.timeline.Stream`), whose mean decides.
+Up to 15 s, a recording is one utterance and classified as a whole; a longer one in sliding windows
+over its speech (:class:`~emoscope.prediction.timeline.Stream`), whose mean decides.
 """
-
-from __future__ import annotations
 
 import collections
 import functools

@@ -1,11 +1,7 @@
-"""Who speaks when in one channel: a voice for each moment of speech, and turns.
+"""Who speaks when in one channel: embeddings of short windows, clustered; a sticky chain makes turns.
 
-The embeddings of short windows are clustered (:mod:`emoscope.voices.clustering`); a sticky chain gives
-each cell of the speech to one voice. Where two speak at once, that is the one that sounds most: one
-channel shows no overlap, two channels do.
+Where two speak at once, the turn is of the one that sounds most.
 """
-
-from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
@@ -16,17 +12,7 @@ from numpy.typing import NDArray
 from ..audio import Signal
 from ..audio.voice_activity import FRAME_SECONDS
 from ..voices import clustering, encoder
-from .timeline import (
-    Array,
-    Inference,
-    Stream,
-    Window,
-    Windows,
-    cell_edges,
-    near,
-    runs,
-    viterbi,
-)
+from .timeline import Array, Inference, Stream, Window, Windows, cell_edges, near, runs, viterbi
 from .turns import Turn
 
 WINDOWS = Windows(length=1.6, hop=0.4)

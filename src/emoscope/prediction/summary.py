@@ -1,10 +1,7 @@
 """What a whole recording holds, at a glance: who spoke how long and how, when that changed, what to hear.
 
-Made of the segments of a prediction. Times are seconds; the seconds of an emotion are those of the
-segments with its name. A lane is a speaker, or a channel where voices are not told apart.
+Times are seconds. A lane is a speaker, or a channel where voices are not told apart.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import itertools
@@ -43,7 +40,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
+class TurningPoint:
     """A time from which a speaker sounds different for a while."""
 
     time: float
@@ -62,7 +59,7 @@ class Summary:
     overlap: float | None  # seconds in which both of two channels do; within one, nobody knows
     speakers: tuple[Part, ...]
     trend: tuple[Part, ...]  # parts of equal length, but for the last
-    turns: tuple[Turn, ...]  # at most ten
+    turns: tuple[TurningPoint, ...]  # at most ten
     moments: tuple[Segment, ...]  # to hear, at most ten; of a long segment its beginning
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,7 +138,7 @@ def _part(name: str, parts: Iterable[Segment], start: float, end: float) -> Part
     return Part(name, start, end, sum(ranked.values()), ranked, uncertain, *means)
 
 
-def _turns(speaker: str, parts: Sequence[Segment]) -> list[tuple[float, Turn]]:
+def _turns(speaker: str, parts: Sequence[Segment]) -> list[tuple[float, TurningPoint]]:
     """Turning points of one speaker with how far they turn, the farthest first."""
     if len(parts) < 2:
         return []
@@ -168,7 +165,7 @@ def _turns(speaker: str, parts: Sequence[Segment]) -> list[tuple[float, Turn]]:
             chosen.append(n)
     emotions = [[names[row.argmax()] for row in rows] for rows in (before, after)]
     told = {n: (emotions[0][n], emotions[1][n]) for n in chosen}
-    return [(float(change[n]), Turn(parts[n + 1].start, speaker, *told[n])) for n in chosen]
+    return [(float(change[n]), TurningPoint(parts[n + 1].start, speaker, *told[n])) for n in chosen]
 
 
 def _moments(spoken: Iterable[Segment], seconds: float) -> tuple[Segment, ...]:

@@ -1,13 +1,9 @@
 """Emotion over time, of sound as it arrives: speech, windows over it, labelled segments.
 
-A :class:`Stream` finds the speech in samples fed piece by piece, at 16 kHz, and infers its emotion
-from a window that slides over it, at the rate of the model, with a few seconds in memory.
-:func:`divide` averages overlapping windows on a grid of cells; a sticky chain (Viterbi) keeps the
-label from flickering. What lies between is ``silence``, or ``non-speech`` where something sounds.
-Times are seconds from the start; probabilities follow the order of ``emotions``.
+A :class:`Stream` infers emotion from a window that slides over the speech. :func:`divide` averages
+windows on a grid of cells; a sticky chain (Viterbi) keeps the label from flickering. Times are seconds
+from the start; probabilities follow the order of ``emotions``.
 """
-
-from __future__ import annotations
 
 import collections
 import dataclasses

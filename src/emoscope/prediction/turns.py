@@ -1,7 +1,5 @@
 """How a recording is divided, and turns of speakers that were found before."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""A notice for participants, and how the EU's AI Act classes a use of emotion recognition.
-
-All that is said stands in ``data/ai_act.toml``, with how far its sources were read.
-"""
+"""A notice for participants, and how the EU's AI Act classes a use: ``data/ai_act.toml`` has it all."""
 
 from typing import Any
 

@@ -3,8 +3,6 @@
 A section is a function in :data:`SECTIONS` and a block of ``report.html.j2`` of the same name.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

@@ -1,10 +1,7 @@
 """A recording as one self-contained HTML page: its summary, lanes by speaker, curves, and the sound.
 
-The sound is Opus, in pieces that a browser opens when they are played; of a recording too long for
-:data:`MAX_SOUND` there is only what the page lists. Nothing is loaded from anywhere.
+The sound is Opus in pieces; of a recording too long for :data:`MAX_SOUND` only what the page lists.
 """
-
-from __future__ import annotations
 
 import base64
 import contextlib

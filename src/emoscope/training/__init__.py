@@ -1,7 +1,6 @@
 """Fits one model on all clips it is given and writes it as a ``.emoscope`` file.
 
-What the card says of confidence comes from inner folds of the training speakers. Emotions are in
-the order of ``classes_`` (alphabetical), in logits and on the card.
+Confidence comes from inner folds of the training speakers; emotions are in alphabetical order.
 """
 
 import dataclasses

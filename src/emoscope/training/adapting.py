@@ -1,9 +1,7 @@
 """A model adapted to labelled clips of one's own, such as corrections of what it said.
 
-Encoder and classifier stay as they are. A linear function of the embedding is added to the logits: the
-most probable one under a Gaussian prior around zero (multinomial logistic regression with an offset,
-maximum a posteriori). Few clips move little more than the bias of each emotion, many also its
-direction.
+A linear function of the embedding is added to the logits, the most probable one under a Gaussian
+prior around zero: multinomial logistic regression with an offset, maximum a posteriori.
 """
 
 import dataclasses

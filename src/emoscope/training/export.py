@@ -1,7 +1,4 @@
-"""The graph of a model file: the classifier and, beside its logits, the embedding of a clip.
-
-A linear classifier on Whisper's embeddings takes samples, every other one the features.
-"""
+"""The graph of a model file: the classifier and, beside its logits, the embedding of a clip."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,6 @@
 """A trained model for others: an ONNX file that explains itself, and a Hugging Face repository.
 
-The model card is made from the card of the file alone, so that it cannot claim what was not
-measured; its layout: https://huggingface.co/docs/hub/model-cards
+The model card (https://huggingface.co/docs/hub/model-cards) is made from the card of the file alone.
 """
 
 import io

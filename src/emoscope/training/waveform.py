@@ -1,7 +1,6 @@
-"""From samples to embedding in one PyTorch network: log-mel, encoder blocks, pooling.
+"""From samples to embedding in one PyTorch network, which becomes one graph; as the feature computes it.
 
-It computes what the ``encoder`` feature does, from 16 kHz mono, in a form that becomes one graph. A
-batch is one clip, ``(1, n_samples)``; frames come 20 ms apart; blocks are counted from 1.
+A batch is one clip of 16 kHz mono, ``(1, n_samples)``; frames come 20 ms apart.
 """
 
 import math

@@ -1,11 +1,8 @@
 """The recogniser as a folder of static files that runs in a browser: ``emoscope export --web``.
 
-The page and its scripts are those of the server (``server/web``); ``engine/`` there recognises. What
-Python and JavaScript have to share is written here: the card, and the constants and texts of the
-modules that the scripts follow, by module. Large files are packed with gzip, whatever a host does.
+The page and its scripts are those of the server; the constants and texts that they follow, by module,
+are written here. Large files are packed with gzip, whatever a host does.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import gzip

@@ -1,9 +1,7 @@
 """Who speaks: embeddings of voices, and whether the names in a corpus are voices.
 
-An emotion moves a voice by as much as another speaker does, so what a *style* (an emotion and its
-intensity) does to all names alike is taken away, and the clips of a name are compared together, by
-the differences that the corpus itself shows. Distances are squared. ``benchmarks/voices.py`` sets
-the limits, on other corpora than those that it tests.
+What a *style* (an emotion and its intensity) does to all names alike is taken away. Distances are
+squared. ``benchmarks/voices.py`` sets the limits, on other corpora than those that it tests.
 """
 
 import itertools

@@ -1,14 +1,10 @@
 """How many voices there are among embeddings of short windows, and which is whose.
 
-Rows are embeddings, shape ``(n_rows, 256)``. An emotion changes them as much as another speaker does, so
-the directions in which emotions move the voices of EMO-DB are taken away first (nuisance attribute
-projection: Solomonoff, Campbell & Boardman, ICASSP 2005); ``scripts/bundle_voice_emotions.py`` makes them.
-Then the graph of nearest neighbours is cut by its spectrum (von Luxburg, Statistics and Computing
-17(4), 2007; Damle, Minden & Ying, Information and Inference 8(1), 2019). ``benchmarks/diarisation.py``
-measures how well, and says on whose voices the constants were chosen.
+Rows are embeddings, shape ``(n_rows, 256)``. The directions in which emotions move voices are taken away
+(nuisance attribute projection: Solomonoff, Campbell & Boardman, ICASSP 2005), then the graph of nearest
+neighbours is cut by its spectrum (von Luxburg, Statistics and Computing 17(4), 2007; Damle, Minden &
+Ying, Information and Inference 8(1), 2019). ``benchmarks/diarisation.py`` measures how well.
 """
-
-from __future__ import annotations
 
 import functools
 import os

@@ -1,8 +1,6 @@
 """The speaker encoder: whoever speaks, as 256 values that are close for clips of one voice.
 
-It is Resemblyzer's (0.1.4, Apache-2.0; Wan et al., "Generalized end-to-end loss for speaker
-verification", ICASSP 2018), given what Resemblyzer gives it: 16 kHz, at least -30 dBFS, 40 mel
-bands of power every 10 ms. Only silence is found by Silero's detector.
+Resemblyzer's (0.1.4, Apache-2.0; Wan et al., ICASSP 2018), with Silero's detector for the silence.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """Every figure that emoscope draws; the only place that knows matplotlib.
 
-A function takes what it shows and an ``ax`` (by default pyplot's current one), returns the ``ax`` and
-never saves. Functions of a :class:`~emoscope.audio.Signal` are panels of :func:`show`.
+A function takes what it shows and an ``ax``, by default the current one, returns it and never saves.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,4 @@
-"""Figures of results: scores, confusions, calibration, cost, slices, embeddings.
-
-They take runs of a result, or tables as the functions of the same name in
-:mod:`emoscope.evaluation.metrics` give them. Scores are fractions, shown in percent.
-"""
+"""Figures of results, from runs or from the tables of :mod:`emoscope.evaluation.metrics`, in percent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Figures of one clip: waveform, spectrograms, cepstrum, chroma, pitch and energy.
-
-Time runs to the right in seconds; magnitudes are in dB below the clip's loudest point.
-"""
+"""Figures of one clip: time runs to the right in s; magnitudes are in dB below the loudest point."""
 
 from __future__ import annotations
 
