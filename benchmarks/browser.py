@@ -195,15 +195,14 @@ def speed(page: Page, predictor: Predictor, paths: list[Path]) -> dict[str, floa
 
 
 def memory(browser: Browser, address: str) -> dict[str, float]:
-    """Megabytes of the whole renderer process with the model loaded and one label given."""
-    before = renderers()
+    """Megabytes of the largest renderer process, which is the page's, before and after a label."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(address)
-    empty = sum(renderers().values()) - sum(before.values())
+    empty = max(renderers().values())
     page.locator("#example-buttons button").first.click()
     page.locator(LABEL).wait_for()
-    loaded = sum(renderers().values()) - sum(before.values())
+    loaded = max(renderers().values())
     context.close()
     return {"renderer_with_model_mb": round(loaded), "renderer_at_start_mb": round(empty)}
 
