@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -23,6 +24,14 @@ def shipped_table(*path: str) -> dict[str, Any]:
     import tomlkit
 
     return tomlkit.parse(Path(DATA, *path).read_text(encoding="utf-8")).unwrap()
+
+
+_sentences = functools.cache(lambda: shipped_table("sentences.toml"))
+
+
+def sentence(key: str, **values: object) -> str:
+    """A sentence of ``data/sentences.toml`` with these values in it."""
+    return str(_sentences()[key]).format(**values)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:

@@ -3,8 +3,6 @@
 Nothing is left out: a clip that is listed twice is what an audit looks for.
 """
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +19,7 @@ from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
 from ..errors import CorpusError
 from ..evaluation.result import Result
+from ..files import sentence
 from ..labels import EMOTIONS, canonical
 from ..modelfile import SUFFIX
 from ..protocols import sentences
@@ -68,11 +67,7 @@ def read(
     elif not (splits := _pairs(path)):
         files = rows.find(path) if path.is_dir() else [path]
         if files is None:
-            lacks = (
-                "no results.json, no pair of …train….jsonl and …test….jsonl files and no manifest"
-            )
-            advice = "emoscope convert writes one for a folder of recordings"
-            raise CorpusError(f"{path}: has {lacks}; {advice}")
+            raise CorpusError(sentence("no_split", path=path))
         splits = _by_column(path, _listed(files))
     by_stem = defaultdict[str, list[Path]](list)
     for recording in list_audio(audio)[0] if audio is not None else []:
@@ -82,10 +77,8 @@ def read(
 
 def _listed(files: Sequence[Path]) -> pd.DataFrame:
     if files[0].suffix.lower() in (*_NO_LISTS, SUFFIX):
-        is_model = files[0].suffix.lower() == SUFFIX
-        found = "is a model file" if is_model else "is neither a manifest nor a list of recordings"
-        other = "a saved result, or the lists of training and test files"
-        raise CorpusError(f"{files[0]}: {found}; give a manifest with a split column, {other}")
+        key = "model_audited" if files[0].suffix.lower() == SUFFIX else "no_list_audited"
+        raise CorpusError(f"{files[0]}: {sentence(key)}; {sentence('audited')}")
     listing = rows.read(files, labelled=False)
     if not listing.rows:
         raise CorpusError(f"{files[0]}: lists no clips")
@@ -121,9 +114,8 @@ def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
         splits = [Split("", clips)]
     else:
         if (fold := next((name for name in FOLD_NAMES if name in clips), None)) is None:
-            missing = "no column that assigns clips to training and test"
             valid = ", ".join([*ALIASES["split"], *FOLD_NAMES])
-            raise CorpusError(f"{file}: {missing}; name it one of {valid}")
+            raise CorpusError(sentence("no_split_column", file=file, valid=valid))
         if not (folds := sorted(set(clips[fold]) - {""})):
             raise CorpusError(f"{file}: the column '{fold}' is empty")
         sides = {value: (clips[fold] == value).map(_TRAIN_OR_TEST) for value in folds}
@@ -163,11 +155,7 @@ def _result(folder: Path) -> list[Split]:
             extra = pd.DataFrame({"speaker": unseen, "side": "train", "path": "", "clip": ""})
             table = pd.concat([table, extra], ignore_index=True)
         if "train" not in set(table["side"]):
-            lacks = (
-                f"does not record the training clips of its models (protocol '{result.protocol}')"
-            )
-            advice = "give the lists of training and test clips instead: emoscope audit TRAIN TEST"
-            raise CorpusError(f"{folder}: {lacks}, so it cannot be checked for leaks; {advice}")
+            raise CorpusError(sentence("no_record", folder=folder, protocol=result.protocol))
         splits.append(Split(str(fold), table, whole))
     return splits
 
@@ -223,6 +211,6 @@ def _completed(clips: pd.DataFrame, by_stem: Mapping[str, list[Path]]) -> pd.Dat
     return table.assign(path=_texts(found_at), listed=_texts(listed))[list(COLUMNS)]
 
 
-def _texts(values: Iterable[str]) -> pd.Series[str]:
+def _texts(values: Iterable[str]) -> "pd.Series[str]":
     """A column of Python's text: names of files may hold what Arrow's cannot."""
     return pd.Series(list(values), dtype=object)

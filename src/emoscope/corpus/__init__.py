@@ -27,7 +27,7 @@ from ..audio.excerpt import parse_channel
 from ..audio.opening import ENDINGS, STORES, URL, refusal
 from ..corpora import COLUMNS, CorpusInfo, Row, as_table, list_audio
 from ..errors import AudioError, CorpusError, UnknownNameError, check_known
-from ..files import printable
+from ..files import printable, sentence
 from ..labels import EMOTIONS, WITHOUT_SPEECH, canonical, explain, folded
 from . import folder, ratings, rows, speakers, times
 from .clips import Corpus, Reading, SpeakerOrigin, combine, numbered
@@ -88,14 +88,11 @@ def _load(source: str | os.PathLike[str], reading: Reading) -> Corpus:
     if searched := found is None and root.is_dir():
         found = folder.read(root, reading.labels)
     if found is None and str(source) in corpora.names():
-        is_free = bool(corpora.get(str(source)).downloads)
-        hint = "is the name of a corpus, and no such folder is here; give its folder"
-        fetch = f", or download it: emoscope get {source}" * is_free
-        raise CorpusError(f"'{source}' {hint}{fetch}")
+        key = "downloadable_corpus" if corpora.get(str(source)).downloads else "name_of_corpus"
+        raise CorpusError(sentence(key, source=source))
     if found is None:
-        kind = f"cannot read '{root.suffix}' files; unpack archives, save tables as CSV in UTF-8. "
-        why = kind + folder.LAYOUTS if root.exists() else "no such folder or manifest"
-        raise CorpusError(f"{source}: {why}")
+        why = sentence("unreadable_kind", suffix=root.suffix, layouts=folder.LAYOUTS)
+        raise CorpusError(f"{source}: {why if root.exists() else 'no such folder or manifest'}")
     in_names = isinstance(found, Corpus)
     corpus = found if isinstance(found, Corpus) else _load_rows(found, reading.labels)
     if searched and not in_names:
@@ -115,8 +112,8 @@ def _with_the_rest(corpus: Corpus, root: Path) -> Corpus:
     rest = [path for path in list_audio(root)[0] if os.path.abspath(path) not in named]
     if not rest:
         return corpus
-    told = f"{len(rest)} recordings are left out, for example {printable(str(rest[0]))}"
-    return corpus.noting(f"{told}: nothing in {root} gives their emotions")
+    first = printable(str(rest[0]))
+    return corpus.noting(sentence("not_in_tables", n=len(rest), first=first, root=root))
 
 
 def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
@@ -125,9 +122,7 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
     listing = rows.read(files, labels=words)
     unnamed = sum(not row.get("corpus") for row in listing.rows)
     if 0 < unnamed < len(listing.rows):
-        found = f"{unnamed} of {len(listing.rows)} rows name no corpus"
-        advice = "name it in all rows, or one speaker may be counted as two"
-        raise CorpusError(f"{files[0]}: {found}; {advice}")
+        raise CorpusError(sentence("no_corpus", file=files[0], n=unnamed, of=len(listing.rows)))
     known = corpora.registry.members()
     usable, foreign, rejected, notes = _sorted_out(listing, words, str(files[0]))
     settled, ties, agreements = ratings.settle(
@@ -161,10 +156,8 @@ def _sorted_out(
     listing: rows.Listing, words: Mapping[str, str], source: str
 ) -> tuple[list[tuple[Row, str]], list[Row], list[AudioError], list[str]]:
     """Usable rows with their emotions, those of other words, a reason for each unused one, and notes."""
-    known = corpora.registry.members()
-    usable, rejected = list[tuple[Row, str]](), list[AudioError]()
-    foreign = list[Row]()
-    unknown, without_speech = Counter[str](), 0
+    known, unknown, without_speech = corpora.registry.members(), Counter[str](), 0
+    usable, foreign, rejected = list[tuple[Row, str]](), list[Row](), list[AudioError]()
     for number, row in enumerate(listing.rows, start=1):
         info, label = known.get(row.get("corpus", "").lower()), row["label"]
         emotion = canonical(label, words) or (info.label_map.get(label) if info else None)
@@ -190,8 +183,7 @@ def _sorted_out(
     notes = [*listing.notes, *(f"{listing.name}: {note}" for note in said)]
     open_ended = [row["path"] for row, _ in usable if row.get("start") and not row.get("end")]
     if over := len(open_ended) - len(set(open_ended)):
-        found = f"{over} parts have no end: they run to the end of the file and overlap later parts"
-        notes.append(f"warning: {listing.name}: {found}; give their ends in a column called end")
+        notes.append(sentence("no_ends", name=listing.name, n=over))
     return usable, foreign, rejected, notes
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from ..audio.opening import ENDINGS
 from ..errors import CorpusError
-from ..files import cache_folder
+from ..files import cache_folder, sentence
 from . import tables
 from .tables import RawRow
 
@@ -82,8 +82,7 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     tables.check_size(path, MAX_AUDIO if inside else tables.MAX_BYTES)
     tables.check_rows(path, count)
     if count > max(_BATCH, ROWS_PER_BYTE * (size := path.stat().st_size)):
-        found = f"{count} rows in only {size} bytes"
-        raise CorpusError(f"{path}: {found}; no list of different recordings is that small")
+        raise CorpusError(sentence("too_many_rows", path=path, n=count, size=size))
     file = pa.parquet.ParquetFile(path, read_dictionary=[] if inside else texts)
     return schema, file.iter_batches(_CLIPS if inside else _BATCH)
 

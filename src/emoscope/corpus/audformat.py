@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from ..errors import AudioError, CorpusError
-from ..files import printable
+from ..files import printable, sentence
 from . import tables
 from .tables import RawRow
 
@@ -48,18 +48,16 @@ def read(folder: Path, *, labelled: bool = True) -> tuple[str, str, list[RawRow]
         contradictions += _merge(rows, str(split), files, repeated, f"table '{name}'")
     if not found:
         names = ", ".join(map(str, descriptions)) or "none"
-        missing = "no table of files or segments has a column 'emotion'"
-        raise CorpusError(f"{folder / HEADER}: {missing}; tables: {names}")
+        raise CorpusError(sentence("no_column_emotion", file=folder / HEADER, tables=names))
     speakers = _speakers(folder, header)
     merged = [*files.values(), *({**files[_key(row)], **row} for row in repeated)]
-    in_parts = {
-        row["file"] for row in merged if "start" in row and ("emotion" in row or not labelled)
-    }
+    parts = (row for row in merged if "start" in row and ("emotion" in row or not labelled))
+    in_parts = {row["file"] for row in parts}
     merged = [{**files.get(_key({"file": row["file"]}), {}), **row} for row in merged]
     meant = [row for row in merged if "emotion" in row or not labelled]
     used = [row for row in meant if "start" in row or row["file"] not in in_parts]
     if labelled and (unused := len(meant) - len(used)):
-        reason = f"labels {unused} files whose segments are labelled too; the segments are used"
+        reason = sentence("segments_used", n=unused)
         contradictions.append(AudioError("table of whole files", reason))
     used = [{**speakers.get(str(row.get("speaker")), {}), **row} for row in used]
     name, licence = _text(folder, header, "name") or folder.name, _text(folder, header, "license")
@@ -92,13 +90,11 @@ def _merge(
         for column in ("emotion", "speaker"):
             now, earlier = own.get(column), before.get(column)
             if now and earlier and str(now) != str(earlier):
-                said = f"says {column} '{now}' of {row['file']}, where an earlier table says '{earlier}'"
-                by_column[column].append(f"{said}, which is used")
+                said = {"column": column, "now": now, "file": row["file"], "earlier": earlier}
+                by_column[column].append(sentence("contradicts", **said))
         before.update({column: own[column] for column in own if column not in before})
-    found = (
-        f"{printable(said[0])}; contradictory rows: {len(said)}" for said in by_column.values()
-    )
-    return [AudioError(name, text) for text in found]
+    told = ((printable(said[0]), len(said)) for said in by_column.values())
+    return [AudioError(name, f"{first}; contradictory rows: {n}") for first, n in told]
 
 
 def _nodes(node: Any) -> Iterator[Any]:
@@ -118,8 +114,7 @@ def _header(folder: Path) -> dict[object, object]:
             raise ValueError(f"more than {MAX_NODES} values")
         header = loader.construct_document(node) if node else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        deep = "a value refers to itself, or values are nested too deeply"
-        why = deep if isinstance(error, RecursionError) else error
+        why = sentence("too_deep") if isinstance(error, RecursionError) else error
         raise CorpusError(f"{path}: not a readable YAML header: {why}") from None
     if not isinstance(header, dict):
         raise CorpusError(f"{path}: not the header of an audformat database")
@@ -134,8 +129,7 @@ def _table(folder: Path, name: str, *index: str) -> list[RawRow]:
     if path is None:
         raise CorpusError(f"{files[0]}: this table of the database is missing")
     if path.suffix == ".pkl":
-        advice = "save the database as CSV: db.save(folder, storage_format='csv')"
-        raise CorpusError(f"{path}: a pickled table, which could run code when opened; {advice}")
+        raise CorpusError(sentence("pickled", path=path))
     rows = tables.read(path)
     if rows and (missing := set(index) - set(rows[0])):
         raise CorpusError(f"{path}: no column '{min(missing)}'")
@@ -158,10 +152,8 @@ def _speakers(folder: Path, header: Mapping[object, object]) -> dict[str, RawRow
     labels = _mapping(header, "schemes", "speaker").get("labels")
     if isinstance(labels, str):
         return {str(row["speaker"]): row for row in _table(folder, labels, "speaker")}
-    names = labels if isinstance(labels, dict) else {}
-    return {
-        str(name): {str(key): fact for key, fact in _mapping(names, name).items()} for name in names
-    }
+    told = ((str(name), _mapping(labels, name)) for name in _mapping(labels))
+    return {name: {str(key): fact for key, fact in facts.items()} for name, facts in told}
 
 
 def _text(folder: Path, header: Mapping[object, object], key: str) -> str:

@@ -1,7 +1,5 @@
 """A corpus in memory, its columns as :mod:`emoscope.corpus` has them; what a user says of a source."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
@@ -18,6 +16,7 @@ from ..audio import Excerpt, each_channel
 from ..audio.excerpt import channel_name, parse_channel
 from ..corpora import COLUMNS
 from ..errors import AudioError, CorpusError, check_known
+from ..files import sentence
 from ..labels import EMOTIONS, canonical, in_order
 from ..protocols import VOICES
 from ..unseen import HeldOut, held_out
@@ -68,11 +67,8 @@ class Reading:
         try:
             re.compile(self.speaker or "")
         except re.error as error:
-            fault = f"--speaker '{self.speaker}': not a regular expression ({error})"
-            examples = (
-                r"'(\d+)_' for the number before an underscore, folder:1 for the first folder"
-            )
-            raise CorpusError(f"{fault}; examples: {examples}") from None
+            fault = sentence("no_expression", given=self.speaker, error=error)
+            raise CorpusError(fault) from None
 
     @property
     def origin(self) -> SpeakerOrigin | None:
@@ -117,8 +113,8 @@ class Corpus:
     def __post_init__(self) -> None:
         table, name = self.table, f"corpus '{self.name}'"
         if missing := [column for column in COLUMNS if column not in table]:
-            needed = f"it needs the columns {', '.join(COLUMNS)}"
-            raise CorpusError(f"{name}: the table lacks {', '.join(missing)}; {needed}")
+            lacks, needed = ", ".join(missing), ", ".join(COLUMNS)
+            raise CorpusError(sentence("lacks_columns", name=name, lacks=lacks, needed=needed))
         if table.empty:
             raise CorpusError(f"{name}: contains no clips")
         if empty := [column for column in COLUMNS if table[column].isna().any()]:
@@ -144,7 +140,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.table)
 
-    def noting(self, *notes: str, **changes: Any) -> Corpus:
+    def noting(self, *notes: str, **changes: Any) -> "Corpus":
         """The corpus with further notes, and changes of its other fields."""
         return dataclasses.replace(self, notes=[*self.notes, *notes], **changes)
 
@@ -165,7 +161,7 @@ class Corpus:
 
     def select(
         self, *, emotions: Iterable[str] | None = None, **columns: str | int | Sequence[str | int]
-    ) -> Corpus:
+    ) -> "Corpus":
         """The clips that have the given values, in the same order.
 
         Of `emotions` other words are understood; other columns are given by name, e.g.
@@ -177,8 +173,8 @@ class Corpus:
             chosen = [canonical(emotion) or emotion for emotion in emotions]
             check_known("emotion", EMOTIONS, *chosen)
             if lacking := [emotion for emotion in chosen if emotion not in self.emotions]:
-                lack = f"has no clips of '{lacking[0]}'; it has {', '.join(self.emotions)}"
-                raise CorpusError(f"corpus '{self.name}' {lack}")
+                there = ", ".join(self.emotions)
+                raise CorpusError(sentence("no_clips", name=self.name, of=lacking[0], there=there))
             keep &= self.table["emotion"].isin(chosen)
         check_known("column", [str(column) for column in self.table], *columns)
         for column, value in columns.items():
@@ -188,15 +184,14 @@ class Corpus:
             raise CorpusError(f"corpus '{self.name}': this selection leaves no clips")
         return dataclasses.replace(self, table=self.table[keep])
 
-    def of_channel(self, channel: str, source: object) -> Corpus:
+    def of_channel(self, channel: str, source: object) -> "Corpus":
         """The clips of that channel, or with "each" a clip for each of several.
 
         A clip to which the `source` gives a channel keeps it: its label is of that one.
         """
         told = self.table.get("audio_channel", pd.Series("", self.table.index))
         own, table = self.table[told != ""], self.table[told == ""]
-        note = f"{len(own)} clips have a channel in {source}, which overrides --channel"
-        notes = [note] if len(own) else []
+        notes = [sentence("own_channel", n=len(own), source=source)] if len(own) else []
         if channel.strip().lower() != EACH:
             named = told.mask(told == "", channel_name(parse_channel(channel)))
             return self.noting(*notes, table=self.table.assign(audio_channel=named))
@@ -211,8 +206,7 @@ class Corpus:
                 clip = clips["clip"] + (f"#{name}" if name else "")
                 rows.append(clips.assign(audio_channel=name, clip=clip))
         if not rows:
-            first = f"the first: {unread[0]}"
-            raise CorpusError(f"none of {len(unread)} recordings can be read; {first}")
+            raise CorpusError(sentence("none_read", n=len(unread), first=unread[0]))
         table = pd.concat(rows, ignore_index=True)
         return self.noting(*notes, table=table, rejected=[*self.rejected, *unread])
 
@@ -250,9 +244,7 @@ def combine(parts: Sequence[Corpus]) -> Corpus:
     names = list(dict.fromkeys(named))
     for name in names:
         if named.count(name) > 1 and name not in corpora.names():
-            doubt = f"two of the sources are called '{name}', so it is unclear whether they share speakers"
-            advice = "rename one, or list both in one manifest with a column 'corpus'"
-            raise CorpusError(f"{doubt}; {advice}")
+            raise CorpusError(sentence("two_of_one_name", name=name))
     table = pd.concat(tables, ignore_index=True)
     if len(names) > 1:
         for column in ("clip", "speaker"):

@@ -12,7 +12,7 @@ from .. import corpora
 from ..audio.opening import ENDINGS
 from ..corpora import SPLITS, Match, Row, as_table, is_film, list_audio
 from ..errors import AudioError, CorpusError
-from ..files import printable, shipped_table
+from ..files import printable, sentence, shipped_table
 from ..labels import canonical, explain
 from . import rows
 from .clips import Corpus, SpeakerOrigin, combine
@@ -53,10 +53,8 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     if n_labelled >= max(1, len(by_folder)):
         corpus = _corpora(root, known, alike, paths)
         if own := sorted(set(told) & {str(error.path) for error in corpus.rejected}):
-            notes.append(
-                f"{len(own)} recordings lie in folders named after emotions beside {corpus.name}, such "
-                f"as {printable(own[0])}; to use them, give each folder as a separate SOURCE"
-            )
+            told = {"corpus": corpus.name, "first": printable(own[0])}
+            notes.append(sentence("beside_corpus", n=len(own), **told))
     elif tables := _one(root, rows.beside(root), by_folder.empty) or (
         rows.annotated(root) if by_folder.empty else []
     ):
@@ -122,8 +120,7 @@ def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) ->
     if not needed:
         return []
     names = ", ".join(printable(path.name) for path in tables)
-    found = f"{len(tables)} tables list its recordings"
-    raise CorpusError(f"{root}: {found}; give one of them: {names}")
+    raise CorpusError(sentence("several_tables", root=root, n=len(tables), names=names))
 
 
 def _folders(root: Path, unlabelled: Iterable[object], labelled: Iterable[str]) -> Counter[str]:
@@ -148,16 +145,14 @@ def _why(
         return f"{notes[0]}. {_TEXTS['others']}"
     words = _folders(root, recordings, ())
     found = f"; folders are named after {explain(words)}" if len(words) > 1 else ""
-    count = len(recordings)
-    return f"{count} audio files, but no label can be read for any of them{found}. {LAYOUTS}"
+    return sentence("no_labels", n=len(recordings), found=found, layouts=LAYOUTS)
 
 
 def _corpora(
     root: Path, known: Sequence[Match], alike: Sequence[Match], paths: Sequence[Path]
 ) -> Corpus:
     """The known corpora of a folder, with a reason for each recording that is not used."""
-    parts, notes = list[Corpus](), list[str]()
-    reasons: dict[PurePath, str] = {}
+    parts, notes, reasons = list[Corpus](), list[str](), dict[PurePath, str]()
     for match in known:
         info = match.info
         labelled = {path: row for path, row in match.rows.items() if row["emotion"]}
@@ -165,8 +160,8 @@ def _corpora(
             label = match.rows[path]["label"]
             reasons[path] = f"unlabelled: {info.no_emotion[label]}"
             if label:
-                hint = f"is not a known emotion; map it with --label {printable(label)}=EMOTION"
-                reasons[path] = f"label {printable(label)} ({info.no_emotion[label]}) {hint}"
+                words = {"label": printable(label), "meant": info.no_emotion[label]}
+                reasons[path] = sentence("unknown_label", **words)
         if not labelled:
             continue
         table = info.table(labelled)
@@ -178,8 +173,7 @@ def _corpora(
             if (clip := labelled[path]["clip"]) in names:
                 reasons[path] = f"duplicate of the clip {clip}, which is used once"
         if others := len(doubles - reasons.keys()):
-            films = f"{info.name}: {others} films also exist as audio recordings"
-            notes.append(f"{films}; each performance is used once")
+            notes.append(sentence("films_too", name=info.name, n=others))
     for match in [*known, *alike]:
         for path in match.foreign if match in known else match.rows | match.foreign:
             why = match.difference([path]) or f"similar files are not from {match.info.name}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..corpora import Row
 from ..errors import AudioError, CorpusError, check_known
-from ..files import printable
+from ..files import printable, sentence
 
 RATERS = ("majority", "soft")  # what models learn of several: the majority's emotion, or shares
 _KEY = ("path", "start", "end", "audio_channel", "split")  # the columns that tell clips apart
@@ -84,9 +84,7 @@ def settle(
         reason = ""
         if others and others[0][1] == most:
             n_tied += 1
-            reason = f"its ratings are tied ({said}): no emotion has a majority"
-            if not raters:
-                reason += "; if its rows are parts or channels, add columns start and end, or audio_channel"
+            reason = sentence("tied" if raters else "tied_or_parts", said=said)
         elif (words := without[key]) and max(words.values()) >= most:
             said = ", ".join(f"{printable(word)} {n}" for word, n in words.most_common())
             reason = f"no emotion has a majority of its ratings ({winner} {most}, but {said})"

@@ -22,7 +22,7 @@ from typing import TypeAlias
 from ..audio.excerpt import channel_name, parse_channel
 from ..corpora import COLUMNS, SPLITS
 from ..errors import AudioError, CorpusError, UnknownNameError
-from ..files import printable, shipped_table
+from ..files import printable, sentence, shipped_table
 from ..labels import canonical
 from . import audformat, places, tables, tiers, times
 from .tables import RawRow
@@ -271,15 +271,13 @@ def segments(path: str | os.PathLike[str]) -> list[Segment]:
     One without readable times has NaN, and ``problem`` says why; a file without any is a CorpusError.
     """
     if (files := find(path)) is None:
-        hint = f"not a list of parts of recordings; such files end in {', '.join(SUFFIXES)}"
-        raise CorpusError(f"{path}: not found, or {hint}")
+        raise CorpusError(sentence("no_list_of_parts", path=path, endings=", ".join(SUFFIXES)))
     listed = read(files, labelled=False).rows
     if not listed:
         raise CorpusError(f"{path}: contains no parts; points and empty intervals do not count")
     if not any(row.get("start") or row.get("end") for row in listed):
         columns = ", ".join(name for name in listed[0] if name != "path")
-        advice = "name their columns start and end (in seconds), or start and duration"
-        raise CorpusError(f"{path}: has no times; {advice}. Found: {columns}")
+        raise CorpusError(sentence("no_times", path=path, columns=columns))
     found = list[Segment]()
     for row in listed:
         span = row.get("start", ""), row.get("end", "")

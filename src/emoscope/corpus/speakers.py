@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..corpora import SPLITS
 from ..errors import AudioError, CorpusError
-from ..files import printable, shipped_table
+from ..files import printable, sentence, shipped_table
 from ..labels import canonical, folded
 from ..protocols import sentences
 from .clips import Corpus, Reading, SpeakerOrigin
@@ -72,11 +72,9 @@ def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corp
     doubt = "" if corpus.speakers_from.kind == "rule" else doubt_of(corpus.table)
     if not doubt:
         return corpus
-    return corpus.noting(
-        f"warning: {doubt}. Test voices may occur in training, so no result will call them unseen. "
-        f"To name the speakers, give {OPTIONS}",
-        speakers_from=dataclasses.replace(corpus.speakers_from, doubt=doubt),
-    )
+    origin = dataclasses.replace(corpus.speakers_from, doubt=doubt)
+    note = sentence("doubtful", doubt=doubt, options=OPTIONS)
+    return corpus.noting(note, speakers_from=origin)
 
 
 def doubt_of(table: pd.DataFrame) -> str:
@@ -148,8 +146,7 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         + (f"; it looks like {mind}" if (mind := PLAUSIBLE[candidate.looks]) else "")
         for candidate in found[:_OFFERED]
     ]
-    start = "speakers are unknown, because file names do not clearly identify them. Candidates:"
-    return corpus.noting(start, *offers, f"  or {OPTIONS}")
+    return corpus.noting(sentence("candidates"), *offers, f"  or {OPTIONS}")
 
 
 @dataclasses.dataclass(frozen=True)

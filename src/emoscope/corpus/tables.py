@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ..audio.opening import ENDINGS
 from ..errors import CorpusError, installed
-from ..files import printable
+from ..files import printable, sentence
 
 RawRow: TypeAlias = dict[str, object]
 
@@ -66,10 +66,8 @@ def read_text(path: Path, limit: int | None = None) -> str:
         if wide:
             raise CorpusError(f"{path}: not text in UTF-16; save it again as UTF-8") from None
         row, byte = 1 + data.count(b"\n", 0, error.start), data[error.start : error.start + 1]
-        letter = byte.decode("cp1252", "replace")
-        found = f"byte 0x{byte.hex()}, '{letter}' in Windows-1252"
-        advice = "save it again as UTF-8 (in Excel: CSV UTF-8)"
-        raise CorpusError(f"{path}: line {row} is not text in UTF-8: {found}; {advice}") from None
+        told = {"row": row, "byte": byte.hex(), "letter": byte.decode("cp1252", "replace")}
+        raise CorpusError(sentence("not_utf8", path=path, **told)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -116,10 +114,8 @@ def _csv_rows(text: str, path: Path) -> Iterator[RawRow]:
     for number, values in enumerate(lines, 1):
         # Every row may end with a delimiter: one column more, of nothing.
         if any(value.strip() for value in values[len(names) :]):
-            found = f"row {number} has {len(values)} fields and the header {len(names)}"
-            raise ValueError(
-                f"{found}; put values that contain the delimiter '{delimiter}' in quotes"
-            )
+            counts = {"row": number, "n": len(values), "header": len(names)}
+            raise ValueError(sentence("fields", delimiter=delimiter, **counts))
         yield dict(itertools.zip_longest(names, values[: len(names)], fillvalue=""))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..corpora import is_film
 from ..errors import CorpusError
-from ..files import printable
+from ..files import printable, sentence
 from ..labels import canonical
 from .tables import MAX_ROWS, RawRow, check_rows, names_recording, read_text
 
@@ -62,8 +62,7 @@ def _rank(name: str) -> tuple[bool, str]:
 
 
 def _row(file: str, start: object, end: object, label: str, tier: str, speaker: str = "") -> RawRow:
-    names = ("file", "start", "end", "label", "tier", "speaker")
-    return dict(zip(names, (file, start, end, label, tier, speaker), strict=True))
+    return dict(file=file, start=start, end=end, label=label, tier=tier, speaker=speaker)
 
 
 # Praat reads free-standing numbers, quoted texts and flags; whatever else a line holds is a remark.
@@ -204,18 +203,12 @@ def emotions(
     }
     named = [tier for tier in by_tier if _TIER_OF_EMOTIONS.search(tier) and known[tier]]
     if nameless := sum(not row["file"] for row in rows):
-        lacks = f"{nameless} of its parts name no recording, and no recording of the same name was found"
-        place = f"beside it or in a sibling folder (such as {Path(where).stem}.wav)"
-        raise CorpusError(f"{where}: {lacks} {place}")
+        raise CorpusError(sentence("nameless", where=where, n=nameless, stem=Path(where).stem))
     chosen = named or [tier for tier in by_tier if known[tier] >= _MOST]
     if not chosen:
         words = Counter(str(row["label"]) for row in rows).most_common(5)
         examples = ", ".join(f"'{printable(word[:40])}'" for word, _ in words) or "none"
-        raise CorpusError(
-            f"{where}: no tier contains emotions; its texts are {examples}. To classify its parts: "
-            f"emoscope predict RECORDING --segments {where}. If these words are emotions, map them: "
-            "--label WORD=EMOTION"
-        )
+        raise CorpusError(sentence("no_tier", where=where, examples=examples))
     spans = Counter((row["file"], row["start"], row["end"]) for t in chosen for row in by_tier[t])
     people = len(chosen) > 1 and sum(n > 1 for n in spans.values()) < len(spans) / 2
     found = [

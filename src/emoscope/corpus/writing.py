@@ -6,8 +6,6 @@ recordings; one that lies elsewhere is linked or copied into their folder ``audi
 https://audeering.github.io/audformat/data-format.html, https://huggingface.co/docs/datasets/audio_dataset
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -24,7 +22,7 @@ from .. import audio
 from ..audio.opening import URL
 from ..corpora import COLUMNS
 from ..errors import AudioError, CorpusError, EmoscopeError, check_known, installed
-from ..files import encodable, printable, write_atomically
+from ..files import encodable, printable, sentence, write_atomically
 from . import Corpus, load
 from .audformat import HEADER
 from .clips import numbered
@@ -45,9 +43,7 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     check_known("format", _WRITERS, chosen)
     parts = _parts(corpus.table)
     if chosen == "huggingface" and parts.any():
-        found = f"{parts.sum()} of {len(parts)} clips are parts or channels of files"
-        limit = "a Hugging Face audio folder holds whole files"
-        raise CorpusError(f"{found}, but {limit}; use --format audformat, csv, parquet or jsonl")
+        raise CorpusError(sentence("whole_files", n=parts.sum(), of=len(parts)))
     if _WRITERS[chosen] is not _manifest:
         _make_free(corpus, path)
         corpus = _gathered(corpus, path)
@@ -55,7 +51,7 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     return corpus
 
 
-def _parts(table: pd.DataFrame) -> pd.Series[bool]:
+def _parts(table: pd.DataFrame) -> "pd.Series[bool]":
     """Which clips are less than their files."""
     told = table.reindex(columns=["start", "end", "audio_channel"]).replace("", None)
     return told.notna().any(axis=1)
@@ -137,8 +133,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         installed("pyarrow", "a Parquet file", "parquet")
         write_atomically(path, table.to_parquet(index=False))
     elif path.suffix.lower() == ".jsonl":
-        content = table.to_json(orient="records", lines=True, force_ascii=False)
-        write_atomically(path, content)
+        write_atomically(path, table.to_json(orient="records", lines=True, force_ascii=False))
     else:
         write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
