@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from ..files import sentence
 from ..modelfile.card import Input
 from . import SMALLEST, Array, Foreign
 
@@ -44,8 +45,7 @@ def load(name: str, *, threads: int) -> Foreign:
     if (labels := getattr(function, "labels", None)) is None:
         labels = _called(function, np.random.default_rng(0).normal(0, 0.01, rate), rate)
         if not isinstance(labels, Mapping):
-            given = f"gave {labels!r:.80} and has no attribute 'labels'"
-            raise ModelError(f"{given}; give {{label: probability}}, or set labels on it")
+            raise ModelError(sentence("no_attribute_labels", given=f"{labels!r:.80}"))
     known = tuple(map(str, labels))
 
     def hear(samples: Array) -> tuple[Array, float]:

@@ -12,7 +12,7 @@ import yaml
 
 from ..errors import ModelError
 from ..features import pretrained
-from ..files import printable
+from ..files import printable, sentence
 from ..modelfile.card import Input
 from . import Array, Foreign
 
@@ -33,9 +33,8 @@ def load(name: str, *, threads: int) -> Foreign:
     with pretrained.loading("the model", "a model of transformers") as auto:
         found_in = functools.partial(auto.utils.cached_file, model, **options)
         readme = found_in("README.md", _raise_exceptions_for_missing_entries=False)
-        version = (
-            pretrained.fingerprint(model) if is_folder else Path(found_in("config.json")).parts[-2]
-        )
+        version = pretrained.fingerprint(model) if is_folder else ""
+        version = version or Path(found_in("config.json")).parts[-2]
         options["trust_remote_code"] = False
         module, info = auto.AutoModelForAudioClassification.from_pretrained(
             model, output_loading_info=True, use_safetensors=True, **options
@@ -44,8 +43,7 @@ def load(name: str, *, threads: int) -> Foreign:
     pretrained.check_loaded("the model", info, whole="that was trained to classify")
     config = module.config
     if config.problem_type not in (None, "single_label_classification"):
-        asked = "a single label among several is needed"
-        raise ModelError(f"its configuration says problem_type '{config.problem_type}'; {asked}")
+        raise ModelError(sentence("no_single_label", kind=config.problem_type))
     module.float().eval()
 
     def hear(samples: Array) -> tuple[Array, float]:

@@ -16,6 +16,7 @@ import requests
 import soundfile
 
 from ..errors import ModelError, UnknownNameError
+from ..files import sentence
 from ..modelfile.card import FORMAT, Card, OutOfDomainDetector
 from . import SMALLEST, Array, Foreign
 
@@ -87,7 +88,6 @@ def _ask(method: str, url: str, kind: type[Kind], **sent: Any) -> Kind:
             raise ModelError(f"{url} answers {answer.status_code}: {answer.text[:1000]}")
         return msgspec.json.decode(answer.content, type=kind)
     except requests.RequestException as error:
-        helps = "is a server there? One is started with: emoscope serve"
-        raise ModelError(f"{url} gives no answer ({type(error).__name__}); {helps}") from error
+        raise ModelError(sentence("no_answer", url=url, error=type(error).__name__)) from error
     except msgspec.MsgspecError as error:
         raise ModelError(f"{url} does not answer as emoscope's API does: {error}") from error

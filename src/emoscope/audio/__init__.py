@@ -20,6 +20,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioError
+from ..files import sentence
 from . import ffmpeg
 from .channels import ChannelMeter, ChannelReport
 from .excerpt import Checks, Excerpt, channel_name, parse_channel
@@ -187,8 +188,7 @@ def from_array(
     _check_rate(rate, label)
     values = np.asarray(samples)
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > _MAX_CHANNELS):
-        fitting = "expected (n_samples,) or (n_samples, n_channels)"
-        raise AudioError(label, f"an array of shape {values.shape}; {fitting}")
+        raise AudioError(label, sentence("array_shape", shape=values.shape))
     if values.dtype in (np.int16, np.int32):
         values = values / np.float32(-int(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
@@ -257,8 +257,7 @@ def _decode(name: str, notes: list[str]) -> Iterator[tuple[Samples, int]]:
             yield block, source.samplerate
         if count < source.frames != _UNKNOWN_LENGTH:
             promised, held = (n / source.samplerate for n in (source.frames, count))
-            reason = f"the header states {promised:.2f} s, the file holds {held:.2f} s"
-            raise AudioError(name, f"truncated: {reason}")
+            raise AudioError(name, sentence("header_states", promised=promised, held=held))
         return
     yield from ffmpeg.decode(name)
 

@@ -18,9 +18,7 @@ from . import voice_activity as vad
 LOUDER = 10.0
 SECONDS = 0.5
 SHARE = 0.05
-LEAKING = (
-    0.3  # share of the other's speech that is heard as speech in a channel into which it leaks
-)
+LEAKING = 0.3  # share of the other's speech that is speech in a channel into which it leaks
 CERTAIN = 5.0  # seconds after which the rest need not be analysed
 CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
 _ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to

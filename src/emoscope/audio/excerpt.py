@@ -1,7 +1,5 @@
 """A part of a recording: from when to when, which of its channels, and whether it can be used."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os
@@ -45,7 +43,7 @@ class Excerpt:
     channel: int | None = None  # from 0, which is the left one; None: the mean of all
 
     @classmethod
-    def of(cls, source: str | bytes | os.PathLike[str] | Excerpt) -> Excerpt:
+    def of(cls, source: "str | bytes | os.PathLike[str] | Excerpt") -> "Excerpt":
         """What a caller has named: an excerpt, or a path, which is all of the recording."""
         return source if isinstance(source, Excerpt) else cls(os.fsdecode(source))
 

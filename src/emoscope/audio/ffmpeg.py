@@ -103,8 +103,7 @@ def _in_time(blocks: Blocks, path: str, process: subprocess.Popen[bytes]) -> Blo
         finally:
             timer.cancel()
         if is_late.is_set():
-            reason = f"damaged: the decoder returned no audio within {PATIENCE:g} s"
-            raise AudioError(path, reason)
+            raise AudioError(path, f"damaged: the decoder returned no audio within {PATIENCE:g} s")
         if block is None:
             return
         yield block

@@ -84,13 +84,11 @@ def matches(prints: Sequence[Fingerprint]) -> list[Match]:
     for position, mark in enumerate(prints):
         by_digest[mark.digest].append(position)
     alike = (pair for same in by_digest.values() for pair in itertools.combinations(same, 2))
-    pairs: dict[tuple[int, int], Match | None] = {
-        p: Match(*p, "identical", 0.0, 0.0) for p in alike
-    }
+    found = {pair: Match(*pair, "identical", 0.0, 0.0) for pair in alike}
     for first, second, shift in _candidates(prints) if len(prints) > 1 else ():
-        if (first, second) not in pairs:
-            pairs[first, second] = _compared(prints, first, second, shift)
-    return [match for _, match in sorted(pairs.items()) if match is not None]
+        if (first, second) not in found and (match := _compared(prints, first, second, shift)):
+            found[first, second] = match
+    return [match for _, match in sorted(found.items())]
 
 
 def bits(
@@ -136,8 +134,7 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
         pairs = pairs[pairs["of_x"] < pairs["of_y"]]
         votes.append(pairs.assign(shift=pairs["frame_x"] - pairs["frame_y"]))
     counts = pd.concat(votes).groupby(["of_x", "of_y", "shift"]).size()
-    best = counts[counts >= MIN_VOTES].groupby(level=[0, 1]).idxmax()
-    return list(best)
+    return list(counts[counts >= MIN_VOTES].groupby(level=[0, 1]).idxmax())
 
 
 def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int) -> Match | None:

@@ -4,8 +4,6 @@ Nothing but regular files and URLs through fsspec is opened, nothing is waited f
 never finished, because a recorder died, are completed (:func:`finished`).
 """
 
-from __future__ import annotations
-
 import glob
 import io
 import os
@@ -77,7 +75,7 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"  # which macOS puts into archives
 
 
-def open_binary(name: str, *, limit: int) -> Reader:
+def open_binary(name: str, *, limit: int) -> "Reader":
     """Open a file or URL for a decoder; of a URL at most `limit` bytes are fetched."""
     return _open_url(name, limit) if URL.match(name) else _open_file(name, name)
 

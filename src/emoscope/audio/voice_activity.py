@@ -5,8 +5,6 @@ the form that classifies a whole block of frames in one call. It takes mono floa
 frame ``i`` is the 512 samples (32 ms) from ``0.032 * i`` seconds on.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,14 +33,14 @@ _GRAPH = "silero_vad_16k_sequence.onnx"
 
 
 @functools.cache
-def session(graph: str, *, optimise: bool) -> onnxruntime.InferenceSession:
+def session(graph: str, *, optimise: bool) -> "onnxruntime.InferenceSession":
     """A graph that the package ships, to run in one thread."""
     return open_graph(os.path.join(DATA, graph), threads=1, optimise=optimise)
 
 
 def open_graph(
     source: str | bytes, *, threads: int, optimise: bool
-) -> onnxruntime.InferenceSession:
+) -> "onnxruntime.InferenceSession":
     """A graph of ONNX from its file or its bytes, ready to run."""
     import onnxruntime
 

@@ -18,6 +18,7 @@ import pandas as pd
 from .._version import __version__
 from ..corpus import Corpus, load
 from ..errors import CorpusError, EmoscopeError
+from ..files import sentence
 from ..modelfile import ModelFile
 from ..modelfile.about import About
 from ..prediction import Predictor
@@ -161,8 +162,7 @@ def _choose(model: ModelFile, corpus: Corpus, at_most: int, seed: int) -> tuple[
         notes.append(f"{(~known).sum()} clips left out: the model does not know {names}")
     chosen = answers.sample(table[known], at_most, seed)
     if len(chosen) < known.sum():
-        how = "clips were tested, evenly over speakers and emotions"
-        notes.append(f"{len(chosen)} of {known.sum()} {how}")
+        notes.append(sentence("sampled", n=len(chosen), of=known.sum()))
     return dataclasses.replace(corpus, table=chosen.reset_index(drop=True)), notes
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..files import printable
+from ..files import printable, sentence
 from .sounds import Random
 from .tests import MAX_BROKEN, MEMORY, Broken, Outcome, texts
 
@@ -253,10 +253,8 @@ def _sentences(rows: pd.DataFrame, corpus: str, runs: int, rng: Random) -> Famil
     error = np.sqrt(variance @ member) / n * others
     ratio = np.abs(difference) / np.maximum(error, 1e-9)
     t = int(ratio[0].argmax())
-    title = (
-        f"Recall by sentence, {corpus}: {difference[0, t]:+.2f} for “{printable(texts[t])}” against the "
-        "same speakers' other clips of the same emotions"
-    )
+    told = {"corpus": corpus, "difference": difference[0, t], "text": printable(texts[t])}
+    title = sentence("recall_by_sentence", **told)
     wrong = rows[(code == t) & (right.to_numpy() == 0.0)]
     value, memory = float(abs(difference[0, t])), _memory(rows)
     test = _test(f"sentence/{corpus}/uar", title, value, wrong, memory=memory)

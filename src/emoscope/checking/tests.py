@@ -94,12 +94,12 @@ def outcome(
 ) -> Outcome:  # fmt: skip
     """The outcome of the test `key` of a group, at `where`: a corpus, a condition or a sound."""
     told = texts(group)[key]
-    shown = clips.head(MAX_BROKEN).itertuples() if clips is not None else ()
     made = Outcome(
         group, f"{key}/{where}", str(told["title"]).format(where=title or where), str(told["why"]),
         float(value), float(told["threshold"] if threshold is None else threshold),
         bool(told["at_least"]), str(told["basis"]), skipped=skipped,
     )  # fmt: skip
+    shown = clips.head(MAX_BROKEN).itertuples() if clips is not None else ()
     broken = tuple(Broken(str(c.path), str(c.emotion), str(c.predicted)) for c in shown)
     return dataclasses.replace(made, clips=broken) if made.failed else made
 
@@ -109,7 +109,9 @@ def correctness(rows: pd.DataFrame, card: Card) -> Iterator[Outcome]:
     for corpus, part in rows.groupby("corpus", sort=False):
         share = float(part["in_training"].mean())
         part = part.sort_values("confidence", ascending=False)
-        made = _Corpus(str(corpus), part, card)
+        right = part["predicted"].eq(part["emotion"])
+        probabilities = part[[f"p_{emotion}" for emotion in card.emotions]].to_numpy(float)
+        made = _Corpus(str(corpus), part, card, right, part[~right], probabilities)
         known = part[part["in_training"]].assign(emotion="new to the model", predicted="known")
         yield made.outcome("contamination", share, clips=known)
         for one in made.outcomes():
@@ -122,23 +124,13 @@ class _Corpus:
     name: str
     rows: pd.DataFrame
     card: Card
+    right: pd.Series
+    wrong: pd.DataFrame
+    probabilities: np.ndarray
 
     def outcome(self, key: str, value: float = math.nan, of: str = "", **more: Any) -> Outcome:
         where, title = (f"{self.name}/{of}", f"{of}, {self.name}") if of else (self.name, "")
         return outcome("correctness", key, where, value, title=title, **more)
-
-    @functools.cached_property
-    def wrong(self) -> pd.DataFrame:
-        return self.rows[~self.right]
-
-    @functools.cached_property
-    def right(self) -> pd.Series:
-        return self.rows["predicted"].eq(self.rows["emotion"])
-
-    @functools.cached_property
-    def probabilities(self) -> np.ndarray:
-        columns = [f"p_{emotion}" for emotion in self.card.emotions]
-        return np.asarray(self.rows[columns], dtype=float)
 
     def outcomes(self) -> Iterator[Outcome]:
         true, predicted, speakers = (self.rows[c] for c in ("emotion", "predicted", "speaker"))
@@ -175,17 +167,12 @@ class _Corpus:
                 yield self.outcome(key, value, emotion, clips=clips, skipped=skipped)
 
     def _shares(self) -> Iterator[Outcome]:
-        columns = ("emotion", "predicted")
-        true, given = (self.rows[c].value_counts(normalize=True) for c in columns)
-        off = given.sub(true, fill_value=0.0).abs()
+        off = _off(self.rows)
         clips = self.wrong[self.wrong["predicted"] == off.idxmax()]
         yield self.outcome("shares", off.max(), clips=clips)
-        errors = []
-        for _, part in self.rows[self.rows["speaker"] != ""].groupby("speaker"):
-            true, given = (part[c].value_counts(normalize=True) for c in columns)
-            if len(part) >= MIN_CLIPS:
-                each = given.sub(true, fill_value=0.0).abs()
-                errors.append(each.sum() / len(self.card.emotions))
+        by_speaker = self.rows[self.rows["speaker"] != ""].groupby("speaker")
+        enough = (part for _, part in by_speaker if len(part) >= MIN_CLIPS)
+        errors = [_off(part).sum() / len(self.card.emotions) for part in enough]
         skipped = "" if errors else f"no speaker with {MIN_CLIPS} clips"
         yield self.outcome("speaker-shares", np.mean(errors or [math.nan]), skipped=skipped)
 
@@ -250,6 +237,12 @@ class _Corpus:
             ]
             skipped = "" if each else "no speaker with this and another emotion"
             yield self.outcome("detection", np.mean(each or [math.nan]), emotion, skipped=skipped)
+
+
+def _off(rows: pd.DataFrame) -> pd.Series:
+    """By how much the share of each label is off."""
+    true, given = (rows[c].value_counts(normalize=True) for c in ("emotion", "predicted"))
+    return given.sub(true, fill_value=0.0).abs()
 
 
 def robustness(clean: pd.DataFrame, changed: pd.DataFrame, condition: Condition) -> list[Outcome]:

@@ -4,8 +4,6 @@ Exit status: 0 everything done; 1 some inputs failed, each named on standard err
 delivered; 2 usage. Heavy modules are imported inside the commands that need them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -62,7 +60,7 @@ def start() -> None:
         os._exit(end.code)
 
 
-def application() -> typer.Typer:
+def application() -> "typer.Typer":
     """The application with all commands, in the order in which ``emoscope --help`` lists them."""
     from . import comparing, checking, predicting, data  # noqa: F401, I001
     from .typed import build

@@ -24,16 +24,10 @@ FILES = ("check.json", "answers.csv", "report.html")
 
 @command(COMPARING, configurable=True)
 def check(
-    model: str,
-    source: commands.Source = BUNDLED,
-    *,
-    against: list[str] | None = None,
-    quick: bool = False,
-    format: str = "table",
-    seed: int = 0,
-    jobs: int | None = None,
+    model: str, source: commands.Source = BUNDLED, *, against: list[str] | None = None,
+    quick: bool = False, format: str = "table", seed: int = 0, jobs: int | None = None,
     out: Path = Path("emoscope-check"),
-) -> None:
+) -> None:  # fmt: skip
     """Test a model: correctness, fairness, robustness and behaviour, each test with its threshold."""
     from .. import checking, modelfile
     from ..checking import page

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args, get_origin
 
 from ..errors import AudioError, EmoscopeError
+from ..files import sentence
 
 if TYPE_CHECKING:
     from ..audio import Excerpt
@@ -69,10 +70,7 @@ class Source:
         from . import terminal
 
         if not self.places and any(v for option, v in self.reading.items() if option != "part"):
-            raise EmoscopeError(
-                "--speaker, --one-speaker, --label, --labels and --channel say how to read a corpus. "
-                "Name a corpus, or leave them out to use the bundled features"
-            )
+            raise EmoscopeError(sentence("needs_corpus"))
         corpus = self.corpus() if self.places else None
         with terminal.progress("extracting features") as tick:
             data = dataset.load(

@@ -1,7 +1,5 @@
 """The commands that compare, tune, reproduce, check, train, evaluate and export models."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shlex
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import AudioError, EmoscopeError
-from ..files import refuse_overwrite, write_together
+from ..files import refuse_overwrite, sentence, write_together
 from . import commands, keeping, terminal
 from .commands import COMPARING, RECOGNISING, command
 
@@ -223,15 +221,13 @@ def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, 
         card = adapting.adapt(loaded, corpus, out, seed=seed, jobs=jobs)
     before, after = card.results[0].others["uar_before"], card.results[0].uar
     if after is not None and after <= before:
-        terminal.note(
-            f"no better than {loaded.card.name} on what was held out: use that, or correct more"
-        )
+        terminal.note(sentence("no_better", name=loaded.card.name))
     terminal.say(f"before: UAR {before:.3f} on the same clips")
     _say_trained(card, out)
     commands.end(corpus.rejected)
 
 
-def _say_trained(card: Card, out: Path) -> None:
+def _say_trained(card: "Card", out: Path) -> None:
     from .. import unseen
 
     terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
@@ -270,7 +266,7 @@ def evaluate(
 
 
 def _save(
-    result: Result, out: Path, source: commands.Source, corpus: Corpus,
+    result: "Result", out: Path, source: commands.Source, corpus: "Corpus",
     more: Mapping[Path, str] | None = None, **resolved: Any) -> None:  # fmt: skip
     """Write a result with its report and its options, of which some were `resolved`."""
     from ..report import page
@@ -307,7 +303,7 @@ def export(
         _write_page(loaded, web, Path(model).stem)
 
 
-def _write_page(model: ModelFile, folder: Path, name: str) -> None:
+def _write_page(model: "ModelFile", folder: Path, name: str) -> None:
     from ..training import web
 
     if folder.is_file():
@@ -318,7 +314,7 @@ def _write_page(model: ModelFile, folder: Path, name: str) -> None:
     terminal.say(f"look at it: python -m http.server --directory {shlex.quote(str(folder))}")
 
 
-def _checked(folder: Path, name: str) -> Checked:
+def _checked(folder: Path, name: str) -> "Checked":
     """The check in a folder, which has to be of the model of that name."""
     from ..checking import Checked
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioError, EmoscopeError, check_known, installed
-from ..files import refuse_overwrite, write_atomically, write_together
+from ..files import refuse_overwrite, sentence, write_atomically, write_together
 from . import commands, keeping, terminal
 from .commands import DATA, RECOGNISING, STORE, command
 
@@ -62,8 +62,7 @@ def extract(
     names = commands.features_for("vector", features)
     data = source.dataset(names, jobs=jobs, cluster=cluster)
     for old, new in dataset.write(data, out).items():
-        named = f"the corpus column '{old}' has the name of a feature column"
-        terminal.note(f"{named}; the file calls it '{new}'")
+        terminal.note(sentence("renamed", old=old, new=new))
     write_together(keeping.options_of(beside, features=names))
     terminal.say(f"{out}: {len(data.corpus.table)} clips")
     commands.end(data.corpus.rejected)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import config
 from ..errors import EmoscopeError
-from ..files import printable, try_lock
+from ..files import printable, sentence, try_lock
 from . import commands
 from .commands import locked, running
 
@@ -60,8 +60,7 @@ def claim(out: Path, *names: str, record: str) -> None:
     """Take a folder for results of those names until this command ends; left empty, it goes again."""
     endings = {Path(name).suffix for name in (record, *names)}
     if not out.is_dir() and (os.path.lexists(out) or out.suffix in endings):
-        found = f"looks like a file; give a folder, to hold {', '.join(names)}"
-        raise EmoscopeError(f"--out {out}: {found}")
+        raise EmoscopeError(sentence("file_given", out=out, names=", ".join(names)))
     keep(*(out / name for name in (record, *names)), record=out / record)
     for new in reversed([folder for folder in (out, *out.parents) if not folder.exists()]):
         locked.callback(_remove_empty, new)

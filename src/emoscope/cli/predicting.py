@@ -3,8 +3,6 @@
 ``predict`` starts at once: what the others need is imported inside them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from ..audio import Excerpt, opening
 from ..errors import AudioError, EmoscopeError, UnknownNameError, installed
-from ..files import printable, refuse_overwrite, write_atomically
+from ..files import printable, refuse_overwrite, sentence, write_atomically
 from ..modelfile.card import Card
 from ..prediction import Prediction, Predictor, formats
 from ..prediction import sources as reading
@@ -124,7 +122,7 @@ def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
 
 
 def _write(
-    outcomes: Iterable[Prediction | EmoscopeError], writer: Writer,
+    outcomes: Iterable[Prediction | EmoscopeError], writer: "Writer",
     sources: Sequence[str | Excerpt], drawn: Sequence[str | None], *, unasked: bool,
 ) -> list[EmoscopeError]:  # fmt: skip
     """Write predictions as they come; gives the errors."""
@@ -239,7 +237,7 @@ class Writer:
 
     def __init__(
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: reading.Given | None, card: Card, *, brief: bool = False,
+        given: "reading.Given | None", card: Card, *, brief: bool = False,
     ) -> None:  # fmt: skip
         if format not in formats.FORMATS:
             raise UnknownNameError("format", format, formats.FORMATS)
@@ -309,9 +307,7 @@ def listen(
     print(formats.table_text(session.finish(), timeline=True), end="")
     if source.lost:
         often = "once" if source.lost == 1 else f"{source.lost} times"
-        why = f"audio was lost {often}, because this machine was too slow"
-        said = "labels near a gap may be wrong, and times after it are too early"
-        terminal.err.print(f"{why}; {said}", soft_wrap=True)
+        terminal.err.print(sentence("lost", often=often), soft_wrap=True)
     if session.unsaved is not None:
         raise EmoscopeError(session.unsaved)
 
@@ -331,8 +327,7 @@ def serve(
         predictor = _loaded(path, label, labels)
         own = predictor.card.name if modelfile.is_foreign(path) else Path(path).stem
         if (other := models.setdefault(own, predictor)) is not predictor:
-            both = f"{other.model.path} and {path} would both be called '{own}'"
-            raise EmoscopeError(f"{both}; rename one of them")
+            raise EmoscopeError(sentence("both_called", one=other.model.path, other=path, name=own))
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     limits = server.Limits.of(host, name or (), max_upload)
     app = server.create_app(models or None, limits=limits, hosts=(host, *(name or ())))

@@ -11,7 +11,7 @@ from .. import features
 from ..corpus import Corpus
 from ..corpus.writing import write_table
 from ..errors import FeatureError
-from ..files import encodable, write_atomically
+from ..files import encodable, sentence, write_atomically
 from . import bundled, extraction
 from .extraction import Dataset, Progress
 from .store import Store
@@ -58,10 +58,8 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
         vector, frames = vector.rows(rows), frames.rows(rows) if frames else None
     available = vector.names + (frames.names if frames else [])
     if absent := [name for name in names if name not in available]:
-        of_song = "" if frames else " of song"
-        found = f"have no {', '.join(absent)}; they have {', '.join(available)}"
-        advice = "Name a corpus with recordings, e.g. after: emoscope get ravdess"
-        raise FeatureError(f"the bundled RAVDESS features{of_song} {found}. {advice}")
+        told = {"absent": ", ".join(absent), "available": ", ".join(available)}
+        raise FeatureError(sentence("not_bundled", of_song="" if frames else " of song", **told))
     vectors = [name for name in dict.fromkeys(names) if name != bundled.FRAMES]
     tables = {"vector": vector.select(vectors)} if vectors else {}
     if frames and bundled.FRAMES in names:
@@ -81,8 +79,7 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         values = data.features["vector"].to_pandas().reset_index(drop=True)
     if found := data.features.get("frames"):
         if target.suffix != ".parquet":
-            where = f"a {target.suffix} file; write to a .parquet file"
-            raise FeatureError(f"{found.label} gives spectrograms, which do not fit into {where}")
+            raise FeatureError(sentence("no_frames", label=found.label, ending=target.suffix))
         values["n_frames"] = [len(f) for f in found.frames or ()]
         values["frames"] = [f.astype("<f4").tobytes() for f in found.frames or ()]
     about = data.corpus.table.reset_index(drop=True)

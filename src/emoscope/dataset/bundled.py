@@ -4,8 +4,6 @@
 own licence, CC BY-NC-SA 4.0.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Any

@@ -31,9 +31,7 @@ from .store import Store
 Progress = Callable[[int, int], None]
 
 MAX_NAMED = 5  # unusable clips, when not one could be used
-MANY_PARTS = (
-    64  # of a file, that a worker gets at once at least; it decodes the file some four times
-)
+MANY_PARTS = 64  # of a file that a worker gets at once, at least; it is decoded some four times
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ..errors import AudioError, FeatureError
 from ..features.base import Feature
 from ..features.spectrum import Matrix, Spectrum
 from ..features.table import Features
+from ..files import sentence
 
 OUTLIERS = 0.05  # share of the clips that may have a lower rate than the corpus, and are refused
 Values = NDArray[np.float32]
@@ -42,8 +43,7 @@ class Rows:
         self.features.append(Facts())
         frames = [feature.name for feature in self.features if feature.kind == "frames"]
         if len(frames) > 1:
-            both = " and ".join(frames)
-            raise FeatureError(f"{both} both give frames; extract one of them at a time")
+            raise FeatureError(sentence("both_give_frames", both=" and ".join(frames)))
         self.done = np.zeros((n_clips, len(self.features)), dtype=bool)
         self.columns: list[str] = []
         self._slices: list[slice] = []
@@ -95,9 +95,7 @@ class Rows:
 
     def tables(self, clips: list[str]) -> dict[str, Features]:
         """The values of the usable clips, which are called ``clips``."""
-        usable = self.usable
-        tables: dict[str, Features] = {}
-        asked = self.features[:-1]
+        usable, tables, asked = self.usable, dict[str, Features](), self.features[:-1]
         if vectors := [feature for feature in asked if feature.kind == "vector"]:
             widths = tuple(len(feature.columns) for feature in vectors)
             specs, columns = [feature.spec for feature in vectors], tuple(self.columns)
@@ -121,13 +119,11 @@ def replacements(
 ) -> Iterator[str]:
     """What must be said of features that others stand for, or none, a sentence each."""
     for feature, other in zip(asked, found, strict=True):
-        needs = f"'{feature.name}' needs a sample rate above {feature.min_rate:.0f} Hz"
-        why = f"{needs}, and clips have {rate:.0f} Hz"
         if other is None:
-            yield f"{why}: it is left out for all of them"
+            yield sentence("not_at_rate", feature=feature, rate=rate)
         elif other is not feature:
-            count = f"{len(other.columns)} instead of {len(feature.columns)} values"
-            yield f"{why}: '{other.name}' stands for it, with {count} for each of them"
+            counts = {"n": len(other.columns), "of": len(feature.columns)}
+            yield sentence("other_at_rate", feature=feature, rate=rate, other=other.name, **counts)
 
 
 def notes_on(facts: NDArray[np.float32], table: pd.DataFrame) -> Iterator[str]:
@@ -135,16 +131,9 @@ def notes_on(facts: NDArray[np.float32], table: pd.DataFrame) -> Iterator[str]:
     rates = Counter(facts[:, 0].astype(int).tolist())
     if len(rates) > 1:
         counts = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
-        yield (
-            f"sample rates differ, {counts}: above {min(rates) // 2} Hz only some of the clips have "
-            "sound, so features differ by recording as well as by emotion; resample all recordings "
-            f"to {min(rates)} Hz before comparing them"
-        )
+        yield sentence("rates_differ", counts=counts, half=min(rates) // 2, least=min(rates))
     _, different, unfinished = np.count_nonzero(facts, axis=0).tolist()
     if different and "audio_channel" not in table:  # else somebody has chosen
-        found = f"{different} of {len(facts)} clips have two channels with different speech"
-        advice = "they are mixed: choose with --channel left, right or each"
-        yield f"{found}, and their label may be of either; {advice}"
+        yield sentence("different_speech", n=different, of=len(facts))
     if unfinished:
-        found = f"{unfinished} of {len(facts)} clips are of files whose header does not state their length"
-        yield f"{found}, as of a recorder that was stopped; they are read to the end of the file"
+        yield sentence("unfinished", n=unfinished, of=len(facts))

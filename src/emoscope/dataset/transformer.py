@@ -3,8 +3,6 @@
 >>> make_pipeline(FeatureTransformer(["mfcc", "mel"]), SVC()).fit(paths, emotions)  # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +17,7 @@ from .. import features
 from ..audio import Signal
 from ..errors import FeatureError
 from ..features.base import Feature
+from ..files import sentence
 from . import extraction
 from .store import Store
 
@@ -48,7 +47,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.store = store
         self.jobs = jobs
 
-    def fit(self, X: Any, y: Any = None) -> FeatureTransformer:
+    def fit(self, X: Any, y: Any = None) -> "FeatureTransformer":
         """Check the names of the features and the form of the recordings; nothing is learned."""
         self._chosen()
         self._recordings(X)
@@ -91,10 +90,8 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _chosen(self) -> list[Feature]:
         chosen = features.get_all(self.features)
         if len({feature.kind for feature in chosen}) != 1:
-            raise FeatureError(
-                "a transformer gives vectors or frames: one or more features that give vectors, or "
-                f"one that gives frames; found {', '.join(f.name for f in chosen) or 'none'}"
-            )
+            found = ", ".join(feature.name for feature in chosen) or "none"
+            raise FeatureError(sentence("vectors_or_frames", found=found))
         return chosen
 
     def _recordings(self, X: Any) -> list[Any]:

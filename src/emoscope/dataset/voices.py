@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import features, voices
 from ..corpus import Corpus
 from ..errors import CorpusError
+from ..files import sentence
 from ..protocols import N_FOLDS, VOICE_FOLDS, VOICES, split_name
 from ..voices import VoiceCheck
 from .extraction import Dataset, Progress, extract
@@ -92,10 +93,7 @@ def _grouped(corpus: Corpus, embeddings: Dataset) -> Corpus:
         raise CorpusError(f"voices cannot be grouped: {embeddings.corpus.rejected[0]}")
     vectors = np.asarray(embeddings.features["vector"].X)
     groups = group(vectors, styles=styles(corpus.table), least=N_FOLDS)
-    said = (
-        f"{len(corpus)} clips were put into {groups.max() + 1} groups by the sound of their voices"
-    )
-    said += "; a group may hold several speakers, and some clips are in a wrong one."
+    said = sentence("grouped", n=len(corpus), groups=groups.max() + 1)
     table = corpus.table.assign(**{VOICES: [f"voice {number + 1:02d}" for number in groups]})
     return dataclasses.replace(corpus, table=table.astype({VOICES: object}), voices=said)
 

@@ -19,7 +19,7 @@ from ..features.table import Features
 from ..models import ModelInfo
 from ..models.base import adapt, weight_parameter
 from ..models.network import NetworkClassifier
-from . import engine
+from . import engine, sentence
 from .engine import Checkpoint, OnUnit, Outcome, Unit
 from .result import Result, Run, project, result_rows, summarise, with_gaps
 
@@ -240,8 +240,7 @@ def _estimators(
         elif options["raters"] == "soft" and weight_parameter(estimator) is None:
             raise FeatureError(f"{name}: takes no weights of clips (sample_weight); leave it out")
         elif kind not in features:
-            found = "a model needs vector features and none were extracted"
-            raise FeatureError(f"{found}; add a feature such as 'mfcc'")
+            raise FeatureError(sentence("no_vector"))
         built[name] = (estimator, features[kind])
     return built
 

@@ -13,6 +13,8 @@ import pandas as pd
 import sklearn.metrics
 from numpy.typing import ArrayLike, NDArray
 
+from ..files import sentence
+
 SUM_TOLERANCE = 1e-3  # of a row of probabilities, read back from a text file with six digits
 
 
@@ -68,17 +70,16 @@ def reliability(
     true, names = _labels(y_true, "y_true"), np.asarray(list(emotions), dtype=str)
     p = np.asarray(probabilities, dtype=np.float64)
     if p.shape != (len(true), len(names)):
-        wanted = f"{len(true)} clips and {len(names)} emotions need ({len(true)}, {len(names)})"
-        raise ValueError(f"probabilities have shape {p.shape}; {wanted}")
+        raise ValueError(sentence("wrong_shape", shape=p.shape, n=len(true), of=len(names)))
     if unknown := sorted(set(true) - set(names)):
         raise ValueError(f"emotions lacks {', '.join(unknown)}, which occur in y_true")
     # Written so that NaN fails as well.
     valid = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
     if not valid.all():
         row = int(valid.argmin())
-        found = f"sums to {p[row].sum():.4g} with smallest value {p[row].min():.4g}"
-        allowed = "must be at least 0 and sum to 1 in each row"
-        raise ValueError(f"probabilities {allowed}; row {row} {found}")
+        raise ValueError(
+            sentence("no_probabilities", row=row, sum=p[row].sum(), least=p[row].min())
+        )
     confidence, right = p.max(axis=1), names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
     # Bins are open below and closed above, as in the paper.
@@ -113,21 +114,18 @@ def check_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[NDArray[Any], NDAr
     """Both as arrays of text; ValueError when they are empty, incomplete or of unlike length."""
     true, predicted = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     if len(true) != len(predicted):
-        found = f"y_true has {len(true)} clips and y_pred {len(predicted)}"
-        raise ValueError(f"{found}; they must be the same clips")
+        raise ValueError(sentence("not_same_clips", true=len(true), predicted=len(predicted)))
     return true, predicted
 
 
 def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
     labels = np.asarray(values)
     if labels.ndim != 1 or labels.size == 0:
-        wanted = "one emotion per clip is needed, at least one"
-        raise ValueError(f"{name} has shape {labels.shape}; {wanted}")
+        raise ValueError(sentence("no_labels_given", name=name, shape=labels.shape))
     missing = pd.isna(labels)
     if missing.any():
-        found = f"{int(missing.sum())} of {labels.size} clips"
-        first = f"the first at position {int(missing.argmax())}"
-        raise ValueError(f"{name} lacks the emotion of {found}, {first}")
+        where = {"n": int(missing.sum()), "of": labels.size, "first": int(missing.argmax())}
+        raise ValueError(sentence("lacks_emotions", name=name, **where))
     return labels.astype(str)
 
 

@@ -23,7 +23,7 @@ from ..corpus import Corpus
 from ..errors import ModelError
 from ..features.table import Features
 from ..models import ModelInfo
-from . import comparison
+from . import comparison, sentence
 from .result import Result
 
 N_INNER = 4  # parts that the training speakers are divided into
@@ -60,8 +60,7 @@ class Trial:
 
 def _check_speakers(speakers: ArrayLike, where: str = "") -> None:
     if (n_speakers := len(np.unique(np.asarray(speakers)))) < N_INNER:
-        parts = f"tuning leaves out {N_INNER} parts of the training speakers"
-        raise ModelError(f"{where}{parts}; there are {n_speakers}")
+        raise ModelError(sentence("few_speakers", where=where, parts=N_INNER, n=n_speakers))
 
 
 def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from . import metrics
+from . import metrics, sentence
 
 Array = NDArray[np.float64]
 Metric = Callable[[ArrayLike, ArrayLike], float]
@@ -192,8 +192,7 @@ def _ratios(y_true: ArrayLike, y_pred: ArrayLike, speakers: ArrayLike, metric: M
     true, predicted = metrics.check_pair(y_true, y_pred)
     names, of_clip = np.unique(np.asarray(speakers).astype(str), return_inverse=True)
     if of_clip.shape != true.shape:
-        found = f"speakers has shape {of_clip.shape} and y_true {true.shape}"
-        raise ValueError(f"{found}; one speaker per clip is needed")
+        raise ValueError(sentence("speakers_shape", shape=of_clip.shape, true=true.shape))
     if len(names) < 2:
         raise ValueError(f"at least two speakers are needed to compare; found {len(names)}")
     emotions, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
