@@ -170,8 +170,7 @@ def _fold_records(folder: Path, result: Result) -> dict[str, dict[str, set[str]]
             for record in records
         }
     except (AttributeError, KeyError, TypeError) as error:
-        fault = "not a saved result: its folds record no speakers"
-        raise CorpusError(f"{folder}: {fault}") from error
+        raise CorpusError(sentence("no_fold_speakers", folder=folder)) from error
 
 
 def _recording(path: str, name: str, by_stem: Mapping[str, list[Path]]) -> str:

@@ -6,8 +6,6 @@ which :mod:`emoscope.cli.typed` makes typer's application. Reading a command lin
 half as long as a label, so a plain ``emoscope predict`` is read by :func:`run_quickly`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools
@@ -49,7 +47,7 @@ class Source:
     emotions: tuple[str, ...] = ()
     reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def corpus(self) -> Corpus:
+    def corpus(self) -> "Corpus":
         """Its labels; the source has to be named."""
         from .. import corpus
         from . import terminal
@@ -62,7 +60,7 @@ class Source:
     def dataset(
         self, features: Sequence[str], *,
         jobs: int | None, cluster: str | None, protocol: str | None = None,
-    ) -> Dataset:  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Its labels and features, computed or taken from the store; for a protocol also its voices."""
         from .. import dataset
         from ..dataset import voices
@@ -93,13 +91,13 @@ class Source:
         """Whether it is the bundled features with those of song, which have no spectrograms."""
         return not self.places and self.reading.get("part") in ("song", "both")
 
-    def clips(self, corpus: Corpus) -> dict[str, Excerpt] | None:
+    def clips(self, corpus: "Corpus") -> "dict[str, Excerpt] | None":
         """The recording of each clip, for a report's players; the bundled features have none."""
         clips = zip(corpus.table["clip"], corpus.excerpts, strict=True)
         return dict(clips) if self.places else None
 
     @classmethod
-    def of(cls, options: dict[str, Any]) -> Source:
+    def of(cls, options: dict[str, Any]) -> "Source":
         """Take out of a command's options those that say what is read and how."""
         emotions = split(options.pop("emotions"))
         reading = {name: options.pop(name) for name in READING if name in options}
@@ -122,7 +120,7 @@ class Running:
 
 
 running = Running()
-declared: dict[str, Command] = {}
+declared: "dict[str, Command]" = {}
 locked = contextlib.ExitStack()  # folders, until the command ends
 
 
@@ -237,7 +235,7 @@ def label_map(pairs: Sequence[str] | None, file: Path | None) -> dict[str, str]:
     return words
 
 
-def said(model: ModelFile) -> ModelFile:
+def said(model: "ModelFile") -> "ModelFile":
     """A model, when what its user has to know is said: it comes from another tool."""
     for note in () if running.quiet else model.said:
         print(f"note: {model.path}: {note}", file=sys.stderr)

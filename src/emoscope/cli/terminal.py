@@ -119,9 +119,8 @@ def listening() -> Iterator[Callable[[Excerpt, float], None]]:
 def transfers() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar of bytes for each file on standard error; yields what a download reports to."""
     columns = rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()
-    bars = _bars(*columns, disable=running.quiet)
     tasks: dict[str, rich_progress.TaskID] = {}
-    with bars:
+    with _bars(*columns, disable=running.quiet) as bars:
 
         def report(what: str, done: int, total: int | None) -> None:
             if what not in tasks:

@@ -122,8 +122,7 @@ def read(
         told = {"split": split} if split else {}
         rows += [{**told, **row} for row in _rows(raw_rows, path, needed)]
     if len(rejected) == len(files):
-        found = f"none of {len(files)} annotation files can be used"
-        raise CorpusError(f"{folder}: {found}: {rejected[0]}")
+        raise CorpusError(sentence("none_usable", folder=folder, n=len(files), first=rejected[0]))
     said = [f"{name}: {note}{f' ({n} files)' if n > 1 else ''}" for note, n in notes.items()]
     return Listing(name, rows, rejected=rejected, notes=said)
 

@@ -39,8 +39,7 @@ def read(path: Path) -> list[RawRow]:
     try:
         rows = list(itertools.islice(_READERS[path.suffix.lower()](text), MAX_ROWS + 1))
     except (KeyError, ValueError, RecursionError, ElementTree.ParseError) as error:
-        missing = f"it refers to {error}, which is missing"
-        why = missing if isinstance(error, KeyError) else error
+        why = f"it refers to {error}, which is missing" if isinstance(error, KeyError) else error
         raise CorpusError(f"{path}: not a readable {path.suffix[1:]} file: {why}") from None
     check_rows(path, len(rows))
     same = f"{glob.escape(path.stem)}.*"

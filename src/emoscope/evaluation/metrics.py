@@ -131,6 +131,5 @@ def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
 
 def _names(true: NDArray[Any], predicted: NDArray[Any], emotions: Sequence[str]) -> list[str]:
     if left_out := [str(name) for name in np.union1d(true, predicted) if name not in emotions]:
-        found = f"emotions lacks {', '.join(left_out)}, which occur in the clips"
-        raise ValueError(f"{found}; given: {', '.join(emotions)}")
+        raise ValueError(sentence("unlisted", left=", ".join(left_out), given=", ".join(emotions)))
     return list(emotions)

@@ -130,16 +130,10 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
     if not used:
         raise CorpusError(f"no clip of '{corpus.name}' can be used; first: {rejected[0]}")
     logits, embeddings, found = (np.stack([o[part] for _, o in used]) for part in range(3))
-    usable = dataclasses.replace(
-        corpus,
-        table=corpus.table.iloc[[n for n, _ in used]],
-        rejected=[*corpus.rejected, *rejected],
-        notes=[
-            *corpus.notes,
-            *notes_on(found, corpus.table),
-            *(f"{said} ({n} of {len(used)} clips)" for said, n in sorted(trained_on.items())),
-        ],
-    )
+    memory = [f"{said} ({n} of {len(used)} clips)" for said, n in sorted(trained_on.items())]
+    table, rejected = corpus.table.iloc[[n for n, _ in used]], [*corpus.rejected, *rejected]
+    notes = *notes_on(found, corpus.table), *memory
+    usable = corpus.noting(*notes, table=table, rejected=rejected)
     return Inferences(usable, logits.astype(np.float64), embeddings)
 
 

@@ -4,8 +4,6 @@ Nothing that is uploaded is kept or logged: a recording lives in a nameless temp
 operating system removes when the request ends, however it ends.
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import logging
@@ -16,6 +14,7 @@ from types import FrameType
 
 from .._version import __version__
 from ..errors import AudioError, EmoscopeError, MissingExtraError
+from ..files import sentence
 from ..prediction import Predictor
 
 try:
@@ -62,14 +61,8 @@ def create_app(
     app.include_router(live.router)
     app.mount("/web", StaticFiles(directory=WEB))
 
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> FileResponse:
-        return FileResponse(WEB / "docs.html")
-
+    app.get("/", include_in_schema=False)(lambda: FileResponse(WEB / "index.html"))
+    app.get("/docs", include_in_schema=False)(lambda: FileResponse(WEB / "docs.html"))
     app.add_exception_handler(EmoscopeError, _unusable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -123,8 +116,7 @@ def run(
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        found = f"cannot listen on {host}, port {port}: {reason}"
-        raise EmoscopeError(f"{found}; try another --port or --host") from None
+        raise EmoscopeError(sentence("not_listening", host=host, port=port, why=reason)) from None
     if ready:
         ready()
     server.run(sockets=[listening])

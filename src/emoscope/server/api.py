@@ -3,8 +3,6 @@
 The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os

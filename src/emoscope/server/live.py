@@ -7,8 +7,6 @@ stream is what ``emoscope listen`` shows of the microphone: both are a
 :class:`~emoscope.prediction.microphone.Session`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable
@@ -77,9 +75,8 @@ async def _follow(
         heard.inc(len(block.samples) / session.rate)
         await socket.send_json((await service.run(session.update, block)).to_dict())
         if session.stream.seconds > service.limits.seconds:
-            await socket.close(
-                TOO_LONG, f"longer than {service.limits.seconds:g} s, the limit here"
-            )
+            most = f"{service.limits.seconds:g} s"
+            await socket.close(TOO_LONG, f"longer than {most}, the limit here")
             return
 
 
@@ -100,11 +97,8 @@ def _opus() -> Callable[[bytes], Samples]:
 
     def decode(packet: bytes) -> Samples:
         try:
-            frames = [
-                mono
-                for frame in codec.decode(av.Packet(packet))
-                for mono in to_mono.resample(frame)
-            ]
+            packed = codec.decode(av.Packet(packet))
+            frames = [mono for frame in packed for mono in to_mono.resample(frame)]
         except (av.FFmpegError, ValueError) as error:
             raise EmoscopeError(f"a message of {len(packet)} bytes is no Opus packet") from error
         found = [frame.to_ndarray()[0] for frame in frames]

@@ -1,7 +1,5 @@
 """What a client is told while its recording is in work: an answer in lines of JSON."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import json
@@ -19,7 +17,7 @@ from ..errors import EmoscopeError
 from ..prediction import Predictor
 from ..prediction.timeline import Stream
 
-Tell: TypeAlias = "Callable[[dict[str, Any]], object]"
+Tell: TypeAlias = Callable[[dict[str, Any]], object]
 
 EVERY = 1.0  # seconds from one line to the next, at least; and ten times what a line takes
 

@@ -1,7 +1,5 @@
 """The work behind the routes: predicting and decoding uploads, in threads."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import dataclasses
