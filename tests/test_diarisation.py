@@ -16,12 +16,12 @@ import soundfile
 import tiny_model
 from emoscope import audio
 from emoscope.audio.quality import Quality
-from emoscope.audio.voice_activity import FRAME_SECONDS, Frames
+from emoscope.audio.voice_activity import FRAME_SECONDS, Frames, Turn, TurnTracker
 from emoscope.corpus import rows, tiers
 from emoscope.errors import EmoscopeError, UnknownNameError
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, speakers
+from emoscope.prediction.sources import Division
 from emoscope.prediction.timeline import Inference, Stream, Window
-from emoscope.prediction.turns import Division, Turn, TurnTracker
 from emoscope.voices import clustering
 from recordings import RATE, silence, voice
 from test_predict import at_level

@@ -5,8 +5,10 @@ the form that classifies a whole block of frames in one call. It takes mono floa
 frame ``i`` is the 512 samples (32 ms) from ``0.032 * i`` seconds on.
 """
 
+import collections
 import functools
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -169,3 +171,36 @@ class SpeechTracker:
             return None
         self._last_stop = segment[1]
         return segment
+
+
+class Turn(NamedTuple):
+    """Speech of one voice, in frames of the voice activity detector."""
+
+    start: int
+    stop: int
+    speaker: str
+
+
+class TurnTracker:
+    """As a SpeechTracker, but it ends a segment where a turn ends, whatever is fed."""
+
+    def __init__(self, turns: Sequence[Turn]) -> None:
+        self._turns = collections.deque(turns)
+        self.start: int | None = None
+        self.n_frames = self.speech_end = 0
+
+    def feed(self, probability: float) -> tuple[int, int] | None:
+        """Take in one frame; returns a turn when this frame is its last one."""
+        self.n_frames += 1
+        if self._turns and self.n_frames > self._turns[0].start:
+            self.start, self.speech_end = self._turns[0].start, self.n_frames
+            if self.n_frames >= self._turns[0].stop:
+                return self.finish()
+        return None
+
+    def finish(self) -> tuple[int, int] | None:
+        """End the turn that is going on, as when the recording ends."""
+        if self.start is None:
+            return None
+        turn, self.start = self._turns.popleft(), None
+        return turn.start, turn.stop

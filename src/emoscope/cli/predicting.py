@@ -21,7 +21,7 @@ from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
 from ..prediction.output import Output, predict_files, require_offsets
 from ..prediction.prediction import TOGETHER
-from ..prediction.turns import CHANNEL, SPEAKER, Division
+from ..prediction.sources import CHANNEL, SPEAKER, Division
 from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, command

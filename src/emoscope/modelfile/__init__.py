@@ -17,21 +17,25 @@ value by value, and the graph of a file that is not installed with the package i
 
 import dataclasses
 import io
+import json
 import os
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Signal, resample
-from ..errors import ModelError
+from ..errors import FeatureError, ModelError
 from ..files import DATA, printable, write_atomically
 from .card import Card
 from .sandbox import LocalGraph, Promise, SandboxedGraph, first_line
+
+if TYPE_CHECKING:
+    from ..features.base import Feature
 
 Array = NDArray[np.float32]
 
@@ -98,6 +102,33 @@ class ModelFile:
     def probabilities(self, logits: Array) -> Array:
         """Calibrated probabilities, shape (n, n_emotions), rows summing to 1."""
         return softmax(logits / self.card.temperature)
+
+
+def features_of(card: Card) -> "list[Feature]":
+    """The features a model was trained on; none of one that takes samples."""
+    if card.input.kind == "samples":
+        return []
+    from .. import features
+    from ..features.encoder import Encoder
+
+    if not card.input.features:
+        raise ModelError("the model's card does not say which features it was trained on")
+    chosen = []
+    for entry in card.input.features:
+        try:
+            feature = features.get(entry.name)
+            # The card may come from anybody: it must not decide what is fetched from where.
+            if isinstance(feature, Encoder):
+                feature = dataclasses.replace(feature, local=True)
+            spec = feature.spec
+        except FeatureError as error:
+            raise ModelError(f"the model's features cannot be computed here: {error}") from error
+        chosen.append(feature)
+        # Through JSON, as the card was: tuples come back as lists.
+        if json.loads(json.dumps(spec)) != entry.spec:
+            trained = f"the model was trained on '{entry.name}' as {entry.spec}"
+            raise ModelError(f"{trained}; this version of emoscope computes it as {spec}")
+    return chosen
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> Array:

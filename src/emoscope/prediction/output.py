@@ -14,8 +14,7 @@ from ..files import printable, try_lock
 from .formats import Layout, csv_header, text_of
 from .prediction import Prediction, channel_warning
 from .predictor import Predictor
-from .sources import Given, Source, predict_segments
-from .turns import BY_CHANNEL, Division
+from .sources import BY_CHANNEL, Division, Given, Source, predict_segments
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")

@@ -17,10 +17,10 @@ import numpy as np
 from .. import modelfile
 from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice_activity
 from ..audio.quality import Quality
+from ..audio.voice_activity import Turn
 from ..errors import EmoscopeError, ModelError
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
-from .inputs import features_of
 from .known import training_warning
 from .prediction import (
     LABELLED_TOGETHER,
@@ -36,9 +36,8 @@ from .prediction import (
     mixed_warning,
     out_of_domain_warning,
 )  # fmt: skip
-from .sources import Blocks, Source, choose_one, opened
+from .sources import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Blocks, Division, Source, chosen, opened
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
-from .turns import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Division, Turn
 
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
 MANY_CHANNELS = "{count} channels: mixed; channel '1', '2' … takes one of them"
@@ -68,7 +67,7 @@ class Predictor:
             if labels and not modelfile.is_foreign(path):
                 raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
             model = modelfile.load(path, optimise=optimise, labels=labels)
-        self.model, self._features = model, features_of(model.card)
+        self.model, self._features = model, modelfile.features_of(model.card)
         #: Told each piece of a recording that was listened to: of what, and how many seconds.
         self.progress: Callable[[Excerpt, float], None] = lambda part, seconds: None
         #: Told after each piece of a long recording what has been heard of it.
@@ -93,11 +92,10 @@ class Predictor:
         division = Division(by, speakers)
         blocks, excerpt = opened(source, rate, again=by == SPEAKER)
         if channel is not None:
-            excerpt = choose_one(excerpt, channel)
-        found = self.recognise(
+            excerpt = chosen(excerpt, channel)
+        return self.recognise(
             blocks, excerpt, listen=channel is None, timeline=timeline, division=division
-        )
-        return found.prediction
+        ).prediction
 
     def recognise(
         self, blocks: Blocks, excerpt: Excerpt, *,
@@ -135,7 +133,7 @@ class Predictor:
             again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
             if again:
                 hints, whole = {"turns": _turns(first.rate, whole, division.speakers)}, again()
-            found = self._recognise(whole, part.path, timeline=timeline, map=map, hints=hints)
+            found = self._recognise(whole, part.path, timeline, map, hints)
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
             if again and division.speakers is None:
@@ -147,27 +145,30 @@ class Predictor:
         meter = ChannelMeter() if listen else None
         whole = one(excerpt, meter)
         found = meter and meter.report()
-        if found and found.n_channels > 2:
-            said = MANY_CHANNELS.format(count=found.n_channels)
-            return whole.but(warnings=(said, *whole.prediction.warnings))
-        if not (meter and found and found.different_speech):
+        if not (meter and found and (found.n_channels > 2 or found.different_speech)):
             return whole
-        if division.by == NONE:
-            said = f"{TWO_CHANNELS}, which this label mixes"
+        mixed = f"{TWO_CHANNELS}, which this label mixes"
+        if found.n_channels > 2 or division.by == NONE:
+            many = MANY_CHANNELS.format(count=found.n_channels)
+            said = many if found.n_channels > 2 else mixed
             return whole.but(warnings=(said, *whole.prediction.warnings))
         channels = []
         for side in (0, 1):
             hint = {"not_own": meter.other_speaks(side)}
             p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
             channels.append(replace(p, warnings=(channel_warning(p.channel), *p.warnings)))
-        said = f"{TWO_CHANNELS}, which this label mixes; the channels 'left' and 'right' give each"
+        said = f"{mixed}; the channels 'left' and 'right' give each"
         values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
         return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
 
     def _recognise(
-        self, blocks: Iterator[Signal], name: str, *,
-        timeline: bool, map: Map = map, hints: Mapping[str, Any] | None = None,
-    ) -> Recognition:  # fmt: skip
+        self,
+        blocks: Iterator[Signal],
+        name: str,
+        timeline: bool,
+        map: Map,
+        hints: Mapping[str, Any],
+    ) -> Recognition:
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
         limit = min(UTTERANCE_SECONDS, self.card.input.longest)
@@ -175,16 +176,15 @@ class Predictor:
             beginning.append(block)
             seconds += block.duration
             if seconds > limit:
-                whole = itertools.chain(beginning, blocks)
-                stream = self.stream(beginning[0].rate, map=map, **hints or {})
-                _fed(stream, whole, self.heard)
+                stream = self.stream(beginning[0].rate, map=map, **hints)
+                _fed(stream, itertools.chain(beginning, blocks), self.heard)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
         if not timeline:
             return utterance
         found = utterance.prediction
-        stream = _fed(self.stream(beginning[0].rate, map=map, **hints or {}), beginning)
+        stream = _fed(self.stream(beginning[0].rate, map=map, **hints), beginning)
         segments = self._segments(stream)
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
             names = ("emotion", "confidence", "probabilities", "uncertain", "warnings")
@@ -196,8 +196,8 @@ class Predictor:
         quality = Quality()
         quality.feed(signal.samples, signal.rate)
         for_model = self._at_model_rate(signal)
-        same = for_model.rate == voice_activity.RATE
-        for_detector = for_model if same else resample(signal, voice_activity.RATE)
+        at_rate = for_model if for_model.rate == voice_activity.RATE else signal
+        for_detector = resample(at_rate, voice_activity.RATE)
         quality.feed_frames(voice_activity.speech_probabilities(for_detector.samples))
         inference = self.infer(for_model)
         warnings = [*quality.warnings(), *out_of_domain_warning(inference.distance)]

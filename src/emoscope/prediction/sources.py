@@ -1,4 +1,4 @@
-"""What can be classified, and how it is read: files, samples, channels, parts that a file names."""
+"""What can be classified, and how it is read and divided: files, samples, channels, given parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal, parse_channel
-from ..errors import AudioError, CorpusError, EmoscopeError
+from ..errors import (
+    AudioError,
+    CorpusError,
+    EmoscopeError,
+    UnknownNameError,
+)
 from ..files import printable
 from .prediction import GivenSegment, Prediction
 
@@ -29,8 +34,28 @@ Blocks: TypeAlias = "Callable[[Excerpt, ChannelMeter | None], Iterator[Signal]]"
 
 Given: TypeAlias = "Mapping[str, Sequence[Segment]]"  # path of a recording → its parts
 
+CHANNEL, SPEAKER, NONE = "channel", "speaker", "none"
 EACH = "each"  # the channel that stands for all of them, one after the other
 _NAMELESS = (".textgrid", ".srt", ".vtt")  # these name no recording: they are of the one given
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """By what a recording is divided: its channels where they hold different speech, or voices."""
+
+    by: str = CHANNEL
+    speakers: int | None = None  # how many voices there are; None: as many as are found
+
+    def __post_init__(self) -> None:
+        if self.by not in (CHANNEL, SPEAKER, NONE):
+            raise UnknownNameError("division", self.by, (CHANNEL, SPEAKER, NONE))
+        if self.speakers is not None and self.by != SPEAKER:
+            raise EmoscopeError("a number of speakers needs a division by speaker (--by speaker)")
+        if self.speakers is not None and self.speakers < 1:
+            raise EmoscopeError(f"{self.speakers} speakers: expected 1 or more")
+
+
+BY_CHANNEL = Division()
 
 
 def opened(source: Source, rate: int | None, *, again: bool = False) -> tuple[Blocks, Excerpt]:
@@ -74,7 +99,7 @@ def choose(excerpt: Excerpt, channel: str) -> list[Excerpt]:
     return channels if len(channels) > 1 else [excerpt]
 
 
-def choose_one(excerpt: Excerpt, channel: str) -> Excerpt:
+def chosen(excerpt: Excerpt, channel: str) -> Excerpt:
     """The same where no more than one will do."""
     if channel.strip().lower() == EACH:
         told = "give audio.each_channel(file) to Predictor.predict_many, or choose one"

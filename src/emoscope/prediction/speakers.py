@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import Signal
-from ..audio.voice_activity import FRAME_SECONDS
+from ..audio.voice_activity import FRAME_SECONDS, Turn
 from ..voices import clustering, encoder
 from .timeline import Array, Inference, Stream, Window, Windows, cell_edges, near, runs, viterbi
-from .turns import Turn
 
 WINDOWS = Windows(length=1.6, hop=0.4)
 STAY = 0.95  # probability that a cell (0.4 s) is of the same voice as the one before

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from ..audio import Signal, voice_activity
 from ..audio.quality import Quality
-from ..audio.voice_activity import FRAME_SECONDS, RATE, Frames
+from ..audio.voice_activity import FRAME_SECONDS, RATE, Frames, Turn, TurnTracker
 from .prediction import NON_SPEECH, SILENCE, Segment
-from .turns import Turn, TurnTracker
 
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from .._version import __version__
 from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
-from ..prediction.turns import SPEAKER, Division
+from ..prediction.sources import SPEAKER, Division
 from .limits import Job
 from .progress import Tell, in_lines
 from .work import Service, Unusable

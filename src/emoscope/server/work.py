@@ -23,8 +23,7 @@ from ..errors import AudioError, FeatureError, ModelError, check_known
 from ..files import printable
 from ..prediction import Predictor
 from ..prediction.prediction import Recognition
-from ..prediction.sources import choose
-from ..prediction.turns import Division
+from ..prediction.sources import Division, choose
 from .limits import Job, Limits, Load, Monitor, busy
 from .progress import Progress, Tell
 
