@@ -10,9 +10,7 @@ The graph takes one input, named by the card's ``input.kind``, and gives two out
 ``embedding``  float32 (n, embedding_width)  standardised on the training data
 =============  ============================  ===================================================
 
-Loading a file runs no code of whoever made it: both members are bounded in size, the card is checked
-value by value, and the graph of a file that is not installed with the package is checked
-(:mod:`emoscope.modelfile.safety`) and run (:mod:`emoscope.modelfile.sandbox`) in limits.
+Loading runs no code of whoever made a file: all is checked, and a foreign graph runs in a sandbox.
 """
 
 import dataclasses

@@ -145,8 +145,6 @@ class SandboxedGraph:
 
 
 class _Child:
-    """One process that :func:`serve` is the life of."""
-
     def __init__(self) -> None:
         self.alive = True
         # One thread each for libraries that reserve address space for every core.

@@ -134,7 +134,6 @@ def csv_text(
 
 
 def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
-    """Rows of a table; segments without speech have no probabilities."""
     whole = prediction.to_dict()
     place = [printable(prediction.file), *([prediction.channel] if layout.channel else [])]
     last = [layout.model] if layout.model else []
@@ -161,17 +160,15 @@ def textgrid(prediction: Prediction) -> str:
     end = max((segment.end for segment in prediction.segments), default=0.0)
     tiers = []
     for name, segments in _lanes(prediction.segments).items():
-        parts = [(s.start, s.end, printable(s.emotion), _share(s)) for s in _filled(segments, end)]
-        tiers.append((f"emotion{name}", [(*times, text) for *times, text, _ in parts]))
-        tiers.append((f"confidence{name}", [(*times, text) for *times, _, text in parts]))
+        filled = list(_filled(segments, end))
+        named = [(s.start, s.end, printable(s.emotion)) for s in filled]
+        sure = [(s.start, s.end, f"{s.confidence:.3f}" if s.is_speech else "") for s in filled]
+        tiers += [(f"emotion{name}", named), (f"confidence{name}", sure)]
     return _rendered("textgrid", tiers=tiers, end=end, about=prediction.about.text)
 
 
 def _lanes(segments: Sequence[Segment]) -> dict[str, list[Segment]]:
-    """What each speaker's tiers are called after, and the speaker's segments.
-
-    What nobody speaks in has tiers of its own where speakers are divided, without the silence.
-    """
+    """Segments by the end of their tiers' names; where speakers are divided, silence is left out."""
     divided = any(segment.speaker for segment in segments)
     lanes: dict[str, list[Segment]] = {} if segments else {"": []}
     for segment in segments:
@@ -190,10 +187,6 @@ def _filled(segments: Sequence[Segment], end: float) -> Iterator[Segment]:
         if segment.end > segment.start:
             yield segment
         position = max(position, segment.end)
-
-
-def _share(segment: Segment) -> str:
-    return f"{segment.confidence:.3f}" if segment.is_speech else ""
 
 
 def eaf(prediction: Prediction) -> str:
@@ -226,9 +219,8 @@ def srt(prediction: Prediction) -> str:
 
 def vtt(prediction: Prediction) -> str:
     """WebVTT subtitles of everything but silence (W3C, "WebVTT", 2019)."""
-    return "\n".join(
-        ["WEBVTT\n", f"NOTE {prediction.about.text}\n", *_cues(prediction, ".", "<v {}>")]
-    )
+    note = f"NOTE {prediction.about.text}\n"
+    return "\n".join(["WEBVTT\n", note, *_cues(prediction, ".", "<v {}>")])
 
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
@@ -260,7 +252,6 @@ def _cues(prediction: Prediction, mark: str, voice: str) -> Iterator[str]:
 
 
 def _clock(seconds: float, mark: str) -> str:
-    """``hours:minutes:seconds`` with milliseconds after the mark."""
     milliseconds = round(1000 * seconds)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{mark}{rest % 1000:03d}"

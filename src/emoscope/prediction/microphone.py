@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..errors import AudioError, EmoscopeError, MissingExtraError
+from ..errors import AudioError, EmoscopeError, installed
 from .prediction import Prediction, rounded
 from .predictor import Predictor
 from .timeline import Samples, Windows
@@ -159,10 +159,7 @@ class Session:
 
 def _sounddevice() -> Any:
     try:
-        import sounddevice
-    except ImportError as error:
-        raise MissingExtraError("the microphone", "sounddevice", "listen") from error
+        return installed("sounddevice", "the microphone", "listen")
     except OSError as error:  # the package is here, the library it wraps is not
         how = "on Debian and Ubuntu: apt install libportaudio2"
         raise EmoscopeError(f"the sound library PortAudio is not installed; {how}") from error
-    return sounddevice

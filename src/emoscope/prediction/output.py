@@ -12,7 +12,7 @@ from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, ModelError, UnknownNameError
 from ..files import printable, try_lock
 from .formats import Layout, csv_header, text_of
-from .prediction import Prediction, channel_warning
+from .prediction import ONE_OF_TWO, Prediction
 from .predictor import Predictor
 from .sources import BY_CHANNEL, Division, Given, Source, predict_segments
 
@@ -122,7 +122,7 @@ class Output:
             if self.layout.given:
                 self._check_parts(row["file"], [row])
             said = row["file_warnings" if self.layout.timeline else "warnings"]
-            sides = [side for side in SIDES if channel_warning(side) in said]
+            sides = [side for side in SIDES if ONE_OF_TWO.format(channel=side) in said]
             entries.append((row["file"], row.get("channel") or "".join(sides)))
         if self.layout.timeline and entries:  # the last is done again: rows of it may be missing
             entries = entries[: entries.index(entries[-1])]

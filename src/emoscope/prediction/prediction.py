@@ -197,11 +197,6 @@ class Recognition(NamedTuple):
         return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 
 
-def channel_warning(channel: str) -> str:
-    """What is said of one of two channels with different speech, for which nobody has asked."""
-    return ONE_OF_TWO.format(channel=channel)
-
-
 def rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
     """Confidence, probabilities and the position they give, as JSON states them."""
     by_emotion = {name: round(p, 6) for name, p in probabilities.items()}

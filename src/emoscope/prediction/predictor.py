@@ -24,12 +24,12 @@ from ..modelfile.card import Card
 from .known import training_warning
 from .prediction import (
     LABELLED_TOGETHER,
+    ONE_OF_TWO,
     TWO_CHANNELS,
     Prediction,
     Recognition,
     Segment,
     TwoChannels,
-    channel_warning,
     decide,
     estimate_warning,
     is_uncertain,
@@ -156,7 +156,9 @@ class Predictor:
         for side in (0, 1):
             hint = {"not_own": meter.other_speaks(side)}
             p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
-            channels.append(replace(p, warnings=(channel_warning(p.channel), *p.warnings)))
+            channels.append(
+                replace(p, warnings=(ONE_OF_TWO.format(channel=p.channel), *p.warnings))
+            )
         said = f"{mixed}; the channels 'left' and 'right' give each"
         values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
         return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
@@ -378,7 +380,6 @@ class Predictor:
 
 
 def _turns(rate: int, blocks: Iterable[Signal], count: int | None) -> Sequence[Turn]:
-    """Who speaks when in a whole recording."""
     from . import speakers  # which takes as long to import as a label takes
 
     stream = _fed(speakers.stream(rate), blocks)
@@ -388,7 +389,6 @@ def _turns(rate: int, blocks: Iterable[Signal], count: int | None) -> Sequence[T
 def _fed(
     stream: Stream, blocks: Iterable[Signal], told: Callable[[Stream], None] = lambda stream: None
 ) -> Stream:
-    """A stream to which a whole recording was fed."""
     for block in blocks:
         stream.feed(block.samples, wait=False)
         told(stream)

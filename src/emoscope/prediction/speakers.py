@@ -7,12 +7,11 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..audio import Signal
 from ..audio.voice_activity import FRAME_SECONDS, Turn
 from ..voices import clustering, encoder
-from .timeline import Array, Inference, Stream, Window, Windows, cell_edges, near, runs, viterbi
+from .timeline import Inference, Stream, Window, Windows, cell_edges, near, runs, viterbi
 
 WINDOWS = Windows(length=1.6, hop=0.4)
 STAY = 0.95  # probability that a cell (0.4 s) is of the same voice as the one before
@@ -46,7 +45,8 @@ def turns(
     ]
     voices = clustering.centres(rows, count)
     for _ in range(ROUNDS if len(voices) > 1 else 1):
-        paths = [_path(SHARPNESS * own @ voices.T) for own in cells]
+        scores = [SHARPNESS * own @ voices.T for own in cells]
+        paths = [viterbi(s, STAY) if len(voices) > 1 else s.argmax(axis=1) for s in scores]
         labels, every = np.concatenate(paths), np.concatenate(cells)
         means = [
             every[labels == k].mean(axis=0) if k in labels else v for k, v in enumerate(voices)
@@ -59,10 +59,6 @@ def turns(
         for a, b in runs(path)
         for k in path[a : a + 1].tolist()
     )
-
-
-def _path(scores: Array) -> NDArray[np.intp]:
-    return viterbi(scores, STAY) if scores.shape[1] > 1 else np.zeros(len(scores), np.intp)
 
 
 def _frame(seconds: float) -> int:

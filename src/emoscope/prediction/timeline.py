@@ -23,9 +23,7 @@ from .prediction import NON_SPEECH, SILENCE, Segment
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = NDArray[np.float32]
 Map: TypeAlias = "Callable[..., Iterable[Any]]"
-Span: TypeAlias = tuple[
-    float, float, int, bool
-]  # start, end, number of the speech, whether it lasts
+Span: TypeAlias = tuple[float, float, int, bool]  # start, end, speech's number, whether it lasts
 Label: TypeAlias = "Callable[[Sequence[Inference], float], Sequence[Inference]]"
 
 AHEAD = 4  # pieces that are read on while windows of earlier ones are inferred
@@ -40,9 +38,7 @@ class Windows:
 
     length: float = 3.0  # of what it is given, by default as the utterances of training corpora
     hop: float = 1.0  # how often
-    live: float | None = (
-        None  # for display: further windows so often, the first of twice as much speech
-    )
+    live: float | None = None  # further windows so often for display, the first twice as long
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,10 +139,9 @@ class Stream:
             number, seconds = windows[-1].speech, windows[-1].end
             start = next(window.start for window in windows if window.speech == number)
             speech = [*speech[:number], (start, seconds)]
-        about = (speech, self.quality.frames)
         return divide(
-            windows, *about, seconds=seconds, hop=hop, emotions=self.emotions,
-            speakers=self.speakers,
+            windows, speech, self.quality.frames, seconds=seconds, hop=hop,
+            emotions=self.emotions, speakers=self.speakers,
         )  # fmt: skip
 
     def newest(self, count: int) -> list[Window]:
@@ -205,7 +200,6 @@ class Stream:
         return frames._replace(speech=np.where(leaked, np.float32(0), frames.speech))
 
     def _advance(self, ended: tuple[int, int] | None) -> Iterator[Span]:
-        """Windows that the newest frame completed."""
         length, hop, live = self.options.length, self.options.hop, self.options.live
         number = len(self.speech)
         if ended is not None:
@@ -233,7 +227,6 @@ class Stream:
         return Signal(self._samples[max(0, first) : stop], self._model_rate)
 
     def _forget(self) -> None:
-        """Drop samples that no window can ask for any more."""
         around_speech = voice_activity.MIN_SILENCE + 2 * voice_activity.PAD + 1
         needed = self.options.length + self.options.hop + around_speech * FRAME_SECONDS
         searched = self._tracker.n_frames * FRAME_SECONDS
@@ -289,19 +282,15 @@ def mean_probabilities(segments: Sequence[Segment], emotions: Sequence[str]) -> 
 def _gap(
     start: float, end: float, speech: NDArray[np.float32], sound: NDArray[np.bool_]
 ) -> Iterator[Segment]:
-    """Silence and other sounds between two speech segments."""
     first, stop = (round(time / FRAME_SECONDS) for time in (start, end))
     if end <= start or not len(speech[first:stop]):
         return
     sounding = _without_short_runs(sound[first:stop])
     for a, b in runs(sounding):
-        yield Segment(
-            start if a == 0 else (first + a) * FRAME_SECONDS,
-            end if b == len(sounding) else (first + b) * FRAME_SECONDS,
-            NON_SPEECH if sounding[a] else SILENCE,
-            float(1.0 - speech[first + a : first + b].mean()),
-            {},
-        )
+        begins = start if a == 0 else (first + a) * FRAME_SECONDS
+        ends = end if b == len(sounding) else (first + b) * FRAME_SECONDS
+        sure = float(1.0 - speech[first + a : first + b].mean())
+        yield Segment(begins, ends, NON_SPEECH if sounding[a] else SILENCE, sure, {})
 
 
 def runs(values: NDArray[Any]) -> list[tuple[int, int]]:
@@ -333,11 +322,9 @@ def _spoken(
     path = viterbi(np.log(cells + 1e-9), STAY)
     for a, b in runs(path):
         mean = np.average(cells[a:b], axis=0, weights=np.diff(edges)[a:b])
-        best = int(mean.argmax())
-        by_emotion = dict(zip(emotions, mean.tolist(), strict=True))
-        yield Segment(
-            float(edges[a]), float(edges[b]), emotions[best], mean[best].item(), by_emotion
-        )
+        best, by_emotion = int(mean.argmax()), dict(zip(emotions, mean.tolist(), strict=True))
+        label = (emotions[best], by_emotion[emotions[best]], by_emotion)
+        yield Segment(float(edges[a]), float(edges[b]), *label)
 
 
 def cell_edges(start: float, end: float, hop: float) -> Array:

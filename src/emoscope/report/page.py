@@ -20,7 +20,7 @@ from .. import audio, models, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError
-from ..evaluation import metrics, statistics
+from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, shipped_table
 from ..modelfile.about import About
@@ -100,7 +100,6 @@ def hardest_clips(result: Result, clips: Mapping[str, Recording]) -> list[HardCl
 
 
 def _about(row: Mapping[str, Any]) -> str:
-    """What a row tells of its clip, for readers who do not know the corpus's file names."""
     forms = {"intensity": "{} intensity", "text": "“{}”", "speaker": "speaker {}", "gender": "{}"}
     told = [(form, row.get(name)) for name, form in forms.items()]
     return printable(", ".join(form.format(v) for form, v in told if isinstance(v, str) and v))
@@ -181,13 +180,11 @@ def _ablation(result: Result) -> pd.DataFrame | None:
 
 
 def _leak_protocol(result: Result) -> str | None:
-    """The protocol of random folds that a result was compared with."""
     others = [run.protocol for run in result.runs if run.protocol != result.protocol]
     return next((name for name in others if shares_speakers(name)), None)
 
 
 def _paper(result: Result) -> dict[str, Any]:
-    """What a paper takes over: a sentence, a LaTeX table, BibTeX entries, and plots as SVG."""
     board, words = result.leaderboard(), _protocol_words(result)
     rows = result.rows(board[0].model)
     counts = metrics.confusion(rows["emotion"], rows["predicted"], emotions=result.emotions)
@@ -249,20 +246,15 @@ def _figures(result: Result) -> list[tuple[str, str]]:
         add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
-    caption = f"Calibration of {best}: the share of correct labels at each confidence. "
-    caption += "On the diagonal, both agree."
-    add(4.2, plots.reliability, curve, caption=caption)
+    add(4.2, plots.reliability, curve, caption=sentence("reliability_figure", best=best))
     if len(board) > 1:
-        caption = "UAR against prediction time. For the models on the line, no other model is both "
-        caption += "as fast and as accurate."
-        add(4.2, plots.cost, board, caption=caption)
+        add(4.2, plots.cost, board, caption=sentence("cost_figure"))
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
         points = np.asarray(result.map.tsne)[known]
-        caption = "Map of all clips (t-SNE): clips with similar features lie close together. "
-        caption += "Each name stands at the middle of its emotion."
-        add(4.6, plots.embedding_map, points, emotions[known].tolist(), caption=caption)
+        shown = (points, emotions[known].tolist())
+        add(4.6, plots.embedding_map, *shown, caption=sentence("map_figure"))
     return figures
 
 

@@ -90,7 +90,6 @@ def files(model: ModelFile, name: str) -> Files:
 
 
 def _settings(card: Card) -> JsonObject:
-    """What the engine has to know of a model, and of Python's modules."""
     values = json.loads(card.to_json())
     shared = ("emotions", "input", "temperature", "uncertain", "domain", "offsets")
     told: JsonObject = {key: values[key] for key in shared}
@@ -113,7 +112,6 @@ def _settings(card: Card) -> JsonObject:
 
 
 def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
-    """The shipped fingerprints as Uint32, and the corpora whose clips the model was trained on."""
     index = known.index()
     trained, of = index.trained_on(card), np.zeros(len(index.lengths), np.uint32)
     corpora: list[Mapping[str, object]] = []
@@ -142,7 +140,6 @@ def _page() -> Files:
 
 
 def _examples() -> list[Path]:
-    """The example recordings: beside the data of an installed package, or in a clone."""
     places = (Path(DATA, "examples"), ROOT / "examples")
     return sorted(p for f in places for p in (*f.glob("*.flac"), *f.glob("README.md")))
 

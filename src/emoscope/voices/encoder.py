@@ -54,7 +54,6 @@ def _run(parts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples in which somebody speaks, joined; all where nobody does."""
     speaks = voice_activity.speech_probabilities(samples).speech >= 0.5
     near = np.convolve(speaks, np.ones(2 * _PAUSE + 1), mode="same") > 0.5
     found = samples[np.repeat(near, voice_activity.FRAME)[: len(samples)]]

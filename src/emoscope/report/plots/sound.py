@@ -171,7 +171,6 @@ def show(
 
 
 def _decibels(magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Magnitudes in dB below the largest, at least ``-RANGE_DB``."""
     share = magnitude / max(float(magnitude.max()), 1e-10)
     decibels = 20.0 * np.log10(np.maximum(share, 10.0 ** (-RANGE_DB / 20.0)))
     return np.asarray(decibels, dtype=np.float32)
@@ -181,7 +180,6 @@ def _image(
     ax: Axes | None, signal: Signal, frames: NDArray[np.float32], ylabel: str,
     reach: tuple[float, float], **options: Any,
 ) -> Axes:  # fmt: skip
-    """Draw ``(n_frames, n_bins)`` with time to the right and bins upwards, within `reach`."""
     ax = own_axes(ax)
     options = {"cmap": colour_map(theme().heat), **options}
     extent = (0.0, signal.duration, *reach)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import html
 import io
 import re
@@ -52,16 +53,11 @@ STYLE = Path(__file__).with_name("emoscope.mplstyle")  # all parameters but colo
 LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
+theme = _theme.get  # gives the theme that figures are drawn in at the moment
 
 
-def matplotlib() -> Any:
-    """The package that draws, imported; a MissingExtraError where it is not installed."""
-    return installed("matplotlib", "a plot", "plots")
-
-
-def theme() -> Theme:
-    """The theme that figures are drawn in at the moment."""
-    return _theme.get()
+#: Imports the package that draws; a MissingExtraError where it is not installed.
+matplotlib = functools.partial(installed, "matplotlib", "a plot", "plots")
 
 
 def emotion_colour(name: str) -> str:

@@ -101,9 +101,7 @@ def _blocks(ax: Axes, parts: Sequence[Segment], start: float, end: float, top: f
     from matplotlib.colors import to_rgb
 
     figure = ax.figure.figure
-    share = (
-        0.92 if figure.get_layout_engine() else ax.get_position().width
-    )  # which is not known yet
+    share = 0.92 if figure.get_layout_engine() else ax.get_position().width  # not known yet
     per_second = share * figure.get_size_inches()[0] * 72 / (end - start)
     for emotion, doubt in dict.fromkeys((part.emotion, part.uncertain) for part in parts):
         spans = [
