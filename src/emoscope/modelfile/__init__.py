@@ -90,9 +90,8 @@ class ModelFile:
         promised = ((len(array), len(self.card.emotions)), (len(array), self.card.embedding_width))
         if (logits.shape, embedding.shape) != promised:
             given = f"the model gave shapes {logits.shape} and {embedding.shape}"
-            raise ModelError(
-                f"{self.path}: {given}; its card promises {promised[0]} and {promised[1]}"
-            )
+            due = f"its card promises {promised[0]} and {promised[1]}"
+            raise ModelError(f"{self.path}: {given}; {due}")
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
             raise ModelError(f"{self.path}: the model gave values that are not finite")
         return logits, embedding

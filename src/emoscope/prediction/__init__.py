@@ -11,16 +11,8 @@ from .predictor import Predictor
 from .sources import Source
 from .timeline import Stream, Windows
 
-__all__ = [
-    "Prediction",
-    "Predictor",
-    "Segment",
-    "Source",
-    "Stream",
-    "Windows",
-    "default_predictor",
-    "predict",
-]
+__all__ = ["Prediction", "Predictor", "Segment", "Source", "Stream", "Windows"]
+__all__ += ["default_predictor", "predict"]
 
 
 def predict(

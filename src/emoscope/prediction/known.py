@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +39,21 @@ MAYBE_TRAINED = (
 )
 
 
+Words: TypeAlias = NDArray[np.uint32]
+Flags: TypeAlias = NDArray[np.bool_]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Index:
     """Fingerprints of clips, one after the other."""
 
-    words: NDArray[np.uint32]  # each second from the first to the last that sounds; 0 in silence
+    words: Words  # each second from the first to the last that sounds; 0 in silence
     lengths: NDArray[np.integer]  # number of words of each clip
     corpora: NDArray[np.str_]  # of each clip, as are its speaker and emotion
     speakers: NDArray[np.str_]
     emotions: NDArray[np.str_]
 
-    def trained_on(self, card: Card) -> NDArray[np.bool_]:
+    def trained_on(self, card: Card) -> Flags:
         """Which clips are of the training speakers and emotions of a model."""
         return _clips_of(self, card.training.corpora, card.emotions)
 
@@ -85,9 +89,7 @@ class Index:
             tables.append((shift, keys[order], clips[order], begins[order]))
         return tables
 
-    def _candidates(
-        self, words: NDArray[np.uint32], frames: NDArray[np.intp]
-    ) -> list[tuple[int, int]]:
+    def _candidates(self, words: Words, frames: NDArray[np.intp]) -> list[tuple[int, int]]:
         """Clips with the frame they would begin at, for which most words vote."""
         votes = []
         for shift, keys, clips, begins in self._tables:
@@ -105,19 +107,19 @@ class Index:
 @functools.lru_cache(maxsize=16)
 def _clips_of(
     index: Index, corpora: tuple[TrainingCorpus, ...], emotions: tuple[str, ...]
-) -> NDArray[np.bool_]:
+) -> Flags:
     theirs = np.zeros(len(index.lengths), dtype=bool)
     for corpus in corpora:
         theirs |= (index.corpora == corpus.name) & _among(index.speakers, corpus.speakers)
     return theirs & _among(index.emotions, emotions)
 
 
-def _among(values: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.bool_]:
+def _among(values: NDArray[np.str_], names: Sequence[str]) -> Flags:
     """As ``np.isin``, which imports masked arrays."""
     return np.fromiter(map(set(names).__contains__, values.tolist()), bool)
 
 
-def recording_words(signal: Signal) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+def recording_words(signal: Signal) -> tuple[Words, Flags]:
     """The words of a recording without the silence around it, and which of them sound."""
     # By way of the detector's rate, at which a recording that is classified is there anyway.
     sound = audio.resample(audio.resample(signal, voice_activity.RATE), RATE).samples

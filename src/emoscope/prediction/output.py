@@ -33,11 +33,7 @@ class Output:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        format: str,
-        layout: Layout,
-        given: "Given | None" = None,
+        self, path: str | Path, format: str, layout: Layout, given: "Given | None" = None
     ) -> None:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))

@@ -133,7 +133,7 @@ class Predictor:
             again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
             if again:
                 hints, whole = {"turns": _turns(first.rate, whole, division.speakers)}, again()
-            found = self._recognise(whole, part.path, timeline, map, hints)
+            found = self._recognise(whole, part.path, timeline, map, **hints)
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
             if again and division.speakers is None:
@@ -156,20 +156,14 @@ class Predictor:
         for side in (0, 1):
             hint = {"not_own": meter.other_speaks(side)}
             p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
-            channels.append(
-                replace(p, warnings=(ONE_OF_TWO.format(channel=p.channel), *p.warnings))
-            )
+            alone = ONE_OF_TWO.format(channel=p.channel)
+            channels.append(replace(p, warnings=(alone, *p.warnings)))
         said = f"{mixed}; the channels 'left' and 'right' give each"
         values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
         return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
 
     def _recognise(
-        self,
-        blocks: Iterator[Signal],
-        name: str,
-        timeline: bool,
-        map: Map,
-        hints: Mapping[str, Any],
+        self, blocks: Iterator[Signal], name: str, timeline: bool, map: Map, **hints: Any
     ) -> Recognition:
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal, parse_channel
-from ..errors import (
-    AudioError,
-    CorpusError,
-    EmoscopeError,
-    UnknownNameError,
-)
+from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
 from ..files import printable
 from .prediction import GivenSegment, Prediction
 

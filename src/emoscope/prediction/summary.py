@@ -66,10 +66,7 @@ class Summary:
         """As in the JSON output."""
         moments = [moment.to_dict() for moment in self.moments]
         text = json.dumps({**dataclasses.asdict(self), "moments": moments})
-        rounded: dict[str, Any] = json.loads(
-            text, parse_float=lambda digits: round(float(digits), 3)
-        )
-        return rounded
+        return dict(json.loads(text, parse_float=lambda digits: round(float(digits), 3)))
 
 
 def clock(seconds: float) -> str:

@@ -279,9 +279,7 @@ def mean_probabilities(segments: Sequence[Segment], emotions: Sequence[str]) -> 
     return np.average(values, axis=0, weights=[segment.seconds for segment in spoken])
 
 
-def _gap(
-    start: float, end: float, speech: NDArray[np.float32], sound: NDArray[np.bool_]
-) -> Iterator[Segment]:
+def _gap(start: float, end: float, speech: Samples, sound: NDArray[np.bool_]) -> Iterator[Segment]:
     first, stop = (round(time / FRAME_SECONDS) for time in (start, end))
     if end <= start or not len(speech[first:stop]):
         return

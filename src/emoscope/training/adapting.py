@@ -101,9 +101,8 @@ def corrected(model: ModelFile, added: Double) -> bytes:
         node.output[:] = ["logits.before" if name == "logits" else name for name in node.output]
         node.input[:] = ["logits.before" if name == "logits" else name for name in node.input]
     arrays = {"added.weights": added[:-1] / scale, "added.bias": added[-1]}
-    graph.initializer.extend(
-        numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()
-    )
+    for name, values in arrays.items():
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
     graph.node.append(helper.make_node("Gemm", ["embedding", *arrays], ["added"]))
     graph.node.append(helper.make_node("Add", ["logits.before", "added"], ["logits"]))
     return bytes(whole.SerializeToString())

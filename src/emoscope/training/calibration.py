@@ -107,10 +107,9 @@ def uncertain(logits: Logits, labels: Indices, *, coverage: float = COVERAGE) ->
     confidence = np.exp(logits.max(axis=1))
     threshold = float(np.quantile(confidence, 1.0 - coverage))
     certain = confidence >= threshold
-    wrong = logits.argmax(axis=1) != labels
-    return Uncertain(
-        threshold=threshold, coverage=float(certain.mean()), risk=float(wrong[certain].mean())
-    )
+    wrong = (logits.argmax(axis=1) != labels)[certain]
+    share, risk = float(certain.mean()), float(wrong.mean())
+    return Uncertain(threshold=threshold, coverage=share, risk=risk)
 
 
 def with_offsets(

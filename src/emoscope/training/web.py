@@ -94,9 +94,8 @@ def _settings(card: Card) -> JsonObject:
     shared = ("emotions", "input", "temperature", "uncertain", "domain", "offsets")
     told: JsonObject = {key: values[key] for key in shared}
     if card.offsets is not None:
-        told["offsets"]["precision"] = offsets.precision(
-            card.offsets.covariance.astype(np.float64)
-        ).tolist()
+        covariance = card.offsets.covariance.astype(np.float64)
+        told["offsets"]["precision"] = offsets.precision(covariance).tolist()
     # What is written in capitals, but no tuple with names: it holds arrays.
     constants: dict[str, JsonObject] = {
         module.__name__.rpartition(".")[2]: {

@@ -152,7 +152,5 @@ def surpluses(clips: Matrix, names: Texts, styles: Texts) -> dict[str, float]:
     if len(inside) < MIN_NAMES or not apart.any():
         return {}
     other = float(np.percentile(distances[apart], _PERCENTILE))
-    usual = {
-        name: float(np.median([s for n, s in inside.items() if n != name])) for name in compared
-    }
-    return {n: (inside[n] - usual[n]) / max(other - usual[n], 1e-9) for n in compared}
+    usual = {a: float(np.median([s for b, s in inside.items() if b != a])) for a in compared}
+    return {a: (inside[a] - usual[a]) / max(other - usual[a], 1e-9) for a in compared}

@@ -153,9 +153,8 @@ def show(
         figure = Figure(figsize=size, layout="constrained", dpi=150)
         FigureCanvasAgg(figure)
         heights = [0.75 if name in ("waveform", "pitch", "energy") else 1.25 for name in panels]
-        grid = figure.subplots(
-            len(panels), len(signals), sharex=True, squeeze=False, height_ratios=heights
-        )
+        shape = (len(panels), len(signals))
+        grid = figure.subplots(*shape, sharex=True, squeeze=False, height_ratios=heights)
         for column, (signal, title) in enumerate(zip(signals, titles, strict=True)):
             for row, draw in enumerate(draws):
                 draw(signal, ax=grid[row, column])

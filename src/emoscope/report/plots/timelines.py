@@ -103,10 +103,9 @@ def _blocks(ax: Axes, parts: Sequence[Segment], start: float, end: float, top: f
     figure = ax.figure.figure
     share = 0.92 if figure.get_layout_engine() else ax.get_position().width  # not known yet
     per_second = share * figure.get_size_inches()[0] * 72 / (end - start)
-    for emotion, doubt in dict.fromkeys((part.emotion, part.uncertain) for part in parts):
-        spans = [
-            (p.start, p.seconds) for p in parts if (p.emotion, p.uncertain) == (emotion, doubt)
-        ]
+    for kind in dict.fromkeys((part.emotion, part.uncertain) for part in parts):
+        spans = [(p.start, p.seconds) for p in parts if (p.emotion, p.uncertain) == kind]
+        emotion, doubt = kind
         colour, hatch = emotion_colour(emotion), "/////" if doubt else None
         bars = ax.broken_barh(spans, (top, 1.0), facecolor=colour, hatch=hatch)
         bars.set(edgecolor=theme().background, linewidth=0.4)
