@@ -19,7 +19,7 @@ from emoscope.evaluation import comparison, metrics
 from emoscope.evaluation.result import Projection, Result, summarise
 from emoscope.labels import EMOTIONS as COMMON
 from emoscope.report import page as page_module
-from emoscope.report import paper, summary
+from emoscope.report import summary
 
 LARGEST = 10_000_000  # bytes
 
@@ -270,15 +270,15 @@ def test_the_entry_of_emoscope_is_that_of_its_citation_file(result):
 
 def test_every_known_corpus_has_a_whole_entry():
     for info in corpora.registry.own.values():
-        (entry,) = paper.entries({"citation": info.citation})
+        (entry,) = page_module.entries_of({"citation": info.citation})
         assert {"key", "author", "title", "howpublished", "year"} <= entry.keys(), info.name
         assert ("doi" in entry) == ("doi.org" in info.citation)
-    (entry,) = paper.entries({"citation": "Somebody & others, 50 % done"})
+    (entry,) = page_module.entries_of({"citation": "Somebody & others, 50 % done"})
     assert entry == {"key": "corpus1", "note": r"Somebody \& others, 50 \% done"}
 
 
 def test_latex_reads_no_character_as_a_command():
-    assert paper.tex(r"a_b\c{d}~^") == (
+    assert page_module.tex(r"a_b\c{d}~^") == (
         r"a\_b\textbackslash{}c\{d\}\textasciitilde{}\textasciicircum{}"
     )
 

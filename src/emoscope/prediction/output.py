@@ -27,10 +27,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 class Output:
-    """A JSON Lines or CSV file that grows by one recording at a time and survives being stopped.
-
-    What is whole in it is kept; an EmoscopeError where it is of another model, layout or kind.
-    """
+    """A JSON Lines or CSV file that grows by one recording at a time; what is whole in it is kept."""
 
     def __init__(
         self, path: str | Path, format: str, layout: Layout, given: "Given | None" = None
@@ -198,8 +195,7 @@ def predict_files(
     """Predict what an output does not hold yet, and add it there; `given` parts become the segments.
 
     Files of one folder are labelled together; with `together` all, without it (False), with a
-    timeline or with given parts each alone. Those that an output holds already tell of their source.
-    Two channels with different speech are written as two predictions.
+    timeline or with given parts each alone. Two channels with different speech are two predictions.
     """
 
     def holds(file: Source) -> bool:

@@ -164,10 +164,7 @@ class TwoChannels(Prediction):
 
     @property
     def joined(self) -> Prediction:
-        """One prediction, of the mix, with the segments of both channels, which may overlap.
-
-        Silence is left out, and what sounds in one channel while somebody speaks in the other.
-        """
+        """The mix with the segments of both, which may overlap, less sounds beside speech."""
         every = [segment for one in self.channels for segment in one.segments]
         spoken = [segment for segment in every if segment.is_speech]
         sounds = [

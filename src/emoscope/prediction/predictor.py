@@ -325,10 +325,7 @@ class Predictor:
         self, sources: Iterable[Sequence[Source]], rate: int | None = None, *,
         skip: Callable[[Source], bool] = lambda _: False, jobs: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
-        """As :meth:`predict_many`, each group of recordings together; some may just be learned from.
-
-        At most :data:`MAX_REFERENCES` of a group, evenly spread over names, tell what it has in common.
-        """
+        """As :meth:`predict_many`, each group together; those to `skip` are just learned from."""
         groups = []
         for group in sources:
             asked = [place for place, source in enumerate(group) if not skip(source)]

@@ -102,9 +102,6 @@ def chosen(excerpt: Excerpt, channel: str) -> Excerpt:
     return choose(excerpt, channel)[0]
 
 
-# --- parts that an annotation file gives ---------------------------------------------------------
-
-
 def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
     """The parts that an annotation file gives of each recording, and in a sentence what else."""
     from ..corpus.rows import segments

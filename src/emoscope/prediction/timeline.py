@@ -65,11 +65,9 @@ class Window:
 class Stream:
     """Infers emotion from sound as it arrives; made by :meth:`emoscope.prediction.Predictor.stream`.
 
-    `infer` takes sound of `model_rate` Hz; samples are fed at `rate` Hz. `map` applies `infer` to
-    the windows of one piece; an executor's ``map`` runs them side by side. `label` gives windows
-    their probabilities together, of which so many lie over each moment. If `turns` are known, each is a
-    part of the speech of its own. In frames that are `not_own`, what sounds like speech is of another
-    channel.
+    `infer` takes sound of `model_rate` Hz; `map`, such as an executor's, applies it to the windows of one
+    piece. `label` gives windows their probabilities together, of which so many lie over each moment. Known
+    `turns` are each a part of the speech. Frames that are `not_own` hold the speech of another channel.
     """
 
     def __init__(
@@ -110,10 +108,7 @@ class Stream:
         return self._tracker.start is not None
 
     def feed(self, samples: Samples, *, wait: bool = True) -> list[Window]:
-        """Take in the next samples, of shape (n_samples,); gives the windows now complete.
-
-        It does not `wait` for all of them where `map` may infer beside what is fed next.
-        """
+        """Take in samples (n_samples,); gives the windows now complete, or without `wait` those inferred."""
         self.quality.feed(samples, self.rate)
         return self._feed(samples, ahead=0 if wait else AHEAD)
 
@@ -127,10 +122,7 @@ class Stream:
         return self._infer(Signal(self._samples[-n_samples:], self._model_rate))
 
     def segments(self) -> tuple[Segment, ...]:
-        """The recording so far, divided without gaps; complete after :meth:`finish`.
-
-        Until then it ends with the newest window of speech: what follows is not known yet.
-        """
+        """What was fed, divided without gaps; until :meth:`finish`, up to the newest window."""
         hop, speech, seconds = self.options.hop, self.speech, self.seconds
         windows = self._together(self.windows, hop)
         if self._asked or self.speaking:
@@ -246,10 +238,7 @@ def divide(
     windows: Sequence[Window], speech: Sequence[tuple[float, float]], frames: Frames, *,
     seconds: float, hop: float, emotions: Sequence[str], speakers: Sequence[str] = (),
 ) -> tuple[Segment, ...]:  # fmt: skip
-    """Divide a recording without gaps; in each of `speech` lie windows, `hop` is a cell's length.
-
-    Where `speakers` are given, they name who speaks in each.
-    """
+    """Divide a recording without gaps; `speakers` name who speaks in each of `speech`."""
     by_speech: dict[int, list[Window]] = {}
     for window in windows:
         by_speech.setdefault(window.speech, []).append(window)

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib.resources
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from .. import audio, models, unseen
+from .. import audio, corpora, models, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError
@@ -26,12 +27,15 @@ from ..files import printable, shipped_table
 from ..modelfile.about import About
 from ..models.discriminants import ON_EMBEDDINGS
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
-from . import paper, plots, summary
+from . import plots, summary
 
 N_HARDEST = 20  # clips shown
 N_HEARD, MAX_SOUND = 2, 5_000_000  # clips of each confusion, and characters of all in the page
 PLAY_RATE, PLAY_PEAK = 16_000, 0.9  # of the playable clips: small, clear and equally loud
 WIDTH = 4.6  # inches of a plot: its text stays readable on a phone
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+CITATION = re.compile(r"(?P<who>.+?) \((?P<year>\d{4})\)[.,] (?P<what>.+?)\.?( (?P<url>http\S+))?")
 SLICES = ("gender", "intensity", "statement", "channel")
 
 
@@ -195,9 +199,9 @@ def _paper(result: Result) -> dict[str, Any]:
         chance=summary.chance(result), emotions=summary.tested_emotions(result),
         units=unseen.units_of(result.corpus)[1], leak_protocol=_leak_protocol(result),
     )  # fmt: skip
-    entries = paper.entries(result.corpus)
+    entries = entries_of(result.corpus)
     return {
-        "sentence": paper.sentence(result, words),
+        "sentence": paper_sentence(result, words),
         "table": table,
         "bib": template("cite.bib.j2").render(version=__version__, entries=entries),
         "figures": [
@@ -321,5 +325,45 @@ def template(name: str) -> jinja2.Template:
         loader=loader, autoescape=name.endswith(".html.j2"), trim_blocks=True, undefined=undefined,
         variable_start_string=start, variable_end_string=end,
     )  # fmt: skip
-    environment.filters |= {"tex": paper.tex, "printable": printable, "duration": duration}
+    environment.filters |= {"tex": tex, "printable": printable, "duration": duration}
     return environment.get_template(name)
+
+
+def tex(text: object) -> str:
+    """A text for LaTeX, in which none of its characters is a command."""
+    return re.sub(r"[\\~^&%$#_{}]", lambda found: TEX[found[0]], str(text))
+
+
+def paper_sentence(result: Result, protocol: str) -> str:
+    """What came out, with corpus, protocol and interval; empty without a model worth naming."""
+    corpus, said = result.corpus, summary.verdict(result)
+    speakers, n_emotions = corpus.get("n_speakers"), len(summary.tested_emotions(result))
+    return said and sentence(
+        "paper", corpus=corpus, speakers=speakers or "unknown", n_emotions=n_emotions,
+        result=result, protocol=protocol, said=said, version=__version__,
+    )  # fmt: skip
+
+
+def entries_of(corpus: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The fields of BibTeX entries of a result's corpus or corpora, from their citations."""
+    citations = [line for line in str(corpus.get("citation") or "").splitlines() if line.strip()]
+    return [_entry(line.strip(), f"corpus{n}") for n, line in enumerate(citations, 1)]
+
+
+def _entry(citation: str, key: str) -> dict[str, str]:
+    if (parts := CITATION.fullmatch(citation)) is None:
+        return {"key": key, "note": tex(citation)}
+    known = {info.citation: info.title for info in corpora.registry.own.values()}
+    names = [name.removesuffix(" et al.") for name in parts["who"].split(", ")]
+    people = [
+        re.sub(r" ([A-Z]+)$", lambda m: ", " + " ".join(f"{c}." for c in m[1]), n) for n in names
+    ]
+    title, _, where = parts["what"].rpartition(". ")
+    doi = (parts["url"] or "").partition("doi.org/")[2]
+    fields = {
+        "key": re.sub(r"\W", "", names[0].split(" ")[0].lower()) + parts["year"],
+        "author": tex(" and ".join(people + ["others"] * parts["who"].endswith("et al."))),
+        "title": tex(title or known.get(citation, "")), "howpublished": tex(where),
+        "year": parts["year"], "doi": doi, "url": "" if doi else parts["url"] or "",
+    }  # fmt: skip
+    return {name: value for name, value in fields.items() if value}

@@ -33,15 +33,7 @@ def comparable(rows: Matrix) -> Matrix:
 
 
 def centres(rows: Matrix, count: int | None = None) -> Matrix:
-    """The mean of each voice, of unit length; of `count` voices, if there are so many rows.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows, n_values)
-        Of unit length, in the order of time.
-    count : int, optional
-        How many voices there are; by default it is estimated, at most :data:`MAX_VOICES`.
-    """
+    """The mean of each voice, of unit length; the rows are in the order of time."""
     one = unit(rows.mean(axis=0, keepdims=True))
     chosen = rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int)]
     if count == 1 or len(chosen) < 3:

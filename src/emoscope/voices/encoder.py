@@ -33,10 +33,7 @@ def embed_each(pieces: Sequence[Signal]) -> NDArray[np.float32]:
 
 
 def embed(signal: Signal) -> Embedding:
-    """The voice of a recording of one speaker: float32 (256,), not negative, of unit length.
-
-    A product of two is their cosine similarity. Without speech everything is taken.
-    """
+    """The voice of a recording of one speaker: float32 (256,), not negative, of unit length."""
     samples = _amplified(resample(signal, RATE).samples)
     mean = _run(_parts(_mel(_speech(samples)))).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
