@@ -11,7 +11,6 @@ import json
 import os
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -38,7 +37,6 @@ MAX_MEMORY = 1 << 32  # address space of a child: 4 GiB, some fifty times what 3
 MAX_REPLY = 1 << 28  # bytes of one message of a child
 CORES = os.cpu_count() or 1
 OK, FAILED = b"+", b"-"
-_LENGTH = struct.Struct("<Q")
 _COMMAND = (
     "import sys; sys.path[:] = sys.argv[1:]; "
     "from emoscope.modelfile import sandbox; sandbox.serve()"
@@ -208,15 +206,15 @@ def _stop_all(idle: queue.SimpleQueue[_Child]) -> None:
 
 def write_message(stream: IO[bytes], content: bytes) -> None:
     """Write one message; the reader gets it at once."""
-    stream.write(_LENGTH.pack(len(content)))
+    stream.write(len(content).to_bytes(8, "little"))
     stream.write(content)
     stream.flush()
 
 
 def read_message(stream: IO[bytes], limit: int) -> bytes:
     """Read one message; an EOFError says that it is too long or not whole."""
-    header = stream.read(_LENGTH.size)
-    length = _LENGTH.unpack(header)[0] if len(header) == _LENGTH.size else limit + 1
+    header = stream.read(8)
+    length = int.from_bytes(header, "little") if len(header) == 8 else limit + 1
     content = stream.read(length) if length <= limit else b""
     if len(content) != length:
         raise EOFError("a message is not whole")

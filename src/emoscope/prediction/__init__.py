@@ -16,9 +16,8 @@ __all__ += ["default_predictor", "predict"]
 
 
 def predict(
-    source: Source, rate: int | None = None, *,
-    channel: str | None = None, timeline: bool = False, by: str = "channel",
-    speakers: int | None = None,
+    source: Source, rate: int | None = None, *, channel: str | None = None,
+    timeline: bool = False, by: str = "channel", speakers: int | None = None,
 ) -> Prediction:  # fmt: skip
     """Recognise the emotion of one recording with the shipped model; an AudioError says why not.
 

@@ -173,12 +173,6 @@ def _place(start: float | str, label: str) -> tuple[float, str]:
     return (round(time, 3) if time == time else 0.0), printable(label)
 
 
-def _source(file: str | Excerpt) -> tuple[str, int | None]:
-    """The folder; of recordings of two channels that were asked for, each side by itself."""
-    excerpt = Excerpt.of(file)
-    return os.path.dirname(os.path.abspath(excerpt.path)), excerpt.channel
-
-
 def require_offsets(predictor: Predictor) -> None:
     """A ModelError of a model that cannot label recordings together."""
     if predictor.card.offsets is None:
@@ -213,7 +207,9 @@ def predict_files(
     else:
         groups: dict[object, list[str | Excerpt]] = {}
         for file in files:  # also where files of several folders alternate
-            groups.setdefault(together or _source(file), []).append(file)
+            excerpt = Excerpt.of(file)
+            place = (os.path.dirname(os.path.abspath(excerpt.path)), excerpt.channel)
+            groups.setdefault(together or place, []).append(file)
         outcomes = predictor.predict_sources(groups.values(), skip=holds, jobs=jobs)
     for outcome in outcomes:
         if output and isinstance(outcome, Prediction):

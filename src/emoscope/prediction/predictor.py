@@ -84,9 +84,8 @@ class Predictor:
         return self.card.emotions
 
     def predict(
-        self, source: Source, rate: int | None = None, *,
-        channel: str | None = None, timeline: bool = False, by: str = CHANNEL,
-        speakers: int | None = None,
+        self, source: Source, rate: int | None = None, *, channel: str | None = None,
+        timeline: bool = False, by: str = CHANNEL, speakers: int | None = None,
     ) -> Prediction:  # fmt: skip
         """As :func:`emoscope.prediction.predict`, also of an Excerpt or an iterator of pieces."""
         division = Division(by, speakers)
@@ -98,9 +97,8 @@ class Predictor:
         ).prediction
 
     def recognise(
-        self, blocks: Blocks, excerpt: Excerpt, *,
-        listen: bool = True, timeline: bool = False, division: Division = BY_CHANNEL,
-        map: Map = map,
+        self, blocks: Blocks, excerpt: Excerpt, *, listen: bool = True,
+        timeline: bool = False, division: Division = BY_CHANNEL, map: Map = map,
     ) -> Recognition:  # fmt: skip
         """Classify what a function reads; each of two channels as well, if one listens to them.
 
@@ -270,9 +268,8 @@ class Predictor:
         return Recognition(prediction, logits, in_windows=True)
 
     def predict_many(
-        self, sources: Iterable[Source], rate: int | None = None, *,
-        timeline: bool = False, together: bool = False, jobs: int | None = None,
-        by: str = CHANNEL, speakers: int | None = None,
+        self, sources: Iterable[Source], rate: int | None = None, *, timeline: bool = False,
+        together: bool = False, jobs: int | None = None, by: str = CHANNEL, speakers: int | None = None,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """Recognise the emotion of many recordings, even endlessly many, `jobs` at once.
 
