@@ -9,7 +9,7 @@ import pytest
 
 import command_line
 from emoscope.files import shipped_table
-from emoscope.report import notice
+from emoscope.report.page import uses as all_uses
 
 #: Examples of the Commission's Guidelines on Article 5 and of recitals 18 and 44, and their class.
 CASES = [
@@ -51,7 +51,7 @@ def test_examples_of_the_guidelines(told, case: str, use: str, verdict: str) -> 
 
 
 def test_every_use_and_case_stands_somewhere() -> None:
-    table, uses = shipped_table("ai_act.toml"), notice.uses()
+    table, uses = shipped_table("ai_act.toml"), all_uses()
     assert {case["use"] for case in table["case"]} <= set(uses)
     assert {use["verdict"] for use in uses.values()} == set(table["verdicts"])
     assert all(use["sources"] and use["why"] for use in uses.values())
@@ -67,7 +67,7 @@ def test_the_notice_and_all_uses(told) -> None:  # type: ignore[no-untyped-def]
     for said in ("not what anybody feels", "Model: emoscope-free.", "Commercial use: yes.",
                  "Article 50(3)", "[Name, address", "not read", "GDPR"):  # fmt: skip
         assert said in out, said
-    assert out.count("\n## ") == len(notice.uses()) + 1
+    assert out.count("\n## ") == len(all_uses()) + 1
     assert "None" not in out and "{" not in out
 
 

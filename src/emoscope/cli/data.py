@@ -151,12 +151,12 @@ def show(
 def notice(*, use: str | None = None, model: str | None = None, out: Path | None = None) -> None:
     """Print a notice for participants, and which uses the EU's AI Act prohibits."""
     from ..prediction import Predictor
-    from ..report import notice as notices
+    from ..report import page
 
     if out is not None and out.suffix.lower() not in (".md", ".html"):
         raise EmoscopeError(f"{out}: name a .md or .html file")
     html = out is not None and out.suffix.lower() == ".html"
-    text = notices.render(Predictor(model).card, use, html=html)
+    text = page.notice(Predictor(model).card, use, html=html)
     if out is None:
         terminal.out.print(text, end="", markup=False, soft_wrap=not terminal.out.is_terminal)
         return

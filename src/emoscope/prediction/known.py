@@ -53,10 +53,6 @@ class Index:
     speakers: NDArray[np.str_]
     emotions: NDArray[np.str_]
 
-    def trained_on(self, card: Card) -> Flags:
-        """Which clips are of the training speakers and emotions of a model."""
-        return _clips_of(self, card.training.corpora, card.emotions)
-
     def find(self, signal: Signal) -> tuple[int, float] | None:
         """The number of the clip that a recording holds, and its share of the recording's sound."""
         words, sounding = recording_words(signal)
@@ -105,9 +101,10 @@ class Index:
 
 
 @functools.lru_cache(maxsize=16)
-def _clips_of(
+def trained_clips(
     index: Index, corpora: tuple[TrainingCorpus, ...], emotions: tuple[str, ...]
 ) -> Flags:
+    """Which clips are of the training speakers and emotions of a model."""
     theirs = np.zeros(len(index.lengths), dtype=bool)
     for corpus in corpora:
         theirs |= (index.corpora == corpus.name) & _among(index.speakers, corpus.speakers)
@@ -139,8 +136,10 @@ def index() -> Index:
 def training_warning(card: Card, signal: Signal) -> list[str]:
     """A warning where a recording was in the training data of a model."""
     found = index().find(signal) if card.speakers.keys() & SHIPPED else None
-    clips = index().trained_on(card) if found else np.zeros(0, dtype=bool)
-    if found is None or not clips[found[0]]:
+    if found is None:
+        return []
+    clips = trained_clips(index(), card.training.corpora, card.emotions)
+    if not clips[found[0]]:
         return []
     name = str(index().corpora[found[0]])
     n_eligible = int((clips & (index().corpora == name)).sum())

@@ -20,11 +20,12 @@ import pandas as pd
 from .. import audio, corpora, models, unseen
 from .._version import __version__
 from ..audio import Recording
-from ..errors import AudioError
+from ..errors import AudioError, UnknownNameError
 from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, shipped_table
 from ..modelfile.about import About
+from ..modelfile.card import Card
 from ..models.discriminants import ON_EMBEDDINGS
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import plots, summary
@@ -367,3 +368,26 @@ def _entry(citation: str, key: str) -> dict[str, str]:
         "year": parts["year"], "doi": doi, "url": "" if doi else parts["url"] or "",
     }  # fmt: skip
     return {name: value for name, value in fields.items() if value}
+
+
+def uses() -> dict[str, dict[str, Any]]:
+    """The uses that are told apart, by name: title, verdict, why, sources and cases, if any."""
+    table = shipped_table("ai_act.toml")
+    cases = [(case["use"], case["text"]) for case in table["case"]]
+    return {
+        name: {**use, "cases": [text for of, text in cases if of == name]}
+        for name, use in table["use"].items()
+    }
+
+
+def notice(card: Card, use: str | None = None, *, html: bool = False) -> str:
+    """The notice and all uses, or one use alone, as Markdown or as a page that loads nothing."""
+    table, known = shipped_table("ai_act.toml"), uses()
+    if use is not None and use not in known:
+        raise UnknownNameError("use", use, known)
+    told = {"meaning": card.about.meaning, "source": card.about.source, "worth": card.worth}
+    parts = [{**part, "text": part["text"].format(**told)} for part in table["notice"]]
+    chosen = {use: known[use]} if use else known
+    return template("notice.html.j2" if html else "notice.md.j2").render(
+        css=asset("base.css"), law=table, notice=() if use else parts, uses=chosen
+    )
