@@ -98,13 +98,9 @@ class SandboxedGraph:
     """A graph in processes of its own; a ModelError as well when it cannot be loaded in the limits."""
 
     def __init__(self, content: bytes, promise: Promise, *, threads: int, optimise: bool) -> None:
-        settings = {
-            "promise": dataclasses.asdict(promise),
-            "threads": threads,
-            "optimise": optimise,
-            "cpu_seconds": MAX_SECONDS * (threads or CORES),
-            "memory": MAX_MEMORY,
-        }
+        limits = {"cpu_seconds": MAX_SECONDS * (threads or CORES), "memory": MAX_MEMORY}
+        options = {"threads": threads, "optimise": optimise}
+        settings = {"promise": dataclasses.asdict(promise), **options, **limits}
         self._first_messages = (json.dumps(settings).encode(), content)
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._slots = threading.BoundedSemaphore(CORES)

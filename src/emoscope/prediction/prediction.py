@@ -25,10 +25,19 @@ NO_SPEECH = ("silent:", "no speech:")  # how warnings begin
 _IN_DOUBT = (*NO_SPEECH, "unfamiliar:")  # what no confidence makes up for
 
 
-class Positioned:
+class Labelled:
     """What has probabilities of emotions has arousal and valence, derived from acted emotions."""
 
+    emotion: str
+    confidence: float
     probabilities: dict[str, float]
+    uncertain: bool
+    warnings: tuple[str, ...]
+
+    def shown(self) -> dict[str, object]:
+        """The label and its doubts, as in the JSON output."""
+        doubts = {"uncertain": self.uncertain, "warnings": list(self.warnings)}
+        return {"emotion": self.emotion, **rounded(self.confidence, self.probabilities), **doubts}
 
     @property
     def arousal(self) -> float | None:
@@ -42,7 +51,7 @@ class Positioned:
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment(Positioned):
+class Segment(Labelled):
     """A part of a recording with one label."""
 
     start: float
@@ -66,15 +75,8 @@ class Segment(Positioned):
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
-        return {
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-            "speaker": self.speaker,
-            "emotion": self.emotion,
-            **rounded(self.confidence, self.probabilities),
-            "uncertain": self.uncertain,
-            "warnings": list(self.warnings),
-        }
+        place = {"start": round(self.start, 3), "end": round(self.end, 3), "speaker": self.speaker}
+        return {**place, **self.shown()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ class GivenSegment(Segment):
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction(Positioned):
+class Prediction(Labelled):
     """What was recognised in one recording."""
 
     file: str  # as the caller named it; "" for samples in memory
@@ -115,16 +117,10 @@ class Prediction(Positioned):
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON output."""
-        return {
-            "file": self.file,
-            **({"channel": self.channel} if self.channel else {}),
-            "emotion": self.emotion,
-            **rounded(self.confidence, self.probabilities),
-            "uncertain": self.uncertain,
-            "warnings": list(self.warnings),
-            "segments": [segment.to_dict() for segment in self.segments],
-            "about": dataclasses.asdict(self.about),
-        }
+        place = {"file": self.file, **({"channel": self.channel} if self.channel else {})}
+        parts = [segment.to_dict() for segment in self.segments]
+        about = dataclasses.asdict(self.about)
+        return {**place, **self.shown(), "segments": parts, "about": about}
 
     def to_json(self, **more: str) -> str:
         """One line of JSON, with the summary where there is one; `more` are entries at its end."""

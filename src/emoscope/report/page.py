@@ -62,14 +62,11 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         "report.js",
         result=result,
         about=About.of("", result.corpus.get("licence") or "", result.emotions),
-        protocol_words=_protocol_words(result),
         units=unseen.units_of(result.corpus)[1],
         random=shares_speakers(result.protocol),
-        leak_protocol=_leak_protocol(result),
         hardest=hardest,
         players=players,
         heard=heard,
-        titles=_titles(result),
         no_interval=statistics.no_interval(result.leaderboard()[0].n_speakers),
         summary=summary,
         **{name: section(result) for name, section in SECTIONS.items()},
@@ -267,21 +264,6 @@ def _svg(size: tuple[float, float], plot: Callable[..., object], *shown: object)
     return plots.to_svg(lambda ax: plot(*shown, ax=ax), size=size)
 
 
-#: What each section of the page shows, by the name that its block in the template reads.
-SECTIONS: dict[str, Callable[[Result], Any]] = {
-    "sentences": summary.sentences,
-    "chance": summary.chance,
-    "human": summary.human_listeners,
-    "groups": _groups,
-    "script_gaps": _script_gaps,
-    "slices": _slices,
-    "ablation": _ablation,
-    "figures": _figures,
-    "details": _details,
-    "paper": _paper,
-}
-
-
 def _protocol_words(result: Result) -> str:
     adaptation = adaptation_of(result.protocol)
     base = base_of(result.protocol)
@@ -296,6 +278,13 @@ def _protocol_words(result: Result) -> str:
         unit = adaptation.removesuffix("-adapted")
         words += f"; features standardised on unlabelled clips of the {unit}"
     return words
+
+
+_MADE: tuple[Callable[[Result], Any], ...] = (summary.sentences, summary.chance, _groups, _titles)
+_MADE += (_script_gaps, _slices, _ablation, _figures, _details, _paper)
+_MADE += (_leak_protocol, _protocol_words)
+#: What each section of the page shows, by the name that its block in the template reads.
+SECTIONS = {made.__name__.lstrip("_"): made for made in _MADE} | {"human": summary.human_listeners}
 
 
 def duration(seconds: float) -> str:
