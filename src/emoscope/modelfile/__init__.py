@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..audio import Signal, resample
 from ..errors import FeatureError, ModelError
-from ..files import DATA, printable, write_atomically
+from ..files import DATA, printable, sentence, write_atomically
 from .card import Card
 from .sandbox import LocalGraph, Promise, SandboxedGraph, first_line
 
@@ -40,10 +40,6 @@ Array = NDArray[np.float32]
 SUFFIX = ".emoscope"
 SHIPPED = ("default", "free")  # a file in the current folder that is called so is ./default
 FOREIGN = ("hf:", "python:", "http:", "https:")  # how names of other tools' models begin
-OTHERS = (
-    f"shipped models: {', '.join(SHIPPED)}; models of other tools: hf:ORG/NAME, hf:FOLDER, FILE.onnx, "
-    "python:MODULE:FUNCTION, http://HOST:PORT"
-)
 GRAPH, CARD = "model.onnx", "card.json"
 MAX_BYTES = {GRAPH: 1 << 29, CARD: 1 << 25}  # of a member, unpacked: 512 MiB and 32 MiB
 MAX_RATIO = 200  # of unpacked to packed size: more is a bomb; deflate cannot exceed 1032
@@ -89,9 +85,8 @@ class ModelFile:
             raise ModelError(f"{self.path}: the model failed: {error}") from error
         promised = ((len(array), len(self.card.emotions)), (len(array), self.card.embedding_width))
         if (logits.shape, embedding.shape) != promised:
-            given = f"the model gave shapes {logits.shape} and {embedding.shape}"
-            due = f"its card promises {promised[0]} and {promised[1]}"
-            raise ModelError(f"{self.path}: {given}; {due}")
+            shapes = (logits.shape, embedding.shape, *promised)
+            raise ModelError(sentence("other_shapes", path=self.path, shapes=shapes))
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
             raise ModelError(f"{self.path}: the model gave values that are not finite")
         return logits, embedding
@@ -123,8 +118,7 @@ def features_of(card: Card) -> "list[Feature]":
         chosen.append(feature)
         # Through JSON, as the card was: tuples come back as lists.
         if json.loads(json.dumps(spec)) != entry.spec:
-            trained = f"the model was trained on '{entry.name}' as {entry.spec}"
-            raise ModelError(f"{trained}; this version of emoscope computes it as {spec}")
+            raise ModelError(sentence("other_features", entry=entry, spec=spec))
     return chosen
 
 
@@ -186,14 +180,14 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a model file; of a shipped model its name will do."""
     if path in SHIPPED:
         return _shipped(os.fspath(path))
-    name, limit = os.fspath(path), sum(MAX_BYTES.values())
+    limit, told = sum(MAX_BYTES.values()), {"name": os.fspath(path), "shipped": ", ".join(SHIPPED)}
     try:
         if os.stat(path).st_size <= limit and os.path.isfile(path):
             return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{name}: cannot be read: {reason}; {OTHERS}") from error
-    raise ModelError(f"{name}: not a model file of at most {limit} bytes; {OTHERS}")
+        raise ModelError(sentence("unreadable_model", reason=reason, **told)) from error
+    raise ModelError(sentence("no_model_file", limit=limit, **told))
 
 
 def _shipped(name: str) -> bytes:

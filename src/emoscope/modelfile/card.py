@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..audio import MAX_RATE, MIN_RATE, level
 from ..errors import ModelError
+from ..files import sentence
 from ..unseen import OPTIMISTIC, WORDS, HeldOut
 from .about import About
 
@@ -25,14 +26,6 @@ MAX_VALUES = 1 << 22  # of the largest array a card may hold: 16 MiB
 MAX_NAME = 100
 MAX_EMOTIONS = 100
 NOT_IN_NAMES = frozenset("/\\:")  # would make a file name of a model's name lead elsewhere
-NOTHING_CERTAIN = (
-    "every label of this model is marked uncertain: at no confidence were enough of its labels correct "
-    "on corpora left out of training"
-)
-UNTESTED = (
-    "every label of this model is marked uncertain: nobody tested at which confidence its labels are "
-    "correct"
-)
 KINDS = ("samples", "features", "frames")
 
 JsonObject: TypeAlias = dict[str, Any]  # whose keys are not laid down here
@@ -238,7 +231,7 @@ class Card:
     def worth(self) -> str:
         """How often labels that are not uncertain were correct, and on what that was measured."""
         if not self.uncertain.coverage:
-            return NOTHING_CERTAIN if self.results else UNTESTED
+            return sentence("nothing_certain" if self.results else "untested")
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
         said = f"about {right} in 100 such labels were correct"
         if on == "corpora":

@@ -13,6 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..errors import AudioError, EmoscopeError, installed
+from ..files import sentence
 from .prediction import Prediction, rounded
 from .predictor import Predictor
 from .timeline import Samples, Windows
@@ -47,10 +48,10 @@ class Microphone:
             )  # fmt: skip
         except (ValueError, sounddevice.PortAudioError) as error:
             inputs = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
-            named = f" '{device}'" if device is not None else ""
-            said = f"the microphone{named} cannot be opened ({error}); there are: "
-            none = "this machine has no microphone; connect one, or use: emoscope predict FILE"
-            raise EmoscopeError(said + ", ".join(inputs) if inputs else none) from error
+            told = {"error": error, "inputs": ", ".join(inputs)}
+            told["named"] = f" '{device}'" if device is not None else ""
+            key = "closed_microphone" if inputs else "no_microphone"
+            raise EmoscopeError(sentence(key, **told)) from error
 
     def __enter__(self) -> "Microphone":
         self._stream.start()

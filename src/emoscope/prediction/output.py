@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, ModelError, UnknownNameError
-from ..files import printable, try_lock
+from ..files import printable, sentence, try_lock
 from .formats import Layout, csv_header, text_of
 from .prediction import ONE_OF_TWO, Prediction
 from .predictor import Predictor
@@ -18,11 +18,6 @@ from .sources import BY_CHANNEL, Division, Given, Source, predict_segments
 
 Entry: TypeAlias = tuple[str, str]  # printable name of a recording, its channel or ""
 SIDES = ("left", "right")
-OTHER_COLUMNS = (
-    "with other columns than this run would write: from a model with other emotions, with a timeline, "
-    "segments or channels where this has none, or begun by an older emoscope"
-)
-
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -104,7 +99,7 @@ class Output:
         if self.format == "json":
             return self._complete(lines, [self._entry_of(line) for line in lines])
         if lines and lines[0] != self._header:
-            raise EmoscopeError(f"{self.path}: exists {OTHER_COLUMNS}; give another name")
+            raise EmoscopeError(sentence("other_columns", path=self.path))
         try:
             rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
         except (ValueError, csv.Error) as error:
@@ -153,14 +148,15 @@ class Output:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign() from error
         if emotions != tuple(self.layout.emotions):
-            other = f"another model, of the emotions {', '.join(map(str, emotions))}"
-            own = ", ".join(self.layout.emotions)
-            raise self._foreign(f"was written by {other}; this one knows {own}")
+            told = {
+                "emotions": ", ".join(map(str, emotions)),
+                "own": ", ".join(self.layout.emotions),
+            }
+            raise self._foreign(sentence("other_emotions", **told))
         if layout != (self.layout.timeline, self.layout.given):
             held, asked = ("with", "without") if layout[0] else ("without", "with")
             what = "given segments" if layout[1] or self.layout.given else "a timeline"
-            only = f"was written {held} {what}, and goes on only so"
-            raise self._foreign(f"{only}; {asked} {what}, give another name")
+            raise self._foreign(sentence("other_layout", held=held, asked=asked, what=what))
         self._check_model(model)
         if self.layout.given:
             self._check_parts(file, parts)

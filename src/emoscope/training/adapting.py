@@ -19,6 +19,7 @@ from ..corpus import Corpus
 from ..errors import CorpusError
 from ..evaluation import metrics
 from ..evaluation.saved_model import infer
+from ..files import sentence
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from . import calibration, expected, held_out_of, provenance
@@ -117,10 +118,8 @@ def inputs_of(embeddings: NDArray[np.float32]) -> Double:
 def _check(named: NDArray[Any], model: ModelFile) -> None:
     emotions = model.card.emotions
     if unknown := sorted(set(named) - set(emotions)):
-        raise CorpusError(
-            f"{model.card.name} cannot answer {', '.join(unknown)}; it answers {', '.join(emotions)}. "
-            f"--label {unknown[0]}=EMOTION maps a word, --emotions leaves out the others"
-        )
+        told = {"unknown": ", ".join(unknown), "emotions": ", ".join(emotions), "word": unknown[0]}
+        raise CorpusError(sentence("cannot_answer", name=model.card.name, **told))
     if len(named) < FEWEST or len(set(named)) < 2:
-        found = f"{len(named)} labelled clips of {len(set(named))} emotions"
-        raise CorpusError(f"{found} are too few to adapt a model; it takes {FEWEST} of 2 emotions")
+        counts = {"n": len(named), "of": len(set(named)), "fewest": FEWEST}
+        raise CorpusError(sentence("too_few_to_adapt", **counts))

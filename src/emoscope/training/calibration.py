@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from ..errors import CorpusError
 from ..evaluation import metrics
 from ..evaluation.engine import fit, rows_of
+from ..files import sentence
 from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
 from ..models import offsets
 from ..models.discriminants import principal
@@ -54,11 +55,7 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     alone = [e for e in np.unique(emotions) if len(np.unique(speakers[emotions == e])) < 2]
     if alone:
-        warnings.warn(
-            f"{', '.join(alone)}: of one speaker or clip alone, so no inner fold can train and test "
-            "it; the card's figures count it as never recognised",
-            stacklevel=2,
-        )
+        warnings.warn(sentence("one_speaker_alone", emotions=", ".join(alone)), stacklevel=2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
         return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))

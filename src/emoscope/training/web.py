@@ -22,7 +22,7 @@ from .. import audio, labels, modelfile
 from .._version import __version__
 from ..audio import channels, excerpt, fingerprint, level, quality, voice_activity
 from ..errors import ModelError
-from ..files import DATA, shipped_table, write_together
+from ..files import DATA, sentence, shipped_table, write_together
 from ..modelfile import GRAPH, ModelFile
 from ..modelfile.card import Card, JsonObject
 from ..models import offsets
@@ -38,9 +38,6 @@ FOLLOWED: tuple[ModuleType, ...] = (
     prediction, predictor, timeline,
 )  # fmt: skip
 EXAMPLES = "EMO-DB, CC0 1.0"
-ONLY_SAMPLES = (
-    "--web needs a model that takes samples: default, free, or one trained with an encoder"
-)
 
 
 def write(model: ModelFile, folder: str | os.PathLike[str], name: str) -> dict[str, int]:
@@ -53,7 +50,7 @@ def write(model: ModelFile, folder: str | os.PathLike[str], name: str) -> dict[s
 def files(model: ModelFile, name: str) -> Files:
     """What the folder holds."""
     if model.card.input.kind != "samples" or modelfile.is_foreign(model.path):
-        raise ModelError(f"{model.path}: {ONLY_SAMPLES}")
+        raise ModelError(sentence("only_samples", path=model.path))
     whole = modelfile.read(model.path)
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         graph = archive.read(GRAPH)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import sentence
 from .encoder import embed
 
 __all__ = ["VoiceCheck", "VoiceFinding", "embed", "to_embed", "verify"]
@@ -31,8 +32,6 @@ TWO_VOICES = 0.30
 LEAST_SEPARATION = 0.55
 _PERCENTILE = 70  # of distances: one between two voices where there are two, and no outlier
 _PRIOR_CLIPS = 3.0  # a style of so many clips is as much believed as that it changes nothing
-
-
 _SAID = {
     "one-voice-two-names": "by their sound, these may be one voice under two names",
     "two-voices-one-name": "by their sound, clips under one name may be of two voices",
@@ -86,9 +85,8 @@ def to_embed(names: Texts, *, most: int = MAX_CLIPS, seed: int = 0) -> tuple[NDA
     elif len(enough) > MAX_NAMES:
         reason = f"{len(enough)} speakers are too many, some of whom are alike by chance"
     elif len(enough) < MIN_NAMES:
-        have = f"{len(enough) or 'none'} of {len(known)} speakers"
-        reason = f"at least {MIN_NAMES} speakers with {MIN_CLIPS} clips each are needed, and "
-        reason += f"{have} {'has' if len(enough) == 1 else 'have'} as many"
+        have = (len(enough) or "none", len(known), "has" if len(enough) == 1 else "have")
+        reason = sentence("few_voices", names=MIN_NAMES, clips=MIN_CLIPS, have=have)
     if reason:
         return np.zeros(0, dtype=np.intp), reason
     rng = np.random.default_rng(seed)
