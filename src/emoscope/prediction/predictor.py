@@ -100,11 +100,8 @@ class Predictor:
         self, blocks: Blocks, excerpt: Excerpt, *, listen: bool = True,
         timeline: bool = False, division: Division = BY_CHANNEL, map: Map = map,
     ) -> Recognition:  # fmt: skip
-        """Classify what a function reads; each of two channels as well, if one listens to them.
-
-        What is divided by speaker is read twice, and has a timeline.
-        """
-        timeline = timeline or division.by == SPEAKER
+        """Classify what a function reads; each of two channels as well, if one listens to them."""
+        timeline = timeline or division.by == SPEAKER  # for which it is read twice
 
         def told(part: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
             for block in blocks(part, meter):

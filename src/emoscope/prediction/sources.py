@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal, parse_channel
 from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
-from ..files import printable
+from ..files import printable, sentence
 from .prediction import GivenSegment, Prediction
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def choose(excerpt: Excerpt, channel: str) -> list[Excerpt]:
 def chosen(excerpt: Excerpt, channel: str) -> Excerpt:
     """The same where no more than one will do."""
     if channel.strip().lower() == EACH:
-        told = "give audio.each_channel(file) to Predictor.predict_many, or choose one"
-        raise AudioError(excerpt, f"channel 'each' gives several: {told}")
+        raise AudioError(excerpt, sentence("several_channels"))
     return choose(excerpt, channel)[0]
 
 
@@ -123,8 +122,7 @@ def read_parts(source: str, paths: Sequence[str]) -> tuple[Given, str]:
         others += [] if path else [part.file]
     if not others:
         return given, ""
-    told = f"parts of recordings that were not given: {len(others)}, such as of {others[0]}"
-    return given, printable(f"{source}: {told}")
+    return given, printable(sentence("other_parts", source=source, n=len(others), of=others[0]))
 
 
 def _name(path: str) -> str:

@@ -329,10 +329,9 @@ def near(windows: Sequence[Window], edges: Array) -> Array:
 
 
 def viterbi(scores: Array, stay: float) -> NDArray[np.intp]:
-    """Most probable path of a chain that stays in its state with the probability `stay`.
+    """Path of a chain that stays with the probability `stay`, by log probabilities (n_steps, n_states).
 
-    `scores` are log probabilities of shape (n_steps, n_states); the other states share what is left
-    of `stay`. Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
+    Source: Viterbi, IEEE Trans. Information Theory 13(2), 1967.
     """
     n_steps, n_states = scores.shape
     switch = np.log((1.0 - stay) / (n_states - 1))

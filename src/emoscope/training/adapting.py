@@ -38,11 +38,7 @@ def adapt(
     model: ModelFile, corpus: Corpus, out: str | os.PathLike[str], *,
     title: str | None = None, seed: int = 0, jobs: int | None = None,
 ) -> Card:  # fmt: skip
-    """Fit the correction on all clips of a corpus and write the corrected model; returns its card.
-
-    Its first result is the UAR on voices held out of the correction, with ``uar_before`` beside it. A
-    CorpusError when there are too few clips, or emotions that the model cannot answer.
-    """
+    """Fit the correction on all clips of a corpus and write the corrected model; returns its card."""
     found = infer(model, corpus, jobs=jobs)
     corpus, table, emotions = found.corpus, found.corpus.table, model.card.emotions
     named = table["emotion"].to_numpy(dtype=str)
