@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import audio
 from ..audio import Signal, fingerprint, voice_activity
 from ..files import DATA
-from ..modelfile.card import Card, TrainingCorpus
+from ..modelfile.card import Card
 
 FILE = "fingerprints.npz"  # made by scripts/bundle_fingerprints.py
 SHIPPED = {"ravdess", "emodb"}  # corpora in it
@@ -52,6 +52,13 @@ class Index:
     corpora: NDArray[np.str_]  # of each clip, as are its speaker and emotion
     speakers: NDArray[np.str_]
     emotions: NDArray[np.str_]
+
+    def trained_on(self, card: Card) -> Flags:
+        """Which clips are of the training speakers and emotions of a model."""
+        theirs = np.zeros(len(self.lengths), dtype=bool)
+        for corpus in card.training.corpora:
+            theirs |= (self.corpora == corpus.name) & _among(self.speakers, corpus.speakers)
+        return theirs & _among(self.emotions, card.emotions)
 
     def find(self, signal: Signal) -> tuple[int, float] | None:
         """The number of the clip that a recording holds, and its share of the recording's sound."""
@@ -100,17 +107,6 @@ class Index:
         return list(zip(clip.tolist(), (begin - _FAR // 2).tolist(), strict=True))
 
 
-@functools.lru_cache(maxsize=16)
-def trained_clips(
-    index: Index, corpora: tuple[TrainingCorpus, ...], emotions: tuple[str, ...]
-) -> Flags:
-    """Which clips are of the training speakers and emotions of a model."""
-    theirs = np.zeros(len(index.lengths), dtype=bool)
-    for corpus in corpora:
-        theirs |= (index.corpora == corpus.name) & _among(index.speakers, corpus.speakers)
-    return theirs & _among(index.emotions, emotions)
-
-
 def _among(values: NDArray[np.str_], names: Sequence[str]) -> Flags:
     """As ``np.isin``, which imports masked arrays."""
     return np.fromiter(map(set(names).__contains__, values.tolist()), bool)
@@ -138,7 +134,7 @@ def training_warning(card: Card, signal: Signal) -> list[str]:
     found = index().find(signal) if card.speakers.keys() & SHIPPED else None
     if found is None:
         return []
-    clips = trained_clips(index(), card.training.corpora, card.emotions)
+    clips = index().trained_on(card)
     if not clips[found[0]]:
         return []
     name = str(index().corpora[found[0]])

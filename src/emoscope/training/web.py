@@ -109,8 +109,7 @@ def _settings(card: Card) -> JsonObject:
 
 def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
     index = known.index()
-    trained = known.trained_clips(index, card.training.corpora, card.emotions)
-    of = np.zeros(len(index.lengths), np.uint32)
+    trained, of = index.trained_on(card), np.zeros(len(index.lengths), np.uint32)
     corpora: list[Mapping[str, object]] = []
     for corpus in card.training.corpora:
         clips = trained & (index.corpora == corpus.name)
