@@ -61,10 +61,8 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        leaks, cautions = (
-            " ".join(found.text for found in self.findings if found.severity == weight)
-            for weight in ("leak", "caution")
-        )
+        weighed = [(found.severity, found.text) for found in self.findings]
+        leaks, cautions = (" ".join(t for s, t in weighed if s == of) for of in SEVERITIES[:2])
         if leaks and (both := self.inflation):
             leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
             leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
@@ -163,8 +161,6 @@ def _findings(
         severity, text = checks.assess(kind, parts[0][1], len(distinct), spoken)
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
-        evidence = [
-            {"fold": name, **piece} if name else piece for name, part in parts for piece in part
-        ]
-        findings.append(Finding(kind, severity, text, len(distinct), evidence[:MAX_EVIDENCE]))
+        pieces = [({"fold": name} if name else {}) | one for name, part in parts for one in part]
+        findings.append(Finding(kind, severity, text, len(distinct), pieces[:MAX_EVIDENCE]))
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

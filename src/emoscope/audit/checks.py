@@ -200,11 +200,8 @@ def _overlapping_segments(train: pd.DataFrame, test: pd.DataFrame) -> Iterator[E
 
 def _missing_emotions(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:
     sides = [set(side["emotion"]) - {""} for side in (train, test)]
-    return [
-        {"emotion": emotion, "only_in": "train" if emotion in sides[0] else "test"}
-        for emotion in sorted(sides[0] ^ sides[1])
-        if all(sides)
-    ]
+    only_in = {e: "train" if e in sides[0] else "test" for e in sides[0] ^ sides[1]}
+    return [{"emotion": e, "only_in": only_in[e]} for e in sorted(only_in) if all(sides)]
 
 
 def _imbalance(clips: pd.DataFrame) -> list[Evidence]:

@@ -52,12 +52,9 @@ def answer(predictor: Predictor, sound: Signal | str) -> Row:
     except EmoscopeError as error:
         return {"predicted": "", "confidence": 0.0, "uncertain": True, "warnings": str(error)}
     probabilities = {f"p_{emotion}": p for emotion, p in found.probabilities.items()}
-    label = {
-        "predicted": found.emotion,
-        "confidence": found.confidence,
-        "uncertain": found.uncertain,
-    }
-    return {"condition": "", **label, "warnings": "; ".join(found.warnings), **probabilities}
+    said = {"uncertain": found.uncertain, "warnings": "; ".join(found.warnings)}
+    label = {"predicted": found.emotion, "confidence": found.confidence}
+    return {"condition": "", **label, **said, **probabilities}
 
 
 def clean(

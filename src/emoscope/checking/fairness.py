@@ -180,10 +180,8 @@ def _estimates(
             off = (sums - rate[:, None] * clips[:, :, None]) / total[:, None]
             # Without clips of one emotion, nothing is known of that one alone.
             absent = np.where((total[..., 0] == 0) @ (weights > 0), np.nan, 0.0)
-            recall, off_recall = (
-                np.nan_to_num(values[..., 0], nan=0.0, posinf=0.0, neginf=0.0) @ weights
-                for values in (rate, off)
-            )
+            finite = (np.nan_to_num(v[..., 0], posinf=0.0, neginf=0.0) for v in (rate, off))
+            recall, off_recall = (values @ weights for values in finite)
             means[part, g] = np.hstack([recall + absent, rate[:, shared].mean(axis=1)])
             moved = np.dstack([off_recall + absent[:, None], off[:, :, shared].mean(axis=2)])
             variances[part, g] = np.einsum("ps,psk->pk", inside, moved**2) * n / (n - 1)

@@ -230,11 +230,9 @@ class _Corpus:
         for emotion in emotions:
             true = self.rows["emotion"] == emotion
             p = self.rows[f"p_{emotion}"]
-            each = [
-                sklearn.metrics.roc_auc_score(true[part], p[part])
-                for part in self.rows.groupby("speaker").groups.values()
-                if 0 < true[part].sum() < len(part)
-            ]
+            parts = self.rows.groupby("speaker").groups.values()
+            both = (part for part in parts if 0 < true[part].sum() < len(part))
+            each = [sklearn.metrics.roc_auc_score(true[part], p[part]) for part in both]
             skipped = "" if each else "no speaker with this and another emotion"
             yield self.outcome("detection", np.mean(each or [math.nan]), emotion, skipped=skipped)
 

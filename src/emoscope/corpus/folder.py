@@ -105,11 +105,10 @@ def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) ->
         return corpus
     n = speakers.count("")
     unknown = f", which names no speaker for {n} of {len(speakers)} clips" * bool(n)
-    return corpus.noting(
-        f"emotions are taken from the folders, speakers from {used}{unknown}",
-        table=corpus.table.assign(speaker=speakers),
-        speakers_from=SpeakerOrigin("column", f"the column of speakers in {used}"),
-    )
+    note = f"emotions are taken from the folders, speakers from {used}{unknown}"
+    origin = SpeakerOrigin("column", f"the column of speakers in {used}")
+    table = corpus.table.assign(speaker=speakers)
+    return corpus.noting(note, table=table, speakers_from=origin)
 
 
 def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) -> list[Path]:

@@ -177,12 +177,9 @@ def _columns(keys: tuple[str, ...], path: Path) -> tuple[Row, Row, times.Columns
     except ValueError as error:
         raise CorpusError(f"{path}: the column {error}") from None
     used = {*known.values(), *(key for key, _ in timed.values())}
-    further = {
-        printable(name): key
-        for name, key in by_name.items()
-        if name and key not in used and printable(name) not in {*COLUMNS, *known, "start", "end"}
-    }
-    return known, further, timed
+    named = ((printable(name), key) for name, key in by_name.items() if name and key not in used)
+    own = {*COLUMNS, *known, "start", "end"}
+    return known, {name: key for name, key in named if name not in own}, timed
 
 
 def _span(texts: Mapping[str, tuple[str, float]]) -> Row:

@@ -141,11 +141,8 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         return corpus.noting(note, table=table, speakers_from=SpeakerOrigin("guess", taken.where))
     if not found:
         return corpus.noting(f"speakers are unknown, and no name reveals them. Give {OPTIONS}")
-    offers = [
-        f"  --speaker '{candidate.option}' for {candidate.words}"
-        + (f"; it looks like {mind}" if (mind := PLAUSIBLE[candidate.looks]) else "")
-        for candidate in found[:_OFFERED]
-    ]
+    looks = {name: f"; it looks like {mind}" if mind else "" for name, mind in PLAUSIBLE.items()}
+    offers = [f"  --speaker '{c.option}' for {c.words}{looks[c.looks]}" for c in found[:_OFFERED]]
     return corpus.noting(sentence("candidates"), *offers, f"  or {OPTIONS}")
 
 
@@ -183,14 +180,10 @@ def candidates(
     if any(found.looks == "a session" for found in seen.values()):
         sexed = {key: found for key, found in seen.items() if found.looks == "sex and number"}
         seen |= {key: dataclasses.replace(found, looks="turn") for key, found in sexed.items()}
-    usable = [
-        found
-        for found in seen.values()
-        if found.looks in PLAUSIBLE
-        and found.option.isprintable()
-        and "'" not in found.option
-        and tuple(map(Reading(speaker=found.option).speaker_of, paths)) == found.values
-    ]
+    plausible = (found for found in seen.values() if found.looks in PLAUSIBLE)
+    typed = [c for c in plausible if c.option.isprintable() and "'" not in c.option]
+    told = (tuple(map(Reading(speaker=c.option).speaker_of, paths)) for c in typed)
+    usable = [found for found, values in zip(typed, told, strict=True) if values == found.values]
     return sorted(usable, key=lambda found: list(PLAUSIBLE).index(found.looks))
 
 

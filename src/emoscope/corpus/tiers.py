@@ -108,10 +108,9 @@ def _eaf(text: str) -> Iterator[RawRow]:
     # A slot without a time lies between its neighbours, as ELAN draws it.
     times = np.interp(range(len(slots)), list(aligned), list(aligned.values())) if aligned else ()
     time_of = {name: float(time) for (name, _), time in zip(slots, times, strict=False)}
-    spans = {
-        part.attrib["ANNOTATION_ID"]: [time_of[part.attrib[f"TIME_SLOT_REF{n}"]] for n in (1, 2)]
-        for part in root.iter("ALIGNABLE_ANNOTATION")
-    }
+    aligned_parts = (part.attrib for part in root.iter("ALIGNABLE_ANNOTATION"))
+    refs = ("TIME_SLOT_REF1", "TIME_SLOT_REF2")
+    spans = {told["ANNOTATION_ID"]: [time_of[told[ref]] for ref in refs] for told in aligned_parts}
     referring = (part.attrib for part in root.iter("REF_ANNOTATION"))
     parents = {told["ANNOTATION_ID"]: told["ANNOTATION_REF"] for told in referring}
     described = root.iter("MEDIA_DESCRIPTOR")
@@ -210,11 +209,10 @@ def emotions(
         raise CorpusError(sentence("no_tier", where=where, examples=examples))
     spans = Counter((row["file"], row["start"], row["end"]) for t in chosen for row in by_tier[t])
     people = len(chosen) > 1 and sum(n > 1 for n in spans.values()) < len(spans) / 2
-    found = [
-        {**row, "speaker": row["speaker"] or _TIER_OF_EMOTIONS.sub("", tier)} if people else row
-        for tier in chosen
-        for row in by_tier[tier]
-    ]
+    found = [row for tier in chosen for row in by_tier[tier]]
+    if people:
+        names = {tier: _TIER_OF_EMOTIONS.sub("", tier) for tier in chosen}
+        found = [{**row, "speaker": row["speaker"] or names[str(row["tier"])]} for row in found]
     used = ", ".join(f"'{printable(tier)}'" for tier in chosen)
     others = ", ".join(f"'{printable(tier)}'" for tier in by_tier if tier not in chosen)
     return found, f"labels from tier {used}; not used: {others}" if others else ""

@@ -37,11 +37,9 @@ def check_or_group(
     """
 
     def embedded(clips: pd.DataFrame) -> Dataset:
-        return extract(
-            dataclasses.replace(corpus, table=clips, rejected=[], notes=[]),
-            [features.get("voice")],
-            store=store, jobs=jobs, cluster=cluster, progress=progress,
-        )  # fmt: skip
+        part = dataclasses.replace(corpus, table=clips, rejected=[], notes=[])
+        voice = features.get("voice")
+        return extract(part, [voice], store=store, jobs=jobs, cluster=cluster, progress=progress)
 
     if split_name(protocol)[0] == VOICE_FOLDS:
         return _grouped(corpus, embedded(corpus.table))

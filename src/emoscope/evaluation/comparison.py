@@ -275,14 +275,11 @@ def _fold_record(
     speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     holds_out = protocols.base_of(protocol) == protocols.SPEAKER_TEXT
     spoken = protocols.sentences(corpus.table) if holds_out else None
-    return [
-        {
-            "fold": fold.name,
-            "n_train": len(fold.train),
-            "n_test": len(fold.test),
-            "train_speakers": sorted(set(speakers[fold.train])),
-            "test_speakers": sorted(set(speakers[fold.test])),
-            **({"train_sentences": sorted(set(spoken[fold.train]))} if spoken is not None else {}),
-        }
-        for fold in folds
-    ]
+    records: list[dict[str, Any]] = []
+    for fold in folds:
+        sizes = {"fold": fold.name, "n_train": len(fold.train), "n_test": len(fold.test)}
+        sides = {"train_speakers": fold.train, "test_speakers": fold.test}
+        heard = {name: sorted(set(speakers[rows])) for name, rows in sides.items()}
+        said = {} if spoken is None else {"train_sentences": sorted(set(spoken[fold.train]))}
+        records.append({**sizes, **heard, **said})
+    return records

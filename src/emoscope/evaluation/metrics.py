@@ -76,10 +76,8 @@ def reliability(
     # Written so that NaN fails as well.
     valid = (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
     if not valid.all():
-        row = int(valid.argmin())
-        raise ValueError(
-            sentence("no_probabilities", row=row, sum=p[row].sum(), least=p[row].min())
-        )
+        first = p[row := int(valid.argmin())]
+        raise ValueError(sentence("no_probabilities", row=row, sum=first.sum(), least=first.min()))
     confidence, right = p.max(axis=1), names[p.argmax(axis=1)] == true
     edges = np.linspace(0.0, 1.0, bins + 1)
     # Bins are open below and closed above, as in the paper.
@@ -103,10 +101,8 @@ def expected_calibration_error(
 
 def by_group(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """``clips, uar, accuracy`` of the predictions with each value of a column, e.g. each speaker."""
-    parts = {
-        value: (len(p), uar(p["emotion"], p["predicted"]), accuracy(p["emotion"], p["predicted"]))
-        for value, p in rows.groupby(column)
-    }
+    pairs = {value: (part["emotion"], part["predicted"]) for value, part in rows.groupby(column)}
+    parts = {value: (len(p[0]), uar(*p), accuracy(*p)) for value, p in pairs.items()}
     return pd.DataFrame.from_dict(parts, orient="index", columns=["clips", "uar", "accuracy"])
 
 

@@ -117,12 +117,9 @@ def project(features: Features, *, seed: int = 0) -> Projection:
     # Angle and steps: a third of the time, and as many neighbours of a clip stay its neighbours.
     method = TSNE(perplexity=perplexity, init="pca", angle=0.8, max_iter=500, random_state=seed)
     tsne = method.fit_transform(components)
-    return Projection(
-        clips=features.clips,
-        pca=np.round(components[:, :2], 3).tolist(),
-        tsne=np.round(tsne.astype(float), 3).tolist(),
-        pca_variance=float(pca.explained_variance_ratio_[:2].sum()),
-    )
+    variance = float(pca.explained_variance_ratio_[:2].sum())
+    planes = [np.round(points, 3).tolist() for points in (components[:, :2], tsne.astype(float))]
+    return Projection(features.clips, planes[0], planes[1], variance)
 
 
 @dataclasses.dataclass
@@ -159,12 +156,8 @@ class Result:
     def rows(self, model: str, protocol: str = "", features: str = "") -> pd.DataFrame:
         """The predictions of one run: by default under :attr:`protocol`, on the main features."""
         features = features or next(run.features for run in self.runs if run.model == model)
-        table = self.predictions
-        return table[
-            (table["model"] == model)
-            & (table["protocol"] == (protocol or self.protocol))
-            & (table["features"] == features)
-        ]
+        wanted = [model, features, protocol or self.protocol]
+        return self.predictions[(self.predictions[list(KEYS)] == wanted).all(axis=1)]
 
     def leaderboard(self) -> list[Run]:
         """Each model's run under :attr:`protocol` on its main, its first, features, best UAR first."""
@@ -187,12 +180,10 @@ class Result:
             first = next(iter(rows.values()))
             if first["speaker"].nunique() < 2:
                 rows = {}
-            self._comparisons = statistics.compare_models(
-                first["emotion"].to_numpy(),
-                {model: table["predicted"].to_numpy() for model, table in rows.items()},
-                first["speaker"].to_numpy(),
-                seed=int(self.config.get("seed", 0)),
-            )
+            given = {model: table["predicted"].to_numpy() for model, table in rows.items()}
+            true, speakers = (first[name].to_numpy() for name in ("emotion", "speaker"))
+            seed = int(self.config.get("seed", 0))
+            self._comparisons = statistics.compare_models(true, given, speakers, seed=seed)
         return self._comparisons
 
     def save(self, folder: str | os.PathLike[str], beside: Mapping[Path, str] = {}) -> Path:
@@ -309,8 +300,7 @@ def with_gaps(runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 
         gap = statistics.difference_interval(
             apart["emotion"], control["predicted"], apart["predicted"], apart["speaker"], seed=seed
         )
-        return dataclasses.replace(
-            run, script_gap=gap.estimate, script_gap_low=gap.low, script_gap_high=gap.high
-        )
+        ends: Any = {"script_gap_low": gap.low, "script_gap_high": gap.high}
+        return dataclasses.replace(run, script_gap=gap.estimate, **ends)
 
     return [measured(run) for run in runs]

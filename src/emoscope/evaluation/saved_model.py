@@ -90,13 +90,11 @@ def score(
     freely = offsets.together(asked, logits, sources)
     confidence = freely.max(axis=1)  # as a prediction shows it
     probabilities = offsets.together(asked, logits, sources, allowed=columns)
-    clips = table.assign(
-        model=card.name,
-        features="+".join(feature.name for feature in card.input.features) or "waveform",
-        protocol=PROTOCOL if adapt is None else f"{PROTOCOL}+{adapt}-adapted",
-        fold="1",
-        predicted=np.array(allowed)[probabilities.argmax(axis=1)],
-    )
+    features = "+".join(feature.name for feature in card.input.features) or "waveform"
+    protocol = PROTOCOL if adapt is None else f"{PROTOCOL}+{adapt}-adapted"
+    predicted = np.array(allowed)[probabilities.argmax(axis=1)]
+    about = {"model": card.name, "features": features, "protocol": protocol, "fold": "1"}
+    clips = table.assign(**about, predicted=predicted)
     rows = result_rows(clips, pd.DataFrame(probabilities, columns=allowed))
     is_far = np.zeros(len(table), bool)
     if card.domain is not None:

@@ -68,13 +68,10 @@ def search(info: ModelInfo, *, trials: int, seed: int) -> SpeakerSearch:
     if not info.search:
         tunable = [name for name in models.names() if models.get(name).search]
         raise ModelError(f"'{info.name}' has nothing to tune; these have: {', '.join(tunable)}")
+    space, folds = dict(info.search), StratifiedGroupKFold(N_INNER, shuffle=True, random_state=seed)
+    n, scoring = min(trials, len(ParameterGrid(space))), "balanced_accuracy"
     return SpeakerSearch(
-        info.build(seed),
-        dict(info.search),
-        n_iter=min(trials, len(ParameterGrid(dict(info.search)))),
-        scoring="balanced_accuracy",
-        cv=StratifiedGroupKFold(N_INNER, shuffle=True, random_state=seed),
-        random_state=seed,
+        info.build(seed), space, n_iter=n, scoring=scoring, cv=folds, random_state=seed
     )
 
 

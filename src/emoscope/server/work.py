@@ -48,10 +48,8 @@ class Service:
         self.models, self.limits, self.monitor = dict(models), limits, Monitor()
         self.load = Load(limits, self.monitor)
         # Now, because the files may be moved while the server runs.
-        self.cards = [
-            predictor.card.shown(name, _size(predictor.model.path))
-            for name, predictor in self.models.items()
-        ]
+        named = self.models.items()
+        self.cards = [one.card.shown(name, _size(one.model.path)) for name, one in named]
         self._slots = anyio.CapacityLimiter(limits.workers)
 
     def model(self, name: str | None) -> tuple[str, Predictor]:
