@@ -55,14 +55,11 @@ def load(name: str, *, threads: int) -> Foreign:
 
     is_cut = config.model_type == "audio-spectrogram-transformer"  # after so many frames
     longest = extractor.max_length / FRAMES if is_cut else 30.0
-    return Foreign(
-        name=os.path.basename(os.path.abspath(model)) if is_folder else model,
-        labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
-        hear=hear,
-        version=version,
-        sound=Input(kind="samples", rate=extractor.sampling_rate, longest=longest),
-        card={"licence": _licence(readme)},
-    )
+    labels = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    sound = Input(kind="samples", rate=extractor.sampling_rate, longest=longest)
+    title = os.path.basename(os.path.abspath(model)) if is_folder else model
+    card = {"licence": _licence(readme)}
+    return Foreign(name=title, labels=labels, hear=hear, version=version, sound=sound, card=card)
 
 
 def _licence(readme: str | None) -> str:

@@ -5,8 +5,6 @@ its own, for a damaged file can crash FFmpeg's decoders: this very file run as a
 nothing of emoscope. The sound arrives through a pipe as a Sun AU stream of big-endian 32-bit floats.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil
@@ -39,7 +37,7 @@ _BLOCK_BYTES = 2**20
 _NO_SOUND = "holds no sound"
 
 
-def decode(path: str) -> Blocks:
+def decode(path: str) -> "Blocks":
     """Samples (n_samples, n_channels), with their rate, of a local file's first sound stream."""
     url = f"file:{os.path.abspath(path)}"
     program = shutil.which("ffmpeg")
@@ -55,7 +53,7 @@ def decode(path: str) -> Blocks:
     yield from _run(command, path, url)
 
 
-def _run(command: Sequence[str], path: str, url: str) -> Blocks:
+def _run(command: Sequence[str], path: str, url: str) -> "Blocks":
     import subprocess
     import tempfile
 
@@ -84,7 +82,7 @@ def _run(command: Sequence[str], path: str, url: str) -> Blocks:
         raise AudioError(path, _NO_SOUND if is_mute else f"{kind}; ffmpeg reports: {reason[0]}")
 
 
-def _in_time(blocks: Blocks, path: str, process: subprocess.Popen[bytes]) -> Blocks:
+def _in_time(blocks: "Blocks", path: str, process: "subprocess.Popen[bytes]") -> "Blocks":
     """The blocks, then the end, each in time: a damaged file can keep a decoder busy for ever."""
     is_late = threading.Event()
 
@@ -109,7 +107,7 @@ def _in_time(blocks: Blocks, path: str, process: subprocess.Popen[bytes]) -> Blo
         yield block
 
 
-def _au_blocks(stream: IO[bytes]) -> Blocks:
+def _au_blocks(stream: IO[bytes]) -> "Blocks":
     """Samples and rate of an AU stream of big-endian 32-bit floats."""
     import numpy as np
 

@@ -165,10 +165,7 @@ def _fold_records(folder: Path, result: Result) -> dict[str, dict[str, set[str]]
     parts = {"train_speakers", "train_sentences"}
     records = (result.config.get("folds") or {}).get(result.protocol, [])
     try:
-        return {
-            str(record["fold"]): {part: set(map(str, record[part])) for part in parts & set(record)}
-            for record in records
-        }
+        return {str(r["fold"]): {p: set(map(str, r[p])) for p in parts & set(r)} for r in records}
     except (AttributeError, KeyError, TypeError) as error:
         raise CorpusError(sentence("no_fold_speakers", folder=folder)) from error
 

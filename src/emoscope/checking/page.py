@@ -52,10 +52,8 @@ def badge_text(checked: Checked) -> str:
     passed, failed, _ = checked.counts()
     memory = f", {checked.memory} of them with clips of its training" if checked.memory else ""
     on, quick = ", ".join(checked.sources) or "no corpus", "quickly " if checked.quick else ""
-    return (
-        f"{quick}checked: {passed} of {passed + failed} tests passed{memory} "
-        f"(emoscope {checked.emoscope}, {checked.date}, {on})"
-    )
+    made = f"(emoscope {checked.emoscope}, {checked.date}, {on})"
+    return f"{quick}checked: {passed} of {passed + failed} tests passed{memory} {made}"
 
 
 def badge(checked: Checked) -> str:

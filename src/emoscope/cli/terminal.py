@@ -1,7 +1,5 @@
 """What the commands print: results to standard output, all else to standard error."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
@@ -92,7 +90,7 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def listening() -> Iterator[Callable[[Excerpt, float], None]]:
+def listening() -> "Iterator[Callable[[Excerpt, float], None]]":
     """A bar of how much of each recording was heard; yields what takes pieces of recordings."""
     import soundfile
 
@@ -102,7 +100,7 @@ def listening() -> Iterator[Callable[[Excerpt, float], None]]:
     with _bars(rich_progress.TextColumn("{task.fields[at]}"), transient=True) as bar:
         task = bar.add_task("", total=None, at="", visible=False)
 
-        def tell(part: Excerpt, seconds: float) -> None:
+        def tell(part: "Excerpt", seconds: float) -> None:
             name, total = printable(os.path.basename(str(part))), None
             with suppress(OSError, soundfile.SoundFileError):  # FFmpeg may read it all the same
                 total = soundfile.info(part.path).duration
@@ -172,7 +170,7 @@ def accounted(rejected: Sequence[AudioError], *, resumable: bool = True) -> Iter
         raise
 
 
-def say_comparison(board: Leaderboard, result: Result) -> None:
+def say_comparison(board: "Leaderboard", result: "Result") -> None:
     """The table, which models are told apart, and what unseen sentences cost."""
     from ..report import summary
 
@@ -194,7 +192,7 @@ def say_findings(verdict: str, findings: Sequence[Any]) -> None:
         say(f"{finding.kind}: {printable(finding.text)}")
 
 
-def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
+def say_scores(runs: "Sequence[Run]", notes: Sequence[str]) -> None:
     """The scores of an evaluation, and what must be said with them."""
     from ..report import summary
 
@@ -208,7 +206,7 @@ def say_scores(runs: Sequence[Run], notes: Sequence[str]) -> None:
         note(f"note: {text}")
 
 
-def say_checked(found: Sequence[Checked]) -> None:
+def say_checked(found: "Sequence[Checked]") -> None:
     """How many tests of each group passed, and what failed."""
     for one in found:
         table = Table(title=printable(one.model), title_justify="left", box=box.SIMPLE_HEAD)
@@ -225,7 +223,7 @@ def say_checked(found: Sequence[Checked]) -> None:
             say(f"{one.memory} tests passed on clips of the model's training: memory, no proof")
 
 
-def say_reproduction(outcome: Reproduction) -> None:
+def say_reproduction(outcome: "Reproduction") -> None:
     """Published, reproduced, training and honest accuracy of every row, then the verdicts."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
@@ -246,7 +244,7 @@ def say_reproduction(outcome: Reproduction) -> None:
             say(f"  {sentence}")
 
 
-def say_tuning(result: Result, trials: Sequence[Trial]) -> None:
+def say_tuning(result: "Result", trials: "Sequence[Trial]") -> None:
     """What each fold chose, and what was chosen on all speakers."""
     tuned = next(run.chosen for run in result.runs if any(run.chosen or [])) or []
     for fold, chosen in enumerate(tuned, start=1):
@@ -264,13 +262,13 @@ def _parameters(chosen: Mapping[str, Any]) -> str:
 class Leaderboard:
     """The table of a comparison, redrawn on a terminal as models finish; elsewhere a line for each."""
 
-    def __init__(self, protocol: str, leak_protocol: str | None, speakers: SpeakerOrigin) -> None:
+    def __init__(self, protocol: str, leak_protocol: str | None, speakers: "SpeakerOrigin") -> None:
         self.protocol, self.leak_protocol, self.speakers = protocol, leak_protocol, speakers
         self.runs: dict[str, dict[str, Run]] = defaultdict(dict)
         self._bar = _bars(rich_progress.TaskProgressColumn())
         self._task = self._bar.add_task("training and testing", total=None)
 
-    def __enter__(self) -> Leaderboard:
+    def __enter__(self) -> "Leaderboard":
         self._live = Live(self, console=err, transient=True, auto_refresh=err.is_terminal)
         if _animated():
             self._live.start()
@@ -280,7 +278,7 @@ class Leaderboard:
         if _animated():
             self._live.stop()
 
-    def on_run(self, run: Run) -> None:
+    def on_run(self, run: "Run") -> None:
         """Take in one finished run."""
         self.runs[run.model][run.protocol] = run
         if not err.is_terminal:
@@ -326,7 +324,7 @@ class Leaderboard:
             table.add_row(model, *(cells[name] for name in columns))
         return table
 
-    def _cells(self, by_protocol: dict[str, Run]) -> dict[str, str]:
+    def _cells(self, by_protocol: "dict[str, Run]") -> dict[str, str]:
         run = by_protocol.get(self.protocol)
         leak = by_protocol.get(self.leak_protocol or "")
         cells = dict.fromkeys(COLUMNS, "…")
@@ -345,7 +343,7 @@ class Leaderboard:
 
 
 def show_live(
-    updates: Iterable[Update], latencies: Sequence[float], console: Console | None = None
+    updates: "Iterable[Update]", latencies: Sequence[float], console: Console | None = None
 ) -> None:
     """Draw what is heard until it ends or Ctrl+C is pressed; elsewhere one line for each label."""
     from ..report.plots.style import EMOTION_COLOURS
@@ -371,7 +369,7 @@ def show_live(
 
 
 def _view(
-    update: Update, past: list[str], latencies: Sequence[float], colours: dict[str, str]
+    update: "Update", past: list[str], latencies: Sequence[float], colours: dict[str, str]
 ) -> Group:
     colour = colours.get(update.emotion or "", "white")
     loud = round(30 * min(1.0, max(0.0, (update.level + 60.0) / 60.0)))

@@ -98,10 +98,8 @@ class Store:
         positions: dict[bytes, list[int]] = {}  # a key may occur more than once
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
-        query = (
-            "SELECT recording, data, checksum FROM stored WHERE feature ="
-            " (SELECT id FROM features WHERE identity = ?) AND recording IN"
-        )
+        query = "SELECT recording, data, checksum FROM stored WHERE feature ="
+        query += " (SELECT id FROM features WHERE identity = ?) AND recording IN"
         for rows in self._rows(query, list(positions), identity):
             whole = [row for row in rows if _is_whole(identity, *row)]
             damaged += len(rows) - len(whole)
@@ -170,10 +168,8 @@ class Store:
         excess = database.execute(query).fetchone()[0] - self.limit
         if excess <= 0:
             return
-        ranked = (
-            f"SELECT stored.rowid AS row, LENGTH(data) + {ROW_BYTES} AS size, used"
-            " FROM stored JOIN features ON feature = features.id"
-        )
+        ranked = f"SELECT stored.rowid AS row, LENGTH(data) + {ROW_BYTES} AS size, used"
+        ranked += " FROM stored JOIN features ON feature = features.id"
         summed = f"SELECT row, SUM(size) OVER (ORDER BY used, row) - size AS before FROM ({ranked})"
         query = f"DELETE FROM stored WHERE rowid IN (SELECT row FROM ({summed}) WHERE before < ?)"
         database.execute(query, (excess + int((1 - EVICT_TO) * self.limit),))
@@ -181,11 +177,9 @@ class Store:
 
     def features(self) -> list[FeatureInfo]:
         """What the store holds."""
+        query = "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
+        query += " ON feature = features.id GROUP BY feature ORDER BY name, feature"
         with self._maintaining() as database:
-            query = (
-                "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
-                " ON feature = features.id GROUP BY feature ORDER BY name, feature"
-            )
             return [FeatureInfo(*row) for row in database.execute(query)]
 
     def verify(self, *, remove: bool = False) -> list[tuple[str, str]]:
@@ -195,10 +189,9 @@ class Store:
             with self._maintaining() as database:
                 if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                     raise sqlite3.DatabaseError(state)
-                for row, identity, name, *stored in database.execute(
-                    "SELECT stored.rowid, identity, name, recording, data, checksum"
-                    " FROM stored LEFT JOIN features ON feature = features.id"
-                ):
+                query = "SELECT stored.rowid, identity, name, recording, data, checksum"
+                query += " FROM stored LEFT JOIN features ON feature = features.id"
+                for row, identity, name, *stored in database.execute(query):
                     if not _is_whole(identity, *stored):
                         damaged[row] = f"row {row} ({name}) is not what its checksum says"
                 if remove:

@@ -62,9 +62,8 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         gives frames, an object array of matrices (n_frames, n_bins).
         """
         store = None if self.store is None else Store(self.store)
-        tables = extraction.extract_recordings(
-            self._recordings(X), self._chosen(), store=store, jobs=self.jobs
-        )
+        given = self._recordings(X), self._chosen()
+        tables = extraction.extract_recordings(*given, store=store, jobs=self.jobs)
         if "frames" not in tables:
             return tables["vector"].X
         matrices = tables["frames"].frames or []

@@ -58,10 +58,8 @@ def check_speakers(
     table: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]
 ) -> dict[str, VoiceCheck]:
     """Check the speakers of each corpus in a table; `embedded` gives the embeddings of a part."""
-    return {
-        str(name): _check(clips.reset_index(drop=True), embedded)
-        for name, clips in table.groupby("corpus", sort=False)
-    }
+    parts = ((str(n), p.reset_index(drop=True)) for n, p in table.groupby("corpus", sort=False))
+    return {name: _check(clips, embedded) for name, clips in parts}
 
 
 def _check(clips: pd.DataFrame, embedded: Callable[[pd.DataFrame], Dataset]) -> VoiceCheck:

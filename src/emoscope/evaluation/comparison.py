@@ -114,19 +114,16 @@ def _result(
     scheme = "as published" if as_published else "training {}"
     folds = {task.protocol: [unit.fold for unit in task.units] for task in tasks}
     rows = [tables[task] for task in tasks]
-    return Result(
-        predictions=pd.concat(rows, ignore_index=True),
-        runs=with_gaps([runs[task] for task in tasks], rows, seed=seed),
-        corpus=describe_corpus(corpus),
-        config={
-            "models": list(dict.fromkeys(task.model for task in tasks)),
-            "features": sorted({task.features for task in tasks}),
-            "emotions": corpus.emotions,
-            "scaling": scheme.format("clips"),
-            "early_stopping": scheme.format("speakers"),
-            "folds": {name: _fold_record(name, made, corpus) for name, made in folds.items()},
-        },
-    )
+    config = {
+        "models": list(dict.fromkeys(task.model for task in tasks)),
+        "features": sorted({task.features for task in tasks}),
+        "emotions": corpus.emotions,
+        "scaling": scheme.format("clips"),
+        "early_stopping": scheme.format("speakers"),
+        "folds": {name: _fold_record(name, made, corpus) for name, made in folds.items()},
+    }
+    measured = with_gaps([runs[task] for task in tasks], rows, seed=seed)
+    return Result(pd.concat(rows, ignore_index=True), measured, describe_corpus(corpus), config)
 
 
 def incompatible_models(

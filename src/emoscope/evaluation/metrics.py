@@ -21,10 +21,8 @@ SUM_TOLERANCE = 1e-3  # of a row of probabilities, read back from a text file wi
 def uar(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Unweighted average recall (B. Schuller et al., Interspeech 2009): mean recall of true emotions."""
     true, predicted = check_pair(y_true, y_pred)
-    recall = sklearn.metrics.recall_score(
-        true, predicted, labels=np.unique(true), average="macro", zero_division=0.0
-    )
-    return float(recall)
+    mean = {"labels": np.unique(true), "average": "macro", "zero_division": 0.0}
+    return float(sklearn.metrics.recall_score(true, predicted, **mean))
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:

@@ -292,14 +292,12 @@ def with_gaps(runs: Sequence[Run], rows: Sequence[pd.DataFrame], *, seed: int = 
         # The twin of a run that is adapted to its test speakers is not adapted.
         if twin is not None and not (shares_speakers(run.protocol) or adaptation_of(run.protocol)):
             run = dataclasses.replace(run, leak_gap=twin - run.uar)
-        apart, control = (
-            rows_of.get((run.model, run.features, name)) for name in (SPEAKER_TEXT, SCRIPT_CONTROL)
-        )
+        keys = ((run.model, run.features, name) for name in (SPEAKER_TEXT, SCRIPT_CONTROL))
+        apart, control = map(rows_of.get, keys)
         if run.protocol != runs[0].protocol or apart is None or control is None:
             return run
-        gap = statistics.difference_interval(
-            apart["emotion"], control["predicted"], apart["predicted"], apart["speaker"], seed=seed
-        )
+        clips = apart["emotion"], control["predicted"], apart["predicted"], apart["speaker"]
+        gap = statistics.difference_interval(*clips, seed=seed)
         ends: Any = {"script_gap_low": gap.low, "script_gap_high": gap.high}
         return dataclasses.replace(run, script_gap=gap.estimate, **ends)
 

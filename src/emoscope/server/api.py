@@ -173,9 +173,8 @@ async def listen(
     size = flac.seek(0, os.SEEK_END)
     request.state.job.hold(size)
     flac.seek(0)
-    return StreamingResponse(
-        _read(flac), media_type="audio/flac", headers={"content-length": str(size)}
-    )
+    length = {"content-length": str(size)}
+    return StreamingResponse(_read(flac), media_type="audio/flac", headers=length)
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

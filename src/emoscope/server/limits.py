@@ -4,8 +4,6 @@ Refused are requests for other hosts (DNS rebinding), requests that other web si
 visitor's browser, bodies that are too large or too slow, and more requests than can be answered soon.
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import functools
@@ -50,7 +48,7 @@ class Limits:
     streams: int = 20  # live streams open at once
 
     @classmethod
-    def of(cls, host: str, names: Sequence[str] = (), megabytes: float | None = None) -> Limits:
+    def of(cls, host: str, names: Sequence[str] = (), megabytes: float | None = None) -> "Limits":
         """Those of a server at this address: for this machine alone none of size or time by default.
 
         `megabytes` are of one request; where others send more, the other limits grow with it.
@@ -58,7 +56,7 @@ class Limits:
         alone = _as_in_url(host) in LOOPBACK and not names
         most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
         more = math.inf if alone else max(1.0, most / cls.bytes)
-        each = (field.name for field in dataclasses.fields(cls) if field.type == "float")
+        each = (field.name for field in dataclasses.fields(cls) if field.type is float)
         grown = {name: more * getattr(cls, name) for name in each}
         return cls(**{**grown, "bytes": most})
 
@@ -89,7 +87,7 @@ class Monitor:
 class Job:
     """One POST request in work; its threads call :meth:`check` between two pieces of sound."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: "Load") -> None:
         self._load = load
         self._deadline = time.monotonic() + load.limits.request_seconds
         self.bytes, self.end_reason = 0, ""
