@@ -18,8 +18,7 @@ FLOOR_DB = -96.0  # energy below this is shown as this; 16-bit recordings reach 
 
 def times(signal: Signal) -> Vector:
     """Centre of each frame in seconds, shape (n_frames,)."""
-    count = 1 + int(signal.duration / HOP_SECONDS)
-    return np.arange(count, dtype=np.float64) * HOP_SECONDS
+    return np.arange(1 + int(signal.duration / HOP_SECONDS), dtype=np.float64) * HOP_SECONDS
 
 
 def energy(signal: Signal) -> Vector:
@@ -45,8 +44,7 @@ def f0(signal: Signal) -> Vector:
     padded = np.pad(samples, (longest, 2 * longest + RATE // 50))
     starts = np.minimum(centre, len(padded) - span - 1)
     frames = np.lib.stride_tricks.sliding_window_view(padded, span)[starts]
-    difference = _normalised_difference(frames, longest)
-    periods = np.array([_first_period(d) for d in difference])
+    periods = np.array([_first_period(d) for d in _normalised_difference(frames, longest)])
     loud = energy(signal)
     periods[loud < loud.max() - VOICED_DB] = np.nan
     with np.errstate(invalid="ignore"):

@@ -161,7 +161,6 @@ def _compared(prints: Sequence[Fingerprint], first: int, second: int, shift: int
 def _passage(differences: NDArray[np.float64]) -> tuple[float, int]:
     """Mean difference and length of the run whose frames stay furthest below the limit in sum."""
     gain = np.r_[0.0, np.cumsum(PASSAGE_LIMIT - differences)]
-    lowest = np.minimum.accumulate(gain)
-    stop = int(np.argmax(gain - lowest))
+    stop = int(np.argmax(gain - np.minimum.accumulate(gain)))
     start = int(np.argmin(gain[: stop + 1]))
     return (float(differences[start:stop].mean()) if stop > start else 1.0), stop - start

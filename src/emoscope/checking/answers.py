@@ -68,8 +68,7 @@ def clean(
     def of_clip(number: int, signal: Signal) -> Row:
         about = table.iloc[number]
         if table.index[number] in kept:
-            sound = resample(signal, min(rate, signal.rate))
-            held[number] = dataclasses.replace(sound, notes=())
+            held[number] = dataclasses.replace(resample(signal, min(rate, signal.rate)), notes=())
         found = answer(predictor, signal)
         if not found["predicted"]:
             raise AudioError(signal.path, str(found["warnings"]))

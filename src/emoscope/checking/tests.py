@@ -115,8 +115,7 @@ def correctness(rows: pd.DataFrame, card: Card) -> Iterator[Outcome]:
         known = part[part["in_training"]].assign(emotion="new to the model", predicted="known")
         yield made.outcome("contamination", share, clips=known)
         for one in made.outcomes():
-            remembered = dataclasses.replace(one, title=one.title + MEMORY, memory=True)
-            yield remembered if share else one
+            yield dataclasses.replace(one, title=one.title + MEMORY, memory=True) if share else one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +155,7 @@ class _Corpus:
 
     def _per_emotion(self, emotions: Sequence[str]) -> Iterator[Outcome]:
         pair = self.rows["emotion"], self.rows["predicted"]
-        known = sorted({*pair[0], *pair[1]})
-        scores = metrics.per_emotion(*pair, emotions=known)
+        scores = metrics.per_emotion(*pair, emotions=sorted({*pair[0], *pair[1]}))
         for emotion in emotions:
             few = scores.loc[emotion, "support"] < MIN_CLIPS
             skipped = f"fewer than {MIN_CLIPS} clips" if few else ""
@@ -224,8 +222,7 @@ class _Corpus:
             heard = self.probabilities @ [POSITIONS[emotion][n] for emotion in self.card.emotions]
             means = pd.Series(heard, self.rows.index).groupby(cells).mean()
             meant = [POSITIONS[str(emotion)][n] for _, emotion in means.index]
-            constant = means.nunique() < 2
-            rho = 0.0 if constant else scipy.stats.spearmanr(means, meant).statistic
+            rho = 0.0 if means.nunique() < 2 else scipy.stats.spearmanr(means, meant).statistic
             yield self.outcome("ranking", rho, axis)
         for emotion in emotions:
             true = self.rows["emotion"] == emotion

@@ -292,8 +292,9 @@ def export(
     loaded = modelfile.load(model)
     checked = _checked(check, loaded.card.name) if check else None
     refuse_overwrite(onnx or "", model)
-    if hub is not None and hub.is_file():
-        raise EmoscopeError(f"--hub {hub}: is a file; give a folder")
+    for option, folder in (("--hub", hub), ("--web", web)):
+        if folder is not None and folder.is_file():
+            raise EmoscopeError(f"{option} {folder}: is a file; give a folder")
     keeping.keep(*filter(None, (onnx,)), *(publishing.hub_files(loaded, hub) if hub else ()))
     if onnx is not None:
         terminal.say(str(publishing.to_onnx(loaded, onnx)))
@@ -306,8 +307,6 @@ def export(
 def _write_page(model: "ModelFile", folder: Path, name: str) -> None:
     from ..training import web
 
-    if folder.is_file():
-        raise EmoscopeError(f"--web {folder}: is a file; give a folder")
     keeping.keep(folder / "index.html")
     sizes = web.write(model, folder, name)
     terminal.say(f"{folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB")

@@ -280,8 +280,7 @@ class Writer:
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""
         if self.path is None:
-            is_prose = self.format == "table"
-            sys.stdout.write(commands.fitted(text, sys.stdout) if is_prose else text)
+            sys.stdout.write(commands.fitted(text, sys.stdout) if self.format == "table" else text)
             sys.stdout.flush()
             return
         _put(self.path, text)

@@ -82,8 +82,7 @@ def _bars(*columns: rich_progress.ProgressColumn, **options: bool) -> rich_progr
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error; yields a callback that takes units done and in all."""
-    counted = rich_progress.MofNCompleteColumn()
-    bar = _bars(counted, transient=True, disable=not _animated())
+    bar = _bars(rich_progress.MofNCompleteColumn(), transient=True, disable=not _animated())
     with _timed(description), bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

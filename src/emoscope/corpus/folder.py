@@ -34,12 +34,11 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
     by_folder = by_emotion(root, recordings, labels)
     told = dict(zip(by_folder["path"], by_folder["emotion"], strict=True))
     found, alike = corpora.matches(paths)
-    notes = [
-        f"{len(match.foreign) + len(match.rows)} files are named as in {match.info.name} "
-        f"({match.info.file_names}), but {len(match.foreign)} of them do not occur in "
-        f"{match.info.name}: {match.difference() or 'unknown combinations'}"
-        for match in alike
-    ]
+    notes = list[str]()
+    for match in alike:
+        n, why = len(match.foreign), match.difference() or "unknown combinations"
+        all_of = n + len(match.rows)
+        notes.append(sentence("named_alike", n=n, of=all_of, info=match.info, why=why))
     known: list[Match] = []
     for match in found:
         pairs = ((row["emotion"], told.get(str(path))) for path, row in match.rows.items())

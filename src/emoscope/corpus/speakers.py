@@ -49,8 +49,7 @@ _OFFERED = 5  # candidates
 
 def record(corpus: Corpus) -> dict[str, Any]:
     """What ``results.json`` keeps of the speakers; of the first :data:`SHOWN` the clips, and one."""
-    known = corpus.table[corpus.table["speaker"] != ""]
-    clips = known.groupby("unique_speaker", sort=True)["clip"]
+    clips = corpus.table[corpus.table["speaker"] != ""].groupby("unique_speaker", sort=True)["clip"]
     counts, first = clips.size(), clips.first()
     return {
         **dataclasses.asdict(corpus.speakers_from),
@@ -73,8 +72,7 @@ def settle(corpus: Corpus, root: Path, reading: Reading, *, guess: bool) -> Corp
     if not doubt:
         return corpus
     origin = dataclasses.replace(corpus.speakers_from, doubt=doubt)
-    note = sentence("doubtful", doubt=doubt, options=OPTIONS)
-    return corpus.noting(note, speakers_from=origin)
+    return corpus.noting(sentence("doubtful", doubt=doubt, options=OPTIONS), speakers_from=origin)
 
 
 def doubt_of(table: pd.DataFrame) -> str:

@@ -176,9 +176,8 @@ def _tasks(
     told: dict[str, str],
 ) -> list[_Task]:  # fmt: skip
     """Every model under every protocol, also of ablations and script gaps; `told` gets why not."""
-    emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
     table, seed = corpus.table, options["seed"]
+    emotions, speakers = (table[c].to_numpy(dtype=str) for c in ("emotion", "unique_speaker"))
     folds = {name: protocols.folds(table, name, seed=seed) for name in named if name is not None}
     scripts: dict[str, list[protocols.Fold]] = {}
     main = next(iter(folds))

@@ -110,8 +110,7 @@ def project(features: Features, *, seed: int = 0) -> Projection:
     from sklearn.preprocessing import StandardScaler
 
     standardised = StandardScaler().fit_transform(features.X)
-    n_components = min(50, *standardised.shape)
-    pca = PCA(n_components, random_state=seed).fit(standardised)
+    pca = PCA(min(50, *standardised.shape), random_state=seed).fit(standardised)
     components = pca.transform(standardised)
     perplexity = min(PERPLEXITY, max(2, (len(features) - 1) // 3))
     # Angle and steps: a third of the time, and as many neighbours of a clip stay its neighbours.

@@ -100,9 +100,8 @@ def choose(
     """Try parameters on all speakers, best first."""
     info = models.get(model)
     final = search(info, trials=trials, seed=seed).set_params(refit=False)
-    emotions = corpus.table["emotion"].to_numpy(dtype=str)
-    speakers = corpus.table["unique_speaker"].to_numpy(dtype=str)
-    final.fit(features[info.input].values, emotions, speakers)
+    told = (corpus.table[name].to_numpy(dtype=str) for name in ("emotion", "unique_speaker"))
+    final.fit(features[info.input].values, *told)
     columns = (final.cv_results_[f] for f in ("params", "mean_test_score", "std_test_score"))
     tried = [Trial(dict(p), float(mean), float(std)) for p, mean, std in zip(*columns, strict=True)]
     return sorted(tried, key=lambda trial: -trial.uar)

@@ -120,8 +120,7 @@ def compare_models(
     for first, second in itertools.combinations(predictions, 2):
         pair = (y_true, predictions[first], predictions[second], speakers, metric)
         gap = difference_interval(*pair, n_resamples=n_resamples, seed=seed)
-        p = paired_test(*pair, seed=seed)
-        rows.append((first, second, gap.estimate, gap.low, gap.high, p))
+        rows.append((first, second, gap.estimate, gap.low, gap.high, paired_test(*pair, seed=seed)))
     table = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p"])
     table["p_holm"] = holm(table["p"].to_numpy(dtype=np.float64))
     return table

@@ -57,8 +57,7 @@ class Limits:
         most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
         more = math.inf if alone else max(1.0, most / cls.bytes)
         each = (field.name for field in dataclasses.fields(cls) if field.type is float)
-        grown = {name: more * getattr(cls, name) for name in each}
-        return cls(**{**grown, "bytes": most})
+        return cls(**{**{name: more * getattr(cls, name) for name in each}, "bytes": most})
 
 
 class Monitor:
