@@ -1,7 +1,5 @@
 """Every error that emoscope raises on purpose; a message says what was found, and what to do about it."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Collection, Iterable

@@ -1,7 +1,5 @@
 """Writing files whole or not at all, and showing their names."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

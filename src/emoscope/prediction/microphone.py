@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import AudioError, EmoscopeError, installed
 from ..files import sentence
+from ..modelfile.card import JsonObject
 from .prediction import Prediction, rounded
 from .predictor import Predictor
 from .timeline import Samples, Windows
@@ -85,7 +86,7 @@ class Update:
     probabilities: dict[str, float]  # smoothed over time; empty without an emotion
     latency: float | None  # seconds from the newest sample to the label, where there is a new one
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As a stream over HTTP sends it."""
         values = dataclasses.asdict(self)
         confidence = max(self.probabilities.values(), default=0.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import labels
 from ..modelfile.about import About
-from ..modelfile.card import Card
+from ..modelfile.card import Card, JsonObject
 
 if TYPE_CHECKING:
     from .summary import Summary
@@ -73,7 +73,7 @@ class Segment(Labelled):
         """Its length."""
         return self.end - self.start
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As in the JSON output."""
         place = {"start": round(self.start, 3), "end": round(self.end, 3), "speaker": self.speaker}
         return {**place, **self.shown()}
@@ -85,7 +85,7 @@ class GivenSegment(Segment):
 
     label: str = ""  # what was written of it
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As in the JSON output."""
         return {**super().to_dict(), "label": self.label}
 
@@ -115,7 +115,7 @@ class Prediction(Labelled):
         """Itself; of two channels with different speech, one with the segments of both."""
         return self
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As in the JSON output."""
         place = {"file": self.file, **({"channel": self.channel} if self.channel else {})}
         parts = [segment.to_dict() for segment in self.segments]
@@ -190,7 +190,7 @@ class Recognition(NamedTuple):
         return self._replace(prediction=dataclasses.replace(self.prediction, **values))
 
 
-def rounded(confidence: float, probabilities: dict[str, float]) -> dict[str, Any]:
+def rounded(confidence: float, probabilities: dict[str, float]) -> JsonObject:
     """Confidence, probabilities and the position they give, as JSON states them."""
     by_emotion = {name: round(p, 6) for name, p in probabilities.items()}
     position = {axis: round(value, 6) for axis, value in labels.position(probabilities).items()}

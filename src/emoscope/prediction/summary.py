@@ -7,12 +7,13 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels
+from ..modelfile.card import JsonObject
 from .prediction import Prediction, Segment, TwoChannels
 
 Lanes: TypeAlias = "Mapping[str, Sequence[Segment]]"
@@ -62,7 +63,7 @@ class Summary:
     turns: tuple[TurningPoint, ...]  # at most ten
     moments: tuple[Segment, ...]  # to hear, at most ten; of a long segment its beginning
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As in the JSON output."""
         moments = [moment.to_dict() for moment in self.moments]
         text = json.dumps({**dataclasses.asdict(self), "moments": moments})

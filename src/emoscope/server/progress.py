@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import soundfile
 from fastapi.responses import StreamingResponse
@@ -14,10 +14,11 @@ from starlette.exceptions import HTTPException
 
 from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError
+from ..modelfile.card import JsonObject
 from ..prediction import Predictor
 from ..prediction.timeline import Stream
 
-Tell: TypeAlias = Callable[[dict[str, Any]], object]
+Tell: TypeAlias = Callable[[JsonObject], object]
 
 EVERY = 1.0  # seconds from one line to the next, at least; and ten times what a line takes
 
@@ -59,12 +60,12 @@ class Progress:
             self._due = now + max(EVERY, 10 * (now - begun))
 
 
-async def in_lines(work: Callable[[Tell], Awaitable[dict[str, Any]]]) -> StreamingResponse:
+async def in_lines(work: Callable[[Tell], Awaitable[JsonObject]]) -> StreamingResponse:
     """What work tells, line by line, and its outcome; of what a slow reader missed the newest."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
-    newest: list[dict[str, Any]] = []
+    newest: list[JsonObject] = []
 
-    def put(line: dict[str, Any]) -> None:
+    def put(line: JsonObject) -> None:
         newest[:] = [line]
         news.set()
 
@@ -72,7 +73,7 @@ async def in_lines(work: Callable[[Tell], Awaitable[dict[str, Any]]]) -> Streami
     task.add_done_callback(lambda _: news.set())
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asked for once
 
-    async def each() -> AsyncIterator[dict[str, Any]]:
+    async def each() -> AsyncIterator[JsonObject]:
         try:
             while not task.done():
                 await news.wait()
