@@ -125,4 +125,37 @@ def test_what_cannot_be_learned_is_said(model: Path, corrections: Path, tmp_path
     table.to_csv(other, index=False)
     with pytest.raises(CorpusError, match="cannot answer bored; it answers neutral, sad, angry"):
         adapting.adapt(modelfile.load(model), corpus.load(other), tmp_path / "m.emoscope")
+    table["emotion"] = np.random.default_rng(0).permutation(list(LEVELS) * 12)
+    table.to_csv(other, index=False)
+    with pytest.raises(
+        CorpusError, match="nothing is written: .* the 36 clips make level no better"
+    ):
+        adapting.adapt(modelfile.load(model), corpus.load(other), tmp_path / "m.emoscope")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_used_is_named(
+    emoscope, model: Path, corrections: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(corrections)
+    gone = pd.DataFrame([{**table.iloc[0], "file": "gone.wav"}])
+    listed = corrections.with_name("gone.csv")
+    pd.concat([table, gone]).to_csv(listed, index=False)
+    out = tmp_path / "m.emoscope"
+    status, said, err = emoscope("train", model, listed, "--from-corrections", "--out", out)
+    assert status == 1 and "gone.wav" in said + err and out.exists()
+    assert "before: UAR 0.333 on the same 36 clips" in said
+    status, _, err = emoscope("train", model, listed, "--out", tmp_path / "n.emoscope")
+    assert status == 2 and "--from-corrections adapts it" in err
+
+
+def test_labels_pass_only_where_few_are_wrong() -> None:
+    base = tiny_model.Uncertain(threshold=0.5, coverage=0.5, risk=0.3)
+    confidence = np.r_[np.linspace(0.99, 0.6, 20), np.linspace(0.45, 0.4, 10)]
+    found = np.log(np.column_stack([confidence, *3 * [(1 - confidence) / 3]]))
+    labels = np.zeros(30, int)
+    rule = adapting._uncertain(found, labels, base)  # right, but the base model marks the last ten
+    assert rule.coverage == pytest.approx(2 / 3) and rule.risk == 0
+    labels[::2] = 1
+    rule = adapting._uncertain(found, labels, base)
+    assert (rule.threshold, rule.coverage, rule.risk) == (1.0, 0.0, 0.5)

@@ -369,9 +369,11 @@ def test_a_visitor_needs_no_network_after_the_first_visit(page: Any, folder: Pat
     context.close()
 
 
-def test_the_npm_package_has_the_version_of_this_one() -> None:
-    described = json.loads((web.PAGE / "engine" / "package.json").read_bytes())
+def test_the_folder_has_an_npm_package_of_the_version_of_this_one(folder: Path) -> None:
+    engine = folder / "site" / "below" / "web" / "engine"
+    described = json.loads((engine / "package.json").read_bytes())
     assert described["version"] == __version__
+    assert (engine / described["types"]).is_file() and (engine / described["main"]).is_file()
 
 
 def test_what_a_model_must_be(tmp_path: Path) -> None:

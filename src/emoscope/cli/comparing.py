@@ -195,6 +195,8 @@ def train(
         _adapt(model, source, seed=seed, jobs=jobs, out=out)
         write_together(keeping.options_of(beside))
         return
+    if model in modelfile.SHIPPED or model.endswith(modelfile.SUFFIX):
+        raise EmoscopeError(sentence("is_trained", name=model))
     info = models.get(model)
     chosen = search.load(parameters, model) if parameters else {}
     names = commands.features_for(info.input, features)
@@ -218,13 +220,11 @@ def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, 
         model, source = modelfile.SHIPPED[0], dataclasses.replace(source, places=(model,))
     corpus, loaded = source.corpus(), modelfile.load(model)
     with terminal.accounted(corpus.rejected, resumable=False), terminal.step("adapting"):
-        card = adapting.adapt(loaded, corpus, out, seed=seed, jobs=jobs)
-    before, after = card.results[0].others["uar_before"], card.results[0].uar
-    if after is not None and after <= before:
-        terminal.note(sentence("no_better", name=loaded.card.name))
-    terminal.say(f"before: UAR {before:.3f} on the same clips")
+        card, used = adapting.adapt(loaded, corpus, out, seed=seed, jobs=jobs)
     _say_trained(card, out)
-    commands.end(corpus.rejected)
+    before, n_clips = card.results[0].others["uar_before"], len(used.table)
+    terminal.say(f"before: UAR {before:.3f} on the same {n_clips} clips")
+    commands.end(used.rejected)
 
 
 def _say_trained(card: "Card", out: Path) -> None:

@@ -10,12 +10,11 @@ stream is what ``emoscope listen`` shows of the microphone: both are a
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from ..errors import EmoscopeError, MissingExtraError
+from ..errors import EmoscopeError, MissingExtraError, check_known
 from ..prediction.microphone import Block, Session
 from ..prediction.timeline import Samples
 from .work import Service
@@ -31,9 +30,9 @@ router = APIRouter()
 @router.websocket("/api/stream")
 async def stream(
     socket: WebSocket,
-    rate: Annotated[int, Query(ge=SMALLEST_RATE, le=LARGEST_RATE)] = 16_000,
-    format: Annotated[Literal["pcm16", "opus"], Query()] = "pcm16",
-    model: Annotated[str | None, Query()] = None,
+    rate: str = "16000",
+    format: str = "pcm16",
+    model: str | None = None,
 ) -> None:
     """Label sound as it arrives: 16-bit PCM of one channel, or Opus packets, one a message."""
     service: Service = socket.app.state.service
@@ -43,8 +42,8 @@ async def stream(
             await socket.close(BUSY, f"{service.limits.streams} streams are already open")
             return
         try:
-            decode = _opus() if format == "opus" else _pcm
-            session = Session(service.model(model)[1], OPUS_RATE if format == "opus" else rate)
+            decode, hertz = _decoder(format, rate)
+            session = Session(service.model(model)[1], hertz)
             await _follow(socket, service, session, decode)
         except EmoscopeError as error:
             await socket.close(UNUSABLE, str(error)[:120])
@@ -78,6 +77,16 @@ async def _follow(
             most = f"{service.limits.seconds:g} s"
             await socket.close(TOO_LONG, f"longer than {most}, the limit here")
             return
+
+
+def _decoder(format: str, rate: str) -> tuple[Callable[[bytes], Samples], int]:
+    """What decodes messages, and to how many samples a second."""
+    check_known("format", ("pcm16", "opus"), format)
+    if format == "opus":
+        return _opus(), OPUS_RATE
+    if not (rate.isdecimal() and SMALLEST_RATE <= int(rate) <= LARGEST_RATE):
+        raise EmoscopeError(f"rate {rate[:20]}: give {SMALLEST_RATE} to {LARGEST_RATE} Hz")
+    return _pcm, int(rate)
 
 
 def _pcm(sent: bytes) -> Samples:

@@ -21,7 +21,7 @@ from ..evaluation import metrics
 from ..evaluation.saved_model import infer
 from ..files import sentence
 from ..modelfile import ModelFile
-from ..modelfile.card import Card
+from ..modelfile.card import Card, Uncertain
 from . import calibration, expected, held_out_of, provenance
 from .calibration import UnseenPredictions
 from .publishing import onnx_graph
@@ -32,13 +32,18 @@ Double = NDArray[np.float64]
 # RAVDESS and EmoSpeech with a model that had heard neither (benchmarks/corrections.py).
 WEIGHTS, BIASES = 0.3, 1.0
 FEWEST = 10  # labelled clips, with which UAR rose on those corpora; fewer were not tried
+RISK = 0.3  # share of wrong labels among those that are not marked uncertain, at most
 
 
 def adapt(
     model: ModelFile, corpus: Corpus, out: str | os.PathLike[str], *,
     title: str | None = None, seed: int = 0, jobs: int | None = None,
-) -> Card:  # fmt: skip
-    """Fit the correction on all clips of a corpus and write the corrected model; returns its card."""
+) -> tuple[Card, Corpus]:  # fmt: skip
+    """Fit the correction on all clips of a corpus and write the corrected model.
+
+    Returns its card, and the corpus with what could not be used. A CorpusError, and no file, when
+    there are too few clips, or the UAR on voices held out is not higher than before.
+    """
     found = infer(model, corpus, jobs=jobs)
     corpus, table, emotions = found.corpus, found.corpus.table, model.card.emotions
     named = table["emotion"].to_numpy(dtype=str)
@@ -57,19 +62,22 @@ def adapt(
     calibrated = calibration.cross_fitted(adapted, labels, [test for _, test in folds])
     measured = expected(corpus, unseen, calibrated)
     before = metrics.uar(named, np.array(emotions)[logits.argmax(axis=1)])
-    base = model.card
+    base, after = model.card, measured.uar or 0.0
+    if after <= before:
+        figures = {"before": f"{before:.3f}", "after": f"{after:.3f}", "n": len(table)}
+        raise CorpusError(sentence("no_better", name=base.name, **figures))
     trained = {one.name: one for one in (*base.training.corpora, *provenance(corpus))}
     recipe = {**base.training.recipe, "adapted": {"from": model.identity, "n_clips": len(table)}}
     card = dataclasses.replace(
         base, name=title or f"{base.name}-adapted", emoscope=__version__, held_out=held_out,
         temperature=base.temperature * calibration.temperature(adapted, labels),
-        uncertain=calibration.uncertain(calibrated, labels), optimistic=held_out == "clips",
+        uncertain=_uncertain(calibrated, labels, base.uncertain), optimistic=held_out == "clips",
         training=dataclasses.replace(base.training, corpora=tuple(trained.values()), recipe=recipe),
         results=(dataclasses.replace(measured, others={**measured.others, "uar_before": before}),),
     )  # fmt: skip
     added = fit(logits, inputs, labels)
     modelfile.save(out, corrected(model, added * base.temperature), card)
-    return card
+    return card, corpus
 
 
 def fit(logits: Double, inputs: Double, labels: NDArray[np.intp]) -> Double:
@@ -119,3 +127,18 @@ def _check(named: NDArray[Any], model: ModelFile) -> None:
     if len(named) < FEWEST or len(set(named)) < 2:
         counts = {"n": len(named), "of": len(set(named)), "fewest": FEWEST}
         raise CorpusError(sentence("too_few_to_adapt", **counts))
+
+
+def _uncertain(log_probabilities: Double, labels: NDArray[np.intp], base: Uncertain) -> Uncertain:
+    """The rule that lets most labels pass of which few are wrong, and none that the base marks."""
+    confidence = np.exp(log_probabilities.max(axis=1))
+    order = np.argsort(-confidence)
+    wrong = (log_probabilities.argmax(axis=1) != labels)[order]
+    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    lowest = base.threshold if base.coverage else 0.0
+    passed = np.flatnonzero((risk <= RISK) & (confidence[order] >= lowest))
+    last = int(passed[-1]) if len(passed) else 0
+    if last + 1 < FEWEST:
+        return Uncertain(threshold=1.0, coverage=0.0, risk=float(wrong.mean()))
+    threshold, share = float(confidence[order][last]), (last + 1) / len(wrong)
+    return Uncertain(threshold=threshold, coverage=share, risk=float(risk[last]))

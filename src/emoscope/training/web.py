@@ -122,7 +122,7 @@ def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:
 
 def _page() -> Files:
     """The page as the server has it, told that a model lies beside it, and what it may do."""
-    kinds = (".js", ".css", ".svg")
+    kinds = (".js", ".css", ".svg", ".json", ".ts")
     paths = (p for p in sorted(PAGE.rglob("*")) if p.suffix in kinds and p.name != "docs.js")
     found = {f"web/{path.relative_to(PAGE).as_posix()}": path.read_bytes() for path in paths}
     policy = shipped_table("server.toml")["headers"]["content-security-policy"]

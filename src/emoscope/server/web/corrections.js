@@ -53,14 +53,16 @@ export function correctionsPanel(page) {
     page.update();
   }
 
+  /** The corrections of all recordings on the page, in one table. */
   function download(format) {
-    const name = entry.file.name, channel = entry.prediction.channel ?? "";
-    const rows = [...entry.corrections.values()].sort((a, b) => a.start - b.start).map((row) =>
-      ({ file: name, ...row, corrected: row.corrected ? "yes" : "no", ...(channel && { audio_channel: channel }) }));
-    const columns = channel ? [...COLUMNS, "audio_channel"] : COLUMNS;
+    const checked = page.entries.filter(({ corrections }) => corrections?.size);
+    const rows = checked.flatMap(({ file, prediction: { channel }, corrections }) =>
+      [...corrections.values()].sort((a, b) => a.start - b.start).map((row) =>
+        ({ file: file.name, ...row, corrected: row.corrected ? "yes" : "no", ...(channel && { audio_channel: channel }) })));
+    const columns = rows.some((row) => row.audio_channel) ? [...COLUMNS, "audio_channel"] : COLUMNS;
     const text = format === "json" ? JSON.stringify(rows, null, 1)
       : [columns, ...rows.map((row) => columns.map((column) => row[column]))].map((line) => `${line.map(cell).join(",")}\n`).join("");
-    save(new Blob([text], { type: "application/octet-stream" }), `${stem(entry)}-corrections.${format}`);
+    save(new Blob([text], { type: "application/octet-stream" }), checked.length > 1 ? `corrections.${format}` : `${stem(entry)}-corrections.${format}`);
   }
 
   function show() {
