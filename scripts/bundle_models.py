@@ -20,31 +20,31 @@ import onnx
 from emoscope import modelfile
 from emoscope.files import DATA
 
-SHORTEST = 1024  # bytes; a shorter stretch is not worth its place in the table
+SHORTEST = 1024  # bytes; shorter tensors are stored again
 
 
-def pieces(content: bytes, first: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
-    """The bytes that `first` does not hold; how many of them precede which stretch of `first`."""
+def difference(content: bytes, first: bytes) -> tuple[bytes, list[tuple[int, int, int]]]:
+    """The bytes that `first` lacks, and rows of (bytes that come first, start in `first`, length)."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         graph = onnx.load_model_from_string(archive.read(modelfile.GRAPH)).graph
     weights = [one.raw_data for one in graph.initializer if len(one.raw_data) >= SHORTEST]
     found = sorted((content.index(raw), first.find(raw), len(raw)) for raw in weights)
-    own, table, position = bytearray(), [], 0
+    own, ranges, position = bytearray(), [], 0
     for place, start, length in found:
         if start >= 0 and place >= position:
             own += content[position:place]
-            table.append((place - position, start, length))
+            ranges.append((place - position, start, length))
             position = place + length
-    table.append((len(content) - position, 0, 0))
-    return bytes(own + content[position:]), table
+    ranges.append((len(content) - position, 0, 0))
+    return bytes(own + content[position:]), ranges
 
 
 def main(path: Path) -> None:
     content, first = path.read_bytes(), modelfile.read(modelfile.SHIPPED[0])
-    own, table = pieces(content, first)
+    own, ranges = difference(content, first)
     target = Path(DATA, f"{path.stem}.npz")
     bytes_of_its_own = np.frombuffer(own, np.uint8)
-    np.savez_compressed(target, own=bytes_of_its_own, pieces=np.array(table, np.int64))
+    np.savez_compressed(target, own=bytes_of_its_own, ranges=np.array(ranges, np.int64))
     if modelfile.read(path.stem) != content:
         sys.exit(f"{target}: does not give {path} back")
     print(f"{target}: {target.stat().st_size:,} bytes for {len(content):,}")

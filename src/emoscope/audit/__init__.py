@@ -23,7 +23,7 @@ from .checks import Evidence, Severity
 from .inflation import Inflation, of_split
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
-MAX_EVIDENCE = 50  # pieces that a finding lists; it always says how many there are
+MAX_EVIDENCE = 50  # entries that a finding lists; it always says how many there are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
     kind: str  # one of checks.KINDS, e.g. "shared-speakers"
     severity: Severity
     text: str
-    count: int  # of all pieces of evidence
+    count: int  # of all its evidence
     evidence: list[Evidence]  # the first MAX_EVIDENCE of them; with "fold" where there are several
 
 
@@ -61,8 +61,8 @@ class Audit:
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        weighed = [(found.severity, found.text) for found in self.findings]
-        leaks, cautions = (" ".join(t for s, t in weighed if s == of) for of in SEVERITIES[:2])
+        texts = [(found.severity, found.text) for found in self.findings]
+        leaks, cautions = (" ".join(t for s, t in texts if s == of) for of in SEVERITIES[:2])
         if leaks and (both := self.inflation):
             leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
             leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
@@ -152,15 +152,15 @@ def _findings(
     spoken = checks.shared_sentences(splits)
     found = [(split.name, checks.of_split(split, pairs)) for split in splits]
     for name, of_kind in [*found, ("", checks.of_record(splits[0].record)), ("", of_voices)]:
-        for kind, pieces in of_kind.items():
-            if pieces:
-                by_kind[kind].append((name, pieces))
+        for kind, evidence in of_kind.items():
+            if evidence:
+                by_kind[kind].append((name, evidence))
     findings = []
     for kind, parts in by_kind.items():
         distinct = {json.dumps(piece, sort_keys=True) for _, part in parts for piece in part}
         severity, text = checks.assess(kind, parts[0][1], len(distinct), spoken)
         if len(splits) > 1 and parts[0][0]:
             text = f"{text[:-1]} (in {len(parts)} of {len(splits)} folds)."
-        pieces = [({"fold": name} if name else {}) | one for name, part in parts for one in part]
-        findings.append(Finding(kind, severity, text, len(distinct), pieces[:MAX_EVIDENCE]))
+        evidence = [({"fold": name} if name else {}) | one for name, part in parts for one in part]
+        findings.append(Finding(kind, severity, text, len(distinct), evidence[:MAX_EVIDENCE]))
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -1,4 +1,4 @@
-"""What a split flatters by: a linear SVM on the split as given, and on speaker-disjoint folds."""
+"""How much too high scores on a split are: a linear SVM on it, and on speaker-disjoint folds."""
 
 from dataclasses import dataclass
 

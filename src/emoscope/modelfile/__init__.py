@@ -191,14 +191,14 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def _shipped(name: str) -> bytes:
-    """All but the first share its encoder: ``scripts/bundle_models.py`` kept what they do not."""
+    """The bytes of a shipped model; of any but the first only the difference is stored."""
     first = read(Path(DATA, SHIPPED[0] + SUFFIX))
     if name == SHIPPED[0]:
         return first
     with np.load(os.path.join(DATA, name + ".npz")) as kept:
-        own, pieces = kept["own"].tobytes(), kept["pieces"].tolist()
+        own, ranges = kept["own"].tobytes(), kept["ranges"].tolist()
     content, position = bytearray(), 0
-    for n_own, start, length in pieces:  # so many bytes of its own, then a stretch of the first
+    for n_own, start, length in ranges:  # so many bytes of its own, then a range of the first file
         content += own[position : position + n_own] + first[start : start + length]
         position += n_own
     return bytes(content)

@@ -242,14 +242,14 @@ class Predictor:
             [(window.start, window.end, window.inference.distance) for window in stream.windows]
         ).reshape(-1, 3).T  # fmt: skip
 
-        def judged(part: Segment) -> Segment:
+        def with_doubts(part: Segment) -> Segment:
             over = (starts <= part.end) & (ends >= part.start)
             said = stream.quality.part(part.start, part.end).warnings()
             said += out_of_domain_warning(float(np.median(far[over])))
             uncertain = is_uncertain(self.card, part.confidence, said)
             return replace(part, uncertain=uncertain, warnings=tuple(said))
 
-        return tuple(judged(part) if part.is_speech else part for part in stream.segments())
+        return tuple(with_doubts(part) if part.is_speech else part for part in stream.segments())
 
     def recognise_stream(self, stream: Stream, name: str, *, timeline: bool = True) -> Recognition:
         """Of a stream that has ended, by the mean over the speech, or the last window of sound."""
