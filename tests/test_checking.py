@@ -37,6 +37,17 @@ def test_an_outcome_passes_on_the_right_side_of_its_threshold():
     assert not skipped.failed
 
 
+def test_what_was_measured_is_said_in_words():
+    def said(key, group="correctness", **values):
+        return tests.outcome(group, key, "clips", **values).measured
+
+    assert said("contamination", value=1.0) == "100 %, has to be at most 0 %"
+    assert said("changed", "robustness", value=2 / 7) == "28.6 %, has to be at most 5 %"
+    assert said("uar", value=0.25) == "0.250, has to be at least 0.500"
+    repeated = next(k for k, v in tests.texts("behaviour").items() if v["threshold"] == 1e-4)
+    assert said(repeated, "behaviour", value=0.002) == "0.002, has to be at most 0.0001"
+
+
 @pytest.mark.parametrize("condition", sounds.conditions(), ids=lambda c: c.name)
 def test_conditions_repeat_exactly_and_change_the_sound(condition):
     signal = Signal(voice(1.0, seed=3), RATE)

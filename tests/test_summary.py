@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from emoscope.labels import POSITIONS
@@ -93,6 +94,22 @@ def test_moments_are_certain_not_neutral_and_spread_over_the_recording():
     assert [(m.start, m.end, m.emotion, m.uncertain) for m in few] == [
         (0, 12, "angry", False), (32, 34, "sad", True)
     ]  # fmt: skip
+
+
+def test_moments_are_apart_and_of_each_speaker_in_turn():
+    # The surest of "a" are all in one minute of twenty; "b" is never as sure, "c" hardly speaks.
+    parts = [
+        said(n, n + 2, "angry", "abb"[n // 4 % 3], sure=0.95 if 600 <= n < 660 else 0.9)
+        if n % 4 == 0 else said(n, n + 2, "sad", "b", sure=0.6)
+        for n in range(0, 1200, 2)
+    ]  # fmt: skip
+    parts[100] = said(200, 202, "happy", "c", sure=0.55)
+    found = prediction(*parts).summary.moments
+    starts = [moment.start for moment in found]
+    assert starts == sorted(starts) and min(np.diff(starts)) >= 120
+    speakers = [moment.speaker for moment in found]
+    assert len(found) >= 7 and speakers.count("c") == 1
+    assert abs(speakers.count("a") - speakers.count("b")) <= 1
 
 
 def test_the_text_fits_the_terminal_and_says_who_how_long():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 import resource
@@ -264,8 +265,14 @@ def test_subtitles(prediction: Prediction) -> None:
     )
 
 
-def test_elan(prediction: Prediction) -> None:
+def test_elan(prediction: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     root = ElementTree.fromstring(formats.eaf(prediction))
+    assert root.get("DATE") == "2001-09-09T01:46:40Z"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    written = datetime.datetime.now(datetime.timezone.utc)
+    date = ElementTree.fromstring(formats.eaf(prediction)).get("DATE", "").replace("Z", "+00:00")
+    assert abs(datetime.datetime.fromisoformat(date) - written) < datetime.timedelta(minutes=1)
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None and media.get("MEDIA_URL") == 'a"b & <c>.wav'
     assert root.findtext("HEADER/PROPERTY") == TOLD

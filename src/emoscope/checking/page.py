@@ -1,7 +1,6 @@
 """A check as one self-contained HTML page, several checks side by side, and the badge of one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..report.page import MAX_SOUND, playable, rendered, template
 from . import Checked
@@ -19,15 +18,15 @@ def render(checked: Checked) -> str:
         if size < MAX_SOUND and (sound := playable(path)):
             sounds[path], size = sound, size + len(sound)
     numbers = {path: number for number, path in enumerate(sounds)}
-    return _render(
-        "check.html.j2", checked=checked, ordered=ordered, n_open=N_OPEN, sounds=sounds,
+    return rendered(
+        "check.html.j2", "report.js", checked=checked, ordered=ordered, n_open=N_OPEN, sounds=sounds,
         numbers=numbers, badge=badge_text(checked),
     )  # fmt: skip
 
 
 def table(checks: Sequence[Checked], links: Sequence[str]) -> str:
     """The page of several models side by side, in whose head `links` lead to their own pages."""
-    return _render("checks.html.j2", checks=checks, links=links, rows=rows(checks))
+    return rendered("checks.html.j2", "report.js", checks=checks, links=links, rows=rows(checks))
 
 
 def rows(checks: Sequence[Checked]) -> dict[str, list[Outcome | None]]:
@@ -35,16 +34,6 @@ def rows(checks: Sequence[Checked]) -> dict[str, list[Outcome | None]]:
     by_name = [{test.name: test for test in checked.outcomes} for checked in checks]
     names = dict.fromkeys(name for tests in by_name for name in tests)
     return {name: [tests.get(name) for tests in by_name] for name in names}
-
-
-def limit(test: Outcome) -> str:
-    """What the value has to be, in words."""
-    return f"{'at least' if test.at_least else 'at most'} {number(test.threshold)}"
-
-
-def number(value: float) -> str:
-    """A measured value with at most three decimals, but never a small one as zero."""
-    return f"{value:.3f}" if abs(value) >= 0.001 or value == 0.0 else f"{value:.1g}"
 
 
 def badge_text(checked: Checked) -> str:
@@ -63,7 +52,3 @@ def badge(checked: Checked) -> str:
         text=badge_text(checked), short=f"{passed} of {passed + failed} tests passed",
         colour="#b4530a" if failed else "#0b6e8f",
     )  # fmt: skip
-
-
-def _render(name: str, **values: Any) -> str:
-    return rendered(name, "report.js", number=number, limit=limit, **values)

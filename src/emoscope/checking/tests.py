@@ -58,6 +58,7 @@ class Outcome:
     clips: tuple[Broken, ...] = ()
     skipped: str = ""  # why it could not be made: then it neither passed nor failed
     memory: bool = False  # whether it was made of clips that the model was trained on
+    share: bool = False  # whether the value is a share of something, shown in percent
 
     @property
     def word(self) -> str:
@@ -75,11 +76,21 @@ class Outcome:
         """Whether it was made and did not pass."""
         return self.word == "failed"
 
+    def shown(self, value: float) -> str:
+        """A value of it with a few digits, but never a small one as zero."""
+        if self.share:
+            return f"{100 * value:.3g} %"
+        return f"{value:.3f}" if abs(value) >= 0.001 or value == 0.0 else f"{value:.1g}"
+
+    @property
+    def limit(self) -> str:
+        """What the value has to be, in words."""
+        return f"{'at least' if self.at_least else 'at most'} {self.shown(self.threshold)}"
+
     @property
     def measured(self) -> str:
         """The value and what it is compared with, in words."""
-        side = "at least" if self.at_least else "at most"
-        return f"{self.value:.3g}, has to be {side} {self.threshold:.3g}"
+        return f"{self.shown(self.value)}, has to be {self.limit}"
 
 
 @functools.cache
@@ -97,7 +108,7 @@ def outcome(
     made = Outcome(
         group, f"{key}/{where}", str(told["title"]).format(where=title or where), str(told["why"]),
         float(value), float(told["threshold"] if threshold is None else threshold),
-        bool(told["at_least"]), str(told["basis"]), skipped=skipped,
+        bool(told["at_least"]), str(told["basis"]), skipped=skipped, share=bool(told.get("share")),
     )  # fmt: skip
     shown = clips.head(MAX_BROKEN).itertuples() if clips is not None else ()
     broken = tuple(Broken(str(c.path), str(c.emotion), str(c.predicted)) for c in shown)

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,7 +198,10 @@ def eaf(prediction: Prediction) -> str:
     for number, segment in enumerate(audible, 1):
         tiers.setdefault(printable(segment.speaker), []).append((number, _caption(segment)))
     name, about = printable(os.path.basename(prediction.file)), prediction.about.text
-    return _rendered("eaf", name=name, about=about, times=times, tiers=tiers)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")  # where the same bytes are wanted again
+    written = time.gmtime(int(epoch) if epoch.isdecimal() else None)
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", written)
+    return _rendered("eaf", name=name, about=about, times=times, tiers=tiers, date=date)
 
 
 def _rendered(format: str, **values: object) -> str:

@@ -85,7 +85,7 @@ function eaf(prediction, about) {
     return `<TIER LINGUISTIC_TYPE_REF="default"${person} TIER_ID="${id}">\n${annotations.join("")}</TIER>\n`;
   });
   return `<?xml version="1.0" encoding="UTF-8"?>
-<ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="1970-01-01T00:00:00Z" FORMAT="3.0" VERSION="3.0">
+<ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="${new Date().toISOString()}" FORMAT="3.0" VERSION="3.0">
 <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
 <MEDIA_DESCRIPTOR MEDIA_URL="${name}" MIME_TYPE="audio/*"/>
 <PROPERTY NAME="emoscope:about">${escaped(about)}</PROPERTY>
