@@ -30,7 +30,7 @@ OUT = Path(__file__).parents[1] / "results" / "reproduction" / "speech-and-song"
 N_SPLITS, EVERY = 100, 5
 
 
-class Probed(training._Trainer):
+class Probed(training.Trainer):
     """A training that notes the accuracy on the test clips every few epochs."""
 
     test = (np.empty(0, np.float32), np.empty(0, np.int64))
@@ -89,7 +89,7 @@ def line_of_splits(name, published, median, low, high, as_high):
 def epochs(source, rows):
     """History of each network on the published split: ``{row: {published, last, best, epoch}}``."""
     data, facts = load(source, rows is None or any("2D" in row for row in rows))
-    training._Trainer = Probed
+    training.Trainer = Probed
     found = {}
     asked = reproduction.published_results(facts, rows)
     asked = [result for result in asked if result.family.startswith("CNN")]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
-
 import numpy as np
 import pytest
 
@@ -55,11 +52,8 @@ def test_patience_ends_the_search_and_everybody_is_learned_from():
 
 def test_published_form_trains_every_epoch_on_every_clip():
     X, y, _ = rows()
-    seen = []
-    model = cnn1d.MEMBERS["cnn1d-a"].as_published(0).set_params(epochs=3)
-    model.fit(X, y, on_epoch=lambda *report: seen.append(report))
-    assert [(epoch, n) for epoch, n, _ in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert model.best_epoch_ == 3
+    model = cnn1d.MEMBERS["cnn1d-a"].as_published(0).set_params(epochs=3).fit(X, y)
+    assert [row["epoch"] for row in model.history_] == [1, 2, 3] and model.best_epoch_ == 3
     assert set(model.history_[0]) == {"epoch", "train_loss", "train_accuracy"}
     assert model.mean_ == 0
     assert model.module_.weighted[-1].weight.shape[0] == 8
@@ -102,12 +96,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(monkeypatch):
     torch.testing.assert_close(weights(epochs=3), average, rtol=1e-4, atol=1e-6)
 
 
-class Killed(Exception):
-    pass
-
-
-def test_one_cycle_rises_falls_and_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+def test_one_cycle_rises_and_falls(monkeypatch):
     X, y, speakers = rows()
     rates = []
 
@@ -124,76 +113,7 @@ def test_one_cycle_rises_falls_and_goes_on_from_a_checkpoint(tmp_path, monkeypat
         training.WARM_UP * steps, abs=1
     )
     assert max(rates) == pytest.approx(3e-3, rel=0.05) and rates[-1] < 3e-5
-
-    def kill(epoch, *_):
-        if epoch == 2:
-            raise Killed
-
-    path = tmp_path / "training.pt"
-    with pytest.raises(Killed):
-        network(**options).fit(X, y, checkpoint=path, on_epoch=kill)
-    resumed = network(**options).fit(X, y, checkpoint=path)
-    assert np.array_equal(whole.predict_proba(X), resumed.predict_proba(X))
     assert whole.best_epoch_ == 4 and len(whole.history_) == 4
-
-
-@pytest.mark.parametrize("killed_at", [3, 11])
-@pytest.mark.parametrize("optimiser", ["adamw", "keras-rmsprop", "tensorflow-rmsprop"])
-def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch, optimiser, killed_at):
-    """Killed in the search, or in the training that follows its eight epochs."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    X, y, speakers = rows()
-    as_published = optimiser != "adamw"
-    whole = network(optimiser=optimiser, as_published=as_published).fit(X, y, speakers)
-    path = tmp_path / "training.pt"
-
-    reports = []
-
-    def kill(*report):
-        reports.append(report)
-        if len(reports) == killed_at:
-            raise Killed
-
-    with pytest.raises(Killed):
-        network(optimiser=optimiser, as_published=as_published).fit(
-            X, y, speakers, checkpoint=path, on_epoch=kill
-        )
-    torch.rand(5)
-    resumed = network(optimiser=optimiser, as_published=as_published).fit(
-        X, y, speakers, checkpoint=path
-    )
-    assert resumed.history_ == whole.history_
-    assert resumed.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
-    epochs = []
-    again = network(optimiser=optimiser, as_published=as_published).fit(
-        X, y, speakers, checkpoint=path, on_epoch=lambda epoch, *_: epochs.append(epoch)
-    )
-    assert not epochs
-    assert again.predict_proba(X).tobytes() == whole.predict_proba(X).tobytes()
-    with pytest.raises(ModelError, match="other clips or other parameters"):
-        network(optimiser=optimiser, as_published=as_published).fit(
-            X + 1, y, speakers, checkpoint=path
-        )
-
-
-class Bomb:
-    def __reduce__(self):
-        return (pytest.fail, ("the checkpoint ran code",))
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path):
-    X, y, speakers = rows()
-    for write in (
-        lambda path: torch.save({"fingerprint": Bomb()}, path),
-        lambda path: path.write_bytes(pickle.dumps(Bomb())),
-        lambda path: path.write_bytes(b"nothing"),
-    ):
-        path = tmp_path / "bad.pt"
-        write(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            with pytest.raises(ModelError, match="not a training checkpoint"):
-                network().fit(X, y, speakers, checkpoint=path)
 
 
 def test_training_leaves_the_process_as_it_was():

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from emoscope import dataset, reproduction
 from emoscope.dataset import bundled
-from emoscope.errors import CorpusError, ModelError
+from emoscope.errors import CorpusError
 from emoscope.evaluation import engine, metrics
 from emoscope.reproduction import claims
 
@@ -144,35 +144,6 @@ def test_saved_files(small, tmp_path):
     assert "decision tree, max_depth 2" in page
     assert "prefers-color-scheme: dark" in page
     assert not re.findall(r"(?:src|href)=\"http|url\(http|@import", page)
-
-
-class Stubborn:
-    """Stands for a network whose checkpoint is of an older version."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def fit(self, X, y, *, checkpoint=None):
-        if self.path.exists():
-            raise ModelError("belongs to another training")
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict_proba(self, X):
-        return np.eye(2)[[1] * len(X)]
-
-    def predict(self, X):
-        return np.array(["sad"] * len(X))
-
-
-def test_checkpoint_of_an_older_version_is_thrown_away(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "clone", lambda estimator: estimator)
-    old = tmp_path / "old.checkpoint"
-    old.write_bytes(b"")
-    y = np.array(["sad", "happy"])
-    work = engine.Work(Stubborn(old), ([0, 1], y, None, None), [0, 1], True, old)
-    assert engine.fit_and_predict(work).training_accuracy == 0.5
-    assert not old.exists()
 
 
 def lines_and_predictions(scores):

@@ -23,7 +23,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import has_fit_parameter
 
 from .. import compute
-from ..errors import ModelError
 from ..features.table import Features
 from ..files import remove_abandoned, write_atomically
 from ..models.base import by_share, weight_parameter
@@ -84,25 +83,21 @@ class Work:
     train: tuple[Any, NDArray[Any], NDArray[Any] | None, pd.DataFrame | None]
     test: Any
     score_training: bool = False
-    state: Path | None = None
 
 
 def run(
-    units: Sequence[Unit], *, checkpoint: "Checkpoint | None" = None, resumable_fits: bool = False,
-    jobs: int | None = None, cluster: str | None = None, on_unit: OnUnit | None = None,
+    units: Sequence[Unit], *, checkpoint: "Checkpoint | None" = None, jobs: int | None = None,
+    cluster: str | None = None, on_unit: OnUnit | None = None,
 ) -> Iterator[tuple[int, Outcome]]:  # fmt: skip
     """Fit and test every unit; yields their positions and outcomes as they complete.
 
-    A `checkpoint` keeps outcomes and gives those of units that were finished before; with
-    `resumable_fits` networks save their state beside them. `on_unit` gets cost done and in all.
+    A `checkpoint` keeps outcomes and gives those of units that were finished before; `on_unit`
+    gets cost done and in all.
     """
     identities = _identities(units) if checkpoint is not None else []
-    states: dict[int, Path] = {}
     pending = list(range(len(units)))
     for n, identity in enumerate(identities):
         assert checkpoint is not None
-        if resumable_fits and cluster is None:  # its workers need not see this machine's files
-            states[n] = checkpoint.path(identity, ".checkpoint")
         if (stored := checkpoint.get(identity)) is not None:
             pending.remove(n)
             yield n, Outcome(**stored)
@@ -111,16 +106,13 @@ def run(
     for is_long in (False, True):
         batch = [n for n in pending if units[n].is_long == is_long]
         batch.sort(key=lambda n: units[n].cost, reverse=is_long)
-        works = (_work(units[n], states.get(n)) for n in batch)
+        works = (_work(units[n]) for n in batch)
         for position, outcome in compute.run(fit_and_predict, works, jobs=jobs, cluster=cluster):
             if isinstance(outcome, Exception):
                 raise outcome
             n = batch[position]
             if checkpoint is not None:
                 checkpoint.put(identities[n], vars(outcome))
-            if n in states:
-                with contextlib.suppress(OSError):
-                    states[n].unlink()
             done += units[n].cost
             if on_unit is not None:
                 on_unit(done, total)
@@ -130,7 +122,7 @@ def run(
 def fit_and_predict(work: Work) -> Outcome:
     """Fit one model on the training clips of one fold and predict its test clips."""
     start = time.perf_counter()
-    estimator = fit(work.estimator, *work.train, state=work.state)
+    estimator = fit(work.estimator, *work.train)
     fitted = time.perf_counter()
     predicted = estimator.predict(work.test)
     probabilities = estimator.predict_proba(work.test)
@@ -150,24 +142,16 @@ def fit_and_predict(work: Work) -> Outcome:
 
 def fit(
     estimator: Any, values: Any, emotions: NDArray[Any], speakers: NDArray[Any] | None = None,
-    shares: pd.DataFrame | None = None, *, state: Path | None = None,
+    shares: pd.DataFrame | None = None,
 ) -> Any:  # fmt: skip
-    """A fitted copy, told of speakers and `shares` of ratings; goes on from the saved `state` if it can."""
+    """A fitted copy, told of speakers and of `shares` of ratings where it takes them."""
     estimator, options = clone(estimator), dict[str, Any]()
     if shares is not None and (weight := weight_parameter(estimator)) is not None:
         clips, emotions, options[weight] = by_share(shares)
         values, speakers = rows_of(values, clips), None if speakers is None else speakers[clips]
     if speakers is not None and has_fit_parameter(estimator, "groups"):
         options["groups"] = speakers
-    if state is None or not has_fit_parameter(estimator, "checkpoint"):
-        return estimator.fit(values, emotions, **options)
-    try:
-        return estimator.fit(values, emotions, **options, checkpoint=str(state))
-    except ModelError:
-        if not state.exists():
-            raise
-        state.unlink()
-        return estimator.fit(values, emotions, **options, checkpoint=str(state))
+    return estimator.fit(values, emotions, **options)
 
 
 def rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
@@ -175,9 +159,9 @@ def rows_of(values: Any, rows: NDArray[np.intp]) -> Any:
     return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
-def _work(unit: Unit, state: Path | None) -> Work:
+def _work(unit: Unit) -> Work:
     train, test = (rows_of(unit.features.values, r) for r in (unit.fold.train, unit.fold.test))
-    return Work(unit.estimator, (train, *unit.training), test, unit.score_training, state)
+    return Work(unit.estimator, (train, *unit.training), test, unit.score_training)
 
 
 def _identities(units: Sequence[Unit]) -> list[dict[str, Any]]:
@@ -228,9 +212,9 @@ class Checkpoint:
         stored["digest"] = _digest([stored["unit"], outcome])
         write_atomically(self.path(unit), json.dumps(stored))
 
-    def path(self, unit: Mapping[str, Any], suffix: str = ".json") -> Path:
-        """The file that belongs to a unit; also where the state of its training may stand."""
-        return self.folder / f"{_digest(_identity(unit))}{suffix}"
+    def path(self, unit: Mapping[str, Any]) -> Path:
+        """The file that belongs to a unit."""
+        return self.folder / f"{_digest(_identity(unit))}.json"
 
 
 def _identity(unit: Mapping[str, Any]) -> Any:

@@ -115,7 +115,7 @@ def reproduce(
     planned = plan(chosen, data, facts["split"]["seed"], quick=quick, seed=seed)
     finished = engine.run(
         [unit for _, unit in planned], checkpoint=Checkpoint(Path(out) / "finished"),
-        resumable_fits=True, jobs=jobs, cluster=cluster, on_unit=progress,
+        jobs=jobs, cluster=cluster, on_unit=progress,
     )  # fmt: skip
     outcomes = dict(finished)
     pairs = [(result, unit, outcomes[n]) for n, (result, unit) in enumerate(planned)]

@@ -9,7 +9,6 @@ finds it by a first training without some speakers. PyTorch is imported in ``fit
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
@@ -22,7 +21,6 @@ from ...errors import ModelError, installed
 from ..base import Model, best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
 
 Size: TypeAlias = tuple[int, int]
-OnEpoch: TypeAlias = Callable[[int, int, dict[str, float]], None]
 Rows: TypeAlias = NDArray[np.intp]
 History: TypeAlias = list[dict[str, float]]
 
@@ -144,16 +142,8 @@ class NetworkClassifier(Model):
         """What changes a batch of clips while training, if anything does."""
         return None
 
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        groups: ArrayLike | None = None,
-        *,
-        checkpoint: str | Path | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> "NetworkClassifier":
-        """Train, whole `groups` held out in the search; from the file `checkpoint` if it exists."""
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> "NetworkClassifier":
+        """Train, whole `groups` held out in the search for the number of epochs."""
         clips, self.n_features_in_ = self._check(X, reset=True)
         y = np.asarray(column_or_1d(y, warn=True))
         check_consistent_length(clips, y)
@@ -163,7 +153,7 @@ class NetworkClassifier(Model):
             raise ModelError(f"{needed} emotions need {needed} outputs; {has}")
         training, grids, targets = _deep(), self._grids(clips), labels.astype(np.int64)
 
-        def train(learn: Rows, held: Rows | None, epochs: int, path: Path | None) -> History:
+        def train(learn: Rows, held: Rows | None, epochs: int) -> History:
             seen, self.floor_ = grids[learn], np.full(grids.shape[-1:], np.nan, np.float32)
             self.mean_: NDArray[Any] = np.zeros((), np.float32)
             self.scale_: NDArray[Any] = np.ones((), np.float32)
@@ -176,16 +166,15 @@ class NetworkClassifier(Model):
                 for rows in (learn, held)
             )
             history: History
-            self.module_, history = training.train(self, shown, valid, epochs, path, on_epoch)
+            self.module_, history = training.train(self, shown, valid, epochs)
             return history
 
-        path = None if checkpoint is None else Path(checkpoint)
         everybody, epochs, search = np.arange(len(labels)), self.epochs, None
         if self.patience is not None:
             learn, validate = held_out(y, groups, seed=self.seed)
-            search = train(learn, validate, epochs, path and path.with_name(f"{path.name}.search"))
+            search = train(learn, validate, epochs)
             epochs = best_epoch(search)
-        history = train(everybody, None, epochs, path)
+        history = train(everybody, None, epochs)
         self.history_, self.best_epoch_ = search or history, epochs
         return self
 

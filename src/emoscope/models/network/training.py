@@ -1,14 +1,10 @@
-"""Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop, its checkpoints."""
+"""Trains a :class:`.module.ConvNet`: optimisers, augmentation, the loop."""
 
 import contextlib
 import copy
-import hashlib
-import io
 import math
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,10 +13,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
-from ...errors import ModelError
-from ...files import write_atomically
 from ..base import best_epoch
-from . import History, NetworkClassifier, OnEpoch
+from . import History, NetworkClassifier
 from .module import ConvNet
 
 Augment: TypeAlias = Callable[[Tensor], Tensor]
@@ -28,7 +22,6 @@ Clips: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 PREDICTION_BATCH = 128
 AVERAGING = 0.98  # share of the running average of the weights that each step keeps
-CHECKPOINT_SECONDS = 30.0  # writing one takes milliseconds
 WARM_UP = 0.25  # share of the steps of one cycle
 LEAST_STEPS = 16  # of an epoch of one cycle, for which few clips are cut into smaller batches
 LEAST_BATCH = 8
@@ -94,15 +87,18 @@ def isolated(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Trainer:
+class Trainer:
+    """A network in training, and the history of its epochs."""
+
     def __init__(self, model: NetworkClassifier, clips: Clips, epochs: int) -> None:
         X, y = clips
         n_emotions = len(model.classes_)
         n_outputs = model.n_outputs or n_emotions
         self.net = ConvNet(model.layers, X.shape[1:], n_outputs, scheme=model.initial_weights)
-        self.weights = list(self.net.parameters())
-        self.optimiser = OPTIMISERS[model.optimiser](self.weights, lr=model.learning_rate)
-        self.batch_size, self.averages = model.batch_size, not model.as_published
+        # The average of the weights is nearer to a good place than any of them.
+        self.kept = self.net if model.as_published else copy.deepcopy(self.net)
+        self.optimiser = OPTIMISERS[model.optimiser](self.net.parameters(), lr=model.learning_rate)
+        self.batch_size = model.batch_size
         self.schedule: Any = None
         if model.one_cycle:
             self.batch_size = min(model.batch_size, max(LEAST_BATCH, len(y) // LEAST_STEPS))
@@ -116,11 +112,11 @@ class _Trainer:
             counts = np.maximum(np.bincount(y, minlength=n_outputs), 1)
             weight = torch.from_numpy((len(y) / (n_emotions * counts)).astype(np.float32))
         self.loss = nn.CrossEntropyLoss(weight=weight)
-        self.average = [weight.detach().clone() for weight in self.weights]
         self.steps = 0
         self.history: History = []
 
     def epoch(self, clips: Clips, valid: Clips | None, augment: Augment | None) -> None:
+        """Learn once from every clip, and score the `valid` ones."""
         X, y = map(torch.from_numpy, clips)
         self.net.train()
         total, right = torch.zeros(()), torch.zeros(())
@@ -133,12 +129,8 @@ class _Trainer:
             self.optimiser.step()
             if self.schedule is not None:
                 self.schedule.step()
-            if self.averages:
-                self.steps += 1
-                # Short at first, when the weights are far off.
-                kept = min(AVERAGING, self.steps / (self.steps + 10))
-                for average, weight in zip(self.average, self.weights, strict=True):
-                    average.lerp_(weight.detach(), 1 - kept)
+            if self.kept is not self.net:
+                self._average()
             # Read back from PyTorch only when the epoch ends.
             total += loss.detach() * len(rows)
             right += (logits.detach().argmax(1) == y[rows]).sum()
@@ -147,104 +139,42 @@ class _Trainer:
         self.history.append(row if valid is None else {**row, **self._validate(*valid)})
 
     @torch.no_grad()
+    def _average(self) -> None:
+        self.steps += 1
+        share = min(AVERAGING, self.steps / (self.steps + 10))  # short while weights are far off
+        for average, weight in zip(self.kept.parameters(), self.net.parameters(), strict=True):
+            average.lerp_(weight, 1 - share)
+
+    @torch.no_grad()
     def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
-        self.net.eval()
+        self.kept.eval()
         total, predicted = torch.zeros(()), []
-        with self.averaged():
-            for start in range(0, len(y), PREDICTION_BATCH):
-                part = slice(start, start + PREDICTION_BATCH)
-                true = torch.from_numpy(y[part])
-                logits = self.net(torch.from_numpy(X[part]))
-                total += self.loss(logits, true) * len(true)
-                predicted.append(logits.argmax(1))
+        for start in range(0, len(y), PREDICTION_BATCH):
+            part = slice(start, start + PREDICTION_BATCH)
+            true = torch.from_numpy(y[part])
+            logits = self.kept(torch.from_numpy(X[part]))
+            total += self.loss(logits, true) * len(true)
+            predicted.append(logits.argmax(1))
         uar = balanced_accuracy_score(y, torch.cat(predicted).numpy())
         return {"valid_loss": float(total) / len(y), "valid_uar": float(uar)}
 
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The average as the network's weights, inside: it is nearer to a good place than any."""
-        if not self.averages:
-            yield
-            return
-        last = [weight.detach().clone() for weight in self.weights]
-        self._set_weights(self.average)
-        try:
-            yield
-        finally:
-            self._set_weights(last)
-
-    @torch.no_grad()
-    def _set_weights(self, values: list[Tensor]) -> None:
-        for weight, value in zip(self.weights, values, strict=True):
-            weight.copy_(value)
-
-    def save(self, path: Path, fingerprint: str) -> None:
-        state = {
-            "fingerprint": fingerprint,
-            "weights": [weight.detach() for weight in self.weights],
-            "average": self.average,
-            "steps": self.steps,
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule and self.schedule.state_dict(),
-            "random": torch.get_rng_state(),
-            "history": self.history,
-        }
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_atomically(path, content.getvalue())
-
-    def restore(self, path: Path, fingerprint: str) -> None:
-        try:
-            state = torch.load(path, weights_only=True)
-            origin = state["fingerprint"]
-        except Exception as error:
-            raise ModelError(f"{path} is not a training checkpoint: {error}") from error
-        if origin != fingerprint:
-            other = "belongs to a training with other clips or other parameters"
-            raise ModelError(f"{path} {other}; delete it or name another file")
-        self._set_weights(state["weights"])
-        self.average, self.steps = state["average"], state["steps"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
-        self.history = state["history"]
-
 
 def train(
-    model: NetworkClassifier, clips: Clips, valid: Clips | None, epochs: int,
-    checkpoint: Path | None, on_epoch: OnEpoch | None,
-) -> tuple[ConvNet, History]:  # fmt: skip
+    model: NetworkClassifier, clips: Clips, valid: Clips | None, epochs: int
+) -> tuple[ConvNet, History]:
     """A trained network and its history, a row per epoch; `valid` clips are scored, not learned."""
-    digest = hashlib.sha256(repr(sorted(model.get_params().items())).encode())
-    for array in clips if checkpoint else ():
-        digest.update(repr((array.shape, array.dtype.str)).encode() + array.tobytes())
-    fingerprint = digest.hexdigest()
     augment = model.augmentation()
-    patience = None if valid is None else model.patience
-
-    def finished(history: History) -> bool:
-        n = len(history)
-        stalled = patience is not None and n > 0 and n - best_epoch(history) >= patience
-        return n >= epochs or stalled
-
+    patience = epochs if valid is None or model.patience is None else model.patience
     with isolated(model.seed):
-        trainer = _Trainer(model, clips, epochs)
-        if checkpoint is not None and checkpoint.exists():
-            trainer.restore(checkpoint, fingerprint)
-        saved = time.monotonic()
-        while not finished(trainer.history):
+        trainer = Trainer(model, clips, epochs)
+        history = trainer.history
+        while len(history) < epochs:
             trainer.epoch(clips, valid, augment)
-            late = time.monotonic() - saved >= CHECKPOINT_SECONDS
-            if checkpoint is not None and (late or finished(trainer.history)):
-                trainer.save(checkpoint, fingerprint)
-                saved = time.monotonic()
-            if on_epoch is not None:
-                on_epoch(len(trainer.history), epochs, dict(trainer.history[-1]))
-        with trainer.averaged():
-            net = copy.deepcopy(trainer.net).eval()
+            if valid is not None and len(history) - best_epoch(history) >= patience:
+                break
+    net = trainer.kept.eval()
     net.zero_grad(set_to_none=True)
-    return net.requires_grad_(False), trainer.history
+    return net.requires_grad_(False), history
 
 
 def logits(net: ConvNet, X: NDArray[np.float32]) -> NDArray[np.float64]:
