@@ -261,10 +261,11 @@ def test_a_subtitle_names_who_speaks(emoscope, call: Path) -> None:  # type: ign
 def test_what_a_recording_cannot_be_divided_by(predictor: Predictor) -> None:
     with pytest.raises(UnknownNameError, match="channel, speaker, none"):
         predictor.predict(voice(1.0), RATE, by="voice")
-    with pytest.raises(EmoscopeError, match="--by speaker"):
+    with pytest.raises(EmoscopeError, match="a number of speakers needs by=speaker"):
         Division("channel", 2)
-    with pytest.raises(EmoscopeError, match="expected 1 or more"):
-        Division("speaker", 0)
+    for count in (0, 21):
+        with pytest.raises(EmoscopeError, match=f"speakers {count}: expected 1 to 20"):
+            Division("speaker", count)
 
 
 def test_the_server_divides_as_well(predictor: Predictor, call: Path) -> None:
@@ -281,8 +282,12 @@ def test_the_server_divides_as_well(predictor: Predictor, call: Path) -> None:
         assert speakers_of("timeline=true") == [{"left"}, {"right"}]
         assert speakers_of("timeline=true&by=none") == [set()]
         assert speakers_of("by=speaker&speakers=1&channel=left") == [{"speaker 1"}]
-        refused = running.upload("/api/predict?speakers=2", ("call.wav", call.read_bytes()))
-        assert refused.status == 422 and "by speaker" in refused.json["error"]
+        for query, said in (
+            ("speakers=2", "a number of speakers needs by=speaker"),
+            ("by=speaker&speakers=99", "speakers 99: expected 1 to 20"),
+        ):
+            refused = running.upload(f"/api/predict?{query}", ("call.wav", call.read_bytes()))
+            assert refused.status == 422 and refused.json["error"] == said
 
 
 # --- formats

@@ -18,6 +18,7 @@ import tiny_model
 from emoscope.audio import Signal
 from emoscope.prediction import Predictor
 from emoscope.prediction.microphone import Session
+from emoscope.server.live import _is_packet
 from recordings import RATE, silence, voice
 from serving import Running, serving
 from test_predict import at_level
@@ -76,8 +77,8 @@ def test_a_stream_says_what_listening_says(
     spoken = next(update for update in given if update["emotion"])
     assert spoken["confidence"] == max(spoken["probabilities"].values())
     of_file = predictor.predict(Signal(sound / np.float32(32_768), RATE), timeline=True).to_dict()
-    assert whole["segments"] == of_file["segments"]
-    assert session.finish().to_dict() == whole
+    assert whole["segments"] == of_file["segments"] and whole["summary"] == of_file["summary"]
+    assert {**session.finish().to_dict(), "file": "stream"} == whole
     assert [s["emotion"] for s in whole["segments"]].count("silence") == 3
 
 
@@ -92,7 +93,9 @@ def test_a_stream_says_what_listening_says(
         ("?rate=1000", b"", 1003, "rate 1000: give 8000 to 192000 Hz"),
         ("?rate=abc", b"", 1003, "rate abc: give 8000 to 192000 Hz"),
         ("?format=mp3", b"", 1003, "unknown format 'mp3'"),
-        ("", "end", 1003, "microphone: nothing was heard"),
+        ("?format=opus", b"", 1003, "a message of 0 bytes is no Opus packet"),
+        ("?format=opus", bytes((1, 2, 3)), 1003, "a message of 3 bytes is no Opus packet"),
+        ("", "end", 1003, "nothing was heard"),
         ("", bytes(2 * RATE * 9), 1009, "longer than 8 s, the limit here"),
     ],
 )
@@ -105,7 +108,32 @@ def test_what_cannot_be_used_is_said_in_the_closing(
         stream.send(sent)
         while True:
             stream.recv()
-    assert closed.value.rcvd.code == code and reason in closed.value.rcvd.reason
+    assert closed.value.rcvd.code == code and closed.value.rcvd.reason.startswith(reason)
+
+
+def test_silence_ends_as_a_silent_file_does(running: Running) -> None:
+    with connect(running) as stream, pytest.raises(exceptions.ConnectionClosed) as closed:
+        for _ in range(5):
+            stream.send(bytes(2 * STEP))
+            assert json.loads(stream.recv())["emotion"] is None
+        stream.send("end")
+        stream.recv()
+    assert closed.value.rcvd.reason == "silent: all samples have the same value"
+
+
+@pytest.mark.parametrize(
+    ("packet", "holds"),
+    [
+        ("00", True),  # a pause, as encoders send it
+        ("f8fffe", True),  # silence, coded
+        ("010203", False),  # two frames of a byte
+        ("030105", False),  # one frame of a byte, after the byte that says how many
+        ("03010506", True),
+        ("02010203", False),  # a frame of one byte and another, after the byte of its length
+    ],
+)
+def test_which_packets_hold_sound(packet: str, holds: bool) -> None:
+    assert _is_packet(bytes.fromhex(packet)) is holds
 
 
 def test_one_too_many_is_refused_and_then_admitted(running: Running) -> None:

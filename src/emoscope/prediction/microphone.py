@@ -12,11 +12,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ..audio.excerpt import Checks, Excerpt
 from ..errors import AudioError, EmoscopeError, installed
 from ..files import sentence
 from ..modelfile.card import JsonObject
 from .prediction import Prediction, rounded
 from .predictor import Predictor
+from .summary import summarised
 from .timeline import Samples, Windows
 
 BLOCK_SECONDS = 0.1
@@ -97,9 +99,11 @@ class Session:
     """One time of listening to blocks of `rate` Hz, perhaps saved as a WAV or FLAC file."""
 
     def __init__(
-        self, predictor: Predictor, rate: int, *, save: str | os.PathLike[str] | None = None
-    ) -> None:
+        self, predictor: Predictor, rate: int, *,
+        save: str | os.PathLike[str] | None = None, name: str = "microphone",
+    ) -> None:  # fmt: skip
         self.predictor, self.rate, self.save = predictor, rate, save
+        self.name, self._checks = os.fspath(save) if save else name, Checks(Excerpt(name))
         self.stream = predictor.stream(rate, WINDOWS)
         self.latencies: list[float] = []
         self.unsaved: str | None = None  # why; listening goes on without the file
@@ -121,12 +125,12 @@ class Session:
                 yield self.update(block)
 
     def finish(self) -> Prediction:
-        """The prediction for all of it, with its timeline; an AudioError when nothing came."""
+        """The prediction for all of it, with its timeline; an AudioError where a file gives one."""
         self.stream.finish()
         if not self.stream.seconds:
-            raise AudioError("microphone", "nothing was heard")
-        name = os.fspath(self.save) if self.save else "microphone"
-        return self.predictor.recognise_stream(self.stream, name).prediction
+            raise AudioError(self.name, "nothing was heard")
+        self._checks.end(self.rate)
+        return summarised(self.predictor.recognise_stream(self.stream, self.name).prediction)
 
     def _recording(self) -> soundfile.SoundFile:
         if self.save is not None and os.path.isfile(self.save) and os.path.getsize(self.save):
@@ -139,6 +143,8 @@ class Session:
     def update(self, block: Block) -> Update:
         """Listen to one block; for several, and to save them, there is :meth:`updates`."""
         latency = None
+        if len(block.samples):
+            self._checks.take(block.samples[:, np.newaxis])
         n_new = len(self.stream.feed(block.samples))
         for window in self.stream.newest(TOGETHER)[-n_new:] if n_new else ():
             new = window.inference.probabilities.astype(np.float64)

@@ -120,12 +120,12 @@ class Prediction(Labelled):
         place = {"file": self.file, **({"channel": self.channel} if self.channel else {})}
         parts = [segment.to_dict() for segment in self.segments]
         about = dataclasses.asdict(self.about)
-        return {**place, **self.shown(), "segments": parts, "about": about}
+        summary = {"summary": self.summary.to_dict()} if self.summary else {}
+        return {**place, **self.shown(), "segments": parts, "about": about, **summary}
 
     def to_json(self, **more: str) -> str:
-        """One line of JSON, with the summary where there is one; `more` are entries at its end."""
-        summary = {"summary": self.summary.to_dict()} if self.summary else {}
-        entries = {**self.to_dict(), **summary, **more}
+        """One line of JSON; `more` are entries at its end."""
+        entries = {**self.to_dict(), **more}
         text = json.dumps(entries, ensure_ascii=False)
         try:
             text.encode()
@@ -233,7 +233,7 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
 def estimate_warning(segments: Iterable[Segment]) -> tuple[str, ...]:
     """A warning that voices were counted by their sound; none where nobody speaks."""
     found = len({segment.speaker for segment in segments if segment.speaker})
-    hint = "an estimate, which is often wrong; give it (--speakers) if you know it"
+    hint = "an estimate, which is often wrong; give the number of speakers if you know it"
     return (f"speakers: the number of voices, {found}, is {hint}",) if found else ()
 
 

@@ -30,6 +30,7 @@ Blocks: TypeAlias = "Callable[[Excerpt, ChannelMeter | None], Iterator[Signal]]"
 Given: TypeAlias = "Mapping[str, Sequence[Segment]]"  # path of a recording → its parts
 
 CHANNEL, SPEAKER, NONE = "channel", "speaker", "none"
+MOST_SPEAKERS = 20  # in one channel; how well more are told apart was never measured
 EACH = "each"  # the channel that stands for all of them, one after the other
 _NAMELESS = (".textgrid", ".srt", ".vtt")  # these name no recording: they are of the one given
 
@@ -45,9 +46,9 @@ class Division:
         if self.by not in (CHANNEL, SPEAKER, NONE):
             raise UnknownNameError("division", self.by, (CHANNEL, SPEAKER, NONE))
         if self.speakers is not None and self.by != SPEAKER:
-            raise EmoscopeError("a number of speakers needs a division by speaker (--by speaker)")
-        if self.speakers is not None and self.speakers < 1:
-            raise EmoscopeError(f"{self.speakers} speakers: expected 1 or more")
+            raise EmoscopeError("a number of speakers needs by=speaker")
+        if self.speakers is not None and not 1 <= self.speakers <= MOST_SPEAKERS:
+            raise EmoscopeError(f"speakers {self.speakers}: expected 1 to {MOST_SPEAKERS}")
 
 
 BY_CHANNEL = Division()

@@ -22,7 +22,8 @@ from starlette.exceptions import HTTPException
 from .._version import __version__
 from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
-from ..prediction.sources import SPEAKER, Division
+from ..prediction.sources import MOST_SPEAKERS, SPEAKER, Division
+from ..prediction.summary import Summary
 from .limits import Job
 from .progress import Tell, in_lines
 from .work import Service, Unusable
@@ -44,13 +45,20 @@ class FoundSegment(Segment):
     valence: _Axis = None
 
 
+@dataclass(frozen=True)
+class FoundSummary(Summary):
+    """All channels of a recording at a glance; times in seconds, lists in the order of time."""
+
+    moments: tuple[FoundSegment, ...]
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class FoundPrediction(Prediction):
     """A prediction, whose arousal and valence are derived from acted emotions; also sent back."""
 
     confidence: Annotated[float, Field(ge=0, le=1)]
     segments: Annotated[tuple[FoundSegment, ...], FailFast(), Field(max_length=MAX_SEGMENTS)] = ()
-    summary: dict[str, object] | None = None  # type: ignore[assignment]  # as JSON
+    summary: FoundSummary | None = None  # with a timeline
     arousal: _Axis = None
     valence: _Axis = None
 
@@ -124,7 +132,8 @@ async def predict(
         Query(description="What names the speaker of a segment; speaker: voices, with a timeline."),
     ] = "channel",
     speakers: Annotated[
-        int | None, Query(ge=1, description="How many voices; only with by=speaker.")
+        int | None,
+        Query(description=f"How many voices, 1 to {MOST_SPEAKERS}; only with by=speaker."),
     ] = None,
     stream: Annotated[
         bool, Query(description="Answer in lines of JSON: what is known so far, then all of it.")

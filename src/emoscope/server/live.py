@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from ..errors import EmoscopeError, MissingExtraError, check_known
+from ..errors import AudioError, EmoscopeError, MissingExtraError, check_known
 from ..prediction.microphone import Block, Session
 from ..prediction.timeline import Samples
 from .work import Service
@@ -43,10 +43,11 @@ async def stream(
             return
         try:
             decode, hertz = _decoder(format, rate)
-            session = Session(service.model(model)[1], hertz)
+            session = Session(service.model(model)[1], hertz, name="stream")
             await _follow(socket, service, session, decode)
         except EmoscopeError as error:
-            await socket.close(UNUSABLE, str(error)[:120])
+            reason = error.reason if isinstance(error, AudioError) else str(error)
+            await socket.close(UNUSABLE, reason[:120])
         except WebSocketDisconnect:
             return
 
@@ -106,6 +107,8 @@ def _opus() -> Callable[[bytes], Samples]:
 
     def decode(packet: bytes) -> Samples:
         try:
+            if not _is_packet(packet):
+                raise ValueError
             packed = codec.decode(av.Packet(packet))
             frames = [mono for frame in packed for mono in to_mono.resample(frame)]
         except (av.FFmpegError, ValueError) as error:
@@ -114,3 +117,11 @@ def _opus() -> Callable[[bytes], Samples]:
         return np.concatenate([np.zeros(0, np.float32), *found], dtype=np.float32)
 
     return decode
+
+
+def _is_packet(sent: bytes) -> bool:
+    """Whether its frames hold more than a byte each, as sound does, or it is short as in a pause."""
+    if len(sent) <= 2:
+        return bool(sent)
+    kind = sent[0] & 3  # RFC 6716, section 3.2: one frame, two, two, as many as the next byte says
+    return len(sent) - (1, 1, 2, 2)[kind] > (1, 2, 2, sent[1] & 63)[kind]

@@ -160,9 +160,10 @@ export class Recogniser extends Labels {
   /** Live labels of samples as they arrive: emoscope.prediction.microphone. */
   live(rate) {
     const { WINDOWS, TOGETHER, SMOOTHING, PAUSE_SECONDS } = this.constants.microphone, { emotions } = this.card;
-    const stream = new Stream(this, rate, WINDOWS);
+    const stream = new Stream(this, rate, WINDOWS), checks = new Checks(this.constants, null);
     let smooth = null, last = 0;
     const feed = async (samples) => {
+      if (samples.length) checks.take({ channels: [samples], rate });
       stream.live = Math.max(WINDOWS.live, 2 * (this.pace ?? 0)); // what is slow shows fewer labels
       const fresh = await stream.feed(samples);
       for (const { inference: { probabilities } } of fresh.length ? stream.newest(TOGETHER).slice(-fresh.length) : []) {
@@ -178,6 +179,7 @@ export class Recogniser extends Labels {
     const finish = async (name) => {
       await stream.take(new Float32Array(0), true);
       if (!stream.seconds) throw new Error("nothing was heard");
+      checks.end(rate);
       if (!stream.windows.length) stream.whole = await this.infer(stream.samples.slice(-Math.round(stream.length * stream.modelRate)));
       return this.ofStream(stream, name, true);
     };
