@@ -137,7 +137,7 @@ def test_extract_writes_a_table_that_pandas_reads(emoscope, ravdess, tmp_path):
         (["compare", "--emotions", "hungry"], "surprised"),
         (["compare", "--protocol", "holdout"], "speaker-6fold"),
         (["compare", "no/such/folder"], "no/such/folder"),
-        (["extract", "x", "--out", "x.xlsx"], ".parquet, .csv or .arff"),
+        (["extract", "x", "--out", "x.xlsx"], ".parquet or .csv"),
         (["get", "ravdes"], "Did you mean 'ravdess'"),
         (["audit", "nothing.csv"], "nothing.csv"),
         (["predict", "x.wav", "--model", "nothing.emoscope"], "nothing.emoscope"),

@@ -53,11 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = server.content
         start = 0
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if (
-            wanted
-            and act != "ignore range"
-            and self.headers.get("If-Range", server.tag) == server.tag
-        ):
+        if wanted and act != "ignore range":
             start = int(wanted[1])
             if start >= len(content):
                 self.send_error(416)
@@ -69,8 +65,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if start:
             at = 0 if act == "wrong range" else start
             self.send_header("Content-Range", f"bytes {at}-{len(content) - 1}/{len(content)}")
-        if server.tag:
-            self.send_header("ETag", server.tag)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]
@@ -97,7 +91,7 @@ def server(monkeypatch):
     monkeypatch.setattr(download, "PAUSE", 0.001)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        server.content, server.script, server.requests, server.tag = GOOD, [], [], '"v1"'
+        server.content, server.script, server.requests = GOOD, [], []
         server.address = f"http://127.0.0.1:{server.server_port}/files"
         threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
         yield server
@@ -166,7 +160,6 @@ def test_a_broken_transfer_continues_where_it_stopped(server, tmp_path):
     half = len(GOOD) // 2
     assert 0 <= half - starts[0] < download._BLOCK
     assert 0 <= starts[0] + (len(GOOD) - starts[0]) // 2 - starts[1] < download._BLOCK
-    assert server.requests[1]["If-Range"] == '"v1"'
     assert server.requests[1]["Accept-Encoding"] == "identity"
 
 
@@ -200,24 +193,10 @@ def test_an_archive_fetched_by_hand_is_used_or_refused(server, tmp_path):
         get(server, other)
 
 
-def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path):
-    (tmp_path / "tiny.zip.part").write_bytes(b"old bytes" * 20)
-    (tmp_path / ".tiny.zip.version").write_text('"v0"')
-    get(server, tmp_path)
-    assert server.requests[0]["If-Range"] == '"v0"' and files(tmp_path) == CLIPS
-
-
-@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
-def test_without_a_strong_tag_only_a_checksum_allows_to_continue(server, tmp_path, tag):
-    server.tag = tag
+def test_only_a_checksum_allows_to_continue(server, tmp_path):
     (tmp_path / "tiny.zip.part").write_bytes(GOOD[:500])
     get(server, tmp_path, md5=None, size=None)
     assert "Range" not in server.requests[0] and files(tmp_path) == CLIPS
-    again = tmp_path / "again"
-    again.mkdir()
-    (again / "tiny.zip.part").write_bytes(GOOD[:500])
-    get(server, again)
-    assert server.requests[1]["Range"] == "bytes=500-" and files(again) == CLIPS
 
 
 @pytest.mark.parametrize("act", ["ignore range", "wrong range"])
@@ -244,13 +223,13 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 
 
 def test_wrong_checksum(server, tmp_path):
-    with pytest.raises(CorpusError, match="checksum .* instead of 0{32}.*deleted"):
+    with pytest.raises(CorpusError, match="checksum .* instead of 0{32}; it was deleted"):
         get(server, tmp_path, md5="0" * 32)
     assert files(tmp_path) == {}
 
 
 def test_wrong_size(server, tmp_path):
-    with pytest.raises(CorpusError, match="the server offers .* bytes, but tiny.zip has 17"):
+    with pytest.raises(CorpusError, match="the server sends more than the 17 bytes expected"):
         get(server, tmp_path, size=17)
     assert files(tmp_path) == {}
 
@@ -287,14 +266,6 @@ def test_server_that_never_stops(server, tmp_path, monkeypatch, size):
     with pytest.raises(CorpusError, match="sends more than"):
         get(server, tmp_path, size=size)
     assert files(tmp_path) == {}
-
-
-def test_no_space(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        download.shutil, "disk_usage", lambda path: download.shutil._ntuple_diskusage(1, 1, 0)
-    )
-    with pytest.raises(CorpusError, match="0 MB needed, 0 MB free"):
-        get(server, tmp_path)
 
 
 def test_disk_that_fills_up(server, tmp_path, monkeypatch):
@@ -372,20 +343,19 @@ def put(tmp_path, content):
 )
 def test_members_may_not_leave_the_folder(tmp_path, name):
     path, target = put(tmp_path, archive({"good.wav": b"x" * 100, name: b"x" * 100}))
-    with pytest.raises(CorpusError, match="outside its folder; nothing was unpacked"):
-        download.unpack(path, target)
-    assert files(tmp_path).keys() == {"x.zip"}
+    assert len(download.unpack(path, target)) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"x.zip", "target"}
 
 
-def test_members_may_not_be_links(tmp_path):
+def test_members_do_not_become_links(tmp_path):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
         member = zipfile.ZipInfo("link.wav")
         member.external_attr = (stat.S_IFLNK | 0o777) << 16
         file.writestr(member, "/etc/passwd")
     path, target = put(tmp_path, content.getvalue())
-    with pytest.raises(CorpusError, match="link.wav"):
-        download.unpack(path, target)
+    assert download.unpack(path, target)[0].read_text() == "/etc/passwd"
+    assert not (target / "link.wav").is_symlink()
 
 
 def test_bombs(tmp_path):
@@ -428,7 +398,7 @@ def test_a_damaged_archive_is_fetched_again_next_time(server, tmp_path):
     damaged = bytearray(GOOD)
     damaged[100] ^= 1
     server.content = bytes(damaged)
-    with pytest.raises(CorpusError, match="damaged .* for file 'Actor_01.*It was deleted"):
+    with pytest.raises(CorpusError, match="damaged .* bad checksum of Actor_01.*it was deleted"):
         get(server, tmp_path, md5=None)
     server.content = GOOD
     get(server, tmp_path, md5=None)
@@ -445,7 +415,7 @@ def test_a_damaged_archive_of_the_users_own_is_left_alone(server, tmp_path):
 @pytest.mark.parametrize("content", [{}, {"README.txt": b"moved"}, {"__MACOSX/._a.wav": b"x"}])
 def test_an_archive_without_a_recording_is_no_corpus(server, tmp_path, content):
     server.content = archive(content)
-    with pytest.raises(CorpusError, match="the archive holds no recording. It was deleted"):
+    with pytest.raises(CorpusError, match="the archive holds no recording; it was deleted"):
         get(server, tmp_path, md5=None, size=None)
     assert files(tmp_path) == {} and not (tmp_path / ".tiny.zip.done").exists()
 

@@ -119,34 +119,11 @@ def test_what_cannot_be_copied_is_named_and_the_rest_delivered(emoscope, own, tm
 def test_convert_and_extract_from_the_command_line(emoscope, own, tmp_path):
     manifest = tmp_path / "clips.csv"
     writing.write(own, manifest)
-    folder, table = tmp_path / "database", tmp_path / "features.arff"
+    folder, table = tmp_path / "database", tmp_path / "features.csv"
     status, out, _ = emoscope("convert", manifest, "--format", "audformat", "--out", folder)
     assert status == 0 and "8 clips" in out and (folder / "db.yaml").is_file()
     status, _, _ = emoscope("extract", folder, "--features", "mel", "--jobs", 1, "--out", table)
-    assert status == 0 and "@attribute 'mel_128' numeric" in table.read_text()
-
-
-def test_arff_is_what_another_reader_reads(own):
-    reader = pytest.importorskip("arff")
-    table = own.table[["clip", "emotion", "text"]].copy()
-    rng = np.random.default_rng(0)
-    table["level"] = rng.normal(size=8).astype(np.float32)
-    table["frames"] = np.arange(8)
-    table.loc[2, "text"] = None
-    read = reader.loads(dataset.arff(table, relation="made here"))
-    assert read["relation"] == "made here"
-    assert [name for name, _ in read["attributes"]] == [
-        "clip",
-        "text",
-        "level",
-        "frames",
-        "emotion",
-    ]
-    assert dict(read["attributes"])["emotion"] == ["happy", "sad"]
-    for row, (_, expected) in zip(read["data"], table.iterrows(), strict=True):
-        assert row[0] == expected["clip"] and row[4] == expected["emotion"]
-        assert row[1] == expected["text"] or (row[1] is None and pd.isna(expected["text"]))
-        assert np.float32(row[2]) == expected["level"] and row[3] == expected["frames"]
+    assert status == 0 and "mel_128" in pd.read_csv(table)
 
 
 def test_onnx_explains_itself_and_computes_the_same(tmp_path):
@@ -400,7 +377,7 @@ def test_a_column_that_could_name_files_is_not_taken_for_them(own, tmp_path):
     assert set(read.table["listed_file_name"]) == {"elsewhere"}
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "arff"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_column_of_the_corpus_takes_no_features_place(own, tmp_path, ending):
     own.table["level"], own.table["n_frames"], own.table["corpus_level"] = "loud", "7", "x"
     values = np.arange(8, dtype=np.float32)[:, None]
@@ -411,9 +388,6 @@ def test_a_column_of_the_corpus_takes_no_features_place(own, tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     renamed = dataset.write(dataset.Dataset(own, made), path)
     assert renamed["level"] == "corpus_corpus_level"
-    if ending == "arff":
-        assert path.read_text().count("@attribute 'level' numeric") == 1
-        return
     table = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
     assert table["level"].tolist() == values[:, 0].tolist() and table.columns.is_unique
     assert set(table["corpus_corpus_level"]) == {"loud"}

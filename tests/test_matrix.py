@@ -39,7 +39,7 @@ def world(tmp_path_factory):
         ("tune", "svm", manifest, *FAST, *LOSO, "--trials", 1, "--out", made / "tune"),
         ("train", "lda", manifest, *FAST, "--out", made / "m.emoscope"),
         ("evaluate", "free", manifest, "--out", made / "evaluate"),
-        *(("extract", manifest, *FAST, "--out", made / f"f.{e}") for e in ("parquet", "csv", "arff")),
+        *(("extract", manifest, *FAST, "--out", made / f"f.{e}") for e in ("parquet", "csv")),
         ("predict", clip, "--model", "free", "--out", made / "p.json"),
         ("predict", clip, "--model", "free", "--out", made / "p.csv"),
         ("predict", clip, "--model", "free", "--timeline", "--out", made / "timeline.csv"),
@@ -140,7 +140,7 @@ def test_what_others_wrote_is_read_or_refused(emoscope, world, line, tmp_path):
     if line.startswith(("compare X", "train lda", "extract", "convert")):
         assert {found[name] for name in ("audformat", "hub-audio", "clips.jsonl")} == {0}
     if line.startswith("audit M X"):
-        assert {found[name] for name in ("m.toml", "f.arff", "report.html")} == {2}
+        assert {found[name] for name in ("m.toml", "report.html")} == {2}
     if line.startswith("audit X"):
         assert found["compare"] == found["tune"] == 0 and found["evaluate"] == 2
 

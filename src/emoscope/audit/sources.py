@@ -29,7 +29,7 @@ COLUMNS = (
     "intensity", "corpus",
 )  # fmt: skip
 FOLD_NAMES = ("fold", "cv_fold", "kfold")  # of a column
-_NO_LISTS = (".toml", ".arff", ".html", ".svg")  # endings of text that emoscope writes
+_NO_LISTS = (".toml", ".html", ".svg")  # endings of text that emoscope writes
 _TRAIN_OR_TEST = {True: "test", False: "train"}
 
 

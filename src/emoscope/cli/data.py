@@ -53,8 +53,8 @@ def extract(
     """
     from .. import dataset
 
-    if out.suffix not in (".parquet", ".csv", ".arff"):
-        raise EmoscopeError(f"--out {out}: the file name must end in .parquet, .csv or .arff")
+    if out.suffix not in (".parquet", ".csv"):
+        raise EmoscopeError(f"--out {out}: the file name must end in .parquet or .csv")
     if out.suffix == ".parquet":
         installed("pyarrow", "a Parquet file", "parquet")  # before the work, not after it
     refuse_overwrite(out, *source.places)

@@ -1,7 +1,7 @@
 """Fetches a corpus from its publisher: resume, checksum, unpacking.
 
-What was received of a file stays in ``<file>.part``; the next attempt asks for the rest only. An archive
-is not trusted: where its members would go and how large they are is looked at before decompressing.
+What was received of a file stays in ``<file>.part``; where a checksum can prove that both parts are of
+one file, the next attempt asks for the rest only. How large an archive is unpacked is looked at before.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import errno
 import hashlib
 import json
 import os
-import re
-import shutil
-import stat
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..audio.opening import ENDINGS
@@ -38,13 +35,12 @@ MAX_BYTES = 20 * 2**30  # of a file whose publisher states no size
 MAX_RATIO = 100  # of unpacked to packed bytes; speech reaches about 3 : 1, a bomb 1000 : 1
 
 _BLOCK = 2**14  # bytes received at a time, of which a broken transfer loses the last
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 # zipfile reports encryption as RuntimeError, unknown compression as NotImplementedError.
 
 
 class DamageError(CorpusError):
-    """An archive cannot be what its publisher put there: damaged, or without a recording."""
+    """An archive is not what its publisher put there: damaged, or without a recording."""
 
 
 def download(
@@ -87,25 +83,21 @@ def _get(item: Download, folder: Path, mirror: str | None, report: Progress) -> 
     if _complete(marker, folder):
         return
     archive = folder / item.file_name
-    if by_hand := archive.exists():
-        if fault := _fault(item, archive):
-            raise CorpusError(f"{archive}: {fault}; move it away and run the command again")
-    else:
+    by_hand = archive.exists()
+    if not by_hand:
         partial = folder / f"{item.file_name}.part"
-        url = f"{mirror.rstrip('/')}/{item.file_name}" if mirror else item.url
-        _fetch(url, item, partial, report)
-        if fault := _fault(item, partial):
-            partial.unlink()
-            raise CorpusError(f"{url}: {fault}. It was deleted; run the command again")
+        _fetch(
+            f"{mirror.rstrip('/')}/{item.file_name}" if mirror else item.url, item, partial, report
+        )
         os.replace(partial, archive)
     try:
+        _check(item, archive)
         files = unpack(archive, folder, report)
     except DamageError as error:
-        advice = "; move it away and run the command again"
-        if not by_hand and item.md5 is None:  # ours to delete, and not what the publisher has
+        if not by_hand:
             archive.unlink()
-            advice = ". It was deleted; run the command again"
-        raise CorpusError(f"{error}{advice}") from None
+        advice = "move it away" if by_hand else "it was deleted"
+        raise CorpusError(f"{error}; {advice} and run the command again") from None
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in files}
     write_atomically(marker, json.dumps(sizes))
     archive.unlink()
@@ -147,34 +139,22 @@ def _receive(
     session: requests.Session, url: str, item: Download, partial: Path, report: Progress
 ) -> bool:
     """Ask once for what `partial` lacks; True when the file is complete."""
-    have, version_file = _size(partial), partial.with_name(f".{item.file_name}.version")
-    version = version_file.read_text(encoding="utf-8") if version_file.exists() else ""
+    done = _size(partial) if item.md5 else 0
     # Bytes as they are stored: positions in a compressed transfer would mean nothing.
-    headers = {"Accept-Encoding": "identity"}
-    if have and (version or item.md5):  # either proves that both parts are of one file
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": version} if version else {})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        status = response.status_code
+        status, part = response.status_code, response.headers.get("Content-Range", "")
         if status in (408, 429) or status >= 500:
             return False
-        if status not in (200, 206, 416):
+        if status == 416 or (status == 206 and not part.startswith(f"bytes {done}-")):
+            partial.unlink(missing_ok=True)  # the server has no such part, or sends another
+            return False
+        if status not in (200, 206):
             raise CorpusError(f"{url}: the server answers {status} {response.reason}")
-        done, length = 0, response.headers.get("Content-Length", "")
-        if status != 200:
-            part = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if part is None or int(part[1]) != have:  # another part than was asked for, or none
-                partial.unlink(missing_ok=True)
-                return False
-            done, length = have, part[2]
-        total = int(length) if length.isdigit() else None
-        if item.size is not None and total not in (None, item.size):
-            found = f"the server offers {total} bytes, but {item.file_name} has {item.size}"
-            raise CorpusError(f"{url}: {found}; the file was replaced or the address is wrong")
-        limit = item.size or min(total or MAX_BYTES, MAX_BYTES)
-        _need_space(partial.parent, (total or 0) - done)
-        tag = response.headers.get("ETag", "")
-        strong = tag and not tag.startswith("W/")  # weak tags cannot guard a range
-        write_atomically(version_file, tag if strong else response.headers.get("Last-Modified", ""))
+        done = done if status == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdigit() else None
+        limit = item.size or MAX_BYTES
         with open(partial, "ab" if done else "wb") as file:
             for block in response.iter_content(_BLOCK):
                 done += len(block)
@@ -192,64 +172,46 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _fault(item: Download, file: Path) -> str:
-    """What differs from the size and checksum that the corpus file states; empty when nothing."""
+def _check(item: Download, file: Path) -> None:
+    """Compare a file with the size and checksum that its publisher states; a DamageError."""
     size = _size(file)
     if item.size is not None and size != item.size:
-        return f"the file has {size} bytes, {item.size} are expected"
+        raise DamageError(f"{file}: has {size} bytes, {item.size} are expected")
     if item.md5 is None:  # then the archive's own checksums have to do, when it is unpacked
-        return ""
+        return
     md5 = hashlib.md5(usedforsecurity=False)
     with open(file, "rb") as content:
         while block := content.read(2**20):
             md5.update(block)
-    fault = f"checksum {md5.hexdigest()} instead of {item.md5}: the file is damaged or was replaced"
-    return fault if md5.hexdigest() != item.md5 else ""
+    if md5.hexdigest() != item.md5:
+        raise DamageError(f"{file}: its checksum is {md5.hexdigest()} instead of {item.md5}")
 
 
 def unpack(archive: Path, target: Path, progress: Progress | None = None) -> list[Path]:
-    """Unpack a zip file into an existing folder, replacing files; returns the files written."""
+    """Unpack a zip file into an existing folder, replacing files; returns the files written.
+
+    zipfile writes nothing outside the folder, no links, and no more than a member declares.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
-            files = _checked(archive, opened)
-            total, done = sum(member.file_size for member in files.values()), 0
-            _need_space(target, total)
-            for path, member in files.items():
-                member.filename = str(path)
-                try:  # zipfile reads no more than the member declares, and checks its CRC at the end
-                    opened.extract(member, target)
-                except BaseException:
-                    (target / path).unlink(missing_ok=True)
-                    raise
+            members = [
+                m for m in opened.infolist() if not m.is_dir() and "__MACOSX" not in m.filename
+            ]
+            if not any(Path(m.filename).suffix.lower().lstrip(".") in ENDINGS for m in members):
+                raise DamageError(f"{archive}: the archive holds no recording")
+            total = sum(member.file_size for member in members)
+            if total > MAX_RATIO * archive.stat().st_size:
+                bomb = f"would unpack to {total} bytes, which no audio archive does"
+                raise CorpusError(f"{archive}: {bomb}")
+            if damaged := opened.testzip():
+                raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+            files, done = list[Path](), 0
+            for member in members:
+                files.append(Path(opened.extract(member, target)))
                 done += member.file_size
                 if progress is not None:
                     progress(f"unpacking {archive.name}", done, total)
-            return [target / path for path in files]
+            return files
     except _DAMAGE as error:
         why = f"{archive}: the archive is damaged and cannot be unpacked: {error}"
         raise DamageError(why) from None
-
-
-def _checked(archive: Path, opened: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The files of an archive by where they go, relative to the target folder."""
-    files = {}
-    for member in opened.infolist():
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        inside = path.parts and not path.is_absolute() and ".." not in path.parts
-        if not inside or ":" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
-            found = f"holds '{member.filename}', which would be written outside its folder"
-            raise CorpusError(f"{archive}: the archive {found}; nothing was unpacked")
-        if not member.is_dir() and path.parts[0] != "__MACOSX":
-            files[path] = member
-    if not any(path.suffix.lower().lstrip(".") in ENDINGS for path in files):
-        raise DamageError(f"{archive}: the archive holds no recording")
-    total = sum(member.file_size for member in files.values())
-    if total > MAX_RATIO * archive.stat().st_size:
-        raise CorpusError(f"{archive}: would unpack to {total} bytes, which no audio archive does")
-    return files
-
-
-def _need_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CorpusError(f"{folder}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")

@@ -11,14 +11,12 @@ from .. import features
 from ..corpus import Corpus
 from ..corpus.writing import write_table
 from ..errors import FeatureError
-from ..files import encodable, sentence, write_atomically
+from ..files import encodable, sentence
 from . import bundled, extraction
 from .extraction import Dataset, Progress
 from .store import Store
 
 __all__ = ["Dataset", "load", "write"]
-
-_ARFF_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def load(
@@ -68,7 +66,7 @@ def _bundled(names: Sequence[str], emotions: Sequence[str] | None, part: str) ->
 
 
 def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
-    """Write corpus columns and features side by side, by the ending as Parquet, CSV or ARFF.
+    """Write corpus columns and features side by side, by the ending as Parquet or CSV.
 
     Frames go into Parquet alone: a column ``frames`` of float32 bytes, row after row, and ``n_frames``.
     Returns what columns of the corpus that have the name of a feature's are called instead.
@@ -89,29 +87,5 @@ def write(data: Dataset, path: str | os.PathLike[str]) -> dict[str, str]:
         renamed[name] = f"corpus_{name}"
         while renamed[name] in about or renamed[name] in values:
             renamed[name] = f"corpus_{renamed[name]}"
-    table = pd.concat([about.rename(columns=renamed), values], axis=1)
-    if target.suffix == ".arff":
-        write_atomically(target, arff(table, relation=data.corpus.name))
-    else:
-        write_table(target, table)
+    write_table(target, pd.concat([about.rename(columns=renamed), values], axis=1))
     return renamed
-
-
-def arff(table: pd.DataFrame, *, relation: str) -> str:
-    """A table as ARFF; Weka's classifiers expect the emotion as the last attribute, and nominal."""
-    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table}
-    del numeric["emotion"]
-    kinds = {name: "numeric" if is_so else "string" for name, is_so in numeric.items()}
-    kinds["emotion"] = "{" + ",".join(map(_arff_text, sorted(set(table["emotion"])))) + "}"
-    attributes = [f"@attribute {_arff_text(name)} {kind}" for name, kind in kinds.items()]
-    writers = [str if kind == "numeric" else _arff_text for kind in kinds.values()]
-    rows = (
-        ",".join("?" if pd.isna(x) else write(x) for x, write in zip(row, writers, strict=True))
-        for row in zip(*(table[name] for name in kinds), strict=True)
-    )
-    head = [f"@relation {_arff_text(relation)}", "", *attributes, "", "@data"]
-    return "\n".join([*head, *rows]) + "\n"
-
-
-def _arff_text(value: object) -> str:
-    return "'" + str(value).translate(_ARFF_ESCAPES) + "'"
