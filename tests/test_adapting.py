@@ -112,6 +112,22 @@ def test_without_speakers_the_figures_are_called_optimistic(
     assert modelfile.load(out).card.optimistic
 
 
+def test_of_a_single_speaker_this_is_said(
+    emoscope, model: Path, corrections: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(corrections).assign(speaker="anna")
+    (anna := corrections.with_name("anna.csv")).write_text(table.to_csv(index=False))
+    out = tmp_path / "mine.emoscope"
+    status, said, err = emoscope("train", model, anna, "--from-corrections", "--out", out)
+    found = "all of them are of one speaker, anna; it takes clips of 2 speakers"
+    assert status == 0 and found in " ".join((said + err).split())
+    assert "unknown, doubtful or only one" in " ".join((said + err).split())
+    wrong = table.assign(emotion=np.random.default_rng(0).permutation(list(LEVELS) * 12))
+    anna.write_text(wrong.to_csv(index=False))
+    with pytest.raises(CorpusError, match=f"no better .*, of more speakers: {found}"):
+        adapting.adapt(modelfile.load(model), corpus.load(anna), tmp_path / "m.emoscope")
+
+
 def test_what_cannot_be_learned_is_said(model: Path, corrections: Path, tmp_path: Path) -> None:
     table = pd.read_csv(corrections)
     few = corrections.with_name("few.csv")

@@ -16,7 +16,7 @@ WORDS: Mapping[HeldOut, str] = {
 }
 OPTIMISTIC = (
     "this model's confidence, and the figures on its card, are optimistic: they were measured on clips "
-    "whose voices may be in training too, for its training speakers are not known or doubtful"
+    "whose voices may be in training too, for its training speakers are unknown, doubtful or only one"
 )
 
 

@@ -224,6 +224,8 @@ def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, 
     _say_trained(card, out)
     before, n_clips = card.results[0].others["uar_before"], len(used.table)
     terminal.say(f"before: UAR {before:.3f} on the same {n_clips} clips")
+    for note in used.notes[len(corpus.notes) :]:
+        terminal.note(note)
     commands.end(used.rejected)
 
 

@@ -108,7 +108,10 @@ def score(
     return Result(rows, [run], describe_corpus(inferences.corpus), {"protocol": run.protocol})
 
 
-def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Inferences:
+def infer(
+    model: ModelFile, corpus: Corpus, *, jobs: int | None = None,
+    tick: Callable[[], object] = lambda: None,
+) -> Inferences:  # fmt: skip
     """Run a model on every clip of a corpus; CorpusError when not one can be used."""
     predictor, given, trained_on = Predictor(model), model.card.input, Counter[str]()
 
@@ -120,6 +123,7 @@ def infer(model: ModelFile, corpus: Corpus, *, jobs: int | None = None) -> Infer
         logits = np.mean([part.logits for part in parts], axis=0)
         embedding = np.mean([part.embedding for part in parts], axis=0)
         trained_on.update(training_warning(model.card, signal))
+        tick()
         return logits, embedding, Facts().extract(Spectrum(signal))
 
     outcomes = each_clip(corpus, of_clip, jobs=jobs)

@@ -6,6 +6,7 @@ prior around zero: multinomial logistic regression with an offset, maximum a pos
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..evaluation.saved_model import infer
 from ..files import sentence
 from ..modelfile import ModelFile
 from ..modelfile.card import Card, Uncertain
+from ..unseen import WORDS
 from . import calibration, expected, held_out_of, provenance
 from .calibration import UnseenPredictions
 from .publishing import onnx_graph
@@ -38,13 +40,14 @@ RISK = 0.3  # share of wrong labels among those that are not marked uncertain, a
 def adapt(
     model: ModelFile, corpus: Corpus, out: str | os.PathLike[str], *,
     title: str | None = None, seed: int = 0, jobs: int | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> tuple[Card, Corpus]:  # fmt: skip
-    """Fit the correction on all clips of a corpus and write the corrected model.
+    """Fit the correction on all clips of a corpus, each followed by a tick, and write the new model.
 
     Returns its card, and the corpus with what could not be used. A CorpusError, and no file, when
     there are too few clips, or the UAR on voices held out is not higher than before.
     """
-    found = infer(model, corpus, jobs=jobs)
+    found = infer(model, corpus, jobs=jobs, tick=tick)
     corpus, table, emotions = found.corpus, found.corpus.table, model.card.emotions
     named = table["emotion"].to_numpy(dtype=str)
     _check(named, model)
@@ -52,6 +55,8 @@ def adapt(
     held_out = held_out_of(corpus)
     name_of = "clip" if held_out == "clips" else "unique_speaker"
     speakers = table[name_of].to_numpy(dtype=str)
+    alone = set(corpus.speakers) if len(set(table["unique_speaker"])) == 1 else ()
+    said = [sentence("only_speaker", speaker=speaker) for speaker in alone]
     logits = found.logits / model.card.temperature
     inputs = inputs_of(found.embeddings)
     folds, adapted = calibration.inner_folds(named, speakers, seed=seed), logits.copy()
@@ -65,7 +70,8 @@ def adapt(
     base, after = model.card, measured.uar or 0.0
     if after <= before:
         figures = {"before": f"{before:.3f}", "after": f"{after:.3f}", "n": len(table)}
-        raise CorpusError(sentence("no_better", name=base.name, **figures))
+        why = {"held_out": WORDS[held_out], "found": "".join(f": {one}" for one in said)}
+        raise CorpusError(sentence("no_better", name=base.name, **figures, **why))
     trained = {one.name: one for one in (*base.training.corpora, *provenance(corpus))}
     recipe = {**base.training.recipe, "adapted": {"from": model.identity, "n_clips": len(table)}}
     card = dataclasses.replace(
@@ -77,7 +83,7 @@ def adapt(
     )  # fmt: skip
     added = fit(logits, inputs, labels)
     modelfile.save(out, corrected(model, added * base.temperature), card)
-    return card, corpus
+    return card, corpus.noting(*said)
 
 
 def fit(logits: Double, inputs: Double, labels: NDArray[np.intp]) -> Double:
