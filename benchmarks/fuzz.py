@@ -230,7 +230,7 @@ class Http:
 
         tempfile.tempdir = str(folder)
         model = Predictor(tiny_model.write(folder))
-        self.app = server.create_app({"level": model}, limits=server.Limits(request_seconds=60))
+        self.app = server.create_app({"level": model})
         self.loop = asyncio.new_event_loop()
 
     def seeds(self):

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
+import pickle
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sized
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,10 +29,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Function = Callable[[Any], Any]
+Task = bytes  # a function, pickled with what a notebook defines
 
 CHUNK_SECONDS = 0.25  # a hundred times what handing over costs, and soon enough for progress
 MAX_CHUNK_ITEMS = 512
-DEATHS_ALLOWED = 1  # on a lone item: an accident, perhaps; the second is the item's fault
+LONE_TRIALS = 2  # of an item in whose company a worker died: one death alone may be an accident
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -45,12 +49,12 @@ class WorkerDiedError(EmoscopeError):
         return f"{self.args[0]}: {self.reason}"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Chunk:
     """Items to work on, with their positions."""
 
     items: list[tuple[int, Any]]
-    deaths: int = 0  # of workers that had this alone
+    trials: int = 0  # of a suspect, that which this is
 
 
 class Defect(str):
@@ -86,61 +90,70 @@ def run(
     if isinstance(items, Sized) and not len(items):
         return
     chunks, name = _Chunks(items), name or (lambda item: "")
-    workers: LocalWorkers | ClusterWorkers
     if jobs is None and cluster is None:
         import joblib  # imported late, for it takes long
 
         jobs = int(joblib.cpu_count())  # knows of affinity and of a container's limits
     jobs = min(jobs or 1, len(items)) if isinstance(items, Sized) else jobs or 1
-    if cluster is not None:
-        from .cluster import ClusterWorkers
-
-        workers = ClusterWorkers(function, cluster)
-    elif jobs > 1:
-        from .local import LocalWorkers
-
-        workers = LocalWorkers(function, jobs)
-    else:
-        while (chunk := chunks.take(1)) is not None:
+    if cluster is None and jobs == 1:
+        while (chunk := chunks.take(1, ())) is not None:
             with one_thread():  # as everywhere else, so that sums come out alike
                 reply = perform(function, chunk.items)
             chunks.learn(chunk, reply)
             yield from _outcomes(chunk, reply, name)
         return
+    workers = _workers(function, jobs, cluster)
     try:
         yield from _dispatch(workers, chunks, name)
     finally:
         workers.stop()
 
 
+def _workers(function: Function, jobs: int, cluster: str | None) -> LocalWorkers | ClusterWorkers:
+    import joblib  # imported late, for it takes long
+
+    task = pickle.dumps(joblib.wrap_non_picklable_objects(function, keep_wrapper=False))
+    if cluster is not None:
+        from .cluster import ClusterWorkers
+
+        return ClusterWorkers(task, cluster)
+    from .local import LocalWorkers
+
+    return LocalWorkers(task, jobs)
+
+
 def _dispatch(
-    workers: LocalWorkers | ClusterWorkers, fresh: _Chunks, name: Callable[[Any], str]
+    workers: LocalWorkers | ClusterWorkers, chunks: _Chunks, name: Callable[[Any], str]
 ) -> Iterator[tuple[int, Any]]:
-    again, busy = deque[Chunk](), 0
+    busy: dict[Future[Reply], Chunk] = {}
     ready: list[tuple[int, Any]] = []
     while True:
         # Workers are given their next chunk before the caller gets outcomes to deal with.
-        for _ in range(workers.free()):
-            if (chunk := again.popleft() if again else fresh.take(workers.size)) is None:
-                break
-            workers.submit(chunk)
-            busy += 1
+        while len(busy) < (size := workers.size) and (chunk := chunks.take(size, busy.values())):
+            busy[workers.submit(chunk)] = chunk
         yield from ready
-        if not busy and not again and fresh.is_empty:
+        if not busy:
             return
         ready = []
-        for chunk, reply in workers.collect():
-            busy -= 1
-            if reply is not None:
-                fresh.learn(chunk, reply)
-                ready.extend(_outcomes(chunk, reply, name))
-            elif len(chunk.items) > 1:
-                again.extend(Chunk([item]) for item in chunk.items)
-            elif chunk.deaths < DEATHS_ALLOWED:
-                again.append(Chunk(chunk.items, chunk.deaths + 1))
+        for future in wait(busy, return_when=FIRST_COMPLETED).done:
+            chunk = busy.pop(future)
+            index, item = chunk.items[0]
+            try:
+                reply = future.result()
+            except workers.death:
+                if chunk.trials < LONE_TRIALS:
+                    chunks.suspect(chunk)
+                else:
+                    ready.append((index, WorkerDiedError(name(item) or f"item {index}")))
+            except CancelledError:
+                raise EmoscopeError("the connection to the Dask cluster was lost") from None
+            except Exception as error:
+                found = f"{name(item) or f'item {index}'}: {type(error).__name__}: {error}"
+                hint = "on a cluster: is the same version of emoscope installed there?"
+                raise RuntimeError(f"{found}; {hint}") from error
             else:
-                index, item = chunk.items[0]
-                ready.append((index, WorkerDiedError(name(item) or f"item {index}")))
+                chunks.learn(chunk, reply)
+                ready.extend(_outcomes(chunk, reply, name))
 
 
 def _outcomes(chunk: Chunk, reply: Reply, name: Callable[[Any], str]) -> Iterator[tuple[int, Any]]:
@@ -154,15 +167,11 @@ class _Chunks:
     """Cuts items into chunks of :data:`CHUNK_SECONDS` of work, learning what an item costs."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self._exhausted = False
         self._left = len(items) if isinstance(items, Sized) else None
         self._source = enumerate(items)
         self._returned: deque[tuple[int, Any]] = deque()
+        self._suspects: deque[Chunk] = deque()
         self._size = 1
-
-    @property
-    def is_empty(self) -> bool:
-        return self._exhausted and not self._returned
 
     def learn(self, chunk: Chunk, reply: Reply) -> None:
         # What the worker did not begin comes back; what the others took tells the next size.
@@ -171,16 +180,32 @@ class _Chunks:
         fitting = int(CHUNK_SECONDS * done / max(reply.seconds, 1e-9))
         self._size = max(1, min(fitting, 2 * self._size, MAX_CHUNK_ITEMS))
 
-    def take(self, workers: int) -> Chunk | None:
+    def suspect(self, chunk: Chunk) -> None:
+        # A worker died, perhaps of one of these: each is tried again with no other under way.
+        self._suspects.extend(Chunk([item], chunk.trials + 1) for item in chunk.items)
+
+    def take(self, workers: int, busy: Collection[Chunk]) -> Chunk | None:
+        if busy and (self._suspects or any(chunk.trials for chunk in busy)):
+            return None
+        if self._suspects:
+            return self._suspects.popleft()
         size = self._size
         if self._left is not None:  # towards the end, so little that all finish together
             size = max(1, min(size, self._left // (2 * workers)))
         items = [self._returned.popleft() for _ in range(min(size, len(self._returned)))]
         fresh = list(islice(self._source, size - len(items)))
-        self._exhausted = len(items) + len(fresh) < size
         if self._left is not None:
             self._left -= len(fresh)
         return Chunk(items + fresh) if items or fresh else None
+
+
+def work(task: Task, items: list[tuple[int, Any]]) -> Reply:
+    """What a worker does with a chunk of a task, which it unpacks once."""
+    _one_thread_for_good()
+    return perform(_unpacked(task), items)
+
+
+_unpacked = functools.lru_cache(maxsize=1)(pickle.loads)
 
 
 def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
@@ -212,7 +237,7 @@ def one_thread() -> Iterator[None]:
         os.environ.update(before)
 
 
-def one_thread_for_good() -> None:
-    """As :func:`one_thread`, for the rest of this process's life."""
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
-    threadpoolctl.threadpool_limits(limits=1)
+@functools.cache
+def _one_thread_for_good() -> None:
+    """As :func:`one_thread`, for the rest of a worker's life."""
+    one_thread().__enter__()

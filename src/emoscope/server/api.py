@@ -180,7 +180,6 @@ async def listen(
     """Decode a recording to mono FLAC of 16 kHz, for browsers that cannot play its format."""
     (flac,) = await service.run_each(request, service.decode, files)
     size = flac.seek(0, os.SEEK_END)
-    request.state.job.hold(size)
     flac.seek(0)
     length = {"content-length": str(size)}
     return StreamingResponse(_read(flac), media_type="audio/flac", headers=length)

@@ -1,7 +1,8 @@
 """What the server takes on and counts, and the middleware that refuses everything else.
 
 Refused are requests for other hosts (DNS rebinding), requests that other web sites send through a
-visitor's browser, bodies that are too large or too slow, and more requests than can be answered soon.
+visitor's browser, bodies that are too large, and more requests than can be answered soon. Slow
+clients are a proxy's matter (``deploy/nginx.conf``).
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-import anyio
 import prometheus_client as prometheus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ from ..files import shipped_table
 
 UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-STOPPED, SLOW = "the server is shutting down", "the upload is too slow"
+STOPPED = "the server is shutting down"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 HEADERS: dict[str, str] = shipped_table("server.toml")["headers"]
@@ -37,27 +37,22 @@ class Limits:
 
     bytes: float = 100e6  # of one request's recordings
     text_bytes: float = 3e6  # of a body that is no recording, which is held in memory
-    bytes_at_once: float = 600e6  # of all uploads and decoded recordings in work
     files: int = 50  # in one request
     seconds: float = 3600.0  # length of one recording
-    upload_seconds: float = 120.0  # for a whole body to arrive
-    start_seconds: float = 30.0  # for the work of a request to begin
-    request_seconds: float = 300.0  # for the work of a request to be done, waiting included
     at_once: int = 64  # POST requests in work or waiting
     workers: int = 2  # recordings predicted or decoded side by side
     streams: int = 20  # live streams open at once
 
     @classmethod
     def of(cls, host: str, names: Sequence[str] = (), megabytes: float | None = None) -> "Limits":
-        """Those of a server at this address: for this machine alone none of size or time by default.
+        """Those of a server at this address: for this machine alone none of size or length by default.
 
         `megabytes` are of one request; where others send more, the other limits grow with it.
         """
         alone = _as_in_url(host) in LOOPBACK and not names
         most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
         more = math.inf if alone else max(1.0, most / cls.bytes)
-        each = (field.name for field in dataclasses.fields(cls) if field.type is float)
-        return cls(**{**{name: more * getattr(cls, name) for name in each}, "bytes": most})
+        return cls(bytes=most, text_bytes=more * cls.text_bytes, seconds=more * cls.seconds)
 
 
 class Monitor:
@@ -86,25 +81,12 @@ class Monitor:
 class Job:
     """One POST request in work; its threads call :meth:`check` between two pieces of sound."""
 
-    def __init__(self, load: "Load") -> None:
-        self._load = load
-        self._deadline = time.monotonic() + load.limits.request_seconds
-        self.bytes, self.end_reason = 0, ""
-
-    def hold(self, count: int) -> None:
-        """Count bytes that the request keeps on disk or in memory until it ends."""
-        limit = self._load.limits.bytes_at_once
-        if self._load.bytes + count > limit:
-            raise busy(f"{limit / 1e6:g} MB are already being processed")
-        self.bytes += count
+    end_reason = ""
 
     def check(self) -> None:
-        """Raise when the answer is no longer wanted or takes too long."""
+        """Raise when the answer is no longer wanted."""
         if self.end_reason:
             raise HTTPException(503, self.end_reason)
-        if time.monotonic() > self._deadline:
-            seconds = self._load.limits.request_seconds
-            raise HTTPException(503, f"not finished within {seconds:g} s; send less per request")
 
 
 class Load:
@@ -116,17 +98,13 @@ class Load:
         self.streams = 0
         monitor.in_flight.set_function(lambda: len(self.jobs))
 
-    @property
-    def bytes(self) -> int:
-        """Bytes that all requests hold."""
-        return sum(job.bytes for job in self.jobs)
-
     @contextmanager
     def admit(self) -> Iterator[Job]:
         """Let one request in, or refuse it because too many are in work."""
         if len(self.jobs) >= self.limits.at_once:
-            raise busy(f"{self.limits.at_once} requests are already waiting")
-        job = Job(self)
+            reason = f"{self.limits.at_once} requests are already waiting"
+            raise HTTPException(503, reason, {"retry-after": "1"})
+        job = Job()
         self.jobs.add(job)
         try:
             yield job
@@ -205,20 +183,14 @@ class Guard:
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > largest:
             raise _too_large(largest)
-        deadline, complete = time.monotonic() + limits.upload_seconds, False
+        received = 0
 
         async def bounded() -> Message:
-            nonlocal complete
-            left = math.inf if complete else deadline - time.monotonic()
-            try:
-                with anyio.fail_after(max(0.0, left)):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, SLOW, {"connection": "close"}) from None
-            job.hold(len(message.get("body", b"")))
-            if job.bytes > largest:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > largest:
                 raise _too_large(largest)
-            complete = not message.get("more_body", False)
             return message
 
         with self._load.admit() as job:
@@ -239,11 +211,6 @@ class Guard:
 def failure(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer to what cannot be done: ``{"error": "what was found, what is allowed"}``."""
     return JSONResponse({"error": reason}, status, headers)
-
-
-def busy(reason: str) -> HTTPException:
-    """The refusal of what could be done a moment later."""
-    return HTTPException(503, reason, {"retry-after": "1"})
 
 
 def _too_large(largest: float) -> HTTPException:

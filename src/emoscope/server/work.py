@@ -24,7 +24,7 @@ from ..files import printable
 from ..prediction import Predictor
 from ..prediction.prediction import Recognition
 from ..prediction.sources import Division, choose
-from .limits import Job, Limits, Load, Monitor, busy
+from .limits import Job, Limits, Load, Monitor
 from .progress import Progress, Tell
 
 Item = TypeVar("Item")
@@ -71,24 +71,18 @@ class Service:
         room for others in between.
         """
         job: Job = request.state.job
-        started = asyncio.Event()
         outcomes: dict[int, Outcome] = {}
         numbered = iter(enumerate(items))
 
         async def lane() -> None:
             for number, item in numbered:
                 async with self._slots:
-                    started.set()
                     outcomes[number] = await run_sync(function, item, job, abandon_on_cancel=True)
 
         lanes = [asyncio.create_task(lane()) for _ in range(self.limits.workers)]
         watch = asyncio.create_task(_end_when_gone(request, job))
         try:
-            with anyio.fail_after(self.limits.start_seconds):
-                await started.wait()
             await asyncio.gather(*lanes)
-        except TimeoutError:
-            raise busy(f"not started within {self.limits.start_seconds:g} s") from None
         finally:
             job.end_reason = job.end_reason or "the request has ended"
             for task in (watch, *lanes):
