@@ -18,7 +18,7 @@ import command_line
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
-from emoscope.prediction import Prediction, formats
+from emoscope.prediction import Prediction, formats, known
 from emoscope.prediction import predictor as predicting
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
@@ -202,8 +202,8 @@ def test_the_picture_of_a_timeline(predict, folder: Path, tmp_path: Path) -> Non
     path = tmp_path / "a.png"
     assert predict(folder / "2.wav", "--picture", path)[0] == 0
     assert path.read_bytes().startswith(b"\x89PNG")
-    status, _, err = predict(folder / "2.wav", "--picture", tmp_path / "a.nonsense")
-    assert status == 2 and "cannot write the picture" in err
+    status, out, err = predict(folder / "2.wav", "--picture", tmp_path / "a.nonsense")
+    assert (status, out) == (2, "") and "unknown picture format 'nonsense'" in err
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
@@ -252,8 +252,9 @@ def test_wrong_usage_is_explained(predict, folder: Path, words: list[str], why: 
 
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_what_is_drawn_last_is_refused_first(predict, folder: Path, option: str) -> None:  # type: ignore[no-untyped-def]
-    status, out, err = predict(folder / "0.wav", option, folder / "no" / "a.png")
-    assert (status, out) == (2, "") and "its folder is missing or protected" in err
+    for path in (folder, folder / "1.wav" / "a.png", "/dev/full", "/proc/x/a.png"):
+        status, out, err = predict(folder / "0.wav", option, path)
+        assert (status, out) == (2, "") and f"error: {path}: cannot be written: " in err
 
 
 def test_ctrl_c_says_what_is_kept(  # type: ignore[no-untyped-def]
@@ -272,6 +273,37 @@ def test_ctrl_c_says_what_is_kept(  # type: ignore[no-untyped-def]
     status, _, err = predict(folder, "--out", tmp_path / "all.csv")
     assert status == 0 and "resuming; 1 of 3" in err
     assert f"written: {tmp_path}/all.csv (" in err
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_ctrl_c_before_the_first_recording_leaves_no_file(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def stopped(output: Output, prediction: Prediction) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Output, "write", stopped)
+    status, _, err = predict(folder, "--out", tmp_path / f"all.{kind}")
+    assert status == 130 and "stopped; no file was written" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chosen", [["0.wav"], ["0.wav", "1.wav"], ["0.wav", "1.wav", "2.wav"]])
+def test_training_data_is_said_once_in_a_table(  # type: ignore[no-untyped-def]
+    predict, folder: Path, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
+) -> None:
+    told = known.IS_TRAINED.format(what=known.WHOLE, name="emodb")
+    monkeypatch.setattr(predicting, "training_warning", lambda card, signal: [told])
+    files = [folder / name for name in chosen]
+    _, out, err = predict(*files)
+    if len(files) == 1:  # where it belongs
+        assert told in out and "training data" not in err
+    else:
+        assert "training data" not in out
+        each = f"each of {len(files)} recordings ({', '.join(map(str, files))})"
+        assert told.replace("this recording", each) in err
+    for words in (["--format", "json"], ["--quiet"]):
+        assert predict(*files, *words)[1].count(told) == len(files)
 
 
 def test_a_terminal_shows_the_summary_in_place_of_many_segments(  # type: ignore[no-untyped-def]

@@ -1,6 +1,7 @@
 """Writing files whole or not at all, and showing their names."""
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
@@ -100,6 +101,24 @@ def refuse_overwrite(out: str | os.PathLike[str], *inputs: object) -> None:
         with contextlib.suppress(OSError, ValueError, TypeError):
             if os.path.isfile(path) and os.path.samefile(out, path):  # type: ignore[arg-type]
                 raise EmoscopeError(f"{out}: is an input of this command; write to another file")
+
+
+def refuse_unwritable(path: str) -> None:
+    """Raise an error where :func:`write_together` would, as far as that is known before the work."""
+    import tempfile  # which takes as long to import as the features of a label take
+
+    target = Path(os.path.realpath(path))
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not target.exists() or target.is_file():
+            folder = next(folder for folder in target.parents if os.path.exists(folder))
+            tempfile.TemporaryFile(dir=folder).close()
+        elif not target.is_fifo():  # a device, of which a full one refuses even nothing
+            with open(path, "wb", buffering=0) as device:
+                device.write(b"")
+    except OSError as error:
+        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def encodable(name: str) -> str:

@@ -17,13 +17,13 @@ from ..corpus import Corpus
 from ..errors import AudioError, EmoscopeError
 from ..evaluation.saved_model import each_clip, in_threads, in_training
 from ..prediction import Predictor
+from ..prediction.known import TRAINING
 from .sounds import RATE, Condition, random
 
 Row: TypeAlias = Mapping[str, object]
 Tick: TypeAlias = Callable[[], None]
 
 COLUMNS = ("corpus", "clip", "path", "speaker", "emotion", "gender", "age", "intensity", "text")
-TRAINING = "training data:"  # how the warning of a known recording begins
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

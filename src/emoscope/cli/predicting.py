@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..audio import Excerpt, opening
-from ..errors import AudioError, EmoscopeError, UnknownNameError, installed
-from ..files import printable, refuse_overwrite, sentence, write_atomically
+from ..errors import AudioError, EmoscopeError, check_known, installed
+from ..files import printable, refuse_overwrite, refuse_unwritable, sentence, write_atomically
 from ..modelfile.card import Card
 from ..prediction import Prediction, Predictor, formats
 from ..prediction import sources as reading
 from ..prediction.formats import TIMELINES
+from ..prediction.known import TRAINING, WHOLE
 from ..prediction.output import Output, predict_files, require_offsets
 from ..prediction.prediction import TOGETHER
 from ..prediction.sources import CHANNEL, SPEAKER, Division
@@ -103,14 +104,16 @@ def _check_targets(
     """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
     for target in filter(None, (out, *drawn)):
         refuse_overwrite(target, *read)
-    for target in filter(None, drawn):  # which come last, maybe after hours
+    late = (*drawn, out if format in TIMELINES else None)
+    for target in filter(None, late):  # which are written last, maybe after hours
         keeping.keep(target, record=target)
-        if not os.access(os.path.dirname(os.path.abspath(target)), os.W_OK):
-            raise EmoscopeError(f"{target}: cannot be written: its folder is missing or protected")
+        refuse_unwritable(target)
     if drawn[0]:
         installed("matplotlib", "--picture", "plots")
-    if out and format in TIMELINES:
-        keeping.keep(out)
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        ending = Path(drawn[0]).suffix.lstrip(".").lower() or "png"
+        check_known("picture format", FigureCanvasBase.filetypes, ending)
 
 
 def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
@@ -148,9 +151,13 @@ def _write(
                     _draw(outcome, Excerpt.of(sources[0]).path, *drawn)
     except KeyboardInterrupt:
         done = f"{writer.path} keeps {n_done} of {len(sources)} recordings"
-        kept = f"{done}; the same command does the rest" if writer.output else "no file was written"
-        _note(f"stopped; {kept}")
+        kept = writer.output and n_done and f"{done}; the same command does the rest"
+        _note(f"stopped; {kept or 'no file was written'}")
         raise
+    for said, names in writer.trained.items():
+        first = ", ".join(names[:3]) + " …" * (len(names) > 3)
+        several = f"each of {len(names)} recordings ({first})"
+        _note(said.replace(WHOLE, several if len(names) > 1 else first))
     if writer.n_certain:
         _note(f"labels not marked uncertain: {writer.card.worth}")
     if writer.n_shown:
@@ -239,8 +246,7 @@ class Writer:
         self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
         given: "reading.Given | None", card: Card, *, brief: bool = False,
     ) -> None:  # fmt: skip
-        if format not in formats.FORMATS:
-            raise UnknownNameError("format", format, formats.FORMATS)
+        check_known("format", formats.FORMATS, format)
         if format in TIMELINES and n_recordings > 1:
             raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
         if format == "table" and path is not None:
@@ -249,6 +255,9 @@ class Writer:
         self.output: Output | None = None
         self.brief = brief and format == "table"
         self.n_certain, self.n_shown, self.card = 0, 0, card  # what is counted is a table's
+        # The warnings of training data that are said once for all; quietly, nothing is.
+        self.several = n_recordings > 1 and not commands.running.quiet
+        self.trained = dict[str, list[str]]()
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
                 os.unlink(path)  # else it would be continued
@@ -267,8 +276,10 @@ class Writer:
         layout = dataclasses.replace(self.layout, timeline=self.layout.timeline and not brief)
         each = (prediction.joined,) if self.format in TIMELINES else prediction.each
         for one in each:
-            self.n_shown += self.format == "table"
-            self.n_certain += self.format == "table" and not one.uncertain
+            if self.format == "table":
+                self.n_shown += 1
+                self.n_certain += not one.uncertain
+                one = self._without_training(one)
             self.give(formats.text_of(one, self.format, layout))
         if brief:
             width = min(100, shutil.get_terminal_size().columns)
@@ -276,6 +287,14 @@ class Writer:
             _note(
                 f"{n_parts} segments: --format table lists them, --html FILE shows and plays them"
             )
+
+    def _without_training(self, one: Prediction) -> Prediction:
+        """A recording of several without its warning of training data, which is said once for all."""
+        trained = [said for said in one.warnings if said.startswith(TRAINING) and self.several]
+        for said in trained:
+            self.trained.setdefault(said, []).append(printable(one.file))
+        left = tuple(said for said in one.warnings if said not in trained)
+        return dataclasses.replace(one, warnings=left)
 
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""

@@ -30,6 +30,7 @@ _KEY = 0xFFFFF  # bits by which words are looked up: the last 20, and the first
 _QUIET = 0.01  # of the peak (-40 dB); what is quieter at the ends says nothing
 _FAR = 2**20  # more frames than a recording has
 WHOLE, PART = "this recording", "a part of this recording"
+TRAINING = "training data:"  # how its warnings begin
 IS_TRAINED = (
     "training data: {what} was in the training data of this model ({name}): its label is no test"
 )

@@ -30,7 +30,7 @@ class Output:
         if format not in ("json", "csv"):
             raise UnknownNameError("output format", format, ("json", "csv"))
         self.path, self.format, self.layout = Path(path), format, layout
-        self._header = csv_header(layout).encode()
+        self._header = csv_header(layout).encode() if format == "csv" else b""
         self._done: set[Entry] = set()
         self._given = {
             printable(file): {_place(part.start, part.label) for part in parts}
@@ -49,9 +49,10 @@ class Output:
                 whole = self._whole(self._file.read())
                 self._file.truncate(len(whole))
                 self._file.seek(len(whole))
+            self._file.write(b"")  # which a full device refuses
         except OSError as error:
             raise EmoscopeError(f"{self.path}: cannot be written: {error.strerror}") from error
-        if format == "csv" and not whole:
+        if not whole:
             self._append(self._header)
 
     def __enter__(self) -> "Output":
@@ -64,6 +65,8 @@ class Output:
             in_place = os.path.samestat(held, os.stat(self.path))
         if kind is None and not in_place:
             raise EmoscopeError(f"{self.path}: was removed or replaced while it was written")
+        if kind and in_place and self.path.is_file() and held.st_size <= len(self._header):
+            self.path.unlink()  # stopped before the first recording
 
     def write(self, prediction: Prediction) -> None:
         """Add one recording; when the disk is full, what is written already can be continued."""
