@@ -16,7 +16,6 @@ import pandas as pd
 import soundfile
 
 from emoscope import compute
-from emoscope.compute.local import undisturbed_start
 from emoscope.corpus import Corpus
 from emoscope.dataset import store
 from emoscope.dataset.extraction import extract
@@ -139,7 +138,6 @@ def start(*arguments: Any) -> multiprocessing.Process:
     context.set_forkserver_preload(["emoscope.dataset.extraction", "small_corpus"])
     begun = context.Event()
     process = context.Process(target=write_busily, args=(begun, *arguments))
-    with undisturbed_start():
-        process.start()
+    process.start()
     begun.wait(30)
     return process
