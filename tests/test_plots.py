@@ -40,16 +40,13 @@ HISTORY = [{"epoch": e, "train_accuracy": 1 - 0.8**e, "valid_uar": 0.4} for e in
 #: What each function is given; a new one needs a line here.
 SHOWN = {
     "confusion": metrics.confusion(TRUE, PREDICTED, emotions=EMOTIONS[:8]),
-    "cost": RUNS,
     "dumbbell": pd.DataFrame({"claimed": [0.8, np.nan], "true": [0.4, 0.5]}, index=["svm", "mlp"]),
     "embedding_map": (RNG.normal(size=(200, 2)), TRUE),
     "leaderboard": RUNS,
-    "leak_gap": RUNS,
     "learning_curves": [HISTORY, HISTORY[:5]],
     "reliability": metrics.reliability(
         TRUE, RNG.dirichlet(np.ones(8), 200), emotions=EMOTIONS[:8], bins=10
     ),
-    "slices": pd.DataFrame({"clips": [100, 100], "uar": [0.6, 0.5]}, index=["female", "male"]),
 }
 
 
@@ -217,22 +214,3 @@ def oklab(rgb):
             [0.0259040371, 0.7827717662, -0.8086757660],
         ]
     ) @ np.cbrt(lms)
-
-
-def test_the_axis_of_cost_always_has_numbers_and_any_axes_serve():
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    for times in ([1.2, 2.0, 3.0], [1.1, 1.9], [0.004, 0.9, 40.0], [2.0]):
-        runs = [
-            Run(f"m{n}", "mfcc", "loso", 0.3 + n / 10, predict_seconds=t, n_clips=1000)
-            for n, t in enumerate(times)
-        ]
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        ax = figure.subfigures(1, 2)[0].subplots()
-        plots.cost(runs, ax=ax)
-        low, high = ax.get_xlim()
-        labels = [*ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
-        shown = [t for t in labels if t.get_text() and low <= t.get_position()[0] <= high]
-        assert len(shown) >= 2, times

@@ -169,16 +169,10 @@ def test_every_figure_has_its_caption(result):
     result = Result(result.predictions, result.runs, result.corpus, result.config)
     clips = [f"c{n:03d}" for n in range(240)]
     points = np.random.default_rng(0).normal(size=(240, 2)).tolist()
-    result.map = Projection(clips, points, points, 0.5)
+    result.map = Projection(clips, points)
     html = page_module.render(result)
-    for caption in (
-        "for each speaker",
-        "Calibration of svm",
-        "UAR against prediction time",
-        "t-SNE",
-    ):
-        assert caption in html
-    assert html.count("<svg") == 6
+    assert "Calibration of svm" in html and "t-SNE" in html
+    assert html.count("<svg") == 4
 
 
 def test_groups_by_voice_are_not_called_speakers(result):
@@ -186,7 +180,7 @@ def test_groups_by_voice_are_not_called_speakers(result):
     corpus = {**result.corpus, "n_speakers": 0, "voices": "Clips were put into 8 groups."}
     heard = Result(rows, result.runs, corpus, result.config)
     html = page_module.render(heard)
-    assert "UAR of svm for each group by voice" in html and "for each speaker" not in html
+    assert "<h3>By group by voice</h3>" in html and "<h3>By speaker</h3>" not in html
     assert "interval over groups by voice" in html and "over speakers" not in html
     (by_voice,) = [s.text for s in summary.sentences(heard) if "ranges from" in s.text]
     assert by_voice.startswith("Across groups by voice") and "speaker" not in by_voice
@@ -253,10 +247,7 @@ def test_what_a_paper_copies_has_the_scores_of_the_result(result):
     ]
     end = "    \\bottomrule\n  \\end{tabular}\n\\end{table}"
     assert shown["table"] == TABLE + "".join(rows) + end
-    assert "  title = {{A database of German emotional speech}},\n" in shown["bib"]
-    assert "  author = {Burkhardt, F. and Paeschke, A. and Rolfes, M. and " in shown["bib"]
-    assert "@misc{burkhardt2005," in shown["bib"]
-    assert "  doi = {10.21437/Interspeech.2005-446}\n}" in shown["bib"]
+    assert "@misc{corpus1,\n  note = {Burkhardt F, Paeschke A, Rolfes M, " in shown["bib"]
 
 
 def test_the_entry_of_emoscope_is_that_of_its_citation_file(result):
@@ -266,15 +257,6 @@ def test_the_entry_of_emoscope_is_that_of_its_citation_file(result):
     assert f"title = {{{fields['title']}}}" in bib and f"version = {{{fields['version']}}}" in bib
     assert f"note = {{{fields['license']} licence}}" in bib
     assert re.search(r"- name: (.+)", citation)[1] in bib
-
-
-def test_every_known_corpus_has_a_whole_entry():
-    for info in corpora.registry.own.values():
-        (entry,) = page_module.entries_of({"citation": info.citation})
-        assert {"key", "author", "title", "howpublished", "year"} <= entry.keys(), info.name
-        assert ("doi" in entry) == ("doi.org" in info.citation)
-    (entry,) = page_module.entries_of({"citation": "Somebody & others, 50 % done"})
-    assert entry == {"key": "corpus1", "note": r"Somebody \& others, 50 \% done"}
 
 
 def test_latex_reads_no_character_as_a_command():

@@ -67,21 +67,14 @@ def _of_results() -> list[str]:
     curve = metrics.reliability(
         rows["emotion"], rows[[f"p_{e}" for e in result.emotions]], emotions=result.emotions
     )
-    both = rows.assign(part=rows["gender"] + ", " + rows["intensity"])
-    parts = metrics.by_group(both, "part")
     options = {"letters": statistics.letters(found), "lines": lines}
     return [
         _shown("leaderboard", "UAR with its interval over speakers; models that share a letter "
                "cannot be told apart.", lambda ax: plots.leaderboard(board, **options, ax=ax), 2.6),
-        _shown("leak_gap", "What random folds would have claimed.",
-               lambda ax: plots.leak_gap(board, ax=ax), 2.2),
         _shown("confusion", "What is taken for what, in percent of the clips of each emotion.",
                lambda ax: plots.confusion(counts, ax=ax), 5.0),
         _shown("reliability", "Confidence against how often it is right.",
                lambda ax: plots.reliability(curve, ax=ax), 4.5),
-        _shown("cost", "UAR against the time of a prediction.",
-               lambda ax: plots.cost(board, ax=ax), 3.4),
-        _shown("slices", "UAR of parts of the clips.", lambda ax: plots.slices(parts, ax=ax), 2.2),
     ]  # fmt: skip
 
 

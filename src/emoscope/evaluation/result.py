@@ -95,30 +95,26 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """Clips as points ``[x, y]``, by PCA, which keeps distances, and t-SNE, which keeps neighbours."""
+    """Clips as points ``[x, y]`` by t-SNE, which keeps neighbours."""
 
     clips: list[str]
-    pca: list[list[float]]
     tsne: list[list[float]]
-    pca_variance: float  # share of the variance that the plane of the PCA shows
 
 
 def project(features: Features, *, seed: int = 0) -> Projection:
-    """Project clips by PCA and t-SNE (L. van der Maaten, G. Hinton. JMLR 9, 2008) onto a plane."""
+    """Project clips by t-SNE (L. van der Maaten, G. Hinton. JMLR 9, 2008) onto a plane."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
 
     standardised = StandardScaler().fit_transform(features.X)
-    pca = PCA(min(50, *standardised.shape), random_state=seed).fit(standardised)
-    components = pca.transform(standardised)
+    pca = PCA(min(50, *standardised.shape), random_state=seed)
+    components = pca.fit(standardised).transform(standardised)
     perplexity = min(PERPLEXITY, max(2, (len(features) - 1) // 3))
     # Angle and steps: a third of the time, and as many neighbours of a clip stay its neighbours.
     method = TSNE(perplexity=perplexity, init="pca", angle=0.8, max_iter=500, random_state=seed)
-    tsne = method.fit_transform(components)
-    variance = float(pca.explained_variance_ratio_[:2].sum())
-    planes = [np.round(points, 3).tolist() for points in (components[:, :2], tsne.astype(float))]
-    return Projection(features.clips, planes[0], planes[1], variance)
+    points = np.round(method.fit_transform(components).astype(float), 3)
+    return Projection(features.clips, points.tolist())
 
 
 @dataclasses.dataclass

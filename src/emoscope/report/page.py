@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from .. import audio, corpora, models, unseen
+from .. import audio, models, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError, UnknownNameError
@@ -36,8 +36,7 @@ PLAY_RATE, PLAY_PEAK = 16_000, 0.9  # of the playable clips: small, clear and eq
 WIDTH = 4.6  # inches of a plot: its text stays readable on a phone
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
-CITATION = re.compile(r"(?P<who>.+?) \((?P<year>\d{4})\)[.,] (?P<what>.+?)\.?( (?P<url>http\S+))?")
-SLICES = ("gender", "intensity", "statement", "channel")
+SLICES = ("gender", "intensity", "statement", "channel", "speaker")
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def render(result: Result, *, clips: Mapping[str, Recording] | None = None) -> s
         "report.js",
         result=result,
         about=About.of("", result.corpus.get("licence") or "", result.emotions),
+        unit=unseen.units_of(result.corpus)[0],
         units=unseen.units_of(result.corpus)[1],
         random=shares_speakers(result.protocol),
         hardest=hardest,
@@ -197,11 +197,11 @@ def _paper(result: Result) -> dict[str, Any]:
         chance=summary.chance(result), emotions=summary.tested_emotions(result),
         units=unseen.units_of(result.corpus)[1], leak_protocol=_leak_protocol(result),
     )  # fmt: skip
-    entries = entries_of(result.corpus)
+    citations = str(result.corpus.get("citation") or "").split("\n")
     return {
         "sentence": paper_sentence(result, words),
         "table": table,
-        "bib": template("cite.bib.j2").render(version=__version__, entries=entries),
+        "bib": template("cite.bib.j2").render(version=__version__, citations=citations),
         "figures": [
             (_svg((WIDTH, 1.2 + 0.35 * len(board)), leaderboard, board), "Leaderboard"),
             (_svg((WIDTH, 4.4), plots.confusion, counts),
@@ -233,24 +233,16 @@ def _script_gaps(result: Result) -> list[tuple[Run, ...]]:
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:
-    board = result.leaderboard()
-    best = board[0].model
+    best = result.leaderboard()[0].model
     rows = result.rows(best)
     figures: list[tuple[str, str]] = []
 
     def add(height: float, plot: Callable[..., object], *shown: object, caption: str) -> None:
         figures.append((_svg((WIDTH, height), plot, *shown), caption))
 
-    if rows["speaker"].nunique() > 1:
-        parts = metrics.by_group(rows, "speaker")
-        whose, _ = unseen.units_of(result.corpus)
-        caption = f"UAR of {best} for each {whose}, with the number of clips in brackets."
-        add(1.0 + 0.18 * len(parts), plots.slices, parts, caption=caption)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
     add(4.2, plots.reliability, curve, caption=sentence("reliability_figure", best=best))
-    if len(board) > 1:
-        add(4.2, plots.cost, board, caption=sentence("cost_figure"))
     if result.map is not None:
         emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
         known = emotions.notna().to_numpy()
@@ -332,31 +324,6 @@ def paper_sentence(result: Result, protocol: str) -> str:
         "paper", corpus=corpus, speakers=speakers or "unknown", n_emotions=n_emotions,
         result=result, protocol=protocol, said=said, version=__version__,
     )  # fmt: skip
-
-
-def entries_of(corpus: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The fields of BibTeX entries of a result's corpus or corpora, from their citations."""
-    citations = [line for line in str(corpus.get("citation") or "").splitlines() if line.strip()]
-    return [_entry(line.strip(), f"corpus{n}") for n, line in enumerate(citations, 1)]
-
-
-def _entry(citation: str, key: str) -> dict[str, str]:
-    if (parts := CITATION.fullmatch(citation)) is None:
-        return {"key": key, "note": tex(citation)}
-    known = {info.citation: info.title for info in corpora.registry.own.values()}
-    names = [name.removesuffix(" et al.") for name in parts["who"].split(", ")]
-    people = [
-        re.sub(r" ([A-Z]+)$", lambda m: ", " + " ".join(f"{c}." for c in m[1]), n) for n in names
-    ]
-    title, _, where = parts["what"].rpartition(". ")
-    doi = (parts["url"] or "").partition("doi.org/")[2]
-    fields = {
-        "key": re.sub(r"\W", "", names[0].split(" ")[0].lower()) + parts["year"],
-        "author": tex(" and ".join(people + ["others"] * parts["who"].endswith("et al."))),
-        "title": tex(title or known.get(citation, "")), "howpublished": tex(where),
-        "year": parts["year"], "doi": doi, "url": "" if doi else parts["url"] or "",
-    }  # fmt: skip
-    return {name: value for name, value in fields.items() if value}
 
 
 def uses() -> dict[str, dict[str, Any]]:

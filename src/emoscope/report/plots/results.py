@@ -10,16 +10,21 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...labels import EMOTIONS
-from ...unseen import WORDS
-from .style import LABEL_SIZE, emotion_colour, label_points, own_axes, spread_labels, theme
+from .style import LABEL_SIZE, emotion_colour, own_axes, spread_labels, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ...evaluation.result import Run
 
-__all__ = ["confusion", "cost", "dumbbell", "embedding_map", "leaderboard", "leak_gap"]
-__all__ += ["learning_curves", "reliability", "slices"]
+__all__ = [
+    "confusion",
+    "dumbbell",
+    "embedding_map",
+    "leaderboard",
+    "learning_curves",
+    "reliability",
+]
 
 ENDS = ("D", "s", "o", "^")  # of a dumbbell, told apart by shape without colour
 MAX_SHADE = 0.75  # of a cell of a confusion matrix, so that its number stays readable
@@ -90,19 +95,6 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _rows(ax)
 
 
-def leak_gap(
-    runs: Sequence[Run], *, tested_on: str = WORDS["speakers"], ax: Axes | None = None
-) -> Axes:
-    """Draw what random folds claim for each model beside its UAR on what was held out."""
-    known = sorted((r for r in runs if r.leak_gap is not None), key=lambda r: -r.uar)
-    scores = [(r.leaky_uar, r.uar) for r in known]
-    columns = ["random folds: voices leak", tested_on]
-    table = pd.DataFrame(scores, index=[r.model for r in known], columns=columns)
-    ax = dumbbell(table, ax=ax)
-    ax.set(xlabel="UAR, %")
-    return ax
-
-
 def learning_curves(
     histories: Sequence[Sequence[Mapping[str, float]]], *, ax: Axes | None = None
 ) -> Axes:
@@ -139,46 +131,6 @@ def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 102), ylim=(0, 102), xlabel="confidence, %", ylabel="right, %", aspect="equal")
     ax.grid()
     return ax
-
-
-def cost(runs: Sequence[Run], *, ax: Axes | None = None) -> Axes:
-    """Draw UAR against the time that a prediction takes; top left is best."""
-    from matplotlib import ticker
-
-    ax = own_axes(ax)
-    milliseconds = np.array([1000 * run.predict_seconds / run.n_clips for run in runs])
-    scores = np.array([100 * run.uar for run in runs])
-    order = np.argsort(milliseconds, kind="stable")
-    best = np.maximum.accumulate(scores[order])
-    front = order[np.r_[True, best[1:] > best[:-1]]]
-    ax.plot(milliseconds[front], scores[front], color=theme().line, linewidth=2, zorder=1)
-    ax.plot(milliseconds, scores, "o", color=theme().accent, markersize=6)
-    ax.set(xscale="log", xlabel="prediction per clip, ms (after the features)", ylabel="UAR, %")
-    ax.margins(x=0.15, y=0.12)
-    low, high = ax.get_xlim()
-    plain = ticker.FuncFormatter(lambda value, _: f"{value:.3g}")
-    steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
-    ax.xaxis.set_major_locator(ticker.LogLocator(subs=steps))
-    ax.xaxis.set_major_formatter(plain)
-    ax.xaxis.set_minor_formatter(plain if high < 3 * low else ticker.NullFormatter())
-    ax.grid(axis="y")
-    label_points(ax, milliseconds, scores, [run.model for run in runs])
-    return ax
-
-
-def slices(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the UAR of parts of the clips, e.g. of each gender, as ``metrics.by_group`` gives it."""
-    ax = own_axes(ax)
-    scores, clips = 100 * table["uar"].to_numpy()[::-1], table["clips"].to_numpy()[::-1]
-    ax.barh(range(len(scores)), scores, color=theme().accent, alpha=0.75, height=0.65)
-    for y, (score, n_clips) in enumerate(zip(scores, clips, strict=True)):
-        ax.annotate(
-            f"{score:.1f}  ({n_clips})", (score, y), (4, 0), textcoords="offset points",
-            va="center", fontsize=8, color=theme().soft,
-        )  # fmt: skip
-    ax.set_yticks(range(len(scores)), [str(name) for name in table.index[::-1]])
-    ax.set(xlim=(0, 112), xlabel="UAR, % (clips)")
-    return _rows(ax)
 
 
 def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None = None) -> Axes:

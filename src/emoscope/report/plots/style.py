@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -49,7 +48,6 @@ LIGHT, DARK = (msgspec.convert(_TABLE[name], Theme) for name in ("light", "dark"
 #: Colour of each emotion on light and on dark background.
 EMOTION_COLOURS = msgspec.convert(_TABLE["emotions"], dict[str, tuple[str, str]])
 
-STYLE = Path(__file__).with_name("emoscope.mplstyle")  # all parameters but colours
 LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
@@ -86,6 +84,15 @@ def style(dark: bool = False) -> Iterator[Theme]:
         _theme.reset(token)
 
 
+def palettes() -> dict[str, dict[str, str]]:
+    """The colours of a page and of the emotions by name, ``light`` and ``dark``, for its script."""
+    return {
+        mode: {name: value for name, value in vars(chosen).items() if isinstance(value, str)}
+        | {name: pair[number] for name, pair in EMOTION_COLOURS.items()}
+        for number, (mode, chosen) in enumerate({"light": LIGHT, "dark": DARK}.items())
+    }
+
+
 def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 4.0)) -> str:
     """Draw a figure, `size` in inches, as SVG for a page; without matplotlib, how to install it."""
     try:
@@ -106,48 +113,24 @@ def to_svg(draw: Callable[[Axes], object], *, size: tuple[float, float] = (8.0, 
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]+">', "<g>", svg)
     svg = re.sub(r"font: (?:[\w ]+ )?([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", svg)
-    return re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda m: _VARIABLES.get(m[0], m[0]), svg)
-
-
-_PAGE_COLOURS = ("background", "foreground", "soft", "line", "accent", "warn")
-_NAMED = {name: getattr(LIGHT, name) for name in _PAGE_COLOURS}
-_NAMED |= {name: light for name, (light, _) in EMOTION_COLOURS.items()}
-_VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in _NAMED.items()}
+    variables = {colour: f"var(--{name}, {colour})" for name, colour in palettes()["light"].items()}
+    return re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda m: variables.get(m[0], m[0]), svg)
 
 
 def emotion_css() -> str:
     """The emotions' colours as CSS variables, for a page with figures of :func:`to_svg`."""
     light, dark = (
-        " ".join(f"--{name}: {pair[i]};" for name, pair in EMOTION_COLOURS.items()) for i in (0, 1)
+        " ".join(f"--{name}: {colours[name]};" for name in EMOTION_COLOURS)
+        for colours in palettes().values()
     )
     return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
 
-def palettes() -> dict[str, dict[str, str]]:
-    """The colours of a page and of the emotions by name, ``light`` and ``dark``, for its script."""
-    return {
-        mode: {name: getattr(chosen, name) for name in _PAGE_COLOURS}
-        | {name: pair[number] for name, pair in EMOTION_COLOURS.items()}
-        for number, (mode, chosen) in enumerate({"light": LIGHT, "dark": DARK}.items())
-    }
-
-
 def _parameters(chosen: Theme) -> dict[str, Any]:
-    mpl = matplotlib()
-    order = ("sad", "angry", "disgust", "surprised", "bored", "fearful", "happy", "neutral")
-    others = [EMOTION_COLOURS[name][int(chosen is DARK)] for name in order]
-    cycle = mpl.cycler(color=[chosen.accent, chosen.warn, *others])
-    shapes: Any = mpl.rc_params_from_file(STYLE, use_default_template=False)
-    soft = ("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
-    lines = ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
-    return {
-        **shapes,
-        **dict.fromkeys(soft, chosen.soft),
-        **dict.fromkeys(lines, chosen.line),
-        **dict.fromkeys(("figure.facecolor", "savefig.facecolor"), chosen.background),
-        "text.color": chosen.foreground,
-        "axes.prop_cycle": cycle,
-    }
+    colours = palettes()["dark" if chosen is DARK else "light"]
+    cycle = matplotlib().cycler(color=[colours[name] for name in _TABLE["cycle"]])
+    parameters = {key: colours.get(value, value) for key, value in _TABLE["figure"].items()}
+    return {"axes.prop_cycle": cycle, **parameters}
 
 
 def own_axes(ax: Axes | None) -> Axes:
@@ -169,28 +152,6 @@ def display(figure: Figure) -> None:
     canvas.figure = figure
     figure.set_canvas(canvas)
     pyplot.show()
-
-
-def label_points(ax: Axes, xs: Places, ys: Places, names: Sequence[str]) -> None:
-    """Write a name at each point, on the first side of it where no other point or name is."""
-    size, gap = LABEL_SIZE, 5.0
-    points = _to_points(ax, np.column_stack([xs, ys]))
-    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in points]
-    for (x, y), at, name in zip(points, zip(xs, ys, strict=True), names, strict=True):
-        width = 0.55 * size * len(name)
-        for right, above in ((1, 1), (1, 0), (0, 1), (0, 0)):
-            left, low = x + gap if right else x - gap - width, y + 2 if above else y - 2 - size
-            box = (left, low, left + width, low + size)
-            if not any(
-                box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in taken
-            ):
-                break
-        taken.append(box)
-        offset = (gap if right else -gap, 2 if above else -2)
-        ax.annotate(
-            name, at, offset, textcoords="offset points", fontsize=size,
-            ha="left" if right else "right", va="bottom" if above else "top",
-        )  # fmt: skip
 
 
 def spread_labels(ax: Axes, places: Places, names: Sequence[str]) -> Places:
