@@ -160,10 +160,8 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
         values = check_array(np.concatenate([clips[row] for row in rows]), dtype=np.float64)
-        mean = values.mean(axis=0)
-        deviation = np.sqrt(((values - mean) ** 2).mean(axis=0))
         largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny)
-        scale = np.maximum(deviation, SMALLEST_SCALE * largest)
+        mean, scale = values.mean(axis=0), np.maximum(values.std(axis=0), SMALLEST_SCALE * largest)
         for row in rows:
             clips[row] = np.asarray((clips[row] - mean) / scale, dtype=np.float32)
     if features.X is None:

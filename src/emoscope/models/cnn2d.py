@@ -83,17 +83,23 @@ class FrameNetwork(_ClipNetwork):
     merge = 2  # frames averaged into one
 
     def _grids(self, X: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Middles of the clips; bins are filled up to whole pooling blocks with the last one."""
-        n_added = -X[0].shape[1] % POOL.size[1]
-        grids = np.empty((len(X), self.frames, X[0].shape[1] + n_added), np.float32)
-        for grid, clip in zip(grids, X, strict=True):
-            start = (len(clip) - self.frames) // 2
-            places = np.arange(start, start + self.frames)
-            inside = (places >= 0) & (places < len(clip))
-            grid[~inside] = clip.min()
-            grid[inside] = np.pad(clip[places[inside]], ((0, 0), (0, n_added)), mode="edge")
-        merged = grids.reshape(len(X), self.frames // self.merge, self.merge, -1).mean(2)
-        return np.asarray(merged, np.float32)
+        import torch
+
+        return np.concatenate([self._grid(torch.tensor(clip[np.newaxis])).numpy() for clip in X])
+
+    def _grid(self, clip: Any) -> Any:
+        """The middle of a clip; bins are filled up to whole pooling blocks with the last one."""
+        import torch
+
+        n_frames, n_added = clip.shape[1], -clip.shape[2] % POOL.size[1]
+        # ONNX rounds towards zero, so that what it halves must not be negative.
+        start = (n_frames + self.frames) // 2 - self.frames
+        places = torch.arange(self.frames) + start
+        inside = ((places >= 0) & (places < n_frames))[None, :, None]
+        picked = clip[:, places.clamp(0, n_frames - 1)]
+        grid = torch.where(inside, picked, clip.amin(dim=(1, 2), keepdim=True))
+        grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, n_added)], dim=2)
+        return grid.unflatten(1, (-1, self.merge)).mean(dim=2)
 
     def augmentation(self) -> Any:
         """Shifts and stripes of :func:`.network.training.spec_augment`."""
@@ -106,22 +112,9 @@ class FrameNetwork(_ClipNetwork):
         torch = need("torch")
         from .network.module import ScaledNetwork
 
-        n_added = -self.n_features_in_ % POOL.size[1]
-
-        def grids(clip: Any) -> Any:
-            n_frames = clip.shape[1]
-            # ONNX rounds towards zero, so that what it halves must not be negative.
-            start = (n_frames + self.frames) // 2 - self.frames
-            places = torch.arange(self.frames) + start
-            inside = ((places >= 0) & (places < n_frames))[None, :, None]
-            picked = clip[:, places.clamp(0, n_frames - 1)]
-            grid = torch.where(inside, picked, clip.amin(dim=(1, 2), keepdim=True))
-            grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, n_added)], dim=2)
-            return grid.unflatten(1, (-1, self.merge)).mean(dim=2)
-
         example = torch.zeros(1, 2 * self.frames, self.n_features_in_)
         dynamic = {1: torch.export.Dim("n_frames", min=2)}
-        return from_torch(ScaledNetwork(self, grids), example, "frames", dynamic)
+        return from_torch(ScaledNetwork(self, self._grid), example, "frames", dynamic)
 
 
 #: Of the published form; ``data/published.json`` has other optimisers and rates of the same networks.

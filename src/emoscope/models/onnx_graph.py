@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,28 @@ def to_onnx(fitted: Any) -> Any:
     return from_sklearn(fitted)
 
 
-def graph_model(nodes: Sequence[Any], arrays: Mapping[str, Any], output: str, shape: Any) -> Any:
-    """A model that computes `output` from ``features``; `shape` is the columns of the two."""
+def extend(graph: Any, nodes: str, **constants: Any) -> None:
+    """Add constants and nodes to a graph; a line of `nodes` is one, as ONNX writes it as text."""
     onnx = need("onnx")
-    given, result = (
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
-        for name, width in zip(("features", output), shape, strict=True)
+    for name, value in constants.items():
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    graph.node.extend(onnx.parser.parse_node(line) for line in nodes.strip().splitlines())
+
+
+def value(name: str, width: int) -> Any:
+    """What a graph takes or gives: a float32 matrix of that name, a row for each clip."""
+    onnx = need("onnx")
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
+
+
+def graph_model(nodes: str, output: str, shape: Sequence[int], **constants: Any) -> Any:
+    """A model that computes `output` from ``features``; `shape` is the columns of the two."""
+    make = need("onnx").helper
+    graph = make.make_graph([], "model", [value("features", shape[0])], [value(output, shape[1])])
+    extend(graph, nodes, **constants)
+    return make.make_model(
+        graph, opset_imports=[make.make_opsetid("", OPSET)], ir_version=IR_VERSION
     )
-    constants = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    graph = onnx.helper.make_graph(list(nodes), "model", [given], [result], constants)
-    opset = onnx.helper.make_opsetid("", OPSET)
-    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
 
 
 def linear(
@@ -105,50 +116,37 @@ def linear(
     scale: NDArray[Any] | float = 1.0, limit: float = LARGEST,
 ) -> Any:  # fmt: skip
     """``clip((features - mean) / scale, -limit, limit) @ weights + bias`` as a model."""
-    make = need("onnx").helper.make_node
     values = {"mean": mean, "scale": scale, "weights": weights, "bias": bias}
     values |= {"lowest": -limit, "highest": limit}
     arrays = {name: np.asarray(value, np.float32) for name, value in values.items()}
-    nodes = [
-        make("Sub", ["features", "mean"], ["centred"]),
-        make("Div", ["centred", "scale"], ["standardised"]),
-        make("Clip", ["standardised", "lowest", "highest"], ["clipped"]),
-        make("Gemm", ["clipped", "weights", "bias"], ["logits"]),
-    ]
-    return graph_model(nodes, arrays, "logits", weights.shape)
+    nodes = """
+        centred = Sub(features, mean)
+        standardised = Div(centred, scale)
+        clipped = Clip(standardised, lowest, highest)
+        logits = Gemm(clipped, weights, bias)
+    """
+    return graph_model(nodes, "logits", weights.shape, **arrays)
 
 
 def log_levels(floor: Array) -> Any:
     """:func:`emoscope.models.base.log_levels` as a model."""
-    make = need("onnx").helper.make_node
     logarithmic = ~np.isnan(floor)
-    arrays = {
-        "zero": np.array(0, np.float32),
-        "floor": np.where(logarithmic, floor, 1).astype(np.float32),
-        "logarithmic": logarithmic,
-    }
-    nodes = [
-        make("Max", ["features", "zero"], ["not_negative"]),
-        make("Add", ["not_negative", "floor"], ["over_floor"]),
-        make("Log", ["over_floor"], ["logarithms"]),
-        make("Where", ["logarithmic", "logarithms", "features"], ["levels"]),
-    ]
-    return graph_model(nodes, arrays, "levels", (len(floor), len(floor)))
+    added = np.where(logarithmic, floor, 1).astype(np.float32)
+    nodes = """
+        not_negative = Max(features, zero)
+        over_floor = Add(not_negative, floor)
+        logarithms = Log(over_floor)
+        levels = Where(logarithmic, logarithms, features)
+    """
+    arrays = {"zero": np.float32(0), "floor": added, "logarithmic": logarithmic}
+    return graph_model(nodes, "levels", (len(floor), len(floor)), **arrays)
 
 
 def chain(first: Any, second: Any) -> Any:
-    """The model that applies `second` to what `first` gives; `first` becomes it."""
-    second = need("onnx.compose").add_prefix(second, "then_", rename_outputs=False)
-    step, graph = first.graph.output[0].name, first.graph
-    for node in second.graph.node:
-        node.input[:] = [step if name == "then_features" else name for name in node.input]
-    graph.node.extend(second.graph.node)
-    graph.initializer.extend(second.graph.initializer)
-    del graph.output[:]
-    graph.output.extend(second.graph.output)
-    domains = {opset.domain for opset in first.opset_import}
-    first.opset_import.extend(o for o in second.opset_import if o.domain not in domains)
-    return first
+    """The model that applies `second` to what `first` gives."""
+    compose = need("onnx.compose")
+    second = compose.add_prefix(second, "then_", rename_outputs=False)
+    return compose.merge_models(first, second, [(first.graph.output[0].name, "then_features")])
 
 
 def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = False) -> Any:
@@ -169,26 +167,22 @@ def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = Fa
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{type(fitted).__name__} has no ONNX form: {reason}") from error
     model.ir_version = IR_VERSION
-    versions = {opset.domain: opset.version for opset in model.opset_import}  # it names some twice
+    # It names some twice, and the least that it needs.
+    versions = {opset.domain: opset.version for opset in model.opset_import} | {"": OPSET}
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(*opset) for opset in versions.items())
     if not hasattr(fitted, "classes_"):
         return model
-    graph, make = model.graph, onnx.helper.make_node
-    given = graph.output[1].name
+    graph, given = model.graph, model.graph.output[1].name
     del graph.output[:]
     if scores:
         # Between two classes libsvm's decision favours the first, scikit-learn's the second.
         operator = "Neg" if len(fitted.classes_) == 2 else "Identity"
-        graph.node.append(make(operator, [given], ["logits"]))
+        extend(graph, f"logits = {operator}({given})")
     else:
-        smallest = np.array(SMALLEST_PROBABILITY, np.float32)
-        graph.initializer.append(onnx.numpy_helper.from_array(smallest, "smallest"))
-        graph.node.append(make("Max", [given, "smallest"], ["at_least"]))
-        graph.node.append(make("Log", ["at_least"], ["logits"]))
-    shape = ["n_clips", len(fitted.classes_)]
-    value = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)
-    graph.output.append(value)
+        nodes = f"at_least = Max({given}, smallest)\nlogits = Log(at_least)"
+        extend(graph, nodes, smallest=np.float32(SMALLEST_PROBABILITY))
+    graph.output.append(value("logits", len(fitted.classes_)))
     # What only led to the label is left out.
     model = need("onnx.utils").Extractor(model).extract_model(["features"], ["logits"])
     del model.graph.value_info[:]

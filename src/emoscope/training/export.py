@@ -12,7 +12,7 @@ from ..features import pretrained
 from ..features.table import Features
 from ..modelfile.card import FeatureSpec, Input
 from ..models import onnx_graph
-from ..models.onnx_graph import LinearForm, linear_form, need, serialised
+from ..models.onnx_graph import LinearForm, extend, linear_form, need, serialised, value
 
 Array = NDArray[np.float32]
 
@@ -20,6 +20,15 @@ Array = NDArray[np.float32]
 SMALLEST = 4096
 # Tensors whose rounding would tell: a spectrum spans ten orders of magnitude.
 EXACT = ("log_mel.kernels", "log_mel.filters")
+FRAME_STATISTICS = """
+    frame_mean = ReduceMean<keepdims = 1>(frames, time_axis)
+    frame_centred = Sub(frames, frame_mean)
+    frame_squares = Mul(frame_centred, frame_centred)
+    frame_variance = ReduceMean<keepdims = 0>(frame_squares, time_axis)
+    frame_std = Sqrt(frame_variance)
+    frame_average = Squeeze(frame_mean, time_axis)
+    frame_statistics = Concat<axis = 1>(frame_average, frame_std)
+"""
 
 
 def graph_of(
@@ -85,17 +94,12 @@ def _fits(encoders: Sequence[Any]) -> bool:
 
 def attach_head(content: bytes, head: LinearForm) -> bytes:
     """Add standardisation and a linear classifier to a graph that gives ``raw_embedding``."""
-    onnx = need("onnx")
-    model = onnx.load_from_string(content)
+    model = need("onnx").load_from_string(content)
     del model.graph.output[:]
+    model.graph.output.append(value("logits", len(head.bias)))
     _add_embedding(model.graph, "raw_embedding", head.mean, head.scale)
-    for name, values in (("head_weights", head.weights), ("head_bias", head.bias)):
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    given = ["embedding", "head_weights", "head_bias"]
-    model.graph.node.append(onnx.helper.make_node("Gemm", given, ["logits"]))
-    value = onnx.helper.make_tensor_value_info
-    shape = ["n_clips", len(head.bias)]
-    model.graph.output.insert(0, value("logits", onnx.TensorProto.FLOAT, shape))
+    nodes = "logits = Gemm(embedding, head_weights, head_bias)"
+    extend(model.graph, nodes, head_weights=head.weights, head_bias=head.bias)
     return serialised(model)
 
 
@@ -104,35 +108,17 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     model = onnx_graph.to_onnx(estimator)
     source = model.graph.input[0].name
     if source == "frames":
-        source = _add_statistics(model.graph)
+        source = "frame_statistics"
+        extend(model.graph, FRAME_STATISTICS, time_axis=[1])
     _add_embedding(model.graph, source, mean, scale)
     return serialised(model)
 
 
 def _add_embedding(graph: Any, source: str, mean: Array, scale: Array) -> None:
-    onnx = need("onnx")
-    for name, values in (("embedding_mean", mean), ("embedding_scale", scale)):
-        array = np.asarray(values, np.float32)
-        graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    make = onnx.helper.make_node
-    graph.node.append(make("Sub", [source, "embedding_mean"], ["embedding_centred"]))
-    graph.node.append(make("Div", ["embedding_centred", "embedding_scale"], ["embedding"]))
-    value = onnx.helper.make_tensor_value_info
-    graph.output.append(value("embedding", onnx.TensorProto.FLOAT, ["n_clips", len(mean)]))
-
-
-def _add_statistics(graph: Any) -> str:
-    onnx = need("onnx")
-    graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "time_axis"))
-    make = onnx.helper.make_node
-    nodes = [
-        make("ReduceMean", ["frames", "time_axis"], ["frame_mean"], keepdims=1),
-        make("Sub", ["frames", "frame_mean"], ["frame_centred"]),
-        make("Mul", ["frame_centred", "frame_centred"], ["frame_squares"]),
-        make("ReduceMean", ["frame_squares", "time_axis"], ["frame_variance"], keepdims=0),
-        make("Sqrt", ["frame_variance"], ["frame_std"]),
-        make("Squeeze", ["frame_mean", "time_axis"], ["frame_average"]),
-        make("Concat", ["frame_average", "frame_std"], ["frame_statistics"], axis=1),
-    ]
-    graph.node.extend(nodes)
-    return "frame_statistics"
+    nodes = f"""
+        embedding_centred = Sub({source}, embedding_mean)
+        embedding = Div(embedding_centred, embedding_scale)
+    """
+    means, scales = (np.asarray(values, np.float32) for values in (mean, scale))
+    extend(graph, nodes, embedding_mean=means, embedding_scale=scales)
+    graph.output.append(value("embedding", len(mean)))
