@@ -262,13 +262,15 @@ def test_random_folds_are_never_headed_unseen_speakers(small):
     assert str(human) not in " ".join(f.text for f in summary.sentences(result))
 
 
-def test_an_older_result_without_a_map_is_read(small, tmp_path):
+def test_results_with_and_without_a_map_are_read(small, tmp_path):
     run(small).save(tmp_path)
     document = json.loads((tmp_path / "results.json").read_text())
-    del document["map"], document["config"]
-    (tmp_path / "results.json").write_text(json.dumps(document))
-    assert Result.load(tmp_path).map is None
-    (tmp_path / "results.json").write_text(json.dumps({**document, "map": [1]}))
+    del document["config"]
+    drawn = {"clips": ["a"], "pca": [[0, 0]], "tsne": [[0, 0]], "pca_variance": 1.0}
+    for older in (document, {**document, "map": drawn}):
+        (tmp_path / "results.json").write_text(json.dumps(older))
+        assert Result.load(tmp_path).runs
+    (tmp_path / "results.json").write_text(json.dumps({**document, "config": [1]}))
     with pytest.raises(CorpusError, match="no mapping"):
         Result.load(tmp_path)
 

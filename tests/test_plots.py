@@ -41,7 +41,6 @@ HISTORY = [{"epoch": e, "train_accuracy": 1 - 0.8**e, "valid_uar": 0.4} for e in
 SHOWN = {
     "confusion": metrics.confusion(TRUE, PREDICTED, emotions=EMOTIONS[:8]),
     "dumbbell": pd.DataFrame({"claimed": [0.8, np.nan], "true": [0.4, 0.5]}, index=["svm", "mlp"]),
-    "embedding_map": (RNG.normal(size=(200, 2)), TRUE),
     "leaderboard": RUNS,
     "learning_curves": [HISTORY, HISTORY[:5]],
     "reliability": metrics.reliability(

@@ -79,17 +79,10 @@ def _of_results() -> list[str]:
 
 
 def _of_recordings() -> list[str]:
-    data = emoscope.load_dataset(None, ["mfcc"])
-    values = data.features["vector"].X
-    centred = (values - values.mean(axis=0)) / values.std(axis=0)
-    points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    emotions = data.corpus.table["emotion"].tolist()
     parts = [voice(5, 110.0), silence(2), voice(5, 150.0, seed=3), silence(1), voice(4, 95.0)]
     said = emoscope.predict(np.concatenate(parts), RATE, timeline=True)
     spoken = [part for part in said.segments if part.is_speech]
     return [
-        _shown("embedding_map", "The clips of RAVDESS on a plane: two principal components of their "
-               "MFCCs.", lambda ax: plots.embedding_map(points, emotions, ax=ax), 5.0),
         _shown("timeline", "The emotions of a long recording; this one is a synthetic voice, and "
                "the labels mean nothing.", lambda ax: plots.timeline({"": spoken}, ax=ax), 1.2,
                module="timelines"),

@@ -74,7 +74,7 @@ def compare(
             script_gap=[name for name in SCRIPT_MODELS if leaky and name in infos],
             as_published=as_published, quick=quick, raters=raters, seed=seed, jobs=jobs, cluster=cluster,
             checkpoint=Checkpoint(out / "finished"), on_run=board.on_run, on_unit=board.on_unit,
-            project_clips="vector" in data.features, command=commands.command_line(),
+            command=commands.command_line(),
         )  # fmt: skip
     with terminal.step("writing the report"):
         _save(result, out, source, data.corpus, models=list(infos), features=feature_names)

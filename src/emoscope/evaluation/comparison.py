@@ -21,7 +21,7 @@ from ..models.base import adapt, weight_parameter
 from ..models.network import NetworkClassifier
 from . import engine, sentence
 from .engine import Checkpoint, OnUnit, Outcome, Unit
-from .result import Result, Run, project, result_rows, summarise, with_gaps
+from .result import Result, Run, result_rows, summarise, with_gaps
 
 # How many fits of a linear model one fit takes as long as: of a network, by what it reads, or another.
 NETWORK_COST = {"vector": 40, "frames": 160}
@@ -46,7 +46,7 @@ def compare(
     ablation: Sequence[str] = (), script_gap: Sequence[str] = (), as_published: bool = False,
     quick: bool = False, raters: str = "majority", seed: int = 0, jobs: int | None = None,
     cluster: str | None = None, checkpoint: Checkpoint | None = None, on_run: OnRun | None = None,
-    on_unit: OnUnit | None = None, project_clips: bool = False, command: str | None = None,
+    on_unit: OnUnit | None = None, command: str | None = None,
 ) -> Result:  # fmt: skip
     """Fit and test every model under a protocol, and again on random folds for the leak gap.
 
@@ -66,8 +66,8 @@ def compare(
     as_published, quick, raters
         The published form of each model; a tenth of the epochs for networks; "soft" to train models
         that take weights on the shares of a clip's ratings.
-    project_clips, command
-        Whether to project the clips onto a plane for the report; the command line to record.
+    command
+        The command line to record.
     """
     options = {"seed": seed, "as_published": as_published, "quick": quick, "raters": raters}
     estimators = _estimators(models, features, options)
@@ -79,7 +79,6 @@ def compare(
     asked = {"protocol": protocol, "leak_protocol": leak_protocol}
     result.config = {**asked, **result.config, **options, **told}
     result.config |= {"command": command} if command is not None else {}
-    result.map = project(features["vector"], seed=seed) if project_clips else None
     return result
 
 

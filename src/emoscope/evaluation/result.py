@@ -19,7 +19,6 @@ import pandas as pd
 from .. import config, unseen
 from .._version import __version__
 from ..errors import CorpusError
-from ..features.table import Features
 from ..files import write_together
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, shares_speakers
 from . import metrics, statistics
@@ -29,7 +28,6 @@ ROW = (*KEYS, "fold", "clip", "speaker", "emotion", "predicted")
 ABOUT_CLIP = ("gender", "intensity", "statement", "text", "channel")
 #: Scores that are null in ``results.json`` where there is none; others are left out.
 NULLABLE = ("uar_low", "uar_high", "leak_gap")
-PERPLEXITY = 30  # t-SNE's usual one, lowered for corpora too small for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,30 +91,6 @@ class Run:
         return cls(**known, extra={k: v for k, v in entry.items() if k not in names})
 
 
-@dataclasses.dataclass(frozen=True)
-class Projection:
-    """Clips as points ``[x, y]`` by t-SNE, which keeps neighbours."""
-
-    clips: list[str]
-    tsne: list[list[float]]
-
-
-def project(features: Features, *, seed: int = 0) -> Projection:
-    """Project clips by t-SNE (L. van der Maaten, G. Hinton. JMLR 9, 2008) onto a plane."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
-
-    standardised = StandardScaler().fit_transform(features.X)
-    pca = PCA(min(50, *standardised.shape), random_state=seed)
-    components = pca.fit(standardised).transform(standardised)
-    perplexity = min(PERPLEXITY, max(2, (len(features) - 1) // 3))
-    # Angle and steps: a third of the time, and as many neighbours of a clip stay its neighbours.
-    method = TSNE(perplexity=perplexity, init="pca", angle=0.8, max_iter=500, random_state=seed)
-    points = np.round(method.fit_transform(components).astype(float), 3)
-    return Projection(features.clips, points.tolist())
-
-
 @dataclasses.dataclass
 class Result:
     """Predictions of several models under one or more protocols, with how they came about."""
@@ -127,7 +101,6 @@ class Result:
     corpus: dict[str, Any] = dataclasses.field(default_factory=dict)
     # Every option of the run; given again, it gives the same result.
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    map: Projection | None = None
     _comparisons: pd.DataFrame | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
@@ -189,7 +162,6 @@ class Result:
             "corpus": self.corpus,
             "config": self.config,
             "runs": [run.to_json() for run in self.runs],
-            "map": dataclasses.asdict(self.map) if self.map is not None else {},
             "comparisons": self.comparisons().to_dict("records"),
         }
         table = self.predictions.to_csv(index=False, float_format="%.6f", lineterminator="\n")
@@ -219,19 +191,17 @@ class Result:
             raise CorpusError(f"{out}: holds no saved result ({error})") from error
         if fault := _fault(document, predictions):
             raise CorpusError(f"{out}: not a saved result: {fault}")
-        corpus, options, points = (document.get(part) or {} for part in ("corpus", "config", "map"))
-        names = [f.name for f in dataclasses.fields(Projection)]
-        projection = Projection(*(points[n] for n in names)) if set(names) <= set(points) else None
+        corpus, options = (document.get(part) or {} for part in ("corpus", "config"))
         runs = [Run.from_json(entry) for entry in document["runs"]]
-        return cls(predictions, runs, corpus, options, projection)
+        return cls(predictions, runs, corpus, options)
 
 
 def _fault(document: Any, predictions: pd.DataFrame) -> str:
     missing = [column for column in ROW if column not in predictions]
     if missing or not isinstance(document, dict) or "runs" not in document:
         return f"missing: {', '.join(missing) or 'runs'}"
-    if not all(isinstance(document.get(p) or {}, dict) for p in ("corpus", "config", "map")):
-        return "corpus, config or map is no mapping"
+    if not all(isinstance(document.get(part) or {}, dict) for part in ("corpus", "config")):
+        return "corpus or config is no mapping"
     if not isinstance(runs := document["runs"], list) or not runs:
         return "it has no runs"
     for number, run in enumerate(runs, start=1):

@@ -97,7 +97,7 @@ class FrameNetwork(_ClipNetwork):
         places = torch.arange(self.frames) + start
         inside = ((places >= 0) & (places < n_frames))[None, :, None]
         picked = clip[:, places.clamp(0, n_frames - 1)]
-        grid = torch.where(inside, picked, clip.amin(dim=(1, 2), keepdim=True))
+        grid: Any = torch.where(inside, picked, clip.amin(dim=(1, 2), keepdim=True))
         grid = torch.cat([grid, grid[:, :, -1:].expand(-1, -1, n_added)], dim=2)
         return grid.unflatten(1, (-1, self.merge)).mean(dim=2)
 

@@ -232,24 +232,11 @@ def _script_gaps(result: Result) -> list[tuple[Run, ...]]:
     return [(run, *(of[run.model, run.features, twin] for twin in twins)) for run in known]
 
 
-def _figures(result: Result) -> list[tuple[str, str]]:
-    best = result.leaderboard()[0].model
-    rows = result.rows(best)
-    figures: list[tuple[str, str]] = []
-
-    def add(height: float, plot: Callable[..., object], *shown: object, caption: str) -> None:
-        figures.append((_svg((WIDTH, height), plot, *shown), caption))
-
+def _calibration(result: Result) -> str:
+    rows = result.rows(result.leaderboard()[0].model)
     probabilities = rows[[f"p_{e}" for e in result.emotions]].to_numpy()
     curve = metrics.reliability(rows["emotion"], probabilities, emotions=result.emotions)
-    add(4.2, plots.reliability, curve, caption=sentence("reliability_figure", best=best))
-    if result.map is not None:
-        emotions = rows.set_index("clip")["emotion"].reindex(result.map.clips)
-        known = emotions.notna().to_numpy()
-        points = np.asarray(result.map.tsne)[known]
-        shown = (points, emotions[known].tolist())
-        add(4.6, plots.embedding_map, *shown, caption=sentence("map_figure"))
-    return figures
+    return _svg((WIDTH, 4.2), plots.reliability, curve)
 
 
 def _svg(size: tuple[float, float], plot: Callable[..., object], *shown: object) -> str:
@@ -273,7 +260,7 @@ def _protocol_words(result: Result) -> str:
 
 
 _MADE: tuple[Callable[[Result], Any], ...] = (summary.sentences, summary.chance, _groups, _titles)
-_MADE += (_script_gaps, _slices, _ablation, _figures, _details, _paper)
+_MADE += (_script_gaps, _slices, _ablation, _calibration, _details, _paper)
 _MADE += (_leak_protocol, _protocol_words)
 #: What each section of the page shows, by the name that its block in the template reads.
 SECTIONS = {made.__name__.lstrip("_"): made for made in _MADE} | {"human": summary.human_listeners}

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
-from ...labels import EMOTIONS
-from .style import LABEL_SIZE, emotion_colour, own_axes, spread_labels, theme
+from .style import own_axes, theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "confusion",
     "dumbbell",
-    "embedding_map",
     "leaderboard",
     "learning_curves",
     "reliability",
@@ -130,27 +127,6 @@ def reliability(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.scatter(confidence, right, area, color=theme().accent, zorder=3)
     ax.set(xlim=(0, 102), ylim=(0, 102), xlabel="confidence, %", ylabel="right, %", aspect="equal")
     ax.grid()
-    return ax
-
-
-def embedding_map(points: ArrayLike, emotions: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw clips as `points` (n_clips, 2) of a plane, each in the colour of its emotion."""
-    ax = own_axes(ax)
-    at: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
-    names = np.asarray(emotions)
-    present = [emotion for emotion in EMOTIONS if emotion in names]
-    for emotion in present:
-        (x, y), colour = at[names == emotion].T, emotion_colour(emotion)
-        ax.scatter(x, y, s=9, color=colour, alpha=0.65, linewidth=0, label=emotion)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    # A label stands at the median of its points: colour is never the only key.
-    medians = np.array([np.median(at[names == emotion], axis=0) for emotion in present])
-    for emotion, place in zip(present, spread_labels(ax, medians, present), strict=True):
-        box = {"boxstyle": "round,pad=0.25", "fc": theme().background, "alpha": 0.9}
-        box["ec"] = emotion_colour(emotion)
-        text = ax.annotate(emotion, tuple(place), ha="center", va="center", bbox=box)
-        text.set(color=theme().foreground, weight="bold", fontsize=LABEL_SIZE)
     return ax
 
 

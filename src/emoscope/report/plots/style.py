@@ -10,18 +10,14 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import EmoscopeError, MissingExtraError, UnknownNameError, installed
 from ...files import shipped_table
 
 __all__ = ["display", "emotion_colour", "emotion_css", "palettes", "style", "to_svg"]
-
-Places: TypeAlias = NDArray[np.float64]  # (n, 2), or one of the two coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,8 +43,6 @@ _TABLE = shipped_table("colours.toml")
 LIGHT, DARK = (msgspec.convert(_TABLE[name], Theme) for name in ("light", "dark"))
 #: Colour of each emotion on light and on dark background.
 EMOTION_COLOURS = msgspec.convert(_TABLE["emotions"], dict[str, tuple[str, str]])
-
-LABEL_SIZE = 8.0  # of names beside or between points, in typographic points
 
 _theme: contextvars.ContextVar[Theme] = contextvars.ContextVar("theme", default=LIGHT)
 theme = _theme.get  # gives the theme that figures are drawn in at the moment
@@ -152,22 +146,3 @@ def display(figure: Figure) -> None:
     canvas.figure = figure
     figure.set_canvas(canvas)
     pyplot.show()
-
-
-def spread_labels(ax: Axes, places: Places, names: Sequence[str]) -> Places:
-    """Places at the given ones or above, at which no name covers another."""
-    at = _to_points(ax, places)
-    half = np.array([0.35 * LABEL_SIZE * len(name) + 4 for name in names])
-    done: list[int] = []
-    for own in np.argsort(at[:, 1]):
-        for low in sorted(done, key=lambda other: at[other, 1]):
-            is_beside = abs(at[low, 0] - at[own, 0]) >= half[low] + half[own]
-            if not is_beside and abs(at[own, 1] - at[low, 1]) < 2.0 * LABEL_SIZE:
-                at[own, 1] = at[low, 1] + 2.0 * LABEL_SIZE
-        done.append(own)
-    return np.asarray(ax.transData.inverted().transform(at * ax.figure.dpi / 72))
-
-
-def _to_points(ax: Axes, places: Places) -> Places:
-    ax.figure.figure.draw_without_rendering()  # until then, sizes are not known
-    return np.asarray(ax.transData.transform(places) * 72 / ax.figure.dpi)
