@@ -24,6 +24,7 @@ from ..files import shipped_table
 from ..prediction import Prediction, Segment, formats
 from ..prediction.sources import MOST_SPEAKERS, SPEAKER, Division
 from ..prediction.summary import Summary
+from .adapting import adapted
 from .limits import Job
 from .progress import Tell, in_lines
 from .work import Service, Unusable
@@ -76,6 +77,16 @@ class Predictions(BaseModel):
     errors: list[Unusable] = Field(description="Recordings that could not be used, and why.")
 
 
+class Adapted(BaseModel):
+    """A model adapted to corrections."""
+
+    card: dict[str, object] = Field(
+        description="As in /api/models; its results have uar, of clips held out, and uar_before."
+    )
+    errors: list[str] = Field(description="What to know, and corrections that cannot be used.")
+    file: str = Field(description="The model as a .emoscope file, in base64.")
+
+
 class Health(BaseModel):
     """Whether the server works."""
 
@@ -111,6 +122,10 @@ def _service(request: Request) -> Service:
 
 
 Work: TypeAlias = Annotated[Service, Depends(_service)]
+ModelName: TypeAlias = Annotated[str | None, Query(description="A name from /api/models.")]
+InLines: TypeAlias = Annotated[
+    bool, Query(description="Answer in lines of JSON: what is known so far, then all of it.")
+]
 
 
 @router.post("/api/predict", response_model=Predictions, responses=LINES | FAILURES)
@@ -122,7 +137,7 @@ async def predict(
     together: Annotated[
         bool, Query(description="The recordings share one speaker or room; not with timeline.")
     ] = False,
-    model: Annotated[str | None, Query(description="A name from /api/models.")] = None,
+    model: ModelName = None,
     channel: Annotated[
         str | None,
         Query(description="left, right, 1, 2, each or mix; by default each of two different ones."),
@@ -135,9 +150,7 @@ async def predict(
         int | None,
         Query(description=f"How many voices, 1 to {MOST_SPEAKERS}; only with by=speaker."),
     ] = None,
-    stream: Annotated[
-        bool, Query(description="Answer in lines of JSON: what is known so far, then all of it.")
-    ] = False,
+    stream: InLines = False,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
     division = Division(by, speakers)
@@ -166,6 +179,29 @@ async def predict(
         return await in_lines(answer)
     # As it is: the model would add a channel to each prediction.
     return JSONResponse(await answer())
+
+
+@router.post("/api/adapt", response_model=Adapted, responses=LINES | FAILURES)
+async def adapt(
+    request: Request,
+    service: Work,
+    files: Annotated[list[UploadFile], File(min_length=1, description="The recordings.")],
+    corrections: Annotated[
+        UploadFile, File(description="CSV: file, start, end, emotion, speaker (audio_channel).")
+    ],
+    model: ModelName = None,
+    stream: InLines = False,
+) -> Any:
+    """Adapt a model to corrected labels of recordings; gives what that gains, and the new file."""
+    _, predictor = service.model(model)
+
+    async def answer(tell: Tell | None = None) -> dict[str, object]:
+        function = functools.partial(
+            adapted, files=files, model=predictor.model, seconds=service.limits.seconds, tell=tell
+        )
+        return (await service.run_each(request, function, [corrections]))[0]
+
+    return await in_lines(answer) if stream else JSONResponse(await answer())
 
 
 @router.post("/api/listen", response_class=Response, responses=FLAC | FAILURES)

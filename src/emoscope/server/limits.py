@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..files import shipped_table
 
-UPLOADS = ("/api/predict", "/api/listen")  # take recordings; the bodies of all others are text
+UPLOADS = ("/api/predict", "/api/listen", "/api/adapt")  # take recordings; all others take text
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 STOPPED = "the server is shutting down"
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -98,7 +98,7 @@ class Service:
         name = printable(upload.filename or "recording")[:255]
         blocks = functools.partial(self._pieces, job)
         try:
-            with _path(upload, job) as path:
+            with path_of(upload, job) as path:
                 predictor = Progress(predictor, path, name, tell).predictor if tell else predictor
                 parts = choose(Excerpt(path), channel) if channel else [Excerpt(path)]
                 recognise = functools.partial(
@@ -117,7 +117,7 @@ class Service:
         with contextlib.ExitStack() as stack:
             flac = stack.enter_context(tempfile.TemporaryFile())
             with (
-                _path(upload, job) as path,
+                path_of(upload, job) as path,
                 soundfile.SoundFile(flac, "w", LISTENING_RATE, 1, "PCM_16", format="FLAC") as sound,
             ):
                 resample: soxr.ResampleStream | None = None
@@ -153,7 +153,8 @@ def _size(path: str) -> int | None:
 
 
 @contextlib.contextmanager
-def _path(upload: UploadFile, job: Job) -> Iterator[str]:
+def path_of(upload: UploadFile, job: Job) -> Iterator[str]:
+    """A path under which an upload can be read for a while."""
     job.check()
     file = upload.file
     file.seek(0)

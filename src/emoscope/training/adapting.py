@@ -17,7 +17,7 @@ from scipy.special import log_softmax
 from .. import modelfile
 from .._version import __version__
 from ..corpus import Corpus
-from ..errors import CorpusError
+from ..errors import CorpusError, ModelError
 from ..evaluation import metrics
 from ..evaluation.saved_model import infer
 from ..files import sentence
@@ -47,6 +47,8 @@ def adapt(
     Returns its card, and the corpus with what could not be used. A CorpusError, and no file, when
     there are too few clips, or the UAR on voices held out is not higher than before.
     """
+    if modelfile.is_foreign(model.path):
+        raise ModelError(sentence("not_ours", name=model.path))
     found = infer(model, corpus, jobs=jobs, tick=tick)
     corpus, table, emotions = found.corpus, found.corpus.table, model.card.emotions
     named = table["emotion"].to_numpy(dtype=str)
