@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmoscopeError, FeatureError
+from ..errors import EmoscopeError
 from ..features.base import Feature
 from ..files import DATA, cache_folder
 from . import content
@@ -34,7 +34,6 @@ DEFAULT_LIMIT = 20 * 10**9  # bytes: the 193 values of 20 million clips, 200,000
 EVICT_TO = 0.9  # of the limit, so that it is not done again at once
 FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
 FLUSH_BYTES = 32 * 2**20
-MAX_VALUES_BYTES = 2**29  # larger ones are not stored: SQLite takes 10⁹ bytes at most
 BUSY_SECONDS = 30.0  # to wait for another run that is writing
 ROW_BYTES = 60  # about what a row takes beside its values: the key twice, and numbers
 KEYS_PER_QUERY = 500
@@ -56,7 +55,7 @@ class FeatureInfo(NamedTuple):
 
 
 class Store:
-    """Features on disk; above ``limit`` bytes, what was not used for longest is removed."""
+    """Features on disk; above ``limit`` bytes, what was stored first is removed."""
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
@@ -75,8 +74,8 @@ class Store:
 
     def holds(self, feature: Feature) -> bool:
         """Whether there are values of a feature for any recording."""
-        identity = self._identity(feature)
-        return any(self._rows("SELECT id FROM features WHERE identity IN", [identity]))
+        query = "SELECT id FROM features WHERE identity IN"
+        return any(self._rows(query, [self._identity(feature)]))
 
     def find(self, paths: Sequence[str]) -> list[Content | None]:
         """What files hold that have not changed since :meth:`remember`; None for all others."""
@@ -111,18 +110,12 @@ class Store:
             else:
                 copies = [np.frombuffer(bytearray(data), VALUE) for _, data in found]
                 yield places, [copy.reshape(shape) for copy in copies]
-        if self._usable and self._exists():
-            # Unless that has to wait, or nothing may be written.
-            with contextlib.suppress(sqlite3.Error), self._open() as database:
-                database.execute("PRAGMA busy_timeout = 0")
-                query = "UPDATE features SET used = ?1 WHERE identity = ?2 AND used < ?1 - 60"
-                database.execute(query, (time.time(), identity))
         if damaged:
             self._warn(f"{damaged} values of '{feature.name}' are damaged and computed again")
 
     def put(self, feature: Feature, key: bytes, values: Values) -> None:
         """Store a feature of a recording; it is on disk after :meth:`flush`, or a second later."""
-        if self._usable and values.nbytes <= MAX_VALUES_BYTES:
+        if self._usable:
             data = np.ascontiguousarray(values, dtype=VALUE).tobytes()
             identity = self._identity(feature)
             self._values.append((key, data, _checksum(identity, key, data), identity))
@@ -147,31 +140,27 @@ class Store:
         self._waiting_bytes, self._flushed_at = 0, time.monotonic()
         if not self._usable or not (values or files):
             return
-        now = time.time()
-        used = [(identity, feature.name, now) for feature, identity in self._identities.values()]
+        names = [(identity, feature.name) for feature, identity in self._identities.values()]
         with self._or_without():
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._open() as database:
                 with database:
                     database.execute("BEGIN IMMEDIATE")
-                    query = "INSERT INTO features (identity, name, used) VALUES (?, ?, ?)"
-                    query += " ON CONFLICT (identity) DO UPDATE SET used = excluded.used"
-                    database.executemany(query, used)
+                    query = "INSERT OR IGNORE INTO features (identity, name) VALUES (?, ?)"
+                    database.executemany(query, names)
                     query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
                     database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
                     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
                 self._evict(database)
 
     def _evict(self, database: sqlite3.Connection) -> None:
-        """Keep to the limit: of what was not used for longest, remove the oldest first."""
+        """Keep to the limit: remove what was stored first."""
         query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
         excess = database.execute(query).fetchone()[0] - self.limit
         if excess <= 0:
             return
-        ranked = f"SELECT stored.rowid AS row, LENGTH(data) + {ROW_BYTES} AS size, used"
-        ranked += " FROM stored JOIN features ON feature = features.id"
-        summed = f"SELECT row, SUM(size) OVER (ORDER BY used, row) - size AS before FROM ({ranked})"
-        query = f"DELETE FROM stored WHERE rowid IN (SELECT row FROM ({summed}) WHERE before < ?)"
+        sizes = f"SELECT rowid, SUM(LENGTH(data) + {ROW_BYTES}) OVER (ORDER BY rowid) AS sum FROM stored"
+        query = f"DELETE FROM stored WHERE rowid IN (SELECT rowid FROM ({sizes}) WHERE sum <= ?)"
         database.execute(query, (excess + int((1 - EVICT_TO) * self.limit),))
         database.executescript("PRAGMA incremental_vacuum")
 
@@ -205,25 +194,17 @@ class Store:
 
     def clear(self, names: Sequence[str] | None = None) -> int:
         """Remove features of these names, or everything; the number of bytes that were removed."""
-        chosen = "FROM features"
-        if names is not None:
-            chosen += f" WHERE name IN ({','.join('?' * len(names))})"
         before = self.bytes_on_disk()
-        try:
-            with self._maintaining() as database:
-                with database:
-                    database.execute("BEGIN IMMEDIATE")
-                    query = f"DELETE FROM stored WHERE feature IN (SELECT id {chosen})"
-                    database.execute(query, names or ())
-                    database.execute(f"DELETE {chosen}", names or ())
-                    if names is None:
-                        database.execute("DELETE FROM files")
-                database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-        except DamagedError:
-            if names is not None:
-                raise
+        if names is None:
             for path in map(self.folder.joinpath, FILES):
                 path.unlink(missing_ok=True)
+        else:
+            chosen = f"FROM features WHERE name IN ({','.join('?' * len(names))})"
+            with self._maintaining() as database:
+                query = f"DELETE FROM stored WHERE feature IN (SELECT id {chosen})"
+                database.execute(query, names)
+                database.execute(f"DELETE {chosen}", names)
+                database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
         return before - self.bytes_on_disk()
 
     def bytes_on_disk(self) -> int:
@@ -234,11 +215,7 @@ class Store:
     def _identity(self, feature: Feature) -> bytes:
         # Kept for each object, for making a specification may read model files.
         if id(feature) not in self._identities:
-            try:
-                text = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
-            except (TypeError, ValueError) as error:
-                what = f"the specification of '{feature.name}'"
-                raise FeatureError(f"{what} cannot be stored: {error}") from error
+            text = json.dumps([feature.spec, list(feature.columns)], sort_keys=True)
             self._identities[id(feature)] = feature, content.digest_of(text.encode())
         return self._identities[id(feature)][1]
 
