@@ -489,7 +489,6 @@ def test_a_manifest_cannot_name_everything(tmp_path, name):
             "columns 'emotion' and 'emotion' have the same",
         ),
         ("m.csv", "file;emotion ;Emotion\na;sad;happy\n", "columns 'emotion ' and 'Emotion'"),
-        ("m.jsonl", '{"file": "a", "emotion": "sad", "emotion": "happy"}', "line 1: the columns"),
         (
             "m.jsonl",
             '{"file": "a", "emotion": "sad", "FILE": "b"}',

@@ -134,36 +134,31 @@ def _json_rows(text: str, path: Path) -> Iterator[RawRow]:
             raise
         yield from _json_lines(text, path)
         return
-    if isinstance(whole, _Pairs):
-        check_names(whole.names, str(path))
-        parts: dict[str, Any] = whole
-        lists = [value for value in parts.values() if isinstance(value, list)]
-        if len(lists) == 1 and isinstance((lists[0] or [None])[0], _Pairs):
+    if isinstance(whole, dict):
+        lists = [value for value in whole.values() if isinstance(value, list)]
+        if len(lists) == 1:
             whole = lists[0]
-        elif len(lists) == len(whole) and all(isinstance(r, _Pairs) for v in lists for r in v):
-            whole = [{"split": name, **row} for name, rows in parts.items() for row in rows]
-        elif len(lists) == len(whole) and len(set(map(len, lists))) == 1:
-            whole = [dict(zip(whole, values, strict=True)) for values in zip(*lists, strict=True)]
-        elif whole and all(isinstance(v, str) and names_recording(n) for n, v in whole.items()):
-            whole = [{"file": name, "emotion": word} for name, word in whole.items()]
-        elif all(isinstance(v, _Pairs) and all(map(str.isdigit, v)) for v in whole.values()):
-            columns: dict[str, Any] = whole  # of pandas: name → number of the row → value
-            numbers = dict.fromkeys(number for values in columns.values() for number in values)
-            whole = [{c: v.get(number) for c, v in columns.items()} for number in numbers]
-        elif 2 * sum(isinstance(value, _Pairs) for value in whole.values()) > len(whole):
-            whole = [
-                {"file" if names_recording(n) else "clip": n, **v} if isinstance(v, _Pairs) else v
-                for n, v in whole.items()
-            ]
+        elif all(isinstance(value, dict) for value in whole.values()):
+            whole = list(_named_objects(whole))
     if not isinstance(whole, list):
         raise CorpusError(f"{path}: neither a list of JSON objects nor named JSON objects")
     for number, row in enumerate(whole, start=1):
         yield _object(row, path, f"object {number}")
 
 
+def _named_objects(objects: dict[str, RawRow]) -> Iterator[RawRow]:
+    """Objects by the names of clips or files; or by those of columns, with rows by number, as in pandas."""
+    if all(name.isdecimal() for value in objects.values() for name in value):
+        numbers = dict.fromkeys(number for values in objects.values() for number in values)
+        yield from ({c: v.get(number) for c, v in objects.items()} for number in numbers)
+    else:
+        for name, value in objects.items():
+            yield {"file" if names_recording(name) else "clip": name, **value}
+
+
 def _parsed(text: str, what: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_Pairs)
+        return json.loads(text)
     except RecursionError:
         raise ValueError(f"{what} is nested too deeply") from None
 
@@ -171,13 +166,5 @@ def _parsed(text: str, what: str) -> Any:
 def _object(row: Any, path: Path, what: str) -> RawRow:
     if not isinstance(row, dict):
         raise CorpusError(f"{path}: {what} is not a JSON object")
-    check_names(getattr(row, "names", ()), f"{path}: {what}")
+    check_names(row, f"{path}: {what}")
     return row
-
-
-class _Pairs(dict[str, object]):
-    """A JSON object that remembers the keys it was written with, also those that occur twice."""
-
-    def __init__(self, pairs: list[tuple[str, object]]) -> None:
-        super().__init__(pairs)
-        self.names = [name for name, _ in pairs]
