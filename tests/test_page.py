@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 import tiny_model
 from chromium import DESKTOP, PHONE, launched, playwright
+from emoscope import modelfile
 from emoscope.prediction import Predictor
 from emoscope.prediction.formats import sounds
 from recordings import RATE, silence, voice
+from test_adapting import corrections  # noqa: F401  # a fixture
 from test_predict import at_level
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
@@ -428,6 +433,49 @@ def test_a_card_that_cannot_be_shown_costs_nothing_else(page, folder: Path) -> N
     playwright.expect(page.locator(".problem")).to_have_text(re.compile("model card of odd"))
     playwright.expect(page.locator(".card")).to_have_count(1)
     upload(page, folder / "two voices.wav")
+
+
+def test_the_model_is_adapted_to_the_corrections_of_all_recordings(  # type: ignore[no-untyped-def]
+    browser,
+    server: Running,
+    corrections: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    rows = pd.read_csv(corrections, dtype={"speaker": str}).assign(corrected=True)
+    sounds = sorted(corrections.parent.glob("?.wav"))
+    kept = {
+        f"emoscope:corrections:{hashlib.sha256(path.read_bytes()).hexdigest()}:": part.drop(
+            columns="file"
+        ).to_json(orient="records")
+        for path, (_, part) in zip(sounds, rows.groupby("file"), strict=True)
+    }
+    script = f"for (const [k, v] of Object.entries({json.dumps(kept)})) localStorage.setItem(k, v);"
+    for page in visit(browser, server, script):
+        upload(page, sounds[0])
+        adapt, adapted = page.locator("#adapt"), page.locator("#adapted")
+        adapt.click()
+        too_few = "9 labelled clips of 3 emotions are too few to adapt a model; it takes 10"
+        playwright.expect(adapted.get_by_role("alert")).to_contain_text(too_few)
+        upload(page, *sounds[1:])  # of which only one is shown
+        page.route("**/api/adapt*", lambda route: None)
+        adapt.click()
+        playwright.expect(page.locator(".adapting .status")).to_have_text(
+            "Adapting the model to 36 labels …"
+        )
+        page.locator(".adapting .work button").click()
+        playwright.expect(adapted).to_have_text("Cancelled. The model is as it was.")
+        page.unroute("**/api/adapt*")
+        adapt.click()
+        playwright.expect(adapted).to_contain_text(
+            "UAR 0.333 before, 1.000 after, measured on unseen speakers: 36 segments."
+        )
+        playwright.expect(adapted).to_be_focused()
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        assert axe.run(page).response["violations"] == []
+        with page.expect_download() as download:
+            page.locator("#save-adapted").click()
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+        assert modelfile.load(tmp_path / "adapted.emoscope").card.name == "level-adapted"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

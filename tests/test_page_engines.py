@@ -226,6 +226,9 @@ def test_corrections_are_kept_offered_and_saved(opened, folder: Path, tmp_path: 
     playwright.expect(page.locator("#checked")).to_have_text(
         "1 checked, 1 of them corrected; 1 not checked."
     )
+    adapting = page.locator(".adapting")
+    playwright.expect(adapting).to_contain_text("No server runs this page, so it cannot adapt")
+    assert page.locator("#adapt").count() == 0
     page.locator("#next").click()
     page.locator("#keep").click()
     assert rows(page) == ["silence", "sad", "happy"]

@@ -1,12 +1,13 @@
 // Panel: what a visitor knows better. Corrected and confirmed labels are kept in this browser, by a hash of
-// the recording, and saved as a table that emoscope reads as a labelled corpus.
+// the recording, and saved as a table that emoscope reads as a labelled corpus. A server adapts its model to them.
 
-import { clock, isSpeech, label, make, percent, save, title } from "./parts.js";
+import { adaptation } from "./adapting.js";
 import { stem } from "./export.js";
+import { clock, isSpeech, label, make, percent, save, title } from "./parts.js";
+import { csv, rowsOf } from "./rows.js";
 
 const PREFIX = "emoscope:corrections:";
 const LARGE = 100_000_000; // bytes; of a larger recording its two ends are hashed, and its size
-const COLUMNS = ["file", "start", "end", "speaker", "emotion", "corrected"];
 
 export function correctionsPanel(page) {
   const which = make("p", { class: "which", id: "which" });
@@ -21,6 +22,7 @@ export function correctionsPanel(page) {
   const files = make("div", "buttons",
     button("corrections-csv", "CSV", () => download("csv")), button("corrections-json", "JSON", () => download("json")),
     button("clear", "Clear", () => clear()));
+  const adapting = adaptation(page, checked);
   let entry = null, segment = null;
 
   const open = () => entry.prediction.segments.filter((one) => isSpeech(one) && label(entry, one) === one)
@@ -53,16 +55,19 @@ export function correctionsPanel(page) {
     page.update();
   }
 
+  /** The recordings of the page that have corrections; those that were never shown may have some as well. */
+  async function checked() {
+    const unseen = page.entries.filter(({ partial, corrections }) => !partial && !corrections);
+    await Promise.all(unseen.map(restore));
+    return page.entries.filter(({ corrections }) => corrections?.size);
+  }
+
   /** The corrections of all recordings on the page, in one table. */
-  function download(format) {
-    const checked = page.entries.filter(({ corrections }) => corrections?.size);
-    const rows = checked.flatMap(({ file, prediction: { channel }, corrections }) =>
-      [...corrections.values()].sort((a, b) => a.start - b.start).map((row) =>
-        ({ file: file.name, ...row, corrected: row.corrected ? "yes" : "no", ...(channel && { audio_channel: channel }) })));
-    const columns = rows.some((row) => row.audio_channel) ? [...COLUMNS, "audio_channel"] : COLUMNS;
-    const text = format === "json" ? JSON.stringify(rows, null, 1)
-      : [columns, ...rows.map((row) => columns.map((column) => row[column]))].map((line) => `${line.map(cell).join(",")}\n`).join("");
-    save(new Blob([text], { type: "application/octet-stream" }), checked.length > 1 ? `corrections.${format}` : `${stem(entry)}-corrections.${format}`);
+  async function download(format) {
+    const entries = await checked(), rows = rowsOf(entries, ({ name }) => name);
+    const text = format === "json" ? JSON.stringify(rows, null, 1) : csv(rows);
+    const name = entries.length > 1 ? "corrections" : `${stem(entries[0])}-corrections`;
+    save(new Blob([text], { type: "application/octet-stream" }), `${name}.${format}`);
   }
 
   function show() {
@@ -70,7 +75,9 @@ export function correctionsPanel(page) {
     const changed = [...entry.corrections?.values() ?? []].filter(({ corrected }) => corrected).length;
     const unkept = entry.unkept ? " This browser does not keep them: download them before you leave." : "";
     said.textContent = size ? `${size} checked, ${changed} of them corrected; ${left} not checked.${unkept}` : "";
-    files.hidden = !size;
+    const any = page.entries.some(({ corrections }) => corrections?.size);
+    files.hidden = adapting.element.hidden = !any;
+    files.lastChild.hidden = !size; // which clears those of this recording
     next.disabled = !left;
     form.hidden = !segment;
     if (!segment) return;
@@ -84,15 +91,15 @@ export function correctionsPanel(page) {
 
   const element = make("div", "corrections", make("h3", "", "Correct labels"),
     make("p", "note", "Choose a segment, or begin with the one whose two best emotions are closest. Corrections stay in this browser until you clear them."),
-    make("div", "buttons", next), form, said, files);
+    make("div", "buttons", next), form, said, files, adapting.element);
   return {
     element,
     async show(shown) {
       [entry, segment] = [shown, null];
+      adapting.show();
       element.hidden = !open().length || shown.partial;
       show();
       if (shown.partial || shown.corrections) return;
-      shown.corrections = new Map();
       await restore(shown);
       if (entry === shown && shown.corrections.size) page.update();
     },
@@ -109,6 +116,7 @@ export function correctionsPanel(page) {
 
 /** Find what was kept of a recording earlier. */
 async function restore(entry) {
+  entry.corrections = new Map();
   try {
     const { file } = entry, edge = LARGE / 2; // more would not fit into memory
     const told = file.size <= LARGE ? file : new Blob([file.slice(0, edge), file.slice(-edge), String(file.size)]);
@@ -135,6 +143,3 @@ function margin({ probabilities }) {
   const [best, next = 0] = Object.values(probabilities).sort((a, b) => b - a);
   return best - next;
 }
-
-/** A cell of a CSV file. */
-const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);

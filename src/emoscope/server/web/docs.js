@@ -13,7 +13,7 @@ function example(path, method, route) {
   if (types[0] === "application/json") {
     return `curl -H "content-type: application/json" --data @prediction.json ${address}`;
   }
-  return `curl -F files=@speech.wav ${address}`;
+  return `curl -F files=@speech.wav${path.endsWith("/adapt") ? " -F corrections=@corrections.csv" : ""} ${address}`;
 }
 
 function table(caption, rows) {

@@ -7,8 +7,8 @@ const MOST_SECONDS = 3600;
 
 /**
  * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `formats` of export, `examples` { name, file, source },
- * and models, predict, label, export and listen; a tab also has stream, a server `voices`: it tells voices apart, with
- * `by: "speaker"` for predict.
+ * and models, predict, label, export and listen; a tab also has stream, a server adapt and `voices`: it tells voices
+ * apart, with `by: "speaker"` for predict.
  * @param options `progress(loaded, total)` is told the bytes of the model that have arrived
  */
 export function openEngine(options = {}) {
@@ -69,6 +69,12 @@ async function openServer() {
       return (await ask(`api/export?format=${format}`, { method: "POST", body, headers })).blob();
     },
     listen: async (file) => (await upload("api/listen", [file])).blob(),
+    async adapt(files, table, { progress, signal }) {
+      const form = new FormData();
+      for (const [name, file] of files) form.append("files", file, name);
+      form.append("corrections", table, "corrections.csv");
+      return answered(await ask("api/adapt?stream=true", { method: "POST", body: form, signal }), progress);
+    },
   };
 }
 
