@@ -54,7 +54,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,encoders,onnx,parquet,plots,serve,listen,video,cluster,mlflow,docs,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deep,encoders,onnx,parquet,plots,serve,listen,video,cluster,docs,test]'
 	@touch $(VENV)/.ready $(VENV)/.ready-demo $(VENV)/.ready-serve $@
 
 $(VENV)/.ready-dist: pyproject.toml constraints.txt | $(VENV)/bin/python

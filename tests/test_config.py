@@ -59,7 +59,7 @@ def test_a_result_can_be_made_again_from_its_options(emoscope, manifest, tmp_pat
     assert saved == {
         "source": [str(manifest)], "one_speaker": False, "models": ["tree", "svm"], "features": ["mel"],
         "protocol": "loso", "as_published": False, "quick": False, "leak_gap": False,
-        "raters": "majority", "seed": 3, "jobs": 1, "mlflow": False, "out": str(first),
+        "raters": "majority", "seed": 3, "jobs": 1, "out": str(first),
     }  # fmt: skip
     assert emoscope("compare", "--config", first / "run.toml", "--out", again)[0] == 0
     rows = (first / "predictions.csv").read_bytes()

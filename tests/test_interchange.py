@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -14,8 +11,7 @@ import pytest
 
 from emoscope import corpus, dataset, modelfile
 from emoscope.corpus import writing
-from emoscope.errors import CorpusError, EmoscopeError, MissingExtraError, UnknownNameError
-from emoscope.evaluation import tracking
+from emoscope.errors import CorpusError, UnknownNameError
 from emoscope.evaluation.result import Result, Run
 from emoscope.features.table import Features
 from emoscope.files import DATA
@@ -187,75 +183,6 @@ def a_result():
     return Result(
         rows, [Run.from_json(run)], {"name": "synthetic", "n_clips": 2}, {"seed": 3, "folds": {}}
     )
-
-
-def test_mlflow_keeps_scores_and_files(tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow")
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    result = a_result()
-    identifier = tracking.to_mlflow(result, result.save(tmp_path / "out"), experiment="mine")
-    client = mlflow.MlflowClient()
-    upper = client.get_run(identifier)
-    assert upper.data.params["seed"] == "3" and "folds" not in upper.data.params
-    kept = {file.path for file in client.list_artifacts(identifier)}
-    assert {"results.json", "predictions.csv"} <= kept
-    runs = client.search_runs([upper.info.experiment_id])
-    (lower,) = [run for run in runs if run.info.run_id != identifier]
-    assert lower.data.metrics["uar"] == 0.5 and "uar_low" not in lower.data.metrics
-    assert lower.data.tags["mlflow.parentRunId"] == identifier
-
-
-WATCHED = """
-import sys
-
-asked = []
-
-def watch(event, arguments):
-    if event in ("socket.getaddrinfo", "socket.connect", "socket.sendto"):
-        asked.append(str(arguments[:2]))
-        raise OSError("no network here")
-
-sys.addaudithook(watch)
-from emoscope.evaluation import tracking
-from test_interchange import a_result
-
-tracking.mlflow().set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")
-tracking.to_mlflow(a_result())
-print(len(asked))
-"""
-
-
-@pytest.mark.parametrize("told", [None, "false"])
-def test_mlflow_reports_its_use_only_to_who_wants_it(tmp_path, told):
-    """It asks a server of its maker's what to report, unless it runs in a test."""
-    pytest.importorskip("mlflow")
-    tests = ("CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS")
-    environment = {key: value for key, value in os.environ.items() if key not in tests}
-    environment |= {"PYTHONPATH": str(Path(__file__).parent)}
-    environment |= {"MLFLOW_DISABLE_TELEMETRY": told} if told else {}
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, str(tmp_path)],
-        env=environment, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (int(done.stdout) > 0) is (told == "false")
-
-
-def test_an_mlflow_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    mlflow.set_tracking_uri("http://127.0.0.1:9")
-    with pytest.raises(EmoscopeError, match=r"MLflow could not be written: .*127\.0\.0\.1"):
-        tracking.to_mlflow(a_result())
-
-
-def test_without_mlflow_the_extra_is_named_before_the_work(emoscope, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(MissingExtraError, match=r"emoscope\[mlflow\]"):
-        tracking.to_mlflow(a_result())
-    status, _, err = emoscope("compare", "--mlflow", "--out", tmp_path / "out")
-    assert status == 2 and "emoscope[mlflow]" in err and not (tmp_path / "out").exists()
 
 
 def test_a_real_corpus_becomes_a_database_and_comes_back(emodb, tmp_path):

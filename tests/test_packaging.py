@@ -65,7 +65,7 @@ def test_a_missing_extra_that_is_named_exists():
                     continue  # hands on what it was told
                 assert isinstance(node.args[2], ast.Constant), path
                 extras.add(node.args[2].value)
-    assert {"deep", "serve", "listen", "mlflow"} <= extras <= set(PROJECT["optional-dependencies"])
+    assert {"deep", "serve", "listen"} <= extras <= set(PROJECT["optional-dependencies"])
 
 
 def test_every_derived_file_has_its_notice():
@@ -82,7 +82,7 @@ def test_nothing_is_imported_that_is_not_declared():
     asked = [*PROJECT["dependencies"], *sum(extras.values(), [])]
     names = {re.match(r"[\w.-]+", text)[0].lower().replace("-", "_") for text in asked}
     # Modules that are called otherwise than their distributions, and what serves types alone.
-    names |= {"sklearn", "yaml", "mlflow", "huggingface_hub", "starlette", "typing_extensions"}
+    names |= {"sklearn", "yaml", "huggingface_hub", "starlette", "typing_extensions"}
     names |= {"pydantic_core", "h11", "anyio"}  # of pydantic, uvicorn and starlette
     names |= {"google"}  # protobuf, of onnx
     for path, tree in TREES.items():

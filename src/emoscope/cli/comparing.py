@@ -32,19 +32,16 @@ def compare(
     source: commands.Source = commands.BUNDLED, *, models: str | None = None,
     features: str | None = None, protocol: str = "speaker-6fold", as_published: bool = False,
     quick: bool = False, leak_gap: bool = True, raters: str = "majority", seed: int = 0,
-    jobs: int | None = None, cluster: str | None = None, mlflow: bool = False,
-    out: Path = Path("emoscope-compare"),
+    jobs: int | None = None, cluster: str | None = None, out: Path = Path("emoscope-compare"),
 ) -> None:  # fmt: skip
     """Train and test models on unseen speakers, and write a report."""
     from .. import models as registry
     from .. import protocols
     from ..dataset import bundled
-    from ..evaluation import comparison, tracking
+    from ..evaluation import comparison
     from ..evaluation.engine import Checkpoint
     from ..models.discriminants import ON_EMBEDDINGS
 
-    if mlflow:
-        tracking.mlflow()  # before the work, not after it
     embedded = {} if source.places or source.has_song else {ON_EMBEDDINGS.name: ON_EMBEDDINGS}
     chosen = commands.split(models) or [*registry.names(), *([] if features else embedded)]
     infos = {name: embedded.get(name) or registry.get(name) for name in chosen}
@@ -80,8 +77,6 @@ def compare(
         _save(result, out, source, data.corpus, models=list(infos), features=feature_names)
     terminal.say_comparison(board, result)
     terminal.say(f"report: {out / 'report.html'}")
-    if mlflow:
-        tracking.to_mlflow(result, out)
     commands.end(data.corpus.rejected)
 
 

@@ -16,7 +16,7 @@ from .commands import locked, running
 
 MADE = "Made by: "
 # Options that do not decide what a run gives.
-INCIDENTAL = ("out", "replace", "jobs", "cluster", "mlflow", "picture", "html")
+INCIDENTAL = ("out", "replace", "jobs", "cluster", "picture", "html")
 
 
 def options_of(path: Path, **resolved: Any) -> dict[Path, str]:

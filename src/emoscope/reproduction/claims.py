@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..evaluation import metrics, sentence, statistics
 from ..protocols import shares_speakers
@@ -121,14 +122,8 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Judged:
     # Two scores of n clips each differ by chance with this standard deviation at most.
     n_test, mean = networks[0].n_test, np.mean([row.reproduced for row in networks]) / 100
     chance = 100 * np.sqrt(2 * mean * (1 - mean) / n_test)
-    by_model = _on_unseen_speakers(predictions, networks)
-    speakers = by_model.index.get_level_values("speaker").to_numpy()
-    table = statistics.compare_models(
-        by_model.index.get_level_values("emotion").to_numpy(),
-        {name: by_model[name].to_numpy() for name in by_model},
-        speakers,
-        metrics.accuracy,
-    )
+    emotions, speakers, predicted = _on_unseen_speakers(predictions, networks)
+    table = statistics.compare_models(emotions, predicted, speakers, metrics.accuracy)
     n_apart = int((table["p_holm"] < statistics.ALPHA).sum())
     spans = {"published": published, "reproduced": reproduced, "honest": honest}
     n, n_speakers, smallest = len(networks), len(set(speakers)), table["p_holm"].min()
@@ -159,13 +154,10 @@ def _beats(
     if not (same := [row for row in ours if row.honest_protocol == theirs[0].honest_protocol]):
         return reproduced > 0.5, None, evidence
     # The pairs' clips are stacked, so a speaker is exchanged in all pairs at once.
-    by_model = _on_unseen_speakers(predictions, [*same, *theirs])
-    pairs = [(a.model, b.model) for a in same for b in theirs]
-    left, right = (np.concatenate([by_model[p[side]].to_numpy() for p in pairs]) for side in (0, 1))
-    emotions, speakers = (
-        np.tile(by_model.index.get_level_values(level).to_numpy(), len(pairs))
-        for level in ("emotion", "speaker")
-    )
+    emotions, speakers, predicted = _on_unseen_speakers(predictions, [*same, *theirs])
+    pairs = [(predicted[a.model], predicted[b.model]) for a in same for b in theirs]
+    left, right = map(np.concatenate, zip(*pairs, strict=True))
+    emotions, speakers = np.tile(emotions, len(pairs)), np.tile(speakers, len(pairs))
     arguments = (emotions, left, right, speakers, metrics.accuracy)
     interval, p = statistics.difference_interval(*arguments), statistics.paired_test(*arguments)
     ends = {end: 100 * getattr(interval, end) for end in ("estimate", "low", "high")}
@@ -187,9 +179,15 @@ ASSESSMENTS: tuple[Callable[[Sequence[Row], pd.DataFrame], Judged], ...] = (
 )
 
 
-def _on_unseen_speakers(predictions: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
+def _on_unseen_speakers(
+    predictions: pd.DataFrame, rows: Sequence[Row]
+) -> tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]:
+    """Emotions and speakers of the clips, and what each model predicts."""
     names = [row.model for row in rows]
     unseen = ~predictions["protocol"].map(shares_speakers)
     table = predictions[predictions["model"].isin(names) & unseen]
-    wide = table.pivot(index=["clip", "speaker", "emotion"], columns="model", values="predicted")
-    return wide[names]
+    clips = table.pivot(index=["clip", "speaker", "emotion"], columns="model", values="predicted")
+    emotions, speakers = (
+        clips.index.get_level_values(n).to_numpy() for n in ("emotion", "speaker")
+    )
+    return emotions, speakers, {name: clips[name].to_numpy() for name in names}

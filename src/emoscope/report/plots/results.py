@@ -82,8 +82,6 @@ def dumbbell(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
     ax.hlines(rows, low, high, color=theme().line, linewidth=3, zorder=1)
     colours = [theme().soft, theme().warn, theme().accent, theme().foreground]
-    if table.shape[1] == 2:
-        colours = colours[1:]
     for name, column, marker, colour in zip(table, values.T, ENDS, colours, strict=False):
         ax.plot(column, rows, marker, color=colour, markersize=6, label=str(name), zorder=2)
     ax.set_yticks(rows, [str(name) for name in table.index])
