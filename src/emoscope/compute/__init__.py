@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Function = Callable[[Any], Any]
-Task = bytes  # a function, pickled with what a notebook defines
 
 CHUNK_SECONDS = 0.25  # a hundred times what handing over costs, and soon enough for progress
 MAX_CHUNK_ITEMS = 512
@@ -102,11 +101,11 @@ def run(
             chunks.learn(chunk, reply)
             yield from _outcomes(chunk, reply, name)
         return
-    workers = _workers(function, jobs, cluster)
+    workers, busy = _workers(function, jobs, cluster), dict[Future[Reply], Chunk]()
     try:
-        yield from _dispatch(workers, chunks, name)
+        yield from _dispatch(workers, chunks, busy, name)
     finally:
-        workers.stop()
+        workers.stop(is_idle=not busy)
 
 
 def _workers(function: Function, jobs: int, cluster: str | None) -> LocalWorkers | ClusterWorkers:
@@ -123,14 +122,14 @@ def _workers(function: Function, jobs: int, cluster: str | None) -> LocalWorkers
 
 
 def _dispatch(
-    workers: LocalWorkers | ClusterWorkers, chunks: _Chunks, name: Callable[[Any], str]
-) -> Iterator[tuple[int, Any]]:
-    busy: dict[Future[Reply], Chunk] = {}
+    workers: LocalWorkers | ClusterWorkers, chunks: _Chunks, busy: dict[Future[Reply], Chunk],
+    name: Callable[[Any], str],
+) -> Iterator[tuple[int, Any]]:  # fmt: skip
     ready: list[tuple[int, Any]] = []
     while True:
         # Workers are given their next chunk before the caller gets outcomes to deal with.
         while len(busy) < (size := workers.size) and (chunk := chunks.take(size, busy.values())):
-            busy[workers.submit(chunk)] = chunk
+            busy[workers.submit(chunk.items)] = chunk
         yield from ready
         if not busy:
             return
@@ -199,7 +198,7 @@ class _Chunks:
         return Chunk(items + fresh) if items or fresh else None
 
 
-def work(task: Task, items: list[tuple[int, Any]]) -> Reply:
+def work(task: bytes, items: list[tuple[int, Any]]) -> Reply:
     """What a worker does with a chunk of a task, which it unpacks once."""
     _one_thread_for_good()
     return perform(_unpacked(task), items)

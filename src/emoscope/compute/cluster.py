@@ -2,9 +2,10 @@
 
 import time
 from concurrent.futures import Future
+from typing import Any
 
 from ..errors import EmoscopeError, installed
-from . import Chunk, Reply, Task, work
+from . import Reply, work
 
 CHUNKS_PER_THREAD = 2  # one at work, one on its way
 START_SECONDS = 30  # to wait for the scheduler, and for its first worker
@@ -14,7 +15,7 @@ SIZE_SECONDS = 5.0  # to believe the cluster's size, for workers may come and go
 class ClusterWorkers:
     """The workers of a running Dask cluster, working on one task."""
 
-    def __init__(self, task: Task, address: str) -> None:
+    def __init__(self, task: bytes, address: str) -> None:
         distributed = installed("distributed", "a cluster", "cluster")
         self.death: type[Exception] = distributed.KilledWorker
         self._task = task
@@ -40,12 +41,12 @@ class ClusterWorkers:
             self._size_known_at = time.monotonic()
         return self._size
 
-    def submit(self, chunk: Chunk) -> "Future[Reply]":
-        """Hand a chunk to the scheduler."""
-        future: Future[Reply] = self._executor.submit(work, self._task, chunk.items)
+    def submit(self, items: list[Any]) -> "Future[Reply]":
+        """Hand a chunk's items to the scheduler."""
+        future: Future[Reply] = self._executor.submit(work, self._task, items)
         return future
 
-    def stop(self) -> None:
+    def stop(self, *, is_idle: bool) -> None:
         """Cancel what is under way and disconnect; the cluster itself goes on."""
         self._executor.shutdown(wait=False)
         self._client.close()

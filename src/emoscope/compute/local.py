@@ -1,4 +1,4 @@
-"""Local worker processes, of loky; when one dies, all that are at work end and others take over."""
+"""Local worker processes, of loky; they stay for the next run, and new ones come where one has died."""
 
 import contextlib
 import os
@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from joblib.externals.loky.process_executor import (
-    BrokenProcessPool,
-    ProcessPoolExecutor,
-    TerminatedWorkerError,
-)
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from ..errors import EmoscopeError
-from . import THREAD_SETTINGS, Chunk, Reply, Task, work
+from . import THREAD_SETTINGS, Reply, work
 
+IDLE_SECONDS = 10.0  # that workers without work wait for the next run
 MAX_STARTS = 3  # in a row that fail: no accident
 # Workers have these before they import anything. glibc is to keep what is freed, for networks ask
 # for the same megabytes again at every step; the second is the largest that every version takes.
@@ -30,57 +28,52 @@ ENVIRONMENT = {
 
 
 class LocalWorkers:
-    """A fixed number of local processes that work on one task."""
+    """Local processes that work on one task, in the folder and environment of now."""
 
     death = TerminatedWorkerError
 
-    def __init__(self, task: Task, count: int) -> None:
+    def __init__(self, task: bytes, count: int) -> None:
         # What loky says of the workers that it replaces concerns nobody.
         warnings.filterwarnings("ignore", module=r"joblib\.externals\.loky")
         self.size, self._task = count, task
-        self._executor = self._started()
-
-    def submit(self, chunk: Chunk) -> "Future[Reply]":
-        """Hand over a chunk; to new workers, where some have died."""
-        try:
-            return self._submit(chunk)
-        except BrokenProcessPool:
-            self.stop()
-            self._executor = self._started()
-            return self._submit(chunk)
-
-    def _submit(self, chunk: Chunk) -> "Future[Reply]":
-        future: Future[Reply] = self._executor.submit(work, self._task, chunk.items)
-        return future
-
-    def stop(self) -> None:
-        """End every process at once; none holds anything that needs a farewell."""
-        # loky's own `kill_workers` fails where a chunk has been handed over the moment before.
-        for process in list(self._executor._processes.values()):
-            process.terminate()
-        self._executor.shutdown()
-
-    def _started(self) -> Any:
+        self._settings = {
+            "max_workers": count, "timeout": IDLE_SECONDS, "env": {**os.environ, **ENVIRONMENT},
+            "initializer": _begin, "initargs": (os.getpid(), os.getcwd()),
+        }  # fmt: skip
         for _ in range(MAX_STARTS):
-            self._executor = ProcessPoolExecutor(
-                self.size, initializer=_begin, initargs=(os.getpid(),), env=ENVIRONMENT
-            )
             try:
-                with no_interrupts():
-                    first = self._executor.submit(work, self._task, [])
-                first.result()
-                return self._executor
+                self.submit([]).result()
+                return
             except TerminatedWorkerError:
-                self.stop()
-            except BaseException as error:
-                self.stop()
-                if not isinstance(error, Exception):
-                    raise
+                continue
+            except Exception as error:
                 found = f"{type(error).__name__}: {error}"
                 raise RuntimeError(f"a worker process cannot load its task: {found}") from error
         raise EmoscopeError(
             "worker processes die as soon as they start; is memory short? --jobs 1 needs none"
         )
+
+    def submit(self, items: list[Any]) -> "Future[Reply]":
+        """Hand over a chunk's items; to new workers, where some have died."""
+        future: Future[Reply]
+        with no_interrupts():
+            try:
+                future = self._executor().submit(work, self._task, items)
+            except BrokenProcessPool:  # one has died just now
+                future = self._executor().submit(work, self._task, items)
+        return future
+
+    def _executor(self) -> Any:
+        return get_reusable_executor(**self._settings)
+
+    def stop(self, *, is_idle: bool) -> None:
+        """End processes that are at work, at once."""
+        if not is_idle:
+            executor = self._executor()
+            # loky's own `kill_workers` fails where a chunk has been handed over the moment before.
+            for process in list(executor._processes.values()):
+                process.terminate()
+            executor.shutdown()
 
 
 @contextlib.contextmanager
@@ -95,8 +88,9 @@ def no_interrupts() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(parent: int) -> None:
-    """What a worker does first: it looks after its own end."""
+def _begin(parent: int, folder: str) -> None:
+    """What a worker does first."""
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
 
