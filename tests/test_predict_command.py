@@ -9,16 +9,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
 import command_line
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
-from emoscope.prediction import Prediction, formats, known
+from emoscope.prediction import Prediction, formats, known, progress
 from emoscope.prediction import predictor as predicting
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
@@ -320,6 +322,55 @@ def test_a_terminal_shows_the_summary_in_place_of_many_segments(  # type: ignore
     assert "segments: --format table lists them, --html FILE shows and plays them" in err
     listed = predict(folder / "0.wav", "--timeline", "--format", "table")[1]
     assert listed.split() == rows.split()  # though lines may be broken
+
+
+def test_labels_are_shown_as_provisional_while_a_recording_is_read(  # type: ignore[no-untyped-def]
+    predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emoscope.cli import predicting as command
+    from emoscope.cli import terminal
+
+    path, one = tmp_path / "talk.wav", np.concatenate([voice(2.0), silence(1.0)])
+    soundfile.write(path, np.tile(one, 10), RATE)
+    monkeypatch.setattr("emoscope.audio._BLOCK", 2 * RATE)
+    monkeypatch.setattr(command, "LONG", 0)
+    piped = predict(path, "--timeline")
+    screen = io.StringIO()
+    monkeypatch.setattr(terminal, "err", Console(file=screen, force_terminal=True, width=80))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2, raising=False)
+    found = predict(path, "--timeline")
+    assert found[1] == piped[1] and "provisional" not in found[1]
+    lines = screen.getvalue().splitlines()
+    assert any("listening to talk.wav" in line and " of 0:30" in line for line in lines)
+    at = next(n for n, line in enumerate(lines) if "provisional; the whole recording" in line)
+    assert lines[at + 1].split()[1] in tiny_model.EMOTIONS
+
+
+def test_what_was_found_so_far_is_of_what_was_heard(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(
+        progress, "time", SimpleNamespace(monotonic=lambda: 0.0)
+    )  # nothing takes long
+    monkeypatch.setattr("emoscope.audio._BLOCK", 2 * RATE)
+    path, one = tmp_path / "call.wav", np.concatenate([voice(2.0), silence(1.0)])
+    soundfile.write(path, np.tile(np.stack([one, one], axis=1), (10, 1)), RATE)
+    predictor, told = predicting.Predictor(model), list[progress.Heard]()
+    progress.Progress(predictor, told.append)
+    final = predictor.predict(str(path), timeline=True)
+    assert told[-1].seconds == pytest.approx(30.0) and {heard.length for heard in told} == {30.0}
+    assert {heard.name for heard in told} == {"call.wav (mix)"}
+    known = [heard for heard in told if heard.found]
+    assert len(known) > 5
+    for heard in known:  # this model learns nothing from the rest: only the newest may change
+        segments = heard.found.segments
+        assert segments[-1].end <= heard.seconds
+        assert segments[:-1] == final.segments[: len(segments) - 1]
+    predictor.predict(str(path))
+    assert told[-1].name == "call.wav (mix), again"
+    assert told[-1].seconds == pytest.approx(30.0, abs=0.01)
 
 
 def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]

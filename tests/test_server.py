@@ -304,7 +304,7 @@ TALK = encoded(np.tile(np.concatenate([voice(2.0), silence(1.0)]), 20))  # a min
 
 
 def test_lines_end_with_the_answer(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emoscope.server.progress.EVERY", 0.0)
+    monkeypatch.setattr("emoscope.prediction.progress.EVERY", 0.0)
     monkeypatch.setattr("emoscope.audio._BLOCK", 2 * RATE)
     whole = server.upload("/api/predict?timeline=true", ("a.wav", TALK))
     answer = server.upload("/api/predict?timeline=true&stream=true", ("a.wav", TALK))

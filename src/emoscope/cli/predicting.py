@@ -189,7 +189,7 @@ def _watched(
                 yield outcome
         return
     while True:
-        with terminal.listening() as predictor.progress:
+        with terminal.listening(predictor):
             one = next(outcomes, None)
         if one is None:
             return

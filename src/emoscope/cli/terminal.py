@@ -1,11 +1,10 @@
 """What the commands print: results to standard output, all else to standard error."""
 
-import os
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +20,15 @@ from ..errors import AudioError, EmoscopeError
 from ..files import printable
 from ..prediction.formats import sounds
 from ..prediction.prediction import SILENCE
+from ..prediction.summary import clock
 from .commands import running
 
 if TYPE_CHECKING:
-    from ..audio import Excerpt
     from ..checking import Checked
     from ..corpus import SpeakerOrigin
     from ..evaluation.result import Result, Run
     from ..evaluation.search import Trial
+    from ..prediction import Prediction, Predictor
     from ..prediction.microphone import Update
     from ..reproduction import Reproduction
 
@@ -89,27 +89,32 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def listening() -> "Iterator[Callable[[Excerpt, float], None]]":
-    """A bar of how much of each recording was heard; yields what takes pieces of recordings."""
-    import soundfile
+def listening(predictor: "Predictor") -> Iterator[None]:
+    """A bar of how much of each recording was heard and, below, its newest labels, not yet final."""
+    from ..prediction.progress import Heard, Progress
 
-    from ..prediction.summary import clock
+    bar, newest = _bars(rich_progress.TextColumn("{task.fields[at]}")), Text(no_wrap=True)
+    task = bar.add_task("listening", total=None, at="")
 
-    heard = defaultdict[str, float](float)
-    with _bars(rich_progress.TextColumn("{task.fields[at]}"), transient=True) as bar:
-        task = bar.add_task("", total=None, at="", visible=False)
+    def show(heard: Heard) -> None:
+        words = f"listening to {printable(heard.name)}"
+        if words != bar.tasks[task].description:
+            bar.reset(task, description=words)
+        at = " of ".join(map(clock, filter(None, (heard.seconds, heard.length))))
+        bar.update(task, completed=heard.seconds, total=heard.length, at=at)
+        newest.plain = _newest(heard.found) if heard.found else ""
 
-        def tell(part: "Excerpt", seconds: float) -> None:
-            name, total = printable(os.path.basename(str(part))), None
-            with suppress(OSError, soundfile.SoundFileError):  # FFmpeg may read it all the same
-                total = soundfile.info(part.path).duration
-            heard[name] += seconds
-            done = heard[name] % (total + 0.001) if total else heard[name]  # it may be read again
-            at = f"{clock(done)} of {clock(total)}" if total else clock(done)
-            words = f"listening to {name}"
-            bar.update(task, completed=done, total=total, description=words, at=at, visible=True)
+    Progress(predictor, show)
+    with Live(Group(bar, newest), console=err, transient=True, redirect_stdout=out.is_terminal):
+        yield
 
-        yield tell
+
+def _newest(found: "Prediction") -> str:
+    lines = ["  provisional; the whole recording decides:"]
+    for part in [part for part in found.segments if part.is_speech][-5:]:
+        told = f"{part.emotion} {part.confidence:.0%}{'; uncertain' * part.uncertain}"
+        lines.append(f"{clock(part.start):>9}  {': '.join(filter(None, (part.speaker, told)))}")
+    return "\n".join(lines)
 
 
 @contextmanager
@@ -372,9 +377,8 @@ def _view(
 ) -> Group:
     colour = colours.get(update.emotion or "", "white")
     loud = round(30 * min(1.0, max(0.0, (update.level + 60.0) / 60.0)))
-    minutes, seconds = divmod(int(update.seconds), 60)
     head = Text.assemble(
-        ("● ", "bold red"), f"{minutes}:{seconds:02d}  ",
+        ("● ", "bold red"), f"{clock(int(update.seconds))}  ",
         ("█" * loud, "green"), ("░" * (30 - loud), "dim"),
         "  speaking" if update.speaking else "",
     )  # fmt: skip

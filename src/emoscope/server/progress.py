@@ -3,61 +3,34 @@
 import asyncio
 import copy
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import TypeAlias
 
-import soundfile
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from ..audio import Excerpt, channel_name
+from ..audio import channel_name
 from ..errors import EmoscopeError
 from ..modelfile.card import JsonObject
 from ..prediction import Predictor
-from ..prediction.timeline import Stream
+from ..prediction.progress import Heard, Progress
 
 Tell: TypeAlias = Callable[[JsonObject], object]
 
-EVERY = 1.0  # seconds from one line to the next, at least; and ten times what a line takes
 
+def told(predictor: Predictor, name: str, tell: Tell) -> Predictor:
+    """A copy of a predictor that tells now and then how far it is with a recording of that name."""
 
-class Progress:
-    """Tells now and then how much of a recording its predictor has heard, and what it found."""
+    def put(heard: Heard) -> None:
+        about = {"file": name, "channel": channel_name(heard.part.channel)}
+        found = [{**heard.found.to_dict(), "file": name}] if heard.found else []
+        fraction = min(1.0, heard.seconds / heard.length) if heard.length else None
+        seconds = round(heard.seconds, 3)
+        tell({**about, "seconds": seconds, "fraction": fraction, "predictions": found})
 
-    def __init__(self, predictor: Predictor, path: str, name: str, tell: Tell) -> None:
-        self.predictor = copy.copy(predictor)
-        self.predictor.progress, self.predictor.heard = self._listened, self._heard
-        self._name, self._tell = name, tell
-        self._length: float | None = None
-        with suppress(OSError, soundfile.SoundFileError):  # which FFmpeg may read
-            self._length = soundfile.info(path).duration
-        self._part: Excerpt | None = None
-        self._stream: Stream | None = None
-        self._seconds = self._due = 0.0
-
-    def _heard(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def _listened(self, part: Excerpt, seconds: float) -> None:
-        if part != self._part:  # a channel begins
-            self._part, self._stream, self._seconds = part, None, 0.0
-        self._seconds += seconds
-        begun = time.monotonic()
-        if begun < self._due:
-            return
-        done, channel = self._seconds, channel_name(part.channel)
-        known = []
-        if self._stream and self._stream.windows:
-            found = self.predictor.recognise_stream(self._stream, self._name)
-            known, done = [found.but(channel=channel).prediction.to_dict()], self._stream.seconds
-        fraction = min(1.0, done / self._length) if self._length else None
-        about = {"file": self._name, "channel": channel, "seconds": round(done, 3)}
-        self._tell({**about, "fraction": fraction, "predictions": known})
-        if known:
-            now = time.monotonic()
-            self._due = now + max(EVERY, 10 * (now - begun))
+    copied = copy.copy(predictor)
+    Progress(copied, put)
+    return copied
 
 
 async def in_lines(work: Callable[[Tell], Awaitable[JsonObject]]) -> StreamingResponse:

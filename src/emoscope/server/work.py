@@ -25,7 +25,7 @@ from ..prediction import Predictor
 from ..prediction.prediction import Recognition
 from ..prediction.sources import Division, choose
 from .limits import Job, Limits, Load, Monitor
-from .progress import Progress, Tell
+from .progress import Tell, told
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -99,7 +99,7 @@ class Service:
         blocks = functools.partial(self._pieces, job)
         try:
             with path_of(upload, job) as path:
-                predictor = Progress(predictor, path, name, tell).predictor if tell else predictor
+                predictor = told(predictor, name, tell) if tell else predictor
                 parts = choose(Excerpt(path), channel) if channel else [Excerpt(path)]
                 recognise = functools.partial(
                     predictor.recognise, blocks, listen=not channel, timeline=timeline,
