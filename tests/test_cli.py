@@ -221,20 +221,6 @@ def test_no_colour_where_none_is_wanted():
     assert "\x1b[" in coloured.stdout and "\x1b[" not in plain.stdout
 
 
-def test_the_shell_completes_names():
-    code = "from emoscope.cli import main; import sys; sys.argv = ['emoscope']; main()"
-    environment = {
-        **os.environ,
-        "_EMOSCOPE_COMPLETE": "complete_bash",
-        "COMP_WORDS": "emoscope compare --models svm,for",
-        "COMP_CWORD": "3",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.split() == ["svm,forest"]
-
-
 def test_a_model_is_not_written_where_its_options_go(emoscope, tmp_path):
     status, _, err = emoscope(
         "train", "dummy", "--features", "chroma", "--out", tmp_path / "m.toml"

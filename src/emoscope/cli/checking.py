@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from .. import config
-from ..errors import CorpusError, check_known
+from ..errors import CorpusError
 from ..files import printable, write_together
 from . import commands, keeping, terminal
 from .commands import BUNDLED, COMPARING, command
@@ -18,21 +17,19 @@ if TYPE_CHECKING:
     from ..checking import Checked, Outcome
     from ..corpus import Corpus
 
-FORMATS = ("table", "json", "junit")
 FILES = ("check.json", "answers.csv", "report.html")
 
 
 @command(COMPARING, configurable=True)
 def check(
     model: str, source: commands.Source = BUNDLED, *, against: list[str] | None = None,
-    quick: bool = False, format: str = "table", seed: int = 0, jobs: int | None = None,
+    quick: bool = False, seed: int = 0, jobs: int | None = None,
     out: Path = Path("emoscope-check"),
 ) -> None:  # fmt: skip
     """Test a model: correctness, fairness, robustness and behaviour, each test with its threshold."""
     from .. import checking, modelfile
     from ..checking import page
 
-    check_known("format", FORMATS, format)
     names = [model, *(against or ())]
     keeping.claim(out, *FILES, record=config.FILE)
     words = source.reading["labels"]
@@ -56,13 +53,8 @@ def check(
     write_together(files)
     for note in dict.fromkeys(note for one in found for note in one.notes):
         terminal.note(f"note: {note}")
-    if format == "table":
-        terminal.say_checked(found)
-        terminal.say(f"results: {out / 'report.html'}")
-    else:
-        texts = [one.to_json() for one in found]
-        json = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
-        sys.stdout.write((json if format == "json" else _junit(found)) + "\n")
+    terminal.say_checked(found)
+    terminal.say(f"results: {out / 'report.html'}")
     rejected = dict.fromkeys(reason for one in found for reason in one.rejected)
     for reason in rejected:
         terminal.complain(f"left out: {reason}")
@@ -86,26 +78,3 @@ def _said(outcomes: "Sequence[Outcome]") -> None:
     for one in outcomes:
         if one.failed:
             terminal.note(f"failed: {one.name}: {one.title}: {one.measured}")
-
-
-def _junit(found: "Sequence[Checked]") -> str:
-    """One test case for each test, which every continuous integration shows by itself."""
-    root = ElementTree.Element("testsuites")
-    for one in found:
-        suite = ElementTree.SubElement(root, "testsuite", name=printable(one.model))
-        _, failed, skipped = one.counts()
-        counts = {"tests": len(one.outcomes), "failures": failed, "skipped": skipped}
-        suite.attrib.update({key: str(count) for key, count in counts.items()})
-        suite.set("time", str(one.seconds))
-        for outcome in one.outcomes:
-            names = {"classname": outcome.group, "name": printable(outcome.name)}
-            case = ElementTree.SubElement(suite, "testcase", names)
-            if outcome.skipped:
-                ElementTree.SubElement(case, "skipped", message=printable(outcome.skipped))
-            elif outcome.failed:
-                said = printable(f"{outcome.title}: {outcome.measured}")
-                failure = ElementTree.SubElement(case, "failure", message=said)
-                clips = (f"{c.path}: expected {c.expected}, found {c.found}" for c in outcome.clips)
-                failure.text = "\n".join([outcome.why, outcome.basis, *map(printable, clips)])
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)

@@ -1,7 +1,6 @@
 """typer's application, made of the declared commands and of what ``commands.toml`` says of them."""
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +15,6 @@ from ..files import shipped_table
 from .commands import DATA, LETTERS, SHARED, STORE, Command, declared
 
 METAVARS = {Path: "FILE", int: "N", str: "NAME", bool: ""}
-#: Registries whose names complete an option.
-COMPLETED = {"features": "features", "models": "models", "panels": "report.plots"}
 
 
 def build() -> typer.Typer:
@@ -72,25 +69,13 @@ def _for_typer(parameter: inspect.Parameter, text: str | Mapping[str, Any]) -> i
         words = filter(None, (f"--{name.replace('_', '-')}", LETTERS.get(name)))
         info = typer.Option(*words, metavar="", **told)
     else:
-        names = _names_of(COMPLETED[name]) if name in COMPLETED else None
-        info = typer.Option(**{"metavar": _metavar(kind), "autocompletion": names, **told})
+        info = typer.Option(**{"metavar": _metavar(kind), **told})
     return parameter.replace(annotation=Annotated[kind, info])
 
 
 def _metavar(kind: Any) -> str | None:
     inner = get_args(kind)  # of an optional value, and of several
     return _metavar(inner[0]) if inner else METAVARS.get(kind)
-
-
-def _names_of(package: str) -> Callable[[str], list[str]]:
-    """Completes the last of several names separated by commas."""
-
-    def complete(incomplete: str) -> list[str]:
-        before, comma, last = incomplete.rpartition(",")
-        names = importlib.import_module(f"emoscope.{package}").names()
-        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
-
-    return complete
 
 
 def _take_config(context: typer.Context, path: Path | None) -> Path | None:

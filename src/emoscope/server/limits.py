@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..files import shipped_table
 
 UPLOADS = ("/api/predict", "/api/listen", "/api/adapt")  # take recordings; all others take text
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STOPPED = "the server is shutting down"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
@@ -49,7 +49,7 @@ class Limits:
 
         `megabytes` are of one request; where others send more, the other limits grow with it.
         """
-        alone = _as_in_url(host) in LOOPBACK and not names
+        alone = _plain(host) in LOOPBACK and not names
         most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
         more = math.inf if alone else max(1.0, most / cls.bytes)
         return cls(bytes=most, text_bytes=more * cls.text_bytes, seconds=more * cls.seconds)
@@ -133,7 +133,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, load: Load, hosts: Iterable[str] = ()) -> None:
         self.app, self._load = app, load
-        self._hosts = {*LOOPBACK, *map(_as_in_url, hosts)}
+        self._hosts = {*LOOPBACK, *map(_plain, hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -199,12 +199,14 @@ class Guard:
 
     def _check_origin(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "").lower()
-        if "*" not in self._hosts and _without_port(host) not in self._hosts:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if "*" not in self._hosts and _address(f"http://{host}")[0] not in self._hosts:
             raise HTTPException(421, f"this server does not answer for the host '{host[:100]}'")
-        origin = headers.get("origin")
-        foreign = origin is not None and not _is_same_site(origin, host)
-        if scope["method"] != "GET" and (foreign or headers.get("sec-fetch-site") == "cross-site"):
+        foreign = headers.get("sec-fetch-site") == "cross-site"
+        if origin is not None:
+            page = _address(origin)
+            foreign |= not page[0] or page != _address(f"{urlsplit(origin).scheme}://{host}")
+        if scope["method"] != "GET" and foreign:
             raise HTTPException(403, "requests from other websites are refused")
 
 
@@ -217,27 +219,18 @@ def _too_large(largest: float) -> HTTPException:
     return HTTPException(413, f"the upload is larger than {largest / 1e6:g} MB, the limit here")
 
 
-def _as_in_url(host: str) -> str:
-    """A host as it stands in the address of a page: IPv6 shortened and in brackets."""
+def _plain(host: str) -> str:
+    """A name or number in one form, without the dot that may end it."""
     try:
-        address = ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        return host.lower()
-    return f"[{address}]" if address.version == 6 else host
+        return host.lower().removesuffix(".")
 
 
-def _is_same_site(origin: str, host: str) -> bool:
-    """Whether a page of this origin was served under this host, whose port may be left out."""
+def _address(url: str) -> tuple[str, int]:
+    """Host and port of a page; an empty host where it has none, or is not of the web."""
     try:
-        page = urlsplit(origin)
-        port = DEFAULT_PORTS[page.scheme]
-        asked = urlsplit(f"{page.scheme}://{host}")
-        return (page.hostname, page.port or port) == (asked.hostname, asked.port or port)
+        parts = urlsplit(url)
+        return _plain(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
     except (KeyError, ValueError):
-        return False
-
-
-def _without_port(host: str) -> str:
-    """The name alone, without the dot that may end it."""
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).removesuffix(".")
+        return "", 0
