@@ -14,7 +14,7 @@ from . import commands, keeping, terminal
 from .commands import BUNDLED, COMPARING, command
 
 if TYPE_CHECKING:
-    from ..checking import Checked, Outcome
+    from ..checking import Outcome
     from ..corpus import Corpus
 
 FILES = ("check.json", "answers.csv", "report.html")
