@@ -264,12 +264,10 @@ def test_two_corpora_do_not_become_one(own, tmp_path, format):
     before = states(folder)
     clips = [f"other {clip}" for clip in own.table["clip"]]
     named = corpus.Corpus("another", own.table.assign(corpus="another"), licence="secret")
-    for other in (named, corpus.Corpus(own.name, own.table.assign(clip=clips))):
-        with pytest.raises(CorpusError, match="contains another corpus .*choose a new folder"):
+    for other in (own, named, corpus.Corpus(own.name, own.table.assign(clip=clips))):
+        with pytest.raises(CorpusError, match="contains a corpus .*choose a new folder"):
             writing.write(other, folder, format=format)
     assert states(folder) == before
-    writing.write(own, folder, format=format)  # the same again
-    assert_same(corpus.load(folder), own)
 
 
 def states(folder):
@@ -281,6 +279,7 @@ def states(folder):
 def test_a_full_disk_leaves_no_half_recording(own, tmp_path, monkeypatch):
     folder = tmp_path / "made"
     writing.write(own, folder, format="huggingface")
+    (folder / "metadata.csv").unlink()
     kept = {path: path.read_bytes() for path in (folder / "audio").iterdir()}
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(writing.shutil, "copyfile", refuse)

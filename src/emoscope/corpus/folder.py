@@ -1,7 +1,6 @@
 """Reads a folder of recordings: known corpora, a table beside its recordings, or folders of emotions."""
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -54,7 +53,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         if own := sorted(set(told) & {str(error.path) for error in corpus.rejected}):
             told = {"corpus": corpus.name, "first": printable(own[0])}
             notes.append(sentence("beside_corpus", n=len(own), **told))
-    elif tables := _one(root, rows.beside(root), by_folder.empty) or (
+    elif tables := _one(root, beside := rows.beside(root), by_folder.empty) or (
         rows.annotated(root) if by_folder.empty else []
     ):
         return tables
@@ -64,7 +63,7 @@ def read(root: Path, labels: Mapping[str, str]) -> Corpus | list[Path]:
         rule = "unlabelled: its folder is not named after an emotion"
         rejected = [AudioError(path, rule) for path in recordings if str(path) not in told]
         corpus = Corpus(by_folder["corpus"].iloc[0], by_folder, rejected=rejected)
-        corpus = _with_speakers(corpus, rows.beside(root, "speaker"))
+        notes += [sentence("unused_table", name=printable(path.name)) for path in beside]
         notes += _on_films(set(paths) - set(recordings))
         words = _folders(root, [error.path for error in rejected], told)
         notes += [f"folders are named after {explain(words)}"] if words else []
@@ -90,24 +89,6 @@ def by_emotion(root: Path, paths: Sequence[Path], labels: Mapping[str, str]) -> 
         if count[row["clip"]] > 1:  # clips that differ in their ending alone
             row["clip"] += printable(Path(row["path"]).suffix)
     return as_table(sorted(found, key=lambda row: str(row["clip"])))
-
-
-def _with_speakers(corpus: Corpus, tables: Mapping[Path, Sequence[rows.Row]]) -> Corpus:
-    """The corpus of folders of emotions with the speakers that tables beside them tell."""
-    told = {os.path.realpath(r["path"]): r["speaker"] for part in tables.values() for r in part}
-    speakers = [told.get(os.path.realpath(path), "") for path in corpus.table["path"]]
-    used = ", ".join(printable(path.name) for path, part in tables.items() if part)
-    unused = [printable(path.name) for path, part in tables.items() if not part]
-    lacks = "no columns that match these files to emotions or speakers"
-    corpus = corpus.noting(*(f"{name} is not used: it has {lacks}" for name in unused))
-    if not any(speakers):
-        return corpus
-    n = speakers.count("")
-    unknown = f", which names no speaker for {n} of {len(speakers)} clips" * bool(n)
-    note = f"emotions are taken from the folders, speakers from {used}{unknown}"
-    origin = SpeakerOrigin("column", f"the column of speakers in {used}")
-    table = corpus.table.assign(speaker=speakers)
-    return corpus.noting(note, table=table, speakers_from=origin)
 
 
 def _one(root: Path, beside: Mapping[Path, Sequence[rows.Row]], needed: bool) -> list[Path]:

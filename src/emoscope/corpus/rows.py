@@ -81,13 +81,13 @@ def annotated(folder: Path) -> list[Path]:
     return sorted(filter(Path.is_file, below))
 
 
-def beside(root: Path, column: str = "label") -> dict[Path, list[Row]]:
-    """The tables in a folder, with the rows of those that tell a column of recordings below it."""
+def beside(root: Path) -> dict[Path, list[Row]]:
+    """The tables in a folder, with the rows of those that tell the emotions of recordings below it."""
     found = dict[Path, list[Row]]()
     for path in sorted(p for p in root.iterdir() if p.suffix.lower() in tables.SUFFIXES):
         found[path] = []
         with contextlib.suppress(CorpusError):
-            part = _rows(tables.read(path), path, ("file", column))
+            part = _rows(tables.read(path), path, ("file", "label"))
             there = sum(os.path.isfile(row["path"]) for row in part)
             found[path] = part if 2 * there >= len(part) else []
     return found

@@ -2,8 +2,8 @@
 
 A level of folders and a part of the file names are candidates when they have several values that
 occur with several emotions each. One is taken only when its values look like people (``anna``,
-``spk03``, ``F1`` beside ``M1``) or when it is the only one and a word, or a number on a folder above
-those of the emotions. All others are shown, each with the option that would take it.
+``spk03``, ``F1`` beside ``M1``) or when it is the only one and a number on a folder above those of the
+emotions. All others are shown, each with the option that would take it.
 """
 
 import dataclasses
@@ -42,8 +42,6 @@ _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 #: What a candidate looks like that could be the speaker → what to mind when it is offered.
 PLAUSIBLE: dict[str, str] = _WORDS["plausible"]
 _ORDINALS = [*_WORDS["ordinals"].split(), *(f"{n}th" for n in range(7, 100))]
-_FEW = 4  # below so many, words that are no names are rather places, rooms, ages or roles
-_MANY = 20  # values that occur with all emotions alike are rather sentences than people
 _OFFERED = 5  # candidates
 
 
@@ -132,7 +130,7 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
     paths = [PurePath(os.path.relpath(path, root)) for path in corpus.table["path"]]
     emotions, labels = (corpus.table[name].astype(str).tolist() for name in ("emotion", "label"))
     found = candidates(paths, emotions, labels)
-    taken = surest(found, emotions) if guess else None
+    taken = surest(found) if guess else None
     if taken is not None:
         table = corpus.table.assign(speaker=list(map(printable, taken.values)))
         note = f"speakers are guessed from {taken.words}. If these are not the speakers, give {OPTIONS}"
@@ -170,8 +168,7 @@ def candidates(
 ) -> list[Candidate]:
     """What could be the speaker in paths below a source, likeliest first; `labels` are as written."""
     seen: dict[tuple[int, ...], Candidate] = {}
-    fields = list(_fields(paths))
-    for found in (*_folders(paths, labels), *fields, *_with_sex(paths, fields)):
+    for found in (*_folders(paths, labels), *_fields(paths)):
         division = tuple(pd.factorize(np.array(found.values, dtype=object))[0].tolist())
         if division not in seen and _varies(division, emotions):
             seen[division] = found
@@ -185,26 +182,15 @@ def candidates(
     return sorted(usable, key=lambda found: list(PLAUSIBLE).index(found.looks))
 
 
-def surest(found: Sequence[Candidate], emotions: Sequence[str]) -> Candidate | None:
+def surest(found: Sequence[Candidate]) -> Candidate | None:
     """The candidate that is the speaker as far as names tell; None when that is not plain."""
     people = [c for c in found if c.looks == "people" or (c.looks == "sex and number" and c.leads)]
     likely = [candidate for candidate in found if candidate.looks in ("word", "number", "code")]
     if people or len(likely) != 1:
         return people[0] if len(people) == 1 else None
     [only] = likely
-    n_values, n_emotions = len(set(only.values)), len(set(emotions))
-    if only.looks == "word" and n_values < _FEW:
-        return None
-    for other in (other for other in found if other.looks == "count"):
-        # Numbers that all words meet may be speakers, and the words sentences.
-        n_met = len(set(zip(only.values, other.values, emotions, strict=True)))
-        if n_met == n_values * len(set(other.values)) * n_emotions > n_values**2 * n_emotions:
-            return None
-    if only.above and (only.looks != "code" or all(v[0] in "pP" for v in only.values)):
-        return only
-    n_met = len(set(zip(only.values, emotions, strict=True)))
-    are_sentences = n_values > _MANY and n_met == n_values * n_emotions
-    return only if only.looks == "word" and not are_sentences else None
+    participants = only.looks == "code" and all(value[0] in "pP" for value in only.values)
+    return only if only.above and (only.looks == "number" or participants) else None
 
 
 def _varies(values: Sequence[int], emotions: Sequence[str]) -> bool:
@@ -280,7 +266,7 @@ def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
             fixed = before[0].casefold() if len(set(before)) == 1 and before[0].isalpha() else ""
             if runs is not part:
                 where = f"'{printable(values[0])}' in {printable(paths[0].stem)}"
-            option = _expression(columns, [runs])
+            option = _expression(columns, runs)
             yield Candidate(where, option, values, _looks(values, fixed), place == 0)
 
 
@@ -291,29 +277,13 @@ def _columns(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
     return list(zip(*split, strict=True)) if len(shapes) == 1 else []
 
 
-def _expression(columns: Sequence[tuple[str, ...]], wanted: Sequence[range]) -> str:
-    """The regular expression whose groups are the wanted runs, up to the end of the name."""
+def _expression(columns: Sequence[tuple[str, ...]], wanted: range) -> str:
+    """The regular expression whose group is the wanted runs, up to the end of the name."""
     tokens = []
     for runs in columns:
         letters = "[A-Za-z]+" if all(run.isascii() for run in runs) else r"[^\W\d_]+"
         token = r"\d+" if runs[0].isdecimal() else letters if runs[0].isalpha() else r"[\W_]+"
         tokens.append(re.escape(runs[0]) if len(set(runs)) == 1 else token)
-    for part in wanted:
-        tokens[part.start] = f"({tokens[part.start]}"
-        tokens[part.stop - 1] += ")"
-    start = min(part.start for part in wanted)
-    return "".join(tokens[max(start - 1, 0) :]) + "$"
-
-
-def _with_sex(paths: Sequence[PurePath], fields: Sequence[Candidate]) -> Iterator[Candidate]:
-    """A number with the sex: who is one of the two of a session, or counted within the sex."""
-    columns = _columns(paths)
-    looks = {candidate.values: candidate.looks for candidate in fields}
-    kinds = [looks.get(runs, "") for runs in columns]
-    for n, m in itertools.permutations(range(len(kinds)), 2):
-        if kinds[m] == "the sex" and kinds[n] in ("a session", "count", "number"):
-            pairs = zip(columns[min(n, m)], columns[max(n, m)], strict=True)
-            what = "session" if kinds[n] == "a session" else "number"
-            where = f"the {what} with the sex '{columns[m][0]}' in {printable(paths[0].stem)}"
-            option = _expression(columns, [range(n, n + 1), range(m, m + 1)])
-            yield Candidate(where, option, tuple(map("-".join, pairs)), "session and sex")
+    tokens[wanted.start] = f"({tokens[wanted.start]}"
+    tokens[wanted.stop - 1] += ")"
+    return "".join(tokens[max(wanted.start - 1, 0) :]) + "$"

@@ -21,9 +21,9 @@ import yaml
 from .. import audio
 from ..audio.opening import URL
 from ..corpora import COLUMNS
-from ..errors import AudioError, CorpusError, EmoscopeError, check_known, installed
+from ..errors import AudioError, CorpusError, check_known, installed
 from ..files import encodable, printable, sentence, write_atomically
-from . import Corpus, load
+from . import Corpus
 from .audformat import HEADER
 from .clips import numbered
 from .rows import ALIASES
@@ -45,7 +45,7 @@ def write(corpus: Corpus, target: str | os.PathLike[str], *, format: str | None 
     if chosen == "huggingface" and parts.any():
         raise CorpusError(sentence("whole_files", n=parts.sum(), of=len(parts)))
     if _WRITERS[chosen] is not _manifest:
-        _make_free(corpus, path)
+        _refuse_another(corpus, path)
         corpus = _gathered(corpus, path)
     _WRITERS[chosen](corpus, path)
     return corpus
@@ -57,23 +57,12 @@ def _parts(table: pd.DataFrame) -> "pd.Series[bool]":
     return told.notna().any(axis=1)
 
 
-def _make_free(corpus: Corpus, folder: Path) -> None:
-    """Let a folder describe no other recordings than it will hold, whenever the writing breaks off."""
+def _refuse_another(corpus: Corpus, folder: Path) -> None:
+    """Refuse a folder that describes a corpus already, unless these are its recordings."""
     root = folder.resolve()
-    old_files = [folder / name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
-    if not old_files or any(_lies_in(root, path) for path in corpus.table["path"]):
-        return
-    try:
-        old = load(folder)
-        clips = set(old.table["clip"]), set(corpus.table["clip"])
-        same = old.name == corpus.name and (clips[0] <= clips[1] or clips[1] <= clips[0])
-    except EmoscopeError:
-        same = False
-    if not same:
-        name = old_files[0].name
-        raise CorpusError(f"{folder}: contains another corpus ({name}); choose a new folder")
-    for path in old_files:
-        path.unlink()
+    described = [name for name in (HEADER, METADATA) if os.path.lexists(folder / name)]
+    if described and not any(_lies_in(root, path) for path in corpus.table["path"]):
+        raise CorpusError(f"{folder}: contains a corpus ({described[0]}); choose a new folder")
 
 
 def _audformat(corpus: Corpus, folder: Path) -> None:
