@@ -237,7 +237,7 @@ def test_mlp_trains_for_the_best_number_of_epochs():
     model = mlp.SpeakerStoppedMLP(epochs=40, patience=5, alpha=0.01).fit(X, y, speakers)
     assert model.best_epoch_ == base.best_epoch(model.history_) == model.net_.t_ / len(y)
     assert len(model.history_) == model.best_epoch_ + 5 < 40
-    np.testing.assert_allclose(model.scaler_.mean_, X.mean(0), atol=1e-6)
+    np.testing.assert_allclose(model.scaling_[-1].mean_, X.mean(0), atol=1e-6)
     assert set(model.history_[0]) == {
         *("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_uar")
     }

@@ -52,10 +52,9 @@ def test_examples_of_the_guidelines(told, case: str, use: str, verdict: str) -> 
 
 def test_every_use_and_case_stands_somewhere() -> None:
     table, uses = shipped_table("ai_act.toml"), all_uses()
-    assert {case["use"] for case in table["case"]} <= set(uses)
     assert {use["verdict"] for use in uses.values()} == set(table["verdicts"])
     assert all(use["sources"] and use["why"] for use in uses.values())
-    assert len(table["case"]) == len(CASES) == sum(len(use["cases"]) for use in uses.values())
+    assert len(CASES) == sum(len(use["cases"]) for use in uses.values())
     assert all(
         source["read"] and source["url"].startswith("https://") for source in table["source"]
     )

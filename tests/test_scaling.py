@@ -38,12 +38,12 @@ def test_a_perceptron_on_levels_is_one_on_logarithms_taken_by_hand(columns):
     y = np.where(columns[:, 0] > 1, "angry", "calm")
     speakers = np.repeat(np.arange(4), 50)
     settings = {"epochs": 3}
-    ours = SpeakerStoppedMLP(logarithmic=True, **settings).fit(columns, y, speakers)
-    by_hand = log_levels(columns, ours.floor_)
+    ours = SpeakerStoppedMLP(**settings).fit(columns, y, speakers)
+    by_hand = log_levels(columns, ours.scaling_[0].floor_)
     plain = SpeakerStoppedMLP(**settings).fit(by_hand, y, speakers)
     assert plain.best_epoch_ == ours.best_epoch_
     np.testing.assert_allclose(ours.predict_proba(columns), plain.predict_proba(by_hand))
-    assert np.isnan(plain.floor_).all()
+    assert np.isnan(plain.scaling_[0].floor_).all()
 
 
 @parametrize_with_checks([LogLevels()])

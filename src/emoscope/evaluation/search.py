@@ -130,10 +130,9 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
         if name not in space:
             found = f"'{model}' has no parameter {name} to tune"
             raise ModelError(f"{name_of_file}: {found}; valid: {', '.join(space)}")
-        # JSON has no tuples, and True is not the number 1 that a search may try.
-        chosen[name] = value = tuple(value) if isinstance(value, list) else value
-        if value not in [v for v in space[name] if isinstance(v, bool) == isinstance(value, bool)]:
-            found = f"{name} is {json.dumps(value)}, which no search tries"
-            valid = json.dumps(list(space[name]))[1:-1]
-            raise ModelError(f"{name_of_file}: {found}; it tries {valid}")
+        tried = {json.dumps(one): one for one in space[name]}
+        if (written := json.dumps(value)) not in tried:
+            found = f"{name} is {written}, which no search tries; it tries {', '.join(tried)}"
+            raise ModelError(f"{name_of_file}: {found}")
+        chosen[name] = tried[written]
     return chosen

@@ -5,7 +5,7 @@ middle of the log-mel spectrogram, cut or padded to a fixed length.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,24 +32,16 @@ ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
 }
 
 
-@lru_cache(maxsize=512)
-def _resampling(n: int, target: int) -> NDArray[np.float32]:
-    """Matrix (target, n) of linear interpolation between the centres of n cells."""
-    centres = np.clip((np.arange(target) + 0.5) * n / target - 0.5, 0, n - 1)
-    below = np.minimum(centres.astype(int), max(n - 2, 0))
-    matrix = np.zeros((target, n), np.float32)
-    matrix[np.arange(target), below] = below + 1 - centres
-    matrix[np.arange(target), np.minimum(below + 1, n - 1)] += (centres - below).astype(np.float32)
-    return matrix
-
-
 def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
     """A log-mel spectrogram as the published code saw it: grey levels 0 to 255, frequency upwards."""
+    import torch
+
     low, high = float(clip.min()), float(clip.max())
     grey = (clip - low) * np.float32(255 / (high - low) if high > low else 1)
-    rows, columns = (_resampling(n, PICTURE_SIDE) for n in clip.shape[::-1])
-    picture: NDArray[np.float32] = rows @ grey.T[::-1] @ columns.T
-    return picture
+    upright = torch.tensor(grey.T[::-1].copy())[None, None]
+    size = (PICTURE_SIDE, PICTURE_SIDE)
+    picture = torch.nn.functional.interpolate(upright, size, mode="bilinear")
+    return np.asarray(picture[0, 0].numpy())
 
 
 class _ClipNetwork(NetworkClassifier):

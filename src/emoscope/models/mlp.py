@@ -16,11 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import ModelInfo, onnx_graph
-from .base import Model, best_epoch, distinct, held_out, learn_floor, log_levels, seeded
+from .base import LogLevels, Model, best_epoch, distinct, held_out, seeded
 
 
 class SpeakerStoppedMLP(Model):
-    """Perceptron on standardised columns that finds its epochs on held-out training speakers."""
+    """Perceptron on standardised columns that finds its epochs on held-out training speakers.
+
+    Columns that are never negative become logarithms first.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,6 @@ class SpeakerStoppedMLP(Model):
         batch_size: int = 64,
         epochs: int = 100,
         patience: int = 15,  # epochs without a higher held-out UAR before the search ends
-        logarithmic: bool = False,  # of columns that are never negative, before scaling
         seed: int = 0,
     ) -> None:
         self.hidden = hidden
@@ -40,7 +42,6 @@ class SpeakerStoppedMLP(Model):
         self.batch_size = batch_size
         self.epochs = epochs
         self.patience = patience
-        self.logarithmic = logarithmic
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> SpeakerStoppedMLP:
@@ -50,8 +51,7 @@ class SpeakerStoppedMLP(Model):
         self.classes_, _ = distinct(labels)
         learn, validate = held_out(labels, groups, seed=self.seed)
         self.history_: list[dict[str, float]] = []
-        levels = log_levels(raw, self._floor(raw[learn]))
-        scaled = StandardScaler().fit(levels[learn]).transform(levels)
+        scaled = make_pipeline(LogLevels(), StandardScaler()).fit(raw[learn]).transform(raw)
         true = labels[validate]
         _, inverse, counts = np.unique(true, return_inverse=True, return_counts=True)
         weight = 1 / counts[inverse]  # emotions weigh the same
@@ -65,14 +65,10 @@ class SpeakerStoppedMLP(Model):
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
                 break
-        self.floor_ = self._floor(raw)
-        levels = log_levels(raw, self.floor_)
-        self.scaler_ = StandardScaler().fit(levels)
-        *_, self.net_ = self._epochs(self.scaler_.transform(levels), labels, self.best_epoch_)
+        self.scaling_ = make_pipeline(LogLevels(), StandardScaler())
+        scaled = self.scaling_.fit_transform(raw)
+        *_, self.net_ = self._epochs(scaled, labels, self.best_epoch_)
         return self
-
-    def _floor(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        return learn_floor(raw) if self.logarithmic else np.full(raw.shape[1], np.nan, np.float32)
 
     def _epochs(self, X: NDArray[Any], y: NDArray[Any], epochs: int) -> Iterator[MLPClassifier]:
         net = MLPClassifier(
@@ -89,13 +85,11 @@ class SpeakerStoppedMLP(Model):
         """Probability of each emotion, shape (n_clips, n_classes)."""
         check_is_fitted(self, "net_")
         raw = validate_data(self, X, dtype=np.float64, reset=False)
-        scaled = self.scaler_.transform(log_levels(raw, self.floor_))
-        return np.asarray(self.net_.predict_proba(scaled))
+        return np.asarray(self.net_.predict_proba(self.scaling_.transform(raw)))
 
     def to_onnx(self) -> Any:
         """Logarithms, scaling and the perceptron."""
-        network = onnx_graph.from_sklearn(make_pipeline(self.scaler_, self.net_))
-        return onnx_graph.chain(onnx_graph.log_levels(self.floor_), network)
+        return onnx_graph.to_onnx(make_pipeline(self.scaling_, self.net_))
 
 
 class PublishedMLP(MLPClassifier):  # type: ignore[misc]
@@ -128,7 +122,7 @@ MEMBERS = {
         "mlp",
         "multi-layer perceptron, one hidden layer",
         "vector",
-        lambda seed: SpeakerStoppedMLP(logarithmic=True, seed=seed),
+        lambda seed: SpeakerStoppedMLP(seed=seed),
         as_published,
         search={
             "hidden": [(100,), (300,), (300, 100)],

@@ -315,12 +315,7 @@ def paper_sentence(result: Result, protocol: str) -> str:
 
 def uses() -> dict[str, dict[str, Any]]:
     """The uses that are told apart, by name: title, verdict, why, sources and cases, if any."""
-    table = shipped_table("ai_act.toml")
-    cases = [(case["use"], case["text"]) for case in table["case"]]
-    return {
-        name: {**use, "cases": [text for of, text in cases if of == name]}
-        for name, use in table["use"].items()
-    }
+    return dict(shipped_table("ai_act.toml")["use"])
 
 
 def notice(card: Card, use: str | None = None, *, html: bool = False) -> str:

@@ -145,18 +145,11 @@ class Trainer:
         for average, weight in zip(self.kept.parameters(), self.net.parameters(), strict=True):
             average.lerp_(weight, 1 - share)
 
-    @torch.no_grad()
     def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
-        self.kept.eval()
-        total, predicted = torch.zeros(()), []
-        for start in range(0, len(y), PREDICTION_BATCH):
-            part = slice(start, start + PREDICTION_BATCH)
-            true = torch.from_numpy(y[part])
-            logits = self.kept(torch.from_numpy(X[part]))
-            total += self.loss(logits, true) * len(true)
-            predicted.append(logits.argmax(1))
-        uar = balanced_accuracy_score(y, torch.cat(predicted).numpy())
-        return {"valid_loss": float(total) / len(y), "valid_uar": float(uar)}
+        found = torch.from_numpy(logits(self.kept.eval(), X)).float()
+        loss = self.loss(found, torch.from_numpy(y))
+        uar = balanced_accuracy_score(y, found.argmax(1).numpy())
+        return {"valid_loss": float(loss), "valid_uar": float(uar)}
 
 
 def train(
