@@ -59,11 +59,6 @@ class Chunk:
 class Defect(str):
     """An unforeseen exception as text: not every exception survives the way back."""
 
-    @classmethod
-    def of(cls, error: Exception) -> Defect:
-        """Describe an exception while it is being handled."""
-        return cls(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
-
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
@@ -148,8 +143,7 @@ def _dispatch(
                 raise EmoscopeError("the connection to the Dask cluster was lost") from None
             except Exception as error:
                 found = f"{name(item) or f'item {index}'}: {type(error).__name__}: {error}"
-                hint = "on a cluster: is the same version of emoscope installed there?"
-                raise RuntimeError(f"{found}; {hint}") from error
+                raise RuntimeError(f"{found}{workers.hint}") from error
             else:
                 chunks.learn(chunk, reply)
                 ready.extend(_outcomes(chunk, reply, name))
@@ -216,7 +210,8 @@ def perform(function: Function, items: list[tuple[int, Any]]) -> Reply:
         except EmoscopeError as error:
             outcomes.append(error)
         except Exception as error:
-            outcomes.append(Defect.of(error))
+            told = f"{type(error).__name__}: {error}"
+            outcomes.append(Defect(f"{told}\n\n{traceback.format_exc()}"))
         if time.perf_counter() - start > CHUNK_SECONDS:
             break
     return Reply(outcomes, time.perf_counter() - start)

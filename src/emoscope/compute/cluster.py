@@ -15,6 +15,8 @@ SIZE_SECONDS = 5.0  # to believe the cluster's size, for workers may come and go
 class ClusterWorkers:
     """The workers of a running Dask cluster, working on one task."""
 
+    hint = "; is the same version of emoscope installed on the cluster?"
+
     def __init__(self, task: bytes, address: str) -> None:
         distributed = installed("distributed", "a cluster", "cluster")
         self.death: type[Exception] = distributed.KilledWorker

@@ -30,7 +30,7 @@ ENVIRONMENT = {
 class LocalWorkers:
     """Local processes that work on one task, in the folder and environment of now."""
 
-    death = TerminatedWorkerError
+    death, hint = TerminatedWorkerError, ""
 
     def __init__(self, task: bytes, count: int) -> None:
         # What loky says of the workers that it replaces concerns nobody.
