@@ -18,6 +18,9 @@ PART = 160  # frames that are embedded at once, 1.6 s; those of a longer recordi
 STEP = 77  # frames from one part to the next: 1.3 parts a second, 16000 / 1.3 / 160 = 76.9
 COVERAGE = 0.75  # of a last part, which is left out when less of it is speech
 LEVEL = -30.0  # dBFS to which quieter recordings are amplified
+MOMENT = 5  # frames whose mean power shows noise
+QUIETEST, NOISE = 10.0, 2.0  # percentile of these, and the power of the noise as a multiple of it
+KEPT = 0.01  # share of the power, at least, that is left: -20 dB
 BATCH = 64  # parts at a time, so that memory stays bounded
 _PAUSE = 3  # frames of 32 ms that are kept on both sides of speech
 
@@ -25,11 +28,12 @@ Embedding = NDArray[np.float32]
 
 
 def embed_each(pieces: Sequence[Signal]) -> NDArray[np.float32]:
-    """The voices of pieces of :data:`PART` (1.6 s) or less, [shape=(n_pieces, 256)], as they are."""
+    """The voices of pieces of :data:`PART` (1.6 s) or less, [shape=(n_pieces, 256)], without their noise."""
     if not pieces:
         return np.zeros((0, SIZE), np.float32)
     levelled = (_amplified(resample(piece, RATE).samples) for piece in pieces)
-    return _run(np.concatenate([_parts(_mel(samples))[:1] for samples in levelled]))
+    parts = np.concatenate([_parts(_mel(samples))[:1] for samples in levelled])
+    return _run(_without_noise(parts))
 
 
 def embed(signal: Signal) -> Embedding:
@@ -55,6 +59,13 @@ def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     near = np.convolve(speaks, np.ones(2 * _PAUSE + 1), mode="same") > 0.5
     found = samples[np.repeat(near, voice_activity.FRAME)[: len(samples)]]
     return found if len(found) else samples
+
+
+def _without_noise(parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spectral subtraction (Boll, IEEE Trans. ASSP 27(2), 1979) of the quietest moments of each part."""
+    moments = parts.reshape(len(parts), -1, MOMENT, N_MELS).mean(axis=2)
+    noise = NOISE * np.percentile(moments, QUIETEST, axis=1, keepdims=True)
+    return np.asarray(np.maximum(parts - noise, KEPT * parts), dtype=np.float32)
 
 
 def _mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
