@@ -90,7 +90,7 @@ def audited(table, seed):
                     side = "train" if n in back or not tested[n] else "test"
                     text = rewritten(row["text"], rng) if n in back else row["text"]
                     writer.writerow((f"{n}.wav", row["emotion"], row["speaker"], text, side))
-            outcome = audit(path, inflation=False, jobs=1)
+            outcome = audit(path, jobs=1)
             found = sum(f.count for f in outcome.findings if f.kind == "same-sentence")
             share = outcome.sentences.share
             outcomes[kind] = {"found": found, "share": round(share, 4)}

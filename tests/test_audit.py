@@ -12,12 +12,11 @@ import soundfile
 
 from emoscope import audio, corpus
 from emoscope.audio import fingerprint
-from emoscope.audit import audit, inflation
+from emoscope.audit import audit
 from emoscope.audit import sources as audit_sources
 from emoscope.corpus import writing
 from emoscope.errors import CorpusError
 from emoscope.evaluation.result import Result, Run
-from emoscope.features.table import Features
 from emoscope.files import DATA, shipped_table
 
 DEFAULT_MODEL = f"{DATA}/default.emoscope"
@@ -73,7 +72,7 @@ def clean(tmp_path_factory):
 
 def audited(folder, table, name="split.csv", **options):
     table.to_csv(folder / name, index=False)
-    return audit(folder / name, jobs=1, inflation=False, **options)
+    return audit(folder / name, jobs=1, **options)
 
 
 def kinds(outcome, severity=None):
@@ -334,37 +333,6 @@ def test_sources_that_say_too_little_are_refused(tmp_path, content, message):
         audit(tmp_path / "absent.csv")
 
 
-def test_inflation_is_what_voices_give_away():
-    """Emotion is hidden in a random direction of each speaker's own: nothing carries over."""
-    rng = np.random.default_rng(0)
-    speakers = np.repeat(np.arange(12), 30)
-    emotions = np.tile(np.array(["sad", "happy", "angry"]), 120)
-    own = rng.normal(size=(12, 3, 20))
-    kind = np.unique(emotions, return_inverse=True)[1]
-    X = 2 * own[speakers, kind] + rng.normal(size=(360, 20)) * 0.3
-    X = np.c_[X, 20 * np.eye(12)[speakers], X[:, :, None].repeat(1, 2).reshape(360, -1) ** 2]
-    X = np.c_[X, (np.eye(12)[speakers][:, :, None] * X[:, None, :20]).reshape(360, -1)]
-    test = rng.random(360) < 0.25
-    columns = tuple(f"mfcc_{n}" for n in range(X.shape[1]))
-    data = Features([f"{n}" for n in range(360)], [{"name": "mfcc"}], columns, X=X.astype("f4"))
-    measured = inflation.estimate(data, emotions, speakers.astype(str), test=test, jobs=1)
-    assert measured.claimed > 0.9
-    assert measured.honest < 0.6
-    assert measured.inflation == pytest.approx(measured.claimed - measured.honest)
-
-
-def test_inflation_of_a_leaking_split_with_recordings(clean):
-    folder, table = clean
-    table = table.assign(split=["test" if n % 4 == 0 else "train" for n in range(len(table))])
-    table.to_csv(folder / "leaky.csv", index=False)
-    outcome = audit(folder / "leaky.csv", jobs=1)
-    assert outcome.inflation is not None
-    assert 0 <= outcome.inflation.honest <= 1
-    assert "on unseen speakers" in outcome.verdict
-    saved = json.loads(outcome.save(folder / "audit.json").read_text())
-    assert saved["inflation"]["model"] == outcome.inflation.model
-
-
 def test_fingerprints_are_found_among_many(tmp_path):
     prints = []
     for n in range(12):
@@ -409,8 +377,7 @@ def test_equal_names_of_speakers_in_two_corpora_are_two_speakers(clean):
     assert "shared-speakers" in kinds(audited(folder, table.drop(columns="corpus")), "leak")
 
 
-def test_what_cannot_be_measured_costs_no_finding(tmp_path):
-    """The estimate of what a leak flatters by is an extra; without it the findings stand."""
+def test_recordings_that_cannot_be_read_cost_no_finding(tmp_path):
     for n in range(4):
         write(tmp_path / f"{n}.wav", utterance(n))
     rows = [(0, "train", "a", "sad"), (1, "train", "b", "happy"),
@@ -423,7 +390,7 @@ def test_what_cannot_be_measured_costs_no_finding(tmp_path):
             for n in range(4):
                 (tmp_path / f"{n}.wav").write_text("version https://git-lfs.github.com/spec/v1\n")
         outcome = audit(source, jobs=1)
-        assert "shared-speakers" in kinds(outcome, "leak") and outcome.inflation is None
+        assert "shared-speakers" in kinds(outcome, "leak")
         assert len(outcome.rejected) == (4 if breaking else 0)
 
 
@@ -445,7 +412,7 @@ def test_databases_and_audio_folders_are_audited_as_manifests_are(clean, tmp_pat
     table.to_csv(tmp_path / "m.csv", index=False)
     made = tmp_path / "made"
     writing.write(corpus.load(tmp_path / "m.csv"), made, format=form)
-    outcome = audit(made, jobs=1, inflation=False)
+    outcome = audit(made, jobs=1)
     assert (outcome.n_train, outcome.n_test, outcome.findings) == (18, 6, [])
     if form == "audformat":
         assert audit(made / "db.yaml", jobs=1).n_test == 6

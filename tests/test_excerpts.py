@@ -277,7 +277,7 @@ def test_an_audit_listens_to_parts_and_not_to_their_files(tmp_path):
         "whole.flac,6.0,8.0,sad,3,train",
     ]
     (tmp_path / "list.csv").write_text("\n".join(rows))
-    found = audit.audit(tmp_path / "list.csv", inflation=False)
+    found = audit.audit(tmp_path / "list.csv")
     assert found.n_recordings == 4
     [alike] = [f for f in found.findings if f.kind == "identical-audio"]
     [pair] = alike.evidence

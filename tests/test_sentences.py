@@ -29,7 +29,7 @@ def split(train, test, tmp_path, **options):
         for n, text in enumerate(texts)
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "split.csv", index=False)
-    return audit(tmp_path / "split.csv", jobs=1, inflation=False, **options)
+    return audit(tmp_path / "split.csv", jobs=1, **options)
 
 
 def test_audit_counts_shared_sentences_and_the_test_clips_that_say_them(tmp_path):
@@ -107,7 +107,7 @@ def compare(spoken, **options):
 def test_a_saved_result_under_speaker_text_is_audited_by_its_own_sentences(spoken, tmp_path):
     result = compare(spoken, models=["tree"], protocol="speaker+text")
     result.save(tmp_path)
-    apart = audit(tmp_path, inflation=False)
+    apart = audit(tmp_path)
     assert apart.n_splits == 24
     assert (apart.sentences.n_tested, apart.sentences.n_shared) == (4, 0)
     assert apart.verdict.startswith("No leak found.")
@@ -115,9 +115,9 @@ def test_a_saved_result_under_speaker_text_is_audited_by_its_own_sentences(spoke
     every = [f"sentence {n}" for n in range(4)]
     document["config"]["folds"]["speaker+text"][0]["train_sentences"] = every
     (tmp_path / "results.json").write_text(json.dumps(document))
-    assert audit(tmp_path, inflation=False).sentences.n_shared == 1
+    assert audit(tmp_path).sentences.n_shared == 1
     compare(spoken, models=["tree"], protocol="loso").save(tmp_path)
-    assert audit(tmp_path, inflation=False).sentences.share == 1
+    assert audit(tmp_path).sentences.share == 1
 
 
 def test_script_gap_is_what_a_control_of_the_same_size_scores_more(spoken, tmp_path):

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .. import compute, unseen
+from .. import compute
 from ..audio import Excerpt, fingerprint
 from ..audio.excerpt import by_file
 from ..corpus.clips import excerpts
@@ -20,7 +20,6 @@ from ..errors import AudioError, EmoscopeError
 from ..files import write_atomically
 from . import checks, sources
 from .checks import Evidence, Severity
-from .inflation import Inflation, of_split
 
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
 MAX_EVIDENCE = 50  # entries that a finding lists; it always says how many there are
@@ -50,8 +49,6 @@ class Audit:
     rejected: list[AudioError]  # recordings that could not be read
     voices: str = ""  # outcome of comparing the speakers' voices, or why they were not compared
     sentences: checks.SharedSentences | None = None  # None where no words are known
-    inflation: Inflation | None = None
-    held_out: unseen.HeldOut = "speakers"  # by the honest side of ``inflation``
 
     @property
     def leaks(self) -> bool:
@@ -63,9 +60,6 @@ class Audit:
         """The outcome in plain words."""
         texts = [(found.severity, found.text) for found in self.findings]
         leaks, cautions = (" ".join(t for s, t in texts if s == of) for of in SEVERITIES[:2])
-        if leaks and (both := self.inflation):
-            leaks += f" A {both.model} scores {both.claimed:.3f} UAR on this split and "
-            leaks += f"{both.honest:.3f} on {unseen.WORDS[self.held_out]}."
         if leaks:
             return f"Leak found: {leaks}"
         caution = f" But caution: {cautions}" if cautions else ""
@@ -87,8 +81,7 @@ class Audit:
 
 def audit(
     source: str | os.PathLike[str], test: str | os.PathLike[str] | None = None, *,
-    audio: str | os.PathLike[str] | None = None, inflation: bool = True, seed: int = 0,
-    jobs: int | None = None, cluster: str | None = None,
+    audio: str | os.PathLike[str] | None = None, jobs: int | None = None, cluster: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:  # fmt: skip
     """Look for leaks in a split; CorpusError when the source does not say what trains and tests.
@@ -96,7 +89,7 @@ def audit(
     The source is a manifest with a column of splits or folds, an audformat database, a Hugging Face
     audio folder, a folder of EmoBox-style JSON Lines, a saved result, or the list of training
     files, with `test` as the list of test files. Recordings that are not where it says are looked
-    for below `audio`. With `inflation` a model is also scored on a split that leaks.
+    for below `audio`.
     """
     splits = sources.read(source, test, audio=audio)
     prints, rejected = _fingerprints(splits, jobs, cluster, progress)
@@ -106,7 +99,7 @@ def audit(
     pairs = [(str(one), str(two), m) for one, two, m in found_alike if one.path != two.path]
     sides = splits[0].clips["side"].value_counts()
     voice_checks = checks.check_speakers(splits, jobs=jobs, cluster=cluster) if prints else {}
-    found = Audit(
+    return Audit(
         source=" + ".join(os.fspath(part) for part in (source, test) if part is not None),
         n_splits=len(splits),
         n_train=int(sides["train"]),
@@ -115,13 +108,8 @@ def audit(
         findings=_findings(splits, pairs, checks.of_voices(voice_checks, splits)),
         rejected=rejected,
         sentences=checks.shared_sentences(splits),
-        held_out=checks.held_out(splits[0]),
         voices=voices.words(voice_checks),
     )
-    if not (inflation and found.leaks) or found.held_out == "clips":
-        return found
-    measured = of_split(splits[0], seed=seed, jobs=jobs, cluster=cluster)
-    return dataclasses.replace(found, inflation=measured)
 
 
 def _fingerprints(

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from .. import unseen
 from ..audio.fingerprint import Match
 from ..corpus import Corpus
 from ..corpus.clips import excerpts
@@ -19,7 +18,7 @@ from ..dataset.store import Store
 from ..features import get
 from ..files import shipped_table
 from ..protocols import adaptation_of, sentences
-from ..unseen import HeldOut, speakers_of
+from ..unseen import speakers_of
 from ..voices import VoiceCheck
 from .sources import Split, audible
 
@@ -138,11 +137,6 @@ def of_voices(
         piece = {"speakers": list(finding.names), "score": round(finding.score, 3)}
         found["voice-on-both-sides" if divided else finding.kind].append(piece)
     return found
-
-
-def held_out(split: Split) -> HeldOut:
-    """What folds by speaker would hold out of the clips of a split."""
-    return unseen.held_out(speakers_of(split.record)["kind"], doubt_of(split.clips))
 
 
 def _shared_speakers(train: pd.DataFrame, test: pd.DataFrame) -> list[Evidence]:

@@ -144,8 +144,8 @@ def reproduce(
 
 @command(COMPARING)
 def audit(
-    source: str, test: str | None = None, *, audio: str | None = None, inflation: bool = True,
-    seed: int = 0, jobs: int | None = None, cluster: str | None = None, out: Path | None = None,
+    source: str, test: str | None = None, *, audio: str | None = None, jobs: int | None = None,
+    cluster: str | None = None, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Check a split for leaks. Exit status 1 if there is one."""
     from .. import audit as audits
@@ -155,10 +155,7 @@ def audit(
         named = json.dumps(" + ".join(filter(None, (source, test))))
         keeping.keep(out, record=out, sign=f'"source": {named}')
     with terminal.progress("comparing recordings") as tick:
-        result = audits.audit(
-            source, test, audio=audio, inflation=inflation, seed=seed, jobs=jobs, cluster=cluster,
-            progress=tick,
-        )  # fmt: skip
+        result = audits.audit(source, test, audio=audio, jobs=jobs, cluster=cluster, progress=tick)
     terminal.say_findings(result.verdict, result.findings)
     if result.voices:
         terminal.say(result.voices)
