@@ -37,7 +37,8 @@ class LocalWorkers:
         warnings.filterwarnings("ignore", module=r"joblib\.externals\.loky")
         self.size, self._task = count, task
         self._settings = {
-            "max_workers": count, "timeout": IDLE_SECONDS, "env": {**os.environ, **ENVIRONMENT},
+            "max_workers": count, "timeout": IDLE_SECONDS,
+            "env": {"PYTHONFAULTHANDLER": "", **os.environ, **ENVIRONMENT},  # no trace of a crash
             "initializer": _begin, "initargs": (os.getpid(), os.getcwd()),
         }  # fmt: skip
         for _ in range(MAX_STARTS):
