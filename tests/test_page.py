@@ -378,7 +378,9 @@ def test_how_sure_a_label_is_in_words(page, folder: Path) -> None:  # type: igno
     halves = at_level(voice(2.0), -30)  # half way between two emotions
     soundfile.write(folder / "between.wav", halves, RATE)
     upload(page, folder / "between.wav")
-    playwright.expect(certainty).to_have_text(re.compile("Labels below 60 % are marked uncertain"))
+    playwright.expect(certainty).to_have_text(
+        re.compile(r"Labels below 60\s% are marked uncertain")
+    )
 
 
 @pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desktop", "phone"])

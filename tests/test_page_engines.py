@@ -187,7 +187,7 @@ def test_channels_take_the_place_of_their_mix(opened, folder: Path) -> None:  # 
 def test_a_label_while_somebody_speaks(opened) -> None:  # type: ignore[no-untyped-def]
     page = opened({})
     record(page)
-    playwright.expect(page.locator("#heard")).to_have_text(re.compile(r"^angry, 4\d %"))
+    playwright.expect(page.locator("#heard")).to_have_text(re.compile(r"^angry, 4\d\s%"))
     page.locator("#discard").click()
     assert page.evaluate("stub.finished")
     assert "Nothing leaves" not in page.locator("#status").text_content()
@@ -216,7 +216,7 @@ def test_corrections_are_kept_offered_and_saved(opened, folder: Path, tmp_path: 
     page = opened({"talk.wav": [prediction(*TALK)], "one.wav": [prediction(*TALK)]})
     upload(page, folder / "talk.wav")
     assert page.locator("#segments .who").all_text_contents() == ["", "A", "B"]
-    assert "not sure, 40 %" in page.locator("#segments button").nth(2).text_content()
+    playwright.expect(page.locator("#segments button").nth(2)).to_contain_text("not sure, 40 %")
     page.locator("#next").focus()
     page.keyboard.press("Enter")  # the one whose two best emotions are closest
     playwright.expect(page.locator("#which")).to_contain_text("the model says angry, 40 %")
@@ -275,7 +275,11 @@ def test_three_hours_minute_by_minute(opened, folder: Path) -> None:  # type: ig
         playwright.expect(page.locator("#silent-view")).to_contain_text("longer than half an hour")
         assert page.locator("#minutes button").count() == 180
         assert page.locator("#count").text_content() == "Segments 1 to 200 of 5400"
-        assert "share" in page.locator("#dense-view").text_content()
+        assert "fullest at full height" in page.locator("#dense-view").text_content()
+        page.locator("#minutes button").nth(2).click()
+        list_, row = page.locator("#segments"), page.locator("#segments button").nth(60)
+        assert row.text_content().startswith("2:00")
+        assert row.bounding_box()["y"] == pytest.approx(list_.bounding_box()["y"], abs=2)
         page.locator("#minutes button").nth(90).click()
         playwright.expect(page.locator("#count")).to_have_text("Segments 2701 to 2900 of 5400")
         assert page.evaluate("document.documentElement.scrollWidth") <= view["width"]

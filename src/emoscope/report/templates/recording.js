@@ -180,10 +180,16 @@ class Drawing {
     }
   }
 
-  /** Where segments are too narrow to be told apart: how much of each moment each emotion takes. */
+  /** Where segments are too narrow to be told apart: how much was spoken in each emotion, the fullest moment at full height. */
   stacks(top) {
     const { pen, colours, made } = this, n = data.emotions.length, high = BLOCK - 4;
-    const per = high / (CELL / this.perSecond);
+    let fullest = 1e-3;
+    for (let cell = 0; cell < made.count; cell += 1) {
+      let sum = 0;
+      for (let emotion = 0; emotion < n; emotion += 1) sum += made.sure[cell * n + emotion] + made.unsure[cell * n + emotion];
+      fullest = Math.max(fullest, sum);
+    }
+    const per = high / fullest;
     for (let cell = 0; cell < made.count; cell += 1) {
       let y = top + high;
       for (const kind of [made.sure, made.unsure]) {

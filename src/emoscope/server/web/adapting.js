@@ -44,7 +44,7 @@ export function adaptation(page, checked) {
     result.focus();
   }
 
-  const element = make("div", "adapting", make("h4", "", "Adapt the model"));
+  const element = make("div", "adapting", make("h3", "", "Teach the model"));
   /** What an engine can do is known once there is a recording. */
   function show() {
     if (element.children.length > 1) return;

@@ -18,7 +18,7 @@ import { microphone } from "./recorder.js";
 import { timelinePanel } from "./timeline.js";
 import { Work } from "./work.js";
 
-const PANELS = [answerPanel, playerPanel, minutesPanel, timelinePanel, exportPanel, correctionsPanel];
+const PANELS = [answerPanel, playerPanel, minutesPanel, timelinePanel, correctionsPanel, exportPanel];
 
 const element = (id) => document.getElementById(id);
 const entries = []; // { file, prediction }, `partial` while it is analysed, and what the panels add
@@ -158,7 +158,8 @@ function tellWhat() {
 }
 
 function listFiles() {
-  element("list").hidden = element("togetherness").hidden = entries.length < 2;
+  element("list").hidden = entries.length < 2;
+  element("togetherness").hidden = new Set(entries.map(({ file }) => file)).size < 2; // channels are two speakers
   element("list").setAttribute("aria-label", `Recordings: ${entries.length}`);
   element("list").replaceChildren(...entries.map((entry) => {
     const said = verdict(entry.prediction), { emotion } = entry.prediction;

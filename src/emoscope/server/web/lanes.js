@@ -32,7 +32,7 @@ export function isDense(lanes, { start, end, width }) {
 
 /**
  * Draw a lane; `view` has `start`, `end` (seconds), `width`, `x` (of a time) and `colour` (of a name).
- * A dense one as columns with the shares of the emotions; any other with its segments.
+ * A dense one as columns with the seconds of each emotion, the fullest at full height; any other with its segments.
  */
 export function drawLane(pen, lane, top, view, chosen, dense) {
   pen.textBaseline = "middle";
@@ -50,12 +50,14 @@ export function drawLane(pen, lane, top, view, chosen, dense) {
 function drawColumns(pen, { entry, segments }, top, view) {
   const height = BAR + BELOW - MARGIN, seconds = (COLUMN * (view.end - view.start)) / view.width;
   const order = Object.keys(entry.prediction.probabilities);
-  for (let left = 0; left < view.width; left += COLUMN) {
-    const from = view.start + (left / COLUMN) * seconds;
+  const columns = Array.from({ length: Math.ceil(view.width / COLUMN) }, (_, n) => (
+    shares(entry, segments, view.start + n * seconds, view.start + (n + 1) * seconds)));
+  const fullest = Math.max(...columns.map((column) => column.reduce((sum, [, length]) => sum + length, 0)));
+  for (const [n, column] of columns.entries()) {
+    const left = n * COLUMN;
     let bottom = top + height;
-    for (const [emotion, length] of shares(entry, segments, from, from + seconds)
-      .sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]))) {
-      const size = (height * length) / seconds;
+    for (const [emotion, length] of column.sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]))) {
+      const size = (height * length) / fullest;
       pen.fillStyle = view.colour(emotion) || view.colour("soft");
       pen.fillRect(left, bottom - size, COLUMN - 1, size);
       bottom -= size;

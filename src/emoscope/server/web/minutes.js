@@ -14,7 +14,7 @@ export function minutesPanel(page) {
   function row(lanes, from) {
     const strips = lanes.map(({ entry, segments }) => {
       const strip = make("span", { class: "strip", "aria-hidden": "true" });
-      strip.style.background = gradient(entry, segments, from);
+      strip.style.backgroundImage = gradient(entry, segments, from);
       return strip;
     });
     const most = shares(lanes[0].entry, lanes.flatMap(({ segments }) => segments), from, from + 60);

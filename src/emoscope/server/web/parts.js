@@ -28,7 +28,7 @@ export function coloured(element, emotion) {
 }
 
 export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-export const percent = (value) => `${Math.round(100 * value)} %`;
+export const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
 
 /** A colour #rrggbb as three numbers. */
 export const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));

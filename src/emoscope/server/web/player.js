@@ -238,7 +238,7 @@ class Player {
     }
     const unsure = this.lanes.some(({ segments }) => segments.some(({ uncertain }) => uncertain));
     this.dense.textContent = this.isDense
-      ? "Each column shows the shares of the emotions; its empty part is silence. Zoom in for single segments."
+      ? "Each column shows how much was spoken in each emotion, the fullest at full height. Zoom in for single segments."
       : unsure ? "Striped: the label is not sure." : "";
   }
 

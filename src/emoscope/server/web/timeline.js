@@ -54,7 +54,12 @@ export function timelinePanel(page) {
     view(start) {
       const wanted = entry.prediction.segments.findIndex(({ end }) => end > start);
       if (wanted < first || wanted >= first + rows.length) fill(wanted);
-      list.scrollTop = (rows[wanted - first]?.offsetTop ?? list.offsetTop) - list.offsetTop;
+      list.scrollTop = rows[wanted - first]?.offsetTop ?? 0; // in the list, which is positioned
+    },
+    choose(segment) {
+      const row = rows[shown.indexOf(segment)], { scrollTop, clientHeight } = list;
+      const isSeen = row?.offsetTop >= scrollTop && row.offsetTop + row.offsetHeight <= scrollTop + clientHeight;
+      if (segment && !isSeen) panel.view(segment.start);
     },
     at(time) {
       rows.forEach((button, n) => {
