@@ -165,14 +165,13 @@ def published() -> Mapping[str, Any]:
 
 def published_results(facts: Mapping[str, Any], texts: Sequence[str] = ()) -> list[Published]:
     """The published results with their models; only those whose name contains one of the texts."""
-    results = []
-    for fact in facts["rows"]:
-        parameters = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fact.get("parameters", {}).items()
-        }
-        info, run = models.get(fact["of"]), fact.get("seed", 0)
-        results.append(Published(fact["model"], fact["published"], info, parameters, run))
+    results = [
+        Published(
+            fact["model"], fact["published"], models.get(fact["of"]), fact.get("parameters", {}),
+            fact.get("seed", 0),
+        )
+        for fact in facts["rows"]
+    ]  # fmt: skip
     chosen = [r for r in results if not texts or any(text in r.name for text in texts)]
     if not chosen:
         raise CorpusError(f"no published result is called {', '.join(texts)}")
