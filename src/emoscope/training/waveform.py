@@ -5,7 +5,6 @@ A batch is one clip of 16 kHz mono, ``(1, n_samples)``; frames come 20 ms apart.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +54,6 @@ class WhisperBlocks(nn.Module):
         module = pretrained.load(folder, max(blocks)).module
         self.chosen = tuple(blocks)
         self.conv1, self.conv2, self.layers = module.conv1, module.conv2, module.layers
-        self.n_heads = module.config.encoder_attention_heads
         half = module.config.d_model // 2
         # Whisper's positions are sinusoids: computing them saves 1 to 3 MB of table.
         increment = math.log(_ANGLE_BASE) / (half - 1)
@@ -74,23 +72,11 @@ class WhisperBlocks(nn.Module):
         hidden = hidden + self.positions(hidden.shape[1])
         states = []
         for number, layer in enumerate(self.layers, start=1):
-            hidden = hidden + self._attend(layer, layer.self_attn_layer_norm(hidden))
-            hidden = hidden + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(hidden))))
+            result = layer(hidden, None)
+            hidden = result[0] if isinstance(result, tuple) else result
             if number in self.chosen:
                 states.append(hidden)
         return states
-
-    def _attend(self, layer: Any, hidden: Tensor) -> Tensor:
-        attention = layer.self_attn
-
-        def heads(x: Tensor) -> Tensor:
-            return torch.unflatten(x, 2, (self.n_heads, -1)).transpose(1, 2)
-
-        query, key = heads(attention.q_proj(hidden)), heads(attention.k_proj(hidden))
-        value = heads(attention.v_proj(hidden))
-        weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(dim=-1)
-        mixed: Tensor = attention.out_proj((weights @ value).transpose(1, 2).flatten(2))
-        return mixed
 
 
 def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
