@@ -257,6 +257,9 @@ def test_what_is_drawn_last_is_refused_first(predict, folder: Path, option: str)
     for path in (folder, folder / "1.wav" / "a.png", "/dev/full", "/proc/x/a.png"):
         status, out, err = predict(folder / "0.wav", option, path)
         assert (status, out) == (2, "") and f"error: {path}: cannot be written: " in err
+    other, same = folder / "found.json", folder / "." / "found.json"
+    _, out, err = predict(folder / "0.wav", "--out", other, option, same)
+    assert not other.exists() and f"{same}: is named by two options" in err
 
 
 def test_ctrl_c_says_what_is_kept(  # type: ignore[no-untyped-def]

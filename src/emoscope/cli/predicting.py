@@ -33,6 +33,7 @@ RELATIVE = (
 )
 MANY, LONG = 10, 5_000_000  # recordings, or bytes of them, that take long enough for a bar
 FEW = 40  # segments that are listed on a terminal; of more the summary is shown
+PICTURES = ("png", "svg", "pdf", "eps", "ps", "svgz")  # which can hold what they were made by
 LITTLE = 1_000_000  # bytes: ten seconds as they come from a recorder (48 kHz, 16 bits)
 
 
@@ -46,7 +47,7 @@ def predict(
     jobs: int | None = None,
 ) -> None:  # fmt: skip
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
-    division = Division(by or CHANNEL, speakers)
+    division = Division(by or (SPEAKER if speakers else CHANNEL), speakers)
     timeline = timeline or division.by == SPEAKER
     paths, errors = _find(files)
     drawn, brief = (picture, html), format is None and sys.stdout.isatty()
@@ -82,7 +83,7 @@ def predict(
     outcomes = _watched(outcomes, n_missing, size, predictor)
     errors += _write(outcomes, writer, sources, drawn, unasked=not same_source)
     for error in errors:
-        print(f"left out: {printable(str(error))}", file=sys.stderr)
+        print(commands.fitted(f"left out: {printable(str(error))}", sys.stderr), file=sys.stderr)
     if errors:
         sys.exit(1)
 
@@ -102,18 +103,19 @@ def _check_targets(
     read: Sequence[str], out: str | None, drawn: Sequence[str | None], format: str
 ) -> None:
     """Refuse to replace what is there; a file of json or csv is continued, or begun anew."""
-    for target in filter(None, (out, *drawn)):
+    targets = list(filter(None, (out, *drawn)))
+    for target in targets:
         refuse_overwrite(target, *read)
+    if len(set(map(os.path.realpath, targets))) < len(targets):
+        raise EmoscopeError(f"{targets[-1]}: is named by two options; name two files")
     late = (*drawn, out if format in TIMELINES else None)
     for target in filter(None, late):  # which are written last, maybe after hours
         keeping.keep(target, record=target)
         refuse_unwritable(target)
     if drawn[0]:
         installed("matplotlib", "--picture", "plots")
-        from matplotlib.backend_bases import FigureCanvasBase
-
         ending = Path(drawn[0]).suffix.lstrip(".").lower() or "png"
-        check_known("picture format", FigureCanvasBase.filetypes, ending)
+        check_known("picture format", PICTURES, ending)
 
 
 def _check_asked(asked: Mapping[str, bool], predictor: Predictor) -> None:
@@ -322,7 +324,8 @@ def listen(
         terminal.note(predictor.card.about.text)
         session = microphone.Session(predictor, source.rate, save=save)
         terminal.show_live(session.updates(source), session.latencies)
-    print(formats.table_text(session.finish(), timeline=True), end="")
+    table = formats.table_text(session.finish(), timeline=True)
+    print(commands.fitted(table, sys.stdout), end="")
     if source.lost:
         often = "once" if source.lost == 1 else f"{source.lost} times"
         terminal.err.print(sentence("lost", often=often), soft_wrap=True)

@@ -63,8 +63,8 @@ def say_error(error: Exception) -> None:
     """Why the command ended; where from, when asked."""
     if running.verbose and not running.quiet:
         err.print_exception()
-    err.print("[bold red]error:[/]", end=" ")
-    complain(str(error))
+    told = Text.assemble(("error:", "bold red"), " ", printable(str(error)))
+    err.print(told, soft_wrap=not err.is_terminal)
 
 
 def _animated() -> bool:
@@ -192,8 +192,9 @@ def say_findings(verdict: str, findings: Sequence[Any]) -> None:
     say(verdict)
     colours = {"leak": "bold red", "caution": "yellow", "note": "dim"}
     for finding in findings:
-        out.print(f"  [{colours[finding.severity]}]{finding.severity:<8}[/]", end="")
-        say(f"{finding.kind}: {printable(finding.text)}")
+        weight = (f"  {finding.severity:<8}", colours[finding.severity])
+        told = Text.assemble(weight, f"{finding.kind}: {printable(finding.text)}")
+        out.print(told, soft_wrap=not out.is_terminal)
 
 
 def say_scores(runs: "Sequence[Run]", notes: Sequence[str]) -> None:
