@@ -425,6 +425,17 @@ def test_bad_files_are_named_and_the_others_shown(page, folder: Path) -> None:  
     playwright.expect(page.locator("#name")).to_have_text("apple.aiff")
 
 
+def test_voices_are_told_apart_on_request(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    assert page.locator("#speakers").is_hidden()
+    page.get_by_label("Tell apart who speaks").check()
+    for count, asked in (("", "by=speaker&timeline"), ("99", "by=speaker&speakers=99&timeline")):
+        page.get_by_label("Speakers, if known").fill(count)
+        with page.expect_request(lambda request, asked=asked: asked in request.url):
+            page.set_input_files("#files", str(folder / "two voices.wav"))
+        playwright.expect(page.locator("#status")).to_have_text(re.compile("^$|No recording"))
+    playwright.expect(page.locator(".problem")).to_contain_text("speakers 99: expected 1 to 20")
+
+
 def test_a_card_that_cannot_be_shown_costs_nothing_else(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
     def odd(route) -> None:  # type: ignore[no-untyped-def]
         (model,) = route.fetch().json()

@@ -233,7 +233,7 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
 def estimate_warning(segments: Iterable[Segment]) -> tuple[str, ...]:
     """A warning that voices were counted by their sound; none where nobody speaks."""
     found = len({segment.speaker for segment in segments if segment.speaker})
-    hint = "an estimate, which is often wrong; give the number of speakers if you know it"
+    hint = "an estimate, which is often wrong; set speakers if you know it"
     return (f"speakers: the number of voices, {found}, is {hint}",) if found else ()
 
 

@@ -116,7 +116,8 @@ async function predictOne(engine, file, signal, onFirst) {
       take(partial, true);
       next = performance.now() + Math.max(1000, 10 * (performance.now() - begun));
     };
-    const found = await engine.predict(file, { by: element("voices").checked ? "speaker" : "channel", progress, signal });
+    const by = element("voices").checked ? "speaker" : "channel", speakers = by === "speaker" ? element("speakers").value : "";
+    const found = await engine.predict(file, { by, speakers, progress, signal });
     await take(found.predictions, false);
     return found;
   } catch (error) {
@@ -252,6 +253,7 @@ async function begin() {
     predict(files);
   });
   element("together").addEventListener("change", labelTogether);
+  element("voices").addEventListener("change", ({ target }) => { element("count-choice").hidden = !target.checked; });
   microphone(element, page, { predict, say: (text) => work.say(text), forgetProblems, pause: () => panels.forEach((panel) => panel.pause?.()) });
   element("sheet").append(...panels.map((panel) => panel.element));
   acceptDrops();

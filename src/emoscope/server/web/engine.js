@@ -8,7 +8,7 @@ const MOST_SECONDS = 3600;
 /**
  * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `formats` of export, `examples` { name, file, source },
  * and models, predict, label, export and listen; a tab also has stream, a server adapt and `voices`: it tells voices
- * apart, with `by: "speaker"` for predict.
+ * apart, with `by: "speaker"` and perhaps their number, `speakers`, for predict.
  * @param options `progress(loaded, total)` is told the bytes of the model that have arrived
  */
 export function openEngine(options = {}) {
@@ -56,8 +56,10 @@ async function openServer() {
     examples: [],
     models: async () => (await ask("api/models")).json(),
     voices: true,
-    predict: async (file, { by = "channel", progress = () => {}, signal } = {}) => (
-      answered(await upload(`api/predict?by=${by}&timeline=true&stream=true`, [file], signal), progress)),
+    predict: async (file, { by = "channel", speakers, progress = () => {}, signal } = {}) => {
+      const count = speakers ? `&speakers=${speakers}` : "";
+      return answered(await upload(`api/predict?by=${by}${count}&timeline=true&stream=true`, [file], signal), progress);
+    },
     async label(entries, { signal } = {}) {
       const files = [...new Set(entries.map(({ file }) => file))];
       const { predictions } = await (await upload("api/predict?together=true", files, signal)).json();
