@@ -56,7 +56,8 @@ SHOWN = {
 def furnished(tmp_path_factory):
     """The recordings of which the pages speak, and whether they are those that were recorded."""
     folder = tmp_path_factory.mktemp("pages") / "furnished"
-    return folder, record.furnish(folder)
+    with record.warmed(folder.parent):
+        yield folder, record.furnish(folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -159,8 +159,9 @@ clip = os.path.join(clips, "anna", "happy", "000.wav")
 commands = {
     "extract": ["extract", clips, "--features", "mfcc", "--out", f"{out}/features.parquet"],
     "compare": ["compare", clips, "--features", "mfcc", "--models", "lda", "--protocol", "loso",
-                "--no-leak-gap", "--out", f"{out}/result"],
-    "train": ["train", "lda", clips, "--features", "mfcc", "--out", f"{out}/mine.emoscope"],
+                "--no-leak-gap", "--jobs", "1", "--out", f"{out}/result"],
+    "train": ["train", "lda", clips, "--features", "mfcc", "--jobs", "1",
+              "--out", f"{out}/mine.emoscope"],
     "show": ["show", clip, "--panels", "waveform", "--out", f"{out}/clip.png"],
     "predict": ["predict", clip, "--model", model, "--format", "json", "--out", f"{out}/p.jsonl"],
     "picture": ["predict", clip, "--model", model, "--picture", f"{out}/t.png"],

@@ -84,7 +84,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "extract": ["extract", clips, "--features", "mfcc", "--out", str(here / "f.csv")],
         "train": ["train", "lda", clips, "--features", "mfcc", "--out", str(here / "m.emoscope")],
         "evaluate": ["evaluate", str(here / "m.emoscope"), clips, "--out", str(here / "scores")],
-        "check": ["check", str(here / "m.emoscope"), "--quick", *alone, "--out", str(here / "check")],
+        "check": ["check", str(here / "m.emoscope"), clips, "--quick", *alone, "--out", str(here / "check")],
         "export": ["export", str(here / "m.emoscope"), "--onnx", str(here / "m.onnx")],
         "tune": [
             "tune", "lda", "--features", "mfcc", "--trials", "2", *alone, "--out", str(here / "tuned")

@@ -36,6 +36,7 @@ PAGES = (
     README, DOCS / "start.md", DOCS / "engineering.md", *sorted((DOCS / "tutorials").glob("*.md"))
 )  # fmt: skip
 PORT = "8765"
+WARM, SOCKET = Path(__file__).with_name("warm.py"), "socket"
 #: The README is read in a fresh clone; this is the quickest form of what takes minutes there.
 SHORT = {
     "make compare": 'make compare ARGS="--quick --models tree,dummy --features mfcc '
@@ -66,6 +67,14 @@ def blocks(page: str) -> list[Block]:
 OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS")  # what running inside make would add
 
 
+def _environment() -> dict[str, str]:
+    own = {k: v for k, v in os.environ.items() if k not in OF_MAKE}
+    return {
+        **own, "COLUMNS": "100", "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1",
+        "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "LC_ALL": "C.UTF-8",
+    }  # fmt: skip
+
+
 class Desk:
     """A folder in which commands and Python are run as a reader would run them."""
 
@@ -74,12 +83,11 @@ class Desk:
         self.module = types.ModuleType("page")
         self.running: list[subprocess.Popen[bytes]] = []
         tools = path or _tools(store.parent / "tools")
-        own = {k: v for k, v in os.environ.items() if k not in OF_MAKE}
         self.environment = {
-            **own, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100",
-            "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", "EMOSCOPE_STORE": str(store),
-            "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "LC_ALL": "C.UTF-8",
-        }  # fmt: skip
+            **_environment(),
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "EMOSCOPE_STORE": str(store),
+        }
 
     def run(self, line: str) -> str:
         """What a command line prints, errors too; one that serves goes on until :meth:`close`."""
@@ -233,11 +241,31 @@ def clone(folder: Path) -> Path:
 def _tools(folder: Path, source: Path = ROOT / "src") -> Path:
     """A folder with the commands ``python`` and ``emoscope``, which run the code of this tree."""
     folder.mkdir(parents=True, exist_ok=True)
-    start = f"#!/bin/sh\nexport PYTHONPATH={source}\nexec {sys.executable} "
-    for name, words in {"python": "", "emoscope": "-m emoscope "}.items():
-        (folder / name).write_text(f'{start}{words}"$@"\n')
+    fork = f'{sys.executable} -I -S {WARM} {folder / SOCKET} "$@"'
+    start = f"export PYTHONPATH={source}\nexec {sys.executable} "
+    for name, before, words in (
+        ("python", "", ""),
+        (
+            "emoscope",
+            f'[ -S {folder / SOCKET} ] && [ "$1" != serve ] && exec {fork}\n',
+            "-m emoscope ",
+        ),
+    ):
+        (folder / name).write_text(f'#!/bin/sh\n{before}{start}{words}"$@"\n')
         (folder / name).chmod(0o755)
     return folder
+
+
+@contextlib.contextmanager
+def warmed(folder: Path) -> Iterator[None]:
+    """Meanwhile desks with a store in this folder run ``emoscope`` in forks; see ``warm.py``."""
+    place = folder / "tools" / SOCKET
+    place.parent.mkdir(parents=True, exist_ok=True)
+    words, pipe = [sys.executable, str(WARM), str(place)], subprocess.PIPE
+    with subprocess.Popen(words, env=_environment(), stdin=pipe, stdout=pipe) as process:
+        assert process.stdout and process.stdout.readline(), "the process did not start"
+        yield
+        place.unlink()
 
 
 @contextlib.contextmanager
@@ -287,7 +315,7 @@ def _close(shown: str, found: str) -> bool:
 def main() -> None:
     """Record the pages named, or all."""
     pages = [Path(name).resolve() for name in sys.argv[1:]] or PAGES
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, warmed(Path(name)):
         furnished = Path(name, "furnished")
         if not furnish(furnished):
             sys.exit("no EMO-DB here: set EMOSCOPE_DATA to the folder that holds emodb/wav")
