@@ -12,7 +12,7 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -182,8 +182,11 @@ class PretrainedEncoder:
 
     def _run(self, piece: Any) -> list[Any]:
         import torch
-        from torch.nn.functional import gelu
 
+        if self.whisper:
+            mel = log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
+            known = self.module.embed_positions.weight
+            return whisper_states(self.module, torch.from_numpy(mel)[None], lambda n: known[:n])
         states: list[Any] = []
 
         def keep(_module: Any, inputs: Any, result: Any) -> None:
@@ -193,23 +196,27 @@ class PretrainedEncoder:
 
         hooks = [block.register_forward_hook(keep) for block in self.blocks]
         try:
-            if self.whisper:
-                mel = log_mel(piece.numpy(), n_mels=self.module.conv1.in_channels)
-                # An even number of frames, so that the stride of 2 gives half as many positions.
-                frames = torch.from_numpy(mel)[None, :, : mel.shape[1] // 2 * 2]
-                hidden = gelu(self.module.conv2(gelu(self.module.conv1(frames)))).transpose(1, 2)
-                hidden = hidden + self.module.embed_positions.weight[: hidden.shape[1]]
-                for block in self.blocks:
-                    block(hidden, None)
-                    hidden = states[-1]
-            else:
-                if self.normalise:
-                    piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
-                self.module(piece[None])
+            if self.normalise:
+                piece = (piece - piece.mean()) / (piece.var(unbiased=False) + 1e-7).sqrt()
+            self.module(piece[None])
         finally:
             for hook in hooks:
                 hook.remove()
         return states
+
+
+def whisper_states(encoder: Any, mel: Any, positions: Callable[[int], Any]) -> list[Any]:
+    """What the first of Whisper's blocks is given, and what each gives, of (1, n_mels, n_frames)."""
+    from torch.nn.functional import gelu
+
+    # An even number of frames, so that the stride of 2 gives half as many positions.
+    even = mel[:, :, : mel.shape[2] // 2 * 2]
+    hidden = gelu(encoder.conv2(gelu(encoder.conv1(even)))).transpose(1, 2)
+    states = [hidden + positions(hidden.shape[1])]
+    for block in encoder.layers:
+        result = block(states[-1], None)
+        states.append(result[0] if isinstance(result, tuple) else result)
+    return states
 
 
 @functools.lru_cache(maxsize=2)

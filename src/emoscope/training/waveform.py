@@ -67,16 +67,8 @@ class WhisperBlocks(nn.Module):
 
     def forward(self, mel: Tensor) -> list[Tensor]:
         """Log-mel (1, n_mels, n_frames) to chosen blocks' states (1, n_frames // 2, width)."""
-        even = mel[:, :, : mel.shape[2] // 2 * 2]
-        hidden = F.gelu(self.conv2(F.gelu(self.conv1(even)))).transpose(1, 2)
-        hidden = hidden + self.positions(hidden.shape[1])
-        states = []
-        for number, layer in enumerate(self.layers, start=1):
-            result = layer(hidden, None)
-            hidden = result[0] if isinstance(result, tuple) else result
-            if number in self.chosen:
-                states.append(hidden)
-        return states
+        states = pretrained.whisper_states(self, mel, self.positions)
+        return [states[block] for block in self.chosen]
 
 
 def pool(hidden: Tensor, poolings: Sequence[str]) -> Tensor:
