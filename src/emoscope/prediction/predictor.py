@@ -68,10 +68,8 @@ class Predictor:
                 raise ModelError(f"{path}: its labels are emotions already; none can be mapped")
             model = modelfile.load(path, optimise=optimise, labels=labels)
         self.model, self._features = model, modelfile.features_of(model.card)
-        #: Told each piece of a recording that was listened to: of what, and how many seconds.
-        self.progress: Callable[[Excerpt, float], None] = lambda part, seconds: None
         #: Told after each piece of a long recording what has been heard of it.
-        self.heard: Callable[[Stream], None] = lambda stream: None
+        self.heard: Callable[[Excerpt, Stream], None] = lambda part, stream: None
 
     @property
     def card(self) -> Card:
@@ -102,13 +100,7 @@ class Predictor:
     ) -> Recognition:  # fmt: skip
         """Classify what a function reads; each of two channels as well, if one listens to them."""
         timeline = timeline or division.by == SPEAKER  # for which it is read twice
-
-        def told(part: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
-            for block in blocks(part, meter):
-                yield block
-                self.progress(part, block.duration)
-
-        found = self._recognise_channels(told, excerpt, listen, timeline, division, map)
+        found = self._recognise_channels(blocks, excerpt, listen, timeline, division, map)
         if not timeline:
             return found
         from .summary import summarised
@@ -126,9 +118,11 @@ class Predictor:
             first = next(pieces := blocks(part, meter))
             whole: Iterator[Signal] = itertools.chain([first], pieces)
             again = functools.partial(blocks, part, None) if division.by == SPEAKER else None
+            heard = functools.partial(self.heard, part)
             if again:
-                hints, whole = {"turns": _turns(first.rate, whole, division.speakers)}, again()
-            found = self._recognise(whole, part.path, timeline, map, **hints)
+                turns = _turns(first.rate, whole, division.speakers, heard)
+                hints, whole = {"turns": turns}, again()
+            found = self._recognise(whole, part.path, timeline, map, heard, **hints)
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
             if again and division.speakers is None:
@@ -158,8 +152,9 @@ class Predictor:
         return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
 
     def _recognise(
-        self, blocks: Iterator[Signal], name: str, timeline: bool, map: Map, **hints: Any
-    ) -> Recognition:
+        self, blocks: Iterator[Signal], name: str, timeline: bool, map: Map,
+        heard: Callable[[Stream], None], **hints: Any,
+    ) -> Recognition:  # fmt: skip
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
         beginning, seconds = [], 0.0
         limit = min(UTTERANCE_SECONDS, self.card.input.longest)
@@ -168,7 +163,7 @@ class Predictor:
             seconds += block.duration
             if seconds > limit:
                 stream = self.stream(beginning[0].rate, map=map, **hints)
-                _fed(stream, itertools.chain(beginning, blocks), self.heard)
+                _fed(stream, itertools.chain(beginning, blocks), heard)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
         utterance = self._recognise_utterance(Signal(samples, beginning[0].rate, name))
@@ -364,10 +359,12 @@ class Predictor:
         return label
 
 
-def _turns(rate: int, blocks: Iterable[Signal], count: int | None) -> Sequence[Turn]:
+def _turns(
+    rate: int, blocks: Iterable[Signal], count: int | None, heard: Callable[[Stream], None]
+) -> Sequence[Turn]:
     from . import speakers  # which takes as long to import as a label takes
 
-    stream = _fed(speakers.stream(rate), blocks)
+    stream = _fed(speakers.stream(rate), blocks, heard)
     return speakers.turns(stream.windows, stream.speech, count)
 
 

@@ -4,9 +4,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from threading import get_ident
 
 import soundfile
 
@@ -23,7 +21,7 @@ class Heard:
     """What was heard of a recording, or of one of its channels, which is still read."""
 
     part: Excerpt
-    name: str  # of the file, with the channel, and whether it is heard again
+    name: str  # of the file, with the channel, and whether its voices are told apart first
     seconds: float
     length: float | None  # of the whole; None where it is not known
     found: Prediction | None  # in these seconds: the rest may change every label
@@ -34,29 +32,21 @@ class Progress:
 
     def __init__(self, predictor: Predictor, tell: Callable[[Heard], object]) -> None:
         self._predictor, self._tell, self._due = predictor, tell, 0.0
-        self._seconds = defaultdict[Excerpt, float](float)
-        self._streams: dict[int, Stream] = {}  # by thread, of which each reads one recording
-        predictor.progress, predictor.heard = self._listened, self._heard
+        predictor.heard = self._heard
 
-    def _heard(self, stream: Stream) -> None:
-        self._streams[get_ident()] = stream
-
-    def _listened(self, part: Excerpt, seconds: float) -> None:
-        self._seconds[part] += seconds
-        begun, stream = time.monotonic(), self._streams.pop(get_ident(), None)
+    def _heard(self, part: Excerpt, stream: Stream) -> None:
+        begun = time.monotonic()
         if begun < self._due:
             return
-        done, name = self._seconds[part], os.path.basename(str(part))
-        length, found = None, None
+        name, length, found = os.path.basename(str(part)), None, None
         with contextlib.suppress(OSError, soundfile.SoundFileError):  # which FFmpeg may read
             about = soundfile.info(part.path)
             length = float(about.duration)
             name += " (mix)" * (about.channels > 1 and part.channel is None)
-            name += ", again" * (done > length + 0.001)
-            done %= length + 0.001
-        if stream and stream.windows:
+        if not stream.emotions:
+            name += ", its voices"
+        elif stream.windows:
             known = self._predictor.recognise_stream(stream, part.path)
             found = known.but(channel=channel_name(part.channel)).prediction
-        self._tell(Heard(part, name, done, length, found))
-        if found:
-            self._due = time.monotonic() + max(EVERY, 20 * (time.monotonic() - begun))
+        self._tell(Heard(part, name, stream.seconds, length, found))
+        self._due = time.monotonic() + max(EVERY, 20 * (time.monotonic() - begun))
