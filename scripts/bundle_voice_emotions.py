@@ -3,15 +3,18 @@
     python scripts/bundle_voice_emotions.py path/to/emodb
 
 Writes ``src/emoscope/data/voice_emotions.npz``, from four speakers of EMO-DB (CC0 as republished by
-audEERING); ``benchmarks/diarisation.py`` tests on its other speakers.
+audEERING), each clip as it is and as over a telephone; ``benchmarks/diarisation.py`` tests on its other
+speakers.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
+from scipy import signal as filters
 
 from emoscope import audio, corpus
 from emoscope.files import DATA
@@ -22,11 +25,17 @@ N_DIRECTIONS = 5  # chosen on RAVDESS and four speakers of nEMO
 HOP = 9_600  # samples, 0.6 s, from one window to the next
 
 
-def windows(path: str) -> np.ndarray:
+def windows(path: str, *, telephone: bool) -> np.ndarray:
     """The embeddings of a clip's windows of 1.6 s."""
-    sound, length = audio.resample(audio.load(path), encoder.RATE), encoder.PART * encoder.HOP
-    starts = range(0, max(1, len(sound.samples) - length + 1), HOP)
-    pieces = [audio.Signal(sound.samples[s : s + length], encoder.RATE) for s in starts]
+    samples, length = (
+        audio.resample(audio.load(path), encoder.RATE).samples,
+        encoder.PART * encoder.HOP,
+    )
+    if telephone:
+        band = filters.butter(4, (300, 3400), "bandpass", fs=encoder.RATE, output="sos")
+        samples = filters.sosfilt(band, samples).astype(np.float32)
+    starts = range(0, max(1, len(samples) - length + 1), HOP)
+    pieces = [audio.Signal(samples[s : s + length], encoder.RATE) for s in starts]
     return clustering.unit(encoder.embed_each(pieces).astype(np.float64))
 
 
@@ -34,9 +43,9 @@ def main(source: str) -> None:
     table = corpus.load(source).table
     table = table[table["speaker"].isin(SPEAKERS)]
     found, means = [], []
-    for _, own in table.groupby("speaker"):
+    for (_, own), telephone in itertools.product(table.groupby("speaker"), (False, True)):
         emotions = own["emotion"].to_numpy()
-        rows = [windows(path) for path in own["path"]]
+        rows = [windows(path, telephone=telephone) for path in own["path"]]
         means.append(np.concatenate(rows).mean(axis=0))
         for emotion in np.unique(emotions):
             said = [r for r, name in zip(rows, emotions, strict=True) if name == emotion]

@@ -9,6 +9,7 @@ import soundfile
 
 from emoscope import audio
 from emoscope.audio import Excerpt
+from emoscope.audio.voice_activity import FRAME_SECONDS
 from recordings import RATE, silence, voice
 
 NOTHING = silence(6.0)
@@ -91,6 +92,20 @@ def test_other_numbers_of_channels_cost_one_block(tmp_path, monkeypatch):
         blocks.clear()
         assert audio.channel_report(path) == audio.ChannelReport(channels)
         assert len(blocks) == 1
+
+
+def test_a_leak_is_told_from_a_weaker_voice():
+    """What leaks 20 dB weaker is the other's speech; a voice of its own, 12 dB weaker, is not."""
+    left = np.concatenate([ANNE, NOTHING, ANNE])
+    right = np.concatenate([NOTHING, BERT, 10 ** (-12 / 20) * BERT])
+    meter = audio.channels.ChannelMeter()
+    for piece in np.array_split(np.stack([left, right], axis=1) @ [[1, 0.1], [0.1, 1]], 9):
+        meter.feed(piece.astype(np.float32), RATE)
+    other, time = meter.other_speaks(1), np.arange(18 / FRAME_SECONDS) * FRAME_SECONDS
+    alone, own, at_once = (
+        other[: len(time)][(time // 6 == n) & (time % 6 % 1.1 < 0.7)].mean() for n in range(3)
+    )
+    assert alone > 0.7 and own < 0.01 and at_once < 0.4
 
 
 def test_part_of_a_call(tmp_path):

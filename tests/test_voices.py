@@ -248,3 +248,14 @@ def test_an_audit_tells_on_which_sides_one_voice_stands() -> None:
         "voice-on-both-sides": [["a", "c"]],
         "two-voices-one-name": [["d"]],
     }
+
+
+def test_steady_noise_is_taken_from_a_window():
+    """Noise of power 1 in all frames, and speech of power 9 in half of them: 10 - 2 * 1 is left."""
+    part = np.ones((1, encoder.PART, encoder.N_MELS), np.float32)
+    assert encoder._without_noise(part) == pytest.approx(0.01)
+    part[:, ::2] += 9
+    part[:, encoder.PART // 2 :] = 1
+    found = encoder._without_noise(part)
+    np.testing.assert_allclose(found[:, : encoder.PART // 2 : 2], 8)
+    np.testing.assert_allclose(found[:, encoder.PART // 2 :], 0.01)

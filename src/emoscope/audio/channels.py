@@ -19,6 +19,7 @@ LOUDER = 10.0
 SECONDS = 0.5
 SHARE = 0.05
 LEAKING = 0.3  # share of the other's speech that is speech in a channel into which it leaks
+STEADY = 5.0  # dB by which a leak may be louder than it mostly is
 CERTAIN = 5.0  # seconds after which the rest need not be analysed
 CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
 _ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to
@@ -102,15 +103,21 @@ class ChannelMeter:
     def other_speaks(self, side: int) -> NDArray[np.bool_]:
         """Frames, of 32 ms, in which speech in one channel is the other's; none if nothing leaks."""
         levels, speaks = self._relative()
-        louder = speaks[1 - side] & (levels[1 - side] - levels[side] >= LOUDER)
-        if not louder.any() or speaks[side][louder].mean() < LEAKING:
+        near = np.ones(2 * vad.PAD + 1)
+        power = [np.convolve(10 ** (level / 10), near, "same") for level in levels]
+        weaker = 10 * np.log10(power[1 - side] / power[side])
+        louder = speaks[1 - side] & (weaker >= LOUDER)
+        leak = louder & speaks[side]
+        if leak.sum() <= LEAKING * louder.sum():
             louder[:] = False
+        else:  # a leak is weaker by much the same all the time, a voice of its own by less
+            louder &= weaker >= np.median(weaker[leak]) - STEADY
         found, position = np.zeros(round(self._seconds / vad.FRAME_SECONDS) + 1, bool), 0
         for start, block in zip(self._starts, self._levels, strict=True):
             part = louder[position : position + block.shape[1]][: len(found) - start]
             found[start : start + len(part)] |= part
             position += block.shape[1]
-        return np.convolve(found, np.ones(2 * vad.PAD + 1), "same") > 0.5
+        return np.convolve(found, near, "same") > 0.5
 
     def report(self) -> ChannelReport:
         """What was found in all blocks so far."""
