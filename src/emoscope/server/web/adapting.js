@@ -65,10 +65,10 @@ function gain({ card, errors, file }) {
   const said = [`Labels not marked uncertain: ${card.worth}.`, card.optimistic && `${sentenceCase(card.optimistic)}.`, ...errors.map(sentenceCase)];
   return [
     make("p", "", make("strong", "", `UAR ${before.toFixed(3)} before, ${uar.toFixed(3)}${range} after`),
-      `, measured on ${card.measured_on}: ${count} segments. UAR is the mean of the recalls of all emotions.`),
+      `, measured on ${card.measured_on}: ${count} segments. UAR is the mean of the recalls of all emotions${range ? "; in brackets, its 95\u00a0% interval over speakers" : ""}.`),
     ...said.filter(Boolean).map((text) => make("p", "note", text)),
     make("div", "buttons", make("button", { id: "save-adapted", class: "button main", type: "button",
-      click: () => save(new Blob([content], { type: "application/octet-stream" }), NAME) }, `Save ${NAME} (${(content.length / 1e6).toFixed(1)} MB)`)),
+      click: () => save(new Blob([content], { type: "application/octet-stream" }), NAME) }, `Save ${NAME} (${(content.length / 1e6).toFixed(1)}\u00a0MB)`)),
     make("p", "note", "This page goes on with its own model. To use the new one: ",
       make("code", "", `emoscope predict RECORDING --model ${NAME}`), " or ", make("code", "", `emoscope serve --model ${NAME}`)),
   ];
