@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ProtocolError, UnknownNameError, check_known
+from .errors import ProtocolError, check_known
 from .files import printable, shipped_table
 from .labels import in_order
 
@@ -69,12 +69,9 @@ def shares_speakers(protocol: str) -> bool:
 
 def split_name(protocol: str) -> tuple[str, str]:
     """Split ``"loso+speaker-adapted"`` into its checked parts ``("loso", "speaker-adapted")``."""
-    base = protocol if protocol in PROTOCOLS else protocol.rpartition("+")[0] or protocol
-    adaptation = protocol[len(base) + 1 :]
-    if base not in PROTOCOLS:
-        raise UnknownNameError("protocol", base if adaptation_of(protocol) else protocol, PROTOCOLS)
-    check_known("adaptation", ADAPTATIONS, *filter(None, [adaptation]))
-    return base, adaptation
+    base = base_of(protocol)
+    check_known("protocol", [*PROTOCOLS, *(f"…+{name}" for name in ADAPTATIONS)], base)
+    return base, adaptation_of(protocol)
 
 
 def adaptation_of(protocol: str) -> str:

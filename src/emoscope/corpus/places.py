@@ -1,11 +1,11 @@
-"""Finds the recordings that a table names: with other slashes, Unicode forms and case, and below it."""
+"""Finds the recordings that a table names: with other slashes and Unicode forms, and below it."""
 
 import itertools
 import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,12 +51,12 @@ def _at(base: Path, name: str) -> str | None:
     return next(filter(os.path.exists, paths), None)
 
 
-def _composed(text: str, form: Callable[[str], str] = str.casefold) -> str:
-    return unicodedata.normalize("NFC", form(text))
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _index(folder: Path) -> dict[str, list[Parts]]:
-    """The files below a folder by their folded names, of recordings also without ending."""
+    """The files below a folder by their composed names, of recordings also without ending."""
     found = defaultdict[str, list[Parts]](list)
     below = ((place, name) for place, _, names in os.walk(folder) for name in names)
     for place, name in itertools.islice(below, MAX_FILES):
@@ -67,25 +67,21 @@ def _index(folder: Path) -> dict[str, list[Parts]]:
 
 
 def _match(index: Mapping[str, list[Parts]], name: str) -> Parts | None:
-    """The one file that a name means, in this case and form if it can be; of several the nearest."""
-    wanted = tuple(part for part in re.split(r"[/\\]+", name) if part not in ("", "."))
+    """The one file that a name means; of several the nearest."""
+    wanted = [_composed(part) for part in re.split(r"[/\\]+", name) if part not in ("", ".")]
     elsewhere = re.match(r"[A-Za-z]:|[/\\]", name) is not None
-    key = _composed(wanted[-1] if wanted else "")
+    key = wanted[-1] if wanted else ""
     known = index.get(key) or index.get(_stem(key)) or []
-    exact = [parts for parts in known if _ends(parts, wanted, str, elsewhere)]
-    fits = exact or [parts for parts in known if _ends(parts, wanted, str.casefold, elsewhere)]
+    fits = [parts for parts in known if _lies_in(parts[:-1], wanted[:-1], elsewhere)]
     if len(fits) > 1:
         fits = [parts for parts in fits if len(parts) == len(wanted)]
     return fits[0] if len(fits) == 1 else None
 
 
-def _ends(parts: Parts, wanted: Parts, form: Callable[[str], str], elsewhere: bool) -> bool:
-    """Whether a path ends as the one wanted, whose first folders may be of another machine."""
-    count = min(len(parts), len(wanted)) if elsewhere else len(wanted)
-    own, other = ([_composed(p, form) for p in path[-count:]] for path in (parts, wanted))
-    if own[-1] != other[-1]:
-        own[-1], other[-1] = os.path.splitext(own[-1])[0], _stem(other[-1])
-    return own == other
+def _lies_in(folders: Sequence[str], wanted: Sequence[str], elsewhere: bool) -> bool:
+    """Whether folders end as those wanted, of which the first may be of another machine."""
+    count = min(len(folders), len(wanted)) if elsewhere else len(wanted)
+    return [*map(_composed, folders)][len(folders) - count :] == [*wanted][len(wanted) - count :]
 
 
 def _stem(name: str) -> str:

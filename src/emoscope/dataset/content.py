@@ -24,7 +24,7 @@ class Stamp(NamedTuple):
     """What tells one state of a file from another without reading it."""
 
     digest: bytes
-    changed: int  # ns since the epoch; 0 for a remote file, whose stamp owes nothing to a clock
+    changed: int  # ns since the epoch
 
     def settled(self, moment: int) -> bool:
         """Whether a change after the moment, in ns since the epoch, would give another stamp."""
@@ -40,10 +40,10 @@ class Content(NamedTuple):
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """The stamp of a file or URL; None where there is none that could be believed."""
+    """The stamp of a file; None where there is none that could be believed, as of a URL."""
     local = opening.local_path(path)
     if local is None:
-        return _remote_stamp(path)
+        return None
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(local)
         # The change time cannot be set at will, unlike the modification time.
@@ -51,16 +51,6 @@ def stamp_of(path: str) -> Stamp | None:
         identity = (status.st_size, *times, status.st_ino, status.st_dev)
         if stat.S_ISREG(status.st_mode):
             return Stamp(digest_of(repr(identity).encode()), max(times))
-    return None
-
-
-def _remote_stamp(url: str) -> Stamp | None:
-    with contextlib.suppress(Exception):  # each file system has errors of its own
-        system, path = opening.remote(url)
-        about = system.info(path)
-        vouched = [about[k] for k in ("ETag", "etag", "md5Hash", "content_md5") if about.get(k)]
-        identity = (about.get("size"), *map(str, vouched))
-        return Stamp(digest_of(repr(identity).encode()), 0) if vouched else None
     return None
 
 
