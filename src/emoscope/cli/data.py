@@ -96,12 +96,13 @@ def info() -> None:
 
 
 @command(STORE)
-def verify(*, remove: bool = False) -> None:
+def verify() -> None:
     """Check every stored value against its checksum. Exit status 1 if any is damaged."""
     from ..dataset.store import Store
 
-    for path, reason in (damaged := Store().verify(remove=remove)):
-        terminal.complain(f"{path}: {reason}")
+    store = Store()
+    for reason in (damaged := store.verify()):
+        terminal.complain(f"{store.path}: {reason}")
     terminal.out.print(f"{len(damaged)} damaged" if damaged else "no damage found")
     if damaged:
         sys.exit(1)

@@ -136,7 +136,7 @@ def _from_names(corpus: Corpus, root: Path, guess: bool) -> Corpus:
         note = f"speakers are guessed from {taken.words}. If these are not the speakers, give {OPTIONS}"
         return corpus.noting(note, table=table, speakers_from=SpeakerOrigin("guess", taken.where))
     if not found:
-        return corpus.noting(f"speakers are unknown, and no name reveals them. Give {OPTIONS}")
+        return corpus.noting(f"speakers are unknown: none are found in the names. Give {OPTIONS}")
     looks = {name: f"; it looks like {mind}" if mind else "" for name, mind in PLAUSIBLE.items()}
     offers = [f"  --speaker '{c.option}' for {c.words}{looks[c.looks]}" for c in found[:_OFFERED]]
     return corpus.noting(sentence("candidates"), *offers, f"  or {OPTIONS}")
@@ -244,16 +244,11 @@ def _folders(paths: Sequence[PurePath], labels: Sequence[str]) -> Iterator[Candi
 
 
 def _fields(paths: Sequence[PurePath]) -> Iterator[Candidate]:
-    """The parts of the file names between separators, and runs of letters or digits within them."""
+    """The parts of the file names between separators, and runs of letters or digits within them.
+
+    Nothing where names are of different forms.
+    """
     columns = _columns(paths)
-    if not columns:  # of different kinds: only the first and the last part may be the same
-        for which, option in (("first", r"([^\W_]+)[ _-][^/]*$"), ("last", r"[ _-]([^\W_]+)$")):
-            told = [Reading(speaker=option).speaker_of(path) for path in paths]
-            values = tuple(value for value in told if value)
-            if len(values) == len(paths):
-                where = f"the {which} part of the file names"
-                yield Candidate(where, option, values, _looks(values), which == "first")
-        return
     ends = [-1, *(n for n, runs in enumerate(columns) if not runs[0].isalnum()), len(columns)]
     parts = [range(end + 1, following) for end, following in itertools.pairwise(ends)]
     for place, part in enumerate(filter(None, parts[: len(_ORDINALS)])):

@@ -42,10 +42,6 @@ VALUE = np.dtype("<f4")
 SCHEMA = Path(DATA, "store.sql").read_text(encoding="utf-8")
 
 
-class DamagedError(EmoscopeError):
-    """The file is not what SQLite has written."""
-
-
 class FeatureInfo(NamedTuple):
     """What is stored of one feature with one set of parameters."""
 
@@ -171,26 +167,16 @@ class Store:
         with self._maintaining() as database:
             return [FeatureInfo(*row) for row in database.execute(query)]
 
-    def verify(self, *, remove: bool = False) -> list[tuple[str, str]]:
-        """What is damaged, and how; it is removed if that is asked for."""
-        damaged: dict[int, str] = {}
-        try:
-            with self._maintaining() as database:
-                if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                    raise sqlite3.DatabaseError(state)
-                query = "SELECT stored.rowid, identity, name, recording, data, checksum"
-                query += " FROM stored LEFT JOIN features ON feature = features.id"
-                for row, identity, name, *stored in database.execute(query):
-                    if not _is_whole(identity, *stored):
-                        damaged[row] = f"row {row} ({name}) is not what its checksum says"
-                if remove:
-                    query = "DELETE FROM stored WHERE rowid = ?"
-                    database.executemany(query, [(row,) for row in damaged])
-        except DamagedError as error:
-            if remove:
-                self.clear()
-            return [(str(self.path), str(error))]
-        return [(str(self.path), reason) for reason in damaged.values()]
+    def verify(self) -> list[str]:
+        """What is damaged, and how; a run computes it again."""
+        with self._maintaining() as database:
+            if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(state)
+            query = "SELECT stored.rowid, name, identity, recording, data, checksum"
+            query += " FROM stored LEFT JOIN features ON feature = features.id"
+            rows = database.execute(query)
+            damaged = [(row, name) for row, name, *stored in rows if not _is_whole(*stored)]
+        return [f"row {row} ({name}) is not what its checksum says" for row, name in damaged]
 
     def clear(self, names: Sequence[str] | None = None) -> int:
         """Remove features of these names, or everything; the number of bytes that were removed."""
@@ -268,10 +254,8 @@ class Store:
         try:
             with self._open() as database:
                 yield database
-        except sqlite3.OperationalError as error:
-            raise EmoscopeError(f"{self.path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise DamagedError(f"{error}; emoscope store clear removes {self.path}") from error
+        except sqlite3.Error as error:
+            raise EmoscopeError(f"{error}; emoscope store clear removes {self.path}") from error
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.path}: {text}", RuntimeWarning, stacklevel=4)
