@@ -39,7 +39,7 @@ def predictions(model, rights, *, protocol="loso", n_speakers=12, seed=0):
     rows = pd.DataFrame(
         {
             "model": model, "features": "mfcc", "protocol": protocol,
-            "fold": np.repeat([str(n) for n in range(n_speakers)], per_speaker),
+            "fold": np.repeat([str(n % 3) for n in range(n_speakers)], per_speaker),
             "clip": [f"c{n:04d}" for n in range(n_clips)],
             "speaker": np.repeat([f"s{n:02d}" for n in range(n_speakers)], per_speaker),
             "emotion": emotion, "predicted": predicted,
