@@ -1,5 +1,6 @@
 """What several test files share: where the real corpora and encoders are, if they are here."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def cluster(shared_cluster):
 def own_store(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own feature store."""
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path_factory.getbasetemp() / "store"))
+
+
+@pytest.fixture(scope="session")
+def unpacked():
+    """Loads a model, or gives the one that the same bytes made before, with its process."""
+    from emoscope import modelfile
+
+    return functools.lru_cache(maxsize=4)(modelfile.unpack)
+
+
+@pytest.fixture
+def kept_models(unpacked, monkeypatch):
+    """The commands of this test need not load the same model each time."""
+    from emoscope import modelfile
+
+    monkeypatch.setattr(modelfile, "unpack", unpacked)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def predictor(folder: Path) -> Predictor:
 
 
 @pytest.fixture
-def run(emoscope, folder: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def run(emoscope, kept_models, folder: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.chdir(folder)
     return lambda *words: emoscope("predict", *words, "--model", "level.emoscope")
 

@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def predict(model: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def predict(model: Path, kept_models, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     def run(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()
         status = command_line.run("predict", *words, "--model", model)

@@ -96,7 +96,7 @@ FORMS = {
 
 
 @pytest.fixture
-def run(emoscope, folder: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def run(emoscope, kept_models, folder: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.chdir(folder)
     return lambda *words: emoscope("predict", *words, "--model", "level.emoscope")
 
