@@ -135,7 +135,7 @@ def test_inverted_channels_are_named(run) -> None:  # type: ignore[no-untyped-de
     status, out, err = run("inverted.wav", "mono.wav")
     assert status == 1
     assert out.startswith("mono.wav  angry")
-    assert "nearly inverted copies" in err and "--channel left" in err
+    assert "nearly inverted copies" in err and "channel 'left'" in err
     status, out, _ = run("inverted.wav", "--channel", "left")
     assert status == 0 and out.startswith("inverted.wav (left)  angry")
 

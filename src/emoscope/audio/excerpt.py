@@ -22,7 +22,7 @@ EMPTY = "empty: it has a header but no samples"
 TOO_SHORT = "too short: {length:.0f} ms; at least 100 ms are needed"
 CANCELLED = (
     "its two channels are nearly inverted copies of each other and cancel out when mixed; choose one "
-    "of them, for example with --channel left"
+    "of them, for example channel 'left'"
 )
 SILENT = "silent: all samples have the same value"
 _MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop

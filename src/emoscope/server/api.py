@@ -186,13 +186,14 @@ async def adapt(
     request: Request,
     service: Work,
     files: Annotated[list[UploadFile], File(min_length=1, description="The recordings.")],
-    corrections: Annotated[
-        UploadFile, File(description="CSV: file, start, end, emotion, speaker (audio_channel).")
-    ],
+    corrections: UploadFile,
     model: ModelName = None,
     stream: InLines = False,
 ) -> Any:
-    """Adapt a model to corrected labels of recordings; gives what that gains, and the new file."""
+    """Adapt a model to a CSV table of corrections: file, start, end, emotion, speaker, audio_channel.
+
+    Gives the new model, and the UAR before and after.
+    """
     _, predictor = service.model(model)
 
     async def answer(tell: Tell | None = None) -> dict[str, object]:
