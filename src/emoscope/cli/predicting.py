@@ -156,7 +156,7 @@ def _write(
         kept = writer.output and n_done and f"{done}; the same command does the rest"
         _note(f"stopped; {kept or 'no file was written'}")
         raise
-    for said, names in writer.trained.items():
+    for said, names in writer.trained.items() if len(sources) > 1 else ():
         first = ", ".join(names[:3]) + " …" * (len(names) > 3)
         several = f"each of {len(names)} recordings ({first})"
         _note(said.replace(WHOLE, several if len(names) > 1 else first))
@@ -257,9 +257,9 @@ class Writer:
         self.output: Output | None = None
         self.brief = brief and format == "table"
         self.n_certain, self.n_shown, self.card = 0, 0, card  # what is counted is a table's
-        # The warnings of training data that are said once for all; quietly, nothing is.
-        self.several = n_recordings > 1 and not commands.running.quiet
-        self.trained = dict[str, list[str]]()
+        self.trained = dict[str, list[str]]()  # by warning, the recordings in the training data
+        if n_recordings > 1 and not commands.running.quiet:  # it is said once for all of them
+            self.layout = dataclasses.replace(layout, without=(TOGETHER, TRAINING))
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
                 os.unlink(path)  # else it would be continued
@@ -281,7 +281,8 @@ class Writer:
             if self.format == "table":
                 self.n_shown += 1
                 self.n_certain += not one.uncertain
-                one = self._without_training(one)
+                for said in filter(lambda said: said.startswith(TRAINING), one.warnings):
+                    self.trained.setdefault(said, []).append(printable(one.file))
             self.give(formats.text_of(one, self.format, layout))
         if brief:
             width = min(100, shutil.get_terminal_size().columns)
@@ -289,14 +290,6 @@ class Writer:
             _note(
                 f"{n_parts} segments: --format table lists them, --html FILE shows and plays them"
             )
-
-    def _without_training(self, one: Prediction) -> Prediction:
-        """A recording of several without its warning of training data, which is said once for all."""
-        trained = [said for said in one.warnings if said.startswith(TRAINING) and self.several]
-        for said in trained:
-            self.trained.setdefault(said, []).append(printable(one.file))
-        left = tuple(said for said in one.warnings if said not in trained)
-        return dataclasses.replace(one, warnings=left)
 
     def give(self, text: str) -> None:
         """Write to standard output, or the whole file."""

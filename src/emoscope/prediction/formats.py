@@ -39,6 +39,7 @@ class Layout:
     timeline: bool = False  # a row for each segment
     given: bool = False  # segments that the user gave, with their labels
     channel: bool = False  # in a column of its own
+    without: tuple[str, ...] = (TOGETHER,)  # how warnings begin that a table leaves out
 
     @property
     def axes(self) -> list[str]:
@@ -52,14 +53,16 @@ def format_of(path: str | os.PathLike[str] | None) -> str:
     return ending if ending in FORMATS else "table"
 
 
-def table_text(prediction: Prediction, *, timeline: bool = False) -> str:
+def table_text(
+    prediction: Prediction, *, timeline: bool = False, without: tuple[str, ...] = (TOGETHER,)
+) -> str:
     """One recording for people to read: what it sounds like first, where the label is uncertain."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
     name = printable(prediction.file) or "recording"
     name += f" ({prediction.channel})" if prediction.channel else ""
     lines = [f"{name}  {_told(prediction, f'  ({others})')}"]
-    said = (warning for warning in prediction.warnings if not warning.startswith(TOGETHER))
+    said = (warning for warning in prediction.warnings if not warning.startswith(without))
     lines += [f"    {warning}" for warning in said]
     speakers = [printable(part.speaker) for part in prediction.segments]
     width = max(map(len, speakers), default=0)
@@ -104,7 +107,7 @@ def _told(part: Prediction | Segment, others: str = "") -> str:
 def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
     """One recording in any format, of csv without the header."""
     if format == "table":
-        return table_text(prediction, timeline=layout.timeline)
+        return table_text(prediction, timeline=layout.timeline, without=layout.without)
     if format == "csv":
         return _csv(_rows(prediction, layout))
     if format == "json":
