@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -245,6 +246,13 @@ def test_an_endless_source_is_taken_a_few_at_a_time(predictor: Predictor) -> Non
         assert isinstance(next(outcomes), Prediction)
     outcomes.close()
     assert len(taken) <= 12
+
+
+def test_whoever_stops_waits_for_no_recording_that_is_still_read(predictor: Predictor) -> None:
+    talk = Signal(voice(2.0), RATE)
+    outcomes = predictor.predict_many([talk, itertools.repeat(talk)], jobs=2)
+    assert isinstance(next(outcomes), Prediction)
+    outcomes.close()  # the second has no end
 
 
 def test_threads_share_one_predictor(predictor: Predictor) -> None:

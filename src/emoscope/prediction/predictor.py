@@ -8,6 +8,7 @@ import collections
 import functools
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -286,12 +287,17 @@ class Predictor:
 
         has_affinity = hasattr(os, "sched_getaffinity")
         jobs = jobs or (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
-        remaining = iter(sources)
+        remaining, ended = iter(sources), threading.Event()
 
         def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
+            def until_ended(part: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
+                yield from itertools.takewhile(lambda _: not ended.is_set(), blocks(part, meter))
+
             try:
-                read = opened(source, rate, again=division.by == SPEAKER)
-                return self.recognise(*read, timeline=timeline, division=division, map=map)
+                blocks, part = opened(source, rate, again=division.by == SPEAKER)
+                return self.recognise(
+                    until_ended, part, timeline=timeline, division=division, map=map
+                )
             except EmoscopeError as error:
                 return error
 
@@ -306,7 +312,8 @@ class Predictor:
                 while running:
                     yield running.popleft().result()
                     running += [pool.submit(outcome, s) for s in itertools.islice(remaining, 1)]
-            finally:
+            finally:  # also after Ctrl+C, which does not wait for hours of sound
+                ended.set()
                 for future in running:
                     future.cancel()
 
