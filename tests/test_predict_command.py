@@ -382,6 +382,14 @@ def test_what_was_found_so_far_is_of_what_was_heard(
     assert {"speaker 1"} == {part.speaker for part in told[-1].found.segments if part.is_speech}
 
 
+def test_a_number_of_speakers_means_that_voices_are_told_apart(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    asked = [folder / "0.wav", "--speakers", "1"]
+    assert predict(*asked)[1] == predict(*asked, "--by", "speaker")[1]
+    assert "speaker 1" in predict(*asked)[1]
+    status, _, err = predict(*asked, "--by", "none")
+    assert status == 2 and "a number of speakers needs by=speaker" in err
+
+
 def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]
     status, _, err = predict(folder / "0.wav", "--format", "srt", "--out", "/proc/x/y")
     assert status == 2 and "cannot be written" in err
