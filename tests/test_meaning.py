@@ -46,7 +46,9 @@ def says_all(text: str, about: About) -> None:
 
 
 @pytest.mark.parametrize("format", formats.FORMATS)
-def test_every_format_of_predict(format: str, clip: Path, model: Path, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_format_of_predict(
+    format: str, clip: Path, model: Path, kept_models, capsys, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
     """Of a new format in `formats.FORMATS` as well; a table has it below, on standard error."""
     about = Predictor(model).card.about
     assert about.commercial_use == "no"

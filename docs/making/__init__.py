@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import api, colours, commands, gallery, measured, notebooks
+from . import api, colours, commands, conversations, gallery, measured, notebooks
 
 MAKERS = {
     "static/colours.css": colours.css,
@@ -10,6 +10,7 @@ MAKERS = {
     "contributing.md": measured.contributing,
     **api.pages(),
     **measured.pages(),
+    **conversations.pages(),
     **gallery.pages(),
     **notebooks.pages(),
 }
