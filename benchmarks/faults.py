@@ -1,7 +1,8 @@
 """Kills predictions, runs and servers many times and counts what was lost.
 
 ``python benchmarks/faults.py`` writes ``results/guarantees/faults.json``. What is killed, and how a
-loss is told, is in ``tests/test_faults.py``, whose suite does the same a few times.
+loss is told, is in ``tests/test_faults.py`` and ``tests/test_server_killed.py``; the suite does the same
+a few times.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ OUT = ROOT / "results" / "guarantees" / "faults.json"
 sys.path.insert(0, str(ROOT / "tests"))
 
 import test_faults as faults  # noqa: E402
+import test_server_killed  # noqa: E402
 import tiny_model  # noqa: E402
 
 
@@ -33,8 +35,8 @@ def main():
         figures["noting of finished units killed at random moments"] = faults.killed_journals(
             place / "journals", 40
         )
-        figures["server killed under load and started again"] = faults.restarted_servers(
-            model, place / "servers", 5
+        figures["server killed under load and started again"] = (
+            test_server_killed.restarted_servers(model, place / "servers", 5)
         )
         limits = [0, 1, 100, 1000, 2000, 3000, 5000, 8000, 10_000, 20_000, 50_000, 100_000]
         figures["commands on a disk that fills up at some size"] = faults.filled_disks(
