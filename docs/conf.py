@@ -53,6 +53,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False  # there are none; looking for them takes long
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 python_maximum_signature_line_length = 80
