@@ -37,7 +37,7 @@ LARGEST_MEMORY = 2048  # MiB
 LARGEST_INPUT = 16_384
 FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "RF64", "CAF", "NIST", "AVR", "SVX")
 TABLES = ("a.csv", "a.tsv", "a.jsonl", "a.parquet", "db.yaml", "db.files.csv", "db.files.parquet")
-ROUTES = ("/api/predict", "/api/predict?timeline=true", "/api/listen", "/api/export?format=csv")
+ROUTES = ("/api/predict", "/api/predict?timeline=true", "/api/listen")
 TYPES = ("multipart/form-data; boundary=b", "application/json", "", "multipart/form-data")
 HEADER = b"""name: d
 schemes:
@@ -237,13 +237,6 @@ class Http:
         part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
         for route in range(3):
             yield bytes([route, 0]) + part + sound("FLAC") + b"\r\n" + part + b"x\r\n--b--\r\n"
-        prediction = {
-            "file": "a", "emotion": "sad", "confidence": 0.5, "probabilities": {"sad": 0.5},
-            "uncertain": False, "warnings": [],
-            "segments": [{"start": 0, "end": 1, "emotion": "sad", "confidence": 0.5,
-                          "probabilities": {"sad": 0.5}}],
-        }  # fmt: skip
-        yield bytes([3, 1]) + json.dumps(prediction).encode()
 
     def run(self, data):
         status, body = self.loop.run_until_complete(self.ask(data))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import re
@@ -125,18 +124,6 @@ def test_what_is_no_request_is_refused(server: Running, content: bytes) -> None:
     assert b"predictions" not in answer
 
 
-def test_an_export_that_would_unfold_is_refused(server: Running) -> None:
-    part = {"start": 0.0, "end": 1.0, "emotion": "sad", "confidence": 0.5, "probabilities": {}}
-    for prediction in (
-        {"file": "f" * 20_000, "probabilities": {"sad": 1.0}},
-        {"file": "f", "probabilities": {f"e{n}": 0.0 for n in range(4000)}},
-    ):
-        given = {"emotion": "sad", "confidence": 0.5, "uncertain": False, "warnings": []}
-        body = json.dumps({**given, **prediction, "segments": [part] * 5000}).encode()
-        answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
-        assert answer.status == 422 and "too many segments" in answer.json["error"]
-
-
 def test_what_is_no_form_is_named_as_such(server: Running) -> None:
     answer = server.ask("POST", "/api/predict", b"RIFF=1&a", content_type="audio/wav")
     assert answer.status == 422 and "multipart/form-data" in answer.json["error"]
@@ -207,10 +194,10 @@ def test_a_full_disk_is_said(
     assert answer.headers["retry-after"] == "10"
 
 
-def test_a_refusal_reaches_a_client_that_sends_first(server: Running) -> None:
-    path = "/api/export?format=csv"
-    answer = server.ask("POST", path, b"x" * 20_000_000, content_type="text/plain")
-    assert answer.status == 413 and "larger than 3 MB" in answer.json["error"]
+def test_a_refusal_reaches_a_client_that_sends_first(tmp_path: Path) -> None:
+    with serving(Predictor(tiny_model.write(tmp_path)), bytes=200_000) as running:
+        answer = running.ask("POST", "/api/predict", b"x" * 20_000_000, content_type="text/plain")
+    assert answer.status == 413 and "larger than 0.2 MB" in answer.json["error"]
 
 
 def in_flight(app: FastAPI) -> int:
@@ -246,17 +233,6 @@ def test_forms_that_no_browser_sends(server: Running, body: bytes) -> None:
     assert list(answer.json) == ["error"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 1_000_000, b'{"file": NaN}', b"\xff\xfe", b""],
-    ids=["lists", "objects", "a long number", "NaN", "no UTF-8", "nothing"],
-)
-def test_json_that_no_program_sends(server: Running, body: bytes) -> None:
-    answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
-    assert 400 <= answer.status < 500
-    assert list(answer.json) == ["error"]
-
-
 @pytest.mark.parametrize("name", [b"-" + b"a" * 4000, b"-" + b"a" * 100_000])
 def test_a_form_in_a_costly_character_set_is_read_soon(server: Running, name: bytes) -> None:
     body = part("a", name)  # Python decodes punycode in quadratic time
@@ -266,45 +242,10 @@ def test_a_form_in_a_costly_character_set_is_read_soon(server: Running, name: by
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("kind", ["application/json", FORM])
-def test_what_is_no_recording_is_small(server: Running, kind: str) -> None:
-    body = b'{"file":[' + b"[]," * 2_000_000
-    answer = server.ask("POST", "/api/export?format=csv", body, content_type=kind)
-    assert answer.status == 413 and "3 MB" in answer.json["error"]
-
-
 def test_a_form_without_files_is_small(server: Running) -> None:
     kind = "application/x-www-form-urlencoded"
     answer = server.ask("POST", "/api/predict", b"files=" + b"x" * 6_000_000, content_type=kind)
     assert answer.status == 400 and "maximum size" in answer.json["error"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"file":[' + b"[]," * 900_000 + b"[]]}",
-        b'{"segments":[' + b"{}," * 900_000 + b"{}]}",
-        b'{"probabilities":{' + b",".join(b'"%d":"x"' % n for n in range(200_000)) + b"}}",
-        b"{" + b",".join(b'"%d":0' % n for n in range(250_000)) + b"}",
-    ],
-    ids=["lists", "segments", "probabilities", "other keys"],
-)
-def test_json_costs_little_memory_and_time(server: Running, body: bytes) -> None:
-    with most_memory() as grown:
-        answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
-    assert answer.status == 422 and len(answer.body) < 5000
-    assert answer.json["error"].startswith("body")
-    assert grown() < 250_000_000
-
-
-def test_a_text_that_cannot_be_written_is_refused(server: Running) -> None:
-    found = {
-        "file": "a\ud800", "emotion": "happy", "confidence": 1, "probabilities": {},
-        "uncertain": False, "warnings": [], "segments": [],
-    }  # fmt: skip
-    body = json.dumps(found).encode()
-    answer = server.ask("POST", "/api/export?format=csv", body, content_type="application/json")
-    assert answer.status == 422
 
 
 def chunked(server: Running, size: int) -> bytes:
@@ -331,12 +272,11 @@ def test_whoever_sends_nonsense_cannot_fill_the_log(
         body = good[:at] + b"\xde\xad" + good[at + 2 :]
         assert server.ask("POST", "/api/predict", body, content_type=FORM).status in (400, 422)
     raw(server, b"no HTTP at all\r\n\r\n")
-    for kind, path in ((FORM, b"predict"), ("application/json", b"export?format=csv")):
-        head = HEAD.replace(b"predict", path) + f"content-type: {kind}\r\n".encode()
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as broken_off:
-            broken_off.sendall(head + b"content-length: 1000\r\n\r\n" + good[:100])
-            wait_until(lambda: in_flight(server.app) == 1)
-        wait_until(lambda: in_flight(server.app) == 0)
+    head = HEAD + f"content-type: {FORM}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as broken_off:
+        broken_off.sendall(head + b"content-length: 1000\r\n\r\n" + good[:100])
+        wait_until(lambda: in_flight(server.app) == 1)
+    wait_until(lambda: in_flight(server.app) == 0)
     others = [r for r in caplog.records if not r.name.startswith(("asyncio", "emoscope"))]
     assert [record.getMessage() for record in others] == []
     assert "".join(capfd.readouterr()) == ""

@@ -273,9 +273,8 @@ def test_exports_are_those_of_python(page: Any, predictor: Predictor, tmp_path: 
     soundfile.write(path := tmp_path / 'two, "words".wav', sound, RATE)
     found = predictor.predict(path, timeline=True)
     script = """
-      const { about_text: about } = (await recogniser()).settings, { FORMATS } = m.formats;
-      const names = Object.keys(FORMATS);
-      return Object.fromEntries(names.map((name) => [name, FORMATS[name](given.found, about)]));
+      const names = Object.entries(m.formats.FORMATS);
+      return Object.fromEntries(names.map(([name, write]) => [name, write(given.found)]));
     """
     written = ask(page, script, found=found.to_dict())
     emotions = list(found.probabilities)
@@ -298,9 +297,9 @@ def test_exports_name_the_speakers(page: Any) -> None:
     found = Prediction(*whole, about=about)
     script = """
       const names = Object.entries(m.formats.FORMATS);
-      return Object.fromEntries(names.map(([name, write]) => [name, write(given.found, given.about)]));
+      return Object.fromEntries(names.map(([name, write]) => [name, write(given.found)]));
     """
-    written = ask(page, script, found=found.to_dict(), about=found.about.text)
+    written = ask(page, script, found=found.to_dict())
     assert written.pop("csv") == formats.csv_text([found], list(told), timeline=True, model="level")
     for name, text in written.items():
         assert undated(text) == undated(formats.timeline_text(found, name))

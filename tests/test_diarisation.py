@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import re
 from pathlib import Path
 
@@ -184,17 +183,6 @@ def test_quality_of_a_part() -> None:
     assert quality.part(second, 2 * second).snr == pytest.approx(40.0, abs=0.1)
     assert quality.part(2 * second, 3 * second).snr == pytest.approx(15.0, abs=0.2)
     assert [w.partition(":")[0] for w in quality.part(0.0, second).warnings()] == ["no speech"]
-
-
-def test_predictions_of_earlier_versions_can_still_be_sent_back() -> None:
-    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
-    from emoscope.server.api import SENT_PREDICTION
-
-    part = {"start": 0.0, "end": 2.0, "emotion": "sad", "confidence": 1.0}
-    old = {"file": "a.wav", "emotion": "sad", "confidence": 1.0, "probabilities": {"sad": 1.0}}
-    whole = {**old, "uncertain": False, "segments": [{**part, "probabilities": {"sad": 1.0}}]}
-    (found,) = SENT_PREDICTION.validate_python(json.loads(json.dumps(whole))).segments
-    assert (found.speaker, found.uncertain, found.warnings) == ("", False, ())
 
 
 # --- channels

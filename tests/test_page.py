@@ -319,6 +319,7 @@ def test_a_recording_that_cannot_be_predicted_can_be_saved(page) -> None:  # typ
         ("json", "{"),
         ("csv", "file,start"),
         ("textgrid", "File type"),
+        ("eaf", "<?xml"),
         ("srt", "1\n"),
         ("vtt", "WEB"),
     ],

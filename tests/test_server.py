@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import csv
 import io
 import json
 import logging
@@ -180,7 +179,6 @@ def test_files_that_cannot_be_used(server: Running, name: str, content: bytes, w
         ("GET", "/api/predict", 405),
         ("DELETE", "/", 405),
         ("POST", "/api/predict", 422),
-        ("POST", "/api/export?format=mp3", 422),
     ],
 )
 def test_other_errors_are_json_too(server: Running, method: str, path: str, status: int) -> None:
@@ -252,26 +250,6 @@ def test_listen_gives_all_of_it_at_any_rate(server: Running, rate: int) -> None:
     assert len(samples) == 8_000
     wanted = 0.3 * np.sin(2 * np.pi * 220 * np.arange(8_000) / 16_000)
     np.testing.assert_allclose(samples[100:-100], wanted[100:-100], atol=0.01)
-
-
-def test_export_in_every_format(server: Running) -> None:
-    found = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"][0]
-    begins = {
-        "csv": "file,start,end,speaker,emotion", "textgrid": 'File type = "ooTextFile"',
-        "eaf": "<?xml", "srt": "1\n00:00:0", "vtt": "WEBVTT",
-    }  # fmt: skip
-    for format, start in begins.items():
-        answer = server.ask(
-            "POST", f"/api/export?format={format}", json.dumps(found).encode(),
-            content_type="application/json",
-        )  # fmt: skip
-        assert answer.status == 200
-        assert answer.body.decode().startswith(start)
-        if format == "csv":
-            rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
-            assert [row["arousal"] for row in rows] == [
-                str(part.get("arousal", "")) for part in found["segments"]
-            ]
 
 
 def test_arousal_and_valence_are_given_and_described(server: Running) -> None:
@@ -349,7 +327,7 @@ def test_closing_ends_the_work_behind_lines(server: Running) -> None:
 
 def test_only_others_are_limited_by_default() -> None:
     here, capped = Limits.of("127.0.0.1"), Limits.of("localhost", (), 5)
-    assert {here.bytes, here.text_bytes, here.seconds} == {math.inf}
+    assert {here.bytes, here.seconds} == {math.inf}
     assert capped.bytes == 5e6 and capped.seconds == math.inf
     for address in (("0.0.0.0",), ("::1", ["speech.example"])):
         assert Limits.of(*address) == Limits()

@@ -7,33 +7,24 @@ import functools
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, replace
 from typing import IO, Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from .._version import __version__
 from ..files import shipped_table
-from ..prediction import Prediction, Segment, formats
+from ..prediction import Prediction, Segment
 from ..prediction.sources import MOST_SPEAKERS, SPEAKER, Division
 from ..prediction.summary import Summary
 from .adapting import adapted
-from .limits import Job
 from .progress import Tell, in_lines
 from .work import Service, Unusable
-
-MAX_SECONDS = 1e7  # four months, longer than any recording
-MAX_SEGMENTS = 50_000  # twenty hours of speech have fewer
-MAX_EXPORT_CHARACTERS = 50_000_000  # about: a segment is written with all that is said of the whole
-MAX_LISTED_FAULTS = 10  # of an export's JSON, one by one
-
 
 _Axis: TypeAlias = Annotated[float | None, Field(ge=-1, le=1)]  # derived from acted emotions
 
@@ -53,18 +44,15 @@ class FoundSummary(Summary):
     moments: tuple[FoundSegment, ...]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+@dataclass(frozen=True)
 class FoundPrediction(Prediction):
-    """A prediction, whose arousal and valence are derived from acted emotions; also sent back."""
+    """A prediction, whose arousal and valence are derived from acted emotions."""
 
     confidence: Annotated[float, Field(ge=0, le=1)]
-    segments: Annotated[tuple[FoundSegment, ...], FailFast(), Field(max_length=MAX_SEGMENTS)] = ()
+    segments: tuple[FoundSegment, ...] = ()
     summary: FoundSummary | None = None  # with a timeline
     arousal: _Axis = None
     valence: _Axis = None
-
-
-SENT_PREDICTION = TypeAdapter(FoundPrediction)
 
 
 class Predictions(BaseModel):
@@ -111,7 +99,6 @@ WRONG_HOST: Responses = {421: FAILURES[421]}
 LINES: Responses = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 TEXT: Responses = {200: {"content": {"text/plain": {}}}}
 FLAC: Responses = {200: {"content": {"audio/flac": {}}}}
-A_PREDICTION = {"application/json": {"schema": {"$ref": "#/components/schemas/FoundPrediction"}}}
 
 router = APIRouter()
 
@@ -225,53 +212,6 @@ async def listen(
 def _read(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         yield from iter(functools.partial(file.read, 1 << 20), b"")
-
-
-@router.post(
-    "/api/export",
-    response_class=Response,
-    responses=TEXT | FAILURES,
-    openapi_extra={"requestBody": {"required": True, "content": A_PREDICTION}},
-)
-async def export(
-    request: Request,
-    service: Work,
-    format: Annotated[Literal["csv", "textgrid", "eaf", "srt", "vtt"], Query()],
-) -> PlainTextResponse:
-    """Convert a prediction into the format of another program."""
-    # Not through FastAPI: it would list every fault, of which there may be hundred thousands, and
-    # take text that cannot be written again.
-    try:
-        prediction = SENT_PREDICTION.validate_python(from_json(await request.body()))
-    except ValidationError as error:
-        if error.error_count() > MAX_LISTED_FAULTS:
-            raise HTTPException(422, f"body: {error.error_count()} errors") from None
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-        raise RequestValidationError(faults) from None
-    except ValueError as error:
-        raise HTTPException(422, f"body: not valid JSON: {error}") from None
-    _check_size(prediction)
-    prediction = replace(prediction, summary=None)  # which no other program takes
-    write = functools.partial(_written, format=format)
-    (text,) = await service.run_each(request, write, [prediction])
-    return PlainTextResponse(text)
-
-
-def _check_size(prediction: Prediction) -> None:
-    """Refuse what no recording has, and what would unfold to more text than memory should hold."""
-    if any(not 0 <= part.start <= part.end <= MAX_SECONDS for part in prediction.segments):
-        raise HTTPException(422, "body.segments: times in seconds, no end before its start")
-    shared = len(prediction.file) + sum(map(len, prediction.warnings))
-    shared += 20 * len(prediction.probabilities) + 100 + sum(map(len, astuple(prediction.about)))
-    if shared * len(prediction.segments) > MAX_EXPORT_CHARACTERS:
-        raise HTTPException(422, "body: too large: too many segments, emotions or texts")
-
-
-def _written(prediction: Prediction, _: Job, *, format: str) -> str:
-    if format != "csv":
-        return formats.timeline_text(prediction, format)
-    emotions, model = list(prediction.probabilities), prediction.about.model
-    return formats.csv_text([prediction], emotions, timeline=bool(prediction.segments), model=model)
 
 
 @router.get("/api/models", responses=WRONG_HOST)

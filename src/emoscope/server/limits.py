@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..files import shipped_table
 
-UPLOADS = ("/api/predict", "/api/listen", "/api/adapt")  # take recordings; all others take text
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STOPPED = "the server is shutting down"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -36,7 +35,6 @@ class Limits:
     """How much the server takes on; more than may be in work at once is answered with 503."""
 
     bytes: float = 100e6  # of one request's recordings
-    text_bytes: float = 3e6  # of a body that is no recording, which is held in memory
     files: int = 50  # in one request
     seconds: float = 3600.0  # length of one recording
     at_once: int = 64  # POST requests in work or waiting
@@ -52,7 +50,7 @@ class Limits:
         alone = _plain(host) in LOOPBACK and not names
         most = megabytes * 1e6 if megabytes else math.inf if alone else cls.bytes
         more = math.inf if alone else max(1.0, most / cls.bytes)
-        return cls(bytes=most, text_bytes=more * cls.text_bytes, seconds=more * cls.seconds)
+        return cls(bytes=most, seconds=more * cls.seconds)
 
 
 class Monitor:
@@ -178,8 +176,7 @@ class Guard:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        limits = self._load.limits
-        largest = limits.bytes if scope["path"] in UPLOADS else limits.text_bytes
+        largest = self._load.limits.bytes
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > largest:
             raise _too_large(largest)

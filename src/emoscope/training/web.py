@@ -103,8 +103,8 @@ def _settings(card: Card) -> JsonObject:
     }  # fmt: skip
     constants["microphone"]["WINDOWS"] = dataclasses.asdict(microphone.WINDOWS)
     constants["labels"] = {"POSITIONS": dict(labels.POSITIONS), "AXES": labels.AXES}
-    about = {"about": dataclasses.asdict(card.about), "about_text": card.about.text}
-    return {"emoscope": __version__, "card": told, "constants": constants, **about}
+    about = dataclasses.asdict(card.about)
+    return {"emoscope": __version__, "card": told, "constants": constants, "about": about}
 
 
 def _fingerprints(card: Card) -> tuple[bytes, list[Mapping[str, object]]]:

@@ -6,8 +6,8 @@ const MOST_BYTES = 1_000_000_000; // of a file in this tab, which has to hold it
 const MOST_SECONDS = 3600;
 
 /**
- * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `formats` of export, `examples` { name, file, source },
- * and models, predict, label, export and listen; a tab also has stream, a server adapt and `voices`: it tells voices
+ * The engine: `kind` ("server" or "tab"), `limits` { uploadBytes }, `examples` { name, file, source },
+ * and models, predict, label and listen; a tab also has stream, a server adapt and `voices`: it tells voices
  * apart, with `by: "speaker"` and perhaps their number, `speakers`, for predict.
  * @param options `progress(loaded, total)` is told the bytes of the model that have arrived
  */
@@ -52,7 +52,6 @@ async function openServer() {
   return {
     kind: "server",
     limits: { uploadBytes: health.upload_bytes },
-    formats: ["csv", "textgrid", "eaf", "srt", "vtt"],
     examples: [],
     models: async () => (await ask("api/models")).json(),
     voices: true,
@@ -66,10 +65,6 @@ async function openServer() {
       const sent = files.flatMap((file) => entries.filter((entry) => entry.file === file)); // in the order of the answer
       return entries.map((entry) => predictions[sent.indexOf(entry)]);
     },
-    async export(prediction, format) {
-      const body = JSON.stringify(prediction), headers = { "content-type": "application/json" };
-      return (await ask(`api/export?format=${format}`, { method: "POST", body, headers })).blob();
-    },
     listen: async (file) => (await upload("api/listen", [file])).blob(),
     async adapt(files, table, { progress, signal }) {
       const form = new FormData();
@@ -81,13 +76,12 @@ async function openServer() {
 }
 
 async function openTab(folder, { progress } = {}) {
-  const [{ load }, { FORMATS }] = await Promise.all([import("./engine/emoscope.js"), import("./engine/formats.js")]);
+  const { load } = await import("./engine/emoscope.js");
   const recogniser = await load(folder, { progress }), { settings } = recogniser;
   navigator.serviceWorker?.register(new URL("sw.js", page)).catch(() => {}); // without it the page needs a network
   return {
     kind: "tab",
     limits: { uploadBytes: MOST_BYTES },
-    formats: Object.keys(FORMATS),
     examples: settings.examples.map((one) => ({ ...one, file: new URL(one.file, page).href })),
     models: async () => recogniser.models(),
     async predict(file, { progress: told, signal } = {}) {
@@ -95,7 +89,6 @@ async function openTab(folder, { progress } = {}) {
       return { predictions: await recogniser.classify(file, { progress: told, signal, most: MOST_SECONDS }), errors: [] };
     },
     label: async (entries) => recogniser.together(entries.map(({ prediction }) => prediction)),
-    export: async (prediction, format) => new Blob([FORMATS[format](prediction, settings.about_text)]),
     listen: async (file) => file,
     stream: (options) => recogniser.stream(options),
   };

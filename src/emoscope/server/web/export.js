@@ -1,31 +1,32 @@
 // Panel: the labels and times as files of other programs.
 
+import { FORMATS } from "./engine/formats.js";
 import { make, save } from "./parts.js";
 
-const FORMATS = {
+const NAMES = {
   json: "JSON", csv: "CSV", textgrid: "Praat TextGrid", eaf: "ELAN", srt: "SRT", vtt: "WebVTT",
 };
 
-export function exportPanel(page) {
+export function exportPanel() {
   const buttons = make("div", "buttons");
   let current = null;
 
-  async function download(format) {
+  function download(format) {
     const { prediction } = current;
-    const content = format === "json" ? JSON.stringify(prediction, null, 1) : await page.engine.export(prediction, format);
+    const content = format === "json" ? JSON.stringify(prediction, null, 1) : FORMATS[format](prediction);
     const ending = { textgrid: "TextGrid" }[format] ?? format;
     save(new Blob([content], { type: "application/octet-stream" }), `${stem(current)}.${ending}`);
   }
 
   function button(format) {
-    const click = () => download(format).catch((error) => page.problem(error.message));
-    return make("button", { class: "button", type: "button", "data-format": format, click }, FORMATS[format]);
+    const click = () => download(format);
+    return make("button", { class: "button", type: "button", "data-format": format, click }, NAMES[format]);
   }
 
   const show = (entry) => {
     current = entry;
     if (buttons.firstChild) return;
-    buttons.append(...Object.keys(FORMATS).filter((format) => format === "json" || page.engine.formats.includes(format)).map(button));
+    buttons.append(...Object.keys(NAMES).map(button));
   };
   return {
     element: make("div", "exports", make("h3", "", "Export"),

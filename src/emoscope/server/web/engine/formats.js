@@ -1,4 +1,4 @@
-// A prediction as text that other programs read: emoscope.prediction.formats. `about` says what a label means.
+// A prediction as text that other programs read: emoscope.prediction.formats.
 
 import { round } from "./numbers.js";
 
@@ -7,6 +7,12 @@ const audible = ({ segments }) => segments.filter(({ emotion }) => emotion !== "
 const caption = (part) => part.emotion + (isSpeech(part) ? ` ${round(100 * part.confidence, 0)}%` : "");
 const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 const escaped = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+
+/** What a label means, the model and its licence, in a line that ends no cue of subtitles. */
+function aboutText({ about: { model, licence, commercial_use: use, meaning } }) {
+  const source = `${model ? `Model: ${model}. ` : ""}Licence: ${licence}. Commercial use: ${use}.`;
+  return `${meaning} ${source}`.replace(/[\s\p{Cc}]+/gu, " ").replaceAll("-->", "→");
+}
 
 /** A number as Python writes it. */
 function number(value) {
@@ -53,8 +59,8 @@ function* filled(segments, end) {
   }
 }
 
-function textgrid(prediction, about) {
-  const { segments } = prediction, length = segments.reduce((most, { end }) => Math.max(most, end), 0), end = length.toFixed(6);
+function textgrid(prediction) {
+  const { segments } = prediction, about = aboutText(prediction), length = segments.reduce((most, { end }) => Math.max(most, end), 0), end = length.toFixed(6);
   const texts = { emotion: (part) => part.emotion, confidence: (part) => (isSpeech(part) ? part.confidence.toFixed(3) : "") };
   const span = (indent, from, until) => [`${indent}xmin = ${from}`, `${indent}xmax = ${until}`], inner = " ".repeat(8);
   const tiers = lanes(segments).flatMap(([name, own]) => (
@@ -72,7 +78,7 @@ function textgrid(prediction, about) {
   return `${lines.join("\n")}\n`;
 }
 
-function eaf(prediction, about) {
+function eaf(prediction) {
   const parts = audible(prediction), name = escaped(prediction.file.split("/").at(-1));
   const slots = parts.flatMap(({ start, end }) => [start, end]).map((time, n) => (
     `<TIME_SLOT TIME_SLOT_ID="ts${n + 1}" TIME_VALUE="${round(1000 * time, 0)}"/>\n`));
@@ -88,7 +94,7 @@ function eaf(prediction, about) {
 <ANNOTATION_DOCUMENT AUTHOR="emoscope" DATE="${new Date().toISOString()}" FORMAT="3.0" VERSION="3.0">
 <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
 <MEDIA_DESCRIPTOR MEDIA_URL="${name}" MIME_TYPE="audio/*"/>
-<PROPERTY NAME="emoscope:about">${escaped(about)}</PROPERTY>
+<PROPERTY NAME="emoscope:about">${escaped(aboutText(prediction))}</PROPERTY>
 </HEADER>
 <TIME_ORDER>
 ${slots.join("")}</TIME_ORDER>
@@ -105,9 +111,9 @@ function cues(prediction, mark, named) {
   return audible(prediction).map((part) => `${clock(part.start)} --> ${clock(part.end)}\n${part.speaker ? named(part.speaker) : ""}${caption(part)}\n`);
 }
 
-const srt = (prediction, about) => [`00:00:00,000 --> 00:00:00,000\n${about}\n`, ...cues(prediction, ",", (name) => `${name}: `)]
+const srt = (prediction) => [`00:00:00,000 --> 00:00:00,000\n${aboutText(prediction)}\n`, ...cues(prediction, ",", (name) => `${name}: `)]
   .map((cue, n) => `${n + 1}\n${cue}`).join("\n");
 
-const vtt = (prediction, about) => ["WEBVTT\n", `NOTE ${about}\n`, ...cues(prediction, ".", (name) => `<v ${name}>`)].join("\n");
+const vtt = (prediction) => ["WEBVTT\n", `NOTE ${aboutText(prediction)}\n`, ...cues(prediction, ".", (name) => `<v ${name}>`)].join("\n");
 
 export const FORMATS = { csv, textgrid, eaf, srt, vtt };
