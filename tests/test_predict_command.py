@@ -229,7 +229,7 @@ def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_p
     words = [folder / "0.wav", "--format", "json", "--out", tmp_path / "found"]
     assert predict(*words)[0] == 0
     status, _, err = predict(*words, "--timeline")
-    assert status == 2 and "without a timeline" in err
+    assert status == 2 and "exists with other columns" in err and "a timeline" in err
 
 
 @pytest.mark.parametrize(

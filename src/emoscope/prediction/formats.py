@@ -41,11 +41,6 @@ class Layout:
     channel: bool = False  # in a column of its own
     without: tuple[str, ...] = (TOGETHER,)  # how warnings begin that a table leaves out
 
-    @property
-    def axes(self) -> list[str]:
-        """Columns near the end, where all emotions have a position."""
-        return list(labels.position(dict.fromkeys(self.emotions, 0.0)))
-
 
 def format_of(path: str | os.PathLike[str] | None) -> str:
     """The format that the ending of a file's name means; ``table`` where it means none."""
@@ -109,7 +104,7 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
     if format == "table":
         return table_text(prediction, timeline=layout.timeline, without=layout.without)
     if format == "csv":
-        return _csv(_rows(prediction, layout))
+        return _csv(row.values() for row in _rows(prediction, layout))
     if format == "json":
         bare = dataclasses.replace(prediction, segments=(), summary=None)
         shown = prediction if layout.timeline else bare
@@ -119,13 +114,10 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
 
 def csv_header(layout: Layout) -> str:
     """The first line of a CSV table."""
-    place = ["file", *(["channel"] if layout.channel else [])]
-    place += ["start", "end", "speaker"] if layout.timeline else []
-    label = [*(["label"] if layout.given else []), "emotion", "confidence"]
-    label += [f"p_{name}" for name in layout.emotions]
-    last = [*(["model"] if layout.model else []), *layout.axes, *ABOUT]
-    doubts = ["uncertain", "warnings", *(["file_warnings"] if layout.timeline else [])]
-    return _csv([[*place, *label, *doubts, *last]])
+    even = dict.fromkeys(layout.emotions, 0.0)
+    part = GivenSegment(0.0, 0.0, "", 0.0, even)
+    any_row = next(_rows(Prediction("", "", 0.0, even, False, segments=(part,)), layout))
+    return _csv([list(any_row)])
 
 
 def csv_text(
@@ -133,27 +125,37 @@ def csv_text(
 ) -> str:
     """A whole CSV table: one row for each recording or, with a timeline, for each segment."""
     layout = Layout(emotions, model, timeline=timeline)
-    rows = [row for one in predictions for row in _rows(one, layout)]
-    return csv_header(layout) + _csv(rows)
+    return csv_header(layout) + "".join(text_of(one, "csv", layout) for one in predictions)
 
 
-def _rows(prediction: Prediction, layout: Layout) -> Iterator[list[object]]:
+def _rows(prediction: Prediction, layout: Layout) -> Iterator[dict[str, object]]:
+    """The rows of a table, by column."""
     whole = prediction.to_dict()
-    place = [printable(prediction.file), *([prediction.channel] if layout.channel else [])]
-    last = [layout.model] if layout.model else []
-    about = [whole["about"][name] for name in ABOUT]
+    axes = labels.position(dict.fromkeys(layout.emotions, 0.0))  # where all emotions have one
     for part in whole["segments"] if layout.timeline else [whole]:
-        times = [part["start"], part["end"], printable(part["speaker"])] if layout.timeline else []
-        told = [printable(part["label"])] if "label" in part else []
-        by_emotion = [part["probabilities"].get(name, "") for name in layout.emotions]
-        label = [*told, part["emotion"], part["confidence"], *by_emotion]
-        doubts = [str(part["uncertain"]).lower(), "; ".join(part["warnings"])]
-        doubts += ["; ".join(whole["warnings"])] if layout.timeline else []
-        position = [part.get(axis, "") for axis in layout.axes]
-        yield [*place, *times, *label, *doubts, *last, *position, *about]
+        row = {"file": printable(prediction.file)}
+        if layout.channel:
+            row["channel"] = prediction.channel
+        if layout.timeline:
+            place = {"start": part["start"], "end": part["end"]}
+            row |= {**place, "speaker": printable(part["speaker"])}
+        if layout.given:
+            row["label"] = printable(part["label"])
+        row |= {"emotion": part["emotion"], "confidence": part["confidence"]}
+        row |= {f"p_{name}": part["probabilities"].get(name, "") for name in layout.emotions}
+        row |= {
+            "uncertain": str(part["uncertain"]).lower(),
+            "warnings": "; ".join(part["warnings"]),
+        }
+        if layout.timeline:
+            row["file_warnings"] = "; ".join(whole["warnings"])
+        if layout.model:
+            row["model"] = layout.model
+        row |= {axis: part.get(axis, "") for axis in axes}
+        yield row | {name: whole["about"][name] for name in ABOUT}
 
 
-def _csv(rows: Iterable[Sequence[object]]) -> str:
+def _csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -91,6 +91,9 @@ class Output:
     def _foreign(self, because: str = "does not hold predictions") -> EmoscopeError:
         return EmoscopeError(f"{self.path}: exists and {because}")
 
+    def _other_columns(self) -> EmoscopeError:
+        return EmoscopeError(sentence("other_columns", path=self.path))
+
     def _whole(self, content: bytes) -> bytes:
         """What may stay of a file that was perhaps cut off, noting what it holds."""
         end = content.rfind(b"\n") + 1
@@ -102,7 +105,7 @@ class Output:
         if self.format == "json":
             return self._complete(lines, [self._entry_of(line) for line in lines])
         if lines and lines[0] != self._header:
-            raise EmoscopeError(sentence("other_columns", path=self.path))
+            raise self._other_columns()
         try:
             rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
         except (ValueError, csv.Error) as error:
@@ -145,25 +148,18 @@ class Output:
         """The recording and channel of a line of JSON, when the line is as this output would write it."""
         try:
             entry = json.loads(line)
-            file, emotions = printable(entry["file"]), tuple(entry["probabilities"])
-            parts, model, channel = entry["segments"], entry.get("model"), entry.get("channel", "")
-            layout = (bool(parts), any("label" in part for part in parts))
+            file, parts, model = printable(entry["file"]), entry["segments"], entry.get("model")
+            given = any("label" in part for part in parts)
+            held = (list(entry["probabilities"]), bool(parts), given)
+            channel = str(entry.get("channel", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign() from error
-        if emotions != tuple(self.layout.emotions):
-            told = {
-                "emotions": ", ".join(map(str, emotions)),
-                "own": ", ".join(self.layout.emotions),
-            }
-            raise self._foreign(sentence("other_emotions", **told))
-        if layout != (self.layout.timeline, self.layout.given):
-            held, asked = ("with", "without") if layout[0] else ("without", "with")
-            what = "given segments" if layout[1] or self.layout.given else "a timeline"
-            raise self._foreign(sentence("other_layout", held=held, asked=asked, what=what))
+        if held != (list(self.layout.emotions), self.layout.timeline, self.layout.given):
+            raise self._other_columns()
         self._check_model(model)
-        if self.layout.given:
+        if given:
             self._check_parts(file, parts)
-        return file, str(channel)
+        return file, channel
 
 
 def _place(start: float | str, label: str) -> tuple[float, str]:
