@@ -332,8 +332,10 @@ def cost(whole: corpus.Corpus) -> float:
 
 def as_text(result: dict) -> str:
     lines = [
-        "# Voices\n",
-        "Made by `benchmarks/voices.py`; limits are set on the two other corpora.\n",
+        "# Voices",
+        "",
+        "Made by `benchmarks/voices.py`; limits are set on the two other corpora.",
+        "",
     ]
     lines += [
         "| single clips | equal error, one emotion | two emotions | error at the others' limit | |"
@@ -367,8 +369,11 @@ def as_text(result: dict) -> str:
     share = ", ".join(f"{name} {value:.0%}" for name, value in result["names_by_emotion"].items())
     lines += ["", f"Two names of one voice that share no emotion, found: {share}."]
     lines += ["", *(f"{name}, whole: {text}" for name, text in result["whole"].items())]
-    took = f"An embedding takes {result['ms_per_clip']:.0f} ms of one core for a clip of RAVDESS."
-    return "\n".join([*lines, "", took]) + "\n"
+    lines += [
+        "",
+        f"An embedding takes {result['ms_per_clip']:.0f} ms of one core for a clip of RAVDESS.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main(place: str) -> None:

@@ -15,7 +15,8 @@ from emoscope.labels import EMOTIONS, POSITIONS
 from emoscope.modelfile.card import Card
 from emoscope.models import offsets
 
-from .recipe import INPUT, Calibration, EmbeddedClips, Predicted, right
+from .confidence import Calibration, right
+from .recipe import INPUT, EmbeddedClips, Predicted
 
 Double = NDArray[np.float64]
 Indices = NDArray[np.intp]

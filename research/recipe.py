@@ -5,7 +5,8 @@ embeddings a linear classifier is trained to be robust to unseen voices, rooms a
 (:mod:`research.source_classifier`). Each training clip is used as recorded and in copies augmented with
 random rooms, microphones, lines and voices (:mod:`research.augment`). All of them pass through
 :class:`~emoscope.audio.level.TrimAndNormalise` and through the graph that is shipped, so the classifier
-is trained on the rounding of the encoder's weights as well.
+is trained on the rounding of the encoder's weights as well. For clips that sound like those of RAVDESS a
+second classifier joins in (:mod:`research.familiar`).
 
 Confidence is calibrated cross-corpus, because the voices, rooms and languages of users are in no training
 corpus: each corpus in turn is predicted by a classifier trained on the others. What recordings of one
@@ -17,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +30,13 @@ from emoscope import audio
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from emoscope.modelfile import softmax
-from emoscope.modelfile.card import Input, OutOfDomainDetector, SourceOffsets, Uncertain
-from emoscope.models import offsets
+from emoscope.modelfile.card import Input, OutOfDomainDetector
 from emoscope.models.onnx_graph import LinearForm
 from emoscope.training import calibration
 
 from . import source_classifier
 from .augment import augment
+from .familiar import CORPUS, Familiar
 
 if TYPE_CHECKING:
     from .compression import Scheme
@@ -52,16 +52,8 @@ COPIES = 2
 """Changed copies of every training clip, beside the clip itself."""
 FOLDS = 3
 """Of speakers, for the logits from which the model of sources is learned."""
-LEAST = 0.01
-"""Coverage below which no threshold is worth having."""
 DOMAIN_RANK = 16
 """Directions with a variance of their own in the Gaussian that tells what is unfamiliar."""
-RISK = 0.3
-"""Share of wrong answers among those that are let pass, mean over corpora left out."""
-BATCH = 8
-"""Clips of one speaker and emotion, whose spread tells batches of one emotion from others."""
-ALIKE, APART = 0.65, 1.45
-"""Share of such batches that are taken to be of one emotion; how much wider those of several are."""
 NEUTRAL = {("emospeech", "calm")}
 """Corpora and their emotions that are neutral in all but name."""
 WIDE_MARGIN = 0.25
@@ -192,10 +184,25 @@ class EmbeddedClips:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """A fitted classifier: its emotions, positions in ``EMOTIONS``, and its linear form."""
+    """A fitted classifier: its emotions, positions in ``EMOTIONS``, and its linear form.
+
+    `familiar` is what changes for clips that sound like RAVDESS, if that is among the training data.
+    """
 
     emotions: NDArray[np.intp]
     form: LinearForm
+    familiar: Familiar | None = None
+
+    def logits(self, embeddings: Array) -> Double:
+        """Of clips, shape (n_clips, n_emotions)."""
+        values = (embeddings - self.form.mean) / self.form.scale
+        found = (values @ self.form.weights + self.form.bias).astype(np.float64)
+        return found if self.familiar is None else found + self.familiar.added(values)
+
+    @property
+    def general(self) -> Head:
+        """The classifier for clips that are not familiar."""
+        return dataclasses.replace(self, familiar=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -231,16 +238,37 @@ class Fits:
 
     def head(self, speakers: Collection[str]) -> Head:
         """The head of these training speakers, fitted unless it is kept."""
-        path, clips = self.path(speakers), self.clips
+        path, rows = self.path(speakers), self.clips.rows(speakers)
         if not path.is_file():
-            rows = clips.rows(speakers)
-            copies = [copy[rows] for copy in clips.copies]
-            told = (clips.labels[rows], clips.speakers[rows], clips.corpora[rows])
-            emotions, form = source_classifier.train(copies, *told)
+            emotions, form = self.classifier(rows)
             np.savez(path, emotions=emotions, **vars(form))
         with np.load(path) as kept:
             parts = {name: kept[name] for name in ("mean", "scale", "weights", "bias")}
-            return Head(kept["emotions"], LinearForm(**parts))
+            head = Head(kept["emotions"], LinearForm(**parts))
+        corpora = set(self.clips.corpora[rows])
+        if CORPUS not in corpora or len(corpora) == 1:
+            return head
+        return dataclasses.replace(head, familiar=self.second(head, rows, path))
+
+    def classifier(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], LinearForm]:
+        """The emotions and the linear form of the classifier of some training clips."""
+        clips = self.clips
+        told = (clips.labels[rows], clips.speakers[rows], clips.corpora[rows])
+        return source_classifier.train([copy[rows] for copy in clips.copies], *told)
+
+    def second(self, head: Head, rows: NDArray[np.intp], path: Path) -> Familiar:
+        """The second classifier of a head, for clips like those of RAVDESS; kept beside it."""
+        clips, path = self.clips, path.with_suffix(".familiar.npz")
+        if not path.is_file():
+            own = rows[clips.corpora[rows] == CORPUS]
+            values = (clips.copies[0][own] - head.form.mean) / head.form.scale
+            found = Familiar.fit(
+                values, clips.labels[own], clips.speakers[own], (head.emotions, head.form),
+                self.classifier(own), rank=DOMAIN_RANK,
+            )  # fmt: skip
+            np.savez(path, weights=found.weights, bias=found.bias, **vars(found.domain))
+        with np.load(path) as kept:
+            return Familiar(_detector(kept), kept["weights"], kept["bias"])
 
     def keep(self, speakers: Collection[str]) -> None:
         """Fit the head of these training speakers, unless it is kept."""
@@ -249,9 +277,7 @@ class Fits:
     def predict(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
         """What the head of some training speakers says of clips as recorded."""
         head = self.head(speakers)
-        form, values = head.form, self.clips.copies[0][rows]
-        logits = (values - form.mean) / form.scale @ form.weights + form.bias
-        return Predicted(rows, logits.astype(np.float64), head.emotions)
+        return Predicted(rows, head.logits(self.clips.copies[0][rows]), head.emotions)
 
     def predict_unseen(self, speakers: Collection[str], rows: NDArray[np.intp]) -> Predicted:
         """As :meth:`predict`, with whether clips are far from the training clips."""
@@ -282,20 +308,18 @@ class Fits:
             found = calibration.out_of_domain_detector(values, spread, rank=DOMAIN_RANK)
             np.savez(path, **vars(found))
         with np.load(path) as kept:
-            parts = {name: kept[name] for name in ("mean", "components", "variances")}
-            numbers = {name: float(kept[name]) for name in ("residual", "threshold")}
-            return OutOfDomainDetector(**parts, **numbers)
+            return _detector(kept)
 
     def unseen_speakers(self, speakers: Collection[str], *, seed: int = 0) -> Predicted:
-        """Clips of training speakers, each predicted by a head of other speakers."""
+        """Clips of training speakers, each predicted by a head of other speakers, as if not familiar."""
         rows = self.clips.rows(speakers)
         emotions = np.unique(self.clips.labels[rows])
         logits = np.full((len(rows), len(emotions)), np.nan)
         for others in self.training_folds(speakers, seed=seed):
             test = ~np.isin(self.clips.speakers[rows], list(others))
-            found = self.predict(others, rows[test])
-            assert np.array_equal(found.emotions, emotions)
-            logits[test] = found.logits
+            head = self.head(others).general
+            assert np.array_equal(head.emotions, emotions)
+            logits[test] = head.logits(self.clips.copies[0][rows[test]])
         return Predicted(rows, logits, emotions)
 
     def training_folds(self, speakers: Collection[str], *, seed: int = 0) -> list[set[str]]:
@@ -310,90 +334,7 @@ class Fits:
         return [set(speakers) - fold for fold in folds]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Calibration:
-    """What a card needs for confidence: temperature, offsets of sources, threshold of uncertain labels."""
-
-    temperature: float
-    offsets: SourceOffsets
-    uncertain: Uncertain
-
-
-def calibrate(
-    clips: EmbeddedClips, unseen: Predicted, left_out: Sequence[Predicted]
-) -> Calibration:
-    """Calibrate on held-out corpora; learn source offsets from held-out speakers."""
-    scale = temperature(clips, left_out)
-    labels = np.searchsorted(unseen.emotions, clips.labels[unseen.rows])
-    told = (labels, clips.speakers[unseen.rows], clips.corpora[unseen.rows])
-    learned = offsets.fit(unseen.logits, *told, temperature=scale)
-    low = one_emotion_spread(clips, unseen.emotions, learned, left_out)
-    learned = dataclasses.replace(learned, low=low, high=APART * low)
-    return Calibration(scale, learned, threshold(clips, left_out, scale))
-
-
-def one_emotion_spread(
-    clips: EmbeddedClips,
-    emotions: NDArray[np.intp],
-    learned: SourceOffsets,
-    left_out: Sequence[Predicted],
-) -> float:
-    """Spread that most batches of one emotion stay below; median over held-out corpora."""
-    found = []
-    for one in left_out:
-        known = np.searchsorted(emotions, one.emotions)  # a head of fewer corpora knows fewer
-        covariance = learned.covariance.astype(np.float64)[known][:, known]
-        X, labels = offsets.centred(one.logits), clips.labels[one.rows]
-        spreads = []
-        for speaker in np.unique(clips.speakers[one.rows]):
-            for label in np.unique(labels):
-                rows = np.flatnonzero((clips.speakers[one.rows] == speaker) & (labels == label))
-                for batch in np.array_split(rows, max(1, round(len(rows) / BATCH))):
-                    if len(batch) > 1:
-                        spreads.append(offsets.spread(X[batch], covariance, len(batch)))
-        found.append(np.quantile(spreads, ALIKE))
-    return float(np.median(found))
-
-
-def temperature(clips: EmbeddedClips, left_out: Sequence[Predicted]) -> float:
-    """The median of the temperatures that calibrate each held-out corpus; robust to one hopeless corpus."""
-    fitted = []
-    for found in left_out:
-        known = np.isin(clips.labels[found.rows], found.emotions)
-        labels = np.searchsorted(found.emotions, clips.labels[found.rows[known]])
-        fitted.append(calibration.temperature(found.logits[known], labels))
-    return float(np.median(fitted))
-
-
-def threshold(clips: EmbeddedClips, left_out: Sequence[Predicted], temperature: float) -> Uncertain:
-    """The lowest confidence above which at most :data:`RISK` of the labels are wrong, cross-corpus.
-
-    Every corpus has the same weight, for coverage and for risk. Unfamiliar clips are always uncertain.
-    """
-    confidence, wrong, weight = [], [], []
-    for found in left_out:
-        sure = softmax(found.logits / temperature).max(axis=1)
-        confidence.append(np.where(found.familiar, sure, -1.0))
-        answers = found.emotions[found.logits.argmax(axis=1)]
-        wrong.append(~right(answers, clips.labels[found.rows]))
-        weight.append(np.full(len(found.rows), 1.0 / len(found.rows) / len(left_out)))
-    order = np.argsort(-np.concatenate(confidence), kind="stable")
-    sure, mistaken, weights = (np.concatenate(x)[order] for x in (confidence, wrong, weight))
-    coverage = np.cumsum(weights)
-    risk = np.cumsum(weights * mistaken) / coverage
-    allowed = np.flatnonzero((risk <= RISK) & (sure > 0))
-    if not len(allowed) or coverage[allowed[-1]] < LEAST:  # nothing is to be relied on
-        return Uncertain(threshold=1.0, coverage=0.0, risk=0.0, held_out="corpora")
-    last = int(allowed[-1])
-    return Uncertain(
-        threshold=float(sure[last]),
-        coverage=float(coverage[last]),
-        risk=float(risk[last]),
-        held_out="corpora",
-    )
-
-
-def right(answers: NDArray[np.intp], labels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether answers are right; calm is no mistake where the label is neutral."""
-    calm, neutral = EMOTIONS.index("calm"), EMOTIONS.index("neutral")
-    return np.asarray((answers == labels) | ((answers == calm) & (labels == neutral)))
+def _detector(kept: Mapping[str, Array]) -> OutOfDomainDetector:
+    parts = {name: kept[name] for name in ("mean", "components", "variances")}
+    numbers = {name: float(kept[name]) for name in ("residual", "threshold")}
+    return OutOfDomainDetector(**parts, **numbers)

@@ -36,7 +36,7 @@ from emoscope.evaluation.result import Result, summarise
 from emoscope.labels import EMOTIONS
 from emoscope.modelfile.card import Card, Measurement, Training
 from emoscope.training import export, provenance
-from research import cross_corpus, recipe, source_classifier
+from research import confidence, cross_corpus, recipe, source_classifier
 from research.recipe import EmbeddedClips
 
 CORPORA = ("ravdess", "emodb", "nemo", "emospeech")
@@ -165,10 +165,10 @@ class Recipe:
         others = [name for name in CORPORA if name not in (*own, excluding)]
         return {name: self.fits.predict_unseen(self.speakers, rows[name]) for name in others}
 
-    def calibration(self, *, excluding: str = "") -> recipe.Calibration:
+    def calibration(self, *, excluding: str = "") -> confidence.Calibration:
         """Calibration for a card, without using one corpus."""
         unseen = self.fits.unseen_speakers(self.speakers)
-        return recipe.calibrate(
+        return confidence.calibrate(
             self.clips, unseen, list(self.left_out(excluding=excluding).values())
         )
 
@@ -206,7 +206,9 @@ def train(graph: bytes, made: Recipe, options: argparse.Namespace) -> None:
         notices=(NOTICE, *(part.citation for part in parts if part.citation)),
         emoscope=__version__,
     )
-    modelfile.save(options.out, export.attach_head(graph, head.form), card)
+    whole = export.attach_head(graph, head.form)
+    whole = whole if head.familiar is None else head.familiar.attach(whole)
+    modelfile.save(options.out, whole, card)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
     print(f"temperature {card.temperature:.3f}, {card.uncertain}")
 
@@ -284,7 +286,7 @@ def inside(
     """One corpus by one protocol; other training corpora are training data in every fold."""
     clips, rows = made.clips, []
     left_out = list(made.left_out(excluding=name).values())
-    temperature = recipe.temperature(clips, left_out)
+    temperature = confidence.temperature(clips, left_out)
     allowed = np.unique(clips.labels[clips.corpora == name])
     for corpus, asked, fold, test in folds_of(made):
         if (corpus, asked) == (name, protocol):

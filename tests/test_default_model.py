@@ -12,7 +12,7 @@ import pytest
 from emoscope.audio.level import TrimAndNormalise
 from emoscope.corpus import Corpus
 from emoscope.labels import EMOTIONS
-from research import cross_corpus, recipe
+from research import confidence, cross_corpus, recipe
 from research.recipe import EmbeddedClips, Fits
 
 pytest.importorskip("torch")
@@ -94,25 +94,25 @@ def test_every_clip_is_predicted_by_a_head_of_other_speakers(fits: Fits) -> None
 
 def test_the_threshold_holds_the_risk_with_every_corpus_counting_alike(fits: Fits) -> None:
     left_out = [fits.without([name], set(fits.clips.speakers)) for name in KNOWN]
-    calibration = recipe.calibrate(
+    calibration = confidence.calibrate(
         fits.clips, fits.unseen_speakers(set(fits.clips.speakers)), left_out
     )
     passed, wrong = [], []
     for found in left_out:
         p = np.exp(found.logits / calibration.temperature)
-        confidence = p.max(axis=1) / p.sum(axis=1)
-        sure = (confidence >= calibration.uncertain.threshold - 1e-7) & found.familiar
+        highest = p.max(axis=1) / p.sum(axis=1)
+        sure = (highest >= calibration.uncertain.threshold - 1e-7) & found.familiar
         good = found.emotions[p.argmax(axis=1)] == fits.clips.labels[found.rows]
         passed.append(sure.mean())
         wrong.append((sure & ~good).mean())
-    assert calibration.uncertain.risk <= recipe.RISK
+    assert calibration.uncertain.risk <= confidence.RISK
     assert calibration.uncertain.risk == pytest.approx(np.sum(wrong) / np.sum(passed), abs=0.01)
     assert calibration.uncertain.coverage == pytest.approx(np.mean(passed), abs=0.01)
 
 
 def test_calm_is_no_mistake_for_neutral() -> None:
     calm, neutral, sad = (EMOTIONS.index(e) for e in ("calm", "neutral", "sad"))
-    found = recipe.right(np.array([calm, calm, neutral]), np.array([neutral, sad, calm]))
+    found = confidence.right(np.array([calm, calm, neutral]), np.array([neutral, sad, calm]))
     assert found.tolist() == [True, False, False]
 
 
@@ -138,7 +138,7 @@ def test_batches_hold_clips_of_the_same_keys_and_about_the_size_asked_for() -> N
 def test_figures_of_a_corpus_left_out_are_those_of_its_rows(fits: Fits) -> None:
     speakers = set(fits.clips.speakers)
     found = fits.without(["two"], speakers)
-    calibration = recipe.calibrate(fits.clips, fits.unseen_speakers(speakers), [found])
+    calibration = confidence.calibrate(fits.clips, fits.unseen_speakers(speakers), [found])
     calibration = dataclasses.replace(
         calibration,
         offsets=None

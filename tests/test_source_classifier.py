@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from emoscope.modelfile import safety
+from emoscope.models import onnx_graph
+from emoscope.models.onnx_graph import LinearForm
+from emoscope.training import export
 from research import source_classifier as classifier
+from research.familiar import ABSENT, Familiar
 
 torch = pytest.importorskip("torch")
 
@@ -76,3 +83,32 @@ def test_logistic_regression_is_at_its_minimum() -> None:
     np.testing.assert_allclose(
         ((p - np.eye(3)[targets]) * share[:, np.newaxis]).sum(axis=0), 0, atol=1e-3
     )
+
+
+def test_the_second_classifier_joins_in_where_its_corpus_lies() -> None:
+    """Mean of both logits for familiar clips, the first alone elsewhere; the graph says the same."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    rng, width = np.random.default_rng(3), 6
+    X = rng.normal(size=(120, width)).astype(np.float32)
+    general = LinearForm(*(rng.normal(size=s).astype(np.float32) for s in (6, 6, (6, 3), 3)))
+    general = dataclasses.replace(general, scale=np.full(width, 0.5, np.float32))
+    own = LinearForm(*(rng.normal(size=s).astype(np.float32) for s in (6, 6, (6, 2), 2)))
+    own = dataclasses.replace(own, scale=np.full(width, 2.0, np.float32))
+    emotions, known = np.array([1, 4, 7]), np.array([1, 7])
+    values = (X - general.mean) / general.scale
+    labels, speakers = np.tile([1, 7], 60), np.repeat(["a", "b", "c", "d"], 30)
+    second = Familiar.fit(values, labels, speakers, (emotions, general), (known, own), rank=2)
+    first = values @ general.weights + general.bias
+    other = np.full((120, 3), ABSENT)
+    other[:, [0, 2]] = (X - own.mean) / own.scale @ own.weights + own.bias
+    share = second.share(values)
+    np.testing.assert_allclose(
+        first + second.added(values), first + share * (other - first) / 2, atol=1e-4
+    )
+    assert np.median(share) > 0.9
+    assert second.share(values + 10).max() < 1e-6
+    graph = onnx_graph.graph_model("raw_embedding = Identity(features)", "raw_embedding", (6, 6))
+    whole = second.attach(export.attach_head(graph.SerializeToString(), general))
+    logits, embedding = onnxruntime.InferenceSession(safety.check(whole)).run(None, {"features": X})
+    np.testing.assert_allclose(embedding, values, atol=1e-5)
+    np.testing.assert_allclose(logits, first + second.added(values), atol=1e-3)

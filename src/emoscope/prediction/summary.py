@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import labels
 from ..modelfile.card import JsonObject
-from .prediction import Prediction, Segment
+from .prediction import Prediction, Segment, TwoChannels
 
 Lanes: TypeAlias = "Mapping[str, Sequence[Segment]]"
 
@@ -94,7 +94,7 @@ def summarised(prediction: Prediction) -> Prediction:
     if not segments:
         return prediction
     summary = summarise(lanes(prediction), max(part.end for part in segments))
-    if not prediction.channels:
+    if not isinstance(prediction, TwoChannels):
         return dataclasses.replace(prediction, summary=dataclasses.replace(summary, overlap=None))
     given = dataclasses.replace(prediction, summary=summary)
     each = (dataclasses.replace(channel, summary=summary) for channel in given.channels)
