@@ -8,7 +8,7 @@ import numpy as np
 
 from emoscope.labels import EMOTIONS
 from emoscope.prediction import Prediction, Segment
-from emoscope.prediction.prediction import NON_SPEECH, SILENCE, TwoChannels
+from emoscope.prediction.prediction import NON_SPEECH, SILENCE
 from emoscope.prediction.summary import summarised
 
 
@@ -51,4 +51,4 @@ def call(left, right):
         dataclasses.replace(whole, channel=side, segments=tuple(parts), summary=None)
         for side, parts in (("left", left), ("right", right))
     )
-    return summarised(TwoChannels(**{**vars(whole), "summary": None}, channels=tuple(each)))
+    return summarised(dataclasses.replace(whole, summary=None, channels=tuple(each)))

@@ -373,5 +373,5 @@ def test_two_real_voices_are_told_apart(predictor: Predictor, ravdess: Path) -> 
         said = any(warning.startswith("speakers: ") for warning in found.warnings)
         assert (len(names) == 2) if count else (2 <= len(names) <= 4)
         assert said is (count is None)
-    mono = predictor.predict(iter([audio.Signal(sound, RATE)]), by="speaker", speakers=2)
+    mono = predictor.predict(audio.Signal(sound, RATE), by="speaker", speakers=2)
     assert {part.speaker for part in mono.segments} == {"", "speaker 1", "speaker 2"}

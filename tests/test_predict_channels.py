@@ -84,8 +84,6 @@ def test_arrays_have_channels_too(predictor: Predictor, folder: Path) -> None:
     assert label(predictor.predict(samples, rate, channel="2")) == label(from_file[1])
     with pytest.raises(AudioError, match="has no channel 3; it has 2 channels"):
         predictor.predict(samples, rate, channel="3")
-    with pytest.raises(AudioError, match="mono already"):
-        predictor.predict(audio.blocks(folder / "mono.wav"), channel="left")
     with pytest.raises(AudioError, match="each_channel"):
         predictor.predict(samples, rate, channel="each")
     with pytest.raises(UnknownNameError, match="left, right"):

@@ -36,7 +36,7 @@ PAGES = (
     README, DOCS / "start.md", DOCS / "engineering.md", *sorted((DOCS / "tutorials").glob("*.md"))
 )  # fmt: skip
 PORT = "8765"
-WARM, SOCKET = Path(__file__).with_name("warm.py"), "socket"
+WARM, SOCKET = Path(__file__).resolve().with_name("warm.py"), "socket"
 #: The README is read in a fresh clone; this is the quickest form of what takes minutes there.
 SHORT = {
     "make compare": 'make compare ARGS="--quick --models tree,dummy --features mfcc '

@@ -16,11 +16,12 @@ import select
 import socket
 import sys
 
-#: What takes commands longest to import.
+#: What takes commands longest to import; emoscope comes first, for it forbids onnxruntime to report
+#: its use: the thread that would do so is in no fork, which waits for it at its end.
 MODULES = (
+    "emoscope.audit", "emoscope.evaluation.comparison", "emoscope.report.page", "emoscope.training",
     "matplotlib.pyplot", "onnxruntime", "pandas", "pyarrow.parquet", "pydantic.types", "skl2onnx",
     "sklearn.discriminant_analysis", "sklearn.svm", "yaml",
-    "emoscope.audit", "emoscope.evaluation.comparison", "emoscope.report.page", "emoscope.training",
 )  # fmt: skip
 
 

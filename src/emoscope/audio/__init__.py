@@ -28,7 +28,7 @@ from .opening import URL, finished, is_open, open_binary, os_reason
 
 __all__ = [
     "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelMeter", "ChannelReport", "Excerpt",
-    "Recording", "Signal", "blocks", "channel_name", "channel_report", "cut", "each_channel",
+    "Recording", "Signal", "blocks", "channel_name", "cut", "each_channel",
     "from_array", "load", "parse_channel", "rate_of", "resample",
 ]  # fmt: skip
 
@@ -155,16 +155,6 @@ def each_channel(path: str) -> list[Excerpt]:
     for block, _ in _decode(path, []):
         return [Excerpt(path, channel=channel) for channel in range(block.shape[1])]
     raise AudioError(path, "empty: it has a header but no samples")
-
-
-def channel_report(recording: Recording) -> ChannelReport:
-    """What the channels of a recording are to each other; decodes no more of it than that takes."""
-    meter = ChannelMeter()
-    for piece, rate in _pieces(Excerpt.of(recording), []):
-        meter.feed(piece, rate)
-        if meter.is_certain:
-            break
-    return meter.report()
 
 
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:

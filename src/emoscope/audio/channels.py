@@ -1,4 +1,4 @@
-"""Whether two channels hold the speech of two people, or are copies that cancel in the mix.
+"""Whether two channels hold the speech of two people, or one voice twice.
 
 A voice that two microphones pick up is louder in one of them by much the same all the time; of two
 people, now the one channel is much louder, now the other. So channels are called different when each,
@@ -20,8 +20,6 @@ SECONDS = 0.5
 SHARE = 0.05
 LEAKING = 0.3  # share of the other's speech that is speech in a channel into which it leaks
 STEADY = 5.0  # dB by which a leak may be louder than it mostly is
-CERTAIN = 5.0  # seconds after which the rest need not be analysed
-CANCELLED = 10.0  # dB by which a mix is weaker than its channels when they are nearly inverted
 _ALIKE = 0.95  # correlation from which one channel copies the other: the block is not listened to
 _AS_LOUD = 0.2  # ... where the one has at least that share of the other's power: 7 dB
 _SPEECH = 0.5  # probability from which a frame counts as speech
@@ -36,14 +34,6 @@ class ChannelReport:
 
     n_channels: int
     different_speech: bool = False  # each of the two holds speech that the other does not
-    correlation: float = math.nan  # of the samples, -1 to 1; NaN when a channel is silent
-    loss: float = 0.0  # dB by which the mix is weaker than the mean of the two channels
-    speech: tuple[float, float] = (0.0, 0.0)  # seconds of speech of each channel alone
-
-    @property
-    def nearly_inverted(self) -> bool:
-        """Whether the channels cancel each other, so that their mix is a faint residue."""
-        return self.loss > CANCELLED
 
 
 class ChannelMeter:
@@ -51,7 +41,6 @@ class ChannelMeter:
 
     def __init__(self) -> None:
         self._n_channels = 0
-        self._products = np.zeros((2, 2))
         self._levels, self._speaks = [np.zeros((2, 0))], [np.zeros((2, 0), bool)]
         self._seconds, self._starts = 0.0, [0]  # the frame with which each of these begins
 
@@ -62,7 +51,6 @@ class ChannelMeter:
             return
         start, self._seconds = self._seconds, self._seconds + len(block) / rate
         products = (block.T @ block).astype(np.float64)
-        self._products += products
         sides = products.diagonal()
         alike = abs(_correlation(products)) > _ALIKE and sides.min() > _AS_LOUD * sides.max()
         if not alike and len(block) >= _SHORTEST * rate:
@@ -76,12 +64,6 @@ class ChannelMeter:
         ]
         self._levels.append(np.stack([frames.level for frames in both]).astype(np.float64))
         self._speaks.append(np.stack([frames.speech for frames in both]) >= _SPEECH)
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether further blocks would tell nothing new."""
-        own, speech = self._own_speech() if self._n_channels == 2 else (np.full(2, np.inf), 0.0)
-        return bool(own.min() >= max(CERTAIN, SHARE * speech))
 
     def _own_speech(self) -> tuple[NDArray[np.float64], float]:
         """Seconds of speech that each channel has alone, and of all speech."""
@@ -124,11 +106,7 @@ class ChannelMeter:
         if self._n_channels != 2:
             return ChannelReport(self._n_channels)
         own, speech = self._own_speech()
-        each, mixed = np.trace(self._products) / 2, self._products.sum() / 4
-        loss = 10 * math.log10(each / max(mixed, 1e-12 * each)) if each else 0.0
-        is_different = bool(own.min() >= max(SECONDS, SHARE * speech))
-        alone = float(own[0]), float(own[1])
-        return ChannelReport(2, is_different, _correlation(self._products), loss, alone)
+        return ChannelReport(2, bool(own.min() >= max(SECONDS, SHARE * speech)))
 
 
 def _correlation(products: NDArray[np.float64]) -> float:

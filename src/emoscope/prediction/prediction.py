@@ -104,16 +104,27 @@ class Prediction(Labelled):
     channel: str = ""  # "left", "right", "3" …; empty for all of them, mixed
     about: About = About()  # what its labels mean, and the licence of the model
     summary: "Summary | None" = None  # with a timeline: of all channels together
+    channels: "tuple[Prediction, ...]" = ()  # of two that hold different speech, which this mixes
 
     @property
     def each(self) -> "tuple[Prediction, ...]":
-        """Itself; of two channels with different speech, the prediction of each."""
-        return (self,)
+        """Itself; of two channels with different speech, the prediction of each, the left one first."""
+        return self.channels or (self,)
 
     @property
     def joined(self) -> "Prediction":
-        """Itself; of two channels with different speech, one with the segments of both."""
-        return self
+        """With the segments of all channels, which may overlap, less sounds beside speech."""
+        if not self.channels:
+            return self
+        every = [segment for one in self.channels for segment in one.segments]
+        spoken = [segment for segment in every if segment.is_speech]
+        sounds = [
+            part for part in every
+            if part.emotion == NON_SPEECH
+            and not any(part.start < other.end and other.start < part.end for other in spoken)
+        ]  # fmt: skip
+        segments = sorted((*spoken, *sounds), key=lambda part: (part.start, part.end))
+        return dataclasses.replace(self, segments=tuple(segments))
 
     def to_dict(self) -> JsonObject:
         """As in the JSON output."""
@@ -147,31 +158,6 @@ FAR = "{distance:.1f} times as far from the training data as the limit"
 SLIGHTLY_FAR = "slightly farther from the training data than the limit"
 
 
-@dataclasses.dataclass(frozen=True)
-class TwoChannels(Prediction):
-    """What was recognised in the mix of two channels with different speech, and in each of them."""
-
-    channels: tuple[Prediction, ...] = ()
-
-    @property
-    def each(self) -> tuple[Prediction, ...]:
-        """The prediction of each channel, the left one first."""
-        return self.channels
-
-    @property
-    def joined(self) -> Prediction:
-        """The mix with the segments of both, which may overlap, less sounds beside speech."""
-        every = [segment for one in self.channels for segment in one.segments]
-        spoken = [segment for segment in every if segment.is_speech]
-        sounds = [
-            part for part in every
-            if part.emotion == NON_SPEECH
-            and not any(part.start < other.end and other.start < part.end for other in spoken)
-        ]  # fmt: skip
-        segments = sorted((*spoken, *sounds), key=lambda part: (part.start, part.end))
-        return dataclasses.replace(self, segments=tuple(segments))
-
-
 class Recognition(NamedTuple):
     """One recording: its prediction, and the mean logits of its windows, of which it is made."""
 
@@ -183,7 +169,7 @@ class Recognition(NamedTuple):
     def is_one(self) -> bool:
         """Whether it is an utterance of one source: not of two channels with different speech."""
         speech = not any(said.startswith(NO_SPEECH) for said in self.prediction.warnings)
-        return speech and not (self.in_windows or isinstance(self.prediction, TwoChannels))
+        return speech and not (self.in_windows or self.prediction.channels)
 
     def but(self, **values: Any) -> "Recognition":
         """The same with other values in its prediction."""

@@ -30,7 +30,6 @@ from .prediction import (
     Prediction,
     Recognition,
     Segment,
-    TwoChannels,
     decide,
     estimate_warning,
     is_uncertain,
@@ -86,9 +85,9 @@ class Predictor:
         self, source: Source, rate: int | None = None, *, channel: str | None = None,
         timeline: bool = False, by: str = CHANNEL, speakers: int | None = None,
     ) -> Prediction:  # fmt: skip
-        """As :func:`emoscope.prediction.predict`, also of an Excerpt or an iterator of pieces."""
+        """As :func:`emoscope.prediction.predict`, also of an Excerpt."""
         division = Division(by, speakers)
-        blocks, excerpt = opened(source, rate, again=by == SPEAKER)
+        blocks, excerpt = opened(source, rate)
         if channel is not None:
             excerpt = chosen(excerpt, channel)
         return self.recognise(
@@ -149,8 +148,8 @@ class Predictor:
             alone = ONE_OF_TWO.format(channel=p.channel)
             channels.append(replace(p, warnings=(alone, *p.warnings)))
         said = f"{mixed}; the channels 'left' and 'right' give each"
-        values = {**vars(whole.prediction), "warnings": (said, *whole.prediction.warnings)}
-        return whole._replace(prediction=TwoChannels(**values, channels=tuple(channels)))
+        warnings = (said, *whole.prediction.warnings)
+        return whole.but(warnings=warnings, channels=tuple(channels))
 
     def _recognise(
         self, blocks: Iterator[Signal], name: str, timeline: bool, map: Map,
@@ -294,7 +293,7 @@ class Predictor:
                 yield from itertools.takewhile(lambda _: not ended.is_set(), blocks(part, meter))
 
             try:
-                blocks, part = opened(source, rate, again=division.by == SPEAKER)
+                blocks, part = opened(source, rate)
                 return self.recognise(
                     until_ended, part, timeline=timeline, division=division, map=map
                 )

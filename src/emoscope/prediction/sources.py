@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from ..corpus.rows import Segment
     from .predictor import Predictor
 
-Source: TypeAlias = (
-    "str | os.PathLike[str] | Excerpt | Signal | NDArray[Any] | Sequence[float] | Iterator[Signal]"
-)
+Source: TypeAlias = "str | os.PathLike[str] | Excerpt | Signal | NDArray[Any] | Sequence[float]"
 #: Gives what an excerpt says of a recording piece by piece, and feeds a meter with its channels.
 Blocks: TypeAlias = "Callable[[Excerpt, ChannelMeter | None], Iterator[Signal]]"
 
@@ -54,17 +52,12 @@ class Division:
 BY_CHANNEL = Division()
 
 
-def opened(source: Source, rate: int | None, *, again: bool = False) -> tuple[Blocks, Excerpt]:
-    """How a recording is read, perhaps `again`, and all of it or the part that was named."""
+def opened(source: Source, rate: int | None) -> tuple[Blocks, Excerpt]:
+    """How a recording is read, as often as wanted, and all of it or the part that was named."""
     if isinstance(source, Excerpt):  # says itself which channel
         return lambda excerpt, meter: audio.blocks(excerpt), source
     if isinstance(source, (str, os.PathLike)):
         return lambda excerpt, meter: audio.blocks(excerpt, meter=meter), Excerpt.of(source)
-    if isinstance(source, Iterator) and again:
-        pieces = list(source)
-        source = Signal(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate)
-    if isinstance(source, Iterator):
-        return lambda excerpt, meter: _mono(source, excerpt), Excerpt("")
     signal = source if isinstance(source, Signal) else Signal(np.asarray(source), rate or 0)
 
     def blocks(excerpt: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
@@ -76,12 +69,6 @@ def opened(source: Source, rate: int | None, *, again: bool = False) -> tuple[Bl
         yield dataclasses.replace(sound, notes=signal.notes)
 
     return blocks, Excerpt(signal.path)
-
-
-def _mono(pieces: Iterator[Signal], excerpt: Excerpt) -> Iterator[Signal]:
-    if excerpt.channel is not None:
-        raise AudioError("pieces", "are mono already; choose a channel where they are made")
-    return pieces
 
 
 def choose(excerpt: Excerpt, channel: str) -> list[Excerpt]:

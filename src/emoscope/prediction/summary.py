@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import labels
 from ..modelfile.card import JsonObject
-from .prediction import Prediction, Segment, TwoChannels
+from .prediction import Prediction, Segment
 
 Lanes: TypeAlias = "Mapping[str, Sequence[Segment]]"
 
@@ -94,7 +94,7 @@ def summarised(prediction: Prediction) -> Prediction:
     if not segments:
         return prediction
     summary = summarise(lanes(prediction), max(part.end for part in segments))
-    if not isinstance(prediction, TwoChannels):
+    if not prediction.channels:
         return dataclasses.replace(prediction, summary=dataclasses.replace(summary, overlap=None))
     given = dataclasses.replace(prediction, summary=summary)
     each = (dataclasses.replace(channel, summary=summary) for channel in given.channels)

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
 from .._version import __version__
@@ -51,6 +52,7 @@ class FoundPrediction(Prediction):
     confidence: Annotated[float, Field(ge=0, le=1)]
     segments: tuple[FoundSegment, ...] = ()
     summary: FoundSummary | None = None  # with a timeline
+    channels: SkipJsonSchema[tuple[()]] = ()  # each is a prediction of its own
     arousal: _Axis = None
     valence: _Axis = None
 
