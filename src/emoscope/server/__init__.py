@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from .._version import __version__
-from ..errors import AudioError, EmoscopeError, MissingExtraError
+from ..errors import EmoscopeError, MissingExtraError
 from ..files import sentence
 from ..prediction import Predictor
 
@@ -27,7 +27,7 @@ try:
     from starlette.requests import ClientDisconnect
 
     from . import api, live
-    from .limits import HEADERS, Guard, failure
+    from .limits import HEADERS, Guard, failure, reason
     from .limits import Limits as Limits
     from .work import Service
 except ImportError as error:
@@ -38,6 +38,9 @@ LARGEST_MESSAGE = 1 << 20  # bytes of a stream; a minute of PCM at 8 kHz
 GRACE = 8.0  # seconds that what is in work has to be done when the server is told to end
 # A full disk, too many open files, too little memory.
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+ANSWERED = (
+    EmoscopeError, RequestValidationError, HTTPException, OSError, ClientDisconnect, Exception,
+)  # fmt: skip
 
 
 def create_app(
@@ -63,12 +66,8 @@ def create_app(
 
     app.get("/", include_in_schema=False)(lambda: FileResponse(WEB / "index.html"))
     app.get("/docs", include_in_schema=False)(lambda: FileResponse(WEB / "docs.html"))
-    app.add_exception_handler(EmoscopeError, _unusable)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(OSError, _exhausted)
-    app.add_exception_handler(ClientDisconnect, _unusable)  # nobody reads the answer
-    app.add_exception_handler(Exception, _failed)
+    for kind in ANSWERED:
+        app.add_exception_handler(kind, _answer)
     return app
 
 
@@ -122,32 +121,22 @@ def run(
     server.run(sockets=[listening])
 
 
-async def _unusable(_: Request, error: Exception) -> JSONResponse:
-    return failure(422, error.reason if isinstance(error, AudioError) else str(error))
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-    if any(item["loc"] == ("body", "files") for item in error.errors()):
-        faults.append("send recordings as multipart/form-data, in the field 'files'")
-    return failure(422, "; ".join(faults))
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, OSError):  # FastAPI, when an upload cannot be written to disk
-        return await _exhausted(request, error.__cause__)
-    return failure(error.status_code, error.detail, error.headers)
-
-
-async def _exhausted(_: Request, error: Exception) -> JSONResponse:
-    """The disk is full, or files or memory have run out; other errors of the system are faults."""
-    if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
-        raise error
-    return failure(503, "this server is out of disk space or memory", {"retry-after": "10"})
-
-
-async def _failed(_: Request, error: Exception) -> JSONResponse:
+async def _answer(_: Request, error: Exception) -> JSONResponse:
+    """What an exception means to a client."""
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # FastAPI, when an upload cannot be written to disk
+    if isinstance(error, OSError):
+        if error.errno not in EXHAUSTED:
+            raise error
+        return failure(503, "this server is out of disk space or memory", {"retry-after": "10"})
+    if isinstance(error, RequestValidationError):
+        faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        if any(item["loc"] == ("body", "files") for item in error.errors()):
+            faults.append("send recordings as multipart/form-data, in the field 'files'")
+        return failure(422, "; ".join(faults))
+    if isinstance(error, HTTPException):
+        return failure(error.status_code, error.detail, error.headers)
+    if isinstance(error, (EmoscopeError, ClientDisconnect)):  # of which nobody reads the answer
+        return failure(422, reason(error))
     # Outside of the guard, which adds the headers to every other answer.
     return failure(500, "internal server error; see the log of the server", HEADERS)

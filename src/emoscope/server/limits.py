@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import AudioError
 from ..files import shipped_table
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -210,6 +211,13 @@ class Guard:
 def failure(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer to what cannot be done: ``{"error": "what was found, what is allowed"}``."""
     return JSONResponse({"error": reason}, status, headers)
+
+
+def reason(error: Exception) -> str:
+    """Why something cannot be done, without the path of a recording, which is the server's own."""
+    if isinstance(error, HTTPException):
+        return error.detail
+    return error.reason if isinstance(error, AudioError) else str(error)
 
 
 def _too_large(largest: float) -> HTTPException:

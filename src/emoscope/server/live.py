@@ -14,9 +14,10 @@ from collections.abc import Callable
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from ..errors import AudioError, EmoscopeError, MissingExtraError, check_known
+from ..errors import EmoscopeError, MissingExtraError, check_known
 from ..prediction.microphone import Block, Session
 from ..prediction.timeline import Samples
+from .limits import reason
 from .work import Service
 
 SMALLEST_RATE, LARGEST_RATE = 8_000, 192_000  # Hz
@@ -46,8 +47,7 @@ async def stream(
             session = Session(service.model(model)[1], hertz, name="stream")
             await _follow(socket, service, session, decode)
         except EmoscopeError as error:
-            reason = error.reason if isinstance(error, AudioError) else str(error)
-            await socket.close(UNUSABLE, reason[:120])
+            await socket.close(UNUSABLE, reason(error)[:120])
         except WebSocketDisconnect:
             return
 

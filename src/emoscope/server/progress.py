@@ -14,6 +14,7 @@ from ..errors import EmoscopeError
 from ..modelfile.card import JsonObject
 from ..prediction import Predictor
 from ..prediction.progress import Heard, Progress
+from .limits import reason
 
 Tell: TypeAlias = Callable[[JsonObject], object]
 
@@ -55,7 +56,7 @@ async def in_lines(work: Callable[[Tell], Awaitable[JsonObject]]) -> StreamingRe
                     yield newest.pop()
             yield task.result()
         except (HTTPException, EmoscopeError) as error:
-            yield {"error": getattr(error, "detail", str(error))}
+            yield {"error": reason(error)}
         finally:
             task.cancel()
 

@@ -24,7 +24,7 @@ from ..files import printable
 from ..prediction import Predictor
 from ..prediction.prediction import Recognition
 from ..prediction.sources import Division, choose
-from .limits import Job, Limits, Load, Monitor
+from .limits import Job, Limits, Load, Monitor, reason
 from .progress import Tell, told
 
 Item = TypeVar("Item")
@@ -108,7 +108,7 @@ class Service:
                 found = [recognise(part).but(file=name) for part in parts]
         except (AudioError, FeatureError) as error:
             self.monitor.recordings.labels("refused").inc()
-            return Unusable(name, error.reason if isinstance(error, AudioError) else str(error))
+            return Unusable(name, reason(error))
         self.monitor.recordings.labels("predicted").inc()
         return found
 
