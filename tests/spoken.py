@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from emoscope.labels import EMOTIONS
-from emoscope.prediction import Prediction, Segment
+from emoscope.prediction import Prediction, Segment, formats
 from emoscope.prediction.prediction import NON_SPEECH, SILENCE
 from emoscope.prediction.summary import summarised
 
@@ -52,3 +52,9 @@ def call(left, right):
         for side, parts in (("left", left), ("right", right))
     )
     return summarised(dataclasses.replace(whole, summary=None, channels=tuple(each)))
+
+
+def csv_of(found: Prediction, emotions, *, timeline: bool, model: str = "") -> str:
+    """A whole CSV table of one recording."""
+    layout = formats.Layout(emotions, model, timeline=timeline)
+    return formats.csv_header(layout) + formats.text_of(found, "csv", layout)

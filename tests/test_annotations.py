@@ -12,6 +12,7 @@ from emoscope.errors import CorpusError
 from emoscope.prediction import formats
 from emoscope.prediction.prediction import NON_SPEECH, SILENCE, Prediction
 from emoscope.prediction.prediction import Segment as Predicted
+from spoken import csv_of
 
 SHORT = """File type = "ooTextFile"
 Object class = "TextGrid"
@@ -178,10 +179,10 @@ def test_what_predict_writes_is_read(tmp_path):
     )
     made = Prediction(str(tmp_path / "talk.wav"), "angry", 0.75, chances, False, segments=segments)
     for name in formats.TIMELINES:
-        path = beside(tmp_path, formats.timeline_text(made, name), f"talk.{name}")
+        path = beside(tmp_path, formats.TIMELINES[name](made), f"talk.{name}")
         found = [s for s in read(path) if s.label.startswith(("angry", "sad"))]
         assert [(s.start, s.end) for s in found] == [(0, 1.5), (3, 4)], name
-    path = beside(tmp_path, formats.csv_text([made], list(chances), timeline=True), "talk.csv")
+    path = beside(tmp_path, csv_of(made, list(chances), timeline=True), "talk.csv")
     loaded = corpus.load(path)
     assert loaded.table[["start", "end"]].to_numpy().tolist() == [[0, 1.5], [3, 4]]
     assert (

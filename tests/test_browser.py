@@ -29,6 +29,7 @@ from emoscope.modelfile.card import Training, TrainingCorpus
 from emoscope.prediction import Prediction, Predictor, Segment, formats
 from emoscope.training import web
 from recordings import RATE, silence, voice
+from spoken import csv_of
 from test_channels import ANNE, BERT, NOTHING
 from test_predict import at_level
 
@@ -278,10 +279,10 @@ def test_exports_are_those_of_python(page: Any, predictor: Predictor, tmp_path: 
     """
     written = ask(page, script, found=found.to_dict())
     emotions = list(found.probabilities)
-    table = formats.csv_text([found], emotions, timeline=True, model=found.about.model)
+    table = csv_of(found, emotions, timeline=True, model=found.about.model)
     assert written.pop("csv") == table
     for name, text in written.items():
-        wanted = formats.timeline_text(found, name).replace("&#34;", "&quot;")
+        wanted = formats.TIMELINES[name](found).replace("&#34;", "&quot;")
         assert undated(text.replace("&#34;", "&quot;")) == undated(wanted)
 
 
@@ -300,9 +301,9 @@ def test_exports_name_the_speakers(page: Any) -> None:
       return Object.fromEntries(names.map(([name, write]) => [name, write(given.found)]));
     """
     written = ask(page, script, found=found.to_dict())
-    assert written.pop("csv") == formats.csv_text([found], list(told), timeline=True, model="level")
+    assert written.pop("csv") == csv_of(found, list(told), timeline=True, model="level")
     for name, text in written.items():
-        assert undated(text) == undated(formats.timeline_text(found, name))
+        assert undated(text) == undated(formats.TIMELINES[name](found))
 
 
 def undated(text: str) -> str:

@@ -28,7 +28,7 @@ def heard(recording):
     meter = audio.ChannelMeter()
     for _ in audio.blocks(recording, meter=meter):
         pass
-    return meter.report()
+    return meter
 
 
 def room(sound: np.ndarray, *, metres: float, seconds: float, seed: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_other_numbers_of_channels_are_counted_alone(tmp_path, monkeypatch):
     for channels in (1, 6):
         path = str(tmp_path / f"{channels}.wav")
         soundfile.write(path, np.stack([ANNE] * channels, axis=1), RATE)
-        assert heard(path) == audio.ChannelReport(channels)
+        assert heard(path).n_channels == channels and not heard(path).different_speech
 
 
 def test_a_leak_is_told_from_a_weaker_voice():

@@ -23,6 +23,7 @@ from emoscope.prediction.sources import Division
 from emoscope.prediction.timeline import Inference, Stream, Window
 from emoscope.voices import clustering
 from recordings import RATE, silence, voice
+from spoken import csv_of
 from test_predict import at_level
 
 NONE = np.zeros(0, np.float32)
@@ -299,7 +300,7 @@ def test_speakers_come_back_from_annotations(
     divided: Prediction, format: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"a.{format}"
-    path.write_text(formats.timeline_text(divided, format))
+    path.write_text(formats.TIMELINES[format](divided))
     soundfile.write(tmp_path / "a.wav", voice(6.0), RATE)
     wanted = [
         (0.0, 3.0, "sad", "speaker 1"), (2.0, 4.0, "angry", "speaker 2"),
@@ -335,7 +336,7 @@ def test_tiers_of_speakers_have_no_gaps(divided: Prediction) -> None:
 
 
 def test_rows_and_lines_are_of_their_segments(divided: Prediction) -> None:
-    text = formats.csv_text([divided], ["sad", "angry"], timeline=True)
+    text = csv_of(divided, ["sad", "angry"], timeline=True)
     found = list(csv.DictReader(io.StringIO(text)))
     assert [row["speaker"] for row in found] == ["speaker 1", "speaker 2", "", "speaker 1"]
     assert [row["uncertain"] for row in found] == ["true", "false", "false", "false"]

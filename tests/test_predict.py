@@ -28,6 +28,7 @@ from emoscope.prediction import Prediction, Predictor, formats, output
 from emoscope.prediction import predictor as predicting
 from emoscope.prediction.prediction import GivenSegment
 from recordings import RATE, silence, voice
+from spoken import csv_of
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +344,7 @@ def test_csv_columns_and_values(predictor: Predictor) -> None:
     samples = np.concatenate([silence(1.0), voice(2.0), silence(1.0)])
     found = predictor.predict(samples, RATE, timeline=True)
     for timeline in (False, True):
-        text = formats.csv_text([found], predictor.emotions, timeline=timeline)
+        text = csv_of(found, predictor.emotions, timeline=timeline)
         columns, *rows = csv.reader(text.splitlines())
         assert len(rows) == (len(found.segments) if timeline else 1)
         assert {len(row) for row in rows} == {len(columns)}

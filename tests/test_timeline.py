@@ -19,7 +19,6 @@ import tiny_model
 from emoscope import audio
 from emoscope.audio.level import frame_levels
 from emoscope.audio.voice_activity import PAD, Frames, SpeechTracker
-from emoscope.errors import UnknownNameError
 from emoscope.modelfile.about import About
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
@@ -282,9 +281,3 @@ def test_elan(prediction: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
         for a in root.iter("ALIGNABLE_ANNOTATION")
     ]
     assert notes == [("1250", "3661500", "sad 75%"), ("3661500", "3662000", "non-speech")]
-
-
-def test_an_unknown_timeline_format_lists_the_known(prediction: Prediction) -> None:
-    assert formats.timeline_text(prediction, "vtt") == formats.vtt(prediction)
-    with pytest.raises(UnknownNameError, match="textgrid, eaf, srt, vtt"):
-        formats.timeline_text(prediction, "mp3")

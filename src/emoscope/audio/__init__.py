@@ -22,12 +22,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import AudioError
 from ..files import sentence
 from . import ffmpeg
-from .channels import ChannelMeter, ChannelReport
+from .channels import ChannelMeter
 from .excerpt import Checks, Excerpt, channel_name, parse_channel
 from .opening import URL, finished, is_open, open_binary, os_reason
 
 __all__ = [
-    "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelMeter", "ChannelReport", "Excerpt",
+    "DIFFERENT_SPEECH", "MAX_RATE", "MIN_RATE", "UNFINISHED", "ChannelMeter", "Excerpt",
     "Recording", "Signal", "blocks", "channel_name", "cut", "each_channel",
     "from_array", "load", "parse_channel", "rate_of", "resample",
 ]  # fmt: skip
@@ -226,7 +226,7 @@ def _part(
         return error
     for piece in within if listen and excerpt.channel is None else ():
         meter.feed(piece, rate)
-    told = [*notes, DIFFERENT_SPEECH] if meter.report().different_speech else notes
+    told = [*notes, DIFFERENT_SPEECH] if meter.different_speech else notes
     return Signal(np.concatenate(pieces), rate, checks.label, tuple(told))
 
 

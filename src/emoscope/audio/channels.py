@@ -6,7 +6,6 @@ relative to its own loud speech, has speech :data:`LOUDER` dB above the other ch
 :data:`SECONDS` at least and for :data:`SHARE` of all speech.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -28,26 +27,18 @@ _SHORTEST = 0.1  # seconds of a block that is listened to
 _QUIET = -70.0  # dBFS below which a channel is not listened to
 
 
-@dataclasses.dataclass(frozen=True)
-class ChannelReport:
-    """What the channels of a recording are to each other; of more or fewer than two, the number alone."""
-
-    n_channels: int
-    different_speech: bool = False  # each of the two holds speech that the other does not
-
-
 class ChannelMeter:
     """Compares two channels, fed in blocks; blocks of any other number of channels are only counted."""
 
     def __init__(self) -> None:
-        self._n_channels = 0
+        self.n_channels = 0
         self._levels, self._speaks = [np.zeros((2, 0))], [np.zeros((2, 0), bool)]
         self._seconds, self._starts = 0.0, [0]  # the frame with which each of these begins
 
     def feed(self, block: NDArray[np.float32], rate: int) -> None:
         """Take in samples [shape=(n_samples, n_channels)] at a rate in Hz."""
-        self._n_channels = block.shape[1]
-        if self._n_channels != 2:
+        self.n_channels = block.shape[1]
+        if self.n_channels != 2:
             return
         start, self._seconds = self._seconds, self._seconds + len(block) / rate
         products = (block.T @ block).astype(np.float64)
@@ -101,12 +92,13 @@ class ChannelMeter:
             position += block.shape[1]
         return np.convolve(found, near, "same") > 0.5
 
-    def report(self) -> ChannelReport:
-        """What was found in all blocks so far."""
-        if self._n_channels != 2:
-            return ChannelReport(self._n_channels)
+    @property
+    def different_speech(self) -> bool:
+        """Whether each of two channels holds speech that the other does not."""
+        if self.n_channels != 2:
+            return False
         own, speech = self._own_speech()
-        return ChannelReport(2, bool(own.min() >= max(SECONDS, SHARE * speech)))
+        return bool(own.min() >= max(SECONDS, SHARE * speech))
 
 
 def _correlation(products: NDArray[np.float64]) -> float:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import labels
-from ..errors import UnknownNameError
 from ..files import printable
 from .prediction import NO_SPEECH, SILENCE, TOGETHER, GivenSegment, Prediction, Segment
 
@@ -109,7 +108,7 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
         bare = dataclasses.replace(prediction, segments=(), summary=None)
         shown = prediction if layout.timeline else bare
         return f"{shown.to_json(model=layout.model)}\n"
-    return timeline_text(prediction, format)
+    return TIMELINES[format](prediction)
 
 
 def csv_header(layout: Layout) -> str:
@@ -118,14 +117,6 @@ def csv_header(layout: Layout) -> str:
     part = GivenSegment(0.0, 0.0, "", 0.0, even)
     any_row = next(_rows(Prediction("", "", 0.0, even, False, segments=(part,)), layout))
     return _csv([list(any_row)])
-
-
-def csv_text(
-    predictions: Iterable[Prediction], emotions: Sequence[str], *, timeline: bool, model: str = ""
-) -> str:
-    """A whole CSV table: one row for each recording or, with a timeline, for each segment."""
-    layout = Layout(emotions, model, timeline=timeline)
-    return csv_header(layout) + "".join(text_of(one, "csv", layout) for one in predictions)
 
 
 def _rows(prediction: Prediction, layout: Layout) -> Iterator[dict[str, object]]:
@@ -234,13 +225,6 @@ def vtt(prediction: Prediction) -> str:
 
 TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
 FORMATS = ("table", "json", "csv", *TIMELINES)
-
-
-def timeline_text(prediction: Prediction, name: str) -> str:
-    """One timeline in the named format; an UnknownNameError lists those that there are."""
-    if name not in TIMELINES:
-        raise UnknownNameError("timeline format", name, TIMELINES)
-    return TIMELINES[name](prediction)
 
 
 def _audible(prediction: Prediction) -> list[Segment]:

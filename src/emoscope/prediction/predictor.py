@@ -133,13 +133,12 @@ class Predictor:
 
         meter = ChannelMeter() if listen else None
         whole = one(excerpt, meter)
-        found = meter and meter.report()
-        if not (meter and found and (found.n_channels > 2 or found.different_speech)):
+        if not (meter and (meter.n_channels > 2 or meter.different_speech)):
             return whole
         mixed = f"{TWO_CHANNELS}, which this label mixes"
-        if found.n_channels > 2 or division.by == NONE:
-            many = MANY_CHANNELS.format(count=found.n_channels)
-            said = many if found.n_channels > 2 else mixed
+        if meter.n_channels > 2 or division.by == NONE:
+            many = MANY_CHANNELS.format(count=meter.n_channels)
+            said = many if meter.n_channels > 2 else mixed
             return whole.but(warnings=(said, *whole.prediction.warnings))
         channels = []
         for side in (0, 1):
