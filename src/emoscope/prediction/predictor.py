@@ -5,6 +5,7 @@ over its speech (:class:`~emoscope.prediction.timeline.Stream`), whose mean deci
 """
 
 import collections
+import copy
 import functools
 import itertools
 import os
@@ -70,6 +71,7 @@ class Predictor:
         self.model, self._features = model, modelfile.features_of(model.card)
         #: Told after each piece of a long recording what has been heard of it.
         self.heard: Callable[[Excerpt, Stream], None] = lambda part, stream: None
+        self._map: Map = map  # of the model to the windows of one piece
 
     @property
     def card(self) -> Card:
@@ -96,11 +98,11 @@ class Predictor:
 
     def recognise(
         self, blocks: Blocks, excerpt: Excerpt, *, listen: bool = True,
-        timeline: bool = False, division: Division = BY_CHANNEL, map: Map = map,
+        timeline: bool = False, division: Division = BY_CHANNEL,
     ) -> Recognition:  # fmt: skip
         """Classify what a function reads; each of two channels as well, if one listens to them."""
         timeline = timeline or division.by == SPEAKER  # for which it is read twice
-        found = self._recognise_channels(blocks, excerpt, listen, timeline, division, map)
+        found = self._recognise_channels(blocks, excerpt, listen, timeline, division)
         if not timeline:
             return found
         from .summary import summarised
@@ -108,8 +110,7 @@ class Predictor:
         return found._replace(prediction=summarised(found.prediction))
 
     def _recognise_channels(
-        self, blocks: Blocks, excerpt: Excerpt, listen: bool, timeline: bool,
-        division: Division, map: Map,
+        self, blocks: Blocks, excerpt: Excerpt, listen: bool, timeline: bool, division: Division
     ) -> Recognition:  # fmt: skip
         def one(
             part: Excerpt, meter: ChannelMeter | None = None, division: Division = division,
@@ -122,7 +123,7 @@ class Predictor:
             if again:
                 turns = _turns(first.rate, whole, division.speakers, heard)
                 hints, whole = {"turns": turns}, again()
-            found = self._recognise(whole, part.path, timeline, map, heard, **hints)
+            found = self._recognise(whole, part.path, timeline, heard, **hints)
             said, name = (*first.notes, *found.prediction.warnings), channel_name(part.channel)
             segments = found.prediction.segments
             if again and division.speakers is None:
@@ -151,7 +152,7 @@ class Predictor:
         return whole.but(warnings=warnings, channels=tuple(channels))
 
     def _recognise(
-        self, blocks: Iterator[Signal], name: str, timeline: bool, map: Map,
+        self, blocks: Iterator[Signal], name: str, timeline: bool,
         heard: Callable[[Stream], None], **hints: Any,
     ) -> Recognition:  # fmt: skip
         """Classify a recording as a whole or, when it holds several utterances, in windows."""
@@ -161,7 +162,7 @@ class Predictor:
             beginning.append(block)
             seconds += block.duration
             if seconds > limit:
-                stream = self.stream(beginning[0].rate, map=map, **hints)
+                stream = self.stream(beginning[0].rate, **hints)
                 _fed(stream, itertools.chain(beginning, blocks), heard)
                 return self.recognise_stream(stream, name, timeline=timeline)
         samples = np.concatenate([block.samples for block in beginning])
@@ -169,7 +170,7 @@ class Predictor:
         if not timeline:
             return utterance
         found = utterance.prediction
-        stream = _fed(self.stream(beginning[0].rate, map=map, **hints), beginning)
+        stream = _fed(self.stream(beginning[0].rate, **hints), beginning)
         segments = self._segments(stream)
         if sum(part.is_speech for part in segments) == 1:  # has the label of the whole
             names = ("emotion", "confidence", "probabilities", "uncertain", "warnings")
@@ -211,13 +212,13 @@ class Predictor:
         return resample(signal, self.card.input.rate or signal.rate)
 
     def stream(
-        self, rate: int, options: Windows = Windows(), *,  # noqa: B008
-        map: Map = map, **hints: Any,
+        self, rate: int, options: Windows = Windows(), **hints: Any,  # noqa: B008
     ) -> Stream:  # fmt: skip
         """A stream to feed samples of `rate` Hz as they arrive; it gives the complete windows."""
         options = replace(options, length=min(options.length, self.card.input.longest))
         at = (rate, self.card.input.rate or rate)
-        return Stream(self.infer, self.emotions, *at, options, map, self._label_windows, **hints)
+        label = self._label_windows
+        return Stream(self.infer, self.emotions, *at, options, self._map, label, **hints)
 
     def _label_windows(self, inferences: Sequence[Inference], overlap: float) -> list[Inference]:
         """Probabilities of windows of one voice or one recording, which is one source."""
@@ -287,15 +288,13 @@ class Predictor:
         jobs = jobs or (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
         remaining, ended = iter(sources), threading.Event()
 
-        def outcome(source: Source, map: Map = map) -> Recognition | EmoscopeError:
+        def outcome(source: Source, predictor: Predictor = self) -> Recognition | EmoscopeError:
             def until_ended(part: Excerpt, meter: ChannelMeter | None) -> Iterator[Signal]:
                 yield from itertools.takewhile(lambda _: not ended.is_set(), blocks(part, meter))
 
             try:
                 blocks, part = opened(source, rate)
-                return self.recognise(
-                    until_ended, part, timeline=timeline, division=division, map=map
-                )
+                return predictor.recognise(until_ended, part, timeline=timeline, division=division)
             except EmoscopeError as error:
                 return error
 
@@ -303,7 +302,9 @@ class Predictor:
             # A few more than there are threads, so that none waits for a slow neighbour's turn.
             first = list(itertools.islice(remaining, 4 * jobs))
             if len(first) == 1:  # its windows are shared out instead
-                yield outcome(first[0], pool.map)
+                alone = copy.copy(self)
+                alone._map = pool.map
+                yield outcome(first[0], alone)
                 return
             running = collections.deque(pool.submit(outcome, source) for source in first)
             try:

@@ -6,9 +6,8 @@ The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
 import functools
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import IO, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -16,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import SkipJsonSchema
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from .._version import __version__
@@ -208,12 +208,8 @@ async def listen(
     size = flac.seek(0, os.SEEK_END)
     flac.seek(0)
     length = {"content-length": str(size)}
-    return StreamingResponse(_read(flac), media_type="audio/flac", headers=length)
-
-
-def _read(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        yield from iter(functools.partial(file.read, 1 << 20), b"")
+    pieces, closed = iter(functools.partial(flac.read, 1 << 20), b""), BackgroundTask(flac.close)
+    return StreamingResponse(pieces, media_type="audio/flac", headers=length, background=closed)
 
 
 @router.get("/api/models", responses=WRONG_HOST)
