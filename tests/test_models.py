@@ -154,7 +154,7 @@ def test_twenty_published_rows_with_their_settings():
     depths = [rows[k].max_depth for k in rows if k.startswith("decision tree")]
     assert depths == [2, 6, 9]
     assert rows["random forest, 20 trees, random_state 0"].n_estimators == 20
-    assert rows["MLP 300-2"].hidden_layer_sizes == (300, 2)
+    assert rows["MLP 300-2"].hidden_layer_sizes == [300, 2]
     assert rows["MLP 300, batch 200"].batch_size == 200
     for name in {result.info.name for result in results}:
         published = [repr(r.build(3)) for r in results if r.info.name == name]
