@@ -332,10 +332,8 @@ def cost(whole: corpus.Corpus) -> float:
 
 def as_text(result: dict) -> str:
     lines = [
-        "# Voices",
-        "",
-        "Made by `benchmarks/voices.py`; limits are set on the two other corpora.",
-        "",
+        "# Voices\n",
+        "Made by `benchmarks/voices.py`; limits are set on the two other corpora.\n",
     ]
     lines += [
         "| single clips | equal error, one emotion | two emotions | error at the others' limit | |"
@@ -369,11 +367,8 @@ def as_text(result: dict) -> str:
     share = ", ".join(f"{name} {value:.0%}" for name, value in result["names_by_emotion"].items())
     lines += ["", f"Two names of one voice that share no emotion, found: {share}."]
     lines += ["", *(f"{name}, whole: {text}" for name, text in result["whole"].items())]
-    lines += [
-        "",
-        f"An embedding takes {result['ms_per_clip']:.0f} ms of one core for a clip of RAVDESS.",
-    ]
-    return "\n".join(lines) + "\n"
+    took = f"An embedding takes {result['ms_per_clip']:.0f} ms of one core for a clip of RAVDESS."
+    return "\n".join([*lines, "", took]) + "\n"
 
 
 def main(place: str) -> None:
