@@ -51,7 +51,7 @@ def failures(checks):
         lines += [f"## {name}", "", f"{page.badge_text(checked)}.", ""]
         lines += ["| test | measured | threshold | why it matters |", "|---|--:|--:|---|"]
         lines += [
-            f"| `{test.name}`<br>{test.title} | {page.number(test.value)} | {page.limit(test)} | {test.why} |"
+            f"| `{test.name}`<br>{test.title} | {test.shown(test.value)} | {test.limit} | {test.why} |"
             for test in checked.failed
         ]
         lines.append("")
