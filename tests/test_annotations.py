@@ -192,6 +192,28 @@ def test_what_predict_writes_is_read(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", formats.TIMELINES)
+def test_labels_left_and_labels_corrected_are_read(tmp_path, name):
+    chances = {"angry": 0.75, "sad": 0.25}
+    segments = (
+        Predicted(0.0, 1.5, "angry", 0.75, chances),
+        Predicted(1.5, 3.0, "sad", 0.25, chances, uncertain=True),
+        Predicted(3.0, 4.0, "sad", 0.3, chances, uncertain=True),
+    )
+    made = Prediction("talk.wav", "angry", 0.75, chances, False, segments=segments)
+    text = formats.TIMELINES[name](made).replace("sad? 30%", "happy")
+    if name == "textgrid":
+        text = "happy".join(text.rsplit("sad?", 1))
+    path = beside(tmp_path, text, f"talk.{name}")
+    assert [part.label[:4] for part in read(path)][:3] == ["angr", "sad?", "happ"]
+    loaded = corpus.load(path)
+    assert loaded.table["emotion"].tolist() == ["angry", "sad", "happy"]
+    assert "labels with a question mark (1) count as without it" in loaded.notes[0]
+    assert loaded.rejected == []
+    left_out = corpus.load(path, labels={"sad?": "", "sad? 25%": ""})
+    assert left_out.table["emotion"].tolist() == ["angry", "happy"]
+
+
 TASK = {
     "data": {"audio": "/data/upload/3/1a2b3c4d-talk.wav"},
     "annotations": [

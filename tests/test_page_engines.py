@@ -155,8 +155,10 @@ def test_results_appear_while_it_works_and_it_can_be_cancelled(opened, folder: P
     assert rows(page) == ["silence", "sad"]
     playwright.expect(page.locator("#amount")).to_have_text("25 %")
     assert page.locator(".corrections").is_hidden()
+    assert page.locator("[data-format]:disabled").count() == 6  # half a recording is not exported
     page.evaluate("stub.go()")
     playwright.expect(page.locator("#length")).to_have_text("0:04.0 long")
+    assert page.locator("[data-format]:enabled").count() == 6
     assert rows(page) == ["silence", "sad", "angry"]
     playwright.expect(page.locator("#list button")).to_have_count(2)
 
@@ -169,6 +171,9 @@ def test_results_appear_while_it_works_and_it_can_be_cancelled(opened, folder: P
         "one.wav: not analysed to the end.",
     ]
     playwright.expect(page.locator("#warnings")).to_contain_text("Incomplete: the analysis ended")
+    with page.expect_download() as download:
+        page.locator("[data-format=srt]").click()
+    assert download.value.suggested_filename == "talk-incomplete.srt"
     playwright.expect(page.locator("#list button")).to_have_count(3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import re
@@ -250,6 +251,21 @@ def test_textgrid(prediction: Prediction) -> None:
     ]  # fmt: skip
     bounds = [float(x) for x in re.findall(r"            x(?:min|max) = ([\d.]+)", text)]
     assert bounds == [0, 1.25, 1.25, 3661.5, 3661.5, 3662] * 2
+
+
+def test_uncertain_labels_have_a_question_mark(prediction: Prediction) -> None:
+    silent, sad, sound = prediction.segments
+    doubt = (silent, dataclasses.replace(sad, uncertain=True), sound)
+    doubtful = dataclasses.replace(prediction, segments=doubt)
+    marked = {
+        "textgrid": '"sad?"',
+        "srt": "\nsad? 75%\n",
+        "vtt": "\nsad? 75%\n",
+        "eaf": ">sad? 75%<",
+    }
+    for name, text in marked.items():
+        assert text in formats.TIMELINES[name](doubtful)
+        assert "sad?" not in formats.TIMELINES[name](prediction)
 
 
 def test_subtitles(prediction: Prediction) -> None:

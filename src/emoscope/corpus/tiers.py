@@ -29,6 +29,7 @@ from .tables import MAX_ROWS, RawRow, check_rows, names_recording, read_text
 _TIER_OF_EMOTIONS = re.compile(
     r"(?:^|[\W_]+)(?:emotion(?:s|en)?|emo|affect|gefühle?)(?=$|[\W_])[\W_]*", re.IGNORECASE
 )
+_MARKS = re.compile(r"\??( \d+%)?$")  # of doubt and confidence, behind labels that emoscope wrote
 _SAMPLE = 100  # rows that tell whether a table is an export
 _MOST = 0.5  # share of the words of a tier that are emotions where its name does not say so
 
@@ -188,13 +189,13 @@ def _words(value: Mapping[str, Any]) -> str:
 def emotions(
     rows: Sequence[RawRow], labels: Mapping[str, str], where: str
 ) -> tuple[list[RawRow], str]:
-    """The rows of the tiers whose words are emotions, and in a sentence what was left out.
+    """The rows of the tiers whose words are emotions, and in a sentence what to know of them.
 
     Several tiers are of several speakers, unless they are about the same parts: then of several raters.
     """
     by_tier = defaultdict[str, list[RawRow]](list)
     for row in rows:
-        by_tier[str(row["tier"])].append(row)
+        by_tier[str(row["tier"])].append({**row, "label": _unmarked(str(row["label"]), labels)})
     known = {
         tier: np.mean([canonical(str(part["label"]), labels) is not None for part in parts])
         for tier, parts in by_tier.items()
@@ -215,4 +216,15 @@ def emotions(
         found = [{**row, "speaker": row["speaker"] or names[str(row["tier"])]} for row in found]
     used = ", ".join(f"'{printable(tier)}'" for tier in chosen)
     others = ", ".join(f"'{printable(tier)}'" for tier in by_tier if tier not in chosen)
-    return found, f"labels from tier {used}; not used: {others}" if others else ""
+    said = [f"labels from tier {used}; not used: {others}"] if others else []
+    written = [str(row["label"]) for row in rows if str(row["tier"]) in chosen]
+    if doubted := sum("?" in text and "?" not in _unmarked(text, labels) for text in written):
+        said.append(f"labels with a question mark ({doubted}) count as without it")
+    return found, "; ".join(said)
+
+
+def _unmarked(label: str, labels: Mapping[str, str]) -> str:
+    """A label without its marks of doubt and confidence, if it names an emotion without them."""
+    bare = _MARKS.sub("", label)
+    known = canonical(label, labels) is not None or canonical(bare, labels) is None
+    return label if known else bare

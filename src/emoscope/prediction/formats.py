@@ -158,7 +158,7 @@ def textgrid(prediction: Prediction) -> str:
     tiers = []
     for name, segments in _lanes(prediction.segments).items():
         filled = list(_filled(segments, end))
-        named = [(s.start, s.end, printable(s.emotion)) for s in filled]
+        named = [(s.start, s.end, _label(s)) for s in filled]
         sure = [(s.start, s.end, f"{s.confidence:.3f}" if s.is_speech else "") for s in filled]
         tiers += [(f"emotion{name}", named), (f"confidence{name}", sure)]
     return _rendered("textgrid", tiers=tiers, end=end, about=prediction.about.text)
@@ -231,9 +231,13 @@ def _audible(prediction: Prediction) -> list[Segment]:
     return [segment for segment in prediction.segments if segment.emotion != SILENCE]
 
 
+def _label(segment: Segment) -> str:
+    """The emotion, with a question mark where it is uncertain."""
+    return printable(segment.emotion) + "?" * segment.uncertain
+
+
 def _caption(segment: Segment) -> str:
-    name = printable(segment.emotion)
-    return f"{name} {segment.confidence:.0%}" if segment.is_speech else name
+    return _label(segment) + f" {segment.confidence:.0%}" * segment.is_speech
 
 
 def _cues(prediction: Prediction, mark: str, voice: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ export function exportPanel() {
     const { prediction } = current;
     const content = format === "json" ? JSON.stringify(prediction, null, 1) : FORMATS[format](prediction);
     const ending = { textgrid: "TextGrid" }[format] ?? format;
-    save(new Blob([content], { type: "application/octet-stream" }), `${stem(current)}.${ending}`);
+    const part = prediction.warnings.some((text) => text.startsWith("incomplete:")) ? "-incomplete" : "";
+    save(new Blob([content], { type: "application/octet-stream" }), `${stem(current)}${part}.${ending}`);
   }
 
   function button(format) {
@@ -25,8 +26,8 @@ export function exportPanel() {
 
   const show = (entry) => {
     current = entry;
-    if (buttons.firstChild) return;
-    buttons.append(...Object.keys(NAMES).map(button));
+    if (!buttons.firstChild) buttons.append(...Object.keys(NAMES).map(button));
+    for (const one of buttons.children) one.disabled = entry.partial; // until the analysis has ended
   };
   return {
     element: make("div", "exports", make("h3", "", "Export"),

@@ -4,7 +4,8 @@ import { round } from "./numbers.js";
 
 const isSpeech = ({ probabilities }) => Object.keys(probabilities).length > 0;
 const audible = ({ segments }) => segments.filter(({ emotion }) => emotion !== "silence");
-const caption = (part) => part.emotion + (isSpeech(part) ? ` ${round(100 * part.confidence, 0)}%` : "");
+const label = ({ emotion, uncertain }) => emotion + (uncertain ? "?" : "");
+const caption = (part) => label(part) + (isSpeech(part) ? ` ${round(100 * part.confidence, 0)}%` : "");
 const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 const escaped = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -61,7 +62,7 @@ function* filled(segments, end) {
 
 function textgrid(prediction) {
   const { segments } = prediction, about = aboutText(prediction), length = segments.reduce((most, { end }) => Math.max(most, end), 0), end = length.toFixed(6);
-  const texts = { emotion: (part) => part.emotion, confidence: (part) => (isSpeech(part) ? part.confidence.toFixed(3) : "") };
+  const texts = { emotion: label, confidence: (part) => (isSpeech(part) ? part.confidence.toFixed(3) : "") };
   const span = (indent, from, until) => [`${indent}xmin = ${from}`, `${indent}xmax = ${until}`], inner = " ".repeat(8);
   const tiers = lanes(segments).flatMap(([name, own]) => (
     Object.entries(texts).map(([kind, text]) => [`${kind}${name}`, [...filled(own, length)], text])));
