@@ -19,6 +19,7 @@ from emoscope.audio.voice_activity import FRAME_SECONDS, Frames, Turn, TurnTrack
 from emoscope.corpus import rows, tiers
 from emoscope.errors import EmoscopeError, UnknownNameError
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, speakers
+from emoscope.prediction.prediction import UNDIVIDED
 from emoscope.prediction.sources import Division
 from emoscope.prediction.timeline import Inference, Stream, Window
 from emoscope.voices import clustering
@@ -228,6 +229,19 @@ def test_two_channels_are_two_lanes_also_where_both_speak(predictor: Predictor, 
     assert not any(part.speaker for part in mixed.segments)
 
 
+def test_voices_of_two_different_channels_are_said_not_to_be_told_apart(
+    emoscope, predictor: Predictor, call: Path
+) -> None:  # type: ignore[no-untyped-def]
+    found = predictor.predict(call, by="speaker", speakers=3)
+    assert "which this label and its speakers mix; the channels" in found.warnings[0]
+    for one in found.each:
+        assert UNDIVIDED in one.warnings
+        assert {part.speaker for part in one.segments if part.is_speech} == {one.channel}
+    assert UNDIVIDED not in str(predictor.predict(call, by="speaker", channel="mix").warnings)
+    model = ["--model", str(call.with_name("level.emoscope"))]
+    assert emoscope("predict", str(call), "--speakers", "3", *model)[1].count(UNDIVIDED) == 2
+
+
 @pytest.mark.parametrize("leak", [0.03, 0.2])
 def test_a_voice_that_leaks_into_the_other_channel_stays_in_its_lane(
     predictor: Predictor, call: Path, leak: float
@@ -250,7 +264,7 @@ def test_a_subtitle_names_who_speaks(emoscope, call: Path) -> None:  # type: ign
 def test_what_a_recording_cannot_be_divided_by(predictor: Predictor) -> None:
     with pytest.raises(UnknownNameError, match="channel, speaker, none"):
         predictor.predict(voice(1.0), RATE, by="voice")
-    with pytest.raises(EmoscopeError, match="a number of speakers needs by=speaker"):
+    with pytest.raises(EmoscopeError, match="needs division by speaker, not by channel"):
         Division("channel", 2)
     for count in (0, 21):
         with pytest.raises(EmoscopeError, match=f"speakers {count}: expected 1 to 20"):
@@ -272,7 +286,7 @@ def test_the_server_divides_as_well(predictor: Predictor, call: Path) -> None:
         assert speakers_of("timeline=true&by=none") == [set()]
         assert speakers_of("by=speaker&speakers=1&channel=left") == [{"speaker 1"}]
         for query, said in (
-            ("speakers=2", "a number of speakers needs by=speaker"),
+            ("speakers=2", "a number of speakers needs division by speaker, not by channel"),
             ("by=speaker&speakers=99", "speakers 99: expected 1 to 20"),
         ):
             refused = running.upload(f"/api/predict?{query}", ("call.wav", call.read_bytes()))

@@ -152,6 +152,10 @@ ONE_OF_TWO = (
     f"{TWO_CHANNELS}, so each is classified by itself; this is the {{channel}} one; channel 'mix' puts "
     "them together"
 )
+UNDIVIDED = (
+    "speakers: voices were not told apart, because each channel is one speaker; channel 'mix' puts "
+    "the channels together"
+)
 MIXED = "mixed: the label changes ({shares} of the speech); the timeline says where"
 UNFAMILIAR = "unfamiliar: {far}; the label may not mean much here"
 FAR = "{distance:.1f} times as far from the training data as the limit"
@@ -219,7 +223,7 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
 def estimate_warning(segments: Iterable[Segment]) -> tuple[str, ...]:
     """A warning that voices were counted by their sound; none where nobody speaks."""
     found = len({segment.speaker for segment in segments if segment.speaker})
-    hint = "an estimate, which is often wrong; set speakers if you know it"
+    hint = "an estimate, which is often wrong; give the number of speakers if you know it"
     return (f"speakers: the number of voices, {found}, is {hint}",) if found else ()
 
 

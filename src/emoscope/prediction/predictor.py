@@ -28,6 +28,7 @@ from .prediction import (
     LABELLED_TOGETHER,
     ONE_OF_TWO,
     TWO_CHANNELS,
+    UNDIVIDED,
     Prediction,
     Recognition,
     Segment,
@@ -136,17 +137,18 @@ class Predictor:
         whole = one(excerpt, meter)
         if not (meter and (meter.n_channels > 2 or meter.different_speech)):
             return whole
-        mixed = f"{TWO_CHANNELS}, which this label mixes"
+        mixing = "label and its speakers mix" if division.by == SPEAKER else "label mixes"
+        mixed = f"{TWO_CHANNELS}, which this {mixing}"
         if meter.n_channels > 2 or division.by == NONE:
             many = MANY_CHANNELS.format(count=meter.n_channels)
             said = many if meter.n_channels > 2 else mixed
             return whole.but(warnings=(said, *whole.prediction.warnings))
-        channels = []
+        channels, undivided = [], (UNDIVIDED,) * (division.by == SPEAKER)
         for side in (0, 1):
             hint = {"not_own": meter.other_speaks(side)}
             p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
             alone = ONE_OF_TWO.format(channel=p.channel)
-            channels.append(replace(p, warnings=(alone, *p.warnings)))
+            channels.append(replace(p, warnings=(alone, *undivided, *p.warnings)))
         said = f"{mixed}; the channels 'left' and 'right' give each"
         warnings = (said, *whole.prediction.warnings)
         return whole.but(warnings=warnings, channels=tuple(channels))

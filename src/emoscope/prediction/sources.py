@@ -43,10 +43,10 @@ class Division:
     def __post_init__(self) -> None:
         if self.by not in (CHANNEL, SPEAKER, NONE):
             raise UnknownNameError("division", self.by, (CHANNEL, SPEAKER, NONE))
-        if self.speakers is not None and self.by != SPEAKER:
-            raise EmoscopeError("a number of speakers needs by=speaker")
         if self.speakers is not None and not 1 <= self.speakers <= MOST_SPEAKERS:
             raise EmoscopeError(f"speakers {self.speakers}: expected 1 to {MOST_SPEAKERS}")
+        if self.speakers is not None and self.by != SPEAKER:
+            raise EmoscopeError(f"a number of speakers needs division by speaker, not by {self.by}")
 
 
 BY_CHANNEL = Division()
