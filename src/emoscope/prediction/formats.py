@@ -93,9 +93,9 @@ def _told(part: Prediction | Segment, others: str = "") -> str:
     label, position = f"{part.emotion} {part.confidence:.0%}{others}", sounds(part.probabilities)
     if not part.uncertain:
         return f"{label}  {position}".rstrip()
-    if not position or any(warning.startswith(NO_SPEECH) for warning in part.warnings):
-        return f"{label}  uncertain"
-    return f"uncertain; sounds {position}; perhaps {label}"
+    if any(warning.startswith(NO_SPEECH) for warning in part.warnings):
+        return f"no speech found; uncertain: {label}"
+    return f"uncertain; sounds {position}; perhaps {label}" if position else f"uncertain: {label}"
 
 
 def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
