@@ -173,6 +173,15 @@ def test_texts_of_the_picture_fit_and_do_not_overlap(seconds, n_rows):
     assert sum(len(ax.texts) for ax in rows) > 0 or seconds == 3 * 3600
 
 
+def test_the_waveform_of_the_picture_ends_with_the_recording():
+    found = prediction(*random_segments(315, seed=3))
+    figure = plots.recording(found, {"": np.ones(31_500, np.float32)})
+    ends = [
+        max(wave.get_datalim(ax.transData).x1 for wave in ax.collections[:1]) for ax in figure.axes
+    ]
+    assert ends == pytest.approx([60, 120, 180, 240, 300, 315], abs=0.1)
+
+
 def test_uncertain_segments_are_hatched():
     from matplotlib.figure import Figure
 

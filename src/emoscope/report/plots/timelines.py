@@ -90,10 +90,11 @@ def recording(prediction: Prediction, peaks: Waves) -> Figure:
 
 
 def _columns(peaks: NDArray[np.float32], n_rows: int, beyond: float) -> NDArray[np.float64]:
-    """The waveform in rows, to `beyond` times its end: mean roots of peaks, so that quiet speech shows."""
+    """The waveform in rows, then NaN to `beyond` times its end: mean roots of peaks, to show quiet speech."""
     sums = np.cumsum([0.0, *np.sqrt(peaks / max(float(peaks.max()), 1e-6))])
     at = np.linspace(0.0, beyond * len(peaks), n_rows * COLUMNS + 1)
     means = np.diff(np.interp(at, np.arange(len(sums)), sums)) / at[1]
+    means[at[1:] > len(peaks) + at[1] / 2] = np.nan
     return np.asarray(means).reshape(n_rows, COLUMNS)
 
 
