@@ -269,6 +269,7 @@ def test_corrections_are_kept_offered_and_saved(opened, folder: Path, tmp_path: 
 
 def test_three_hours_minute_by_minute(opened, folder: Path) -> None:  # type: ignore[no-untyped-def]
     parts = [segment(2.0 * n, 2.0 * n + 2, ("sad", "angry", "silence")[n % 3]) for n in range(5400)]
+    parts[0]["uncertain"] = True
     warning = "mixed: the label changes (sad 50%, angry 50% of the speech); the timeline says where"
     found = {"long.wav": [prediction(*parts, warnings=[warning])]}
     for view in (DESKTOP, PHONE):
@@ -280,6 +281,11 @@ def test_three_hours_minute_by_minute(opened, folder: Path) -> None:  # type: ig
         assert page.locator("#minutes button").count() == 180
         assert page.locator("#count").text_content() == "Segments 1 to 200 of 5400"
         assert "fullest at full height" in page.locator("#dense-view").text_content()
+        striped, solid = (
+            page.locator("#minutes .strip").nth(n).evaluate("strip => strip.style.backgroundImage")
+            for n in (0, 1)
+        )
+        assert striped.count("--sad") == solid.count("--sad") + 2  # 3.33 % in stripes of 1.2 %
         page.locator("#minutes button").nth(2).click()
         list_, row = page.locator("#segments"), page.locator("#segments button").nth(60)
         assert row.text_content().startswith("2:00")

@@ -4,6 +4,7 @@ import { lanesOf } from "./lanes.js";
 import { clock, coloured, ending, isSpeech, label, make, percent, shares } from "./parts.js";
 
 const LONG = 120; // seconds; a shorter recording needs no minutes
+const STRIPE = 0.6; // percent of a minute
 
 export function minutesPanel(page) {
   const list = make("ol", { id: "minutes", class: "minutes more" });
@@ -51,13 +52,16 @@ export function minutesPanel(page) {
   };
 }
 
-/** One minute from left to right in the colours of its emotions, without those of silence. */
+/** One minute from left to right in the colours of its emotions, striped where not sure, without silence. */
 function gradient(entry, segments, from) {
   const stops = segments.filter((s) => isSpeech(s) && s.end > from && s.start < from + 60).flatMap((segment) => {
-    const [left, right] = [segment.start, segment.end].map((time) =>
-      `${((100 * Math.max(0, Math.min(60, time - from))) / 60).toFixed(2)}%`);
+    const [left, right] = [segment.start, segment.end].map((time) => (100 * Math.max(0, Math.min(60, time - from))) / 60);
     const colour = `var(--${CSS.escape(label(entry, segment).emotion)}, var(--soft))`;
-    return [`transparent 0 ${left}`, `${colour} 0 ${right}`];
+    const stripes = [`transparent 0 ${left.toFixed(2)}%`];
+    const width = segment.uncertain ? STRIPE : right - left;
+    for (let at = left; at < right; at += 2 * width)
+      stripes.push(`${colour} 0 ${Math.min(right, at + width).toFixed(2)}%`, `transparent 0 ${Math.min(right, at + 2 * width).toFixed(2)}%`);
+    return stripes;
   });
   return stops.length ? `linear-gradient(90deg, ${stops.join(", ")}, transparent 0)` : "";
 }
