@@ -212,17 +212,18 @@ def test_the_picture_of_a_timeline(predict, folder: Path, tmp_path: Path) -> Non
 def test_the_picture_is_drawn_when_the_labels_are_there_already(  # type: ignore[no-untyped-def]
     predict, folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    words = [folder / "2.wav", "--format", kind, "--out", tmp_path / kind]
+    words = [folder / "2.wav", "--format", kind, "--timeline", "--out", tmp_path / kind]
     assert predict(*words)[0] == 0
     content = (tmp_path / kind).read_bytes()
     path = tmp_path / "a.png"
     assert predict(*words, "--picture", path)[0] == 0
     assert path.read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / kind).read_bytes() == content
-    # Drawn or not, what is written is the same, and a later run goes on with it.
-    other = tmp_path / "other"
-    assert predict(*words[:-1], other, "--picture", path)[0] == 0
-    assert predict(*words[:-1], other)[0] == 0
+    # A picture implies the timeline, so what is written is the same, and a later run goes on with it.
+    words = [word for word in words[:-1] if word != "--timeline"]
+    assert predict(*words, tmp_path / "other", "--picture", tmp_path / "b.png")[0] == 0
+    assert (tmp_path / "other").read_bytes() == content
+    assert predict(*words, tmp_path / "other", "--timeline")[0] == 0
 
 
 def test_an_output_of_another_kind_is_left_as_it_is(predict, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -387,7 +388,9 @@ def test_a_number_of_speakers_means_that_voices_are_told_apart(predict, folder: 
     assert predict(*asked)[1] == predict(*asked, "--by", "speaker")[1]
     assert "speaker 1" in predict(*asked)[1]
     status, _, err = predict(*asked, "--by", "none")
-    assert status == 2 and "a number of speakers needs by=speaker" in err
+    assert status == 2 and "needs division by speaker, not by none" in err
+    status, _, err = predict(folder / "0.wav", "--speakers", "0")
+    assert status == 2 and "speakers 0: expected 1 to 20" in err
 
 
 def test_a_timeline_that_cannot_be_written(predict, folder: Path) -> None:  # type: ignore[no-untyped-def]

@@ -48,7 +48,7 @@ def predict(
 ) -> None:  # fmt: skip
     """Recognise emotion in recordings: label, confidence, probabilities, timeline."""
     division = Division(by or (SPEAKER if speakers else CHANNEL), speakers)
-    timeline = timeline or division.by == SPEAKER
+    timeline = timeline or division.by == SPEAKER or bool(picture or html)
     paths, errors = _find(files)
     drawn, brief = (picture, html), format is None and sys.stdout.isatty()
     format = format or formats.format_of(out)
@@ -65,7 +65,7 @@ def predict(
     # For little, preparing the model would take longer than what it saves.
     predictor = _loaded(model, label, labels, optimise=size >= LITTLE)
     in_channels = any(Excerpt.of(one).channel is not None for one in sources)
-    timed = timeline or format in TIMELINES or any(drawn)
+    timed = timeline or format in TIMELINES
     asked = {"--same-source": same_source, "--each-alone": same_source and each_alone}
     asked |= {"--segments": bool(segments), "a timeline (also textgrid, eaf …)": timed}
     _check_asked(asked, predictor)  # before --replace removes anything
