@@ -13,7 +13,7 @@ import tiny_model
 from emoscope import corpus, modelfile
 from emoscope.errors import CorpusError
 from emoscope.prediction import Predictor
-from emoscope.training import adapting
+from emoscope.training import adapting, calibration
 from recordings import RATE, voice
 from test_predict import at_level
 
@@ -165,13 +165,20 @@ def test_what_cannot_be_used_is_named(
     assert status == 2 and "--from-corrections adapts it" in err
 
 
+def test_corrections_adapt_no_kind_of_model(emoscope, corrections: Path, tmp_path: Path) -> None:
+    status, _, err = emoscope(
+        "train", "svm", corrections, "--from-corrections", "--out", tmp_path / "m.emoscope"
+    )
+    assert status == 2 and "svm: --from-corrections adapts a trained model: default" in err
+
+
 def test_labels_pass_only_where_few_are_wrong() -> None:
-    base = tiny_model.Uncertain(threshold=0.5, coverage=0.5, risk=0.3)
     confidence = np.r_[np.linspace(0.99, 0.6, 20), np.linspace(0.45, 0.4, 10)]
     found = np.log(np.column_stack([confidence, *3 * [(1 - confidence) / 3]]))
     labels = np.zeros(30, int)
-    rule = adapting._uncertain(found, labels, base)  # right, but the base model marks the last ten
+    # All are right, but the base model marks the last ten.
+    rule = calibration.uncertain(found, labels, lowest=0.5)
     assert rule.coverage == pytest.approx(2 / 3) and rule.risk == 0
     labels[::2] = 1
-    rule = adapting._uncertain(found, labels, base)
+    rule = calibration.uncertain(found, labels, lowest=0.5)
     assert (rule.threshold, rule.coverage, rule.risk) == (1.0, 0.0, 0.5)

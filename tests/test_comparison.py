@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-from emoscope import models
+from emoscope import models, protocols
 from emoscope.corpus import Corpus
 from emoscope.errors import CorpusError, FeatureError, ProtocolError, UnknownNameError
 from emoscope.evaluation import comparison
@@ -78,6 +78,19 @@ def test_rows_hold_every_clip_once_per_model_and_scores_follow_from_them(small):
 def test_voices_that_leak_are_seen_as_a_leak_gap(small):
     line = next(r for r in run(small).leaderboard() if r.model == "svm")
     assert line.leak_gap > 0.15
+
+
+def test_no_leak_gap_is_given_where_random_folds_lack_an_emotion(small):
+    table = small[0].table.copy()
+    random = protocols.folds(table.assign(unique_speaker=table["speaker"]), "random-75/25")[0].test
+    rare = np.setdiff1d(np.flatnonzero(table["emotion"] == "angry"), random)
+    table.loc[np.setdiff1d(np.arange(len(table)), rare)[::2], "emotion"] = "happy"
+    table.loc[table.index.isin(random) & (table["emotion"] == "angry"), "emotion"] = "sad"
+    result = run((replace(small[0], table=table), small[1]), models=["svm"], protocol="loso")
+    assert result.config["no_leak_gap"] == "no test clip of random-75/25 is angry"
+    assert {one.protocol for one in result.runs} == {"loso"} and result.runs[0].leak_gap is None
+    assert "no test clip of random-75/25 is angry" in page.render(result)
+    assert "no_leak_gap" not in run(small, models=["svm"]).config
 
 
 class Spy(ClassifierMixin, BaseEstimator):

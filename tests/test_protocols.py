@@ -111,7 +111,7 @@ def test_own_split_that_leaks_is_refused_with_the_speaker():
         (
             {"speaker": "01"},
             "loso",
-            "at least 2 speakers; found 1: 01. Protocol random-75/25 needs 1",
+            "at least 2 speakers; found 1: 01. emoscope compare --protocol random-75/25 needs 1",
         ),
         ({"speaker": ""}, "loso", "come from a column 'speaker', or from --speaker"),
         ({"corpus": "mine", "speaker": "a"}, "speaker-6fold", "at least 6 speakers"),

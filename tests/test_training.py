@@ -249,12 +249,27 @@ def test_the_temperature_is_found_again(factor: float) -> None:
 
 def test_the_rule_for_uncertain_keeps_its_promise() -> None:
     logits, labels = overconfident(1.0)
-    rule = calibration.uncertain(log_softmax(logits, axis=1), labels, coverage=0.7)
+    rule = calibration.uncertain(log_softmax(logits, axis=1), labels)
     confidence = np.exp(log_softmax(logits, axis=1)).max(axis=1)
     certain = confidence >= rule.threshold
-    assert rule.coverage == pytest.approx(0.7, abs=0.001) == certain.mean()
-    assert rule.risk == (logits.argmax(axis=1) != labels)[certain].mean()
-    assert rule.risk < (logits.argmax(axis=1) != labels).mean()
+    assert rule.coverage == certain.mean() <= calibration.COVERAGE + 1e-9
+    wrong = logits.argmax(axis=1) != labels
+    assert rule.risk == pytest.approx(wrong[certain].mean()) and rule.risk <= calibration.RISK
+    lower = confidence >= np.sort(confidence)[::-1][certain.sum()]  # one clip more
+    assert wrong[lower].mean() > calibration.RISK or rule.coverage > 0.79
+
+
+def test_a_model_that_is_right_at_no_confidence_marks_every_label() -> None:
+    logits = log_softmax(np.random.default_rng(0).normal(size=(28, 6)), axis=1)
+    rule = calibration.uncertain(logits, (logits.argmax(axis=1) + np.arange(28) % 3) % 6)
+    assert (rule.threshold, rule.coverage) == (1.0, 0.0) and rule.risk == pytest.approx(18 / 28)
+
+
+def test_clips_of_one_confidence_pass_together() -> None:
+    logits = np.log(np.tile([0.4, 0.3, 0.3], (40, 1)))  # as of a model that ignores the sound
+    labels = np.repeat([0, 1, 2], [14, 13, 13])  # the first that are counted are right
+    assert calibration.uncertain(logits, labels).coverage == 0.0
+    assert calibration.uncertain(logits, labels // 3).coverage == 1.0
 
 
 def test_cross_fitting_uses_no_label_of_the_fold() -> None:

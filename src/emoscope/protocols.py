@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -188,11 +189,13 @@ def _six_folds(column: str, protocol: str, table: pd.DataFrame, seed: int) -> li
 
 
 def grouped(emotions: ArrayLike, groups: ArrayLike, n_folds: int, seed: int) -> list[Fold]:
-    """Folds that keep each group whole, balanced over emotions."""
+    """Folds that keep each group whole, balanced over emotions as far as the rarest allow."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    parts = splitter.split(emotions, emotions, groups)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        parts = list(splitter.split(emotions, emotions, groups))
     return [Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)]
 
 
@@ -245,6 +248,16 @@ def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int 
         drawn = [rng.choice(clips, learned[clips].sum(), replace=False) for clips in cells.values()]
         controls.append(Fold(fold.name, np.sort(np.concatenate(drawn)), fold.test))
     return controls
+
+
+def untested(
+    divisions: Sequence[Fold], others: Sequence[Fold], emotions: NDArray[np.str_]
+) -> list[str]:
+    """Emotions that other folds test and these do not, so that their UARs average different recalls."""
+    mine, theirs = (
+        {e for fold in each for e in emotions[fold.test]} for each in (divisions, others)
+    )
+    return in_order(theirs - mine)
 
 
 def channel_folds(
@@ -326,8 +339,8 @@ def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
             "clips by voice. The protocols random-… need no speakers, but voices leak into their scores"
         )
     if len(speakers := np.unique(_text(table, "unique_speaker"))) < needed:
-        hint = "Protocol loso needs 2" if len(speakers) > 1 else "Protocol random-75/25 needs 1"
-        found = f"{', '.join(speakers)}. {hint}"
+        needs = "loso needs 2" if len(speakers) > 1 else "random-75/25 needs 1"
+        found = f"{', '.join(speakers)}. emoscope compare --protocol {needs}"
         count = f"needs at least {needed} speakers; found {len(speakers)}"
         raise ProtocolError(f"protocol '{protocol}' {count}: {found}")
 

@@ -56,15 +56,19 @@ class Audit:
         return any(finding.severity == "leak" for finding in self.findings)
 
     @property
+    def headline(self) -> str:
+        """Whether a leak was found, without the findings."""
+        unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
+        return "Leak found." if self.leaks else f"No leak found.{unchecked}"
+
+    @property
     def verdict(self) -> str:
         """The outcome in plain words."""
         texts = [(found.severity, found.text) for found in self.findings]
         leaks, cautions = (" ".join(t for s, t in texts if s == of) for of in SEVERITIES[:2])
         if leaks:
             return f"Leak found: {leaks}"
-        caution = f" But caution: {cautions}" if cautions else ""
-        unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
-        return f"No leak found.{caution}{unchecked}"
+        return f"{self.headline} But caution: {cautions}" if cautions else self.headline
 
     def as_dict(self) -> dict[str, object]:
         """Everything, JSON-serialisable."""

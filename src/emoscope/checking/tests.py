@@ -281,6 +281,7 @@ def memory(clean: pd.DataFrame, copied: pd.DataFrame) -> Iterator[Outcome]:
 
 SURE = 0.8  # of a model that does not say from which confidence on it is sure
 HIGHER = 48_000  # Hz of the copies at another rate
+LEAST_SHIFT = 0.05  # of a probability, below which a changed label was one of two equally probable
 #: The ways to write a recording again: format, subtype, channels and rate (0: its own).
 COPIES: Mapping[str, tuple[str, str, int, int]] = {
     "flac": ("FLAC", "PCM_24", 1, 0), "wav-24": ("WAV", "PCM_24", 1, 0),
@@ -332,8 +333,11 @@ def consistency(
                 samples = np.repeat(sound.samples[:, None], channels, axis=1)
                 soundfile.write(path, samples, sound.rate, subtype, format=format)
                 found = answer(predictor, path)
-            copies.append({"predicted": found["predicted"] or found["warnings"]})
-        moved = [a["predicted"] != b["predicted"] for a, b in zip(first, copies, strict=True)]
+            copies.append({**found, "predicted": found["predicted"] or found["warnings"]})
+        other = np.array(
+            [a["predicted"] != b["predicted"] for a, b in zip(first, copies, strict=True)]
+        )
+        moved = other & (_shifts(first, copies) > LEAST_SHIFT)
         clips = _broken(first, copies, signals)[moved]
         title = str(texts("copies")[name])
         yield outcome("behaviour", "copy", name, float(np.mean(moved)), title=title, clips=clips)
@@ -344,11 +348,16 @@ def _equal(
     key: str, first: Sequence[Row], second: Sequence[Row], signals: Sequence[Signal]
 ) -> Outcome:
     """The largest difference of a probability, which has to be none but of rounding."""
-    names = [column for column in first[0] if column.startswith("p_")]
-    a, b = (pd.DataFrame(rows).reindex(columns=names).to_numpy(float) for rows in (first, second))
-    off = np.nan_to_num(np.abs(a - b), nan=1.0).max(axis=1)
+    off = _shifts(first, second)
     clips = _broken(first, [{"predicted": f"off by {value:.4f}"} for value in off], signals)
     return outcome("behaviour", key, "probabilities", off.max(), clips=clips[off > 1e-4])
+
+
+def _shifts(first: Sequence[Row], second: Sequence[Row]) -> np.ndarray:
+    """The largest difference of a probability of each clip; 1 where one answer has none."""
+    names = [column for column in first[0] if column.startswith("p_")]
+    a, b = (pd.DataFrame(rows).reindex(columns=names).to_numpy(float) for rows in (first, second))
+    return np.asarray(np.nan_to_num(np.abs(a - b), nan=1.0).max(axis=1))
 
 
 def _broken(first: Sequence[Row], found: Sequence[Row], signals: Sequence[Signal]) -> pd.DataFrame:

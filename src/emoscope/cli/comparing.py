@@ -156,7 +156,7 @@ def audit(
         keeping.keep(out, record=out, sign=f'"source": {named}')
     with terminal.progress("comparing recordings") as tick:
         result = audits.audit(source, test, audio=audio, jobs=jobs, cluster=cluster, progress=tick)
-    terminal.say_findings(result.verdict, result.findings)
+    terminal.say_findings(result.headline, result.findings)
     if result.voices:
         terminal.say(result.voices)
     if out is not None:
@@ -210,6 +210,8 @@ def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, 
 
     if not source.places:  # the one argument is the source
         model, source = modelfile.SHIPPED[0], dataclasses.replace(source, places=(model,))
+    if model not in modelfile.SHIPPED and not model.endswith(modelfile.SUFFIX):
+        raise EmoscopeError(sentence("not_trained", name=model))
     corpus, loaded = source.corpus(), modelfile.load(model)
     with terminal.accounted(corpus.rejected, resumable=False), terminal.step("adapting"):
         card, used = adapting.adapt(loaded, corpus, out, seed=seed, jobs=jobs)
@@ -229,7 +231,8 @@ def _say_trained(card: "Card", out: Path) -> None:
         low, high = measured.uar_low, measured.uar_high
         span = "" if low is None else f" ({low:.3f}–{high:.3f})"
         terminal.say(f"on {unseen.WORDS[card.held_out]}: UAR {measured.uar:.3f}{span}")
-    terminal.say(f"labels not marked uncertain: {card.worth}")
+    rule = "labels not marked uncertain: " if card.uncertain.coverage else ""
+    terminal.say(f"{rule}{card.worth}")
     if card.optimistic:
         terminal.say(f"warning: {unseen.OPTIMISTIC}")
 

@@ -178,6 +178,9 @@ def say_comparison(board: "Leaderboard", result: "Result") -> None:
     """The table, which models are told apart, and what unseen sentences cost."""
     from ..report import summary
 
+    if why := result.config.get("no_leak_gap"):
+        board.leak_protocol = None
+        note(f"leak gap not measured: {why}")
     out.print(board.table())
     say(summary.verdict(result))
     gap = summary.script_gap(result, result.leaderboard())
@@ -187,9 +190,9 @@ def say_comparison(board: "Leaderboard", result: "Result") -> None:
         note(f"script gap not measured: {reason}")
 
 
-def say_findings(verdict: str, findings: Sequence[Any]) -> None:
-    """An audit's verdict and, below it, each finding with its weight."""
-    say(verdict)
+def say_findings(headline: str, findings: Sequence[Any]) -> None:
+    """An audit's outcome and, below it, each finding with its weight."""
+    say(headline)
     colours = {"leak": "bold red", "caution": "yellow", "note": "dim"}
     for finding in findings:
         weight = (f"  {finding.severity:<8}", colours[finding.severity])

@@ -91,6 +91,7 @@ def no_interrupts() -> Iterator[None]:
 
 def _begin(parent: int, folder: str) -> None:
     """What a worker does first."""
+    warnings.simplefilter("ignore")  # no line of a worker may tear what the terminal shows
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()

@@ -136,7 +136,7 @@ def _load_rows(files: Sequence[Path], labels: Mapping[str, str]) -> Corpus:
         name = next(free)  # another one for a file that is listed in two splits
         clips[name] = {**clip, "clip": name}
     if not clips:
-        first = [f", the first because it is {error}" for error in rejected[:1]]
+        first = [f"; the first: {error}" for error in rejected[:1]]
         why = "".join(first or [f"; {note}" for note in notes])
         raise CorpusError(f"{files[0]}: none of its {len(listing.rows)} rows can be used{why}")
     table = as_table(clips.values()).astype(object)

@@ -230,9 +230,9 @@ class Card:
     @property
     def worth(self) -> str:
         """How often labels that are not uncertain were correct, and on what that was measured."""
-        if not self.uncertain.coverage:
-            return sentence("nothing_certain" if self.results else "untested")
         right, on = round(100 * (1 - self.uncertain.risk)), self.uncertain.held_out or self.held_out
+        if not self.uncertain.coverage:
+            return sentence("nothing_certain" if self.results else "untested", on=WORDS[on])
         said = f"about {right} in 100 such labels were correct"
         if on == "corpora":
             return f"{said} on {WORDS[on]}"

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, OneToOneFeatureMixin, TransformerMixin
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, has_fit_parameter, validate_data
 
 from ..errors import ModelError, ProtocolError, UnknownNameError
 from ..features.table import Features
-from ..protocols import ADAPTATIONS
+from ..protocols import ADAPTATIONS, grouped
 from . import Build
 
 
@@ -31,6 +31,11 @@ def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if len(emotions) < 2:
         raise ModelError(f"all clips are '{emotions[0]}': one class; training needs two emotions")
     return emotions, labels
+
+
+def recall(y: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Mean recall of the emotions that occur (UAR), whatever else is predicted."""
+    return float(np.mean([np.mean(predicted[y == emotion] == emotion) for emotion in np.unique(y)]))
 
 
 # By UAR, for on unseen voices the loss turns upwards long before the recognition does.
@@ -60,8 +65,8 @@ def held_out(
         learn, validate = next(split.split(y, y))
     else:
         n_parts = min(max(round(1 / fraction), 2), len(speakers), int(counts.max()))
-        parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-        learn, validate = next(parts.split(y, y, np.asarray(groups)))
+        first = grouped(y, np.asarray(groups), n_parts, seed)[0]
+        learn, validate = first.train, first.test
     return np.sort(learn), np.sort(validate)
 
 

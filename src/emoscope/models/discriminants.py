@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import recall_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
+from ..protocols import grouped
 from . import ModelInfo
 from .base import Model, distinct
 from .onnx_graph import linear
@@ -133,11 +134,14 @@ class StackedLDA(Model):
         return [slice(int(end - width), int(end)) for width, end in zip(widths, ends, strict=True)]
 
     def _inner(self, labels: Labels, groups: ArrayLike | None) -> Iterator[tuple[Labels, Labels]]:
-        n_parts, kind = 0 if groups is None else len(np.unique(groups)), StratifiedGroupKFold
-        if n_parts < 2:
-            n_parts, kind, groups = max(2, int(np.bincount(labels).min())), StratifiedKFold, None
-        parts = kind(min(N_INNER, n_parts), shuffle=True, random_state=0)
-        for learn, left in parts.split(labels, labels, groups):
+        if groups is not None and (n_groups := len(np.unique(groups))) > 1:
+            folds = grouped(labels, groups, min(N_INNER, n_groups), 0)
+            parts = [(fold.train, fold.test) for fold in folds]
+        else:
+            n_parts = min(N_INNER, max(2, int(np.bincount(labels).min())))
+            splitter = StratifiedKFold(n_parts, shuffle=True, random_state=0)
+            parts = list(splitter.split(labels, labels))
+        for learn, left in parts:
             # A part whose speakers alone show an emotion teaches nothing about it.
             if len(np.unique(labels[learn])) == len(self.classes_):
                 yield learn, left

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import ModelInfo, onnx_graph
-from .base import LogLevels, Model, best_epoch, distinct, held_out, seeded
+from .base import LogLevels, Model, best_epoch, distinct, held_out, recall, seeded
 
 
 class SpeakerStoppedMLP(Model):
@@ -58,10 +58,10 @@ class SpeakerStoppedMLP(Model):
         for net in self._epochs(scaled[learn], labels[learn], self.epochs):
             found = net.predict_proba(scaled[validate])
             loss = log_loss(true, found, labels=self.classes_, sample_weight=weight)
-            uar = balanced_accuracy_score(true, self.classes_[found.argmax(1)])
+            uar = recall(true, self.classes_[found.argmax(1)])
             row = {"epoch": len(self.history_) + 1, "train_loss": float(net.loss_)}
             row["train_accuracy"] = float(net.score(scaled[learn], labels[learn]))
-            self.history_.append({**row, "valid_loss": float(loss), "valid_uar": float(uar)})
+            self.history_.append({**row, "valid_loss": float(loss), "valid_uar": uar})
             self.best_epoch_ = best_epoch(self.history_)
             if len(self.history_) - self.best_epoch_ >= self.patience:
                 break

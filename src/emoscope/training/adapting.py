@@ -22,7 +22,7 @@ from ..evaluation import metrics
 from ..evaluation.saved_model import infer
 from ..files import sentence
 from ..modelfile import ModelFile
-from ..modelfile.card import Card, Uncertain
+from ..modelfile.card import Card
 from ..unseen import WORDS
 from . import calibration, expected, held_out_of, provenance
 from .calibration import UnseenPredictions
@@ -34,7 +34,6 @@ Double = NDArray[np.float64]
 # RAVDESS and EmoSpeech with a model that had heard neither (benchmarks/corrections.py).
 WEIGHTS, BIASES = 0.3, 1.0
 FEWEST = 10  # labelled clips, with which UAR rose on those corpora; fewer were not tried
-RISK = 0.3  # share of wrong labels among those that are not marked uncertain, at most
 
 
 def adapt(
@@ -74,12 +73,13 @@ def adapt(
         figures = {"before": f"{before:.3f}", "after": f"{after:.3f}", "n": len(table)}
         why = {"held_out": WORDS[held_out], "found": "".join(f": {one}" for one in said)}
         raise CorpusError(sentence("no_better", name=base.name, **figures, **why))
+    lowest = base.uncertain.threshold if base.uncertain.coverage else 0.0
     trained = {one.name: one for one in (*base.training.corpora, *provenance(corpus))}
     recipe = {**base.training.recipe, "adapted": {"from": model.identity, "n_clips": len(table)}}
     card = dataclasses.replace(
         base, name=title or f"{base.name}-adapted", emoscope=__version__, held_out=held_out,
         temperature=base.temperature * calibration.temperature(adapted, labels),
-        uncertain=_uncertain(calibrated, labels, base.uncertain), optimistic=held_out == "clips",
+        uncertain=calibration.uncertain(calibrated, labels, lowest=lowest), optimistic=held_out == "clips",
         training=dataclasses.replace(base.training, corpora=tuple(trained.values()), recipe=recipe),
         results=(dataclasses.replace(measured, others={**measured.others, "uar_before": before}),),
     )  # fmt: skip
@@ -135,18 +135,3 @@ def _check(named: NDArray[Any], model: ModelFile) -> None:
     if len(named) < FEWEST or len(set(named)) < 2:
         counts = {"n": len(named), "of": len(set(named)), "fewest": FEWEST}
         raise CorpusError(sentence("too_few_to_adapt", **counts))
-
-
-def _uncertain(log_probabilities: Double, labels: NDArray[np.intp], base: Uncertain) -> Uncertain:
-    """The rule that lets most labels pass of which few are wrong, and none that the base marks."""
-    confidence = np.exp(log_probabilities.max(axis=1))
-    order = np.argsort(-confidence)
-    wrong = (log_probabilities.argmax(axis=1) != labels)[order]
-    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
-    lowest = base.threshold if base.coverage else 0.0
-    passed = np.flatnonzero((risk <= RISK) & (confidence[order] >= lowest))
-    last = int(passed[-1]) if len(passed) else 0
-    if last + 1 < FEWEST:
-        return Uncertain(threshold=1.0, coverage=0.0, risk=float(wrong.mean()))
-    threshold, share = float(confidence[order][last]), (last + 1) / len(wrong)
-    return Uncertain(threshold=threshold, coverage=share, risk=float(risk[last]))

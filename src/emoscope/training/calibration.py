@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ..errors import CorpusError
 from ..evaluation import metrics
@@ -23,6 +22,7 @@ from ..modelfile.card import Card, OutOfDomainDetector, Uncertain
 from ..models import offsets
 from ..models.discriminants import principal
 from ..models.onnx_graph import SMALLEST_PROBABILITY
+from ..protocols import grouped
 
 Embeddings = NDArray[np.float32]
 Logits = NDArray[np.float64]
@@ -30,7 +30,9 @@ Indices = NDArray[np.intp]
 Fold = tuple[Indices, Indices]
 
 INNER_FOLDS = 5
-COVERAGE = 0.8  # share of unseen speakers' clips that should get a label without reservation
+COVERAGE = 0.8  # share of unseen speakers' clips that get a label without reservation, at most
+RISK = 0.3  # share of wrong labels among those that are not marked uncertain, at most
+FEWEST = 10  # clips that have to pass: of fewer, the share that is wrong is chance
 RANK = 32  # directions with a variance of their own in the Gaussian of the detector, at most
 QUANTILE = 0.99  # share of unseen training clips that lie within the detector's threshold
 _BOUNDS = (-3.0, 3.0)  # natural logarithms of the temperatures searched: 0.05 to 20
@@ -52,13 +54,10 @@ def inner_folds(emotions: NDArray[Any], speakers: NDArray[Any], *, seed: int) ->
     n_folds = min(INNER_FOLDS, n_speakers, int(np.unique(emotions, return_counts=True)[1].max()))
     if n_folds < 2:
         raise CorpusError("training needs an emotion with at least two clips; each has one")
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     alone = [e for e in np.unique(emotions) if len(np.unique(speakers[emotions == e])) < 2]
     if alone:
         warnings.warn(sentence("one_speaker_alone", emotions=", ".join(alone)), stacklevel=2)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")
-        return list(splitter.split(np.zeros(len(speakers)), emotions, groups=speakers))
+    return [(fold.train, fold.test) for fold in grouped(emotions, speakers, n_folds, seed)]
 
 
 def cross_val_predict(
@@ -99,14 +98,23 @@ def cross_fitted(logits: Logits, labels: Indices, tests: Sequence[Indices]) -> L
     return result
 
 
-def uncertain(logits: Logits, labels: Indices, *, coverage: float = COVERAGE) -> Uncertain:
-    """The rule that leaves the given share of clips certain, with the share of them that is wrong."""
+def uncertain(logits: Logits, labels: Indices, *, lowest: float | None = None) -> Uncertain:
+    """The rule that lets most labels pass of which few are wrong; without any such, none.
+
+    None passes below the confidence `lowest`: by default that which :data:`COVERAGE` of the clips reach.
+    """
     confidence = np.exp(logits.max(axis=1))
-    threshold = float(np.quantile(confidence, 1.0 - coverage))
-    certain = confidence >= threshold
-    wrong = (logits.argmax(axis=1) != labels)[certain]
-    share, risk = float(certain.mean()), float(wrong.mean())
-    return Uncertain(threshold=threshold, coverage=share, risk=risk)
+    lowest = float(np.quantile(confidence, 1.0 - COVERAGE)) if lowest is None else lowest
+    order = np.argsort(-confidence, kind="stable")
+    sure, wrong = confidence[order], (logits.argmax(axis=1) != labels)[order]
+    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    ends = np.append(np.diff(sure) < 0, True)  # clips of one confidence pass together or not at all
+    passed = np.flatnonzero(ends & (risk <= RISK) & (sure >= lowest))
+    last = int(passed[-1]) if len(passed) else 0
+    if last + 1 < FEWEST:
+        return Uncertain(threshold=1.0, coverage=0.0, risk=float(wrong.mean()))
+    coverage = (last + 1) / len(wrong)
+    return Uncertain(threshold=float(sure[last]), coverage=coverage, risk=float(risk[last]))
 
 
 def with_offsets(

@@ -68,8 +68,8 @@ class VoiceCheck:
         """What was checked and found, or why it was left out, in sentences."""
         if self.left_out:
             return f"Voices were not compared: {self.left_out}."
-        said = f"The voices of {self.n_names} names were compared, "
-        said += f"{self.n_divisible or 'none'} could be searched for a second voice"
+        said = f"The voices of {self.n_names} names were compared; "
+        said += f"{self.n_divisible or 'none'} had clips enough to be searched for a second voice"
         if self.n_few:
             said += f"; {self.n_few} with fewer than {MIN_CLIPS} clips were left out"
         doubts = [text[0].upper() + text[1:] for text in self.suspicions]

@@ -10,10 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
-from ..base import best_epoch
+from ..base import best_epoch, recall
 from . import History, NetworkClassifier
 from .module import ConvNet
 
@@ -148,8 +147,7 @@ class Trainer:
     def _validate(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> dict[str, float]:
         found = torch.from_numpy(logits(self.kept.eval(), X)).float()
         loss = self.loss(found, torch.from_numpy(y))
-        uar = balanced_accuracy_score(y, found.argmax(1).numpy())
-        return {"valid_loss": float(loss), "valid_uar": float(uar)}
+        return {"valid_loss": float(loss), "valid_uar": recall(y, found.argmax(1).numpy())}
 
 
 def train(

@@ -62,7 +62,7 @@ function gain({ card, errors, file }) {
   const { uar, uar_low: low, uar_high: high, uar_before: before, n_clips: count } = card.results[0];
   const range = low === undefined ? "" : ` (${low.toFixed(3)} – ${high.toFixed(3)})`;
   const content = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-  const said = [`Labels not marked uncertain: ${card.worth}.`, card.optimistic && `${sentenceCase(card.optimistic)}.`, ...errors.map(sentenceCase)];
+  const said = [card.uncertain.coverage ? `Labels not marked uncertain: ${card.worth}.` : `${sentenceCase(card.worth)}.`, card.optimistic && `${sentenceCase(card.optimistic)}.`, ...errors.map(sentenceCase)];
   return [
     make("p", "", make("strong", "", `UAR ${before.toFixed(3)} before, ${uar.toFixed(3)}${range} after`),
       `, measured on ${card.measured_on}: ${count} segments. UAR is the mean of the recalls of all emotions${range ? "; in brackets, its 95\u00a0% interval over speakers" : ""}.`),
