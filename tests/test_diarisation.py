@@ -285,6 +285,8 @@ def test_the_server_divides_as_well(predictor: Predictor, call: Path) -> None:
         assert speakers_of("timeline=true") == [{"left"}, {"right"}]
         assert speakers_of("timeline=true&by=none") == [set()]
         assert speakers_of("by=speaker&speakers=1&channel=left") == [{"speaker 1"}]
+        answer = running.upload("/api/predict?by=speaker", ("call.wav", call.read_bytes()))
+        assert all(UNDIVIDED in one["warnings"] for one in answer.json["predictions"])
         for query, said in (
             ("speakers=2", "a number of speakers needs division by speaker, not by channel"),
             ("by=speaker&speakers=99", "speakers 99: expected 1 to 20"),
