@@ -273,7 +273,10 @@ def test_output_resumes_wherever_it_was_cut(
 
     def run(path: Path) -> int:
         with output.Output(
-            path, kind, formats.Layout(predictor.emotions, "m", timeline=timeline)
+            path,
+            kind,
+            formats.Layout(predictor.emotions, "m", timeline=timeline),
+            sources=files,
         ) as target:
             return len(
                 list(output.predict_files(predictor, files, timeline=timeline, output=target))

@@ -179,10 +179,21 @@ def test_an_output_goes_on_wherever_it_was_cut_off(  # type: ignore[no-untyped-d
         assert run(*words)[0] == 0
         assert out.read_bytes() == whole
     if not options:  # the mix is another thing than its channels
-        assert run("call.wav", "--channel=mix", "--out", str(out))[0] == 0
-        assert len(out.read_bytes().splitlines()) == len(lines) + 1
+        status, _, err = run("call.wav", "--channel=mix", "--out", str(out))
+        assert status == 2 and ("--channel mix" in err or "other columns" in err)
+        assert out.read_bytes() == whole
     _, _, err = run(*words)
     assert f"resuming; {5 if 'each' in str(options) else 3} of" in err or "--timeline" in options
+
+
+def test_an_output_loses_no_channel_to_other_recordings(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for kind in ("json", "csv"):
+        out = tmp_path / f"left.{kind}"
+        words = ["--channel", "left", "--out", str(out)]
+        assert run("call.wav", *words)[0] == 0
+        first = out.read_bytes()
+        assert run("stereo.wav", *words)[0] == 0
+        assert out.read_bytes().startswith(first) and len(out.read_bytes()) > len(first)
 
 
 def test_the_http_api_takes_a_channel(predictor: Predictor, folder: Path) -> None:

@@ -20,7 +20,8 @@ import command_line
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
-from emoscope.prediction import Prediction, formats, known, progress
+from emoscope.cli import predicting as predicting_command
+from emoscope.prediction import Prediction, formats, known, output, progress
 from emoscope.prediction import predictor as predicting
 from emoscope.prediction.output import Output
 from recordings import RATE, silence, voice
@@ -118,6 +119,59 @@ def test_an_output_is_continued(predict, folder: Path, tmp_path: Path) -> None: 
         assert path.read_bytes() == whole
 
 
+def test_a_timeline_is_continued_with_other_recordings(
+    predict, folder: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    words = ["--timeline", "--out", tmp_path / "held.csv"]
+    zero, one, two = (folder / f"{n}.wav" for n in range(3))
+    assert predict(zero, one, *words)[0] == 0
+    both = words[-1].read_bytes()
+    assert predict("mistyped.wav", *words)[0] == 1
+    assert words[-1].read_bytes() == both
+    assert predict(two, *words)[0] == 0
+    whole = words[-1].read_bytes()
+    assert whole.startswith(both) and str(two).encode() in whole
+    assert predict(zero, one, two, *words)[0] == 0
+    assert words[-1].read_bytes() == whole
+    words[-1].write_bytes(whole[:-10])  # of the last, rows may be missing
+    status, _, err = predict(one, *words)
+    assert status == 2 and f"breaks off after {two}; name that recording too" in err
+    assert words[-1].read_bytes() == whole[:-10]
+    assert predict(one, two, *words)[0] == 0
+    assert words[-1].read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("--by speaker", "--by speaker --speakers 2"),
+        ("--by none", ""),
+        ("", "--by none"),
+        ("--each-alone", "--same-source"),
+        ("--channel mix", "--channel left"),
+    ],
+)
+def test_an_output_is_not_continued_with_other_options(  # type: ignore[no-untyped-def]
+    predict, folder: Path, tmp_path: Path, kind: str, before: str, after: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(predicting_command, "require_offsets", lambda predictor: None)
+    monkeypatch.setattr(output, "require_offsets", lambda predictor: None)
+    path = tmp_path / f"held.{kind}"
+    words = [folder / "0.wav", "--out", path]
+    assert predict(*words, *before.split())[0] == 0
+    whole = path.read_bytes()
+    status, _, err = predict(*words, *after.split())
+    columns = kind == "csv" and "left" in after  # which has a column of channels
+    assert status == 2 and ("other columns" if columns else "or with other options, level") in err
+    assert columns or f"{' ' * bool(before)}{before}; this is level " in err
+    assert columns or f"{after}; give another name, or begin anew with --replace" in err
+    assert path.read_bytes() == whole
+    assert predict(*words, *before.split())[0] == 0
+    assert path.read_bytes() == whole
+    assert predict(*words, *after.split(), "--replace")[0] == 0
+
+
 def test_a_table_of_an_older_version_is_not_continued(  # type: ignore[no-untyped-def]
     predict, folder: Path, tmp_path: Path
 ) -> None:
@@ -147,7 +201,7 @@ def test_an_output_is_not_continued_by_another_model(  # type: ignore[no-untyped
     assert path.read_bytes() == whole
     other = tiny_model.write(tmp_path, temperature=3.0)
     assert command_line.run("predict", *given, "--model", other) == 2
-    assert "was written by another model, level " in capsys.readouterr().err
+    assert "was written by another model or with other options, level " in capsys.readouterr().err
     assert path.read_bytes() == whole
 
 

@@ -70,8 +70,14 @@ def predict(
     asked |= {"--segments": bool(segments), "a timeline (also textgrid, eaf …)": timed}
     _check_asked(asked, predictor)  # before --replace removes anything
     kinds = (bool(timeline or segments), bool(segments), in_channels)
-    layout = formats.Layout(predictor.emotions, predictor.model.identity, *kinds)
-    writer = Writer(format, out, layout, len(sources), given, predictor.card, brief=brief)
+    told = {
+        f" --by {division.by}": division.by != CHANNEL, f" --speakers {speakers}": speakers,
+        f" --channel {channel}": channel, " --same-source": same_source,
+        " --each-alone": each_alone and not (same_source or timed),
+    }  # fmt: skip
+    made_by = predictor.model.identity + "".join(option for option in told if told[option])
+    layout = formats.Layout(predictor.emotions, made_by, *kinds)
+    writer = Writer(format, out, layout, sources, given, predictor.card, brief=brief)
     outcomes = predict_files(
         predictor, sources, timeline=timed, given=given, jobs=jobs, output=writer.output,
         together=same_source or (False if each_alone else None), division=division,
@@ -245,12 +251,13 @@ class Writer:
     """What ``predict`` gives out: text on standard output, or a file; of json and csv, `output`."""
 
     def __init__(
-        self, format: str, path: str | None, layout: formats.Layout, n_recordings: int,
-        given: "reading.Given | None", card: Card, *, brief: bool = False,
+        self, format: str, path: str | None, layout: formats.Layout,
+        sources: Sequence[str | Excerpt], given: "reading.Given | None", card: Card, *,
+        brief: bool = False,
     ) -> None:  # fmt: skip
         check_known("format", formats.FORMATS, format)
-        if format in TIMELINES and n_recordings > 1:
-            raise EmoscopeError(f"{format} holds one recording; {n_recordings} were given")
+        if format in TIMELINES and len(sources) > 1:
+            raise EmoscopeError(f"{format} holds one recording; {len(sources)} were given")
         if format == "table" and path is not None:
             raise EmoscopeError(f"{path}: a table is for the terminal; name a .csv or .json file")
         self.format, self.path, self.layout, self.header = format, path, layout, ""
@@ -258,12 +265,12 @@ class Writer:
         self.brief = brief and format == "table"
         self.n_certain, self.n_shown, self.card = 0, 0, card  # what is counted is a table's
         self.trained = dict[str, list[str]]()  # by warning, the recordings in the training data
-        if n_recordings > 1 and not commands.running.quiet:  # it is said once for all of them
+        if len(sources) > 1 and not commands.running.quiet:  # it is said once for all of them
             self.layout = dataclasses.replace(layout, without=(TOGETHER, TRAINING))
         if path is not None and format in ("json", "csv"):
             if commands.running.options["replace"] and os.path.isfile(path):
                 os.unlink(path)  # else it would be continued
-            self.output = Output(path, format, layout, given)
+            self.output = Output(path, format, layout, given, sources)
         elif format == "csv":
             self.header = formats.csv_header(layout)
 

@@ -195,7 +195,9 @@ def emotions(
     """
     by_tier = defaultdict[str, list[RawRow]](list)
     for row in rows:
-        by_tier[str(row["tier"])].append({**row, "label": _unmarked(str(row["label"]), labels)})
+        label = str(row["label"])
+        row = row if label in labels else {**row, "label": _MARKS.sub("", label)}
+        by_tier[str(row["tier"])].append(row)
     known = {
         tier: np.mean([canonical(str(part["label"]), labels) is not None for part in parts])
         for tier, parts in by_tier.items()
@@ -217,14 +219,7 @@ def emotions(
     used = ", ".join(f"'{printable(tier)}'" for tier in chosen)
     others = ", ".join(f"'{printable(tier)}'" for tier in by_tier if tier not in chosen)
     said = [f"labels from tier {used}; not used: {others}"] if others else []
-    written = [str(row["label"]) for row in rows if str(row["tier"]) in chosen]
-    if doubted := sum("?" in text and "?" not in _unmarked(text, labels) for text in written):
-        said.append(f"labels with a question mark ({doubted}) count as without it")
+    written = {str(row["label"]) for row in rows if str(row["tier"]) in chosen}
+    if any("?" in label and label not in labels for label in written):
+        said.append("labels with a question mark count as without it")
     return found, "; ".join(said)
-
-
-def _unmarked(label: str, labels: Mapping[str, str]) -> str:
-    """A label without its marks of doubt and confidence, if it names an emotion without them."""
-    bare = _MARKS.sub("", label)
-    known = canonical(label, labels) is not None or canonical(bare, labels) is None
-    return label if known else bare

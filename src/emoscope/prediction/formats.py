@@ -34,7 +34,7 @@ class Layout:
     """What is written of each recording."""
 
     emotions: Sequence[str]
-    model: str = ""  # named by json and csv, where it is given
+    model: str = ""  # named by json and csv, where it is given, with options that decide labels
     timeline: bool = False  # a row for each segment
     given: bool = False  # segments that the user gave, with their labels
     channel: bool = False  # in a column of its own

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..audio import Excerpt, channel_name
-from ..errors import EmoscopeError, ModelError, UnknownNameError
+from ..errors import EmoscopeError, ModelError, check_known
 from ..files import printable, sentence, try_lock
 from .formats import Layout, csv_header, text_of
 from .prediction import ONE_OF_TWO, Prediction
@@ -25,13 +25,14 @@ class Output:
     """A JSON Lines or CSV file that grows by one recording at a time; what is whole in it is kept."""
 
     def __init__(
-        self, path: str | Path, format: str, layout: Layout, given: "Given | None" = None
-    ) -> None:
-        if format not in ("json", "csv"):
-            raise UnknownNameError("output format", format, ("json", "csv"))
+        self, path: str | Path, format: str, layout: Layout, given: "Given | None" = None,
+        sources: Sequence[str | Excerpt] = (),
+    ) -> None:  # fmt: skip
+        check_known("output format", ("json", "csv"), format)
         self.path, self.format, self.layout = Path(path), format, layout
         self._header = csv_header(layout).encode() if format == "csv" else b""
         self._done: set[Entry] = set()
+        self._sources = {printable(Excerpt.of(source).path) for source in sources}
         self._given = {
             printable(file): {_place(part.start, part.label) for part in parts}
             for file, parts in (given or {}).items()
@@ -91,9 +92,6 @@ class Output:
     def _foreign(self, because: str = "does not hold predictions") -> EmoscopeError:
         return EmoscopeError(f"{self.path}: exists and {because}")
 
-    def _other_columns(self) -> EmoscopeError:
-        return EmoscopeError(sentence("other_columns", path=self.path))
-
     def _whole(self, content: bytes) -> bytes:
         """What may stay of a file that was perhaps cut off, noting what it holds."""
         end = content.rfind(b"\n") + 1
@@ -103,9 +101,9 @@ class Output:
             raise self._foreign()
         lines = content.splitlines(keepends=True)
         if self.format == "json":
-            return self._complete(lines, [self._entry_of(line) for line in lines])
+            return self._complete(lines, [self._entry_of(line) for line in lines], cut)
         if lines and lines[0] != self._header:
-            raise self._other_columns()
+            raise EmoscopeError(sentence("other_columns", path=self.path))
         try:
             rows = list(csv.DictReader(content.decode("utf-8").splitlines(), strict=True))
         except (ValueError, csv.Error) as error:
@@ -118,22 +116,26 @@ class Output:
             said = row["file_warnings" if self.layout.timeline else "warnings"]
             sides = [side for side in SIDES if ONE_OF_TWO.format(channel=side) in said]
             entries.append((row["file"], row.get("channel") or "".join(sides)))
-        if self.layout.timeline and entries:  # the last is done again: rows of it may be missing
-            entries = entries[: entries.index(entries[-1])]
-        return self._complete(lines[: len(entries) + 1], entries)
+        return self._complete(lines, entries, cut)
 
-    def _complete(self, lines: list[bytes], entries: list[Entry]) -> bytes:
-        """The lines without a last left channel, of which the right one may be missing."""
-        while entries and entries[-1][1] == SIDES[0]:
-            entries.pop()
-            lines.pop()
+    def _complete(self, lines: list[bytes], entries: list[Entry], cut: bytes) -> bytes:
+        """The lines without those of a last recording that is done again, as some may be missing."""
+        last = entries[-1] if entries else ("", "")
+        in_rows = self.format == "csv" and self.layout.timeline
+        if last[0] in self._sources:  # of a channel the other may be missing, of rows further ones
+            again = {(last[0], SIDES[0]), *([last] if in_rows else [])}
+            while entries and entries[-1] in again:
+                entries.pop()
+                lines.pop()
+        elif entries and cut and in_rows:
+            raise self._foreign(f"breaks off after {last[0]}; name that recording too")
         self._done = set(entries)
         return b"".join(lines)
 
     def _check_model(self, model: object) -> None:
         if model != self.layout.model:
-            other = f"was written by another model, {printable(str(model))}"
-            raise self._foreign(f"{other}; this is {self.layout.model}; give another name")
+            names = dict(held=printable(str(model)), own=self.layout.model)
+            raise EmoscopeError(sentence("other_model", path=self.path, **names))
 
     def _check_parts(self, file: str, parts: Sequence[Mapping[str, Any]]) -> None:
         given = self._given.get(file)
@@ -155,7 +157,7 @@ class Output:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign() from error
         if held != (list(self.layout.emotions), self.layout.timeline, self.layout.given):
-            raise self._other_columns()
+            raise EmoscopeError(sentence("other_columns", path=self.path))
         self._check_model(model)
         if given:
             self._check_parts(file, parts)
