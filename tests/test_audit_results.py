@@ -60,6 +60,7 @@ def test_adapted_result_is_a_caution(tmp_path):
     outcome = audit(saved_result(tmp_path, protocol="speaker-6fold+speaker-adapted"), jobs=1)
     assert kinds(outcome) == {"adapted"}
     assert "unlabelled clips of the test speaker" in outcome.verdict
+    assert outcome.headline == "No leak found. The sound was not compared: no recordings found."
 
 
 def test_counts_of_a_saved_result_are_of_one_model_on_one_set_of_features(tmp_path):

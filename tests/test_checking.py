@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,31 @@ def test_a_model_is_tested_without_a_corpus(tmp_path):
     assert json.loads(found.to_json())["outcomes"][0]["name"] == found.outcomes[0].name
     read = checking.Checked.from_json(found.to_json())
     assert read.counts() == found.counts() and read.to_json() == found.to_json()
+
+
+@pytest.mark.parametrize(("shift", "passes"), [(0.02, True), (0.2, False)])
+def test_a_label_between_two_equal_ones_may_change(shift, passes):
+    class Torn:
+        """A model that calls what is sampled at 48 kHz differently, with a little less of the one."""
+
+        def predict(self, sound):
+            rate = sound.rate if isinstance(sound, Signal) else soundfile.info(sound).samplerate
+            sad = 0.505 - shift * (rate == tests.HIGHER)
+            p = {"sad": sad, "angry": 1 - sad}
+            label = max(p, key=p.get)
+            told = {"uncertain": False, "warnings": (), "probabilities": p}
+            return SimpleNamespace(emotion=label, confidence=p[label], **told)
+
+        def predict_many(self, sounds, *, jobs):
+            return map(self.predict, sounds)
+
+    signals = [Signal(voice(0.5), RATE, "a")]
+    made = {one.name: one for one in tests.consistency(Torn(), signals, jobs=1, tick=lambda: None)}
+    copy = made.pop("copy/rate-48000")
+    assert (copy.passed, copy.value) == (passes, float(not passes)) and len(
+        copy.clips
+    ) == copy.value
+    assert all(one.passed for one in made.values()), made
 
 
 def test_the_command_without_a_corpus(tmp_path):

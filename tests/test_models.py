@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
@@ -241,3 +243,16 @@ def test_mlp_trains_for_the_best_number_of_epochs():
     assert set(model.history_[0]) == {
         *("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_uar")
     }
+
+
+def test_an_emotion_of_few_clips_costs_no_warning():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 6)), np.repeat(["happy", "sad", "angry"], [20, 17, 3])
+    speakers = np.tile(list("abcde"), 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("mlp", "stack"):
+            models.get(name).build(0).fit(X, y, groups=speakers)
+        base.recall(np.array(["sad"]), np.array(["angry"]))
+    found = rng.permutation(y)
+    assert base.recall(y, found) == balanced_accuracy_score(y, found)

@@ -250,16 +250,6 @@ def script_control(divisions: Sequence[Fold], table: pd.DataFrame, *, seed: int 
     return controls
 
 
-def untested(
-    divisions: Sequence[Fold], others: Sequence[Fold], emotions: NDArray[np.str_]
-) -> list[str]:
-    """Emotions that other folds test and these do not, so that their UARs average different recalls."""
-    mine, theirs = (
-        {e for fold in each for e in emotions[fold.test]} for each in (divisions, others)
-    )
-    return in_order(theirs - mine)
-
-
 def channel_folds(
     divisions: Sequence[Fold], table: pd.DataFrame, protocol: str
 ) -> dict[str, list[Fold]]:

@@ -334,13 +334,11 @@ def consistency(
                 soundfile.write(path, samples, sound.rate, subtype, format=format)
                 found = answer(predictor, path)
             copies.append({**found, "predicted": found["predicted"] or found["warnings"]})
-        other = np.array(
-            [a["predicted"] != b["predicted"] for a, b in zip(first, copies, strict=True)]
-        )
+        clips = _broken(first, copies, signals)
+        other = clips["emotion"] != clips["predicted"]
         moved = other & (_shifts(first, copies) > LEAST_SHIFT)
-        clips = _broken(first, copies, signals)[moved]
         title = str(texts("copies")[name])
-        yield outcome("behaviour", "copy", name, float(np.mean(moved)), title=title, clips=clips)
+        yield outcome("behaviour", "copy", name, moved.mean(), title=title, clips=clips[moved])
         tick()
 
 

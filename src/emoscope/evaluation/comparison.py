@@ -50,8 +50,8 @@ def compare(
 ) -> Result:  # fmt: skip
     """Fit and test every model under a protocol, and again on random folds for the leak gap.
 
-    UnknownNameError, ProtocolError or FeatureError where the arguments do not fit together. The leak
-    gap is left out where the random test clips lack an emotion (``config["no_leak_gap"]`` says which).
+    UnknownNameError, ProtocolError or FeatureError where the arguments do not fit together.
+    ``config["no_leak_gap"]`` names the emotion that random test clips lack, where there is no leak gap.
 
     Parameters
     ----------
@@ -181,8 +181,9 @@ def _tasks(
     folds = {name: protocols.folds(table, name, seed=seed) for name in named if name is not None}
     scripts: dict[str, list[protocols.Fold]] = {}
     main, *leaky = folds
+    tested = {name: {e for f in folds[name] for e in emotions[f.test]} for name in folds}
     for name in leaky:
-        if lacking := protocols.untested(folds[name], folds[main], emotions):
+        if lacking := sorted(tested[main] - tested[name]):
             told["no_leak_gap"] = f"no test clip of {name} is {' or '.join(lacking)}"
             del folds[name]
     if script_gap:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..errors import ModelError
 from ..protocols import grouped
 from . import ModelInfo
-from .base import Model, distinct
+from .base import Model, distinct, recall
 from .onnx_graph import linear
 
 Matrix = NDArray[np.float64]
@@ -135,8 +134,7 @@ class StackedLDA(Model):
 
     def _inner(self, labels: Labels, groups: ArrayLike | None) -> Iterator[tuple[Labels, Labels]]:
         if groups is not None and (n_groups := len(np.unique(groups))) > 1:
-            folds = grouped(labels, groups, min(N_INNER, n_groups), 0)
-            parts = [(fold.train, fold.test) for fold in folds]
+            parts = [(f.train, f.test) for f in grouped(labels, groups, min(N_INNER, n_groups), 0)]
         else:
             n_parts = min(N_INNER, max(2, int(np.bincount(labels).min())))
             splitter = StratifiedKFold(n_parts, shuffle=True, random_state=0)
@@ -155,7 +153,7 @@ class StackedLDA(Model):
         for learn, left in folds:
             part = _Part(X[learn], labels[learn], SHRINKAGES)
             logits[:, left] = part.log_probabilities(X[left])
-        uar = [recall_score(labels, one.argmax(axis=1), average="macro") for one in logits]
+        uar = [recall(labels, one.argmax(axis=1)) for one in logits]
         best = int(np.argmax(uar))
         return logits[best], float(SHRINKAGES[best])
 
