@@ -318,8 +318,9 @@ def test_speakers_come_back_from_annotations(
     path = tmp_path / f"a.{format}"
     path.write_text(formats.TIMELINES[format](divided))
     soundfile.write(tmp_path / "a.wav", voice(6.0), RATE)
+    doubtful = "sad" if format == "textgrid" else "sad?"  # which is read without the mark
     wanted = [
-        (0.0, 3.0, "sad", "speaker 1"), (2.0, 4.0, "angry", "speaker 2"),
+        (0.0, 3.0, doubtful, "speaker 1"), (2.0, 4.0, "angry", "speaker 2"),
         (5.0, 6.0, "sad", "speaker 1"),
     ]  # fmt: skip
     told = [row for row in tiers.read(path) if "non-speech" not in (row["label"], row["tier"])]
