@@ -15,6 +15,8 @@ import tiny_model
 from emoscope import audio
 from emoscope.errors import AudioError, UnknownNameError
 from emoscope.prediction import Prediction, Predictor
+from emoscope.prediction.output import predict_files
+from emoscope.prediction.sources import Division
 from recordings import RATE, silence, voice
 from test_predict import at_level
 
@@ -184,6 +186,16 @@ def test_an_output_goes_on_wherever_it_was_cut_off(  # type: ignore[no-untyped-d
         assert out.read_bytes() == whole
     _, _, err = run(*words)
     assert f"resuming; {5 if 'each' in str(options) else 3} of" in err or "--timeline" in options
+
+
+def test_recordings_labelled_together_are_divided_as_asked(folder: Path, tmp_path: Path) -> None:
+    relative = Predictor(tiny_model.write(tmp_path, offsets=tiny_model.offsets()))
+    for together in (True, None):
+        alone = predict_files(relative, [str(folder / "call.wav")], together=together)
+        assert [len(one.each) for one in alone if isinstance(one, Prediction)] == [2]
+        words = dict(together=together, division=Division("none"))
+        mixed = predict_files(relative, [str(folder / "call.wav")], **words)  # type: ignore[arg-type]
+        assert [len(one.each) for one in mixed if isinstance(one, Prediction)] == [1]
 
 
 def test_an_output_loses_no_channel_to_other_recordings(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

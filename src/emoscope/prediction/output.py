@@ -207,7 +207,8 @@ def predict_files(
             excerpt = Excerpt.of(file)
             place = (os.path.dirname(os.path.abspath(excerpt.path)), excerpt.channel)
             groups.setdefault(together or place, []).append(file)
-        outcomes = predictor.predict_sources(groups.values(), skip=holds, jobs=jobs)
+        alike = groups.values()
+        outcomes = predictor.predict_sources(alike, skip=holds, jobs=jobs, division=division)
     for outcome in outcomes:
         if output and isinstance(outcome, Prediction):
             for one in outcome.each:

@@ -271,10 +271,10 @@ class Predictor:
         `together`: they have an end and are of one voice, room or corpus, so that what it adds to
         each is learned from them without labels and taken away (:mod:`emoscope.models.offsets`).
         """
-        if together:
-            yield from self.predict_sources([list(sources)], rate, jobs=jobs)
-            return
         division = Division(by, speakers)
+        if together:
+            yield from self.predict_sources([list(sources)], rate, jobs=jobs, division=division)
+            return
         for outcome in self._recognise_many(
             sources, rate, jobs=jobs, timeline=timeline, division=division
         ):
@@ -321,6 +321,7 @@ class Predictor:
     def predict_sources(
         self, sources: Iterable[Sequence[Source]], rate: int | None = None, *,
         skip: Callable[[Source], bool] = lambda _: False, jobs: int | None = None,
+        division: Division = BY_CHANNEL,
     ) -> Iterator[Prediction | EmoscopeError]:  # fmt: skip
         """As :meth:`predict_many`, each group together; those to `skip` are just learned from."""
         groups = []
@@ -336,7 +337,7 @@ class Predictor:
             for group, asked, told in groups
             for place in (*told, *sorted({*asked} - {*told}))
         )
-        outcomes = self._recognise_many(order, rate, jobs=jobs)
+        outcomes = self._recognise_many(order, rate, jobs=jobs, division=division)
         for _, asked, told in groups:
             known = {place: next(outcomes) for place in told}
             label = self.learned(known.values())
