@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
+from rich.table import Table
+
 from .. import config
 from ..errors import CorpusError
 from ..files import printable, write_together
@@ -14,7 +17,7 @@ from . import commands, keeping, terminal
 from .commands import BUNDLED, COMPARING, command
 
 if TYPE_CHECKING:
-    from ..checking import Outcome
+    from ..checking import Checked, Outcome
     from ..corpus import Corpus
 
 FILES = ("check.json", "answers.csv", "report.html")
@@ -53,7 +56,7 @@ def check(
     write_together(files)
     for note in dict.fromkeys(note for one in found for note in one.notes):
         terminal.note(f"note: {note}")
-    terminal.say_checked(found)
+    _say(found)
     terminal.say(f"results: {out / 'report.html'}")
     rejected = dict.fromkeys(reason for one in found for reason in one.rejected)
     for reason in rejected:
@@ -78,3 +81,20 @@ def _said(outcomes: "Sequence[Outcome]") -> None:
     for one in outcomes:
         if one.failed:
             terminal.note(f"failed: {one.name}: {one.title}: {one.measured}")
+
+
+def _say(found: "Sequence[Checked]") -> None:
+    """How many tests of each group passed, and what failed."""
+    for one in found:
+        table = Table(title=printable(one.model), title_justify="left", box=box.SIMPLE_HEAD)
+        for heading in ("tests", "passed", "failed", "skipped"):
+            table.add_column(heading, justify="left" if heading == "tests" else "right")
+        for group in dict.fromkeys(outcome.group for outcome in one.outcomes):
+            table.add_row(group, *map(str, one.counts(group)))
+        table.add_row("[bold]all[/]", *(f"[bold]{count}[/]" for count in one.counts()))
+        terminal.out.print(table)
+        for outcome in one.failed:
+            terminal.say(f"  failed {printable(outcome.name)}")
+            terminal.say(f"    {printable(outcome.title)}: {outcome.measured}")
+        if one.memory:
+            terminal.say(f"{one.memory} tests passed on clips of its training: memory, no proof")

@@ -24,7 +24,6 @@ from ..prediction.summary import clock
 from .commands import running
 
 if TYPE_CHECKING:
-    from ..checking import Checked
     from ..corpus import SpeakerOrigin
     from ..evaluation.result import Result, Run
     from ..evaluation.search import Trial
@@ -212,23 +211,6 @@ def say_scores(runs: "Sequence[Run]", notes: Sequence[str]) -> None:
         say(f"{scores}, {run.n_clips} clips of {speakers}, protocol {run.protocol}")
     for text in notes:
         note(f"note: {text}")
-
-
-def say_checked(found: "Sequence[Checked]") -> None:
-    """How many tests of each group passed, and what failed."""
-    for one in found:
-        table = Table(title=printable(one.model), title_justify="left", box=box.SIMPLE_HEAD)
-        for heading in ("tests", "passed", "failed", "skipped"):
-            table.add_column(heading, justify="left" if heading == "tests" else "right")
-        for group in dict.fromkeys(outcome.group for outcome in one.outcomes):
-            table.add_row(group, *map(str, one.counts(group)))
-        table.add_row("[bold]all[/]", *(f"[bold]{count}[/]" for count in one.counts()))
-        out.print(table)
-        for outcome in one.failed:
-            out.print(f"  [red]failed[/] {escape(printable(outcome.name))}", soft_wrap=True)
-            say(f"    {printable(outcome.title)}: {outcome.measured}")
-        if one.memory:
-            say(f"{one.memory} tests passed on clips of the model's training: memory, no proof")
 
 
 def say_reproduction(outcome: "Reproduction") -> None:
