@@ -1,8 +1,8 @@
 """Kills predictions, runs and servers many times and counts what was lost.
 
-``python benchmarks/faults.py`` writes ``results/guarantees/faults.json``. What is killed, and how a
-loss is told, is in ``tests/test_faults.py`` and ``tests/test_server_killed.py``; the suite does the same
-a few times.
+``python benchmarks/faults.py`` writes ``results/guarantees/faults.json``. What is killed, and what
+counts as lost, stands in ``tests/test_faults.py`` and ``tests/test_server_killed.py``; the suite does the
+same a few times.
 """
 
 from __future__ import annotations
