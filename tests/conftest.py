@@ -81,6 +81,24 @@ def kept_models(unpacked, monkeypatch):
     monkeypatch.setattr(modelfile, "unpack", unpacked)
 
 
+@pytest.fixture(scope="session")
+def predictor(tmp_path_factory):
+    """A model whose label follows from the level of a voice."""
+    import tiny_model
+    from emoscope.prediction import Predictor
+
+    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def server(predictor):
+    """A server of that model on this machine."""
+    from serving import serving
+
+    with serving(predictor) as running:
+        yield running
+
+
 @pytest.fixture
 def emoscope(capfd):
     """Run a command line; gives exit status, standard output and standard error."""

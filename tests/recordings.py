@@ -39,6 +39,12 @@ def silence(seconds: float, *, rate: int = RATE, seed: int = 1) -> np.ndarray:
     return (1e-4 * rng.normal(size=round(seconds * rate))).astype(np.float32)
 
 
+def at_level(samples: np.ndarray, decibels: float) -> np.ndarray:
+    """The same sound at a level in dBFS."""
+    power = np.mean(np.square(samples, dtype=np.float64))
+    return (samples * 10 ** (decibels / 20) / np.sqrt(power)).astype(np.float32)
+
+
 def tree(root, names):
     """Empty files of those names below a folder, which is returned."""
     for name in names:

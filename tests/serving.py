@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import soundfile
+
 from emoscope.prediction import Predictor
+from recordings import RATE, silence, voice
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 BOUNDARY = "----emoscope"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def encoded(samples: np.ndarray, format: str = "WAV") -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, samples, RATE, format=format)
+    return content.getvalue()
+
+
+SPEECH = encoded(np.concatenate([silence(0.5), voice(2.0), silence(0.5)]))
 
 
 class Answer(NamedTuple):
@@ -48,8 +63,7 @@ class Running(NamedTuple):
             return Answer(response.status, found, response.read())
 
     def upload(self, path: str, *files: tuple[str, bytes], **headers: str) -> Answer:
-        content = f"multipart/form-data; boundary={BOUNDARY}"
-        return self.ask("POST", path, multipart(*files), **{"content_type": content, **headers})
+        return self.ask("POST", path, multipart(*files), **{"content_type": FORM, **headers})
 
 
 def multipart(*files: tuple[str, bytes]) -> bytes:

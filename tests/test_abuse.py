@@ -1,6 +1,6 @@
 """The server against abuse: bombs, floods of requests, requests that no browser sends.
 
-Endless uploads, oversize bodies, foreign hosts and sites are in ``test_server.py``.
+Endless uploads, oversize bodies, foreign hosts and sites are in ``test_server_limits.py``.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from emoscope import corpus, modelfile
 from emoscope.errors import CorpusError
 from emoscope.prediction import Predictor
 from emoscope.training import adapting, calibration
-from recordings import RATE, voice
-from test_predict import at_level
+from recordings import RATE, at_level, voice
 
 LEVELS = {"sad": -45, "neutral": -35, "angry": -25}  # the model takes each for 10 dB louder
 

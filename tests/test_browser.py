@@ -28,10 +28,9 @@ from emoscope.modelfile.about import About
 from emoscope.modelfile.card import Training, TrainingCorpus
 from emoscope.prediction import Prediction, Predictor, Segment, formats
 from emoscope.training import web
-from recordings import RATE, silence, voice
+from recordings import RATE, at_level, silence, voice
 from spoken import csv_of
 from test_channels import ANNE, BERT, NOTHING
-from test_predict import at_level
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HELPERS = """

@@ -23,9 +23,8 @@ from emoscope.prediction.prediction import UNDIVIDED
 from emoscope.prediction.sources import Division
 from emoscope.prediction.timeline import Inference, Stream, Window
 from emoscope.voices import clustering
-from recordings import RATE, silence, voice
+from recordings import RATE, at_level, silence, voice
 from spoken import csv_of
-from test_predict import at_level
 
 NONE = np.zeros(0, np.float32)
 

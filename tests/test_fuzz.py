@@ -27,7 +27,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("onnx", reason="the extra 'deep' is not installed")
 
 TONE = 0.1 * np.sin(np.arange(8000) / 10)
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "fuzz_targets.py"
 LIGHT = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

@@ -19,9 +19,8 @@ from emoscope.audio import Signal
 from emoscope.prediction import Predictor
 from emoscope.prediction.microphone import Session
 from emoscope.server.live import _is_packet
-from recordings import RATE, silence, voice
+from recordings import RATE, at_level, silence, voice
 from serving import Running, serving
-from test_predict import at_level
 
 client = pytest.importorskip("websockets.sync.client")
 exceptions = pytest.importorskip("websockets.exceptions")

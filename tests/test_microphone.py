@@ -26,8 +26,7 @@ from emoscope.cli import terminal
 from emoscope.errors import AudioError, EmoscopeError, MissingExtraError
 from emoscope.prediction import Predictor
 from emoscope.prediction.microphone import Block, Microphone, Session
-from recordings import RATE, silence, voice
-from test_predict import at_level
+from recordings import RATE, at_level, silence, voice
 
 
 @pytest.fixture(scope="module")

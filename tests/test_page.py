@@ -6,118 +6,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
+import pages
 import tiny_model
-from chromium import DESKTOP, PHONE, launched, playwright
+from chromium import DESKTOP, PHONE, playwright
 from emoscope import modelfile
 from emoscope.prediction import Predictor
 from emoscope.prediction.formats import sounds
-from recordings import RATE, silence, voice
+from pages import drawn, record, rows, upload, visit
+from recordings import RATE, at_level, silence, voice
 from test_adapting import corrections  # noqa: F401  # a fixture
-from test_predict import at_level
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
 from serving import Running, serving
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    sad, angry = (at_level(voice(3.0, 100.0), level) for level in (-35, -15))
-    parts = [silence(1.0), sad, silence(1.0), angry]
-    samples = np.concatenate([*parts, silence(1.0)])
-    soundfile.write(folder / "two voices.wav", samples, RATE)
-    soundfile.write(folder / "apple.aiff", at_level(voice(2.0), -15), RATE)
-    (folder / "<b>broken.wav").write_bytes(b"no sound in here")
-    turns = [np.concatenate([sad, silence(3.0)]), np.concatenate([silence(3.0), angry])]
-    soundfile.write(folder / "call.wav", np.stack(turns, axis=1), RATE)
-    microphone = np.concatenate([silence(0.3), at_level(voice(2.0), -15)])
-    soundfile.write(folder / "microphone.wav", np.tile(microphone, 5), RATE)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Running]:
-    with serving(Predictor(tiny_model.write(folder))) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(folder: Path):  # type: ignore[no-untyped-def]
-    capture = f"--use-file-for-fake-audio-capture={folder / 'microphone.wav'}"
-    with launched(capture) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, server: Running):  # type: ignore[no-untyped-def]
-    yield from visit(browser, server)
-
-
-def visit(  # type: ignore[no-untyped-def]
-    browser, server: Running, script: str = "", *, engine: str = "", ready: str = ".card", **options
-):
-    """A page that must neither ask another host for anything nor report an error.
-
-    The script runs in the page before its own do; the source of an engine replaces the server's.
-    """
-    context = browser.new_context(**{"viewport": DESKTOP, **options})
-    context.set_default_timeout(15_000)
-    opened = context.new_page()
-    opened.add_init_script(script)
-    asked: list[str] = []
-    faults: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-    if engine:
-        answer = {"body": engine, "content_type": "text/javascript"}
-        opened.route("**/web/engine.js", lambda route: route.fulfill(**answer))
-    opened.goto(server.address)
-    opened.locator(ready).wait_for()
-    yield opened
-    context.close()
-    own = (f"{server.address}/", f"blob:{server.address}/")
-    assert asked and all(url.startswith(own) for url in asked)
-    # A refused upload is shown on the page; Chromium notes it in the console as well.
-    assert [fault for fault in faults if not re.search("status of (422|503)", fault)] == []
-
-
-def upload(page, *paths: Path) -> None:  # type: ignore[no-untyped-def]
-    page.set_input_files("#files", [str(path) for path in paths])
-    page.locator("#results").wait_for()
-    playwright.expect(page.locator("#status")).to_have_text("")
-
-
-def record(page) -> None:  # type: ignore[no-untyped-def]
-    """Press Record, and agree to the notice where it is shown."""
-    page.locator("#record").click()
-    if page.locator("#notice").is_visible():
-        page.locator("#agree").click()
-
-
-def rows(page) -> list[str]:  # type: ignore[no-untyped-def]
-    return page.locator("#segments button span:nth-child(3)").all_text_contents()
-
-
-def drawn(page) -> bool:  # type: ignore[no-untyped-def]
-    """Whether the spectrogram's part of the picture holds many colours."""
-    return page.evaluate(
-        """() => {
-          const { width, height } = document.getElementById("picture");
-          const pen = document.getElementById("picture").getContext("2d");
-          const { data } = pen.getImageData(0, height * 0.5, width, height * 0.3);
-          return new Set(new Uint32Array(data.buffer)).size > 100;
-        }"""
-    )
+folder, server = pages.folder, pages.server
+browser, page = pages.browser, pages.page
 
 
 def test_upload_shows_label_timeline_and_picture(page, folder: Path) -> None:  # type: ignore[no-untyped-def]
@@ -177,140 +87,6 @@ def test_pausing_before_the_sound_begins(page, folder: Path) -> None:  # type: i
     )
     playwright.expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
     page.wait_for_timeout(200)
-
-
-def test_recording_with_the_microphone(page) -> None:  # type: ignore[no-untyped-def]
-    record(page)
-    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[3-9]"))
-    page.locator("#stop").click()
-    page.locator("#results").wait_for()
-    playwright.expect(page.locator("#name")).to_have_text(re.compile(r"^recording .*\.wav$"))
-    assert "angry" in rows(page)
-    assert drawn(page)
-
-
-def test_a_notice_stands_before_the_microphone_once(browser, server: Running) -> None:  # type: ignore[no-untyped-def]
-    counted = """
-      window.opened = 0;
-      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-      navigator.mediaDevices.getUserMedia = (options) => { opened += 1; return open(options); };"""
-    visited = visit(browser, server, counted)
-    page = next(visited)
-    page.locator("#record").focus()
-    page.keyboard.press("Enter")
-    notice = page.locator("#notice")
-    playwright.expect(notice).to_be_visible()
-    playwright.expect(page.locator("#agree")).to_be_focused()
-    playwright.expect(notice).to_contain_text("not what anybody feels")
-    playwright.expect(notice).to_contain_text("Article 50(3)")
-    if pictures := os.environ.get("EMOSCOPE_SCREENSHOTS"):
-        page.screenshot(path=Path(pictures, "notice.png"))
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    assert axe.run(page).response["violations"] == []
-    page.keyboard.press("Escape")
-    playwright.expect(page.locator("#record")).to_be_focused()
-    assert page.evaluate("opened") == 0 and page.locator("#recording").is_hidden()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")  # Cancel
-    playwright.expect(notice).to_be_hidden()
-    playwright.expect(page.locator("#record")).to_be_focused()
-    assert page.evaluate("opened") == 0
-    page.keyboard.press("Enter")
-    playwright.expect(page.locator("#agree")).to_be_focused()
-    page.keyboard.press("Enter")
-    playwright.expect(page.locator("#stop")).to_be_focused()
-    page.locator("#discard").click()
-    page.locator("#record").click()
-    playwright.expect(page.locator("#stop")).to_be_focused()
-    assert page.evaluate("opened") == 2 and notice.is_hidden()
-    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[3-9]"))
-    page.locator("#stop").click()
-    page.locator("#results").wait_for()
-    for said in ("not what anybody feels", "CC0-1.0", "Commercial use: yes"):
-        playwright.expect(page.locator("#about")).to_contain_text(said)
-    assert next(visited, None) is None
-
-
-def test_a_discarded_recording_is_not_sent(page) -> None:  # type: ignore[no-untyped-def]
-    record(page)
-    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))
-    sent = []
-    page.on("request", lambda request: sent.append(request.method))
-    page.locator("#discard").click()
-    page.wait_for_timeout(500)
-    assert "POST" not in sent
-    playwright.expect(page.locator("#record")).to_be_focused()
-    assert page.locator("#results").is_hidden()
-
-
-def test_a_second_click_opens_no_second_microphone(browser, server: Running) -> None:  # type: ignore[no-untyped-def]
-    slow = """
-      window.opened = [];
-      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-      navigator.mediaDevices.getUserMedia = async (options) => {
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        opened.push(await open(options));
-        return opened.at(-1);
-      };"""
-    visited = visit(browser, server, slow)
-    page = next(visited)
-    record(page)
-    for _ in range(2):
-        playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))
-        page.locator("#discard").click()
-        playwright.expect(page.locator("#record")).to_be_focused()
-        page.locator("#record").dblclick()
-    page.locator("#discard").click()
-    playwright.expect(page.locator("#record")).to_be_focused()
-    states = "() => opened.map((stream) => stream.getTracks()[0].readyState)"
-    assert page.evaluate(states) == ["ended"] * 3
-    assert next(visited, None) is None
-
-
-def test_without_a_microphone_the_button_stays_usable(browser, server: Running) -> None:  # type: ignore[no-untyped-def]
-    refused = """navigator.mediaDevices.getUserMedia = async () => {
-        throw new DOMException("none", "NotFoundError"); };"""
-    visited = visit(browser, server, refused)
-    page = next(visited)
-    for _ in range(2):
-        record(page)
-        playwright.expect(page.locator(".problem")).to_have_text(re.compile("No microphone"))
-        playwright.expect(page.locator("#record")).to_be_focused()
-    assert next(visited, None) is None
-
-
-def test_a_recording_ends_before_it_is_too_large(browser, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    predictor = Predictor(tiny_model.write(folder))
-    with serving(predictor, bytes=300_000) as small:  # two seconds at 48 kHz, and some to spare
-        visited = visit(browser, small)
-        page = next(visited)
-        sent = []
-        page.on("request", lambda request: sent.append(request.url))
-        record(page)
-        playwright.expect(page.locator("#status")).to_have_text(re.compile(r"0:0\d is reached"))
-        page.locator("#results").wait_for()
-        assert page.locator(".problem").count() == 0
-        assert sum("/api/predict" in url for url in sent) == 1
-        assert next(visited, None) is None
-
-
-def test_a_recording_that_cannot_be_predicted_can_be_saved(page) -> None:  # type: ignore[no-untyped-def]
-    page.route("**/api/predict*", lambda route: route.fulfill(status=503, json={"error": "busy"}))
-    record(page)
-    playwright.expect(page.locator("#clock")).to_have_text(re.compile("0:0[1-9]"))
-    page.locator("#stop").click()
-    playwright.expect(page.locator(".problem")).to_have_text(re.compile("busy"))
-    record(page)  # the next recording does not push the last one out
-    page.locator("#discard").click()
-    with page.expect_download() as download:
-        page.locator(".problem button").click()
-    assert re.match(r"recording .*\.wav$", download.value.suggested_filename)
-    samples, rate = soundfile.read(download.value.path())
-    assert len(samples) / rate > 0.4 and np.abs(samples).max() > 0.01
-    record(page)
-    assert page.locator(".problem").count() == 0
-    page.locator("#discard").click()
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from recordings import RATE, silence, voice
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
+from pages import record, rows, upload, visit
 from serving import Running, serving
-from test_page import record, rows, upload, visit
 
 ABOUT = {"model": "stub", "licence": "CC0-1.0", "commercial_use": "yes", "meaning": "A stub."}
 

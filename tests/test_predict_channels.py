@@ -17,8 +17,7 @@ from emoscope.errors import AudioError, UnknownNameError
 from emoscope.prediction import Prediction, Predictor
 from emoscope.prediction.output import predict_files
 from emoscope.prediction.sources import Division
-from recordings import RATE, silence, voice
-from test_predict import at_level
+from recordings import RATE, at_level, silence, voice
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ import soundfile
 
 import tiny_model
 from emoscope.prediction import Predictor, sources
-from recordings import RATE, silence, voice
-from test_predict import at_level
+from recordings import RATE, at_level, silence, voice
 
 PARTS = [(0.25, 1.75, "one"), (2.0, 3.5, "two"), (4.0, 4.75, "one")]
 LEVELS = (-15, -35, -25)

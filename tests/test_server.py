@@ -1,20 +1,14 @@
-"""The HTTP API: answers, refusals, limits, and that nothing is kept."""
+"""The HTTP API: answers and refusals."""
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import io
 import json
-import logging
-import math
-import os
-import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +20,13 @@ import tiny_model
 from emoscope import modelfile
 from emoscope.audio import Signal
 from emoscope.prediction import Predictor
-from recordings import RATE, silence, voice
-from test_predict import at_level
+from recordings import RATE, at_level, silence, voice
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
-from emoscope.server.limits import Guard, Limits, Load, Monitor
-from serving import BOUNDARY, Running, multipart, serving
-
-FORM = f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def encoded(samples: np.ndarray, format: str = "WAV") -> bytes:
-    content = io.BytesIO()
-    soundfile.write(content, samples, RATE, format=format)
-    return content.getvalue()
-
-
-SPEECH = encoded(np.concatenate([silence(0.5), voice(2.0), silence(0.5)]))
-
-
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def server(predictor: Predictor) -> Iterator[Running]:
-    with serving(predictor) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def strict(predictor: Predictor) -> Iterator[Running]:
-    """A server with small limits."""
-    with serving(predictor, bytes=300_000, files=3, seconds=8.0, at_once=4, workers=1) as running:
-        yield running
+from serving import FORM, SPEECH, Running, encoded, multipart, serving
 
 
 def test_predict_is_the_same_as_in_python(
@@ -252,32 +215,6 @@ def test_listen_gives_all_of_it_at_any_rate(server: Running, rate: int) -> None:
     np.testing.assert_allclose(samples[100:-100], wanted[100:-100], atol=0.01)
 
 
-def test_arousal_and_valence_are_given_and_described(server: Running) -> None:
-    (found,) = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"]
-    assert -1 <= found["arousal"] <= 1 and -1 <= found["valence"] <= 1
-    assert any("valence" in part for part in found["segments"])
-    described = server.ask("GET", "/openapi.json").json["components"]["schemas"]
-    for name in ("FoundPrediction", "FoundSegment"):
-        assert {"arousal", "valence"} <= described[name]["properties"].keys()
-        assert not {"arousal", "valence"} & set(described[name]["required"])
-    assert "derived from acted emotions" in described["FoundPrediction"]["description"]
-
-
-def test_models_health_and_page(server: Running) -> None:
-    (model,) = server.ask("GET", "/api/models").json
-    assert model["emotions"] == list(tiny_model.EMOTIONS)
-    assert model["uncertain"]["threshold"] == 0.6
-    assert model["held_out"] == "speakers"
-    assert model["worth"].startswith(
-        "about 90 in 100 such labels were correct within its own corpora"
-    )
-    assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
-    health = server.ask("GET", "/api/health").json
-    assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000
-    for path in ("/", "/docs", "/openapi.json", "/web/app.js", "/web/style.css", "/web/logo.svg"):
-        assert server.ask("GET", path).status == 200
-
-
 TALK = encoded(np.tile(np.concatenate([voice(2.0), silence(1.0)]), 20))  # a minute
 
 
@@ -325,153 +262,6 @@ def test_closing_ends_the_work_behind_lines(server: Running) -> None:
     assert not jobs and job.end_reason
 
 
-def test_only_others_are_limited_by_default() -> None:
-    here, capped = Limits.of("127.0.0.1"), Limits.of("localhost", (), 5)
-    assert {here.bytes, here.seconds} == {math.inf}
-    assert capped.bytes == 5e6 and capped.seconds == math.inf
-    for address in (("0.0.0.0",), ("::1", ["speech.example"])):
-        assert Limits.of(*address) == Limits()
-    larger = Limits.of("0.0.0.0", (), 300)
-    assert larger.bytes == 300e6 and larger.seconds == 3 * Limits().seconds
-
-
-def test_without_limits_health_says_so(predictor: Predictor) -> None:
-    with serving(predictor, **vars(Limits.of("127.0.0.1"))) as server:
-        assert server.ask("GET", "/api/health").json["upload_bytes"] is None
-        assert server.upload("/api/predict", ("a.wav", SPEECH)).status == 200
-
-
-def test_every_answer_has_the_security_headers(server: Running) -> None:
-    for answer in (
-        server.ask("GET", "/"), server.ask("GET", "/nothing"), server.ask("POST", "/api/predict"),
-        server.ask("GET", "/", host="evil.example"),
-    ):  # fmt: skip
-        policy = answer.headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-        assert "server" not in answer.headers
-
-
-def test_the_page_refers_to_nothing_outside() -> None:
-    from importlib.resources import files
-
-    for file in filter(
-        Path.is_file, Path(str(files("emoscope.server"))).joinpath("web").rglob("*")
-    ):
-        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-        assert not re.findall(r"""(?:https?:)?//[\w.-]+\.\w+/|url\(|@import|innerHTML""", text)
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80"]
-)
-def test_other_hosts_are_refused(server: Running, host: str) -> None:
-    answer = server.ask("GET", "/api/health", host=host)
-    assert answer.status == 421
-    assert "host" in answer.json["error"]
-
-
-def test_hosts_of_this_machine_are_answered(server: Running) -> None:
-    for host in ("localhost", f"127.0.0.1:{server.port}", "[::1]:80", "LOCALHOST:1"):
-        assert server.ask("GET", "/api/health", host=host).status == 200
-
-
-def guarded(hosts: tuple[str, ...], **headers: str) -> int:
-    """The status of a request that reaches a server of these hosts."""
-    sent: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    guard = Guard(app, load=Load(Limits(), Monitor()), hosts=hosts)
-    headers = {"content-length": "0", **headers}
-    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
-    asyncio.run(guard(scope, receive, send))
-    return int(sent[0]["status"])
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "status"),
-    [
-        ("http://localhost:80", "localhost", 200),
-        ("http://localhost", "localhost:80", 200),
-        ("https://localhost", "localhost:443", 200),
-        ("http://localhost.:8765", "localhost.:8765", 200),
-        ("http://localhost:81", "localhost", 403),
-        ("https://localhost", "localhost:80", 403),
-        ("http://localhost:x", "localhost", 403),
-        ("localhost", "localhost", 403),
-        ("http://localhost@evil.example", "localhost", 403),
-    ],
-)
-def test_an_origin_is_compared_with_its_port(origin: str, host: str, status: int) -> None:
-    assert guarded((), origin=origin, host=host) == status
-
-
-def test_the_address_it_is_bound_to_is_answered() -> None:
-    for bound, addressed in [
-        ("10.0.0.5", "10.0.0.5:8765"),
-        ("fd00::5", "[fd00::5]:8765"),
-        ("FD00:0:0:0:0:0:0:5", "[fd00::5]"),
-        ("My-Machine", "my-machine:80"),
-    ]:
-        assert guarded((bound,), host=addressed) == 200
-        assert guarded((), host=addressed) == 421
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://[x"},
-        {"sec_fetch_site": "cross-site"},
-    ],
-)
-def test_other_web_sites_are_refused(server: Running, headers: dict[str, str]) -> None:
-    answer = server.upload("/api/predict", ("a.wav", SPEECH), **headers)
-    assert answer.status == 403 and "other websites" in answer.json["error"]
-
-
-def test_the_own_page_is_not_refused(server: Running) -> None:
-    headers = {"origin": server.address, "sec_fetch_site": "same-origin"}
-    answer = server.upload("/api/predict", ("a.wav", SPEECH), **headers)
-    assert answer.status == 200 and answer.json["predictions"][0]["file"] == "a.wav"
-
-
-def test_too_large_too_many_too_long(strict: Running) -> None:
-    large = strict.upload("/api/predict", ("a.wav", b"x" * 400_000))
-    assert large.status == 413 and "0.3 MB" in large.json["error"]
-    for count in (4, 40):
-        many = strict.upload("/api/predict", *[("a.wav", b"x")] * count)
-        assert many.status == 400 and "files is 3" in many.json["error"]
-    long = strict.upload("/api/predict", ("a.flac", encoded(np.tile(voice(3.0), 3), "FLAC")))
-    assert long.status == 422 and "longer than the limit of 8 s" in long.json["error"]
-
-
-def test_more_than_can_be_done_is_refused(strict: Running) -> None:
-    with concurrent.futures.ThreadPoolExecutor(24) as pool:
-        answers = list(
-            pool.map(lambda _: strict.upload("/api/predict", ("a.wav", SPEECH)), range(24))
-        )
-    statuses = {answer.status for answer in answers}
-    assert 200 in statuses and statuses <= {200, 503}
-    for answer in answers:
-        if answer.status != 200:
-            assert answer.headers["retry-after"] == "1"
-    answer = strict.upload("/api/predict", ("a.wav", SPEECH))
-    assert answer.status == 200 and len(answer.json["predictions"]) == 1
-
-
 def test_many_clients_get_their_own_answers(server: Running) -> None:
     clips = [encoded(0.05 * (1 + n) * voice(1.0, seed=n)) for n in range(6)]
     alone = [server.upload("/api/predict", ("a", clip)).json["predictions"] for clip in clips]
@@ -481,108 +271,6 @@ def test_many_clients_get_their_own_answers(server: Running) -> None:
         )
     for number, answer in enumerate(together):
         assert answer.json["predictions"] == alone[number % 6]
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-
-
-def test_nothing_is_kept_and_nothing_logged(
-    predictor: Predictor,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    caplog.set_level(logging.DEBUG)
-    long = encoded(np.tile(voice(2.0), 20))  # over 1 MB: more than is held in memory
-    with serving(predictor) as server:
-        server.upload("/api/predict", ("secret-name.wav", long))
-        before = open_files()
-        for _ in range(3):
-            assert server.upload("/api/predict", ("secret-name.wav", long)).status == 200
-            assert server.upload("/api/listen", ("secret-name.wav", long)).status == 200
-            assert server.upload("/api/predict", ("secret-name.wav", long[:1000])).status == 422
-        for _ in range(200):  # connections end a moment after their answer
-            if open_files() <= before:
-                break
-            time.sleep(0.01)
-        assert open_files() <= before
-    assert list(tmp_path.iterdir()) == []
-    assert "secret-name" not in caplog.text
-
-
-def test_the_description_names_the_type_of_every_error(server: Running) -> None:
-    for path, methods in server.ask("GET", "/openapi.json").json["paths"].items():
-        for method, route in methods.items():
-            for status, answer in route["responses"].items():
-                if status != "200":
-                    assert list(answer["content"]) == ["application/json"], (path, method, status)
-
-
-def test_metrics_count_what_was_done(predictor: Predictor) -> None:
-    with serving(predictor) as server:
-        server.upload("/api/predict", ("a.wav", SPEECH), ("b.wav", b"x"))
-        server.upload("/api/predict", ("b.wav", b"x"))
-        server.ask("GET", "/nothing")
-        # A request is counted when its answer has been sent, so perhaps after it was read, and after
-        # the next one.
-        counted = (b'path="/api/predict",status="200"', b'status="422"', b'path="other"')
-        for _ in range(1000):
-            answer = server.ask("GET", "/metrics")
-            if all(part in answer.body for part in counted):
-                break
-            time.sleep(0.01)
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    text = answer.body.decode()
-    values = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE))
-    counts = {
-        'emoscope_requests_total{path="/api/predict",status="200"}': 1,
-        'emoscope_requests_total{path="/api/predict",status="422"}': 1,
-        'emoscope_requests_total{path="other",status="404"}': 1,
-        'emoscope_recordings_total{outcome="predicted"}': 1,
-        'emoscope_recordings_total{outcome="refused"}': 2,
-        'emoscope_request_seconds_count{path="/api/predict"}': 2,
-        "emoscope_in_flight": 0,
-    }
-    assert {name: float(values[name]) for name in counts} == counts
-    assert float(values["emoscope_audio_seconds_total"]) == pytest.approx(3.0)
-
-
-def test_metrics_are_valid_prometheus(server: Running) -> None:
-    parser = pytest.importorskip("prometheus_client.parser")
-    server.ask("GET", "/api/health")
-    families = list(
-        parser.text_string_to_metric_families(server.ask("GET", "/metrics").body.decode())
-    )
-    assert {family.type for family in families} == {"counter", "gauge", "histogram"}
-
-
-def test_the_description_holds_under_generated_requests(predictor: Predictor) -> None:
-    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
-    from hypothesis import HealthCheck, given, settings
-    from schemathesis.specs.openapi.checks import positive_data_acceptance
-
-    with serving(predictor) as server:
-        schema = schemathesis.openapi.from_url(f"{server.address}/openapi.json")
-        for operation in schema.get_all_operations():
-
-            @settings(
-                max_examples=6,
-                deadline=None,
-                derandomize=True,
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.ok().as_strategy())
-            def check(case):  # type: ignore[no-untyped-def]
-                # Generated bytes fit the description of a file, and are no recording all the same.
-                case.call_and_validate(
-                    base_url=server.address,
-                    excluded_checks=[positive_data_acceptance],
-                    timeout=60,
-                )
-
-            check()
 
 
 def test_a_model_may_be_moved_while_it_is_served(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ import soundfile
 from emoscope import corpus, modelfile
 from emoscope.prediction import Predictor
 from emoscope.training import adapting
-from recordings import RATE, voice
+from recordings import RATE, at_level, voice
 from test_adapting import LEVELS, corrections, model  # noqa: F401  # fixtures
-from test_predict import at_level
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 

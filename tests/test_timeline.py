@@ -23,8 +23,7 @@ from emoscope.audio.voice_activity import PAD, Frames, SpeechTracker
 from emoscope.modelfile.about import About
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
-from recordings import RATE, silence, voice
-from test_predict import at_level
+from recordings import RATE, at_level, silence, voice
 
 
 @pytest.fixture(scope="module")

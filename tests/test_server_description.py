@@ -1,0 +1,116 @@
+"""What the server says of itself: models, description, metrics."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+import tiny_model
+from emoscope.prediction import Predictor
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
+
+from serving import SPEECH, Running, serving
+
+
+def test_arousal_and_valence_are_given_and_described(server: Running) -> None:
+    (found,) = server.upload("/api/predict?timeline=true", ("a.wav", SPEECH)).json["predictions"]
+    assert -1 <= found["arousal"] <= 1 and -1 <= found["valence"] <= 1
+    assert any("valence" in part for part in found["segments"])
+    described = server.ask("GET", "/openapi.json").json["components"]["schemas"]
+    for name in ("FoundPrediction", "FoundSegment"):
+        assert {"arousal", "valence"} <= described[name]["properties"].keys()
+        assert not {"arousal", "valence"} & set(described[name]["required"])
+    assert "derived from acted emotions" in described["FoundPrediction"]["description"]
+
+
+def test_models_health_and_page(server: Running) -> None:
+    (model,) = server.ask("GET", "/api/models").json
+    assert model["emotions"] == list(tiny_model.EMOTIONS)
+    assert model["uncertain"]["threshold"] == 0.6
+    assert model["held_out"] == "speakers"
+    assert model["worth"].startswith(
+        "about 90 in 100 such labels were correct within its own corpora"
+    )
+    assert model["training"]["corpora"][0]["speakers"] == ["a", "b"]
+    health = server.ask("GET", "/api/health").json
+    assert health["models"] == ["level"] and health["upload_bytes"] == 100_000_000
+    for path in ("/", "/docs", "/openapi.json", "/web/app.js", "/web/style.css", "/web/logo.svg"):
+        assert server.ask("GET", path).status == 200
+
+
+def test_the_description_names_the_type_of_every_error(server: Running) -> None:
+    for path, methods in server.ask("GET", "/openapi.json").json["paths"].items():
+        for method, route in methods.items():
+            for status, answer in route["responses"].items():
+                if status != "200":
+                    assert list(answer["content"]) == ["application/json"], (path, method, status)
+
+
+def test_metrics_count_what_was_done(predictor: Predictor) -> None:
+    with serving(predictor) as server:
+        server.upload("/api/predict", ("a.wav", SPEECH), ("b.wav", b"x"))
+        server.upload("/api/predict", ("b.wav", b"x"))
+        server.ask("GET", "/nothing")
+        # A request is counted when its answer has been sent, so perhaps after it was read, and after
+        # the next one.
+        counted = (b'path="/api/predict",status="200"', b'status="422"', b'path="other"')
+        for _ in range(1000):
+            answer = server.ask("GET", "/metrics")
+            if all(part in answer.body for part in counted):
+                break
+            time.sleep(0.01)
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    text = answer.body.decode()
+    values = dict(re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE))
+    counts = {
+        'emoscope_requests_total{path="/api/predict",status="200"}': 1,
+        'emoscope_requests_total{path="/api/predict",status="422"}': 1,
+        'emoscope_requests_total{path="other",status="404"}': 1,
+        'emoscope_recordings_total{outcome="predicted"}': 1,
+        'emoscope_recordings_total{outcome="refused"}': 2,
+        'emoscope_request_seconds_count{path="/api/predict"}': 2,
+        "emoscope_in_flight": 0,
+    }
+    assert {name: float(values[name]) for name in counts} == counts
+    assert float(values["emoscope_audio_seconds_total"]) == pytest.approx(3.0)
+
+
+def test_metrics_are_valid_prometheus(server: Running) -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    server.ask("GET", "/api/health")
+    families = list(
+        parser.text_string_to_metric_families(server.ask("GET", "/metrics").body.decode())
+    )
+    assert {family.type for family in families} == {"counter", "gauge", "histogram"}
+
+
+def test_the_description_holds_under_generated_requests(predictor: Predictor) -> None:
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    with serving(predictor) as server:
+        schema = schemathesis.openapi.from_url(f"{server.address}/openapi.json")
+        for operation in schema.get_all_operations():
+
+            @settings(
+                max_examples=6,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.ok().as_strategy())
+            def check(case):  # type: ignore[no-untyped-def]
+                # Generated bytes fit the description of a file, and are no recording all the same.
+                case.call_and_validate(
+                    base_url=server.address,
+                    excluded_checks=[positive_data_acceptance],
+                    timeout=60,
+                )
+
+            check()
