@@ -5,7 +5,7 @@ import numpy as np
 from emoscope import audio, corpus, modelfile
 from emoscope.dataset import bundled
 from emoscope.evaluation.comparison import compare
-from emoscope.models.discriminants import ON_EMBEDDINGS
+from emoscope.models.described import ON_EMBEDDINGS
 
 
 def test_they_are_those_of_the_recordings(ravdess):

@@ -40,7 +40,7 @@ def compare(
     from ..dataset import bundled
     from ..evaluation import comparison
     from ..evaluation.engine import Checkpoint
-    from ..models.discriminants import ON_EMBEDDINGS
+    from ..models.described import ON_EMBEDDINGS
 
     embedded = {} if source.places or source.has_song else {ON_EMBEDDINGS.name: ON_EMBEDDINGS}
     chosen = commands.split(models) or [*registry.names(), *([] if features else embedded)]

@@ -1,4 +1,6 @@
-"""Models that recognise emotion: one file per family, every model a scikit-learn classifier.
+"""Models that recognise emotion, every one a scikit-learn classifier.
+
+Those that parameters describe stand in ``described.toml``, the networks in a file per family.
 
 ``names()`` lists them, ``get(name).build(seed)`` makes the default form of one; ``register`` adds a
 model for the life of the process. Input is *vector*, ``X`` of shape ``(n_clips, n_columns)``,

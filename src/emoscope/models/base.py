@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,6 @@ from sklearn.utils.validation import check_array, check_is_fitted, has_fit_param
 from ..errors import ModelError, ProtocolError, UnknownNameError
 from ..features.table import Features
 from ..protocols import ADAPTATIONS, grouped
-from . import Build
-
-
-def seeded(estimator: Callable[..., Any], **parameters: Any) -> Build:
-    """What builds an estimator with these parameters from a seed."""
-    return lambda seed: estimator(**parameters, random_state=seed)
 
 
 def distinct(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -14,13 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import ModelError
 from ..protocols import grouped
-from . import ModelInfo
 from .base import Model, distinct, recall
 from .onnx_graph import linear
 
@@ -210,29 +208,3 @@ def _weights(unseen: Matrix, labels: Labels) -> NDArray[np.float64]:
 
     bounds = [_WEIGHT_RANGE] * len(equal)
     return np.asarray(np.exp(minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=bounds).x))
-
-
-# Nothing in these two is random.
-
-
-def _lda(seed: int) -> Pipeline:
-    return Pipeline([("scale", StandardScaler()), ("lda", ShrinkageLDA())])
-
-
-# No member: only the bundled RAVDESS speech has embeddings (`dataset.bundled.embeddings`).
-ON_EMBEDDINGS = ModelInfo(
-    "encoder-lda", "linear discriminant analysis on the shipped encoder", "embedding", _lda
-)
-
-MEMBERS = {
-    "lda": ModelInfo(
-        "lda",
-        "linear discriminant analysis",
-        "vector",
-        _lda,
-        search={"lda__shrinkage": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9]},
-    ),
-    "stack": ModelInfo(
-        "stack", "one discriminant per feature, combined", "vector", lambda seed: StackedLDA()
-    ),
-}

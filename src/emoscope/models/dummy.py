@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from . import ModelInfo
-from .base import seeded
 from .onnx_graph import SMALLEST_PROBABILITY, linear
 
 
@@ -17,8 +15,3 @@ class MostFrequent(DummyClassifier):  # type: ignore[misc]  # scikit-learn has n
         """The logarithms of the shares of the emotions, whatever the features."""
         bias = np.log(np.maximum(self.class_prior_, SMALLEST_PROBABILITY))
         return linear(np.zeros((self.n_features_in_, len(bias))), bias)
-
-
-MEMBERS = {
-    "dummy": ModelInfo("dummy", "always the most frequent emotion", "vector", seeded(MostFrequent))
-}

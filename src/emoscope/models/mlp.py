@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import ModelInfo, onnx_graph
-from .base import LogLevels, Model, best_epoch, distinct, held_out, recall, seeded
+from . import onnx_graph
+from .base import LogLevels, Model, best_epoch, distinct, held_out, recall
 
 
 class SpeakerStoppedMLP(Model):
@@ -105,29 +105,3 @@ class PublishedMLP(MLPClassifier):  # type: ignore[misc]
     def to_onnx(self) -> Any:
         """Of its probabilities the logarithms."""
         return onnx_graph.from_sklearn(self, known_as=MLPClassifier)
-
-
-# As published: raw columns, 500 epochs.
-as_published = seeded(
-    PublishedMLP,
-    hidden_layer_sizes=(300,),
-    alpha=0.01,
-    batch_size=256,
-    learning_rate="adaptive",
-    max_iter=500,
-)
-
-MEMBERS = {
-    "mlp": ModelInfo(
-        "mlp",
-        "multi-layer perceptron, one hidden layer",
-        "vector",
-        lambda seed: SpeakerStoppedMLP(seed=seed),
-        as_published,
-        search={
-            "hidden": [(100,), (300,), (300, 100)],
-            "alpha": [0.01, 0.1, 1.0],
-            "learning_rate": [3e-4, 1e-3],
-        },
-    )
-}

@@ -26,7 +26,7 @@ from ..evaluation.result import Result, Run
 from ..files import printable, shipped_table
 from ..modelfile.about import About
 from ..modelfile.card import Card
-from ..models.discriminants import ON_EMBEDDINGS
+from ..models.described import ON_EMBEDDINGS
 from ..protocols import SCRIPT_CONTROL, SPEAKER_TEXT, adaptation_of, base_of, shares_speakers
 from . import plots, summary
 
