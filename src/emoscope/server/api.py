@@ -1,11 +1,12 @@
 """The routes under ``/api``, what they take and give.
 
-The descriptions here are what ``/openapi.json`` and the page at ``/docs`` say.
+The descriptions here, and in ``server.toml``, are what ``/openapi.json`` and the page at ``/docs`` say.
 """
 
 import functools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -27,6 +28,15 @@ from .adapting import adapted
 from .progress import Tell, in_lines
 from .work import Service, Unusable
 
+_TABLE = shipped_table("server.toml")
+
+
+def _described(kind: Callable[..., Any], name: str, **limits: int) -> Any:
+    return kind(description=_TABLE["described"][name].format(most=MOST_SPEAKERS), **limits)
+
+
+_told, _asked = (functools.partial(_described, kind) for kind in (Field, Query))
+_sent = functools.partial(_described, File, min_length=1)
 _Axis: TypeAlias = Annotated[float | None, Field(ge=-1, le=1)]  # derived from acted emotions
 
 
@@ -61,20 +71,16 @@ class Predictions(BaseModel):
     """The answer to one request."""
 
     model: str
-    predictions: list[FoundPrediction] = Field(
-        description="In the order of the files; two where channels hold different speech."
-    )
-    errors: list[Unusable] = Field(description="Recordings that could not be used, and why.")
+    predictions: Annotated[list[FoundPrediction], _told("predictions")]
+    errors: Annotated[list[Unusable], _told("unusable")]
 
 
 class Adapted(BaseModel):
     """A model adapted to corrections."""
 
-    card: dict[str, object] = Field(
-        description="As in /api/models; its results have uar, of clips held out, and uar_before."
-    )
-    errors: list[str] = Field(description="What to know, and corrections that cannot be used.")
-    file: str = Field(description="The model as a .emoscope file, in base64.")
+    card: Annotated[dict[str, object], _told("card")]
+    errors: Annotated[list[str], _told("unusable_corrections")]
+    file: Annotated[str, _told("model_file")]
 
 
 class Health(BaseModel):
@@ -83,7 +89,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     models: list[str]
-    upload_bytes: int | None = Field(description="Largest body of a request; null: no limit.")
+    upload_bytes: Annotated[int | None, _told("upload_bytes")]
 
 
 class Failure(BaseModel):
@@ -95,7 +101,7 @@ class Failure(BaseModel):
 Responses: TypeAlias = "dict[int | str, dict[str, Any]]"
 FAILURES: Responses = {
     int(status): {"model": Failure, "description": reason}
-    for status, reason in shipped_table("server.toml")["refusals"].items()
+    for status, reason in _TABLE["refusals"].items()
 }
 WRONG_HOST: Responses = {421: FAILURES[421]}
 LINES: Responses = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
@@ -111,34 +117,22 @@ def _service(request: Request) -> Service:
 
 
 Work: TypeAlias = Annotated[Service, Depends(_service)]
-ModelName: TypeAlias = Annotated[str | None, Query(description="A name from /api/models.")]
-InLines: TypeAlias = Annotated[
-    bool, Query(description="Answer in lines of JSON: what is known so far, then all of it.")
-]
+ModelName: TypeAlias = Annotated[str | None, _asked("model")]
+InLines: TypeAlias = Annotated[bool, _asked("stream")]
+Recordings: TypeAlias = Annotated[list[UploadFile], _sent("files")]
 
 
 @router.post("/api/predict", response_model=Predictions, responses=LINES | FAILURES)
 async def predict(
     request: Request,
     service: Work,
-    files: Annotated[list[UploadFile], File(min_length=1, description="Recordings in any format.")],
-    timeline: Annotated[bool, Query(description="Also split them into segments.")] = False,
-    together: Annotated[
-        bool, Query(description="The recordings share one speaker or room; not with timeline.")
-    ] = False,
+    files: Recordings,
+    timeline: Annotated[bool, _asked("timeline")] = False,
+    together: Annotated[bool, _asked("together")] = False,
     model: ModelName = None,
-    channel: Annotated[
-        str | None,
-        Query(description="left, right, 1, 2, each or mix; by default each of two different ones."),
-    ] = None,
-    by: Annotated[
-        Literal["channel", "speaker", "none"],
-        Query(description="What names the speaker of a segment; speaker: voices, with a timeline."),
-    ] = "channel",
-    speakers: Annotated[
-        int | None,
-        Query(description=f"How many voices, 1 to {MOST_SPEAKERS}; only with by=speaker."),
-    ] = None,
+    channel: Annotated[str | None, _asked("channel")] = None,
+    by: Annotated[Literal["channel", "speaker", "none"], _asked("by")] = "channel",
+    speakers: Annotated[int | None, _asked("speakers")] = None,
     stream: InLines = False,
 ) -> Any:
     """Recognise the emotion of one or more recordings."""
@@ -174,7 +168,7 @@ async def predict(
 async def adapt(
     request: Request,
     service: Work,
-    files: Annotated[list[UploadFile], File(min_length=1, description="The recordings.")],
+    files: Recordings,
     corrections: UploadFile,
     model: ModelName = None,
     stream: InLines = False,
@@ -198,10 +192,7 @@ async def adapt(
 async def listen(
     request: Request,
     service: Work,
-    files: Annotated[
-        list[UploadFile],
-        File(min_length=1, max_length=1, description="One recording of any format."),
-    ],
+    files: Annotated[list[UploadFile], _sent("file", max_length=1)],
 ) -> Response:
     """Decode a recording to mono FLAC of 16 kHz, for browsers that cannot play its format."""
     (flac,) = await service.run_each(request, service.decode, files)
