@@ -179,7 +179,7 @@ def test_what_predict_writes_is_read(tmp_path):
     )
     made = Prediction(str(tmp_path / "talk.wav"), "angry", 0.75, chances, False, segments=segments)
     for name in formats.TIMELINES:
-        path = beside(tmp_path, formats.TIMELINES[name](made), f"talk.{name}")
+        path = beside(tmp_path, formats.timeline_text(made, name), f"talk.{name}")
         found = [s for s in read(path) if s.label.startswith(("angry", "sad"))]
         assert [(s.start, s.end) for s in found] == [(0, 1.5), (3, 4)], name
     path = beside(tmp_path, csv_of(made, list(chances), timeline=True), "talk.csv")
@@ -201,7 +201,7 @@ def test_labels_left_and_labels_corrected_are_read(tmp_path, name):
         Predicted(3.0, 4.0, "sad", 0.3, chances, uncertain=True),
     )
     made = Prediction("talk.wav", "angry", 0.75, chances, False, segments=segments)
-    text = formats.TIMELINES[name](made).replace("sad? 30%", "happy")
+    text = formats.timeline_text(made, name).replace("sad? 30%", "happy")
     if name == "textgrid":
         text = "happy".join(text.rsplit("sad?", 1))
     path = beside(tmp_path, text, f"talk.{name}")

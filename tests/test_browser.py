@@ -281,7 +281,7 @@ def test_exports_are_those_of_python(page: Any, predictor: Predictor, tmp_path: 
     table = csv_of(found, emotions, timeline=True, model=found.about.model)
     assert written.pop("csv") == table
     for name, text in written.items():
-        wanted = formats.TIMELINES[name](found).replace("&#34;", "&quot;")
+        wanted = formats.timeline_text(found, name).replace("&#34;", "&quot;")
         assert undated(text.replace("&#34;", "&quot;")) == undated(wanted)
 
 
@@ -302,7 +302,7 @@ def test_exports_name_the_speakers(page: Any) -> None:
     written = ask(page, script, found=found.to_dict())
     assert written.pop("csv") == csv_of(found, list(told), timeline=True, model="level")
     for name, text in written.items():
-        assert undated(text) == undated(formats.TIMELINES[name](found))
+        assert undated(text) == undated(formats.timeline_text(found, name))
 
 
 def undated(text: str) -> str:

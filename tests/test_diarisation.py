@@ -315,7 +315,7 @@ def test_speakers_come_back_from_annotations(
     divided: Prediction, format: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"a.{format}"
-    path.write_text(formats.TIMELINES[format](divided))
+    path.write_text(formats.timeline_text(divided, format))
     soundfile.write(tmp_path / "a.wav", voice(6.0), RATE)
     doubtful = "sad" if format == "textgrid" else "sad?"  # which is read without the mark
     wanted = [
@@ -340,7 +340,7 @@ def test_speakers_come_back_from_annotations(
 
 
 def test_tiers_of_speakers_have_no_gaps(divided: Prediction) -> None:
-    text = formats.textgrid(divided)
+    text = formats.timeline_text(divided, "textgrid")
     assert re.findall(r'name = "([^"]+)"', text) == [
         "emotion: speaker 1", "confidence: speaker 1", "emotion: speaker 2",
         "confidence: speaker 2", "emotion", "confidence", "about",

@@ -241,7 +241,7 @@ def prediction() -> Prediction:
 
 
 def test_textgrid(prediction: Prediction) -> None:
-    text = formats.textgrid(prediction)
+    text = formats.timeline_text(prediction, "textgrid")
     assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n')
     assert re.findall(r'name = "(\w+)"', text) == ["emotion", "confidence", "about"]
     assert text.endswith(f'points [1]:\n            number = 0\n            mark = "{TOLD}"\n')
@@ -263,17 +263,17 @@ def test_uncertain_labels_have_a_question_mark(prediction: Prediction) -> None:
         "eaf": ">sad? 75%<",
     }
     for name, text in marked.items():
-        assert text in formats.TIMELINES[name](doubtful)
-        assert "sad?" not in formats.TIMELINES[name](prediction)
+        assert text in formats.timeline_text(doubtful, name)
+        assert "sad?" not in formats.timeline_text(prediction, name)
 
 
 def test_subtitles(prediction: Prediction) -> None:
-    assert formats.srt(prediction) == (
+    assert formats.timeline_text(prediction, "srt") == (
         f"1\n00:00:00,000 --> 00:00:00,000\n{TOLD}\n\n"
         "2\n00:00:01,250 --> 01:01:01,500\nsad 75%\n\n"
         "3\n01:01:01,500 --> 01:01:02,000\nnon-speech\n"
     )
-    assert formats.vtt(prediction) == (
+    assert formats.timeline_text(prediction, "vtt") == (
         f"WEBVTT\n\nNOTE {TOLD}\n\n00:00:01.250 --> 01:01:01.500\nsad 75%\n\n"
         "01:01:01.500 --> 01:01:02.000\nnon-speech\n"
     )
@@ -281,11 +281,15 @@ def test_subtitles(prediction: Prediction) -> None:
 
 def test_elan(prediction: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    root = ElementTree.fromstring(formats.eaf(prediction))
+    root = ElementTree.fromstring(formats.timeline_text(prediction, "eaf"))
     assert root.get("DATE") == "2001-09-09T01:46:40Z"
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     written = datetime.datetime.now(datetime.timezone.utc)
-    date = ElementTree.fromstring(formats.eaf(prediction)).get("DATE", "").replace("Z", "+00:00")
+    date = (
+        ElementTree.fromstring(formats.timeline_text(prediction, "eaf"))
+        .get("DATE", "")
+        .replace("Z", "+00:00")
+    )
     assert abs(datetime.datetime.fromisoformat(date) - written) < datetime.timedelta(minutes=1)
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is not None and media.get("MEDIA_URL") == 'a"b & <c>.wav'

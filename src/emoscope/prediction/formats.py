@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ABOUT = ("licence", "commercial_use", "meaning")  # the last columns of csv
 CLEAR = 0.2  # arousal and valence that are, as shown, nearer to 0 are called neither low nor high
+TIMELINES = ("textgrid", "eaf", "srt", "vtt")
+FORMATS = ("table", "json", "csv", *TIMELINES)
 _WORDS = {
     "arousal": ("subdued", "even", "agitated"),
     "valence": ("unpleasant", "neither pleasant nor unpleasant", "pleasant"),
@@ -108,7 +110,7 @@ def text_of(prediction: Prediction, format: str, layout: Layout) -> str:
         bare = dataclasses.replace(prediction, segments=(), summary=None)
         shown = prediction if layout.timeline else bare
         return f"{shown.to_json(model=layout.model)}\n"
-    return TIMELINES[format](prediction)
+    return timeline_text(prediction, format)
 
 
 def csv_header(layout: Layout) -> str:
@@ -152,26 +154,28 @@ def _csv(rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def textgrid(prediction: Prediction) -> str:
-    """Praat's long text form (Boersma & Weenink, Praat manual, "TextGrid file formats")."""
-    end = max((segment.end for segment in prediction.segments), default=0.0)
-    tiers = []
-    for name, segments in _lanes(prediction.segments).items():
-        filled = list(_filled(segments, end))
-        named = [(s.start, s.end, _label(s)) for s in filled]
-        sure = [(s.start, s.end, f"{s.confidence:.3f}" if s.is_speech else "") for s in filled]
-        tiers += [(f"emotion{name}", named), (f"confidence{name}", sure)]
-    return _rendered("textgrid", tiers=tiers, end=end, about=prediction.about.text)
+def timeline_text(prediction: Prediction, format: str) -> str:
+    """The segments as one of :data:`TIMELINES`, whose templates name what they follow."""
+    segments, epoch = prediction.segments, os.environ.get("SOURCE_DATE_EPOCH", "")
+    audible = [segment for segment in segments if segment.emotion != SILENCE]
+    end = max((segment.end for segment in segments), default=0.0)
+    # Where the same bytes are wanted again, the environment says when they were written.
+    written = time.gmtime(int(epoch) if epoch.isdecimal() else None)
+    return _rendered(
+        format, about=prediction.about.text, audible=list(enumerate(audible, 1)), end=end,
+        date=time.strftime("%Y-%m-%dT%H:%M:%SZ", written), label=_label, caption=_caption, clock=_clock,
+        lanes={name: list(_filled(own, end)) for name, own in _lanes(segments).items()},
+        name=os.path.basename(prediction.file), printable=printable,
+    )  # fmt: skip
 
 
 def _lanes(segments: Sequence[Segment]) -> dict[str, list[Segment]]:
-    """Segments by the end of their tiers' names; where speakers are divided, silence is left out."""
+    """Segments by speaker; where speakers are divided, silence is left out."""
     divided = any(segment.speaker for segment in segments)
     lanes: dict[str, list[Segment]] = {} if segments else {"": []}
     for segment in segments:
         if segment.speaker or not divided or segment.emotion != SILENCE:
-            name = f": {printable(segment.speaker)}" if segment.speaker else ""
-            lanes.setdefault(name, []).append(segment)
+            lanes.setdefault(printable(segment.speaker), []).append(segment)
     return lanes
 
 
@@ -186,20 +190,6 @@ def _filled(segments: Sequence[Segment], end: float) -> Iterator[Segment]:
         position = max(position, segment.end)
 
 
-def eaf(prediction: Prediction) -> str:
-    """ELAN's format without silence (Max Planck Institute for Psycholinguistics, "EAF format" 3.0)."""
-    audible = _audible(prediction)
-    times = [round(1000 * time) for segment in audible for time in (segment.start, segment.end)]
-    tiers: dict[str, list[tuple[int, str]]] = {} if audible else {"": []}
-    for number, segment in enumerate(audible, 1):
-        tiers.setdefault(printable(segment.speaker), []).append((number, _caption(segment)))
-    name, about = printable(os.path.basename(prediction.file)), prediction.about.text
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")  # where the same bytes are wanted again
-    written = time.gmtime(int(epoch) if epoch.isdecimal() else None)
-    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", written)
-    return _rendered("eaf", name=name, about=about, times=times, tiers=tiers, date=date)
-
-
 def _rendered(format: str, **values: object) -> str:
     import jinja2  # takes longer than a label
 
@@ -210,27 +200,6 @@ def _rendered(format: str, **values: object) -> str:
     return environment.get_template(f"{format}.j2").render(values)
 
 
-def srt(prediction: Prediction) -> str:
-    """SubRip subtitles of everything but silence; the format has no comments, but cues of no length."""
-    about = f"00:00:00,000 --> 00:00:00,000\n{prediction.about.text}\n"
-    cues = enumerate([about, *_cues(prediction, ",", "{}: ")], 1)
-    return "\n".join(f"{number}\n{cue}" for number, cue in cues)
-
-
-def vtt(prediction: Prediction) -> str:
-    """WebVTT subtitles of everything but silence (W3C, "WebVTT", 2019)."""
-    note = f"NOTE {prediction.about.text}\n"
-    return "\n".join(["WEBVTT\n", note, *_cues(prediction, ".", "<v {}>")])
-
-
-TIMELINES = {"textgrid": textgrid, "eaf": eaf, "srt": srt, "vtt": vtt}
-FORMATS = ("table", "json", "csv", *TIMELINES)
-
-
-def _audible(prediction: Prediction) -> list[Segment]:
-    return [segment for segment in prediction.segments if segment.emotion != SILENCE]
-
-
 def _label(segment: Segment) -> str:
     """The emotion, with a question mark where it is uncertain."""
     return printable(segment.emotion) + "?" * segment.uncertain
@@ -238,14 +207,6 @@ def _label(segment: Segment) -> str:
 
 def _caption(segment: Segment) -> str:
     return _label(segment) + f" {segment.confidence:.0%}" * segment.is_speech
-
-
-def _cues(prediction: Prediction, mark: str, voice: str) -> Iterator[str]:
-    for segment in _audible(prediction):
-        times = f"{_clock(segment.start, mark)} --> {_clock(segment.end, mark)}"
-        speaker = printable(segment.speaker).replace(">", "")
-        named = voice.format(speaker) if speaker else ""
-        yield f"{times}\n{named}{_caption(segment)}\n"
 
 
 def _clock(seconds: float, mark: str) -> str:
