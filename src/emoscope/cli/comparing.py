@@ -109,10 +109,11 @@ def tune(
         )  # fmt: skip
     with terminal.step("tuning on all speakers"):
         best_first = search.choose(data.corpus, data.features, model, trials=trials, seed=seed)
-    tuned = {out / TUNED: search.to_json(model, best_first, names)}
-    _save(result, out, source, data.corpus, tuned, features=names)
+    written = {out / TUNED: search.to_json(model, best_first, names)}
+    _save(result, out, source, data.corpus, written, features=names)
     terminal.say_comparison(board, result)
-    terminal.say_tuning(result, best_first)
+    tuned = next(run.chosen for run in result.runs if any(run.chosen or []))
+    terminal.say_all("tuning", tuned=tuned, best=best_first[0], n=len(best_first))
     terminal.say(f"tuned parameters: {out / TUNED}")
     commands.end(data.corpus.rejected)
 
@@ -226,15 +227,10 @@ def _adapt(model: str, source: commands.Source, *, seed: int, jobs: int | None, 
 def _say_trained(card: "Card", out: Path) -> None:
     from .. import unseen
 
-    terminal.say(f"{out}: {card.name}, {out.stat().st_size / 1e6:.1f} MB")
-    for measured in card.results:
-        low, high = measured.uar_low, measured.uar_high
-        span = "" if low is None else f" ({low:.3f}–{high:.3f})"
-        terminal.say(f"on {unseen.WORDS[card.held_out]}: UAR {measured.uar:.3f}{span}")
-    rule = "labels not marked uncertain: " if card.uncertain.coverage else ""
-    terminal.say(f"{rule}{card.worth}")
-    if card.optimistic:
-        terminal.say(f"warning: {unseen.OPTIMISTIC}")
+    terminal.say_all(
+        "trained", out=out, size=out.stat().st_size, card=card,
+        held_out=unseen.WORDS[card.held_out], optimistic=unseen.OPTIMISTIC,
+    )  # fmt: skip
 
 
 @command(COMPARING, configurable=True)
@@ -245,6 +241,7 @@ def evaluate(
     """Test a saved model on a labelled corpus."""
     from .. import modelfile
     from ..evaluation import saved_model
+    from ..report import summary
 
     keeping.claim(out, *RESULT, record=config.FILE)
     corpus = dataclasses.replace(source, emotions=()).corpus()
@@ -255,8 +252,9 @@ def evaluate(
             command=commands.command_line(),
         )  # fmt: skip
     _save(result, out, source, corpus)
-    terminal.say_scores(result.leaderboard(), result.config["notes"])
-    for note in result.corpus["notes"][len(corpus.notes) :]:
+    terminal.say_all("scores", runs=result.leaderboard(), answers=summary.answers)
+    notes = [f"note: {text}" for text in result.config["notes"]]
+    for note in (*notes, *result.corpus["notes"][len(corpus.notes) :]):
         terminal.note(note)
     terminal.say(f"report: {out / 'report.html'}")
     commands.end(AudioError(bad["file"], bad["reason"]) for bad in result.corpus["rejected"])

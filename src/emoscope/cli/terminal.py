@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from .commands import running
 if TYPE_CHECKING:
     from ..corpus import SpeakerOrigin
     from ..evaluation.result import Result, Run
-    from ..evaluation.search import Trial
     from ..prediction import Prediction, Predictor
     from ..prediction.microphone import Update
     from ..reproduction import Reproduction
@@ -45,6 +44,14 @@ MODEL_WIDTH = 12
 def say(text: str) -> None:
     """One line of results, as it is."""
     out.print(text, markup=False, soft_wrap=not out.is_terminal)
+
+
+def say_all(template: str, **values: Any) -> None:
+    """The lines of results that a template of reports has."""
+    from ..report import page
+
+    for line in page.template(f"{template}.txt.j2").render(**values).splitlines():
+        say(line)
 
 
 def note(text: str) -> None:
@@ -199,20 +206,6 @@ def say_findings(headline: str, findings: Sequence[Any]) -> None:
         out.print(told, soft_wrap=not out.is_terminal)
 
 
-def say_scores(runs: "Sequence[Run]", notes: Sequence[str]) -> None:
-    """The scores of an evaluation, and what must be said with them."""
-    from ..report import summary
-
-    for run in runs:
-        for words, uar, span, chance in summary.answers(run):
-            say(f"UAR {uar} (95 % interval {span}) {words}; chance {chance}")
-        scores = f"accuracy {run.accuracy:.3f}, macro F1 {run.macro_f1:.3f}"
-        speakers = f"{run.n_speakers or 'unknown'} speaker{'' if run.n_speakers == 1 else 's'}"
-        say(f"{scores}, {run.n_clips} clips of {speakers}, protocol {run.protocol}")
-    for text in notes:
-        note(f"note: {text}")
-
-
 def say_reproduction(outcome: "Reproduction") -> None:
     """Published, reproduced, training and honest accuracy of every row, then the verdicts."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -232,21 +225,6 @@ def say_reproduction(outcome: "Reproduction") -> None:
         out.print(f"[bold]{escape(verdict.claim)}[/]: {verdict.verdict}", soft_wrap=True)
         for sentence in verdict.evidence:
             say(f"  {sentence}")
-
-
-def say_tuning(result: "Result", trials: "Sequence[Trial]") -> None:
-    """What each fold chose, and what was chosen on all speakers."""
-    tuned = next(run.chosen for run in result.runs if any(run.chosen or [])) or []
-    for fold, chosen in enumerate(tuned, start=1):
-        say(f"  fold {fold}: {_parameters(chosen or {})}")
-    best = trials[0]
-    out.print(f"[bold]all speakers:[/] {escape(_parameters(best.parameters))}", soft_wrap=True)
-    found = f"UAR {best.uar:.3f} (±{best.uar_std:.3f} between folds), the highest of {len(trials)}"
-    say(f"  {found} settings tried and therefore optimistic; the table shows what to expect")
-
-
-def _parameters(chosen: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.rpartition('__')[2]} {value}" for name, value in chosen.items())
 
 
 class Leaderboard:
