@@ -25,8 +25,8 @@ import sklearn
 import torch
 from sklearn.model_selection import train_test_split
 
+from emoscope import models
 from emoscope.dataset import bundled
-from emoscope.models import cnn1d
 from emoscope.models.network import Conv, Dropout, output_sizes, training
 from emoscope.models.network.module import fast_precision
 
@@ -112,7 +112,7 @@ def train_plain(layers, X, y, *, epochs, seed):
 
 def train_ours(letter, X, y, *, epochs, seed):
     """The published form as users get it; returns how to predict, and its clock."""
-    model = cnn1d.MEMBERS[f"cnn1d-{letter}"].as_published(seed).set_params(epochs=epochs)
+    model = models.get(f"cnn1d-{letter}").as_published(seed).set_params(epochs=epochs)
     clock, epoch = Clock(), training.Trainer.epoch
 
     def timed(trainer, *data):
@@ -140,7 +140,7 @@ def summary(clock, predict, data):
 def compare(letter, *, epochs, seed):
     """One network both ways."""
     data = clips(seed)
-    layers = cnn1d.ARCHITECTURES[letter]
+    layers = models.get(f"cnn1d-{letter}").build(0).layers
     predict, clock = train_plain(layers, *data[:2], epochs=epochs, seed=seed)
     plain = summary(clock, predict, data)
     predict, clock = train_ours(letter, *data[:2], epochs=epochs, seed=seed)

@@ -9,8 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
+from emoscope import models  # noqa: E402
 from emoscope.errors import ModelError  # noqa: E402
-from emoscope.models import cnn1d, cnn2d  # noqa: E402
+from emoscope.models import cnn2d  # noqa: E402
 from emoscope.models.network import (  # noqa: E402  # noqa: E402
     Conv,
     Dense,
@@ -24,12 +25,17 @@ from emoscope.models.network import (  # noqa: E402  # noqa: E402
 from emoscope.models.network.module import ConvNet  # noqa: E402
 from emoscope.models.network.training import OPTIMISERS  # noqa: E402
 
+
+def layers_of(name):
+    return models.get(name).build(0).layers
+
+
 COUNTS = {"a": 105352, "b": 166920, "c": 166920, "d": 248968}
 
 
 @pytest.mark.parametrize("letter", "abcd")
 def test_published_parameter_counts(letter):
-    layers = cnn1d.ARCHITECTURES[letter]
+    layers = layers_of(f"cnn1d-{letter}")
     net = ConvNet(layers, (1, 180), 8)
     assert sum(p.numel() for p in net.parameters()) == COUNTS[letter]
     assert ConvNet(layers, (1, 193), 8)(torch.zeros(2, 1, 193)).shape == (2, 8)
@@ -37,20 +43,20 @@ def test_published_parameter_counts(letter):
 
 @pytest.mark.parametrize("letter", "ab")
 def test_published_picture_sizes(letter):
-    sizes = output_sizes(cnn2d.ARCHITECTURES[letter], (150, 150))
+    sizes = output_sizes(layers_of(f"cnn2d-{letter}"), (150, 150))
     sides = [size[0] for size in sizes]
     assert sides[:8] == [150, 30, 30, 6, 6, 2, 2, 1]
     assert [s[2] for s in sizes if s[:2] == (1, 1)][-1] == 1024
     with pytest.raises(ModelError, match="pooling leaves nothing"):
-        output_sizes(cnn1d.ARCHITECTURES["a"], (1, 7))
+        output_sizes(layers_of("cnn1d-a"), (1, 7))
 
 
 NETWORKS = [
-    (cnn1d.ARCHITECTURES["a"], (1, 180)),
-    (cnn1d.ARCHITECTURES["d"], (1, 193)),
-    (cnn2d.ARCHITECTURES["a"], (60, 65)),
-    (cnn2d.ARCHITECTURES["b"], (50, 50)),
-    (cnn2d.ARCHITECTURES["a"], (42, 33)),
+    (layers_of("cnn1d-a"), (1, 180)),
+    (layers_of("cnn1d-d"), (1, 193)),
+    (layers_of("cnn2d-a"), (60, 65)),
+    (layers_of("cnn2d-b"), (50, 50)),
+    (layers_of("cnn2d-a"), (42, 33)),
     ((Conv(4, (3, 5)), Conv(5, (1, 3)), Pool((2, 3), "valid"), Dense(7)), (9, 11)),
 ]
 
@@ -90,7 +96,7 @@ def test_the_network_equals_plain_layers(layers, grid):
 
 def test_half_precision_stays_close():
     torch.manual_seed(0)
-    net = ConvNet(cnn2d.ARCHITECTURES["a"][:4], (50, 50), 4, precision=torch.bfloat16)
+    net = ConvNet(layers_of("cnn2d-a")[:4], (50, 50), 4, precision=torch.bfloat16)
     X = torch.rand(6, 50, 50)
     exact = net.eval()(X)
     assert (net.train()(X) - exact).abs().max() < 0.03 * exact.abs().max()
@@ -138,9 +144,9 @@ def test_pooling_pads_as_tensorflow_does():
 
 def test_starting_weights():
     torch.manual_seed(0)
-    keras = ConvNet(cnn1d.ARCHITECTURES["a"], (1, 180), 8)
+    keras = ConvNet(layers_of("cnn1d-a"), (1, 180), 8)
     bounds = [math.sqrt(6 / n) for n in (5 + 5 * 128, 2 * 5 * 128, 2816 + 8)]
-    tflearn = ConvNet(cnn2d.ARCHITECTURES["a"], (150, 150), 4, scheme="tflearn")
+    tflearn = ConvNet(layers_of("cnn2d-a"), (150, 150), 4, scheme="tflearn")
     bounds += [math.sqrt(3 / (25 * n)) for n in (1, 32, 64, 128, 64)] + [0.04, 0.04]
     layers = [*keras.weighted, *tflearn.weighted]
     for layer, bound in zip(layers, bounds, strict=True):
@@ -150,7 +156,7 @@ def test_starting_weights():
 
 @pytest.mark.parametrize("architecture", ["a", "b"])
 def test_he_weights_keep_values_alive_through_many_small_grids(architecture):
-    layers, grid = cnn2d.ARCHITECTURES[architecture], (60, 65)
+    layers, grid = layers_of(f"cnn2d-{architecture}"), (60, 65)
     torch.manual_seed(0)
     net = ConvNet(layers, grid, 8, scheme="he")
     inputs = [(*grid, 1), *output_sizes(layers, grid)]
@@ -208,7 +214,7 @@ def test_grey_pictures(shape):
 
 
 def test_frames_are_the_middle_of_the_clip():
-    model = cnn2d.FrameNetwork(cnn2d.ARCHITECTURES["a"])
+    model = cnn2d.FrameNetwork(layers_of("cnn2d-a"))
     model.frames = 6
     long = np.arange(10, dtype=np.float32)[:, None] + np.zeros((10, 4), np.float32)
     short = np.array([[7, 8, 9, 6]] * 2, np.float32)

@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
+from emoscope import models  # noqa: E402
 from emoscope.errors import ModelError  # noqa: E402
-from emoscope.models import base, cnn1d, cnn2d  # noqa: E402
+from emoscope.models import base, cnn1d  # noqa: E402
 from emoscope.models.network import Conv, Dropout, Pool, training  # noqa: E402
 from emoscope.models.network.module import ConvNet  # noqa: E402
 
@@ -52,7 +53,7 @@ def test_patience_ends_the_search_and_everybody_is_learned_from():
 
 def test_published_form_trains_every_epoch_on_every_clip():
     X, y, _ = rows()
-    model = cnn1d.MEMBERS["cnn1d-a"].as_published(0).set_params(epochs=3).fit(X, y)
+    model = models.get("cnn1d-a").as_published(0).set_params(epochs=3).fit(X, y)
     assert [row["epoch"] for row in model.history_] == [1, 2, 3] and model.best_epoch_ == 3
     assert set(model.history_[0]) == {"epoch", "train_loss", "train_accuracy"}
     assert model.mean_ == 0
@@ -136,8 +137,8 @@ def test_networks_say_what_is_wrong():
     with pytest.raises(ModelError, match="two emotions"):
         network().fit(X, np.zeros(60))
     with pytest.raises(ModelError, match="no clip"):
-        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([], [])
+        models.get("cnn2d-a").build(0).fit([], [])
     with pytest.raises(ModelError, match=r"same number of bins; found \[4, 5\]"):
-        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
+        models.get("cnn2d-a").build(0).fit([np.ones((9, 4)), np.ones((9, 5))], [0, 1])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
-        cnn2d.MEMBERS["cnn2d-a"].build(0).fit([np.ones(4)], [0])
+        models.get("cnn2d-a").build(0).fit([np.ones(4)], [0])

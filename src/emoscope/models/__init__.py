@@ -1,6 +1,6 @@
 """Models that recognise emotion, every one a scikit-learn classifier.
 
-Those that parameters describe stand in ``described.toml``, the networks in a file per family.
+``described.toml`` has their layers and parameters, a file per family what scikit-learn does not have.
 
 ``names()`` lists them, ``get(name).build(seed)`` makes the default form of one; ``register`` adds a
 model for the life of the process. Input is *vector*, ``X`` of shape ``(n_clips, n_columns)``,

@@ -1,4 +1,4 @@
-"""The two published 2-D convolutional networks, which read the spectrogram as a picture.
+"""The published 2-D convolutional networks, which read the spectrogram as a picture.
 
 As published the picture is grey, 150 x 150, however long the clip. The default form keeps time: the
 middle of the log-mel spectrogram, cut or padded to a fixed length.
@@ -13,23 +13,11 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
 from ..errors import ModelError
-from . import ModelInfo
-from .network import Conv, Dense, Dropout, Layer, NetworkClassifier, Pool
+from .network import NetworkClassifier
 from .onnx_graph import from_torch, need
 
 PICTURE_SIDE = 150
-POOL = Pool((5, 5), "same")
-HEAD: tuple[Layer, ...] = (Dense(1024), Dropout(0.2))
-
-
-def _stack(*filters: int) -> tuple[Layer, ...]:
-    return tuple(layer for n in filters for layer in (Conv(n, (5, 5)), POOL))
-
-
-ARCHITECTURES: dict[str, tuple[Layer, ...]] = {
-    "a": (*_stack(32, 64, 128, 64, 32), *HEAD),
-    "b": (*_stack(32, 64, 64, 128), Dropout(0.2), *_stack(64, 32, 32), *HEAD),
-}
+BLOCK = 5  # bins that a layer pools
 
 
 def grey_picture(clip: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,7 +71,7 @@ class FrameNetwork(_ClipNetwork):
         """The middle of a clip; bins are filled up to whole pooling blocks with the last one."""
         import torch
 
-        n_frames, n_added = clip.shape[1], -clip.shape[2] % POOL.size[1]
+        n_frames, n_added = clip.shape[1], -clip.shape[2] % BLOCK
         # ONNX rounds towards zero, so that what it halves must not be negative.
         start = (n_frames + self.frames) // 2 - self.frames
         places = torch.arange(self.frames) + start
@@ -107,30 +95,3 @@ class FrameNetwork(_ClipNetwork):
         example = torch.zeros(1, 2 * self.frames, self.n_features_in_)
         dynamic = {1: torch.export.Dim("n_frames", min=2)}
         return from_torch(ScaledNetwork(self, self._grid), example, "frames", dynamic)
-
-
-#: Of the published form; ``data/published.json`` has other optimisers and rates of the same networks.
-OPTIMISERS = {"a": "adam", "b": "tensorflow-rmsprop"}
-
-
-def _info(letter: str) -> ModelInfo:
-    layers = ARCHITECTURES[letter]
-    n_layers = sum(isinstance(layer, Conv) for layer in layers)
-    return ModelInfo(
-        f"cnn2d-{letter}",
-        f"2-D CNN on the log-mel spectrogram, {n_layers} convolutions",
-        "frames",
-        # Nobody is held out: a search for the epoch nearly always chose the last (docs/decisions.md).
-        lambda seed: FrameNetwork(
-            layers, learning_rate=5e-4, batch_size=32, epochs=30, patience=None, seed=seed
-        ),
-        # tflearn's default batches, start and optimisers.
-        lambda seed: PictureNetwork.published(
-            layers, seed, optimiser=OPTIMISERS[letter], learning_rate=1e-3, batch_size=64
-        ),
-        search={"learning_rate": [2e-4, 5e-4, 1e-3], "batch_size": [16, 32, 64]},
-        needs="torch",
-    )
-
-
-MEMBERS = {f"cnn2d-{letter}": _info(letter) for letter in ARCHITECTURES}

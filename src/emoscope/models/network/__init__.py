@@ -125,11 +125,6 @@ class NetworkClassifier(Model):
         self.one_cycle = one_cycle
         self.seed = seed
 
-    @classmethod
-    def published(cls, layers: tuple[Layer, ...], seed: int, **parameters: Any) -> Any:
-        """The published form: 500 epochs, whatever happens."""
-        return cls(layers, as_published=True, epochs=500, patience=None, seed=seed, **parameters)
-
     @abstractmethod
     def _check(self, X: Any, *, reset: bool) -> tuple[Any, int]:
         """The clips, validated, and their number of columns or bins; `reset` while fitting."""
