@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+import soundfile
 
 from .. import audio, models, unseen
 from .._version import __version__
@@ -129,8 +130,6 @@ def playable(recording: Recording | None) -> str | None:
     """A recording as a small OGG data URL; None when it is not at hand."""
     if not recording:
         return None
-    import soundfile
-
     try:
         signal = audio.resample(audio.load(recording), PLAY_RATE)
     except AudioError:
@@ -286,6 +285,7 @@ def rendered(page: str, code: str, /, **values: Any) -> str:
     return template(page).render(**more, **values)
 
 
+@functools.cache
 def template(name: str) -> jinja2.Template:
     """A template of a page, or of LaTeX with ``<< … >>``; what it does not know raises."""
     loader, undefined = jinja2.PackageLoader("emoscope.report"), jinja2.StrictUndefined
