@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import soundfile
+from joblib.externals.loky import get_reusable_executor
 
 from emoscope import compute
 from emoscope.corpus import Corpus
@@ -130,6 +131,7 @@ def write_busily(begun: Any, *arguments: Any) -> None:
     store.FLUSH_SECONDS = 0.04
     begun.set()
     extract_and_save(*arguments)
+    get_reusable_executor().shutdown()  # the end of this process would wait until they are idle
 
 
 def start(*arguments: Any) -> multiprocessing.Process:

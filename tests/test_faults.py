@@ -150,7 +150,8 @@ import emoscope.cli.terminal as terminal
 out, clips, model, limit, *wanted = sys.argv[1:]
 clip = os.path.join(clips, "anna", "happy", "000.wav")
 commands = {
-    "extract": ["extract", clips, "--features", "mfcc", "--out", f"{out}/features.parquet"],
+    "extract": ["extract", clips, "--features", "mfcc", "--jobs", "1",
+                "--out", f"{out}/features.parquet"],
     "compare": ["compare", clips, "--features", "mfcc", "--models", "lda", "--protocol", "loso",
                 "--no-leak-gap", "--jobs", "1", "--out", f"{out}/result"],
     "train": ["train", "lda", clips, "--features", "mfcc", "--jobs", "1",
