@@ -65,6 +65,16 @@ def own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path_factory.getbasetemp() / "store"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Keep worker processes from one test to the next: they start anew in another environment."""
+    name = os.environ.pop("PYTEST_CURRENT_TEST")
+    try:
+        return (yield)
+    finally:
+        os.environ["PYTEST_CURRENT_TEST"] = name
+
+
 @pytest.fixture(scope="session")
 def unpacked():
     """Loads a model, or gives the one that the same bytes made before, with its process."""
