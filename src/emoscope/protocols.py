@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ProtocolError, check_known
-from .files import printable, shipped_table
+from .files import printable, sentence, shipped_table
 from .labels import in_order
 
 if TYPE_CHECKING:
@@ -52,11 +52,10 @@ def folds(table: pd.DataFrame, protocol: str, *, seed: int = 0) -> list[Fold]:
     """
     base, adaptation = split_name(protocol)
     if adaptation and shares_speakers(base):
-        advice = "use a protocol that does not start with 'random-'"
-        raise ProtocolError(f"'{protocol}': adaptation is measured on unseen speakers; {advice}")
+        raise ProtocolError(sentence("adapts_random", protocol=protocol))
     if len(emotions := sorted(table["emotion"].unique())) < 2:
-        needed = f"needs clips of at least two emotions; found: {', '.join(emotions) or 'none'}"
-        raise ProtocolError(f"protocol '{protocol}' {needed}")
+        found = ", ".join(emotions) or "none"
+        raise ProtocolError(sentence("needs_two_emotions", protocol=protocol, found=found))
     _need_both_sides(table, base)
     divisions = PROTOCOLS[base](table, seed)
     check(divisions, table, protocol=base)
@@ -113,25 +112,22 @@ def check(divisions: Sequence[Fold], table: pd.DataFrame, *, protocol: str) -> N
             if not len(clips):
                 raise ProtocolError(f"{where}: no {side} clip")
         if len(learned := np.unique(emotions[fold.train])) < 2:
-            found = f"all training clips are {learned[0]}"
-            raise ProtocolError(f"{where}: {found}; a model needs at least two emotions to learn")
+            raise ProtocolError(sentence("one_emotion", where=where, emotion=learned[0]))
         if np.intersect1d(fold.train, fold.test).size:
             raise ProtocolError(f"{where}: a clip is on both sides")
         shared = np.intersect1d(speakers[fold.train], speakers[fold.test])
         if shared.size and not shares_speakers(protocol):
-            found = f"these speakers are in training and test: {', '.join(shared[:10])}"
-            hint = "Only a protocol named 'random-…' may share speakers"
-            raise ProtocolError(f"{where}: {found}. {hint}")
+            names = ", ".join(shared[:10])
+            raise ProtocolError(sentence("shared_speakers", where=where, names=names))
         if spoken is not None and np.isin(spoken[fold.test], spoken[fold.train]).any():
             raise ProtocolError(f"{where}: a sentence is in training and test")
         unlearned = np.setdiff1d(emotions[fold.test], learned)
         if unlearned.size and not shares_speakers(protocol):
-            few = "too few speakers have that emotion. 'loso' leaves out one at a time"
+            told = {"emotion": unlearned[0], "without": _without(unlearned, table)}
             if spoken is not None:
-                n_sentences = len(np.unique(spoken[emotions == unlearned[0]]))
-                few = f"several speakers must speak it in several sentences; it has {n_sentences}"
-            lack = f"{where}: tests {unlearned[0]} and has no training clip of it"
-            raise ProtocolError(f"{lack}; {few}{_without(unlearned, table)}")
+                told["n"] = len(np.unique(spoken[emotions == unlearned[0]]))
+            key = "unlearned" if spoken is None else "unlearned_sentences"
+            raise ProtocolError(sentence(key, where=where, **told))
 
 
 def _need_both_sides(table: pd.DataFrame, protocol: str) -> None:
@@ -144,9 +140,8 @@ def _need_both_sides(table: pd.DataFrame, protocol: str) -> None:
         alone, needs = clips.index[speakers < 2], "clips of at least two speakers"
     if len(alone):
         counts = (f"{e} ({clips[e]} clip{'s' if clips[e] > 1 else ''})" for e in alone)
-        found = f"no fold can train and test {' and '.join(counts)}"
-        hint = f"an emotion needs {needs}{_without(alone, table)}"
-        raise ProtocolError(f"protocol '{protocol}': {found}; {hint}")
+        told = {"counts": " and ".join(counts), "needs": needs, "without": _without(alone, table)}
+        raise ProtocolError(sentence("one_sided", protocol=protocol, **told))
 
 
 def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
@@ -158,14 +153,11 @@ def _without(emotions: Iterable[str], table: pd.DataFrame) -> str:
 
 def _published(name: str, table: pd.DataFrame, seed: int) -> list[Fold]:
     if set(table["corpus"]) != {"ravdess"}:
-        found = "these folds were published for RAVDESS (actors 1 to 24) and fit no other corpus"
-        raise ProtocolError(f"{found}; use 'speaker-6fold' or 'loso'")
+        raise ProtocolError(sentence("folds_of_ravdess"))
     speakers = table["speaker"].astype(str)  # whatever a manifest puts before them (``Actor_01``)
     actors = speakers.str.extract(r"(\d+)$", expand=False).astype(float)
     if len(others := speakers[~actors.between(1, 24)]):
-        needed = "the published folds of RAVDESS need its actors, 1 to 24, as speakers"
-        found = f"found: '{printable(others.iloc[0])}'"
-        raise ProtocolError(f"{needed}; {found}. Another protocol, such as 'loso', takes any")
+        raise ProtocolError(sentence("no_actors", found=printable(others.iloc[0])))
     masks = [np.isin(actors, group) for group in shipped_table("published_folds.toml")[name]]
     return [_fold(str(number), mask) for number, mask in enumerate(masks, 1) if mask.any()]
 
@@ -180,11 +172,10 @@ def _speaker_6fold(table: pd.DataFrame, seed: int) -> list[Fold]:
 
 def _six_folds(column: str, protocol: str, table: pd.DataFrame, seed: int) -> list[Fold]:
     if column not in table:
-        needed = "recordings in which emoscope.dataset.voices.check_or_group has grouped the clips"
-        raise ProtocolError(f"protocol '{protocol}' needs {needed}; bundled features have none")
+        raise ProtocolError(sentence("ungrouped", protocol=protocol))
     if (most := int(table["emotion"].value_counts().max())) < N_FOLDS:
-        needed = f"an emotion with at least {N_FOLDS} clips; the most have {most}"
-        raise ProtocolError(f"protocol '{protocol}' needs {needed}. 'loso' needs no such number")
+        told = {"protocol": protocol, "n": N_FOLDS, "most": most}
+        raise ProtocolError(sentence("few_clips_for_folds", **told))
     return grouped(table["emotion"], _text(table, column), N_FOLDS, seed)
 
 
@@ -209,11 +200,10 @@ def _speaker_text(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Groups of speakers crossed with groups of sentences; what trains is of other speakers and words."""
     _need_speakers(table, 2, SPEAKER_TEXT)
     spoken = sentences(table)
-    needs = f"protocol '{SPEAKER_TEXT}' needs the sentence of every clip, in a column 'text'"
     if unknown := int((spoken == "").sum()):
-        raise ProtocolError(f"{needs}; {unknown} of {len(table)} clips have none")
+        raise ProtocolError(sentence("without_text", n=unknown, of=len(table)))
     if (n_sentences := len(np.unique(spoken))) < 2:
-        raise ProtocolError(f"{needs}, and at least two; all clips say '{spoken[0]}'")
+        raise ProtocolError(sentence("one_text", said=spoken[0]))
     most = int(table["emotion"].value_counts().max())
     few = table["unique_speaker"].nunique() < 6 or most < 6
     voices = _loso(table, seed) if few else _speaker_6fold(table, seed)
@@ -233,8 +223,7 @@ def script_gap_folds(table: pd.DataFrame, *, seed: int = 0) -> dict[str, list[Fo
     emotions = _text(table, "emotion")
     fewest = min(np.unique(emotions[f.train], return_counts=True)[1].min() for f in apart)
     if fewest < MIN_TO_LEARN:
-        found = f"with sentences apart as well, a fold would learn an emotion from {fewest} clips"
-        raise ProtocolError(f"{found}; {MIN_TO_LEARN} are the least")
+        raise ProtocolError(sentence("few_to_learn", n=fewest, least=MIN_TO_LEARN))
     return {SPEAKER_TEXT: apart, SCRIPT_CONTROL: script_control(apart, table, seed=seed)}
 
 
@@ -285,8 +274,7 @@ def _cross_corpus(table: pd.DataFrame, seed: int) -> list[Fold]:
     """Leave one corpus out; only the emotions that both sides have take part."""
     corpora, emotions = _text(table, "corpus"), _text(table, "emotion")
     if len(names := np.unique(corpora)) < 2:
-        needed = "needs clips of at least two corpora"
-        raise ProtocolError(f"protocol 'cross-corpus' {needed}; found: {corpora[0]}")
+        raise ProtocolError(sentence("one_corpus", found=corpora[0]))
     divisions = []
     for corpus in names:
         held_out = corpora == corpus
@@ -302,10 +290,8 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
         raise ProtocolError("protocol 'own-split' needs a column 'split' with 'train' and 'test'")
     _need_speakers(table, 2, "own-split")
     if len(unknown := table.loc[~table["split"].isin(("train", "dev", "test")), "split"]):
-        found = f"the split of {len(unknown)} of {len(table)} clips is none of train, dev and test"
-        first = f"the first is '{printable(str(unknown.iloc[0]))}'"
-        advice = "give them one, or take them out of the manifest"
-        raise ProtocolError(f"protocol 'own-split': {found}, {first}; {advice}")
+        told = {"n": len(unknown), "of": len(table), "first": printable(str(unknown.iloc[0]))}
+        raise ProtocolError(sentence("other_splits", **told))
     if not (test := (table["split"] == "test").to_numpy()).any():
         found = ", ".join(sorted(set(table["split"])))
         raise ProtocolError(f"protocol 'own-split' tests the split 'test'; found: {found}")
@@ -322,17 +308,12 @@ def _fold(name: str, test: NDArray[np.bool_]) -> Fold:
 
 def _need_speakers(table: pd.DataFrame, needed: int, protocol: str) -> None:
     if unknown := int((table["speaker"] == "").sum()):
-        raise ProtocolError(
-            f"protocol '{protocol}' needs the speaker of every clip, and {unknown} of {len(table)} "
-            "clips have none. They can come from a column 'speaker', or from --speaker 'REGEX' or "
-            f"--speaker folder:N, which tell them from the path; --protocol {VOICE_FOLDS} groups "
-            "clips by voice. The protocols random-… need no speakers, but voices leak into their scores"
-        )
+        told = {"n": unknown, "of": len(table), "by_voice": VOICE_FOLDS}
+        raise ProtocolError(sentence("without_speakers", protocol=protocol, **told))
     if len(speakers := np.unique(_text(table, "unique_speaker"))) < needed:
-        needs = "loso needs 2" if len(speakers) > 1 else "random-75/25 needs 1"
-        found = f"{', '.join(speakers)}. emoscope compare --protocol {needs}"
-        count = f"needs at least {needed} speakers; found {len(speakers)}"
-        raise ProtocolError(f"protocol '{protocol}' {count}: {found}")
+        other = "loso needs 2" if len(speakers) > 1 else "random-75/25 needs 1"
+        told = {"needed": needed, "n": len(speakers), "names": ", ".join(speakers), "other": other}
+        raise ProtocolError(sentence("few_speakers_for", protocol=protocol, **told))
 
 
 #: Every protocol by name, as a function of the corpus table and the seed.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 
 from ..errors import FeatureError
+from ..files import sentence
 from .spectrum import Matrix, Spectrum
 
 Spec: TypeAlias = dict[str, Any]  # a feature's name, version and parameters: JSON
@@ -48,9 +49,7 @@ class Feature(ABC):
     def check_rate(self, rate: int) -> None:
         """Raise a FeatureError when the feature cannot be computed at a rate in Hz."""
         if rate <= self.min_rate:
-            wanted = f"needs a sample rate above {self.min_rate:.0f} Hz"
-            advice = "leave the feature out, or resample the recording"
-            raise FeatureError(f"'{self.name}' {wanted}, and this clip has {rate} Hz; {advice}")
+            raise FeatureError(sentence("rate_too_low", feature=self, rate=rate))
 
     @property
     def spec(self) -> Spec:

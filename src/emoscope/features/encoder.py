@@ -20,6 +20,7 @@ import numpy as np
 from .. import audio
 from ..audio.level import TrimAndNormalise
 from ..errors import FeatureError
+from ..files import sentence
 from . import pretrained
 from .base import Feature, Spec
 from .spectrum import Matrix, Spectrum
@@ -75,11 +76,8 @@ class Encoder(Feature):
             options = {**dict(item.partition("=")[::2] for item in last.split(",")), **options}
         unknown = sorted(set(options) - set(_OPTIONS))
         if not model or unknown:
-            raise FeatureError(
-                f"'encoder:{text}': {f'unknown option {unknown}' if unknown else 'no model'}; write "
-                "encoder:MODEL[@layers=2+3][@pool=mean+std][@prepare=speech-level][@speed=0.9] "
-                "with MODEL a Hugging Face name or a local folder"
-            )
+            found = f"unknown option {unknown}" if unknown else "no model"
+            raise FeatureError(sentence("encoder_form", text=text, found=found))
         for option, value in options.items():
             pattern, allowed = _OPTIONS[option]
             if not re.fullmatch(pattern, value):

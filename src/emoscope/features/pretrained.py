@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import FeatureError, installed
-from ..files import printable
+from ..files import printable, sentence
 from . import filters
 from .filters import Matrix
 
@@ -61,13 +61,10 @@ def configuration(model: str, *, local: bool = False) -> Config:
         if local:
             # Nothing that a file names is shown as a command unless it is harmless as one.
             fetch = f"; if you trust it: hf download {model}" if HUB_NAME.fullmatch(model) else ""
-            raise FeatureError(
-                f"encoder '{printable(model)}' is neither a folder nor in the local cache of the "
-                f"Hugging Face hub, and nothing that a model file names is fetched{fetch}"
-            ) from error
-        found = "neither a folder with config.json nor a model that the Hugging Face hub or its"
+            told = {"name": printable(model), "fetch": fetch}
+            raise FeatureError(sentence("unfetched_encoder", **told)) from error
         reason = str(error).splitlines()[0]
-        raise FeatureError(f"no encoder '{model}': {found} local cache has ({reason})") from error
+        raise FeatureError(sentence("no_encoder", name=model, reason=reason)) from error
     # Not every version of transformers keeps the commit; the cache files what it holds under it.
     cached = importlib.import_module("huggingface_hub").try_to_load_from_cache(model, "config.json")
     commit = Path(cached).parent.name if isinstance(cached, str) else None
@@ -123,11 +120,8 @@ def check_loaded(
     wrong = sorted(str(key) for key in info["mismatched_keys"])
     if missing or wrong or info.get("error_msgs"):
         shown = ", ".join((missing + wrong)[:5]) or str(info["error_msgs"][0])
-        raise FeatureError(
-            f"{what}: {len(missing)} weights are not in the checkpoint and "
-            f"{len(wrong)} have another shape ({shown}); they would be random numbers. "
-            f"Give a checkpoint {whole}."
-        )
+        told = {"missing": len(missing), "wrong": len(wrong), "shown": shown, "whole": whole}
+        raise FeatureError(sentence("not_in_checkpoint", what=what, **told))
 
 
 @functools.lru_cache(maxsize=4)
@@ -267,9 +261,8 @@ def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> P
     module, info = auto.AutoModel.from_pretrained(model, output_loading_info=True, **options)
     stack = getattr(module, "encoder", None)
     if getattr(stack, "layers", None) is None or not hasattr(module, "feature_extractor"):
-        valid = "Whisper, wav2vec2, HuBERT, WavLM, data2vec-audio or one built like them"
-        found = f"'{model}' is a {config.get('model_type')} model"
-        raise FeatureError(f"{found}; an encoder of speech is needed: {valid}")
+        kind = config.get("model_type")
+        raise FeatureError(sentence("no_speech_encoder", name=model, kind=kind))
     check_loaded(f"encoder '{model}'", info, n_blocks)
     extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
