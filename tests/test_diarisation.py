@@ -18,8 +18,8 @@ from emoscope.audio.quality import Quality
 from emoscope.audio.voice_activity import FRAME_SECONDS, Frames, Turn, TurnTracker
 from emoscope.corpus import rows, tiers
 from emoscope.errors import EmoscopeError, UnknownNameError
+from emoscope.files import sentence
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, speakers
-from emoscope.prediction.prediction import UNDIVIDED
 from emoscope.prediction.sources import Division
 from emoscope.prediction.timeline import Inference, Stream, Window
 from emoscope.voices import clustering
@@ -27,6 +27,7 @@ from recordings import RATE, at_level, silence, voice
 from spoken import csv_of
 
 NONE = np.zeros(0, np.float32)
+UNDIVIDED = sentence("prediction.undivided")
 
 
 @pytest.fixture(scope="module")

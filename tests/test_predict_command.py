@@ -21,6 +21,7 @@ import predict_command
 import tiny_model
 from emoscope import cli
 from emoscope.cli import commands
+from emoscope.files import sentence
 from emoscope.prediction import formats, known, progress
 from emoscope.prediction import predictor as predicting
 from recordings import RATE, silence, voice
@@ -108,7 +109,7 @@ def test_wrong_usage_is_explained(predict, folder: Path, words: list[str], why: 
 def test_training_data_is_said_once_in_a_table(  # type: ignore[no-untyped-def]
     predict, folder: Path, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
 ) -> None:
-    told = known.IS_TRAINED.format(what=known.WHOLE, name="emodb")
+    told = sentence("known.is_trained", what=known.WHOLE, name="emodb")
     monkeypatch.setattr(predicting, "training_warning", lambda card, signal: [told])
     files = [folder / name for name in chosen]
     _, out, err = predict(*files)

@@ -20,17 +20,22 @@ _ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to no run that 
 
 def shipped_table(*path: str) -> dict[str, Any]:
     """What a TOML file of the package says, by default one of :data:`DATA`."""
-    import tomlkit
+    text = Path(DATA, *path).read_text(encoding="utf-8")
+    try:
+        import tomllib  # in a sixth of the time
+    except ImportError:  # Python 3.10
+        import tomlkit
 
-    return tomlkit.parse(Path(DATA, *path).read_text(encoding="utf-8")).unwrap()
+        return tomlkit.parse(text).unwrap()
+    return tomllib.loads(text)
 
 
 _sentences = functools.cache(lambda: shipped_table("sentences.toml"))
 
 
 def sentence(key: str, **values: object) -> str:
-    """A sentence of ``data/sentences.toml`` with these values in it."""
-    return str(_sentences()[key]).format(**values)
+    """A sentence of ``data/sentences.toml`` with these values in it; ``table.key`` is in a table."""
+    return str(functools.reduce(dict.__getitem__, key.split("."), _sentences())).format(**values)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:

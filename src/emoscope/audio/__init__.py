@@ -41,8 +41,6 @@ UNFINISHED = (
     "read to its end, but audio may be missing"
 )
 DIFFERENT_SPEECH = "mixed: its two channels hold different speech"
-WRONG_BYTES = "truncated: the header states {stated} bytes, the file holds {held}"
-WRONG_RATE = "sample rate {rate} Hz is not within {least} to {most} Hz"
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # in Hz: outside is a damaged header, not speech
 MAX_SAMPLES = 2**29  # that :func:`load` takes: 2**29 * 4 bytes = 2 GiB, 3.1 hours at 48 kHz
@@ -154,7 +152,7 @@ def each_channel(path: str) -> list[Excerpt]:
     """One excerpt for every channel of a recording, the left one first."""
     for block, _ in _decode(path, []):
         return [Excerpt(path, channel=channel) for channel in range(block.shape[1])]
-    raise AudioError(path, "empty: it has a header but no samples")
+    raise AudioError(path, sentence("excerpt.empty"))
 
 
 def rate_of(path: str | bytes | os.PathLike[str]) -> int:
@@ -293,11 +291,12 @@ def _check_sizes(source: soundfile.SoundFile, name: str) -> None:
             continue  # the chunk of samples may still be whole, and has a line of its own
         excess = int(stated) - int(actual)
         if excess > _HEADER_BYTES and not is_open(int(stated)):
-            raise AudioError(name, WRONG_BYTES.format(stated=stated, held=actual))
+            raise AudioError(name, sentence("audio.wrong_bytes", stated=stated, held=actual))
     if _UNFINISHED_OGG.search(source.extra_info):
         raise AudioError(name, "truncated: the last page of the stream is incomplete")
 
 
 def _check_rate(rate: int, name: str) -> None:
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(name, WRONG_RATE.format(rate=rate, least=MIN_RATE, most=MAX_RATE))
+        limits = {"least": MIN_RATE, "most": MAX_RATE}
+        raise AudioError(name, sentence("audio.wrong_rate", rate=rate, **limits))

@@ -10,21 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import AudioError, UnknownNameError
+from ..files import sentence
 
 SLACK = 0.05  # seconds that a part may end beyond its file: tables round, lossy formats pad
 CHOICES = ("left", "right", "1", "2", "…", "each", "mix")
 _NAMES = ("left", "right")
-TOO_LONG = "longer than the limit of {limit:g} s"
-NOT_NUMBERS = "contains values that are not numbers (NaN or infinity)"
-OUT_OF_RANGE = "samples reach {peak:.3g}, but float samples must lie within -1 and 1"
-NO_CHANNEL = "has no channel {asked}; it has {there}"
-EMPTY = "empty: it has a header but no samples"
-TOO_SHORT = "too short: {length:.0f} ms; at least 100 ms are needed"
-CANCELLED = (
-    "its two channels are nearly inverted copies of each other and cancel out when mixed; choose one "
-    "of them, for example channel 'left'"
-)
-SILENT = "silent: all samples have the same value"
 _MIN_SECONDS = 0.1  # below it there is no syllable, and fewer than ten frames of a 10 ms hop
 _MAX_PEAK = 10.0  # lossy decoders overshoot 1 by a few per cent, integers stored as floats by far
 _SILENCE = 2.0**-15  # samples that span no more than one 16-bit step are silent
@@ -127,13 +117,13 @@ class Checks:
         """Mono samples of a block [shape=(n_samples, n_channels)], all of which are in range."""
         self._count, self._channels = self._count + len(block), block.shape[1]
         if self._count > at_most:
-            raise AudioError(self.label, TOO_LONG.format(limit=limit))
+            raise AudioError(self.label, sentence("excerpt.too_long", limit=limit))
         mono = self._mono(block)
         low, high = float(mono.min()), float(mono.max())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise AudioError(self.label, NOT_NUMBERS)
+            raise AudioError(self.label, sentence("excerpt.not_numbers"))
         if (peak := max(-low, high)) > _MAX_PEAK:
-            raise AudioError(self.label, OUT_OF_RANGE.format(peak=peak))
+            raise AudioError(self.label, sentence("excerpt.out_of_range", peak=peak))
         self._low, self._high = min(self._low, low), max(self._high, high)
         if self._channels == 2 and self._channel is None:
             self._mixed += float(np.vdot(mono, mono))
@@ -146,17 +136,18 @@ class Checks:
             return np.asarray(block.mean(axis=1)) if self._channels > 1 else block[:, 0]
         if self._channel >= self._channels:
             there = "one channel" if self._channels == 1 else f"{self._channels} channels"
-            asked = channel_name(self._channel)
-            raise AudioError(self.label, NO_CHANNEL.format(asked=asked, there=there))
+            told = {"asked": channel_name(self._channel), "there": there}
+            raise AudioError(self.label, sentence("excerpt.no_channel", **told))
         return np.ascontiguousarray(block[:, self._channel])
 
     def end(self, rate: int) -> None:
         """Refuse what holds too little, or nothing that changes."""
         if not self._count:
-            raise AudioError(self.label, EMPTY)
+            raise AudioError(self.label, sentence("excerpt.empty"))
         if self._count < _MIN_SECONDS * rate:
-            raise AudioError(self.label, TOO_SHORT.format(length=1000 * self._count / rate))
+            length = 1000 * self._count / rate
+            raise AudioError(self.label, sentence("excerpt.too_short", length=length))
         if self._mixed < _CANCELLED * self._each:
-            raise AudioError(self.label, CANCELLED)
+            raise AudioError(self.label, sentence("excerpt.cancelled"))
         if self._high - self._low <= _SILENCE:
-            raise AudioError(self.label, SILENT)
+            raise AudioError(self.label, sentence("excerpt.silent"))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import sentence
 from .voice_activity import FRAME_SECONDS, NO_FRAMES, Frames
 
 MIN_SPEECH_SECONDS = 0.5  # two or three syllables; with less speech a label is a guess
@@ -14,17 +15,6 @@ NOISY = 12.0  # signal-to-noise ratio in dB below which a recording is called no
 _CEILING = 0.99  # of the peak: three samples in a row above it count as clipped
 _BACKGROUND = 0.1  # share of the frames, the quietest, that are taken for the background
 _SPEECH = 0.5  # probability from which a frame counts as speech
-SILENT = f"silent: nothing is louder than {QUIET:g} dBFS"
-NO_SPEECH = "no speech: no voice was found; the label describes another sound"
-TOO_SHORT = (
-    "too short: {seconds:.2f} s of speech; a label from less than "
-    f"{MIN_SPEECH_SECONDS:g} s is a guess"
-)
-IS_CLIPPED = "clipped: {clipped:.2%} of the samples are at full scale; record at a lower level"
-IS_NOISY = (
-    "noisy: the speech is {snr:.0f} dB above the background; labels are unreliable below "
-    f"{NOISY:g} dB"
-)
 
 
 class Quality:
@@ -98,17 +88,18 @@ class Quality:
     def warnings(self) -> list[str]:
         """The warnings, most serious first; empty for a good recording."""
         if not len(self.frames.level) or self.frames.level.max() < QUIET:
-            return [SILENT]
+            return [sentence("quality.silent", least=QUIET)]
         warnings, snr = [], self.snr
         speech = float(np.count_nonzero(self.frames.speech >= _SPEECH) * FRAME_SECONDS)
         if speech == 0.0:
-            warnings.append(NO_SPEECH)
+            warnings.append(sentence("quality.no_speech"))
         elif speech < MIN_SPEECH_SECONDS:
-            warnings.append(TOO_SHORT.format(seconds=speech))
+            told = {"seconds": speech, "least": MIN_SPEECH_SECONDS}
+            warnings.append(sentence("quality.too_short", **told))
         if self._peak > 10 ** (QUIET / 20) and self.clipped > CLIPPED:
-            warnings.append(IS_CLIPPED.format(clipped=self.clipped))
+            warnings.append(sentence("quality.is_clipped", clipped=self.clipped))
         if snr < NOISY:
-            warnings.append(IS_NOISY.format(snr=snr))
+            warnings.append(sentence("quality.is_noisy", snr=snr, least=NOISY))
         return warnings
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import Signal, fingerprint, voice_activity
-from ..files import DATA
+from ..files import DATA, sentence
 from ..modelfile.card import Card
 
 FILE = "fingerprints.npz"  # made by scripts/bundle_fingerprints.py
@@ -31,13 +31,6 @@ _QUIET = 0.01  # of the peak (-40 dB); what is quieter at the ends says nothing
 _FAR = 2**20  # more frames than a recording has
 WHOLE, PART = "this recording", "a part of this recording"
 TRAINING = "training data:"  # how its warnings begin
-IS_TRAINED = (
-    "training data: {what} was in the training data of this model ({name}): its label is no test"
-)
-MAYBE_TRAINED = (
-    "training data: {what} is of {name}, and this model was trained on {some} of those {n_eligible} "
-    "clips: its label may be no test"
-)
 
 
 Words: TypeAlias = NDArray[np.uint32]
@@ -141,6 +134,7 @@ def training_warning(card: Card, signal: Signal) -> list[str]:
     name = str(index().corpora[found[0]])
     n_eligible = int((clips & (index().corpora == name)).sum())
     n_clips = next(c.n_clips for c in card.training.corpora if c.name == name)
-    said = MAYBE_TRAINED if n_clips is None or n_clips < n_eligible else IS_TRAINED
-    what = WHOLE if found[1] >= 0.5 else PART
-    return [said.format(what=what, name=name, some=n_clips or "some", n_eligible=n_eligible)]
+    some = n_clips is None or n_clips < n_eligible
+    told = {"what": WHOLE if found[1] >= 0.5 else PART, "name": name, "n_eligible": n_eligible}
+    key = "known.maybe_trained" if some else "known.is_trained"
+    return [sentence(key, some=n_clips or "some", **told)]

@@ -12,7 +12,7 @@ from ..audio import Excerpt, channel_name
 from ..errors import EmoscopeError, ModelError, check_known
 from ..files import printable, sentence, try_lock
 from .formats import Layout, csv_header, text_of
-from .prediction import ONE_OF_TWO, Prediction
+from .prediction import Prediction
 from .predictor import Predictor
 from .sources import BY_CHANNEL, Division, Given, Source, predict_segments
 
@@ -114,7 +114,7 @@ class Output:
             if self.layout.given:
                 self._check_parts(row["file"], [row])
             said = row["file_warnings" if self.layout.timeline else "warnings"]
-            sides = [side for side in SIDES if ONE_OF_TWO.format(channel=side) in said]
+            sides = [s for s in SIDES if sentence("prediction.one_of_two", channel=s) in said]
             entries.append((row["file"], row.get("channel") or "".join(sides)))
         return self._complete(lines, entries, cut)
 

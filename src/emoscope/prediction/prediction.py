@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels
+from ..files import sentence
 from ..modelfile.about import About
 from ..modelfile.card import Card, JsonObject
 
@@ -146,20 +147,7 @@ class Prediction(Labelled):
 
 
 TOGETHER = "together: labelled"
-LABELLED_TOGETHER = f"{TOGETHER} relative to {{count}} recordings taken to be of one source"
 TWO_CHANNELS = "two channels: they hold different speech"
-ONE_OF_TWO = (
-    f"{TWO_CHANNELS}, so each is classified by itself; this is the {{channel}} one; channel 'mix' puts "
-    "them together"
-)
-UNDIVIDED = (
-    "speakers: voices were not told apart, because each channel is one speaker; channel 'mix' puts "
-    "the channels together"
-)
-MIXED = "mixed: the label changes ({shares} of the speech); the timeline says where"
-UNFAMILIAR = "unfamiliar: {far}; the label may not mean much here"
-FAR = "{distance:.1f} times as far from the training data as the limit"
-SLIGHTLY_FAR = "slightly farther from the training data than the limit"
 
 
 class Recognition(NamedTuple):
@@ -217,7 +205,7 @@ def mixed_warning(segments: Iterable[Segment]) -> list[str]:
     if not ranked or ranked[0][1] >= MIXED_SHARE * total:
         return []
     shares = ", ".join(f"{emotion} {length / total:.0%}" for emotion, length in ranked)
-    return [MIXED.format(shares=shares)]
+    return [sentence("prediction.mixed", shares=shares)]
 
 
 def estimate_warning(segments: Iterable[Segment]) -> tuple[str, ...]:
@@ -231,5 +219,5 @@ def out_of_domain_warning(distance: float) -> list[str]:
     """A warning where a recording lies far from the training data, as a multiple of the limit."""
     if distance <= 1.0:
         return []
-    far = SLIGHTLY_FAR if distance < 1.05 else FAR.format(distance=distance)
-    return [UNFAMILIAR.format(far=far)]
+    key = "prediction.slightly_far" if distance < 1.05 else "prediction.far"
+    return [sentence("prediction.unfamiliar", far=sentence(key, distance=distance))]

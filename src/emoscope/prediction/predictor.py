@@ -21,14 +21,12 @@ from ..audio import ChannelMeter, Excerpt, Signal, channel_name, resample, voice
 from ..audio.quality import Quality
 from ..audio.voice_activity import Turn
 from ..errors import EmoscopeError, ModelError
+from ..files import sentence
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
 from .known import training_warning
 from .prediction import (
-    LABELLED_TOGETHER,
-    ONE_OF_TWO,
     TWO_CHANNELS,
-    UNDIVIDED,
     Prediction,
     Recognition,
     Segment,
@@ -42,7 +40,6 @@ from .sources import BY_CHANNEL, CHANNEL, NONE, SPEAKER, Blocks, Division, Sourc
 from .timeline import Inference, Map, Stream, Windows, mean_probabilities
 
 UTTERANCE_SECONDS = 15.0  # a longer recording holds several; models are trained on single ones
-MANY_CHANNELS = "{count} channels: mixed; channel '1', '2' … takes one of them"
 MAX_REFERENCES = 64  # recordings that tell what a source has in common: more hardly say more
 
 
@@ -140,14 +137,15 @@ class Predictor:
         mixing = "label and its speakers mix" if division.by == SPEAKER else "label mixes"
         mixed = f"{TWO_CHANNELS}, which this {mixing}"
         if meter.n_channels > 2 or division.by == NONE:
-            many = MANY_CHANNELS.format(count=meter.n_channels)
+            many = sentence("predictor.many_channels", count=meter.n_channels)
             said = many if meter.n_channels > 2 else mixed
             return whole.but(warnings=(said, *whole.prediction.warnings))
-        channels, undivided = [], (UNDIVIDED,) * (division.by == SPEAKER)
+        undivided = (sentence("prediction.undivided"),) if division.by == SPEAKER else ()
+        channels = []
         for side in (0, 1):
             hint = {"not_own": meter.other_speaks(side)}
             p = one(replace(excerpt, channel=side), None, BY_CHANNEL, **hint).prediction
-            alone = ONE_OF_TWO.format(channel=p.channel)
+            alone = sentence("prediction.one_of_two", channel=p.channel)
             channels.append(replace(p, warnings=(alone, *undivided, *p.warnings)))
         said = f"{mixed}; the channels 'left' and 'right' give each"
         warnings = (said, *whole.prediction.warnings)
@@ -355,7 +353,7 @@ class Predictor:
         from ..models import offsets
 
         source = offsets.learn(self.card, np.stack([one.logits for one in known]))
-        said = LABELLED_TOGETHER.format(count=len(known))
+        said = sentence("prediction.labelled_together", count=len(known))
 
         def label(found: Recognition) -> Prediction:
             alone = found.prediction

@@ -101,6 +101,9 @@ def _settings(card: Card) -> JsonObject:
         }
         for module in FOLLOWED
     }  # fmt: skip
+    for module, texts in shipped_table("sentences.toml").items():
+        if isinstance(texts, dict):
+            constants[module] |= {name.upper(): text for name, text in texts.items()}
     constants["microphone"]["WINDOWS"] = dataclasses.asdict(microphone.WINDOWS)
     constants["labels"] = {"POSITIONS": dict(labels.POSITIONS), "AXES": labels.AXES}
     about = dataclasses.asdict(card.about)

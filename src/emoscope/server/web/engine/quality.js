@@ -64,14 +64,14 @@ export class Quality {
 
   warnings() {
     const { q } = this, { level, speech } = this.frames;
-    if (!level.length || Math.max(...maxima(level)) < q.QUIET) return [q.SILENT];
+    if (!level.length || Math.max(...maxima(level)) < q.QUIET) return [fill(q.SILENT, { least: q.QUIET })];
     const told = [], { snr } = this;
     const seconds = speech.filter((value) => value >= q._SPEECH).length * this.frameSeconds;
     const clipped = this.clipped.length / Math.max(1, this.samples);
     if (!seconds) told.push(q.NO_SPEECH);
-    else if (seconds < q.MIN_SPEECH_SECONDS) told.push(fill(q.TOO_SHORT, { seconds }));
+    else if (seconds < q.MIN_SPEECH_SECONDS) told.push(fill(q.TOO_SHORT, { seconds, least: q.MIN_SPEECH_SECONDS }));
     if (this.peak > 10 ** (q.QUIET / 20) && clipped > q.CLIPPED) told.push(fill(q.IS_CLIPPED, { clipped }));
-    if (snr < q.NOISY) told.push(fill(q.IS_NOISY, { snr }));
+    if (snr < q.NOISY) told.push(fill(q.IS_NOISY, { snr, least: q.NOISY }));
     return told;
   }
 }
