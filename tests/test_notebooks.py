@@ -1,12 +1,11 @@
 """The notebooks run from top to bottom, with recordings at hand and without, and show pictures."""
 
 import asyncio
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -31,33 +30,21 @@ def test_committed_without_outputs(name):
         assert not cell.get("outputs") and not cell.get("execution_count")
 
 
-def execute(name, data):
-    """Run one notebook in a kernel of its own; gives its outputs."""
-    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3")
-    # The kernel reads only what is there: an empty folder has no corpus.
-    asyncio.run(client.async_execute(env={**os.environ, "EMOSCOPE_DATA": str(data)}))
-    return [out for cell in notebook.cells for out in cell.get("outputs", [])]
-
-
 @pytest.fixture(scope="module")
-def pool():
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
+def kernel():
+    """Runs a notebook in one kernel for all, whose start and imports take long; gives its outputs."""
+    manager = AsyncKernelManager(kernel_name="python3")
 
+    def execute(name, data):
+        notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+        # The kernel reads only what is there: an empty folder has no corpus.
+        fresh = f"%reset -f\n__import__('os').environ['EMOSCOPE_DATA'] = {str(data)!r}"
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(fresh))
+        NotebookClient(notebook, km=manager, timeout=SECONDS).execute()
+        return [out for cell in notebook.cells for out in cell.get("outputs", [])]
 
-@pytest.fixture(scope="module")
-def without_recordings(pool, tmp_path_factory):
-    """All notebooks on a machine without a corpus, side by side."""
-    empty = tmp_path_factory.mktemp("empty")
-    return {name: pool.submit(execute, name, empty) for name in PICTURES}
-
-
-@pytest.fixture(scope="module")
-def with_recordings(pool, ravdess):
-    """The two notebooks that look at sound, on RAVDESS."""
-    names = ("explore_a_corpus", "look_inside_a_prediction")
-    return {name: pool.submit(execute, name, ravdess.parent) for name in names}
+    yield execute
+    asyncio.run(manager.shutdown_kernel(now=True))
 
 
 def said(outputs):
@@ -71,15 +58,15 @@ def check(outputs, n_pictures):
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_without_recordings(name, without_recordings):
-    outputs = without_recordings[name].result(SECONDS)
+def test_without_recordings(name, kernel, tmp_path):
+    outputs = kernel(name, tmp_path)
     check(outputs, PICTURES[name][1])
     if name != "compare_models":
         assert "No recordings in" in said(outputs)
 
 
 @pytest.mark.parametrize("name", ["explore_a_corpus", "look_inside_a_prediction"])
-def test_with_recordings(name, with_recordings):
-    outputs = with_recordings[name].result(SECONDS)
+def test_with_recordings(name, kernel, ravdess):
+    outputs = kernel(name, ravdess.parent)
     check(outputs, PICTURES[name][0])
     assert "RAVDESS" in said(outputs) or "1440 recordings of 24 speakers" in said(outputs)
