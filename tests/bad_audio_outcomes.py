@@ -142,7 +142,7 @@ def extract(root: Path, paths: Mapping[str, Case], folder: Path) -> Outcome:
 def compare(root: Path, paths: Mapping[str, Case], folder: Path) -> Outcome:
     """``emoscope compare`` of the folder, on speakers it has not heard."""
     words = ["compare", root, "--models", "lda", "--features", "mfcc", "--protocol", "loso"]
-    outcome = run([*words, "--no-leak-gap", "--jobs", 2, "--out", folder / "result"], folder)
+    outcome = run([*words, "--no-leak-gap", "--jobs", 1, "--out", folder / "result"], folder)
     rows = folder / "result" / "predictions.csv"
     clips = set(pd.read_csv(rows)["clip"]) if rows.is_file() else set()
     outcome.delivered = _with_clips(clips, root, paths)

@@ -43,9 +43,9 @@ def encoders():
     return _place("EMOSCOPE_MODELS", BESIDE / "models")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_cluster(tmp_path_factory):
-    """A Dask cluster of two workers, which take long to start; a test may kill one."""
+    """A Dask cluster of two workers, which take long to start and never rest; a test may kill one."""
     from dask_cluster import Cluster
 
     started = Cluster(tmp_path_factory.mktemp("cluster"), 2)
