@@ -26,7 +26,7 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("multipart", reason="the extra 'serve' is not installed")
 
-from serving import FORM, SPEECH, Running, encoded, multipart, serving
+from serving import BOUNDARY, FORM, SPEECH, Running, encoded, multipart, serving
 
 
 def test_predict_is_the_same_as_in_python(
@@ -188,6 +188,18 @@ def test_an_unknown_model_lists_the_known(server: Running) -> None:
     answer = server.upload("/api/predict?model=levle", ("a.wav", SPEECH))
     assert answer.status == 422
     assert "Did you mean 'level'" in answer.json["error"]
+
+
+def test_what_a_request_sends_and_nobody_reads_is_refused(server: Running) -> None:
+    answer = server.upload("/api/predict?timelin=true", ("a.wav", SPEECH))
+    assert answer.status == 422
+    assert "unknown parameter 'timelin' in the query; allowed: timeline," in answer.json["error"]
+    field = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="timeline"\r\n\r\ntrue\r\n'
+    form = field.encode() + multipart(("a.wav", SPEECH))
+    answer = server.ask("POST", "/api/predict", form, content_type=FORM)
+    assert answer.status == 422
+    assert "'timeline' in the body; allowed: timeline," in answer.json["error"]
+    assert "speakers, stream in the query, files in the body" in answer.json["error"]
 
 
 def test_listen_gives_the_same_sound(server: Running) -> None:

@@ -108,7 +108,23 @@ LINES: Responses = {200: {"content": {"application/x-ndjson": {"schema": {"type"
 TEXT: Responses = {200: {"content": {"text/plain": {}}}}
 FLAC: Responses = {200: {"content": {"audio/flac": {}}}}
 
-router = APIRouter()
+
+async def _known(request: Request) -> None:
+    """Refuse what a request sends and its route does not take, a misspelt parameter for one."""
+    route = request.scope["route"].dependant
+    if not route.body_params:
+        return
+    query, body = ([p.alias for p in ps] for ps in (route.query_params, route.body_params))
+    allowed = (
+        f"allowed: {', '.join(query) or 'nothing'} in the query, {', '.join(body)} in the body"
+    )
+    form = await request.form()
+    for where, sent, names in (("query", request.query_params, query), ("body", form, body)):
+        if unknown := sorted(set(sent) - set(names)):
+            raise HTTPException(422, f"unknown parameter '{unknown[0]}' in the {where}; {allowed}")
+
+
+router = APIRouter(dependencies=[Depends(_known)])
 
 
 def _service(request: Request) -> Service:
