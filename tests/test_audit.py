@@ -12,7 +12,7 @@ from emoscope.audio import fingerprint
 from emoscope.audit import audit
 from emoscope.audit import sources as audit_sources
 from emoscope.corpus import writing
-from emoscope.errors import CorpusError
+from emoscope.errors import CorpusError, EmoscopeError
 from emoscope.files import DATA, shipped_table
 
 DEFAULT_MODEL = f"{DATA}/default.emoscope"
@@ -266,13 +266,13 @@ def test_folds_column_tests_each_fold_once(clean):
     [
         ("file,emotion\na.wav,sad\n", "no column that assigns clips"),
         ("file,split\na.wav,train\n", "needs both training and test clips; found only: train"),
-        ("file,split\na.wav,left\n", "unknown split 'left'. Valid: train"),
+        ("file,split\na.wav,left\n", "unknown split in .*m.csv 'left'. Valid: train"),
         ("emotion,split\nsad,train\n", "no column of files"),
     ],
 )
 def test_sources_that_say_too_little_are_refused(tmp_path, content, message):
     (tmp_path / "m.csv").write_text(content)
-    with pytest.raises(CorpusError, match=message):
+    with pytest.raises(EmoscopeError, match=message):
         audit(tmp_path / "m.csv")
     with pytest.raises(CorpusError, match="has no results.json"):
         audit(tmp_path)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from emoscope import dataset, modelfile, models
 from emoscope.corpus import Corpus
-from emoscope.errors import ModelError
+from emoscope.errors import EmoscopeError, ModelError, UnknownNameError
 from emoscope.evaluation import search
 from emoscope.evaluation.search import Trial
 from emoscope.features.table import Features
@@ -129,13 +129,13 @@ def test_from_the_command_line_to_a_model_file(emoscope, tmp_path):
         ('{"model": "svm", "parameters": {}}', "parameters of 'svm', not of 'lda'"),
         (
             '{"model": "lda", "parameters": {"C": 1}}',
-            "'lda' has no parameter C to tune; valid: lda",
+            "unknown parameter of 'lda' in .*x.json 'C'.* Valid: lda__shrinkage",
         ),
     ],
 )
 def test_parameters_that_do_not_fit(tmp_path, content, says):
     (tmp_path / "x.json").write_text(content)
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(EmoscopeError, match=says):
         search.load(tmp_path / "x.json", "lda")
 
 
@@ -144,7 +144,9 @@ def test_parameters_that_do_not_fit(tmp_path, content, says):
 )
 def test_values_that_no_search_tries(tmp_path, value):
     (tmp_path / "x.json").write_text(f'{{"model": "svm", "parameters": {{"svm__C": {value}}}}}')
-    with pytest.raises(ModelError, match=r"svm__C is .*, which no search tries; it tries 0\.001, "):
+    with pytest.raises(
+        UnknownNameError, match=r"value of svm__C in .*x.json '.*'.* Valid: 0\.001, "
+    ):
         search.load(tmp_path / "x.json", "svm")
 
 

@@ -7,7 +7,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from .files import DATA
+from .files import DATA, sentence
 
 #: Every emotion emoscope knows, in the order of every table and picture.
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored")
@@ -76,12 +76,8 @@ def explain(unknown: Mapping[str, int]) -> str:
     ranked = sorted(unknown.items(), key=lambda item: -item[1])
     words = [f"'{word[:40]}'" + f" ({n})" * bool(n) for word, n in ranked[:_MOST_WORDS]]
     more = f" and {len(ranked) - len(words)} more words" if len(ranked) > len(words) else ""
-    return (
-        f"unknown emotions: {', '.join(words)}{more}. Map such a label with "
-        f"--label {shlex.quote(f'{ranked[0][0]}=EMOTION')} (with nothing after '=' to leave it out), or "
-        f"several in a file: --labels FILE.toml. emoscope knows {', '.join(EMOTIONS)}, and words "
-        "for them in other languages"
-    )
+    told = {"words": f"{', '.join(words)}{more}", "known": ", ".join(EMOTIONS)}
+    return sentence("unknown_emotions", example=shlex.quote(f"{ranked[0][0]}=EMOTION"), **told)
 
 
 def in_order(emotions: Iterable[str]) -> list[str]:

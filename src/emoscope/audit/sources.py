@@ -17,7 +17,7 @@ from .. import corpora
 from ..corpora import SPLITS, list_audio
 from ..corpus import rows
 from ..corpus.rows import ALIASES, split_in
-from ..errors import CorpusError
+from ..errors import CorpusError, check_known
 from ..evaluation.result import Result
 from ..files import sentence
 from ..labels import EMOTIONS, canonical
@@ -107,9 +107,7 @@ def _joined(name: str, sides: Mapping[str, Path]) -> Split:
 def _by_column(file: Path, clips: pd.DataFrame) -> list[Split]:
     if "split" in clips and clips["split"].ne("").any():
         side = clips["split"].map(SPLITS)
-        if unknown := sorted(set(clips.loc[side.isna(), "split"]) - {""}):
-            valid = ", ".join(dict.fromkeys(SPLITS))
-            raise CorpusError(f"{file}: unknown split '{unknown[0]}'. Valid: {valid}")
+        check_known(f"split in {file}", SPLITS, *sorted(set(clips["split"]) - {""}))
         clips = clips.assign(side=side.replace("dev", "train"))[side.notna()]
         splits = [Split("", clips)]
     else:

@@ -155,8 +155,8 @@ def _choose(model: ModelFile, corpus: Corpus, at_most: int, seed: int) -> tuple[
     known = table["emotion"].isin(model.card.emotions)
     notes = list(corpus.notes)
     if table["emotion"][known].nunique() < 2:
-        found = f"'{corpus.name}' has {', '.join(corpus.emotions)}; at least two must be shared"
-        raise CorpusError(f"the model knows {', '.join(model.card.emotions)}; {found}")
+        told = {"known": ", ".join(model.card.emotions), "found": ", ".join(corpus.emotions)}
+        raise CorpusError(sentence("few_shared", had=f"the corpus '{corpus.name}' has", **told))
     if not known.all():
         names = ", ".join(sorted(set(table["emotion"][~known])))
         notes.append(f"{(~known).sum()} clips left out: the model does not know {names}")

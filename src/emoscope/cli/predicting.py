@@ -27,10 +27,6 @@ from ..unseen import OPTIMISTIC
 from . import commands, keeping
 from .commands import RECOGNISING, command
 
-RELATIVE = (
-    "were labelled relative to the others in their folder, assuming one speaker or room; "
-    "--same-source assumes that of all recordings, --each-alone of none"
-)
 MANY, LONG = 10, 5_000_000  # recordings, or bytes of them, that take long enough for a bar
 FEW = 40  # segments that are listed on a terminal; of more the summary is shown
 PICTURES = ("png", "svg", "pdf", "eps", "ps", "svgz")  # which can hold what they were made by
@@ -171,7 +167,7 @@ def _write(
     if writer.n_shown:
         _note(f"{writer.card.about.meaning}\n{writer.card.about.source}")
     if n_together and unasked:
-        _note(f"together: {n_together} recordings {RELATIVE}")
+        _note(sentence("relative", n=n_together))
     if commands.running.verbose:
         _note(f"classifying recordings: {time.perf_counter() - begun:.1f} s")
     for path in filter(os.path.isfile, filter(None, (writer.path, *drawn))):

@@ -12,7 +12,6 @@ from rich import box
 from rich import progress as rich_progress
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -219,12 +218,7 @@ def say_reproduction(outcome: "Reproduction") -> None:
     about = outcome.about
     for text in about["notes"]:
         note(text)
-    quick = f" Quick run: {about['epochs']} epochs." if about["quick"] else ""
-    out.print(f"Accuracy in percent on RAVDESS {about['part']}.{quick}", soft_wrap=True)
-    for verdict in outcome.verdicts:
-        out.print(f"[bold]{escape(verdict.claim)}[/]: {verdict.verdict}", soft_wrap=True)
-        for sentence in verdict.evidence:
-            say(f"  {sentence}")
+    say_all("reproduced", about=about, verdicts=outcome.verdicts)
 
 
 class Leaderboard:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import threadpoolctl
 
 from ..errors import EmoscopeError
+from ..files import sentence
 
 if TYPE_CHECKING:
     from .cluster import ClusterWorkers
@@ -39,13 +40,8 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class WorkerDiedError(EmoscopeError):
     """The process that worked on an item died, twice, with nothing else in its hands."""
 
-    reason = (
-        "the worker process died on it twice: killed from outside, out of memory, or crashed in "
-        "compiled code"
-    )
-
     def __str__(self) -> str:
-        return f"{self.args[0]}: {self.reason}"
+        return f"{self.args[0]}: {sentence('worker_died')}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -151,8 +151,8 @@ def _renamed(raw: Mapping[str, object], path: Path, needed: Sequence[str]) -> Ro
     for column in (name for name in needed if name not in named):
         scales = "" if _DIMENSIONS.isdisjoint(further) else "; dimensions are not emotions"
         found = f"{', '.join(map(printable, raw)) or 'nothing'}{scales}"
-        names = f"name it one of {', '.join(ALIASES[column])}"
-        raise CorpusError(f"{path}: no column of {_NEEDED[column]}; {names}. Found: {found}")
+        told = {"of": _NEEDED[column], "names": ", ".join(ALIASES[column]), "found": found}
+        raise CorpusError(sentence("no_column", path=path, **told))
     file = raw.get(known.get("file", ""))
     if isinstance(file, dict) and isinstance(file.get("path"), str) and "bytes" not in file:
         raw = {**raw, known["file"]: file["path"]}

@@ -23,6 +23,7 @@ from ..errors import AudioError, CorpusError, EmoscopeError, FeatureError
 from ..features.base import Feature
 from ..features.spectrum import Spectrum
 from ..features.table import Features
+from ..files import sentence
 from . import content
 from .content import Content
 from .rows import Rows, Values, corpus_rate, notes_on, replacements
@@ -252,6 +253,8 @@ def _refusal(path: object, error: EmoscopeError) -> AudioError:
     """Why a clip is left out; raises what is not the clip's fault."""
     if isinstance(error, AudioError):
         return error
-    if isinstance(error, (WorkerDiedError, FeatureError)):
-        return AudioError(path, error.reason if isinstance(error, WorkerDiedError) else str(error))
+    if isinstance(error, WorkerDiedError):
+        return AudioError(path, sentence("worker_died"))
+    if isinstance(error, FeatureError):
+        return AudioError(path, str(error))
     raise error

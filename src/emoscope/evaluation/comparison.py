@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 
 from .. import models, protocols
 from ..corpus import Corpus, ratings, speakers
-from ..errors import FeatureError, ProtocolError, UnknownNameError
+from ..errors import FeatureError, ProtocolError, check_known
 from ..features.table import Features
 from ..models import ModelInfo
 from ..models.base import adapt, weight_parameter
@@ -193,8 +193,7 @@ def _tasks(
             told["no_script_gap"] = str(error)
         scripts |= protocols.channel_folds(folds[main], table, main)
     runs = [(model, *estimators[model], name) for model in estimators for name in folds]
-    if unknown := [model for model in (*ablation, *script_gap) if model not in estimators]:
-        raise UnknownNameError("model to run again", unknown[0], estimators)
+    check_known("model to run again", estimators, *ablation, *script_gap)
     for model in dict.fromkeys(ablation):
         estimator, whole = estimators[model]
         runs += [(model, estimator, part, main) for part in _parts(whole)]

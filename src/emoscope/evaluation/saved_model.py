@@ -21,7 +21,7 @@ from ..audio import Signal
 from ..audio.excerpt import by_file
 from ..corpus import Corpus
 from ..dataset.rows import Facts, notes_on
-from ..errors import AudioError, CorpusError, ModelError, ProtocolError, UnknownNameError
+from ..errors import AudioError, CorpusError, ModelError, ProtocolError, check_known
 from ..features.spectrum import Spectrum
 from ..labels import in_order
 from ..modelfile import ModelFile
@@ -49,18 +49,17 @@ def evaluate(
     (:mod:`emoscope.models.offsets`), and the protocol's name ends in that.
     """
     card = model.card
-    if adapt not in (None, "speaker", "corpus"):
-        raise UnknownNameError("adaptation", adapt, ("speaker", "corpus"))
+    check_known("adaptation", ("speaker", "corpus"), *filter(None, (adapt,)))
     if adapt == "speaker" and (corpus.table["speaker"] == "").any():
         raise ProtocolError("adapting to each speaker needs the speaker of every clip")
     if adapt is not None and card.offsets is None:
-        raise ModelError(f"{model.path}: {offsets.UNKNOWN}")
+        raise ModelError(sentence("no_offsets", path=model.path))
     whole, corpus = corpus, corpus.select(emotions=emotions) if emotions else corpus
     shared = [emotion for emotion in in_order(card.emotions) if emotion in corpus.emotions]
     if len(shared) < 2:
         had = "the clips asked for are" if emotions else f"the corpus '{corpus.name}' has"
-        found = f"the model knows {', '.join(card.emotions)}; {had} {', '.join(corpus.emotions)}"
-        raise CorpusError(f"{found}: at least two must be shared")
+        told = {"known": ", ".join(card.emotions), "found": ", ".join(corpus.emotions)}
+        raise CorpusError(sentence("few_shared", had=had, **told))
     result = score(card, infer(model, corpus.select(emotions=shared), jobs=jobs), shared, adapt)
     result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
     result.config["file"] = model.path

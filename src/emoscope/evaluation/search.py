@@ -20,7 +20,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .. import models, protocols
 from ..corpus import Corpus
-from ..errors import ModelError
+from ..errors import ModelError, check_known
 from ..features.table import Features
 from ..models import ModelInfo
 from . import comparison, sentence
@@ -127,12 +127,8 @@ def load(path: str | os.PathLike[str], model: str) -> dict[str, Any]:
         raise ModelError(f"{name_of_file}: parameters of '{tuned}', not of '{model}'")
     space = models.get(model).search
     for name, value in chosen.items():
-        if name not in space:
-            found = f"'{model}' has no parameter {name} to tune"
-            raise ModelError(f"{name_of_file}: {found}; valid: {', '.join(space)}")
+        check_known(f"parameter of '{model}' in {name_of_file}", space, name)
         tried = {json.dumps(one): one for one in space[name]}
-        if (written := json.dumps(value)) not in tried:
-            found = f"{name} is {written}, which no search tries; it tries {', '.join(tried)}"
-            raise ModelError(f"{name_of_file}: {found}")
+        check_known(f"value of {name} in {name_of_file}", tried, written := json.dumps(value))
         chosen[name] = tried[written]
     return chosen

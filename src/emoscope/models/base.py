@@ -13,8 +13,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, has_fit_parameter, validate_data
 
-from ..errors import ModelError, ProtocolError, UnknownNameError
+from ..errors import ModelError, ProtocolError, check_known
 from ..features.table import Features
+from ..files import sentence
 from ..protocols import ADAPTATIONS, grouped
 
 
@@ -145,13 +146,10 @@ def adapt(features: Features, table: pd.DataFrame, adaptation: str) -> Features:
     No label is used, but clips of the test speaker are: hence the suffix. For a model trained without
     it see :mod:`emoscope.models.offsets`.
     """
-    if adaptation not in ADAPTATIONS:
-        raise UnknownNameError("adaptation", adaptation, ADAPTATIONS)
+    check_known("adaptation", ADAPTATIONS, adaptation)
     if adaptation == "speaker-adapted":
-        unknown = int((table["speaker"] == "").sum())
-        if unknown:
-            found = f"{unknown} of {len(table)} have none"
-            raise ProtocolError(f"'+speaker-adapted' needs the speaker of every clip; {found}")
+        if unknown := int((table["speaker"] == "").sum()):
+            raise ProtocolError(sentence("adapts_unknown", n=unknown, of=len(table)))
         groups = table["unique_speaker"].to_numpy(dtype=str)
     else:
         groups = table["corpus"].to_numpy(dtype=str)

@@ -26,10 +26,6 @@ ITERATIONS = 15  # of labels and offset in turn; the last ones hardly move them
 # batches of one emotion lose at most two points.
 chosen = functools.partial(SourceOffsets, gain=0.6, floor=0.1, low=0.65, high=1.04, consensus=0.4)
 RIDGE = 1e-6
-UNKNOWN = (
-    "this model does not know what clips of one source have in common: its training speakers are "
-    "not known, it would not help, or an older version made it"
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

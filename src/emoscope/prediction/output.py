@@ -173,9 +173,7 @@ def _place(start: float | str, label: str) -> tuple[float, str]:
 def require_offsets(predictor: Predictor) -> None:
     """A ModelError of a model that cannot label recordings together."""
     if predictor.card.offsets is None:
-        from ..models import offsets
-
-        raise ModelError(f"{predictor.model.path}: {offsets.UNKNOWN}")
+        raise ModelError(sentence("no_offsets", path=predictor.model.path))
 
 
 def predict_files(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import audio
 from ..audio import ChannelMeter, Excerpt, Signal, parse_channel
-from ..errors import AudioError, CorpusError, EmoscopeError, UnknownNameError
+from ..errors import AudioError, CorpusError, EmoscopeError, check_known
 from ..files import printable, sentence
 from .prediction import GivenSegment, Prediction
 
@@ -41,8 +41,7 @@ class Division:
     speakers: int | None = None  # how many voices there are; None: as many as are found
 
     def __post_init__(self) -> None:
-        if self.by not in (CHANNEL, SPEAKER, NONE):
-            raise UnknownNameError("division", self.by, (CHANNEL, SPEAKER, NONE))
+        check_known("division", (CHANNEL, SPEAKER, NONE), self.by)
         if self.speakers is not None and not 1 <= self.speakers <= MOST_SPEAKERS:
             raise EmoscopeError(f"speakers {self.speakers}: expected 1 to {MOST_SPEAKERS}")
         if self.speakers is not None and self.by != SPEAKER:

@@ -21,7 +21,7 @@ import soundfile
 from .. import audio, models, unseen
 from .._version import __version__
 from ..audio import Recording
-from ..errors import AudioError, UnknownNameError
+from ..errors import AudioError, check_known
 from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, shipped_table
@@ -321,8 +321,7 @@ def uses() -> dict[str, dict[str, Any]]:
 def notice(card: Card, use: str | None = None, *, html: bool = False) -> str:
     """The notice and all uses, or one use alone, as Markdown or as a page that loads nothing."""
     table, known = shipped_table("ai_act.toml"), uses()
-    if use is not None and use not in known:
-        raise UnknownNameError("use", use, known)
+    check_known("use", known, *filter(None, (use,)))
     told = {"meaning": card.about.meaning, "source": card.about.source, "worth": card.worth}
     parts = [{**part, "text": part["text"].format(**told)} for part in table["notice"]]
     chosen = {use: known[use]} if use else known

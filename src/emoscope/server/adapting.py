@@ -14,7 +14,7 @@ from fastapi import UploadFile
 from .. import corpus
 from ..corpus import tables
 from ..errors import EmoscopeError
-from ..files import printable
+from ..files import printable, sentence
 from ..modelfile import ModelFile
 from ..modelfile.card import JsonObject
 from .limits import Job
@@ -47,9 +47,7 @@ def adapted(
                 raise EmoscopeError(f"corrections: the file '{min(others)}' was not sent")
             clips = corpus.load(table)
             if max(part.end or math.inf for part in clips.excerpts) > seconds:
-                raise EmoscopeError(
-                    f"corrections: give ends of at most {seconds:g} s, the limit here"
-                )
+                raise EmoscopeError(sentence("corrections_too_long", limit=seconds))
 
             def tick() -> None:
                 job.check()

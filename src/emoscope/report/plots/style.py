@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ...errors import EmoscopeError, MissingExtraError, UnknownNameError, installed
+from ...errors import EmoscopeError, MissingExtraError, check_known, installed
 from ...files import shipped_table
 
 __all__ = ["display", "emotion_colour", "emotion_css", "palettes", "style", "to_svg"]
@@ -54,8 +54,7 @@ matplotlib = functools.partial(installed, "matplotlib", "a plot", "plots")
 
 def emotion_colour(name: str) -> str:
     """The colour of an emotion in the present theme; UnknownNameError for another word."""
-    if name not in EMOTION_COLOURS:
-        raise UnknownNameError("emotion", name, EMOTION_COLOURS)
+    check_known("emotion", EMOTION_COLOURS, name)
     return EMOTION_COLOURS[name][int(theme() is DARK)]
 
 
