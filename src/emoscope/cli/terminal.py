@@ -12,6 +12,7 @@ from rich import box
 from rich import progress as rich_progress
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -308,9 +309,12 @@ def show_live(
     updates: "Iterable[Update]", latencies: Sequence[float], console: Console | None = None
 ) -> None:
     """Draw what is heard until it ends or Ctrl+C is pressed; elsewhere one line for each label."""
+    from ..report import page
     from ..report.plots.style import EMOTION_COLOURS
 
+    template = page.template("live.txt.j2")
     colours = {emotion: dark for emotion, (_, dark) in EMOTION_COLOURS.items()}
+    shared = {"clock": clock, "colours": colours, "escape": escape, "silence": SILENCE}
     console = console or Console()
     past: list[str] = []
     try:
@@ -325,33 +329,10 @@ def show_live(
             for update in updates:
                 while len(past) < int(update.seconds):  # one for every second
                     past.append(update.emotion if update.speaking and update.emotion else SILENCE)
-                live.update(_view(update, past, latencies, colours), refresh=True)
+                latency = median(latencies) if latencies else None
+                view = template.render(
+                    heard=update, minute=past[-60:], latency=latency, sounds=sounds, **shared
+                )
+                live.update(Text.from_markup(view), refresh=True)
     except KeyboardInterrupt:
         return
-
-
-def _view(
-    update: "Update", past: list[str], latencies: Sequence[float], colours: dict[str, str]
-) -> Group:
-    colour = colours.get(update.emotion or "", "white")
-    loud = round(30 * min(1.0, max(0.0, (update.level + 60.0) / 60.0)))
-    head = Text.assemble(
-        ("● ", "bold red"), f"{clock(int(update.seconds))}  ",
-        ("█" * loud, "green"), ("░" * (30 - loud), "dim"),
-        "  speaking" if update.speaking else "",
-    )  # fmt: skip
-    label = Text(f"\n  {update.emotion or 'listening …'}", style=f"bold {colour}")
-    label.append(f"   {sounds(update.probabilities)}\n", style="not bold dim")
-    bars = Table.grid(padding=(0, 1))
-    for emotion, value in sorted(update.probabilities.items(), key=lambda item: -item[1]):
-        length = round(40 * value)
-        bar = Text.assemble(
-            ("█" * length, colours.get(emotion, "white")), ("░" * (40 - length), "dim")
-        )
-        bars.add_row(f"  {emotion}", bar, f"{value:4.0%}")
-    minute = Text("  ")
-    for name in past[-60:]:
-        minute.append("▁" if name == SILENCE else "█", colours.get(name, "dim"))
-    typical = f"{1000 * median(latencies):.0f} ms" if latencies else "…"
-    foot = Text(f"\n  latency {typical} · Ctrl+C to stop", style="dim")
-    return Group(head, label, bars, Text(), minute, foot)
