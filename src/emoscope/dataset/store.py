@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import EmoscopeError
 from ..features.base import Feature
-from ..files import DATA, cache_folder
+from ..files import cache_folder, shipped_table
 from . import content
 from .content import Content
 
@@ -35,11 +35,10 @@ EVICT_TO = 0.9  # of the limit, so that it is not done again at once
 FLUSH_SECONDS = 1.0  # most of the work that being killed can cost
 FLUSH_BYTES = 32 * 2**20
 BUSY_SECONDS = 30.0  # to wait for another run that is writing
-ROW_BYTES = 60  # about what a row takes beside its values: the key twice, and numbers
 KEYS_PER_QUERY = 500
 VALUE = np.dtype("<f4")
 
-SCHEMA = Path(DATA, "store.sql").read_text(encoding="utf-8")
+SQL = shipped_table("store.toml")
 
 
 class FeatureInfo(NamedTuple):
@@ -70,14 +69,12 @@ class Store:
 
     def holds(self, feature: Feature) -> bool:
         """Whether there are values of a feature for any recording."""
-        query = "SELECT id FROM features WHERE identity IN"
-        return any(self._rows(query, [self._identity(feature)]))
+        return any(self._rows("held", [self._identity(feature)]))
 
     def find(self, paths: Sequence[str]) -> list[Content | None]:
         """What files hold that have not changed since :meth:`remember`; None for all others."""
         places = [content.place(path) for path in paths]
-        query = "SELECT path, stamp, recording FROM files WHERE path IN"
-        known = {place: kept for rows in self._rows(query, places) for place, *kept in rows}
+        known = {place: kept for rows in self._rows("files", places) for place, *kept in rows}
         contents: list[Content | None] = []
         for path, place in zip(paths, places, strict=True):
             stamp = content.stamp_of(path) if place in known else None
@@ -93,9 +90,7 @@ class Store:
         positions: dict[bytes, list[int]] = {}  # a key may occur more than once
         for position, key in enumerate(keys):
             positions.setdefault(key, []).append(position)
-        query = "SELECT recording, data, checksum FROM stored WHERE feature ="
-        query += " (SELECT id FROM features WHERE identity = ?) AND recording IN"
-        for rows in self._rows(query, list(positions), identity):
+        for rows in self._rows("values", list(positions), identity):
             whole = [row for row in rows if _is_whole(identity, *row)]
             damaged += len(rows) - len(whole)
             found = [(place, data) for key, data, _ in whole for place in positions[key]]
@@ -142,39 +137,29 @@ class Store:
             with self._open() as database:
                 with database:
                     database.execute("BEGIN IMMEDIATE")
-                    query = "INSERT OR IGNORE INTO features (identity, name) VALUES (?, ?)"
-                    database.executemany(query, names)
-                    query = "SELECT id, ?, ?, ? FROM features WHERE identity = ?"
-                    database.executemany(f"INSERT OR REPLACE INTO stored {query}", values)
-                    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", files)
+                    database.executemany(SQL["name"], names)
+                    database.executemany(SQL["put"], values)
+                    database.executemany(SQL["remember"], files)
                 self._evict(database)
 
     def _evict(self, database: sqlite3.Connection) -> None:
         """Keep to the limit: remove what was stored first."""
-        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-        excess = database.execute(query).fetchone()[0] - self.limit
-        if excess <= 0:
-            return
-        sizes = f"SELECT rowid, SUM(LENGTH(data) + {ROW_BYTES}) OVER (ORDER BY rowid) AS sum FROM stored"
-        query = f"DELETE FROM stored WHERE rowid IN (SELECT rowid FROM ({sizes}) WHERE sum <= ?)"
-        database.execute(query, (excess + int((1 - EVICT_TO) * self.limit),))
-        database.executescript("PRAGMA incremental_vacuum")
+        excess = database.execute(SQL["size"]).fetchone()[0] - self.limit
+        if excess > 0:
+            database.execute(SQL["evict"], (excess + int((1 - EVICT_TO) * self.limit),))
+            database.executescript("PRAGMA incremental_vacuum")
 
     def features(self) -> list[FeatureInfo]:
         """What the store holds."""
-        query = "SELECT name, COUNT(*), SUM(LENGTH(data)) FROM stored JOIN features"
-        query += " ON feature = features.id GROUP BY feature ORDER BY name, feature"
         with self._maintaining() as database:
-            return [FeatureInfo(*row) for row in database.execute(query)]
+            return [FeatureInfo(*row) for row in database.execute(SQL["contents"])]
 
     def verify(self) -> list[str]:
         """What is damaged, and how; a run computes it again."""
         with self._maintaining() as database:
             if (state := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(state)
-            query = "SELECT stored.rowid, name, identity, recording, data, checksum"
-            query += " FROM stored LEFT JOIN features ON feature = features.id"
-            rows = database.execute(query)
+            rows = database.execute(SQL["rows"])
             damaged = [(row, name) for row, name, *stored in rows if not _is_whole(*stored)]
         return [f"row {row} ({name}) is not what its checksum says" for row, name in damaged]
 
@@ -185,12 +170,10 @@ class Store:
             for path in map(self.folder.joinpath, FILES):
                 path.unlink(missing_ok=True)
         else:
-            chosen = f"FROM features WHERE name IN ({','.join('?' * len(names))})"
             with self._maintaining() as database:
-                query = f"DELETE FROM stored WHERE feature IN (SELECT id {chosen})"
-                database.execute(query, names)
-                database.execute(f"DELETE {chosen}", names)
-                database.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+                for query in ("clear", "forget"):
+                    database.execute(_of_many(query, len(names)), names)
+                database.executescript(SQL["shrink"])
         return before - self.bytes_on_disk()
 
     def bytes_on_disk(self) -> int:
@@ -219,21 +202,21 @@ class Store:
             sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database:
             if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-                database.executescript(SCHEMA)
+                database.executescript(SQL["schema"])
             with contextlib.suppress(sqlite3.OperationalError):  # another run is at it
                 database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             yield database
 
     def _rows(self, query: str, keys: Sequence[Any], *first: bytes) -> Iterator[list[Any]]:
-        """Answers of a query that ends in IN, some keys at a time; none where it cannot be read."""
+        """Answers of a query, some keys at a time; none where it cannot be read."""
         if not self._usable or not self._exists():
             return
         with self._or_without(), self._open() as database:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 batch = keys[start : start + KEYS_PER_QUERY]
-                marks = ",".join("?" * len(batch))
-                yield database.execute(f"{query} ({marks})", (*first, *batch)).fetchall()
+                found = database.execute(_of_many(query, len(batch)), (*first, *batch))
+                yield found.fetchall()
 
     @contextlib.contextmanager
     def _or_without(self) -> Iterator[None]:
@@ -248,7 +231,7 @@ class Store:
         """The database, an empty one where there is none; what fails is an error here."""
         if not self._exists():
             with contextlib.closing(sqlite3.connect(":memory:")) as database:
-                database.executescript(SCHEMA)
+                database.executescript(SQL["schema"])
                 yield database
             return
         try:
@@ -259,6 +242,11 @@ class Store:
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.path}: {text}", RuntimeWarning, stacklevel=4)
+
+
+def _of_many(query: str, count: int) -> str:
+    """A query of :data:`SQL` for that many values."""
+    return str(SQL[query]).format(marks=",".join("?" * count))
 
 
 def _checksum(identity: bytes, key: bytes, data: bytes) -> int:
