@@ -213,14 +213,9 @@ def _draw(prediction: Prediction, path: str, picture: str | None, html: str | No
     if html:
         with terminal.progress("compressing the sound") as bar:
             sign = keeping.mark()
-            _put(html, recording.render(prediction, path, waves, sign=sign, progress=bar))
-
-
-def _put(path: str, text: str) -> None:
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise EmoscopeError(f"{path}: cannot be written: {error.strerror}") from error
+            write_atomically(
+                html, recording.render(prediction, path, waves, sign=sign, progress=bar)
+            )
 
 
 def _loaded(
@@ -300,7 +295,7 @@ class Writer:
             sys.stdout.write(commands.fitted(text, sys.stdout) if self.format == "table" else text)
             sys.stdout.flush()
             return
-        _put(self.path, text)
+        write_atomically(self.path, text)
 
 
 @command(RECOGNISING)

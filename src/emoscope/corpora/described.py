@@ -87,13 +87,6 @@ def _each(words: str) -> Iterator[str]:
             yield word
 
 
-def ravdess(fields: Row) -> Row:
-    """Who speaks; a KeyError for what RAVDESS does not have."""
-    if (fields["label"], fields["intensity"]) == ("01", "02"):
-        raise KeyError("neutral has no strong intensity")
-    return {"gender": "female" if int(fields["speaker"]) % 2 == 0 else "male"}
-
-
 def esd(fields: Row) -> Row:
     """A speaker's clips are numbered 1 to 1750, 350 of each emotion in one order of sentences."""
     language = "zh" if fields["speaker"] <= "0010" else "en"

@@ -26,24 +26,15 @@ LICENCES = ("CC BY-NC-SA 4.0", "CC BY-NC 4.0", "CC BY-SA 4.0", "CC BY 4.0", "CC0
 def metadata(card: Card) -> dict[str, str]:
     """What the ONNX file says of itself, by key."""
     values = json.loads(card.to_json())
-    corpora = [
+    as_they_are = ("emoscope", "name", "emotions", "temperature", "input", "held_out", "optimistic")
+    told = {key: values[key] for key in (*as_they_are, "licence")}
+    told["training"] = [
         {key: corpus[key] for key in ("name", "n_clips", "licence") if key in corpus}
         for corpus in values["training"]["corpora"]
     ]
-    return {
-        "emoscope": card.emoscope,
-        "name": card.name,
-        "signature": _signature(card),
-        "emotions": json.dumps(list(card.emotions)),
-        "temperature": repr(card.temperature),
-        "input": json.dumps(values["input"]),
-        "training": json.dumps(corpora),
-        "held_out": card.held_out,
-        "optimistic": json.dumps(card.optimistic),
-        "licence": card.licence,
-        "meaning": card.about.meaning,
-        "notices": "\n\n".join(card.notices),
-    }
+    told |= {"signature": _signature(card), "meaning": card.about.meaning}
+    told["notices"] = "\n\n".join(card.notices)
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in told.items()}
 
 
 def to_onnx(model: ModelFile, path: str | Path) -> Path:
