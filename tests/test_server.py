@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,15 @@ def test_two_models_of_one_name_are_refused(
     status, out, err = emoscope("serve", "--model", paths[0], "--model", paths[1])
     assert (status, out) == (2, "")
     assert err.replace("\n", "").endswith("would both be called 'level'; rename one of them")
+
+
+def test_serving_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from emoscope.server import create_app; create_app();"
+        "print(sorted({'torch', 'onnx', 'pandas', 'sklearn', 'pyarrow'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_an_address_that_is_taken_is_said_in_one_line(emoscope: Any) -> None:

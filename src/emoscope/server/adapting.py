@@ -11,8 +11,6 @@ from pathlib import Path
 
 from fastapi import UploadFile
 
-from .. import corpus
-from ..corpus import tables
 from ..errors import EmoscopeError
 from ..files import printable, sentence
 from ..modelfile import ModelFile
@@ -27,7 +25,9 @@ def adapted(
     files: Sequence[UploadFile], model: ModelFile, seconds: float, tell: Tell | None,
 ) -> JsonObject:  # fmt: skip
     """Adapt a model to a table of corrections, which end within so many seconds of a recording."""
-    from ..training import adapting  # which takes a second to import
+    from .. import corpus  # with training, a second and 70 MB that most servers never need
+    from ..corpus import tables
+    from ..training import adapting
 
     names = [printable(file.filename or "") for file in files]
     if len({*names, "corrections.csv"}) <= len(names) or not all(map(_is_name, names)):
