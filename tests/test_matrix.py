@@ -135,7 +135,7 @@ def outcomes(emoscope, world, line, tmp_path):
 
 
 @pytest.mark.parametrize("line", READERS)
-def test_what_others_wrote_is_read_or_refused(emoscope, world, line, tmp_path):
+def test_what_others_wrote_is_read_or_refused(emoscope, kept_models, world, line, tmp_path):
     found = dict(outcomes(emoscope, world, line, tmp_path))
     if line.startswith(("compare X", "train lda", "extract", "convert")):
         assert {found[name] for name in ("audformat", "hub-audio", "clips.jsonl")} == {0}
@@ -146,7 +146,7 @@ def test_what_others_wrote_is_read_or_refused(emoscope, world, line, tmp_path):
 
 
 @pytest.mark.parametrize("line", WRITERS)
-def test_what_others_wrote_is_not_replaced(emoscope, world, line, tmp_path):
+def test_what_others_wrote_is_not_replaced(emoscope, kept_models, world, line, tmp_path):
     assert 2 in dict(outcomes(emoscope, world, line, tmp_path)).values()
 
 
