@@ -8,6 +8,7 @@ a fresh start does, but for the seconds that the imports take.
 """
 
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -42,6 +43,7 @@ def listen(place: str) -> None:
         importlib.import_module(name)
     cli = importlib.import_module("emoscope.cli")
     cli.application()
+    gc.freeze()  # what is collected in a fork is copied
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen()
