@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, installed
+from ..files import shipped_table
 from .base import LogLevels
 
 Array = NDArray[np.float32]
@@ -87,9 +88,9 @@ def to_onnx(fitted: Any) -> Any:
     return from_sklearn(fitted)
 
 
-def extend(graph: Any, nodes: str, **constants: Any) -> None:
-    """Add constants and nodes to a graph; a line of `nodes` is one, as ONNX writes it as text."""
-    onnx = need("onnx")
+def extend(graph: Any, part: str, of: str = "", **constants: Any) -> None:
+    """Add a part of ``data/graphs.toml``, or nodes as text, to a graph, and its constants."""
+    onnx, nodes = need("onnx"), shipped_table("graphs.toml").get(part, part).format(of=of)
     for name, value in constants.items():
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
     graph.node.extend(onnx.parser.parse_node(line) for line in nodes.strip().splitlines())
@@ -101,11 +102,11 @@ def value(name: str, width: int) -> Any:
     return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n_clips", width])
 
 
-def graph_model(nodes: str, output: str, shape: Sequence[int], **constants: Any) -> Any:
+def graph_model(part: str, output: str, shape: Sequence[int], **constants: Any) -> Any:
     """A model that computes `output` from ``features``; `shape` is the columns of the two."""
     make = need("onnx").helper
     graph = make.make_graph([], "model", [value("features", shape[0])], [value(output, shape[1])])
-    extend(graph, nodes, **constants)
+    extend(graph, part, **constants)
     return make.make_model(
         graph, opset_imports=[make.make_opsetid("", OPSET)], ir_version=IR_VERSION
     )
@@ -119,27 +120,15 @@ def linear(
     values = {"mean": mean, "scale": scale, "weights": weights, "bias": bias}
     values |= {"lowest": -limit, "highest": limit}
     arrays = {name: np.asarray(value, np.float32) for name, value in values.items()}
-    nodes = """
-        centred = Sub(features, mean)
-        standardised = Div(centred, scale)
-        clipped = Clip(standardised, lowest, highest)
-        logits = Gemm(clipped, weights, bias)
-    """
-    return graph_model(nodes, "logits", weights.shape, **arrays)
+    return graph_model("linear", "logits", weights.shape, **arrays)
 
 
 def log_levels(floor: Array) -> Any:
     """:func:`emoscope.models.base.log_levels` as a model."""
     logarithmic = ~np.isnan(floor)
     added = np.where(logarithmic, floor, 1).astype(np.float32)
-    nodes = """
-        not_negative = Max(features, zero)
-        over_floor = Add(not_negative, floor)
-        logarithms = Log(over_floor)
-        levels = Where(logarithmic, logarithms, features)
-    """
     arrays = {"zero": np.float32(0), "floor": added, "logarithmic": logarithmic}
-    return graph_model(nodes, "levels", (len(floor), len(floor)), **arrays)
+    return graph_model("log_levels", "levels", (len(floor), len(floor)), **arrays)
 
 
 def chain(first: Any, second: Any) -> Any:
@@ -176,12 +165,11 @@ def from_sklearn(fitted: Any, *, known_as: type | None = None, scores: bool = Fa
     graph, given = model.graph, model.graph.output[1].name
     del graph.output[:]
     if scores:
-        # Between two classes libsvm's decision favours the first, scikit-learn's the second.
-        operator = "Neg" if len(fitted.classes_) == 2 else "Identity"
-        extend(graph, f"logits = {operator}({given})")
+        two = len(fitted.classes_) == 2
+        extend(graph, "logits_of_two_scores" if two else "logits_of_scores", given)
     else:
-        nodes = f"at_least = Max({given}, smallest)\nlogits = Log(at_least)"
-        extend(graph, nodes, smallest=np.float32(SMALLEST_PROBABILITY))
+        smallest = np.float32(SMALLEST_PROBABILITY)
+        extend(graph, "logits_of_probabilities", given, smallest=smallest)
     graph.output.append(value("logits", len(fitted.classes_)))
     # What only led to the label is left out.
     model = need("onnx.utils").Extractor(model).extract_model(["features"], ["logits"])

@@ -23,6 +23,7 @@ from ..evaluation.saved_model import infer
 from ..files import sentence
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
+from ..models.onnx_graph import extend
 from ..unseen import WORDS
 from . import calibration, expected, held_out_of, provenance
 from .calibration import UnseenPredictions
@@ -106,18 +107,13 @@ def fit(logits: Double, inputs: Double, labels: NDArray[np.intp]) -> Double:
 
 def corrected(model: ModelFile, added: Double) -> bytes:
     """The graph of a model whose logits have what was fitted added to them."""
-    from onnx import helper, numpy_helper
-
     graph = (whole := onnx_graph(model)).graph
     scale = np.sqrt(model.card.embedding_width)
     for node in graph.node:
-        node.output[:] = ["logits.before" if name == "logits" else name for name in node.output]
-        node.input[:] = ["logits.before" if name == "logits" else name for name in node.input]
-    arrays = {"added.weights": added[:-1] / scale, "added.bias": added[-1]}
-    for name, values in arrays.items():
-        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
-    graph.node.append(helper.make_node("Gemm", ["embedding", *arrays], ["added"]))
-    graph.node.append(helper.make_node("Add", ["logits.before", "added"], ["logits"]))
+        for names in (node.output, node.input):
+            names[:] = ["logits_before" if name == "logits" else name for name in names]
+    weights, bias = (values.astype(np.float32) for values in (added[:-1] / scale, added[-1]))
+    extend(graph, "correction", added_weights=weights, added_bias=bias)
     return bytes(whole.SerializeToString())
 
 

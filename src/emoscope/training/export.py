@@ -20,15 +20,6 @@ Array = NDArray[np.float32]
 SMALLEST = 4096
 # Tensors whose rounding would tell: a spectrum spans ten orders of magnitude.
 EXACT = ("log_mel.kernels", "log_mel.filters")
-FRAME_STATISTICS = """
-    frame_mean = ReduceMean<keepdims = 1>(frames, time_axis)
-    frame_centred = Sub(frames, frame_mean)
-    frame_squares = Mul(frame_centred, frame_centred)
-    frame_variance = ReduceMean<keepdims = 0>(frame_squares, time_axis)
-    frame_std = Sqrt(frame_variance)
-    frame_average = Squeeze(frame_mean, time_axis)
-    frame_statistics = Concat<axis = 1>(frame_average, frame_std)
-"""
 
 
 def graph_of(
@@ -98,8 +89,7 @@ def attach_head(content: bytes, head: LinearForm) -> bytes:
     del model.graph.output[:]
     model.graph.output.append(value("logits", len(head.bias)))
     _add_embedding(model.graph, "raw_embedding", head.mean, head.scale)
-    nodes = "logits = Gemm(embedding, head_weights, head_bias)"
-    extend(model.graph, nodes, head_weights=head.weights, head_bias=head.bias)
+    extend(model.graph, "head", head_weights=head.weights, head_bias=head.bias)
     return serialised(model)
 
 
@@ -109,16 +99,12 @@ def from_estimator(estimator: Any, *, mean: Array, scale: Array) -> bytes:
     source = model.graph.input[0].name
     if source == "frames":
         source = "frame_statistics"
-        extend(model.graph, FRAME_STATISTICS, time_axis=[1])
+        extend(model.graph, "frame_statistics", time_axis=[1])
     _add_embedding(model.graph, source, mean, scale)
     return serialised(model)
 
 
 def _add_embedding(graph: Any, source: str, mean: Array, scale: Array) -> None:
-    nodes = f"""
-        embedding_centred = Sub({source}, embedding_mean)
-        embedding = Div(embedding_centred, embedding_scale)
-    """
     means, scales = (np.asarray(values, np.float32) for values in (mean, scale))
-    extend(graph, nodes, embedding_mean=means, embedding_scale=scales)
+    extend(graph, "embedding", source, embedding_mean=means, embedding_scale=scales)
     graph.output.append(value("embedding", len(mean)))
