@@ -30,11 +30,6 @@ NONE = np.zeros(0, np.float32)
 UNDIVIDED = sentence("prediction.undivided")
 
 
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
-
-
 def around(directions: np.ndarray, labels: np.ndarray, spread: float = 0.05) -> np.ndarray:
     """Rows of unit length around the direction of each label."""
     rng = np.random.default_rng(0)

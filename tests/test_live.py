@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-import tiny_model
 from emoscope.audio import Signal
 from emoscope.prediction import Predictor
 from emoscope.prediction.microphone import Session
@@ -26,11 +25,6 @@ client = pytest.importorskip("websockets.sync.client")
 exceptions = pytest.importorskip("websockets.exceptions")
 STEP = RATE // 10
 EXAMPLE = Path(__file__).parents[1] / "examples" / "stream.py"
-
-
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,6 @@ from recordings import RATE, at_level, silence, voice
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
 def sound() -> np.ndarray:
     sad, angry = (at_level(voice(3.0, 100.0), level) for level in (-35, -15))
     return np.concatenate([silence(1.0), sad, silence(3.5), angry, silence(1.0)])

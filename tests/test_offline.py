@@ -93,7 +93,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             "compare", clips, *quick, "--models", "lda", "--no-leak-gap", "--out", str(here / "r")
         ],
         "reproduce": [
-            "reproduce", "--quick", "--rows", "decision tree", *alone, "--out", str(here / "again")
+            "reproduce", "--quick", "--rows", "max_depth 2", *alone, "--out", str(here / "again")
         ],
         "audit": ["audit", str(here / "r")],
         "convert": ["convert", clips, "--out", str(here / "clips.csv")],

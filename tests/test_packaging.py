@@ -17,12 +17,17 @@ import emoscope
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
 PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text()).unwrap()["project"]
 LARGEST_WHEEL = 40e6
 DEVELOPING = ("test", "docs", "dist")
 LONGEST_TWIN = 8
 """Lines of code that may stand in two places."""
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """Source file → its syntax."""
+    return {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +61,9 @@ def test_version_is_one():
     assert f"## {emoscope.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_a_missing_extra_that_is_named_exists():
+def test_a_missing_extra_that_is_named_exists(trees):
     extras, asks = set(), ("installed", "MissingExtraError")
-    for path, tree in TREES.items():
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in asks:
                 if path.name == "errors.py":
@@ -76,7 +81,7 @@ def test_every_derived_file_has_its_notice():
             assert path.name in notice, path.name
 
 
-def test_nothing_is_imported_that_is_not_declared():
+def test_nothing_is_imported_that_is_not_declared(trees):
     """Names at the top of imports, against the distributions that the project asks for."""
     extras = {k: v for k, v in PROJECT["optional-dependencies"].items() if k not in DEVELOPING}
     asked = [*PROJECT["dependencies"], *sum(extras.values(), [])]
@@ -85,7 +90,7 @@ def test_nothing_is_imported_that_is_not_declared():
     names |= {"sklearn", "yaml", "huggingface_hub", "starlette", "typing_extensions"}
     names |= {"pydantic_core", "h11", "anyio"}  # of pydantic, uvicorn and starlette
     names |= {"google"}  # protobuf, of onnx
-    for path, tree in TREES.items():
+    for path, tree in trees.items():
         for node in ast.walk(tree):
             found = []
             if isinstance(node, ast.Import):
@@ -97,10 +102,10 @@ def test_nothing_is_imported_that_is_not_declared():
                 assert top in names or top in sys.stdlib_module_names, f"{path.name}: {name}"
 
 
-def test_no_function_is_written_twice():
+def test_no_function_is_written_twice(trees):
     """The same statements, whatever the function is called."""
     places = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in trees.items():
         lines = path.read_text("utf-8").splitlines()
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):

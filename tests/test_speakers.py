@@ -266,7 +266,7 @@ def everything_said(emoscope, folder, source, *options):
     return " ".join(" ".join(texts).lower().split())
 
 
-def test_no_output_calls_guessed_speakers_unseen(emoscope, tmp_path):
+def test_no_output_calls_guessed_speakers_unseen(emoscope, kept_models, tmp_path):
     source, _ = recorded(tmp_path, "{e}/{s}_{k}.wav")
     said = everything_said(emoscope, tmp_path, source)
     assert said.count("unseen speaker") >= 6
@@ -277,21 +277,23 @@ def test_no_output_calls_guessed_speakers_unseen(emoscope, tmp_path):
     assert "peakers are guessed from the first part of the file names" in said
 
 
-def test_no_output_calls_files_unseen_speakers(emoscope, tmp_path):
+def test_no_output_calls_files_unseen_speakers(emoscope, kept_models, tmp_path):
     _, source = recorded(tmp_path, "{e}/{s}_{e}_{k}.wav", range(2))
     said = everything_said(emoscope, tmp_path, source)
     assert "unseen speaker" not in said
     assert "36 of 36 clips have a speaker of their own" in said and "optimistic" in said
 
 
-def test_given_speakers_are_unseen(emoscope, tmp_path):
+def test_given_speakers_are_unseen(emoscope, kept_models, tmp_path):
     source, _ = recorded(tmp_path, "{e}/{s}_{k}.wav", range(2))
     said = everything_said(emoscope, tmp_path, source, "--speaker", "([a-z]+)_")
     assert "unseen speakers, protocol speaker-6fold" in said
     assert "as far as the file names tell" not in said and "optimistic: " not in said
 
 
-def test_without_speakers_training_works_and_comparing_says_what_helps(emoscope, tmp_path):
+def test_without_speakers_training_works_and_comparing_says_what_helps(
+    emoscope, kept_models, tmp_path
+):
     source, _ = recorded(tmp_path, "{e}/x{n}.wav", range(2))
     few = ("--features", "mfcc", "--jobs", 1)
     status, _, err = emoscope("compare", source, *few, "--models", "svm", "--out", tmp_path / "c")

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 
-import tiny_model
 from emoscope import audio
 from emoscope.audio.level import frame_levels
 from emoscope.audio.voice_activity import PAD, Frames, SpeechTracker
@@ -24,11 +23,6 @@ from emoscope.modelfile.about import About
 from emoscope.prediction import Prediction, Predictor, Segment, Windows, formats, timeline
 from emoscope.prediction.timeline import Inference, Window
 from recordings import RATE, at_level, silence, voice
-
-
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return Predictor(tiny_model.write(tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture(scope="module")
