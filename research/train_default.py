@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 # Two threads of linear algebra on a busy machine wait for each other longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -240,6 +241,8 @@ def measure(made: Recipe, options: argparse.Namespace) -> None:
         predicted = made.left_out()[name]
         calibration = trained.calibration(excluding=name)
         found[name] = cross_corpus.figures(made.clips, predicted, calibration)
+        if len(own) > 1:
+            found[name]["unseen_speakers"] = unseen_speakers(made, name)
         print(name, json.dumps(found[name]), flush=True)
         folder = options.out / f"{prefix}cross-corpus-to-{name}"
         rows = cross_corpus.rows(
@@ -248,6 +251,17 @@ def measure(made: Recipe, options: argparse.Namespace) -> None:
         save(made, name, rows, folder, options)
     path = options.out / f"{prefix}strangers.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def unseen_speakers(made: Recipe, name: str) -> dict[str, object]:
+    """Figures of a corpus that is in the training data, its test speakers excepted: the most to expect."""
+    unseen = made.fits.unseen_speakers(made.speakers)
+    here = made.clips.corpora[unseen.rows] == name
+    found = recipe.Predicted(unseen.rows[here], unseen.logits[here], unseen.emotions)
+    figures = cross_corpus.figures(made.clips, found, made.calibration(excluding=name))
+    doubt = cast("dict[str, dict[str, float]]", figures["doubt"])["alone"]
+    kept = {axis: doubt[axis] for axis in ("arousal", "valence")}
+    return {"emotions": figures["emotions"], "alone": figures["alone"], **kept}
 
 
 def fit_all(made: Recipe, n_processes: int) -> None:
