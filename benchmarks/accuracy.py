@@ -196,7 +196,8 @@ def _doubted(found: dict) -> list[str]:
 def _in_training(found: dict) -> list[str]:
     """What a corpus allows at most: speakers held out, the corpus's other speakers in training."""
     lines = [
-        "With the corpus itself in training, and only its test speakers held out (three folds), the recipe gives:\n",
+        "With the corpus itself in training, and only its test speakers held out (three folds), the"
+        "\nrecipe gives:\n",
         "| corpus | emotions | single clips | arousal | valence |",
         "|---|--:|--:|--:|--:|",
     ]

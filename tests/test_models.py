@@ -210,9 +210,20 @@ class TestHeldOut:
         assert (self.y[watch] == "b").sum() == 12
         assert not set(learn) & set(watch)
 
-    def test_says_what_is_missing(self):
-        with pytest.raises(ModelError, match="'c' has 1"):
-            base.held_out(["a", "a", "b", "b", "c"], None, fraction=0.2, seed=0)
+    def test_an_only_clip_is_learned_from(self):
+        learn, watch = base.held_out(["a", "a", "b", "b", "c"], None, fraction=0.2, seed=0)
+        assert 4 in learn
+        assert sorted([*learn, *watch]) == list(range(5))
+        with pytest.raises(ModelError, match="each emotion has 1 training clip"):
+            base.held_out(["a", "b", "c"], None, seed=0)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_an_emotion_with_one_clip_stops_no_model(self, known):
+        X, y, speakers = clips("vector")
+        y = np.where(np.arange(len(y)) == 7, "rare", y)
+        model = short(models.get("mlp").build(0)).fit(X, y, groups=speakers if known else None)
+        assert "rare" in model.classes_
+        np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
 
 
 def test_mlp_searches_without_learning_from_the_held_out_speakers():

@@ -47,17 +47,21 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
 def held_out(
     y: ArrayLike, groups: ArrayLike | None, *, seed: int, fraction: float = 0.2
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Clips to learn from and clips set aside, whole speakers where `groups` names several."""
+    """Clips to learn from and clips set aside, whole speakers where `groups` names several.
+
+    Without speakers, the only clip of an emotion is among those to learn from.
+    """
     y = np.asarray(y)
-    labels, counts = np.unique(y, return_counts=True)
-    if counts.min() < 2:
-        found = f"'{labels[counts.argmin()]}' has 1 training clip"
-        raise ModelError(f"{found}; early stopping needs at least 2 of each emotion")
+    labels, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if counts.max() < 2:
+        raise ModelError("each emotion has 1 training clip; early stopping needs 2 of one at least")
     speakers = np.unique(np.asarray(groups)) if groups is not None else np.array([])
     if len(speakers) < 2:
-        n_validate = max(round(fraction * len(y)), len(labels))
+        several = np.flatnonzero(counts[inverse] > 1)
+        n_validate = max(round(fraction * len(y)), int((counts > 1).sum()))
         split = StratifiedShuffleSplit(1, test_size=n_validate, random_state=seed)
-        learn, validate = next(split.split(y, y))
+        validate = several[next(split.split(several, y[several]))[1]]
+        learn = np.setdiff1d(np.arange(len(y)), validate)
     else:
         n_parts = min(max(round(1 / fraction), 2), len(speakers), int(counts.max()))
         first = grouped(y, np.asarray(groups), n_parts, seed)[0]
