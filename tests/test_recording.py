@@ -64,12 +64,17 @@ def test_the_page_escapes_names_and_says_what_made_it(shown):
     assert 'src="http' not in text and "url(" not in text
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as browser:
+        yield browser
+
+
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
-def test_the_page_draws_lanes_and_plays_a_moment(shown, viewport, scheme):
+def test_the_page_draws_lanes_and_plays_a_moment(browser, shown, viewport, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     asked, faults = [], []
-    with launched() as browser:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)
+    with browser.new_context(viewport=viewport, color_scheme=scheme, offline=True) as context:
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))

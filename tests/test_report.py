@@ -38,13 +38,18 @@ def page(ravdess, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as browser:
+        yield browser
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_asked_for_and_clips_play(page, tmp_path, viewport, scheme):
+def test_nothing_is_asked_for_and_clips_play(browser, page, tmp_path, viewport, scheme):
     assert page.stat().st_size < LARGEST
     asked, faults = [], []
-    with launched() as browser:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)
+    with browser.new_context(viewport=viewport, color_scheme=scheme, offline=True) as context:
         opened = context.new_page()
         opened.on("request", lambda request: asked.append(request.url))
         opened.on("requestfailed", lambda request: faults.append(request.url))
@@ -274,9 +279,8 @@ def test_a_gap_below_zero_raises_no_alarm_and_human_accuracy_is_no_uar(result):
 
 
 @pytest.fixture
-def opened(page):
-    with launched() as browser:
-        context = browser.new_context(viewport=DESKTOP, offline=True, accept_downloads=True)
+def opened(browser, page):
+    with browser.new_context(viewport=DESKTOP, offline=True, accept_downloads=True) as context:
         opened = context.new_page()
         opened.goto(page.as_uri())
         yield opened
@@ -323,9 +327,9 @@ def test_clip_names_are_spelled_out(page):
     assert "intensity, “" in html
 
 
-def test_without_scripts_the_leaderboard_is_a_table(page):
-    with launched() as browser:
-        opened = browser.new_context(java_script_enabled=False).new_page()
+def test_without_scripts_the_leaderboard_is_a_table(browser, page):
+    with browser.new_context(java_script_enabled=False) as context:
+        opened = context.new_page()
         opened.goto(page.as_uri())
         assert opened.locator("#board tbody tr").count() == 3
         assert opened.locator("button").count() == 0
@@ -348,10 +352,9 @@ def test_a_script_that_is_not_the_reports_does_not_run(opened):
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_has_no_accessibility_faults(page, viewport, scheme):
+def test_the_report_has_no_accessibility_faults(browser, page, viewport, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with launched() as browser:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    with browser.new_context(viewport=viewport, color_scheme=scheme, bypass_csp=True) as context:
         opened = context.new_page()
         opened.goto(page.as_uri())
         opened.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
