@@ -76,26 +76,19 @@ def verdict(result: Result) -> str:
 
 
 def _first(result: Result, board: Sequence[Run]) -> Sentence:
-    first, guessing = board[0], chance(result)
-    span = ""
-    if first.uar_low is not None:
-        span = f" (95 % interval {first.uar_low:.3f} to {first.uar_high:.3f})"
-    against = f"chance is {guessing:.3f}"
-    if interval := _interval(result, board, metrics.uar):
-        is_above = interval.low > guessing
-        times = f"{first.uar / guessing:.1f} times chance"
-        against = times if is_above else f"no significant difference from chance, {guessing:.3f}"
-    where = f", on {result.tested_on}" if result.tested_on else ""
-    said = f"UAR {first.uar:.3f}{span}, {against}{where}"
-    if len(board) == 1:
-        return Sentence(f"{first.model} has {said}.")
-    alike = _alike(result, first.model, [run.model for run in board[1:]])
-    _, units = units_of(result.corpus)
-    if not alike:
-        return Sentence(sentence("best", first=first, said=said, units=units))
-    others = alike[0] if len(alike) == 1 else f"{len(alike)} others: {', '.join(alike)}"
-    never = "" if can_differ(result) else f"; with so few {units}, no difference could be"
-    return Sentence(f"{first.model} has {said}; no significant difference from {others}{never}.")
+    others = [run.model for run in board[1:]]
+    told = {"chance": chance(result), "can_differ": can_differ, "units": units_of(result.corpus)[1]}
+    alike = _alike(result, board[0].model, others) if others else []
+    interval = _interval(result, board, metrics.uar)
+    text = _said("first", result=result, board=board, alike=alike, interval=interval, **told)
+    return Sentence(text)
+
+
+def _said(name: str, **values: Any) -> str:
+    """A sentence of ``templates/said.txt.j2``."""
+    from .page import template  # which imports this module
+
+    return " ".join(getattr(template("said.txt.j2").module, name)(**values).split())
 
 
 def can_differ(result: Result) -> bool:
@@ -128,8 +121,6 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     if not (gaps := [(run.leak_gap, run) for run in board if run.leak_gap is not None]):
         return None
     mean = float(np.mean([gap for gap, _ in gaps]))
-    if mean <= 0:
-        return Sentence(f"Random folds give no higher UAR here: the mean leak gap is {mean:+.3f}.")
     _, largest = max(gaps, key=lambda pair: pair[0])
     random = next(run.protocol for run in result.runs if shares_speakers(run.protocol))
     both = pd.concat(
@@ -138,11 +129,9 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     )
     columns = (both[name] for name in ("emotion", "predicted_r", "predicted", "speaker"))
     is_real = both["speaker"].nunique() > 1 and statistics.paired_test(*columns) < statistics.ALPHA
-    found = "the difference is not significant"
-    if is_real:
-        units = units_of(result.corpus)[1]
-        found = f"it matters whether the voice was in training (paired test over {units})"
-    return Sentence(sentence("leak", mean=mean, largest=largest, found=found), warn=True)
+    units = units_of(result.corpus)[1]
+    text = _said("leak", mean=mean, largest=largest, is_real=is_real, units=units)
+    return Sentence(text, warn=mean > 0)
 
 
 def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -178,11 +167,8 @@ def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
     human = human_listeners(result)
     if human is None or shares_speakers(first.protocol) or interval is None:
         return None
-    gap = first.accuracy - human
-    compared = f"{abs(gap) * 100:.0f} points {'above' if gap >= 0 else 'below'} them"
-    if interval.low <= human <= interval.high:
-        compared = "no significant difference"
-    return Sentence(sentence("human", human=human, first=first, compared=compared), warn=gap < 0)
+    text = _said("human", human=human, first=first, interval=interval)
+    return Sentence(text, warn=first.accuracy < human)
 
 
 def _emotions(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -225,17 +211,12 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     classical = next((run for run in others if run.features != PRETRAINED), None)
     if network is None or classical is None:
         return None
-    ratio = network.fit_seconds / max(classical.fit_seconds, 1e-9)
-    times = f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
-    told = "no significant difference"
-    if not _alike(result, network.model, [classical.model]):
-        told = f"the {'network' if network.uar > classical.uar else 'classical model'} is better"
-    both = {"network": network, "classical": classical}
-    return Sentence(sentence("networks", told=told, times=times, **both))
+    alike = _alike(result, network.model, [classical.model])
+    return Sentence(_said("networks", network=network, classical=classical, alike=alike))
 
 
-def answers(run: Run) -> list[tuple[str, str, str, str]]:
-    """What a saved model may answer with, and then its UAR, the interval and chance."""
+def answers(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """What a saved model may answer with, and then its ``uar``, ``uar_low``, ``uar_high``, ``chance``."""
     free, chance = run.extra.get("free"), run.extra.get("chance")
     if not free or not chance:
         return []
@@ -244,9 +225,4 @@ def answers(run: Run) -> list[tuple[str, str, str, str]]:
     if n_tested < n_known:
         asked = f"with answers among the {n_tested} emotions tested"
         rows.append((asked, {**vars(run), "chance": chance}))
-    spans = ("not given" if r["uar_low"] is None else f"{r['uar_low']:.3f} to {r['uar_high']:.3f}"
-             for _, r in rows)  # fmt: skip
-    return [
-        (words, f"{r['uar']:.3f}", span, f"{r['chance']:.3f}")
-        for (words, r), span in zip(rows, spans, strict=True)
-    ]
+    return rows

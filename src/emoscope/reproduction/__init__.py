@@ -21,7 +21,8 @@ from ..dataset import Dataset
 from ..dataset.bundled import NO_SPECTROGRAMS
 from ..dataset.store import Store
 from ..errors import AudioError, CorpusError
-from ..evaluation import engine, metrics, sentence, statistics
+from ..evaluation import engine, metrics, statistics
+from ..evaluation.comparison import describe_corpus
 from ..evaluation.engine import Checkpoint, Outcome, Unit
 from ..files import DATA, write_together
 from ..modelfile.about import NOT_FELT
@@ -127,17 +128,13 @@ def reproduce(
     corpus = data.corpus
     channels = sorted(set(corpus.table.get("channel", ["speech"])), reverse=True)
     about = {
+        **describe_corpus(corpus),
         "corpus": corpus.name,
         "part": " and ".join(channels) if len(channels) > 1 else f"{channels[0]} alone",
-        "n_clips": len(corpus),
-        "n_speakers": int(corpus.table["speaker"].nunique()),
         "published_clips": facts["split"]["clips"],
         "n_published": len(facts["rows"]),
         "split_seed": facts["split"]["seed"],
         "published_epochs": facts["epochs"],
-        "rejected": [{"file": bad.path, "reason": bad.reason} for bad in corpus.rejected],
-        "licence": corpus.licence,
-        "citation": corpus.citation,
         "notes": [missing] if len(chosen) < len(asked) else [],
         "epochs": QUICK_EPOCHS if quick else facts["epochs"],
         "quick": quick,
@@ -274,24 +271,8 @@ def render(reproduction: Reproduction) -> str:
 
 def sentences(reproduction: Reproduction) -> list[str]:
     """What the rows say together, in sentences made from their numbers."""
+    from ..report import page
+
     rows = reproduction.rows
-    gap = np.array([row.reproduced - row.honest for row in rows])
-    off = np.array([row.reproduced - row.published for row in rows])
-    best_then = max(rows, key=lambda row: row.published)
-    best_now = max(rows, key=lambda row: row.honest)
-    side = "below" if off.mean() < 0 else "above"
-    ends = {"low": off.min(), "high": off.max()}
-    worst = rows[int(gap.argmax())]
-    said = [
-        sentence("reproduced", n=len(rows), mean=abs(off.mean()), side=side, **ends),
-        sentence("further_loss", mean=gap.mean(), most=gap.max(), row=worst),
-        sentence("highest", then=best_then, now=best_now),
-    ]
-    inside = [
-        row.reproduced_low <= row.published <= row.reproduced_high
-        for row in rows
-        if row.reproduced_low is not None and row.reproduced_high is not None
-    ]
-    if inside:
-        said.append(sentence("within_range", inside=sum(inside), n=len(inside)))
-    return said
+    template, table = page.template("together.txt.j2"), pd.DataFrame(map(vars, rows))
+    return template.render(rows=rows, table=table).splitlines()

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..evaluation import metrics, sentence, statistics
+from ..files import shipped_table
 from ..protocols import shares_speakers
 
 CLASSICAL = "classical"
@@ -70,23 +71,16 @@ class Verdict:
 
 #: Whether a claim holds reproduced, and on unseen speakers; with the sentences that tell why.
 Judged: TypeAlias = tuple[bool | None, bool | None, list[str]]
-WORDS = {
-    (None, None): "cannot be judged",
-    (True, True): "holds, also on unseen speakers",
-    (True, False): "holds on the published split, cannot be shown on unseen speakers",
-    (False, True): "does not hold on the published split, but on unseen speakers",
-    (False, False): "does not hold",
-    (True, None): "holds on the published split; not tested on unseen speakers",
-    (False, None): "does not hold on the published split; not tested on unseen speakers",
-}
+WORDS = {True: "holds", False: "fails", None: "unknown"}
 
 
 def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame) -> list[Verdict]:
     """Assess each of the four published claims, given in the order of :data:`ASSESSMENTS`."""
-    verdicts = []
+    words, verdicts = shipped_table("verdicts.toml"), []
     for text, assess_claim in zip(texts, ASSESSMENTS, strict=True):
         reproduced, honest, evidence = assess_claim(rows, predictions)
-        verdicts.append(Verdict(text, WORDS[reproduced, honest], reproduced, honest, evidence))
+        verdict = words[WORDS[reproduced]][WORDS[honest]]
+        verdicts.append(Verdict(text, verdict, reproduced, honest, evidence))
     return verdicts
 
 
