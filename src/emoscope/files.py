@@ -147,5 +147,4 @@ def cache_folder() -> Path:
         own = os.environ.get(FOLDER_VARIABLE)
         return Path(own or platformdirs.user_cache_dir("emoscope", False))
     except RuntimeError:
-        hint = f"set {FOLDER_VARIABLE} to a folder for extracted features"
-        raise EmoscopeError(f"this user has no home; {hint}") from None
+        raise EmoscopeError(sentence("no_home", variable=FOLDER_VARIABLE)) from None

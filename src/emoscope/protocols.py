@@ -293,8 +293,7 @@ def _own_split(table: pd.DataFrame, seed: int) -> list[Fold]:
         told = {"n": len(unknown), "of": len(table), "first": printable(str(unknown.iloc[0]))}
         raise ProtocolError(sentence("other_splits", **told))
     if not (test := (table["split"] == "test").to_numpy()).any():
-        found = ", ".join(sorted(set(table["split"])))
-        raise ProtocolError(f"protocol 'own-split' tests the split 'test'; found: {found}")
+        raise ProtocolError(sentence("no_test_split", found=", ".join(sorted(set(table["split"])))))
     return [_fold("1", test)]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..audio.opening import ENDINGS
 from ..errors import CorpusError, check_known
-from ..files import try_lock, write_atomically
+from ..files import sentence, try_lock, write_atomically
 from . import CorpusInfo, Download
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ def _fetch(url: str, item: Download, partial: Path, report: Progress) -> None:
                 raise CorpusError(f"{url}: {error}") from None
             failures = 1 if _size(partial) > before else failures + 1
             if failures >= ATTEMPTS:
-                advice = "what was received is kept, run the command again to continue"
-                raise CorpusError(f"{url}: {reason}; {advice}")
+                raise CorpusError(sentence("broke_off", url=url, reason=reason))
             time.sleep(PAUSE * 2**failures)
 
 
@@ -201,8 +200,7 @@ def unpack(archive: Path, target: Path, progress: Progress | None = None) -> lis
                 raise DamageError(f"{archive}: the archive holds no recording")
             total = sum(member.file_size for member in members)
             if total > MAX_RATIO * archive.stat().st_size:
-                bomb = f"would unpack to {total} bytes, which no audio archive does"
-                raise CorpusError(f"{archive}: {bomb}")
+                raise CorpusError(sentence("too_much_unpacked", archive=archive, total=total))
             if damaged := opened.testzip():
                 raise zipfile.BadZipFile(f"bad checksum of {damaged}")
             files, done = list[Path](), 0

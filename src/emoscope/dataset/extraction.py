@@ -233,11 +233,10 @@ def _of_signal(signal: Signal, *, features: Sequence[Feature]) -> list[Values | 
         values = np.asarray(feature.extract(spectrum), dtype=np.float32)
         shape = values.shape if feature.kind == "vector" else values.shape[1:]
         if shape != (len(feature.columns),):
-            reason = f"gave shape {values.shape} for {len(feature.columns)} columns"
-            raise FeatureError(f"the feature '{feature.name}' {reason}")
+            told = {"shape": values.shape, "n": len(feature.columns)}
+            raise FeatureError(sentence("feature_shape", name=feature.name, **told))
         if not np.isfinite(values).all():
-            reason = f"the feature '{feature.name}' is not finite"
-            raise AudioError(signal.path or "recording", reason)
+            raise AudioError(signal.path or "recording", sentence("infinite", name=feature.name))
         found.append(values)
     return found
 

@@ -58,8 +58,7 @@ class Feature(ABC):
 
     def _finite(self, values: Matrix, spectrum: Spectrum) -> Matrix:
         if not np.isfinite(values).all():
-            cause = "are the samples finite and within [-1, 1]?"
-            raise FeatureError(f"{spectrum.signal.path}: '{self.name}' is not finite; {cause}")
+            raise FeatureError(sentence("not_finite", signal=spectrum.signal, name=self.name))
         return values
 
 

@@ -94,8 +94,8 @@ class Encoder(Feature):
         middle = max(1, deepest // 2)
         blocks = self.layers or tuple(sorted({middle, min(middle + 1, deepest)}))
         if max(blocks) > deepest:
-            asked = f"layer {max(blocks)} was asked for"
-            raise FeatureError(f"encoder '{self.model}' has {deepest} blocks; {asked}")
+            told = {"deepest": deepest, "asked": max(blocks)}
+            raise FeatureError(sentence("no_such_layer", model=self.model, **told))
         return blocks
 
     @property

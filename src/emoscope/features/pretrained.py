@@ -76,8 +76,8 @@ def size(model: str, keys: tuple[str, str], *, local: bool = False) -> int:
     key = keys[0] if is_whisper(model, local=local) else keys[1]
     value = configuration(model, local=local).get(key)
     if type(value) is not int or not 1 <= value <= MAX_SIZE:
-        allowed = f"a whole number from 1 to {MAX_SIZE}; found {value!r:.80}"
-        raise FeatureError(f"encoder '{model}': {key} in its configuration should be {allowed}")
+        told = {"key": key, "most": MAX_SIZE, "found": f"{value!r:.80}"}
+        raise FeatureError(sentence("wrong_configuration", model=model, **told))
     return value
 
 
@@ -266,7 +266,6 @@ def _load_other(model: str, n_blocks: int, config: Config, **options: bool) -> P
     check_loaded(f"encoder '{model}'", info, n_blocks)
     extractor = auto.AutoFeatureExtractor.from_pretrained(model, **options)
     if extractor.sampling_rate != RATE:
-        wanted = f"{extractor.sampling_rate} Hz; only {RATE} Hz can be given"
-        raise FeatureError(f"encoder '{model}' wants {wanted}")
+        raise FeatureError(sentence("other_rate", model=model, extractor=extractor, rate=RATE))
     normalise = bool(extractor.do_normalize)
     return PretrainedEncoder(module, stack, n_blocks, whisper=False, normalise=normalise)

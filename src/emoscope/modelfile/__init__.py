@@ -244,8 +244,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelError(f"{info.filename} is packed with method {info.compress_type}")
     if info.file_size > limit or info.file_size > MAX_RATIO * max(1, info.compress_size):
-        sizes = f"{info.file_size} bytes from {info.compress_size}"
-        raise ModelError(f"{info.filename} would unpack to {sizes}")
+        raise ModelError(sentence("would_unpack", info=info))
     with archive.open(info) as stream:
         content = stream.read(info.file_size + 1)
     if len(content) != info.file_size:

@@ -277,8 +277,7 @@ class Card:
         if not isinstance(values, dict):
             raise ModelError("the card is not an object")
         if values.get("format") != FORMAT:
-            reads = f"this emoscope reads format {FORMAT}: a newer one may have written it"
-            raise ModelError(f"the card has format {values.get('format')!r}; {reads}")
+            raise ModelError(sentence("other_format", found=values.get("format"), reads=FORMAT))
         try:
             return msgspec.convert(_gathered(values), cls, dec_hook=_decoded)
         except ValueError as error:

@@ -68,8 +68,7 @@ class Microphone:
             try:
                 yield self._blocks.get(timeout=5.0)
             except queue.Empty:
-                silent = f"the microphone '{self.name}' has given no sound for 5 s"
-                raise EmoscopeError(f"{silent}; is it in use, or was it disconnected?") from None
+                raise EmoscopeError(sentence("mute_microphone", name=self.name)) from None
 
     def _take(self, samples: Samples, frames: int, times: Any, status: Any) -> None:
         # Runs in PortAudio's own thread and must not wait for anything.
@@ -169,5 +168,4 @@ def _sounddevice() -> Any:
     try:
         return installed("sounddevice", "the microphone", "listen")
     except OSError as error:  # the package is here, the library it wraps is not
-        how = "on Debian and Ubuntu: apt install libportaudio2"
-        raise EmoscopeError(f"the sound library PortAudio is not installed; {how}") from error
+        raise EmoscopeError(sentence("no_portaudio")) from error

@@ -18,6 +18,7 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ...errors import ModelError, installed
+from ...files import sentence
 from ..base import Model, best_epoch, distinct, held_out, learn_floor, learn_scaling, log_levels
 
 Size: TypeAlias = tuple[int, int]
@@ -75,8 +76,7 @@ def output_sizes(layers: tuple[Layer, ...], grid: Size) -> list[tuple[int, int, 
             rows = pooled(rows, layer.size[0], layer.padding)
             columns = pooled(columns, layer.size[1], layer.padding)
             if rows * columns == 0:
-                left = f"pooling leaves nothing of {grid[0]} x {grid[1]} values"
-                raise ModelError(f"the input is too small for the network: {left}")
+                raise ModelError(sentence("pooled_away", rows=grid[0], columns=grid[1]))
         elif isinstance(layer, Dense):
             rows, columns, channels = 1, 1, layer.units
         sizes.append((rows, columns, channels))
@@ -144,8 +144,7 @@ class NetworkClassifier(Model):
         check_consistent_length(clips, y)
         self.classes_, labels = distinct(y)
         if self.n_outputs is not None and self.n_outputs < (needed := len(self.classes_)):
-            has = f"the network has {self.n_outputs}"
-            raise ModelError(f"{needed} emotions need {needed} outputs; {has}")
+            raise ModelError(sentence("few_outputs", needed=needed, has=self.n_outputs))
         training, grids, targets = _deep(), self._grids(clips), labels.astype(np.int64)
 
         def train(learn: Rows, held: Rows | None, epochs: int) -> History:
