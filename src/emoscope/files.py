@@ -33,7 +33,7 @@ def shipped_table(*path: str) -> dict[str, Any]:
 _sentences = functools.cache(lambda: shipped_table("sentences.toml"))
 
 
-def sentence(key: str, **values: object) -> str:
+def sentence(key: str, /, **values: object) -> str:
     """A sentence of ``data/sentences.toml`` with these values in it; ``table.key`` is in a table."""
     return str(functools.reduce(dict.__getitem__, key.split("."), _sentences())).format(**values)
 
