@@ -3,21 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
+from .files import shipped_table
+
 #: What was held out: whole corpora, speakers, speakers guessed from names, voices grouped by their
 #: sound, or just clips, whose voices may be in training too.
 HeldOut: TypeAlias = Literal["corpora", "speakers", "guessed-speakers", "voices", "clips"]
 
-WORDS: Mapping[HeldOut, str] = {
-    "corpora": "corpora left out of training",
-    "speakers": "unseen speakers",
-    "guessed-speakers": "unseen speakers, as far as the file names tell",
-    "voices": "unseen voices, grouped by sound",
-    "clips": "clips whose voices may be in training too",
-}
-OPTIMISTIC = (
-    "this model's confidence, and the figures on its card, are optimistic: they were measured on clips "
-    "whose voices may be in training too, for its training speakers are unknown, doubtful or only one"
-)
+_SAID = shipped_table("protocols.toml")
+WORDS: Mapping[HeldOut, str] = _SAID["held_out"]
+OPTIMISTIC: str = _SAID["optimistic"]
 
 
 def held_out(kind: str, doubt: str = "", protocol: str = "") -> HeldOut:

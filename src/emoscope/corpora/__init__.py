@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..audio.opening import SOUND_ENDINGS, below
 from ..errors import AudioError
+from ..files import shipped_table
 from ..registry import Registry
 
 Row: TypeAlias = dict[str, Any]
@@ -22,11 +23,7 @@ Row: TypeAlias = dict[str, Any]
 COLUMNS = ("clip", "path", "emotion", "label", "speaker", "corpus")
 
 #: Folder names that are splits and not speakers → name of the split.
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("dev", "val", "valid", "validation", "evaluation"), "dev"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+SPLITS: Mapping[str, str] = shipped_table("columns.toml")["splits"]
 PARTS = ("speech", "song", "both")  # of a corpus that has a column ``channel``
 
 _TOLD = (

@@ -243,19 +243,12 @@ def _svg(size: tuple[float, float], plot: Callable[..., object], *shown: object)
 
 
 def _protocol_words(result: Result) -> str:
-    adaptation = adaptation_of(result.protocol)
-    base = base_of(result.protocol)
-    words = str(shipped_table("protocols.toml").get(base, base))
-    n_folds = len((result.config.get("folds") or {}).get(result.protocol, []))
-    if base == "speaker-6fold" and n_folds not in (0, 6):
-        words += f"; of the published six, the {n_folds} whose actors are here"
-    speakers = unseen.speakers_of(result.corpus)
-    if speakers["kind"] == "guess" and not shares_speakers(base):
-        words += f"; speakers are guessed from {speakers.get('pattern')}"
-    if adaptation:
-        unit = adaptation.removesuffix("-adapted")
-        words += f"; features standardised on unlabelled clips of the {unit}"
-    return words
+    base, folds = base_of(result.protocol), result.config.get("folds") or {}
+    return summary.said(
+        "protocol", names=shipped_table("protocols.toml"), base=base, folds=folds.get(result.protocol),
+        speakers=unseen.speakers_of(result.corpus), shares_speakers=shares_speakers(base),
+        adaptation=adaptation_of(result.protocol),
+    )  # fmt: skip
 
 
 _MADE: tuple[Callable[[Result], Any], ...] = (summary.sentences, summary.chance, _groups, _titles)

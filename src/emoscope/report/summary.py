@@ -80,11 +80,11 @@ def _first(result: Result, board: Sequence[Run]) -> Sentence:
     told = {"chance": chance(result), "can_differ": can_differ, "units": units_of(result.corpus)[1]}
     alike = _alike(result, board[0].model, others) if others else []
     interval = _interval(result, board, metrics.uar)
-    text = _said("first", result=result, board=board, alike=alike, interval=interval, **told)
+    text = said("first", result=result, board=board, alike=alike, interval=interval, **told)
     return Sentence(text)
 
 
-def _said(name: str, **values: Any) -> str:
+def said(name: str, **values: Any) -> str:
     """A sentence of ``templates/said.txt.j2``."""
     from .page import template  # which imports this module
 
@@ -130,7 +130,7 @@ def _leak(result: Result, board: Sequence[Run]) -> Sentence | None:
     columns = (both[name] for name in ("emotion", "predicted_r", "predicted", "speaker"))
     is_real = both["speaker"].nunique() > 1 and statistics.paired_test(*columns) < statistics.ALPHA
     units = units_of(result.corpus)[1]
-    text = _said("leak", mean=mean, largest=largest, is_real=is_real, units=units)
+    text = said("leak", mean=mean, largest=largest, is_real=is_real, units=units)
     return Sentence(text, warn=mean > 0)
 
 
@@ -167,7 +167,7 @@ def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
     human = human_listeners(result)
     if human is None or shares_speakers(first.protocol) or interval is None:
         return None
-    text = _said("human", human=human, first=first, interval=interval)
+    text = said("human", human=human, first=first, interval=interval)
     return Sentence(text, warn=first.accuracy < human)
 
 
@@ -212,7 +212,7 @@ def _networks(result: Result, board: Sequence[Run]) -> Sentence | None:
     if network is None or classical is None:
         return None
     alike = _alike(result, network.model, [classical.model])
-    return Sentence(_said("networks", network=network, classical=classical, alike=alike))
+    return Sentence(said("networks", network=network, classical=classical, alike=alike))
 
 
 def answers(run: Run) -> list[tuple[str, dict[str, Any]]]:
