@@ -113,7 +113,9 @@ def check(
     without = ["no corpus was given: only the behaviour was tested"]
     chosen, notes = _choose(model, corpus, n_clips, seed) if corpus else (None, without)
     n_kept = min(n_changed, len(chosen)) if chosen else 0
-    total = (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(tests.COPIES) + 16
+    total = (
+        (len(chosen) if chosen else 0) + n_kept * len(conditions) + len(tests.texts("copies")) + 16
+    )
     count = itertools.count(1)
 
     def tick() -> None:

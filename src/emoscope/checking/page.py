@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..report.page import MAX_SOUND, playable, rendered, template
+from ..report.summary import said
 from . import Checked
 from .tests import Outcome
 
@@ -38,11 +39,7 @@ def rows(checks: Sequence[Checked]) -> dict[str, list[Outcome | None]]:
 
 def badge_text(checked: Checked) -> str:
     """What a model card says of a check, in one line."""
-    passed, failed, _ = checked.counts()
-    memory = f", {checked.memory} of them with clips of its training" if checked.memory else ""
-    on, quick = ", ".join(checked.sources) or "no corpus", "quickly " if checked.quick else ""
-    made = f"(emoscope {checked.emoscope}, {checked.date}, {on})"
-    return f"{quick}checked: {passed} of {passed + failed} tests passed{memory} {made}"
+    return said("badge", checked=checked)
 
 
 def badge(checked: Checked) -> str:

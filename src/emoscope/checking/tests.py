@@ -280,14 +280,7 @@ def memory(clean: pd.DataFrame, copied: pd.DataFrame) -> Iterator[Outcome]:
 
 
 SURE = 0.8  # of a model that does not say from which confidence on it is sure
-HIGHER = 48_000  # Hz of the copies at another rate
 LEAST_SHIFT = 0.05  # of a probability, below which a changed label was one of two equally probable
-#: The ways to write a recording again: format, subtype, channels and rate (0: its own).
-COPIES: Mapping[str, tuple[str, str, int, int]] = {
-    "flac": ("FLAC", "PCM_24", 1, 0), "wav-24": ("WAV", "PCM_24", 1, 0),
-    "wav-float": ("WAV", "FLOAT", 1, 0), "stereo": ("WAV", "FLOAT", 2, 0),
-    "rate-48000": ("WAV", "FLOAT", 1, HIGHER),
-}  # fmt: skip
 
 
 def without_speech(predictor: Predictor, tick: Tick) -> Iterator[Outcome]:
@@ -324,21 +317,21 @@ def consistency(
     each = [{f"p_{e}": p for e, p in getattr(one, "probabilities", {}).items()} for one in reverse]
     yield _equal("order", first, each, signals)
     tick()
-    for name, (format, subtype, channels, rate) in COPIES.items():
-        copies = []
+    for name, told in texts("copies").items():
+        copies, form = [], {key: str(told[key]) for key in ("format", "subtype")}
         for signal in signals:
-            sound = resample(signal, rate or signal.rate)
+            sound = resample(signal, int(told.get("rate") or signal.rate))
             with tempfile.TemporaryDirectory() as folder:
                 path = os.path.join(folder, "clip")
-                samples = np.repeat(sound.samples[:, None], channels, axis=1)
-                soundfile.write(path, samples, sound.rate, subtype, format=format)
+                samples = np.repeat(sound.samples[:, None], int(told.get("channels", 1)), axis=1)
+                soundfile.write(path, samples, sound.rate, **form)
                 found = answer(predictor, path)
             copies.append({**found, "predicted": found["predicted"] or found["warnings"]})
         clips = _broken(first, copies, signals)
         other = clips["emotion"] != clips["predicted"]
         moved = other & (_shifts(first, copies) > LEAST_SHIFT)
-        title = str(texts("copies")[name])
-        yield outcome("behaviour", "copy", name, moved.mean(), title=title, clips=clips[moved])
+        more = {"title": str(told["title"]), "clips": clips[moved]}
+        yield outcome("behaviour", "copy", name, moved.mean(), **more)
         tick()
 
 

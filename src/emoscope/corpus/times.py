@@ -5,22 +5,17 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from ..files import shipped_table
+
 # Column → its key in a row, and how many seconds a plain number in it counts.
 Columns: TypeAlias = Mapping[str, tuple[str, float]]
 
 _UNITS: Mapping[str, float] = {"ms": 0.001, "milliseconds": 0.001}  # any other is the second
-_UNIT = r"(?:_?(ms|milliseconds|s|sec|seconds))?"
-#: What a column may be called; a plain number in it is of seconds unless the name ends in another unit.
-_OF = "(?:(?:seg|segment|clip|utt|utterance|part|turn|chunk)_?)?"
-_NAMES: Mapping[str, re.Pattern[str]] = {
-    "start": re.compile(rf"{_OF}(?:start|begin|onset|t_?start|xmin|tmin|beginn)(?:_?time)?{_UNIT}"),
-    "end": re.compile(rf"{_OF}(?:end|stop|finish|offset|t_?end|xmax|tmax|ende)(?:_?time)?{_UNIT}"),
-    "duration": re.compile(rf"{_OF}(?:duration|dur|dauer){_UNIT}"),
-}
+_TOLD = shipped_table("columns.toml")["times"]
+_WORDS: Mapping[str, str] = _TOLD["names"]
+_NAMES = {c: re.compile(_TOLD["before"] + word + _TOLD["after"]) for c, word in _WORDS.items()}
 _PAIRS = (("from", "to"), ("von", "bis"))  # alone they may be anything
-_COUNTED = re.compile(
-    r"(?:start|begin|onset|end)_?(?:sample|frame)s?|(?:sample|frame)_?(?:start|offset|end)"
-)
+_COUNTED = re.compile(_TOLD["counted"])
 
 _NUMBER = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?) ?(s|sec|ms)?", re.IGNORECASE)
 _CLOCK = re.compile(r"(?:([+-]?\d+) days?,? ?)?([+-]?)(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)")
