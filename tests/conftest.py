@@ -65,6 +65,13 @@ def own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EMOSCOPE_STORE", str(tmp_path_factory.getbasetemp() / "store"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores, for many tests wait: for a page, a kill, a time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call():
     """Keep worker processes from one test to the next: they start anew in another environment."""
