@@ -38,6 +38,27 @@ def sentence(key: str, /, **values: object) -> str:
     return str(functools.reduce(dict.__getitem__, key.split("."), _sentences())).format(**values)
 
 
+@functools.cache
+def _composed() -> Any:
+    import jinja2  # takes longer than a label
+
+    options: Any = {"trim_blocks": True, "undefined": jinja2.StrictUndefined}
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(DATA), **options).get_template(
+        "said.j2"
+    )
+
+
+def lines(name: str, /, **values: object) -> list[str]:
+    """What a macro of ``data/said.j2`` says, line by line."""
+    text: str = getattr(_composed().module, name)(**values)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def said(name: str, /, **values: object) -> str:
+    """The same as one sentence, or as several."""
+    return " ".join(lines(name, **values))
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a file whole or not at all; see :func:`write_together`."""
     write_together({Path(path): content})

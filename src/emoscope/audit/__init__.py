@@ -17,7 +17,7 @@ from ..audio.excerpt import by_file
 from ..corpus.clips import excerpts
 from ..dataset import voices
 from ..errors import AudioError, EmoscopeError
-from ..files import write_atomically
+from ..files import said, write_atomically
 from . import checks, sources
 from .checks import Evidence, Severity
 
@@ -58,17 +58,12 @@ class Audit:
     @property
     def headline(self) -> str:
         """Whether a leak was found, without the findings."""
-        unchecked = "" if self.n_recordings else " The sound was not compared: no recordings found."
-        return "Leak found." if self.leaks else f"No leak found.{unchecked}"
+        return said("audit", audit=self, findings=())
 
     @property
     def verdict(self) -> str:
         """The outcome in plain words."""
-        texts = [(found.severity, found.text) for found in self.findings]
-        leaks, cautions = (" ".join(t for s, t in texts if s == of) for of in SEVERITIES[:2])
-        if leaks:
-            return f"Leak found: {leaks}"
-        return f"{self.headline} But caution: {cautions}" if cautions else self.headline
+        return said("audit", audit=self, findings=self.findings)
 
     def as_dict(self) -> dict[str, object]:
         """Everything, JSON-serialisable."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ..files import said
 from ..report.page import MAX_SOUND, playable, rendered, template
-from ..report.summary import said
 from . import Checked
 from .tests import Outcome
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .. import files
 from ..corpora import Row
 from ..errors import AudioError, CorpusError, check_known
 from ..files import printable, sentence
@@ -28,10 +29,7 @@ class Agreement:
     alpha: float | None  # Krippendorff's; None where all ratings are of one emotion
 
     def __str__(self) -> str:
-        tied = f"; {self.n_tied} have no majority and are left out" if self.n_tied else ""
-        alpha = "" if self.alpha is None else f"; Krippendorff's alpha is {self.alpha:.3f}"
-        rated = f"{self.n_clips} clips of {self.source} have several ratings"
-        return f"{rated} ({self.n_ratings} in all); each gets the majority emotion{tied}{alpha}"
+        return files.said("agreement", found=self)
 
 
 def _key(row: Row) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..corpora import SPLITS
 from ..errors import AudioError, CorpusError
-from ..files import printable, sentence, shipped_table
+from ..files import printable, said, sentence, shipped_table
 from ..labels import canonical, folded
 from ..protocols import sentences
 from .clips import Corpus, Reading, SpeakerOrigin
@@ -156,11 +156,8 @@ class Candidate:
     @property
     def words(self) -> str:
         """Where it stands, and its values: ``…: anna (12 clips), ben (11) and 3 more``."""
-        counts = sorted(Counter(self.values).items())
-        named = [f"{printable(name)} ({n})" for name, n in counts[:4]]
-        named[0] = named[0].replace(")", f" clip{'s' if counts[0][1] > 1 else ''})")
-        more = f" and {len(counts) - 4} more" if len(counts) > 4 else ""
-        return f"{self.where}: {', '.join(named)}{more}"
+        counts = [(printable(name), n) for name, n in sorted(Counter(self.values).items())]
+        return said("candidate", where=self.where, counts=counts)
 
 
 def candidates(

@@ -23,6 +23,7 @@ from ..corpus import Corpus
 from ..dataset.rows import Facts, notes_on
 from ..errors import AudioError, CorpusError, ModelError, ProtocolError, check_known
 from ..features.spectrum import Spectrum
+from ..files import lines
 from ..labels import in_order
 from ..modelfile import ModelFile
 from ..modelfile.card import Card
@@ -61,7 +62,7 @@ def evaluate(
         told = {"known": ", ".join(card.emotions), "found": ", ".join(corpus.emotions)}
         raise CorpusError(sentence("few_shared", had=had, **told))
     result = score(card, infer(model, corpus.select(emotions=shared), jobs=jobs), shared, adapt)
-    result.config["notes"] = list(_notes(card, whole, corpus, result.runs[0]))
+    result.config["notes"] = _notes(card, whole, corpus, result.runs[0])
     result.config["file"] = model.path
     result.config |= {"command": command} if command is not None else {}
     return result
@@ -184,28 +185,16 @@ def _names(table: pd.DataFrame) -> list[str]:
     return [str(speaker).removeprefix(f"{corpus}/") for corpus, speaker in pairs]
 
 
-def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> Iterator[str]:
+def _notes(card: Card, whole: Corpus, corpus: Corpus, run: Run) -> list[str]:
     """What must be said with a score, one sentence each; `corpus` is what was asked for of `whole`."""
-    if card.optimistic:
-        yield OPTIMISTIC
     # Clips of the shipped corpora are known by their sound, others by what their speakers are called.
     others = set[str]().union(*(s for c, s in card.speakers.items() if c not in SHIPPED))
-    for name, table in corpus.table.groupby("corpus", sort=True):
-        if known := sorted(card.speakers.get(str(name), others) & {*_names(table)} - {""}):
-            shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
-            met = "" if name in card.speakers else sentence("namesakes")
-            told = {"n": len(known), "corpus": name, "shown": shown}
-            yield sentence("speakers_trained_on", namesakes=met, **told)
-    if unknown := [emotion for emotion in corpus.emotions if emotion not in card.emotions]:
-        n_clips = int(corpus.table["emotion"].isin(unknown).sum())
-        yield f"{n_clips} clips left out: the model does not know {', '.join(unknown)}"
-    if unasked := [emotion for emotion in whole.emotions if emotion not in corpus.emotions]:
-        n_clips = len(whole) - len(corpus)
-        yield f"{n_clips} clips left out as asked (--emotions): {', '.join(unasked)}"
-    if absent := [e for e in in_order(card.emotions) if e not in whole.emotions]:
-        yield f"the corpus has no {', '.join(absent)}, which the model knows"
-    if reason := statistics.no_interval(run.n_speakers):
-        yield reason
-    if run.unfamiliar:
-        yield f"{100 * run.unfamiliar:.0f} % of the clips lie far from the training data"
-    yield f"{100 * run.uncertain:.0f} % of the labels are uncertain by the card's rule"
+    known = {
+        name: sorted(card.speakers.get(str(name), others) & {*_names(table)} - {""})
+        for name, table in corpus.table.groupby("corpus", sort=True)
+    }
+    return lines(
+        "notes", card=card, whole=whole, corpus=corpus, run=run, known=known,
+        emotions=in_order(card.emotions), optimistic=OPTIMISTIC,
+        no_interval=statistics.no_interval(run.n_speakers),
+    )  # fmt: skip

@@ -24,7 +24,7 @@ from ..audio import Recording
 from ..errors import AudioError, check_known
 from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
-from ..files import printable, shipped_table
+from ..files import printable, said, shipped_table
 from ..modelfile.about import About
 from ..modelfile.card import Card
 from ..models.described import ON_EMBEDDINGS
@@ -244,7 +244,7 @@ def _svg(size: tuple[float, float], plot: Callable[..., object], *shown: object)
 
 def _protocol_words(result: Result) -> str:
     base, folds = base_of(result.protocol), result.config.get("folds") or {}
-    return summary.said(
+    return said(
         "protocol", names=shipped_table("protocols.toml"), base=base, folds=folds.get(result.protocol),
         speakers=unseen.speakers_of(result.corpus), shares_speakers=shares_speakers(base),
         adaptation=adaptation_of(result.protocol),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..evaluation import metrics, sentence, statistics
 from ..evaluation.result import Result, Run
+from ..files import said
 from ..labels import in_order
 from ..protocols import alone, shares_speakers
 from ..unseen import units_of
@@ -52,10 +53,10 @@ def sentences(result: Result) -> list[Sentence]:
     if not (board := [run for run in result.leaderboard() if run.model != "dummy"]):
         return []
     notes = [*(result.corpus.get("notes") or []), *(result.config.get("notes") or [])]
-    said = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
+    found = [Sentence(f"{note[0].upper()}{note[1:]}.", warn=True) for note in notes]
     makers = (_first, _leak, script_gap, _human, _emotions, _confusion, _speakers, _networks)
-    said += filter(None, (maker(result, board) for maker in makers))
-    return said + channel_gains(result, board)
+    found += filter(None, (maker(result, board) for maker in makers))
+    return found + channel_gains(result, board)
 
 
 def hardest_words(hardest: Sequence[Any]) -> str:
@@ -82,13 +83,6 @@ def _first(result: Result, board: Sequence[Run]) -> Sentence:
     interval = _interval(result, board, metrics.uar)
     text = said("first", result=result, board=board, alike=alike, interval=interval, **told)
     return Sentence(text)
-
-
-def said(name: str, **values: Any) -> str:
-    """A sentence of ``templates/said.txt.j2``."""
-    from .page import template  # which imports this module
-
-    return " ".join(getattr(template("said.txt.j2").module, name)(**values).split())
 
 
 def can_differ(result: Result) -> bool:
@@ -139,14 +133,12 @@ def script_gap(result: Result, board: Sequence[Run]) -> Sentence | None:
     if (run := next((run for run in board if run.script_gap is not None), None)) is None:
         return None
     low, high = run.script_gap_low or 0.0, run.script_gap_high or 0.0
-    effect = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
-    text = sentence("script_gap", run=run, low=low, high=high, effect=effect)
-    return Sentence(text, warn=low > 0)
+    return Sentence(said("script_gap", run=run, low=low, high=high), warn=low > 0)
 
 
 def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
     """What song in training adds to the recognition of speech, and speech to that of song."""
-    said = []
+    found = []
     for channel, other in (("speech", "song"), ("song", "speech")):
         protocol = alone(result.protocol, channel)
         measured = {run.model for run in result.runs if run.protocol == protocol}
@@ -156,10 +148,9 @@ def channel_gains(result: Result, board: Sequence[Run]) -> list[Sentence]:
         both = rows.merge(result.rows(run.model), on="clip", suffixes=("", "_both"))
         columns = (both[name] for name in ("emotion", "predicted_both", "predicted", "speaker"))
         gain = statistics.difference_interval(*columns)
-        effect = "helps" if gain.low > 0 else "harms" if gain.high < 0 else "is not shown to change"
-        told = {"channel": channel, "other": other, "run": run, "gain": gain}
-        said.append(Sentence(sentence("channel_gain", effect=effect, **told), warn=gain.high < 0))
-    return said
+        text = said("channel_gain", channel=channel, other=other, run=run, gain=gain)
+        found.append(Sentence(text, warn=gain.high < 0))
+    return found
 
 
 def _human(result: Result, board: Sequence[Run]) -> Sentence | None:
@@ -199,9 +190,8 @@ def _speakers(result: Result, board: Sequence[Run]) -> Sentence | None:
     if len(uar) < 2 or uar.min() == uar.max():
         return None
     whose, units = units_of(result.corpus)
-    of = "speaker " if whose == "speaker" else ""  # a group's name says what it is
     ends = {"low": uar.min(), "lowest": uar.idxmin(), "high": uar.max(), "highest": uar.idxmax()}
-    text = sentence("speakers", units=units, model=board[0].model, of=of, **ends)
+    text = said("speakers", units=units, model=board[0].model, whose=whose, **ends)
     return Sentence(text, warn=bool(uar.max() - uar.min() > 0.3))
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import sentence
+from ..files import said, sentence
 from .encoder import embed
 
 __all__ = ["VoiceCheck", "VoiceFinding", "embed", "to_embed", "verify"]
@@ -66,14 +66,7 @@ class VoiceCheck:
     @property
     def text(self) -> str:
         """What was checked and found, or why it was left out, in sentences."""
-        if self.left_out:
-            return f"Voices were not compared: {self.left_out}."
-        said = f"The voices of {self.n_names} names were compared; "
-        said += f"{self.n_divisible or 'none'} had clips enough to be searched for a second voice"
-        if self.n_few:
-            said += f"; {self.n_few} with fewer than {MIN_CLIPS} clips were left out"
-        doubts = [text[0].upper() + text[1:] for text in self.suspicions]
-        return ". ".join([said, *(doubts or ["Nothing speaks against the names"])]) + "."
+        return said("voices", check=self, least=MIN_CLIPS)
 
 
 def to_embed(names: Texts, *, most: int = MAX_CLIPS, seed: int = 0) -> tuple[NDArray[np.intp], str]:
