@@ -24,7 +24,7 @@ from ..errors import AudioError, CorpusError
 from ..evaluation import engine, metrics, statistics
 from ..evaluation.comparison import describe_corpus
 from ..evaluation.engine import Checkpoint, Outcome, Unit
-from ..files import DATA, write_together
+from ..files import DATA, lines, write_together
 from ..modelfile.about import NOT_FELT
 from ..models import ModelInfo
 from ..protocols import shares_speakers
@@ -121,9 +121,9 @@ def reproduce(
     outcomes = dict(finished)
     pairs = [(result, unit, outcomes[n]) for n, (result, unit) in enumerate(planned)]
     made = [_row(one, [p[1:] for p in pairs if p[0] is one], data) for one in chosen]
-    lines = [line for line, _ in made]
+    found = [row for row, _ in made]
     predictions = pd.concat([table for _, table in made], ignore_index=True)
-    verdicts = claims.assess(facts["claims"], lines, predictions)
+    verdicts = claims.assess(facts["claims"], found, predictions)
     missing = f"{NO_SPECTROGRAMS}: {len(asked) - len(chosen)} results are left out"
     corpus = data.corpus
     channels = sorted(set(corpus.table.get("channel", ["speech"])), reverse=True)
@@ -139,9 +139,9 @@ def reproduce(
         "epochs": QUICK_EPOCHS if quick else facts["epochs"],
         "quick": quick,
         "seed": seed,
-        "seconds": round(sum(row.seconds for row in lines), 1),
+        "seconds": round(sum(row.seconds for row in found), 1),
     }
-    return Reproduction(lines, verdicts, predictions, about, corpus.rejected)
+    return Reproduction(found, verdicts, predictions, about, corpus.rejected)
 
 
 def without_two_channels(data: Dataset, clips: Sequence[str]) -> Dataset:
@@ -271,8 +271,5 @@ def render(reproduction: Reproduction) -> str:
 
 def sentences(reproduction: Reproduction) -> list[str]:
     """What the rows say together, in sentences made from their numbers."""
-    from ..report import page
-
-    rows = reproduction.rows
-    template, table = page.template("together.txt.j2"), pd.DataFrame(map(vars, rows))
-    return template.render(rows=rows, table=table).splitlines()
+    table = pd.DataFrame(map(vars, reproduction.rows))
+    return lines("reproduced", rows=reproduction.rows, table=table)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..evaluation import metrics, sentence, statistics
-from ..files import shipped_table
+from ..files import lines, said, shipped_table
 from ..protocols import shares_speakers
 
 CLASSICAL = "classical"
@@ -87,22 +87,14 @@ def assess(texts: Sequence[str], rows: Sequence[Row], predictions: pd.DataFrame)
 def _networks_overfit(rows: Sequence[Row], _: pd.DataFrame) -> Judged:
     if not (networks := [row for row in rows if row.family in NETWORKS]):
         return None, None, ["No network was trained."]
-    training = [row.training for row in networks]
-    n_over = sum(accuracy > OVERFIT for accuracy in training)
+    n_over = sum(row.training > OVERFIT for row in networks)
     n_over_honest = sum(row.honest_training > OVERFIT for row in networks)
-    loss = np.mean([row.training - row.reproduced for row in networks])
-    honest_loss = np.mean([row.honest_training - row.honest for row in networks])
-    over = {"n_over": n_over, "n_honest": n_over_honest, "n": len(networks), "limit": OVERFIT}
-    words = "loss_hidden" if honest_loss > 1.5 * loss else "loss"
-    evidence = [
-        sentence("overfit", low=min(training), high=max(training), **over),
-        sentence(words, loss=loss, honest=honest_loss),
-    ]
-    if below := [row.short_name for row in networks if row.training <= OVERFIT]:
-        evidence.append(f"Not above {OVERFIT:.0f} % on the published split: {'; '.join(below)}.")
-    if classical := [row.training for row in rows if row.family == CLASSICAL]:
-        n_high = sum(accuracy > OVERFIT for accuracy in classical)
-        evidence.append(f"{n_high} of the {len(classical)} classical models pass it too.")
+    evidence = lines(
+        "overfit", networks=networks, limit=OVERFIT, n_over=n_over, n_honest=n_over_honest,
+        loss=np.mean([row.training - row.reproduced for row in networks]),
+        honest=np.mean([row.honest_training - row.honest for row in networks]),
+        classical=[row for row in rows if row.family == CLASSICAL],
+    )  # fmt: skip
     half = len(networks) / 2
     return n_over > half, n_over_honest > half, evidence
 
@@ -119,14 +111,11 @@ def _cnns_differ(rows: Sequence[Row], predictions: pd.DataFrame) -> Judged:
     emotions, speakers, predicted = _on_unseen_speakers(predictions, networks)
     table = statistics.compare_models(emotions, predicted, speakers, metrics.accuracy)
     n_apart = int((table["p_holm"] < statistics.ALPHA).sum())
-    spans = {"published": published, "reproduced": reproduced, "honest": honest}
-    n, n_speakers, smallest = len(networks), len(set(speakers)), table["p_holm"].min()
-    tested = {"n": len(table), "n_speakers": n_speakers, "smallest": smallest}
-    evidence = [
-        sentence("four_span" if n == 4 else "some_span", n=n, **spans),
-        sentence("chance", chance=chance, n_test=n_test),
-        sentence("apart", n_apart=n_apart, **tested),
-    ]
+    evidence = lines(
+        "spans", n=len(networks), published=published, reproduced=reproduced, honest=honest,
+        chance=chance, n_test=n_test, n_apart=n_apart, n_pairs=len(table),
+        n_speakers=len(set(speakers)), smallest=table["p_holm"].min(),
+    )  # fmt: skip
     return bool(reproduced > 2.5 * chance), n_apart > 0, evidence
 
 
@@ -154,12 +143,8 @@ def _beats(
     emotions, speakers = np.tile(emotions, len(pairs)), np.tile(speakers, len(pairs))
     arguments = (emotions, left, right, speakers, metrics.accuracy)
     interval, p = statistics.difference_interval(*arguments), statistics.paired_test(*arguments)
-    ends = {end: 100 * getattr(interval, end) for end in ("estimate", "low", "high")}
-    shown = "below 0.001" if p < 0.001 else f"{p:.3f}"
-    said = sentence("difference", n_speakers=len(set(speakers)), p=shown, **ends)
-    if left_out := len(ours) - len(same):
-        said += " " + sentence("left_out", n=left_out)
-    evidence.append(said)
+    counts = {"n_speakers": len(set(speakers)), "left_out": len(ours) - len(same)}
+    evidence.append(said("difference", interval=interval, p=p, **counts))
     holds_honest = honest > 0.5 and interval.estimate > 0 and p < statistics.ALPHA
     return reproduced > 0.5, holds_honest, evidence
 
