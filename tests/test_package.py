@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "emoscope"
 MODULES = sorted(ROOT.rglob("*.py"))
-MAX_LINES, MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 24_000, 165, 400, 60
+MAX_LINES, MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 23_500, 165, 400, 60
 MAX_UNTYPED_DICTIONARIES = 40
 
 #: From the bottom up; a module imports from its own layer or from layers below it.

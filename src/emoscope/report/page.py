@@ -22,7 +22,7 @@ from .. import audio, models, unseen
 from .._version import __version__
 from ..audio import Recording
 from ..errors import AudioError, check_known
-from ..evaluation import metrics, sentence, statistics
+from ..evaluation import metrics, statistics
 from ..evaluation.result import Result, Run
 from ..files import printable, said, shipped_table
 from ..modelfile.about import About
@@ -298,12 +298,9 @@ def tex(text: object) -> str:
 
 def paper_sentence(result: Result, protocol: str) -> str:
     """What came out, with corpus, protocol and interval; empty without a model worth naming."""
-    corpus, said = result.corpus, summary.verdict(result)
-    speakers, n_emotions = corpus.get("n_speakers"), len(summary.tested_emotions(result))
-    return said and sentence(
-        "paper", corpus=corpus, speakers=speakers or "unknown", n_emotions=n_emotions,
-        result=result, protocol=protocol, said=said, version=__version__,
-    )  # fmt: skip
+    verdict, emotions = summary.verdict(result), summary.tested_emotions(result)
+    told = {"result": result, "protocol": protocol, "version": __version__}
+    return verdict and said("paper", verdict=verdict, n_emotions=len(emotions), **told)
 
 
 def uses() -> dict[str, dict[str, Any]]:

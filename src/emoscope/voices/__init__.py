@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import said, sentence
+from ..files import lines, said, sentence
 from .encoder import embed
 
 __all__ = ["VoiceCheck", "VoiceFinding", "embed", "to_embed", "verify"]
@@ -32,10 +32,6 @@ TWO_VOICES = 0.30
 LEAST_SEPARATION = 0.55
 _PERCENTILE = 70  # of distances: one between two voices where there are two, and no outlier
 _PRIOR_CLIPS = 3.0  # a style of so many clips is as much believed as that it changes nothing
-_SAID = {
-    "one-voice-two-names": "by their sound, these may be one voice under two names",
-    "two-voices-one-name": "by their sound, clips under one name may be of two voices",
-}
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,7 @@ class VoiceCheck:
     @property
     def suspicions(self) -> list[str]:
         """What speaks against the names, a sentence for each kind, without its full stop."""
-        names = {k: [" and ".join(f.names) for f in self.findings if f.kind == k] for k in _SAID}
-        return [f"{text}: {', '.join(names[kind])}" for kind, text in _SAID.items() if names[kind]]
+        return lines("suspicions", findings=self.findings)
 
     @property
     def text(self) -> str:
