@@ -76,7 +76,7 @@ def test_a_missing_extra_that_is_named_exists(trees):
 def test_every_derived_file_has_its_notice():
     notice = (ROOT / "NOTICE").read_text()
     for path in (ROOT / "src" / "emoscope" / "data").iterdir():
-        written_here = path.suffix in (".json", ".toml", ".txt", ".so", ".sql")
+        written_here = path.suffix in (".json", ".toml", ".txt", ".so", ".j2")
         if not written_here and not path.name.startswith("."):
             assert path.name in notice, path.name
 
