@@ -57,7 +57,7 @@ class Audit:
 
     @property
     def headline(self) -> str:
-        """Whether a leak was found, without the findings."""
+        """Whether a leak was found, in a few words."""
         return said("audit", audit=self, findings=())
 
     @property

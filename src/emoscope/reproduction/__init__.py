@@ -271,5 +271,13 @@ def render(reproduction: Reproduction) -> str:
 
 def sentences(reproduction: Reproduction) -> list[str]:
     """What the rows say together, in sentences made from their numbers."""
-    table = pd.DataFrame(map(vars, reproduction.rows))
-    return lines("reproduced", rows=reproduction.rows, table=table)
+    rows = reproduction.rows
+    table = pd.DataFrame(map(vars, rows))
+    off, lost = table["reproduced"] - table["published"], table["reproduced"] - table["honest"]
+    then, now = (rows[table[column].argmax()] for column in ("published", "honest"))
+    repeated = table.dropna(subset=["reproduced_low", "reproduced_high"])
+    inside = repeated["published"].between(repeated["reproduced_low"], repeated["reproduced_high"])
+    return lines(
+        "reproduced", n=len(rows), off=off, lost=lost, worst=rows[lost.argmax()], then=then,
+        now=now, inside=inside.sum(), n_repeated=len(repeated),
+    )  # fmt: skip
