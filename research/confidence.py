@@ -21,13 +21,13 @@ from emoscope.training import calibration
 
 from .recipe import EmbeddedClips, Predicted
 
-LEAST = 0.01
+LEAST = 0.05
 """Coverage below which no threshold is worth having."""
 RISK = 0.3
 """Share of wrong answers among those that are let pass, mean over corpora left out."""
 BATCH = 8
 """Clips of one speaker and emotion, whose spread tells batches of one emotion from others."""
-ALIKE, APART = 0.65, 1.45
+ALIKE, APART = 0.65, 2.0
 """Share of such batches that are taken to be of one emotion; how much wider those of several are."""
 
 

@@ -2,11 +2,11 @@
 
 The first blocks of Whisper's base encoder, frozen and stored in 8 bits, are averaged over time. On these
 embeddings a linear classifier is trained to be robust to unseen voices, rooms and corpora
-(:mod:`research.source_classifier`). Each training clip is used as recorded and in copies augmented with
-random rooms, microphones, lines and voices (:mod:`research.augment`). All of them pass through
-:class:`~emoscope.audio.level.TrimAndNormalise` and through the graph that is shipped, so the classifier
-is trained on the rounding of the encoder's weights as well. For clips that sound like those of RAVDESS a
-second classifier joins in (:mod:`research.familiar`).
+(:mod:`research.source_classifier`). Each training clip is used as recorded, in copies augmented with
+random rooms, microphones, lines and voices (:mod:`research.augment`), and cut to a random part. All of
+them pass through :class:`~emoscope.audio.level.TrimAndNormalise` and through the graph that is shipped,
+so the classifier is trained on the rounding of the encoder's weights as well. For clips that sound like
+those of RAVDESS a second classifier joins in (:mod:`research.familiar`).
 
 Confidence is calibrated cross-corpus, because the voices, rooms and languages of users are in no training
 corpus: each corpus in turn is predicted by a classifier trained on the others. What recordings of one
@@ -48,8 +48,12 @@ ENCODER = "whisper-base-encoder"
 BLOCKS = (2, 3, 4)
 POOLINGS = ("mean",)
 RATE = 16_000
-COPIES = 2
-"""Changed copies of every training clip, beside the clip itself."""
+CHANGED = 2
+"""Copies of every training clip that :mod:`research.augment` changes."""
+COPIES = CHANGED + 1
+"""All copies, beside the clip itself; the last is a random part of it."""
+PART = (0.25, 0.75)
+"""How much of the clip its part is, drawn for each; at least the shortest input."""
 FOLDS = 3
 """Of speakers, for the logits from which the model of sources is learned."""
 DOMAIN_RANK = 16
@@ -102,7 +106,7 @@ def embed(
         From :func:`trunk`.
     corpus : Corpus
     copy : int
-        0 for the clips as recorded, else the number of a changed copy.
+        0 for the clips as recorded, else the number of a copy.
     seed : int
         With the clip and the number of the copy decides the changes.
     threads : int
@@ -140,11 +144,19 @@ def embed(
 
 
 def prepared(samples: Array, rng: np.random.Generator, copy: int) -> Array:
-    """A clip as a copy has it: preprocessed, and changed unless `copy` is 0."""
-    if copy == 0:
-        return TrimAndNormalise()(samples, RATE)
+    """A clip as a copy has it, preprocessed: 0 as recorded, up to `CHANGED` changed, then a part of it."""
+    if copy == 0 or copy > CHANGED:
+        whole = TrimAndNormalise()(samples, RATE)
+        return whole if copy == 0 else part_of(whole, rng)
     changed = augment(TrimAndNormalise(margin=WIDE_MARGIN)(samples, RATE), rng)
     return TrimAndNormalise(margin=float(rng.uniform(*MARGINS)))(changed, RATE)
+
+
+def part_of(samples: Array, rng: np.random.Generator) -> Array:
+    """A random part: people say single words, and their sentences begin and end elsewhere."""
+    length = max(round(rng.uniform(*PART) * len(samples)), round(INPUT.shortest * RATE))
+    start = int(rng.integers(max(1, len(samples) - length + 1)))
+    return samples[start : start + length]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

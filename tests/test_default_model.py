@@ -126,6 +126,27 @@ def test_copies_differ_and_the_recording_is_only_levelled() -> None:
     assert one.shape != plain.shape or not np.allclose(one, plain)
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.5, 4.0])
+def test_the_last_copy_is_a_part_of_the_clip_that_the_model_still_takes(seconds: float) -> None:
+    rng = np.random.default_rng(0)
+    clip = rng.normal(size=round(seconds * 16_000)).astype(np.float32)
+    starts, shares = set(), []
+    for _ in range(20):
+        part = recipe.part_of(clip, rng)
+        (start,) = np.flatnonzero(clip == part[0])
+        np.testing.assert_array_equal(part, clip[start : start + len(part)])
+        assert len(part) >= min(len(clip), 3200)
+        starts.add(int(start))
+        shares.append(len(part) / len(clip))
+    if seconds > 1:
+        assert len(starts) > 15 and 0.25 <= min(shares) < 0.4 and 0.6 < max(shares) <= 0.75
+    loud = (0.2 * np.sin(2 * np.pi * 220 * np.arange(32_000) / 16_000)).astype(np.float32)
+    copy = recipe.prepared(loud, np.random.default_rng(0), recipe.COPIES)
+    np.testing.assert_array_equal(
+        copy, recipe.part_of(TrimAndNormalise()(loud, 16_000), np.random.default_rng(0))
+    )
+
+
 def test_batches_hold_clips_of_the_same_keys_and_about_the_size_asked_for() -> None:
     speakers = np.repeat(["a", "b"], [10, 7])
     groups = cross_corpus.batches([speakers], 4)

@@ -123,13 +123,13 @@ def test_the_graph_hears_what_the_encoder_feature_hears(shipped: ModelFile) -> N
 @pytest.mark.parametrize(
     ("figure", "protocol", "least"),
     [
-        ("ravdess-shipped", "speaker-6fold", 0.73),
+        ("ravdess-shipped", "speaker-6fold", 0.765),
         ("emodb-shipped", "loso", 0.92),
         ("emodb-loso", "loso", 0.94),
-        ("cross-corpus-to-emodb", "cross-corpus", 0.86),
-        ("cross-corpus-to-ravdess", "cross-corpus", 0.63),
-        ("cross-corpus-to-ravdess", "cross-corpus+speaker-adapted", 0.65),
-        ("cross-corpus-to-nemo", "cross-corpus+speaker-adapted", 0.59),
+        ("cross-corpus-to-emodb", "cross-corpus", 0.87),
+        ("cross-corpus-to-ravdess", "cross-corpus", 0.64),
+        ("cross-corpus-to-ravdess", "cross-corpus+speaker-adapted", 0.67),
+        ("cross-corpus-to-nemo", "cross-corpus+speaker-adapted", 0.57),
     ],
 )
 def test_committed_predictions_give_the_committed_figures(
