@@ -22,7 +22,7 @@ from emoscope.training import calibration
 from .recipe import EmbeddedClips, Predicted
 
 LEAST = 0.05
-"""Coverage below which no threshold is worth having."""
+"""Coverage below which there is no threshold: a few clips would decide it."""
 RISK = 0.3
 """Share of wrong answers among those that are let pass, mean over corpora left out."""
 BATCH = 8

@@ -145,11 +145,11 @@ def embed(
 
 def prepared(samples: Array, rng: np.random.Generator, copy: int) -> Array:
     """A clip as a copy has it, preprocessed: 0 as recorded, up to `CHANGED` changed, then a part of it."""
-    if copy == 0 or copy > CHANGED:
-        whole = TrimAndNormalise()(samples, RATE)
-        return whole if copy == 0 else part_of(whole, rng)
-    changed = augment(TrimAndNormalise(margin=WIDE_MARGIN)(samples, RATE), rng)
-    return TrimAndNormalise(margin=float(rng.uniform(*MARGINS)))(changed, RATE)
+    if 0 < copy <= CHANGED:
+        changed = augment(TrimAndNormalise(margin=WIDE_MARGIN)(samples, RATE), rng)
+        return TrimAndNormalise(margin=float(rng.uniform(*MARGINS)))(changed, RATE)
+    whole = TrimAndNormalise()(samples, RATE)
+    return part_of(whole, rng) if copy > CHANGED else whole
 
 
 def part_of(samples: Array, rng: np.random.Generator) -> Array:
