@@ -131,11 +131,13 @@ class Desk:
             self.running.append(subprocess.Popen(words, stdout=file, stderr=file, **options))
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
+            # The address is printed a moment after the socket answers.
             with (
                 contextlib.suppress(OSError),
                 socket.create_connection(("127.0.0.1", self.port), 1),
             ):
-                return self._plain(log.read_text())
+                if str(self.port) in (text := log.read_text()):
+                    return self._plain(text)
             assert self.running[-1].poll() is None, log.read_text()
             time.sleep(0.1)
         raise TimeoutError(log.read_text())
